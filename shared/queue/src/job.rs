@@ -1,0 +1,378 @@
+//! What a job is: its identity, its typed kind ([`Job`]) and the envelope that travels.
+//! How jobs are kept is `store`; how they are run is `pool`.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use ulid::Ulid;
+
+use crate::retry::RetryPolicy;
+
+/// Unix time in milliseconds by this machine's clock.
+pub fn now_ms() -> u64 {
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds of a duration, saturating.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The identity of a job, a ULID. Chosen by whoever enqueues it, so that enqueueing again after a
+/// lost answer is harmless.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(Ulid);
+
+impl JobId {
+    /// A new id, unique and ordered by time to the millisecond.
+    pub fn generate() -> Self {
+        Self(Ulid::generate())
+    }
+
+    /// The random part, spread evenly: engines choose a shard by it.
+    pub(crate) fn spread(self) -> u64 {
+        (self.0.0 & u128::from(u64::MAX)) as u64
+    }
+
+    /// The ULID itself, for those who derive other identities from it.
+    pub fn ulid(self) -> Ulid {
+        self.0
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The text is not a job id (a ULID of 26 characters).
+#[derive(Debug, thiserror::Error)]
+#[error("not a job id")]
+pub struct InvalidJobId;
+
+impl FromStr for JobId {
+    type Err = InvalidJobId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // Only the canonical spelling: one job has one name.
+        let ulid = Ulid::from_string(text).map_err(|_| InvalidJobId)?;
+        if ulid.to_string() == text {
+            Ok(Self(ulid))
+        } else {
+            Err(InvalidJobId)
+        }
+    }
+}
+
+/// The name of a queue: lower-case letters, digits and hyphens, at most 40 bytes. It is part of
+/// Redis keys and of metric labels.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct QueueName(Cow<'static, str>);
+
+impl QueueName {
+    /// A name known at compile time.
+    ///
+    /// # Panics
+    /// In constant evaluation, when the name is not a valid one.
+    pub const fn new(name: &'static str) -> Self {
+        assert!(is_queue_name(name.as_bytes()), "not a queue name");
+        Self(Cow::Borrowed(name))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+const fn is_queue_name(name: &[u8]) -> bool {
+    let mut i = 0;
+    while i < name.len() {
+        if !matches!(name[i], b'a'..=b'z' | b'0'..=b'9' | b'-') {
+            return false;
+        }
+        i += 1;
+    }
+    i > 0 && i <= 40
+}
+
+/// The text is not a queue name.
+#[derive(Debug, thiserror::Error)]
+#[error("a queue's name has 1 to 40 lower-case letters, digits and hyphens")]
+pub struct InvalidQueueName;
+
+impl FromStr for QueueName {
+    type Err = InvalidQueueName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::try_from(text.to_owned())
+    }
+}
+
+impl TryFrom<String> for QueueName {
+    type Error = InvalidQueueName;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if is_queue_name(text.as_bytes()) {
+            Ok(Self(Cow::Owned(text)))
+        } else {
+            Err(InvalidQueueName)
+        }
+    }
+}
+
+impl From<QueueName> for String {
+    fn from(name: QueueName) -> Self {
+        name.0.into_owned()
+    }
+}
+
+impl fmt::Display for QueueName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for QueueName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A kind of job. The value is its own payload; the handler is an async function from it to
+/// [`Job::Output`].
+pub trait Job: Serialize + DeserializeOwned + Send + 'static {
+    /// The queue that carries it.
+    const QUEUE: QueueName;
+    /// Its name in payloads, logs and metric labels. Never reused for something else.
+    const KIND: &'static str;
+    /// Version of the payload's shape. A handler gets the version of the job that it runs, so that
+    /// jobs enqueued before a deployment still run after it.
+    const VERSION: u16 = 1;
+    /// How often and how soon it is tried again.
+    const RETRY: RetryPolicy;
+    /// How long one attempt may take.
+    const TIME_LIMIT: Duration;
+    /// How long its result can be read after it ended.
+    const RESULT_TTL: Duration = Duration::from_secs(3600);
+    /// How long it is kept when it ended as a dead letter; none: until somebody replays or purges
+    /// it. Give kinds a limit that players can make many of and nobody will ever replay.
+    const DEAD_TTL: Option<Duration> = None;
+    /// What it answers.
+    type Output: Serialize + DeserializeOwned + Send;
+}
+
+/// While a job with this key is in flight, and for `ttl` after it ended, enqueueing another one
+/// with the same key gives the first one. A job that ended dead frees its key at once, so that a
+/// repeat is a new try.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdempotencyKey {
+    /// Unique within the queue.
+    pub key: String,
+    /// Kept after the job's end, in milliseconds.
+    pub ttl_ms: u64,
+}
+
+impl IdempotencyKey {
+    /// A key that outlives its job by `ttl` (at least a millisecond: a key is never void).
+    pub fn new(key: impl Into<String>, ttl: Duration) -> Self {
+        Self {
+            key: key.into(),
+            ttl_ms: millis(ttl).max(1),
+        }
+    }
+}
+
+/// Why a job did not succeed: a stable word and a sentence. It becomes the job's `error`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// A stable upper-case word that programs can act on.
+    pub code: String,
+    /// A sentence for people. Never contains secrets.
+    pub detail: String,
+}
+
+impl Failure {
+    /// A failure with a stable code and a sentence.
+    pub fn new(code: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            code: code.into(),
+            detail: detail.into(),
+        }
+    }
+
+    /// The error of a job whose worker died with its last attempt.
+    pub(crate) fn lost_with_last_attempt() -> Self {
+        Self::new(
+            "LEASE_EXPIRED",
+            "the worker stopped answering during the last attempt",
+        )
+    }
+
+    /// The error of a job that takes its workers down.
+    pub(crate) fn poisonous() -> Self {
+        Self::new(
+            "POISON",
+            "the job was handed out too often without an answer",
+        )
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)
+    }
+}
+
+/// A job as it is stored and carried. Everything but the attempt, which the engine counts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NewJob {
+    /// Its identity.
+    pub id: JobId,
+    /// The queue that carries it.
+    pub queue: QueueName,
+    /// [`Job::KIND`].
+    pub kind: String,
+    /// [`Job::VERSION`] at the time of enqueueing.
+    #[serde(rename = "v")]
+    pub version: u16,
+    /// The serialised [`Job`].
+    pub payload: Box<RawValue>,
+    /// Attempts in all before it is dead.
+    pub max_attempts: u32,
+    /// Unix ms.
+    pub enqueued_at: u64,
+    /// Not handed out before this long after enqueueing, in milliseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub delay_ms: u64,
+    /// Unix ms after which it is not started any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<u64>,
+    /// Who may read it (a user id); none: whoever holds its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// One job per key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency: Option<IdempotencyKey>,
+    /// W3C trace context of the request that enqueued it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// How long its result is kept after its end, in milliseconds.
+    pub result_ttl_ms: u64,
+    /// How long a dead letter is kept, in milliseconds; 0: until it is replayed or purged.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dead_ttl_ms: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+impl NewJob {
+    /// A job of kind `J`, due at once.
+    ///
+    /// # Errors
+    /// When `J`'s serialisation fails, which is a defect of `J`.
+    pub fn of<J: Job>(job: &J) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            id: JobId::generate(),
+            queue: J::QUEUE,
+            kind: J::KIND.to_owned(),
+            version: J::VERSION,
+            payload: serde_json::value::to_raw_value(job)?,
+            max_attempts: J::RETRY.max_attempts,
+            enqueued_at: now_ms(),
+            delay_ms: 0,
+            deadline: None,
+            owner: None,
+            idempotency: None,
+            traceparent: None,
+            result_ttl_ms: millis(J::RESULT_TTL),
+            dead_ttl_ms: J::DEAD_TTL.map_or(0, millis),
+        })
+    }
+
+    /// Due only after `delay`.
+    #[must_use]
+    pub fn delayed(mut self, delay: Duration) -> Self {
+        self.delay_ms = millis(delay);
+        self
+    }
+
+    /// Not to be started later than this long from its enqueueing.
+    #[must_use]
+    pub fn expiring_after(mut self, time: Duration) -> Self {
+        self.deadline = Some(self.enqueued_at.saturating_add(millis(time)));
+        self
+    }
+
+    /// Readable by this user only.
+    #[must_use]
+    pub fn owned_by(mut self, owner: impl Into<String>) -> Self {
+        self.owner = Some(owner.into());
+        self
+    }
+
+    /// One job per key. The result is kept at least as long as the key, so that a repeat finds it.
+    #[must_use]
+    pub fn once_per(mut self, key: IdempotencyKey) -> Self {
+        self.result_ttl_ms = self.result_ttl_ms.max(key.ttl_ms);
+        self.idempotency = Some(key);
+        self
+    }
+
+    /// Carries the trace of the request that caused it.
+    #[must_use]
+    pub fn traced(mut self, traceparent: impl Into<String>) -> Self {
+        self.traceparent = Some(traceparent.into());
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_id_has_one_spelling() {
+        let id = JobId::generate();
+        assert_eq!(id.to_string().parse::<JobId>().unwrap(), id);
+        for wrong in [
+            "",
+            "x",
+            &id.to_string().to_lowercase(),
+            "8ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+        ] {
+            assert!(wrong.parse::<JobId>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn queue_names_cannot_break_a_redis_key() {
+        for wrong in ["", "a}b", "A", "a b", "a:b", &"x".repeat(41)] {
+            assert!(wrong.parse::<QueueName>().is_err(), "{wrong}");
+        }
+        assert_eq!(
+            "event-realtime".parse::<QueueName>().unwrap().as_str(),
+            "event-realtime"
+        );
+    }
+}

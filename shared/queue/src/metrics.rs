@@ -1,0 +1,170 @@
+//! The queue's metrics. Names are part of the contract with operators (`docs/` of the project).
+
+use std::time::Duration;
+
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, exponential_buckets,
+};
+
+use crate::job::QueueName;
+use crate::store::{Leased, QueueStats, Reclaimed};
+
+/// Counters, histograms and gauges of all queues of a process. Cheap to clone.
+#[derive(Clone)]
+pub struct QueueMetrics {
+    enqueued: IntCounterVec,
+    settled: IntCounterVec,
+    recovered: IntCounterVec,
+    wait: HistogramVec,
+    run: HistogramVec,
+    end_to_end: HistogramVec,
+    depth: IntGaugeVec,
+    oldest: prometheus::GaugeVec,
+}
+
+impl QueueMetrics {
+    /// Registers the metrics.
+    ///
+    /// # Errors
+    /// When one of the names is taken in the registry.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            enqueued: IntCounterVec::new(
+                Opts::new("avalon_jobs_enqueued_total", "Jobs taken in."),
+                &["queue", "kind"],
+            )?,
+            settled: IntCounterVec::new(
+                Opts::new(
+                    "avalon_jobs_settled_total",
+                    "Attempts that ended, by outcome: succeeded, rejected, retried, dead, \
+                     handed_back or lease_lost.",
+                ),
+                &["queue", "kind", "outcome"],
+            )?,
+            recovered: IntCounterVec::new(
+                Opts::new(
+                    "avalon_jobs_recovered_total",
+                    "Jobs taken back from workers that stopped answering: requeued, exhausted \
+                     (no attempt left) or poisoned (lost too often).",
+                ),
+                &["queue", "reason"],
+            )?,
+            wait: histogram(
+                "avalon_job_wait_seconds",
+                "From being ready to being handed to a worker.",
+            )?,
+            run: histogram("avalon_job_run_seconds", "How long one attempt took.")?,
+            end_to_end: histogram(
+                "avalon_job_end_to_end_seconds",
+                "From being enqueued to its end, retries included.",
+            )?,
+            depth: IntGaugeVec::new(
+                Opts::new(
+                    "avalon_queue_depth",
+                    "Jobs in the queue, by state: ready, running, scheduled or dead.",
+                ),
+                &["queue", "state"],
+            )?,
+            oldest: prometheus::GaugeVec::new(
+                Opts::new(
+                    "avalon_queue_oldest_seconds",
+                    "Age of the oldest ready job.",
+                ),
+                &["queue"],
+            )?,
+        };
+        for collector in metrics.collectors() {
+            registry.register(collector)?;
+        }
+        Ok(metrics)
+    }
+
+    fn collectors(&self) -> Vec<Box<dyn prometheus::core::Collector>> {
+        vec![
+            Box::new(self.enqueued.clone()),
+            Box::new(self.settled.clone()),
+            Box::new(self.recovered.clone()),
+            Box::new(self.wait.clone()),
+            Box::new(self.run.clone()),
+            Box::new(self.end_to_end.clone()),
+            Box::new(self.depth.clone()),
+            Box::new(self.oldest.clone()),
+        ]
+    }
+
+    /// A job was taken in.
+    pub fn enqueued(&self, queue: &QueueName, kind: &str) {
+        self.enqueued
+            .with_label_values(&[queue.as_str(), kind])
+            .inc();
+    }
+
+    /// How full the queues are now.
+    pub fn observe_depth(&self, all: &[QueueStats]) {
+        for stats in all {
+            let queue = stats.queue.as_str();
+            let states = [
+                ("ready", stats.ready),
+                ("running", stats.running),
+                ("scheduled", stats.scheduled),
+                ("dead", stats.dead),
+            ];
+            for (state, jobs) in states {
+                let jobs = i64::try_from(jobs).unwrap_or(i64::MAX);
+                self.depth.with_label_values(&[queue, state]).set(jobs);
+            }
+            let oldest = Duration::from_millis(stats.oldest_ready_ms).as_secs_f64();
+            self.oldest.with_label_values(&[queue]).set(oldest);
+        }
+    }
+
+    pub(crate) fn leased(&self, leased: &Leased, now_ms: u64) {
+        // The store's clock and ours may differ a little; a wait is never negative.
+        let wait = Duration::from_millis(now_ms.saturating_sub(leased.ready_at));
+        let labels = [leased.job.queue.as_str(), &leased.job.kind];
+        self.wait
+            .with_label_values(&labels)
+            .observe(wait.as_secs_f64());
+    }
+
+    pub(crate) fn ran(&self, queue: &QueueName, kind: &str, run: Duration) {
+        self.run
+            .with_label_values(&[queue.as_str(), kind])
+            .observe(run.as_secs_f64());
+    }
+
+    pub(crate) fn settled(&self, queue: &QueueName, kind: &str, outcome: &str) {
+        self.settled
+            .with_label_values(&[queue.as_str(), kind, outcome])
+            .inc();
+    }
+
+    pub(crate) fn ended(&self, queue: &QueueName, kind: &str, life: Duration) {
+        self.end_to_end
+            .with_label_values(&[queue.as_str(), kind])
+            .observe(life.as_secs_f64());
+    }
+
+    pub(crate) fn recovered(&self, queue: &QueueName, reclaimed: Reclaimed) {
+        let reasons = [
+            ("requeued", reclaimed.requeued),
+            ("exhausted", reclaimed.exhausted),
+            ("poisoned", reclaimed.poisoned),
+        ];
+        for (reason, jobs) in reasons.into_iter().filter(|(_, jobs)| *jobs > 0) {
+            self.recovered
+                .with_label_values(&[queue.as_str(), reason])
+                .inc_by(jobs);
+            tracing::warn!(%queue, reason, jobs, "jobs of a lost worker were taken back");
+        }
+    }
+}
+
+fn histogram(name: &str, help: &str) -> Result<HistogramVec, prometheus::Error> {
+    // Half a millisecond to about two and a half minutes.
+    let buckets = exponential_buckets(0.0005, 2.5, 14)?;
+    HistogramVec::new(
+        HistogramOpts::new(name, help).buckets(buckets),
+        &["queue", "kind"],
+    )
+}

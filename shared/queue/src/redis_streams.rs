@@ -1,0 +1,436 @@
+//! The Redis engine, for any number of API and worker processes. Redis 6.2 or newer, standalone or
+//! Cluster.
+//!
+//! A queue has one or more lanes (shards). All keys of a lane share one hash tag, so that each step
+//! of a job's life is one atomic Lua script on one Cluster node:
+//!
+//! | key | what |
+//! |---|---|
+//! | `P:v1:{queue.shard}:ready` | stream of jobs that are ready or leased; group `workers` |
+//! | `…:delayed` | sorted set of job ids by due time, Unix ms by Redis' clock |
+//! | `…:dead` | stream of dead letters |
+//! | `…:job:ID` | hash, one per job: where it stands, and in the end its result, with a TTL |
+//! | `…:key:K` | the job that holds the idempotency key `K` |
+//!
+//! Invariants: a job's body stands in exactly one place (the ready stream, the `b` field of its
+//! record while delayed, or the dead stream). It is leased exactly while its entry is in the
+//! group's pending list. Every settlement first acknowledges the entry and does nothing when that
+//! fails, so a worker whose lease was taken away cannot answer. A finished job leaves its record
+//! alone, which expires.
+//!
+//! Channels: `P:v1:changes` carries the ids of jobs that changed; `P:v1:due` the lanes whose
+//! soonest delayed job has become sooner. Both only wake; losing a message loses no job.
+
+mod connection;
+mod lanes;
+mod listeners;
+mod records;
+mod scripts;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::{join_all, try_join_all};
+
+use crate::job::{JobId, NewJob, QueueName};
+use crate::store::{
+    Enqueued, JobFilter, JobState, JobStore, JobView, Lane, Lease, Leased, Page, QueueStats,
+    ReclaimPolicy, Reclaimed, Settle, Settled, Settlement, StoreError,
+};
+use crate::waiters::Waiters;
+
+use connection::Endpoint;
+use lanes::{LaneKeys, LaneReader};
+
+/// Jobs per script call: long scripts would hold up everybody else on the server.
+const BATCH: usize = 100;
+/// A consumer that holds nothing and was not seen for this long is forgotten.
+const FORGET_CONSUMER_AFTER: Duration = Duration::from_secs(600);
+
+/// Where the queues are and how they are laid out.
+#[derive(Clone, Debug)]
+pub struct RedisSettings {
+    /// `redis://…`; several, comma-separated, for Cluster.
+    pub url: String,
+    /// What all keys begin with.
+    pub prefix: String,
+    /// The queues that exist. All processes must agree.
+    pub queues: Vec<QueueName>,
+    /// Shards per queue, at least 1. All processes must agree.
+    pub shards: u16,
+}
+
+/// The Redis engine. Cheap to clone.
+#[derive(Clone)]
+pub struct RedisStreams {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    endpoint: Endpoint,
+    settings: RedisSettings,
+    waiters: Waiters,
+    changes_listener: OnceLock<tokio::task::AbortHandle>,
+    readers: Mutex<std::collections::HashMap<Lane, Arc<LaneReader>>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(listener) = self.changes_listener.get() {
+            listener.abort();
+        }
+    }
+}
+
+impl RedisStreams {
+    /// Sets the engine up. Connects in the background: a Redis that is absent now makes operations
+    /// answer [`StoreError::Unavailable`] until it is there.
+    ///
+    /// # Errors
+    /// When the URL is malformed. The error does not repeat it, since it may hold a password.
+    pub fn new(settings: RedisSettings) -> Result<Self, StoreError> {
+        let endpoint = Endpoint::new(&settings.url)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                endpoint,
+                settings,
+                waiters: Waiters::default(),
+                changes_listener: OnceLock::new(),
+                readers: Mutex::default(),
+            }),
+        })
+    }
+
+    /// What about the server's configuration could lose jobs, one sentence each; none: nothing.
+    ///
+    /// # Errors
+    /// When the server does not answer, or forbids `CONFIG GET`.
+    pub async fn durability_warnings(&self) -> Result<Vec<String>, StoreError> {
+        connection::durability_warnings(&mut self.inner.endpoint.shared()).await
+    }
+
+    fn keys(&self, lane: &Lane) -> LaneKeys {
+        LaneKeys::new(&self.inner.settings.prefix, lane)
+    }
+
+    /// Jobs with the same idempotency key meet in the same lane; others are spread by their ids.
+    fn lane_of(&self, job: &NewJob) -> Lane {
+        let shards = u64::from(self.inner.settings.shards.max(1));
+        let spread = job
+            .idempotency
+            .as_ref()
+            .map_or_else(|| job.id.spread(), |key| fnv1a(&key.key));
+        Lane {
+            queue: job.queue.clone(),
+            shard: u16::try_from(spread % shards).unwrap_or(0),
+        }
+    }
+
+    /// The lanes in which a job could be.
+    fn all_lanes(&self) -> Vec<Lane> {
+        self.inner
+            .settings
+            .queues
+            .iter()
+            .flat_map(|queue| self.lanes(queue))
+            .collect()
+    }
+
+    fn reader(&self, lane: &Lane) -> Arc<LaneReader> {
+        let mut readers = self
+            .inner
+            .readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(readers.entry(lane.clone()).or_insert_with(|| {
+            Arc::new(LaneReader::new(
+                self.inner.endpoint.clone(),
+                self.keys(lane),
+                listeners::due_channel(&self.inner.settings.prefix),
+            ))
+        }))
+    }
+
+    fn existing_reader(&self, lane: &Lane) -> Option<Arc<LaneReader>> {
+        self.inner
+            .readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(lane)
+            .cloned()
+    }
+}
+
+#[async_trait]
+impl JobStore for RedisStreams {
+    async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
+        let mut answers = Vec::with_capacity(jobs.len());
+        let mut rest = jobs.as_slice();
+        // Runs of jobs of one lane go together, in order.
+        while let Some(first) = rest.first() {
+            let lane = self.lane_of(first);
+            let run = rest
+                .iter()
+                .take(BATCH)
+                .take_while(|job| self.lane_of(job) == lane)
+                .count();
+            let (batch, others) = rest.split_at(run);
+            let keys = self.keys(&lane);
+            answers.extend(
+                scripts::enqueue(&mut self.inner.endpoint.shared(), &keys, &self.due(), batch)
+                    .await?,
+            );
+            rest = others;
+        }
+        Ok(answers)
+    }
+
+    fn lanes(&self, queue: &QueueName) -> Vec<Lane> {
+        (0..self.inner.settings.shards.max(1))
+            .map(|shard| Lane {
+                queue: queue.clone(),
+                shard,
+            })
+            .collect()
+    }
+
+    async fn lease(
+        &self,
+        lane: &Lane,
+        consumer: &str,
+        max: usize,
+        block: Duration,
+    ) -> Result<Vec<Leased>, StoreError> {
+        let reader = self.reader(lane);
+        let entries = reader.read(consumer, max, block).await?;
+        let mut leased = Vec::with_capacity(entries.len());
+        for entry in entries {
+            match entry.decode(lane) {
+                Ok(job) => leased.push(job),
+                Err(undecodable) => {
+                    tracing::error!(
+                        queue = %lane.queue, entry = undecodable.entry, error = undecodable.reason,
+                        "a job cannot be decoded; it is dead-lettered"
+                    );
+                    let keys = self.keys(lane);
+                    let connection = &mut self.inner.endpoint.shared();
+                    scripts::bury(connection, &keys, &self.changes(), &undecodable).await?;
+                    reader.release(&undecodable.entry);
+                }
+            }
+        }
+        Ok(leased)
+    }
+
+    async fn extend(&self, consumer: &str, leases: &[Lease]) -> Result<Vec<bool>, StoreError> {
+        let mut answers = vec![false; leases.len()];
+        let lanes: HashSet<&Lane> = leases.iter().map(|lease| &lease.lane).collect();
+        for lane in lanes {
+            let entries: Vec<(usize, &str)> = leases
+                .iter()
+                .enumerate()
+                .filter(|(_, lease)| lease.lane == *lane)
+                .map(|(index, lease)| (index, lease.token.as_str()))
+                .collect();
+            let mut connection = self.inner.endpoint.shared();
+            let held = lanes::extend(&mut connection, &self.keys(lane), consumer, &entries).await?;
+            for (index, entry) in entries {
+                answers[index] = held.contains(entry);
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
+        let mut answers = Vec::with_capacity(batch.len());
+        let mut rest = batch;
+        while let Some(first) = rest.first() {
+            let lane = &first.leased.lease.lane;
+            let run = rest
+                .iter()
+                .take(BATCH)
+                .take_while(|settlement| settlement.leased.lease.lane == *lane)
+                .count();
+            let (part, others) = rest.split_at(run);
+            let (changes, due) = (self.changes(), self.due());
+            let channels = scripts::Channels {
+                changes: &changes,
+                due: &due,
+            };
+            let mut connection = self.inner.endpoint.shared();
+            let settled =
+                scripts::settle(&mut connection, &self.keys(lane), &channels, part).await?;
+            if let Some(reader) = self.existing_reader(lane) {
+                for settlement in part {
+                    reader.release(&settlement.leased.lease.token);
+                }
+            }
+            answers.extend(settled);
+            rest = others;
+        }
+        Ok(answers)
+    }
+
+    async fn reclaim(&self, lane: &Lane, policy: &ReclaimPolicy) -> Result<Reclaimed, StoreError> {
+        let keys = self.keys(lane);
+        let mut total = Reclaimed::default();
+        loop {
+            let mut connection = self.inner.endpoint.shared();
+            let (part, more) =
+                scripts::reclaim(&mut connection, &keys, &self.changes(), policy).await?;
+            total.requeued += part.requeued;
+            total.exhausted += part.exhausted;
+            total.poisoned += part.poisoned;
+            if !more {
+                return Ok(total);
+            }
+        }
+    }
+
+    async fn retire(&self, lane: &Lane, consumer: &str) -> Result<(), StoreError> {
+        scripts::retire(
+            &mut self.inner.endpoint.shared(),
+            &self.keys(lane),
+            consumer,
+        )
+        .await
+    }
+
+    async fn get(&self, id: JobId) -> Result<Option<JobView>, StoreError> {
+        let lanes = self.all_lanes();
+        let found = join_all(lanes.iter().map(|lane| {
+            let mut connection = self.inner.endpoint.shared();
+            let record = self.keys(lane).record(id);
+            async move { records::fetch_final(&mut connection, &record).await }
+        }))
+        .await;
+        for (lane, record) in lanes.iter().zip(found) {
+            match record? {
+                records::Found::Nothing => {}
+                records::Found::Final(fields) => {
+                    return records::view(lane, id, &fields, None).map(Some);
+                }
+                records::Found::Open => {
+                    let mut connection = self.inner.endpoint.shared();
+                    return records::look(&mut connection, &self.keys(lane), lane, id).await;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn waiters(&self) -> &Waiters {
+        self.inner.changes_listener.get_or_init(|| {
+            listeners::spawn_changes(
+                self.inner.endpoint.clone(),
+                self.changes(),
+                self.inner.waiters.clone(),
+            )
+        });
+        &self.inner.waiters
+    }
+
+    async fn stats(&self) -> Result<Vec<QueueStats>, StoreError> {
+        try_join_all(self.inner.settings.queues.iter().map(|queue| async {
+            let mut total = QueueStats {
+                queue: queue.clone(),
+                ready: 0,
+                running: 0,
+                scheduled: 0,
+                dead: 0,
+                oldest_ready_ms: 0,
+            };
+            for lane in self.lanes(queue) {
+                let mut connection = self.inner.endpoint.shared();
+                let part = scripts::stats(&mut connection, &self.keys(&lane)).await?;
+                total.ready += part.ready;
+                total.running += part.running;
+                total.scheduled += part.scheduled;
+                total.dead += part.dead;
+                total.oldest_ready_ms = total.oldest_ready_ms.max(part.oldest_ready_ms);
+            }
+            Ok(total)
+        }))
+        .await
+    }
+
+    async fn list(&self, filter: &JobFilter) -> Result<Page, StoreError> {
+        let queues = match &filter.queue {
+            Some(queue) => vec![queue.clone()],
+            None => self.inner.settings.queues.clone(),
+        };
+        let lanes: Vec<_> = queues.iter().flat_map(|queue| self.lanes(queue)).collect();
+        records::list(
+            &self.inner.endpoint,
+            &self.inner.settings.prefix,
+            &lanes,
+            filter,
+        )
+        .await
+    }
+
+    async fn replay(&self, id: JobId) -> Result<bool, StoreError> {
+        for lane in self.all_lanes() {
+            let mut connection = self.inner.endpoint.shared();
+            if scripts::replay(&mut connection, &self.keys(&lane), id, &self.changes()).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn purge(&self, id: JobId) -> Result<bool, StoreError> {
+        for lane in self.all_lanes() {
+            let mut connection = self.inner.endpoint.shared();
+            if scripts::purge(&mut connection, &self.keys(&lane), id, &self.changes()).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        connection::ping(&mut self.inner.endpoint.shared()).await
+    }
+}
+
+impl RedisStreams {
+    fn changes(&self) -> String {
+        listeners::changes_channel(&self.inner.settings.prefix)
+    }
+
+    fn due(&self) -> String {
+        listeners::due_channel(&self.inner.settings.prefix)
+    }
+}
+
+/// FNV-1a: the same in all versions of all processes, unlike the standard library's hash.
+fn fnv1a(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+fn state_of(word: &str, leased: bool, attempts: u32) -> Option<JobState> {
+    Some(match word {
+        "ready" if leased => JobState::Running,
+        "ready" | "delayed" if attempts > 0 => JobState::Retrying,
+        "ready" | "delayed" => JobState::Queued,
+        "succeeded" => JobState::Succeeded,
+        "rejected" => JobState::Rejected,
+        "dead" => JobState::Dead,
+        _ => return None,
+    })
+}
+
+fn op_of(settle: &Settle) -> &'static str {
+    match settle {
+        Settle::Succeeded(_) => "succeeded",
+        Settle::Rejected(_) => "rejected",
+        Settle::Retry { .. } => "retry",
+        Settle::Dead(_) => "dead",
+        Settle::HandBack => "back",
+    }
+}

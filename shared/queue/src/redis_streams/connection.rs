@@ -1,0 +1,200 @@
+//! How the server is reached: one shared, pipelining connection for everything that answers at
+//! once, and own connections for what blocks. Reconnecting is the `redis` crate's work.
+
+use std::time::Duration;
+
+use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, PubSub};
+use redis::cluster::{ClusterClient, ClusterConfig};
+use redis::cluster_async::ClusterConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisError, RedisFuture};
+use redis::{ServerErrorKind, Value};
+
+use crate::store::StoreError;
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the server may take to answer what it can answer at once.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+impl From<RedisError> for StoreError {
+    fn from(error: RedisError) -> Self {
+        match error.kind() {
+            ErrorKind::Io
+            | ErrorKind::ClusterConnectionNotFound
+            | ErrorKind::AuthenticationFailed
+            | ErrorKind::Server(
+                ServerErrorKind::BusyLoading
+                | ServerErrorKind::TryAgain
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::ReadOnly
+                | ServerErrorKind::Moved
+                | ServerErrorKind::Ask,
+            ) => Self::Unavailable(error.to_string()),
+            _ if error.is_timeout() || error.is_connection_dropped() => {
+                Self::Unavailable(error.to_string())
+            }
+            _ => Self::Unexpected(error.to_string()),
+        }
+    }
+}
+
+/// A server or a cluster, and the shared connection to it.
+#[derive(Clone)]
+pub(super) struct Endpoint {
+    /// A node for what is not routed by key: publish and subscribe.
+    node: Client,
+    cluster: Option<ClusterClient>,
+    shared: Link,
+}
+
+impl Endpoint {
+    pub(super) fn new(url: &str) -> Result<Self, StoreError> {
+        let malformed = |_| StoreError::Unexpected("the Redis URL is malformed".to_owned());
+        let urls: Vec<&str> = url
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .collect();
+        let node = Client::open(*urls.first().unwrap_or(&"")).map_err(malformed)?;
+        if urls.len() > 1 {
+            let cluster = ClusterClient::builder(urls)
+                .connection_timeout(CONNECT_TIMEOUT)
+                .response_timeout(RESPONSE_TIMEOUT)
+                .retries(2)
+                .build()
+                .map_err(malformed)?;
+            let shared = Link::Cluster(
+                cluster.get_pending_async_connection_with_config(ClusterConfig::new()),
+            );
+            return Ok(Self {
+                node,
+                cluster: Some(cluster),
+                shared,
+            });
+        }
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT))
+            // Operations are repeated by their callers, who know how long it is worth it.
+            .set_number_of_retries(1)
+            .set_max_delay(Duration::from_millis(200));
+        let shared = ConnectionManager::new_lazy_with_config(node.clone(), config)?;
+        Ok(Self {
+            node,
+            cluster: None,
+            shared: Link::Single(shared),
+        })
+    }
+
+    /// The shared connection. Never for commands that block.
+    pub(super) fn shared(&self) -> Link {
+        self.shared.clone()
+    }
+
+    /// A connection of its own for commands that block up to `block`.
+    pub(super) async fn blocking(&self, block: Duration) -> Result<Link, StoreError> {
+        let patience = block + RESPONSE_TIMEOUT;
+        if let Some(cluster) = &self.cluster {
+            let config = ClusterConfig::new()
+                .set_connection_timeout(CONNECT_TIMEOUT)
+                .set_response_timeout(patience);
+            return Ok(Link::Cluster(
+                cluster.get_async_connection_with_config(config).await?,
+            ));
+        }
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(patience));
+        let connection = self
+            .node
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?;
+        Ok(Link::Own(connection))
+    }
+
+    /// A connection that listens. In a cluster any node hears what is published on any.
+    pub(super) async fn listener(&self) -> Result<PubSub, StoreError> {
+        tokio::time::timeout(CONNECT_TIMEOUT, self.node.get_async_pubsub())
+            .await
+            .map_err(|_| StoreError::Unavailable("connecting took too long".to_owned()))?
+            .map_err(StoreError::from)
+    }
+}
+
+/// A connection, to a server or to a cluster.
+#[derive(Clone)]
+pub(super) enum Link {
+    Single(ConnectionManager),
+    Own(redis::aio::MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl ConnectionLike for Link {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::Single(connection) => connection.req_packed_command(cmd),
+            Self::Own(connection) => connection.req_packed_command(cmd),
+            Self::Cluster(connection) => connection.req_packed_command(cmd),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::Single(connection) => connection.req_packed_commands(pipeline, offset, count),
+            Self::Own(connection) => connection.req_packed_commands(pipeline, offset, count),
+            Self::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        0
+    }
+}
+
+pub(super) async fn ping(link: &mut Link) -> Result<(), StoreError> {
+    let _: Value = redis::cmd("PING").query_async(link).await?;
+    Ok(())
+}
+
+pub(super) async fn durability_warnings(link: &mut Link) -> Result<Vec<String>, StoreError> {
+    let expected = [
+        (
+            "appendonly",
+            "yes",
+            "jobs are lost when the server restarts",
+        ),
+        (
+            "appendfsync",
+            "always",
+            "accepted jobs of the last second are lost in a power cut",
+        ),
+        (
+            "maxmemory-policy",
+            "noeviction",
+            "the server may throw jobs away when memory is short",
+        ),
+    ];
+    let mut warnings = Vec::new();
+    for (name, wanted, consequence) in expected {
+        let answer: Vec<String> = redis::cmd("CONFIG")
+            .arg("GET")
+            .arg(name)
+            .query_async(link)
+            .await?;
+        match answer.get(1) {
+            Some(value) if value != wanted => {
+                warnings.push(format!(
+                    "Redis has {name} {value} instead of {wanted}: {consequence}"
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(warnings)
+}

@@ -1,0 +1,96 @@
+//! The two channels of the engine: what changed (for those who wait) and what is due sooner (for
+//! those who promote). They only wake; whoever is woken looks for itself, so a lost message costs
+//! time at most and a reconnection wakes everybody.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use super::connection::Endpoint;
+use crate::store::StoreError;
+use crate::waiters::Waiters;
+
+/// A silent connection is asked for a sign of life this often.
+const CHECK_EVERY: Duration = Duration::from_secs(10);
+const RECONNECT_AFTER: Duration = Duration::from_millis(200);
+
+pub(super) fn changes_channel(prefix: &str) -> String {
+    format!("{prefix}:v1:changes")
+}
+
+pub(super) fn due_channel(prefix: &str) -> String {
+    format!("{prefix}:v1:due")
+}
+
+/// Wakes the waiters of this process when their jobs change.
+pub(super) fn spawn_changes(endpoint: Endpoint, channel: String, waiters: Waiters) -> AbortHandle {
+    spawn(endpoint, channel, move |heard| match heard {
+        Heard::Message(text) => {
+            if let Ok(id) = text.parse() {
+                waiters.wake(id);
+            }
+        }
+        Heard::Reconnected => waiters.wake_all(),
+    })
+}
+
+/// Notifies when a job of this lane is due sooner than was known.
+pub(super) fn spawn_due(
+    endpoint: Endpoint,
+    channel: String,
+    lane: String,
+    sooner: Arc<Notify>,
+) -> AbortHandle {
+    spawn(endpoint, channel, move |heard| match heard {
+        Heard::Message(text) if text != lane => {}
+        Heard::Message(_) | Heard::Reconnected => sooner.notify_one(),
+    })
+}
+
+enum Heard<'a> {
+    Message(&'a str),
+    Reconnected,
+}
+
+fn spawn(
+    endpoint: Endpoint,
+    channel: String,
+    mut hear: impl FnMut(Heard<'_>) + Send + 'static,
+) -> AbortHandle {
+    tokio::spawn(async move {
+        loop {
+            if let Err(error) = listen(&endpoint, &channel, &mut hear).await {
+                tracing::debug!(channel, %error, "listening was interrupted");
+            }
+            tokio::time::sleep(RECONNECT_AFTER).await;
+        }
+    })
+    .abort_handle()
+}
+
+async fn listen(
+    endpoint: &Endpoint,
+    channel: &str,
+    hear: &mut impl FnMut(Heard<'_>),
+) -> Result<(), StoreError> {
+    let (mut sink, mut messages) = endpoint.listener().await?.split();
+    sink.subscribe(channel).await?;
+    hear(Heard::Reconnected);
+    loop {
+        match tokio::time::timeout(CHECK_EVERY, messages.next()).await {
+            Ok(Some(message)) => {
+                if let Ok(text) = message.get_payload::<String>() {
+                    hear(Heard::Message(&text));
+                }
+            }
+            Ok(None) => return Ok(()),
+            Err(_) => {
+                let alive = tokio::time::timeout(CHECK_EVERY, sink.ping::<redis::Value>()).await;
+                alive.map_err(|_| StoreError::Unavailable("the listener is dead".to_owned()))??;
+            }
+        }
+    }
+}

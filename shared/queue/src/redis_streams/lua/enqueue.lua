@@ -1,0 +1,44 @@
+-- Takes jobs in. KEYS: ready, delayed. ARGV: base, due channel, lane, then ten per job.
+-- Answers one value per job: '' for a new one, else the id of the job that was there before.
+local ready, delayed = KEYS[1], KEYS[2]
+local base, due_channel, lane = ARGV[1], ARGV[2], ARGV[3]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local soonest = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
+local answers = {}
+local earlier = false
+
+for i = 4, #ARGV, 10 do
+  local id, body, delay, kind = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
+  local owner, created, max, trace, key = ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], ARGV[i + 8]
+  local dead_ttl = ARGV[i + 9]
+  local record = base .. 'job:' .. id
+  local existing = ''
+  if redis.call('EXISTS', record) == 1 then
+    existing = id
+  elseif key ~= '' then
+    local holder = redis.call('GET', base .. 'key:' .. key)
+    if holder and redis.call('EXISTS', base .. 'job:' .. holder) == 1 then existing = holder end
+  end
+  if existing == '' then
+    -- Held for as long as the job is in flight; settling gives it its TTL.
+    if key ~= '' then redis.call('SET', base .. 'key:' .. key, id) end
+    redis.call('HSET', record, 'k', kind, 'o', owner, 'c', created, 'm', max, 't', trace, 'i', key,
+      'a', 0, 'l', 0, 'd', dead_ttl)
+    if delay > 0 then
+      redis.call('HSET', record, 's', 'delayed', 'b', body)
+      redis.call('ZADD', delayed, string.format('%.0f', now + delay), id)
+      if not soonest or now + delay < tonumber(soonest) then
+        soonest = now + delay
+        earlier = true
+      end
+    else
+      local entry = redis.call('XADD', ready, '*', 'i', id, 'j', body, 'a', 0, 'l', 0, 'm', max)
+      redis.call('HSET', record, 's', 'ready', 'e', entry)
+    end
+  end
+  answers[#answers + 1] = existing
+end
+
+if earlier then redis.call('PUBLISH', due_channel, lane) end
+return answers

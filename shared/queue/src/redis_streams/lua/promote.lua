@@ -1,0 +1,20 @@
+-- Makes due jobs ready, at most a batch. KEYS: ready, delayed. ARGV: base, batch.
+-- Answers how many were due, and in how many ms the next one is (-1: none waits).
+local ready, delayed, base = KEYS[1], KEYS[2], ARGV[1]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', string.format('%.0f', now), 'LIMIT', 0, ARGV[2])
+
+for _, id in ipairs(due) do
+  local record = base .. 'job:' .. id
+  local job = redis.call('HMGET', record, 'b', 'a', 'l', 'm')
+  if job[1] then
+    local entry = redis.call('XADD', ready, '*', 'i', id, 'j', job[1], 'a', job[2], 'l', job[3], 'm', job[4])
+    redis.call('HSET', record, 's', 'ready', 'e', entry)
+    redis.call('HDEL', record, 'b')
+  end
+  redis.call('ZREM', delayed, id)
+end
+
+local soonest = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
+return { #due, soonest and math.max(0, tonumber(soonest) - now) or -1 }

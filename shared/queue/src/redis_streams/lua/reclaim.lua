@@ -1,0 +1,66 @@
+-- Takes back jobs whose leases have expired, at most a batch. KEYS: ready, dead.
+-- ARGV: base, changes channel, lease time-out in ms, most losses, batch, the two errors,
+-- ms after which an idle consumer that holds nothing is forgotten.
+-- Answers how many are ready again, exhausted, poisoned, and whether more wait.
+local ready, dead = KEYS[1], KEYS[2]
+local base, changes, idle, most_losses, batch = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local time = redis.call('TIME')
+local stamp = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+local requeued, exhausted, poisoned = 0, 0, 0
+
+local expired = redis.pcall('XPENDING', ready, 'workers', 'IDLE', idle, '-', '+', batch)
+if expired.err then return { 0, 0, 0, 0 } end -- no group yet: nothing was ever leased
+
+local function bury(record, id, fields, attempt, err)
+  local grave = redis.call('XADD', dead, '*', 'i', id, 'j', fields.j)
+  redis.call('HSET', record, 's', 'dead', 'e', grave, 'f', stamp, 'a', attempt, 'x', err)
+  local ttl = tonumber(redis.call('HGET', record, 'd') or 0)
+  if ttl > 0 then redis.call('PEXPIRE', record, ttl) end
+  local key = redis.call('HGET', record, 'i')
+  if key and key ~= '' and redis.call('GET', base .. 'key:' .. key) == id then
+    redis.call('DEL', base .. 'key:' .. key)
+  end
+end
+
+for _, pending in ipairs(expired) do
+  local entry = pending[1]
+  local found = redis.call('XRANGE', ready, entry, entry)[1]
+  redis.call('XACK', ready, 'workers', entry)
+  if found then
+    local fields = {}
+    for n = 1, #found[2], 2 do fields[found[2][n]] = found[2][n + 1] end
+    redis.call('XDEL', ready, entry)
+    local id = fields.i or ('entry-' .. entry)
+    local record = base .. 'job:' .. id
+    local attempt, lost = (tonumber(fields.a) or 0) + 1, (tonumber(fields.l) or 0) + 1
+    if lost >= most_losses then
+      bury(record, id, fields, attempt, ARGV[7])
+      poisoned = poisoned + 1
+    elseif attempt >= (tonumber(fields.m) or 1) then
+      bury(record, id, fields, attempt, ARGV[6])
+      exhausted = exhausted + 1
+    else
+      local again = redis.call('XADD', ready, '*', 'i', id, 'j', fields.j, 'a', attempt, 'l', lost, 'm', fields.m)
+      redis.call('HSET', record, 's', 'ready', 'e', again, 'a', attempt, 'l', lost)
+      requeued = requeued + 1
+    end
+    redis.call('PUBLISH', changes, id)
+  end
+end
+
+for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', ready, 'workers')) do
+  local about = {}
+  for n = 1, #consumer, 2 do about[consumer[n]] = consumer[n + 1] end
+  if about.pending == 0 and about.idle > tonumber(ARGV[8]) then
+    redis.call('XGROUP', 'DELCONSUMER', ready, 'workers', about.name)
+  end
+end
+
+-- Dead letters whose records have expired go too, the oldest first.
+for _, grave in ipairs(redis.call('XRANGE', dead, '-', '+', 'COUNT', batch)) do
+  local id
+  for n = 1, #grave[2], 2 do if grave[2][n] == 'i' then id = grave[2][n + 1] end end
+  if redis.call('EXISTS', base .. 'job:' .. id) == 0 then redis.call('XDEL', dead, grave[1]) end
+end
+
+return { requeued, exhausted, poisoned, #expired == tonumber(batch) and 1 or 0 }

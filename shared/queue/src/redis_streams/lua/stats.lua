@@ -1,0 +1,23 @@
+-- How full a lane is. KEYS: ready, delayed, dead.
+-- Answers ready, running, scheduled, dead, age in ms of the oldest ready job.
+local running, last = 0, '-'
+local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
+if not groups.err then
+  for _, group in ipairs(groups) do
+    local about = {}
+    for n = 1, #group, 2 do about[group[n]] = group[n + 1] end
+    if about.name == 'workers' then
+      running = about.pending
+      last = '(' .. about['last-delivered-id']
+    end
+  end
+end
+local age = 0
+local first = redis.call('XRANGE', KEYS[1], last, '+', 'COUNT', 1)[1]
+if first then
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  age = math.max(0, now - tonumber(string.match(first[1], '^(%d+)')))
+end
+local length = redis.call('XLEN', KEYS[1])
+return { math.max(0, length - running), running, redis.call('ZCARD', KEYS[2]), redis.call('XLEN', KEYS[3]), age }

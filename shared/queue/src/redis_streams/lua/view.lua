@@ -1,0 +1,21 @@
+-- What a job that is not over looks like. KEYS: record, ready, delayed, dead. ARGV: id.
+-- Answers the record's fields and values, whether it is leased, its body and when it is due.
+local record = redis.call('HGETALL', KEYS[1])
+local f = {}
+for n = 1, #record, 2 do f[record[n]] = record[n + 1] end
+local leased, body, due = 0, f.b or '', -1
+if f.s == 'ready' then
+  local pending = redis.pcall('XPENDING', KEYS[2], 'workers', f.e, f.e, 1)
+  if not pending.err and #pending > 0 then leased = 1 end
+end
+if f.s == 'ready' or f.s == 'dead' then
+  local found = redis.call('XRANGE', f.s == 'ready' and KEYS[2] or KEYS[4], f.e, f.e)[1]
+  if found then
+    for n = 1, #found[2], 2 do
+      if found[2][n] == 'j' then body = found[2][n + 1] end
+    end
+  end
+elseif f.s == 'delayed' then
+  due = tonumber(redis.call('ZSCORE', KEYS[3], ARGV[1]) or -1)
+end
+return { record, leased, body, due }

@@ -1,0 +1,274 @@
+//! The embedded engine, for `avalon dev` and `avalon all`: API and workers in one process, one
+//! SQLite file, wake-ups inside the process. Other processes may look at the file and replay or
+//! purge dead letters (`avalon jobs`), but two processes that run jobs want Redis.
+//!
+//! Every change goes through one writer (`writer`), which puts all that is waiting into one
+//! transaction, so that one `fsync` serves many jobs. `changes` holds the statements that change
+//! something, `reads` those that do not.
+
+mod changes;
+mod reads;
+mod writer;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use tokio::sync::watch;
+
+use crate::job::{JobId, NewJob, QueueName, now_ms};
+use crate::store::{
+    Enqueued, JobFilter, JobStore, JobView, Lane, Lease, Leased, Page, QueueStats, ReclaimPolicy,
+    Reclaimed, Settle, Settled, Settlement, StoreError,
+};
+use crate::waiters::Waiters;
+
+use writer::Writer;
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => {
+                Self::Unexpected(error.to_string())
+            }
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+/// The embedded engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Sqlite {
+    writer: Writer,
+    readers: SqlitePool,
+    queues: Arc<[QueueName]>,
+    waiters: Waiters,
+    bells: Arc<Bells>,
+}
+
+/// One bell a queue, rung when a job becomes ready or the soonest due time may have changed.
+#[derive(Default)]
+struct Bells(Mutex<HashMap<QueueName, watch::Sender<()>>>);
+
+impl Bells {
+    fn listen(&self, queue: &QueueName) -> watch::Receiver<()> {
+        let mut bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        bells
+            .entry(queue.clone())
+            .or_insert_with(|| watch::Sender::new(()))
+            .subscribe()
+    }
+
+    fn ring(&self, queue: &QueueName) {
+        if let Some(bell) = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(queue)
+        {
+            bell.send_replace(());
+        }
+    }
+}
+
+impl Sqlite {
+    /// Opens the file, creating it and its tables when it is new.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or was written by a newer version.
+    pub async fn open(path: &Path, queues: Vec<QueueName>) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A job that was accepted survives a power cut.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(5));
+        let writing = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options.clone())
+            .await?;
+        changes::prepare(&writing).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(4)
+            .connect_with(options)
+            .await?;
+        Ok(Self {
+            writer: Writer::spawn(writing),
+            readers,
+            queues: queues.into(),
+            waiters: Waiters::default(),
+            bells: Arc::default(),
+        })
+    }
+}
+
+#[async_trait]
+impl JobStore for Sqlite {
+    async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
+        let bells = Arc::clone(&self.bells);
+        let mut queues: Vec<QueueName> = jobs.iter().map(|job| job.queue.clone()).collect();
+        queues.dedup();
+        self.writer
+            .write(
+                move |connection| Box::pin(changes::enqueue(connection, jobs)),
+                move |_| queues.iter().for_each(|queue| bells.ring(queue)),
+            )
+            .await
+    }
+
+    fn lanes(&self, queue: &QueueName) -> Vec<Lane> {
+        vec![Lane {
+            queue: queue.clone(),
+            shard: 0,
+        }]
+    }
+
+    async fn lease(
+        &self,
+        lane: &Lane,
+        _consumer: &str,
+        max: usize,
+        block: Duration,
+    ) -> Result<Vec<Leased>, StoreError> {
+        let deadline = tokio::time::Instant::now() + block;
+        let mut bell = self.bells.listen(&lane.queue);
+        loop {
+            bell.mark_unchanged();
+            let queue = lane.queue.clone();
+            let (leased, next_due) = self
+                .writer
+                .write(
+                    move |connection| Box::pin(changes::lease(connection, queue, max)),
+                    |_| {},
+                )
+                .await?;
+            if !leased.is_empty() {
+                return Ok(leased);
+            }
+            let due = next_due.map(|due| {
+                tokio::time::Instant::now() + Duration::from_millis(due.saturating_sub(now_ms()))
+            });
+            let wake_at = due.map_or(deadline, |due| due.min(deadline));
+            tokio::select! {
+                _ = bell.changed() => {}
+                () = tokio::time::sleep_until(wake_at) => {
+                    if wake_at == deadline {
+                        return Ok(vec![]);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn extend(&self, _consumer: &str, leases: &[Lease]) -> Result<Vec<bool>, StoreError> {
+        let leases = leases.to_vec();
+        self.writer
+            .write(
+                move |connection| Box::pin(changes::extend(connection, leases)),
+                |_| {},
+            )
+            .await
+    }
+
+    async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
+        let (waiters, bells) = (self.waiters.clone(), Arc::clone(&self.bells));
+        let changed: Vec<(JobId, Option<QueueName>)> = batch
+            .iter()
+            .map(|Settlement { leased, settle }| {
+                let ready_again = matches!(settle, Settle::Retry { .. } | Settle::HandBack);
+                (leased.job.id, ready_again.then(|| leased.job.queue.clone()))
+            })
+            .collect();
+        let batch = batch.to_vec();
+        self.writer
+            .write(
+                move |connection| Box::pin(changes::settle(connection, batch)),
+                move |_| {
+                    for (id, queue) in &changed {
+                        waiters.wake(*id);
+                        if let Some(queue) = queue {
+                            bells.ring(queue);
+                        }
+                    }
+                },
+            )
+            .await
+    }
+
+    async fn reclaim(&self, lane: &Lane, policy: &ReclaimPolicy) -> Result<Reclaimed, StoreError> {
+        let (waiters, bells) = (self.waiters.clone(), Arc::clone(&self.bells));
+        let (queue, policy) = (lane.queue.clone(), *policy);
+        let bell = queue.clone();
+        let (reclaimed, _) = self
+            .writer
+            .write(
+                move |connection| Box::pin(changes::reclaim(connection, queue, policy)),
+                move |(_, changed): &(Reclaimed, Vec<JobId>)| {
+                    changed.iter().for_each(|id| waiters.wake(*id));
+                    if !changed.is_empty() {
+                        bells.ring(&bell);
+                    }
+                },
+            )
+            .await?;
+        Ok(reclaimed)
+    }
+
+    async fn retire(&self, _lane: &Lane, _consumer: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn get(&self, id: JobId) -> Result<Option<JobView>, StoreError> {
+        reads::get(&self.readers, id).await
+    }
+
+    fn waiters(&self) -> &Waiters {
+        &self.waiters
+    }
+
+    async fn stats(&self) -> Result<Vec<QueueStats>, StoreError> {
+        reads::stats(&self.readers, &self.queues).await
+    }
+
+    async fn list(&self, filter: &JobFilter) -> Result<Page, StoreError> {
+        reads::list(&self.readers, filter).await
+    }
+
+    async fn replay(&self, id: JobId) -> Result<bool, StoreError> {
+        let (waiters, bells) = (self.waiters.clone(), Arc::clone(&self.bells));
+        let queue = self
+            .writer
+            .write(
+                move |connection| Box::pin(changes::replay(connection, id)),
+                move |queue: &Option<QueueName>| {
+                    waiters.wake(id);
+                    if let Some(queue) = queue {
+                        bells.ring(queue);
+                    }
+                },
+            )
+            .await?;
+        Ok(queue.is_some())
+    }
+
+    async fn purge(&self, id: JobId) -> Result<bool, StoreError> {
+        let waiters = self.waiters.clone();
+        self.writer
+            .write(
+                move |connection| Box::pin(changes::purge(connection, id)),
+                move |_| waiters.wake(id),
+            )
+            .await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.readers).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! The engines under test, each as fresh as if it were alone, and the job kinds that tests use.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use avalon_queue::{
+    Job, JobStore, NewJob, QueueMetrics, QueueName, RedisSettings, RedisStreams, RetryPolicy,
+    Sqlite,
+};
+use serde::{Deserialize, Serialize};
+
+pub(crate) const QUEUE: QueueName = QueueName::new("test");
+pub(crate) const OTHER: QueueName = QueueName::new("other");
+pub(crate) const LONG: Duration = Duration::from_secs(20);
+pub(crate) const SHORT: Duration = Duration::from_millis(50);
+
+/// A store with what keeps it alive.
+pub(crate) struct Engine {
+    pub(crate) store: Arc<dyn JobStore>,
+    _folder: Option<tempfile::TempDir>,
+}
+
+pub(crate) fn redis_settings(url: String, shards: u16) -> RedisSettings {
+    RedisSettings {
+        url,
+        prefix: avalon_test_support::unique_prefix(),
+        queues: vec![QUEUE, OTHER],
+        shards,
+    }
+}
+
+pub(crate) async fn redis() -> Engine {
+    let url = avalon_test_support::shared_redis_url().await;
+    let store = RedisStreams::new(redis_settings(url, 1)).unwrap();
+    Engine {
+        store: Arc::new(store),
+        _folder: None,
+    }
+}
+
+pub(crate) async fn redis_in_three_shards() -> Engine {
+    let url = avalon_test_support::shared_redis_url().await;
+    let store = RedisStreams::new(redis_settings(url, 3)).unwrap();
+    Engine {
+        store: Arc::new(store),
+        _folder: None,
+    }
+}
+
+pub(crate) async fn sqlite() -> Engine {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.db");
+    let store = Sqlite::open(&path, vec![QUEUE, OTHER]).await.unwrap();
+    Engine {
+        store: Arc::new(store),
+        _folder: Some(folder),
+    }
+}
+
+/// Runs each named test on every engine.
+#[macro_export]
+macro_rules! on_every_engine {
+    ($($test:ident),+ $(,)?) => {
+        mod redis_streams {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() { super::$test($crate::engines::redis().await).await })+
+        }
+        mod redis_streams_in_three_shards {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() { super::$test($crate::engines::redis_in_three_shards().await).await })+
+        }
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() { super::$test($crate::engines::sqlite().await).await })+
+        }
+    };
+}
+
+/// A job that does what its handler in the test says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Probe {
+    pub(crate) n: u64,
+}
+
+impl Job for Probe {
+    const QUEUE: QueueName = QUEUE;
+    const KIND: &'static str = "probe";
+    const RETRY: RetryPolicy = RetryPolicy {
+        max_attempts: 3,
+        base: Duration::from_millis(20),
+        cap: Duration::from_millis(40),
+    };
+    const TIME_LIMIT: Duration = Duration::from_secs(30);
+    type Output = u64;
+}
+
+pub(crate) fn probe(n: u64) -> NewJob {
+    NewJob::of(&Probe { n }).unwrap()
+}
+
+/// Its dead letters are kept for a moment only.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ShortMemory;
+
+impl Job for ShortMemory {
+    const QUEUE: QueueName = QUEUE;
+    const KIND: &'static str = "short_memory";
+    const RETRY: RetryPolicy = RetryPolicy::NEVER;
+    const TIME_LIMIT: Duration = Duration::from_millis(100);
+    const RESULT_TTL: Duration = Duration::from_millis(100);
+    const DEAD_TTL: Option<Duration> = Some(Duration::from_millis(100));
+    type Output = ();
+}
+
+pub(crate) fn metrics() -> QueueMetrics {
+    QueueMetrics::new(&prometheus::Registry::new()).unwrap()
+}

@@ -1,0 +1,381 @@
+//! What a worker pool does with jobs, on every engine: retries, dead letters, panics, time limits,
+//! lost leases and an orderly stop.
+
+mod engines;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use avalon_queue::{
+    Failure, Handlers, JobContext, JobError, JobId, JobState, JobView, NewJob, Pool, PoolSettings,
+};
+use engines::{Engine, LONG, Probe, QUEUE, metrics, probe};
+
+on_every_engine!(
+    a_handler_gets_typed_input_and_its_output_is_the_result,
+    a_failing_job_is_tried_max_attempts_times_and_then_dead,
+    a_refusal_is_final_at_once,
+    a_panic_is_a_failed_attempt_of_one_job,
+    an_attempt_has_a_time_limit,
+    a_job_past_its_deadline_is_not_started,
+    an_undecodable_payload_is_dead_lettered_and_the_worker_goes_on,
+    an_unknown_kind_waits_for_a_worker_that_knows_it,
+    a_pool_never_holds_more_jobs_than_it_can_run,
+    a_handler_that_outlives_its_lease_time_keeps_its_job,
+    a_stop_lets_running_jobs_finish,
+    a_stop_past_its_grace_hands_jobs_back,
+    a_backlog_of_twenty_thousand_due_jobs_drains,
+);
+
+fn settings() -> PoolSettings {
+    PoolSettings {
+        concurrency: 8,
+        lease_timeout: Duration::from_secs(5),
+        max_lost_leases: 3,
+        stop_grace: Duration::from_secs(5),
+        block: Duration::from_millis(100),
+    }
+}
+
+fn start(engine: &Engine, handlers: Handlers, settings: PoolSettings) -> Pool {
+    Pool::start(
+        Arc::clone(&engine.store),
+        &QUEUE,
+        Arc::new(handlers),
+        settings,
+        metrics(),
+    )
+}
+
+fn answering<F>(answer: F) -> Handlers
+where
+    F: Fn(u64, &JobContext) -> Result<u64, JobError> + Send + Sync + 'static,
+{
+    let answer = Arc::new(answer);
+    Handlers::new().on::<Probe, _, _>(move |job, context| {
+        let answer = Arc::clone(&answer);
+        async move { answer(job.n, &context) }
+    })
+}
+
+async fn enqueue(engine: &Engine, job: NewJob) -> JobId {
+    engine.store.enqueue(vec![job]).await.unwrap()[0].id()
+}
+
+async fn end_of(engine: &Engine, id: JobId) -> JobView {
+    let view = engine.store.outcome(id, LONG).await.unwrap().unwrap();
+    assert!(view.state.is_final(), "{view:?}");
+    view
+}
+
+async fn a_handler_gets_typed_input_and_its_output_is_the_result(engine: Engine) {
+    let pool = start(&engine, answering(|n, _| Ok(n * 2)), settings());
+    let id = enqueue(&engine, probe(21)).await;
+    let view = end_of(&engine, id).await;
+    assert_eq!(
+        (view.state, view.result.unwrap().get()),
+        (JobState::Succeeded, "42")
+    );
+    pool.stop().await;
+}
+
+/// apalis-redis: `max_attempts` is ignored (25 attempts, +n seconds).
+async fn a_failing_job_is_tried_max_attempts_times_and_then_dead(engine: Engine) {
+    let attempts = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&attempts);
+    let handlers = answering(move |_, context| {
+        seen.lock().unwrap().push(context.attempt);
+        Err(JobError::retry(Failure::new("WECHAT_BUSY", "try again")))
+    });
+    let pool = start(&engine, handlers, settings());
+    let begun = Instant::now();
+    let id = enqueue(&engine, probe(1)).await;
+    let view = end_of(&engine, id).await;
+    assert_eq!(view.state, JobState::Dead);
+    assert_eq!(
+        view.error.unwrap().code,
+        "WECHAT_BUSY",
+        "with its last error"
+    );
+    assert_eq!(*attempts.lock().unwrap(), [1, 2, 3]);
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "back-off as the kind says"
+    );
+    pool.stop().await;
+}
+
+async fn a_refusal_is_final_at_once(engine: Engine) {
+    let pool = start(
+        &engine,
+        answering(|n, _| match n {
+            1 => Err(JobError::Reject(Failure::new("SIGN_IN_AGAIN", "used"))),
+            _ => Err(JobError::Fail(Failure::new(
+                "MISCONFIGURED",
+                "the secret is wrong",
+            ))),
+        }),
+        settings(),
+    );
+    let (rejected, failed) = (
+        enqueue(&engine, probe(1)).await,
+        enqueue(&engine, probe(2)).await,
+    );
+    let view = end_of(&engine, rejected).await;
+    assert_eq!((view.state, view.attempts), (JobState::Rejected, 1));
+    let view = end_of(&engine, failed).await;
+    assert_eq!((view.state, view.attempts), (JobState::Dead, 1));
+    pool.stop().await;
+}
+
+async fn a_panic_is_a_failed_attempt_of_one_job(engine: Engine) {
+    let handlers = answering(|n, context| {
+        assert!(
+            n != 1 || context.attempt > 1,
+            "the first attempt of job 1 panics"
+        );
+        Ok(n)
+    });
+    let pool = start(&engine, handlers, settings());
+    let (bad, good) = (
+        enqueue(&engine, probe(1)).await,
+        enqueue(&engine, probe(2)).await,
+    );
+    assert_eq!(end_of(&engine, good).await.state, JobState::Succeeded);
+    let view = end_of(&engine, bad).await;
+    assert_eq!((view.state, view.attempts), (JobState::Succeeded, 2));
+    pool.stop().await;
+}
+
+async fn an_attempt_has_a_time_limit(engine: Engine) {
+    let handlers = Handlers::new().on::<engines::ShortMemory, _, _>(|_, _| async {
+        tokio::time::sleep(LONG).await;
+        Ok(())
+    });
+    let pool = start(&engine, handlers, settings());
+    let mut job = NewJob::of(&engines::ShortMemory).unwrap();
+    job.dead_ttl_ms = 0;
+    let id = enqueue(&engine, job).await;
+    let view = end_of(&engine, id).await;
+    assert_eq!(
+        (view.state, view.error.unwrap().code.as_str()),
+        (JobState::Dead, "JOB_TIMED_OUT")
+    );
+    pool.stop().await;
+}
+
+async fn a_job_past_its_deadline_is_not_started(engine: Engine) {
+    let id = enqueue(&engine, probe(1).expiring_after(Duration::from_millis(1))).await;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let pool = start(&engine, answering(|_, _| unreachable!()), settings());
+    let view = end_of(&engine, id).await;
+    assert_eq!(view.error.unwrap().code, "DEADLINE_EXCEEDED");
+    pool.stop().await;
+}
+
+/// apalis-redis: an undecodable payload ends the worker, and then the next one.
+async fn an_undecodable_payload_is_dead_lettered_and_the_worker_goes_on(engine: Engine) {
+    let pool = start(&engine, answering(|n, _| Ok(n)), settings());
+    let mut wrong = probe(1);
+    wrong.payload =
+        serde_json::value::RawValue::from_string("{\"n\":\"seven\"}".to_owned()).unwrap();
+    let (bad, good) = (
+        enqueue(&engine, wrong).await,
+        enqueue(&engine, probe(2)).await,
+    );
+    let view = end_of(&engine, bad).await;
+    assert_eq!(
+        (view.state, view.attempts),
+        (JobState::Dead, 1),
+        "not retried for ever"
+    );
+    assert_eq!(view.error.unwrap().code, "UNDECODABLE");
+    assert_eq!(
+        view.payload.unwrap().get(),
+        "{\"n\":\"seven\"}",
+        "kept for inspection"
+    );
+    assert_eq!(end_of(&engine, good).await.state, JobState::Succeeded);
+    pool.stop().await;
+}
+
+async fn an_unknown_kind_waits_for_a_worker_that_knows_it(engine: Engine) {
+    let pool = start(&engine, answering(|n, _| Ok(n)), settings());
+    let mut job = probe(1);
+    job.kind = "of_the_next_version".to_owned();
+    let id = enqueue(&engine, job).await;
+    avalon_test_support::eventually_eq(LONG, JobState::Retrying, async || {
+        engine.store.get(id).await.unwrap().unwrap().state
+    })
+    .await;
+    let view = engine.store.get(id).await.unwrap().unwrap();
+    assert_eq!(view.error.unwrap().code, "UNKNOWN_KIND");
+    pool.stop().await;
+}
+
+async fn a_pool_never_holds_more_jobs_than_it_can_run(engine: Engine) {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let opened = Arc::clone(&gate);
+    let handlers = Handlers::new().on::<Probe, _, _>(move |job, _| {
+        let gate = Arc::clone(&opened);
+        async move {
+            gate.acquire().await.unwrap().forget();
+            Ok(job.n)
+        }
+    });
+    let jobs: Vec<NewJob> = (0..30).map(probe).collect();
+    let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+    engine.store.enqueue(jobs).await.unwrap();
+    let pool = start(&engine, handlers, settings());
+    let lanes = engine.store.lanes(&QUEUE).len() as u64;
+    let most = 8u64.div_ceil(lanes) * lanes;
+    avalon_test_support::eventually_eq(LONG, true, async || {
+        engine.store.stats().await.unwrap()[0].running >= 6
+    })
+    .await;
+    let stats = engine.store.stats().await.unwrap().remove(0);
+    assert!(stats.running <= most, "{stats:?}");
+    gate.add_permits(30);
+    for id in ids {
+        assert_eq!(end_of(&engine, id).await.state, JobState::Succeeded);
+    }
+    pool.stop().await;
+}
+
+async fn a_handler_that_outlives_its_lease_time_keeps_its_job(engine: Engine) {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let handlers = Handlers::new().on::<Probe, _, _>(move |job, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            Ok(job.n)
+        }
+    });
+    let short = PoolSettings {
+        lease_timeout: Duration::from_millis(450),
+        ..settings()
+    };
+    // Two pools: each looks for jobs that the other has lost.
+    let pools = [
+        start(&engine, handlers.clone(), short.clone()),
+        start(&engine, handlers, short),
+    ];
+    let id = enqueue(&engine, probe(1)).await;
+    let view = end_of(&engine, id).await;
+    assert_eq!((view.state, view.attempts), (JobState::Succeeded, 1));
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+    for pool in pools {
+        pool.stop().await;
+    }
+}
+
+async fn a_stop_lets_running_jobs_finish(engine: Engine) {
+    let (begun, mut running) = tokio::sync::mpsc::unbounded_channel();
+    let handlers = Handlers::new().on::<Probe, _, _>(move |job, _| {
+        begun.send(()).unwrap();
+        async move {
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            Ok(job.n)
+        }
+    });
+    let pool = start(&engine, handlers, settings());
+    let id = enqueue(&engine, probe(1)).await;
+    running.recv().await.unwrap();
+    let stopping = tokio::spawn(pool.stop());
+    stopping.await.unwrap();
+    let view = engine.store.get(id).await.unwrap().unwrap();
+    assert_eq!((view.state, view.attempts), (JobState::Succeeded, 1));
+    let late = enqueue(&engine, probe(2)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(
+        engine.store.get(late).await.unwrap().unwrap().state,
+        JobState::Queued
+    );
+}
+
+async fn a_stop_past_its_grace_hands_jobs_back(engine: Engine) {
+    let (begun, mut running) = tokio::sync::mpsc::unbounded_channel();
+    let handlers = Handlers::new().on::<Probe, _, _>(move |_, _| {
+        begun.send(()).unwrap();
+        async move {
+            tokio::time::sleep(LONG).await;
+            Ok(0)
+        }
+    });
+    let impatient = PoolSettings {
+        stop_grace: Duration::from_millis(100),
+        ..settings()
+    };
+    let pool = start(&engine, handlers, impatient);
+    let id = enqueue(&engine, probe(1)).await;
+    running.recv().await.unwrap();
+    let asked = Instant::now();
+    pool.stop().await;
+    assert!(
+        asked.elapsed() < Duration::from_secs(3),
+        "bounded: {:?}",
+        asked.elapsed()
+    );
+    let view = engine.store.get(id).await.unwrap().unwrap();
+    assert_eq!(
+        (view.state, view.attempts),
+        (JobState::Queued, 0),
+        "at once, and no attempt lost"
+    );
+
+    let pool = start(&engine, answering(|n, _| Ok(n)), settings());
+    assert_eq!(end_of(&engine, id).await.attempts, 1);
+    pool.stop().await;
+}
+
+/// apalis-redis: a backlog of more than about 8,000 due jobs ends its worker for good.
+async fn a_backlog_of_twenty_thousand_due_jobs_drains(engine: Engine) {
+    const JOBS: u64 = 20_000;
+    let due_at_once = Duration::from_millis(1);
+    for from in (0..JOBS).step_by(1000) {
+        // Half of them delayed, so that all become due together.
+        let jobs = (from..from + 1000)
+            .map(|n| {
+                if n % 2 == 0 {
+                    probe(n)
+                } else {
+                    probe(n).delayed(due_at_once)
+                }
+            })
+            .collect();
+        engine.store.enqueue(jobs).await.unwrap();
+    }
+    let done = Arc::new(AtomicU64::new(0));
+    let sum = Arc::new(Mutex::new(HashMap::<u64, u32>::new()));
+    let (counted, tally) = (Arc::clone(&done), Arc::clone(&sum));
+    let handlers = answering(move |n, _| {
+        *tally.lock().unwrap().entry(n).or_default() += 1;
+        counted.fetch_add(1, Ordering::SeqCst);
+        Ok(n)
+    });
+    let pool = start(
+        &engine,
+        handlers,
+        PoolSettings {
+            concurrency: 256,
+            ..settings()
+        },
+    );
+    avalon_test_support::eventually_eq(Duration::from_secs(120), JOBS, async || {
+        done.load(Ordering::SeqCst)
+    })
+    .await;
+    pool.stop().await;
+    assert!(
+        sum.lock().unwrap().values().all(|times| *times == 1),
+        "each once"
+    );
+    let stats = engine.store.stats().await.unwrap().remove(0);
+    assert_eq!(
+        (stats.ready, stats.running, stats.scheduled, stats.dead),
+        (0, 0, 0, 0)
+    );
+}
