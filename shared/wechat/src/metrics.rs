@@ -1,0 +1,84 @@
+//! Counts and times calls to WeChat. Labels are bounded: neither codes nor players appear in them.
+
+use std::time::Duration;
+
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+
+use crate::{Api, ErrorClass, WechatError};
+
+/// From a fast answer near WeChat's data centre to the longest total time-out worth having.
+const BUCKETS_SECONDS: &[f64] = &[
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0,
+];
+
+const OK: &str = "ok";
+const TIMEOUT: &str = "timeout";
+
+const OUTCOMES: &[&str] = &[
+    OK,
+    ErrorClass::SignInAgain.as_str(),
+    ErrorClass::Permanent.as_str(),
+    ErrorClass::RateLimited.as_str(),
+    ErrorClass::Retry.as_str(),
+    ErrorClass::RefreshToken.as_str(),
+    ErrorClass::Misconfigured.as_str(),
+    TIMEOUT,
+];
+
+/// The metrics of a [`crate::WechatClient`]; a clone counts into the same series.
+#[derive(Clone, Debug)]
+pub struct WechatMetrics {
+    requests: IntCounterVec,
+    duration: HistogramVec,
+}
+
+impl WechatMetrics {
+    /// Registers the metrics, all their series at 0, so that a rate is right from the first error on.
+    ///
+    /// # Errors
+    /// When the registry already has metrics of these names.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let requests = IntCounterVec::new(
+            Opts::new(
+                "avalon_wechat_requests_total",
+                "Calls to WeChat's platform, by API and by what the outcome asks of us.",
+            ),
+            &["api", "outcome"],
+        )?;
+        let duration = HistogramVec::new(
+            HistogramOpts::new(
+                "avalon_wechat_request_duration_seconds",
+                "Time from sending a call to WeChat's platform to having read its whole answer.",
+            )
+            .buckets(BUCKETS_SECONDS.to_vec()),
+            &["api"],
+        )?;
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(duration.clone()))?;
+        for api in Api::ALL {
+            duration.with_label_values(&[api.as_str()]);
+            for outcome in OUTCOMES {
+                requests.with_label_values(&[api.as_str(), *outcome]);
+            }
+        }
+        Ok(Self { requests, duration })
+    }
+
+    pub(crate) fn record(&self, api: Api, outcome: &'static str, elapsed: Duration) {
+        self.requests
+            .with_label_values(&[api.as_str(), outcome])
+            .inc();
+        self.duration
+            .with_label_values(&[api.as_str()])
+            .observe(elapsed.as_secs_f64());
+    }
+}
+
+/// The outcome as a label: what it asks of us, with time-outs apart from the other errors to retry.
+pub(crate) fn outcome_label(error: Option<&WechatError>) -> &'static str {
+    match error {
+        None => OK,
+        Some(WechatError::Timeout { .. }) => TIMEOUT,
+        Some(error) => error.class().as_str(),
+    }
+}

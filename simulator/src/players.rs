@@ -1,0 +1,98 @@
+//! Players: who has signed in, and the session key that each has now.
+//!
+//! Ids are derived from the player's name, so a name is the same player in every run.
+
+use std::collections::HashMap;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde::Serialize;
+
+use crate::settings::SessionKeyRotation;
+
+const MAX_NAME_LEN: usize = 64;
+
+/// Whether something can be a player's name: 1 to 64 ASCII letters, digits, `_`, `.` and `-`.
+pub(crate) fn is_name(name: &str) -> bool {
+    (1..=MAX_NAME_LEN).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+/// The players who have signed in, by openid.
+#[derive(Default)]
+pub(crate) struct Players(HashMap<String, Player>);
+
+/// A player as the platform knows it now.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Player {
+    pub(crate) name: String,
+    pub(crate) openid: String,
+    pub(crate) unionid: String,
+    pub(crate) session_key: String,
+    generation: u64,
+}
+
+impl Players {
+    /// Signs a player in; the first time makes the player, later ones may rotate the session key.
+    pub(crate) fn sign_in(
+        &mut self,
+        app_id: &str,
+        name: &str,
+        rotation: SessionKeyRotation,
+    ) -> &Player {
+        let openid = openid(app_id, name);
+        self.0
+            .entry(openid)
+            .and_modify(|player| {
+                if rotation == SessionKeyRotation::Always {
+                    player.generation += 1;
+                    player.session_key = session_key(&player.openid, player.generation);
+                }
+            })
+            .or_insert_with_key(|openid| Player {
+                name: name.to_owned(),
+                openid: openid.clone(),
+                unionid: unionid(name),
+                session_key: session_key(openid, 0),
+                generation: 0,
+            })
+    }
+
+    pub(crate) fn get(&self, openid: &str) -> Option<&Player> {
+        self.0.get(openid)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// `o` and 27 characters, for this app alone.
+pub(crate) fn openid(app_id: &str, name: &str) -> String {
+    id_of(&format!("openid:{app_id}:{name}"))
+}
+
+/// `o` and 27 characters, the same in every app.
+fn unionid(name: &str) -> String {
+    id_of(&format!("unionid:{name}"))
+}
+
+fn id_of(what: &str) -> String {
+    let mut id = URL_SAFE_NO_PAD.encode(digest(&SHA256, what.as_bytes()));
+    id.insert(0, 'o');
+    id.truncate(28);
+    id
+}
+
+/// Base64 of 16 bytes.
+fn session_key(openid: &str, generation: u64) -> String {
+    let hash = digest(
+        &SHA256,
+        format!("session_key:{openid}:{generation}").as_bytes(),
+    );
+    STANDARD.encode(&hash.as_ref()[..16])
+}

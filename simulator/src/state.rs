@@ -1,0 +1,93 @@
+//! All that the platform remembers, behind one lock, and its clock.
+//!
+//! The lock is held for a moment and never while waiting; what the parts mean is in their own files.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
+
+use crate::SimulatorSettings;
+use crate::codes::CodeBook;
+use crate::faults::Faults;
+use crate::players::Players;
+use crate::quota::Quotas;
+use crate::requests::RequestLog;
+use crate::settings::Behaviour;
+
+/// The platform: what it is set up with, what it remembers, and whether it is about to stop.
+pub(crate) struct World {
+    pub(crate) settings: SimulatorSettings,
+    state: Mutex<State>,
+    stopping: watch::Sender<bool>,
+}
+
+impl World {
+    pub(crate) fn new(settings: SimulatorSettings) -> Self {
+        let state = Mutex::new(State::new(settings.behaviour.clone()));
+        Self {
+            settings,
+            state,
+            stopping: watch::Sender::new(false),
+        }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere leaves at worst one half-noted request behind.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets everything that happened and every setting made since the start.
+    pub(crate) fn reset(&self) {
+        let mut state = self.state();
+        let requests = std::mem::take(&mut state.requests);
+        *state = State::new(self.settings.behaviour.clone());
+        state.requests = requests.emptied();
+    }
+
+    /// Waits, but not beyond the server's end.
+    pub(crate) async fn wait(&self, duration: Duration) {
+        let mut stopping = self.stopping.subscribe();
+        tokio::select! {
+            () = tokio::time::sleep(duration) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+        }
+    }
+
+    /// Ends all waiting, so that the server can.
+    pub(crate) fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+}
+
+/// What the platform remembers.
+pub(crate) struct State {
+    pub(crate) behaviour: Behaviour,
+    pub(crate) faults: Faults,
+    pub(crate) codes: CodeBook,
+    pub(crate) players: Players,
+    pub(crate) quotas: Quotas,
+    pub(crate) requests: RequestLog,
+}
+
+impl State {
+    fn new(behaviour: Behaviour) -> Self {
+        Self {
+            behaviour,
+            faults: Faults::default(),
+            codes: CodeBook::default(),
+            players: Players::default(),
+            quotas: Quotas::default(),
+            requests: RequestLog::default(),
+        }
+    }
+
+    /// The platform's time.
+    pub(crate) fn now(&self) -> Timestamp {
+        let real = Timestamp::now();
+        let skew = SignedDuration::from_secs(self.behaviour.clock_skew_seconds);
+        // The control route bounds the skew far below what a timestamp can hold.
+        real.checked_add(skew).unwrap_or(real)
+    }
+}

@@ -1,0 +1,176 @@
+//! Answers in WeChat's shape: HTTP 200 with `errcode` and `errmsg`, the platform's `Date`, and the
+//! ways in which an answer can fail to be one. Decides nothing: APIs and faults choose the answer.
+
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{Html, IntoResponse, Response};
+use bytes::Bytes;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
+use serde_json::{Value, json};
+
+use crate::connection::Connection;
+use crate::settings::ContentType;
+
+/// WeChat's codes that the simulator answers of its own accord.
+pub(crate) mod errcode {
+    pub(crate) const SYSTEM_BUSY: i64 = -1;
+    pub(crate) const INVALID_GRANT_TYPE: i64 = 40002;
+    pub(crate) const INVALID_APPID: i64 = 40013;
+    pub(crate) const INVALID_CODE: i64 = 40029;
+    pub(crate) const INVALID_SECRET: i64 = 40125;
+    pub(crate) const CODE_USED: i64 = 40163;
+    pub(crate) const APPID_MISSING: i64 = 41002;
+    pub(crate) const SECRET_MISSING: i64 = 41004;
+    pub(crate) const CODE_MISSING: i64 = 41008;
+    pub(crate) const NEEDS_GET: i64 = 43001;
+    pub(crate) const MINUTE_QUOTA: i64 = 45011;
+}
+
+/// What an API or a fault answers. As a response it is only carried: [`Answer::render`] writes it.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    /// Success, with these fields.
+    Success(Value),
+    /// A business error.
+    Error(i64),
+    /// An HTTP status from the edge.
+    Http(StatusCode),
+    /// Nothing, as `text/html`.
+    Empty,
+    /// JSON that breaks off, in an HTTP answer that is whole.
+    Truncated,
+    /// The end of the connection.
+    Reset,
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl Answer {
+    /// The `errcode` that the caller is told, if it is told one.
+    pub(crate) fn errcode(&self) -> Option<i64> {
+        match self {
+            Self::Success(_) => Some(0),
+            Self::Error(code) => Some(*code),
+            _ => None,
+        }
+    }
+
+    /// The kind of answer, for the list of requests.
+    pub(crate) fn kind(&self) -> String {
+        match self {
+            Self::Success(_) | Self::Error(_) => "json".to_owned(),
+            Self::Http(status) => format!("http{}", status.as_u16()),
+            Self::Empty => "empty".to_owned(),
+            Self::Truncated => "truncated".to_owned(),
+            Self::Reset => "reset".to_owned(),
+        }
+    }
+
+    /// Writes the answer. `connection` is there when [`crate::Simulator::serve`] serves.
+    pub(crate) fn render(
+        self,
+        content_type: ContentType,
+        now: Timestamp,
+        connection: Option<&Connection>,
+    ) -> Response {
+        let mut response = match self {
+            Self::Success(fields) => json_answer(content_type, fields.to_string()),
+            Self::Error(code) => {
+                let errmsg = format!("{}, rid: {}", errmsg(code), rid(now));
+                json_answer(
+                    content_type,
+                    json!({"errcode": code, "errmsg": errmsg}).to_string(),
+                )
+            }
+            Self::Http(status) => (
+                status,
+                Html(format!("<html><body><h1>{status}</h1></body></html>")),
+            )
+                .into_response(),
+            Self::Empty => Html("").into_response(),
+            Self::Truncated => json_answer(content_type, r#"{"session_key":"c2ltdW"#.to_owned()),
+            Self::Reset => reset(connection),
+        };
+        if let Some(date) = http_date(now) {
+            response.headers_mut().insert(DATE, date);
+        }
+        response
+    }
+}
+
+fn json_answer(content_type: ContentType, body: String) -> Response {
+    let content_type = match content_type {
+        ContentType::Json => "application/json; charset=utf-8",
+        ContentType::Text => "text/plain",
+    };
+    ([(CONTENT_TYPE, content_type)], body).into_response()
+}
+
+fn reset(connection: Option<&Connection>) -> Response {
+    if let Some(connection) = connection {
+        connection.reset();
+    }
+    // Its first byte makes the connection reset. On a connection that cannot be, the body promises
+    // more than it has and fails.
+    let broken = futures_util::stream::iter([Err::<Bytes, _>(io::Error::from(
+        io::ErrorKind::ConnectionReset,
+    ))]);
+    ([(CONTENT_LENGTH, "64")], Body::from_stream(broken)).into_response()
+}
+
+fn http_date(now: Timestamp) -> Option<HeaderValue> {
+    let date = DateTimePrinter::new()
+        .timestamp_to_rfc9110_string(&now)
+        .ok()?;
+    HeaderValue::try_from(date).ok()
+}
+
+/// A request id of the form that WeChat appends to messages: three groups of eight hex digits.
+fn rid(now: Timestamp) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let seconds = (now.as_second() as u32).to_be_bytes();
+    let fraction = now.subsec_nanosecond().to_be_bytes();
+    format!(
+        "{}-{}-{}",
+        hex::encode(seconds),
+        hex::encode(fraction),
+        hex::encode(count.to_be_bytes())
+    )
+}
+
+/// WeChat's words for a code, near enough: nobody may compare them.
+fn errmsg(code: i64) -> &'static str {
+    match code {
+        errcode::SYSTEM_BUSY => "system error",
+        0 => "ok",
+        40001 => "invalid credential, access_token is invalid or not latest",
+        errcode::INVALID_GRANT_TYPE => "invalid grant_type",
+        errcode::INVALID_APPID => "invalid appid",
+        errcode::INVALID_CODE => "invalid code",
+        errcode::INVALID_SECRET => "invalid appsecret",
+        errcode::CODE_USED => "code been used",
+        40164 => "invalid ip 127.0.0.1, not in whitelist",
+        40226 => "code blocked",
+        errcode::APPID_MISSING => "appid missing",
+        errcode::SECRET_MISSING => "appsecret missing",
+        errcode::CODE_MISSING => "missing code",
+        42001 => "access_token expired",
+        errcode::NEEDS_GET => "require GET method",
+        45009 => "reach max api daily quota limit",
+        errcode::MINUTE_QUOTA => "api minute-quota reach limit, must slower, retry next minute",
+        48001 => "api unauthorized",
+        _ => "error",
+    }
+}

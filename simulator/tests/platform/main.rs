@@ -1,0 +1,11 @@
+//! The simulator over real HTTP.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests, outside #[test] functions"
+)]
+
+mod code2session;
+mod control;
+mod faults;
+mod running;
