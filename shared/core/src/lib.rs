@@ -1,1 +1,14 @@
-//! (being written)
+//! What API and workers share: the domain model, its persistence, configuration and telemetry.
+
+pub mod config;
+pub mod database;
+pub mod dev_keys;
+pub mod ids;
+pub mod jobs;
+pub mod keyring;
+pub mod problem;
+pub mod sessions;
+pub mod telemetry;
+pub mod tokens;
+pub mod trace_context;
+pub mod users;

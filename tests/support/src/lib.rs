@@ -1,1 +1,31 @@
-//! (being written)
+//! Private servers, private databases and the real binary, for tests and benchmarks.
+//!
+//! What is started here listens on 127.0.0.1 only, writes to a temporary folder only, and ends with
+//! the test, even when the test process is killed. Nothing here is skipped for want of a program: a
+//! missing one fails the test and the message says how to get it.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a server that does not start is a failed test"
+)]
+
+mod avalon;
+mod avalon_command;
+mod database;
+mod eventually;
+mod ports;
+mod postgres_programs;
+mod postgres_server;
+mod process;
+mod redis_server;
+mod shared;
+
+pub use avalon::Avalon;
+pub use avalon_command::{AvalonBinary, AvalonCommand};
+pub use database::TestDatabase;
+pub use eventually::{eventually, eventually_eq};
+pub use ports::free_port;
+pub use postgres_server::PostgresServer;
+pub use redis_server::RedisServer;
+pub use shared::{shared_postgres_url, shared_redis_url, unique_prefix};

@@ -1,0 +1,76 @@
+//! `redis`: the queues of a service of more than one process.
+
+use std::{fmt, str::FromStr};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::text;
+
+/// `redis`: the queues of a service of more than one process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct RedisConfig {
+    /// `redis://…`, several separated by commas for Redis Cluster; unset: the embedded queue.
+    #[serde(deserialize_with = "text::optional", serialize_with = "text::hidden")]
+    pub url: Option<RedisNodes>,
+    /// What all our keys begin with.
+    pub key_prefix: String,
+}
+
+impl Default for RedisConfig {
+    fn default() -> Self {
+        Self {
+            url: None,
+            key_prefix: "avalon".to_owned(),
+        }
+    }
+}
+
+/// The URLs of one Redis server or of some nodes of a Redis Cluster. May hold passwords.
+#[derive(Clone)]
+pub struct RedisNodes(Vec<SecretString>);
+
+/// A text is no [`RedisNodes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be redis://HOST:PORT, or several of these separated by commas")]
+pub struct RedisNodesError;
+
+impl RedisNodes {
+    /// The URLs, at least one, passwords included.
+    pub fn urls(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(ExposeSecret::expose_secret)
+    }
+
+    /// Whether these are nodes of a Redis Cluster: there is more than one.
+    pub fn is_cluster(&self) -> bool {
+        self.0.len() > 1
+    }
+}
+
+impl FromStr for RedisNodes {
+    type Err = RedisNodesError;
+
+    fn from_str(text: &str) -> Result<Self, RedisNodesError> {
+        let node = |text: &str| {
+            let url = Url::parse(text.trim()).map_err(|_| RedisNodesError)?;
+            let fits = url.scheme() == "redis" && url.has_host();
+            if fits {
+                Ok(text.trim().into())
+            } else {
+                Err(RedisNodesError)
+            }
+        };
+        text.split(',')
+            .map(node)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+impl fmt::Debug for RedisNodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RedisNodes({} hidden)", self.0.len())
+    }
+}

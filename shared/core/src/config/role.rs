@@ -1,0 +1,48 @@
+//! What a process is to do, as far as its configuration depends on it.
+
+use std::fmt;
+
+/// The part that a process plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Everything in one process with a simulator, for developers. Needs no configuration.
+    Dev,
+    /// API and workers in one process.
+    All,
+    /// The public API.
+    Api,
+    /// Worker pools.
+    Workers,
+    /// The WeChat simulator alone.
+    Simulator,
+    /// Migrates the database and ends.
+    Migrate,
+    /// Operates on jobs from the command line and ends.
+    Jobs,
+}
+
+impl Role {
+    /// Whether requests of players are answered.
+    pub fn serves_api(self) -> bool {
+        matches!(self, Self::Dev | Self::All | Self::Api)
+    }
+
+    /// Whether jobs are worked on.
+    pub fn runs_workers(self) -> bool {
+        matches!(self, Self::Dev | Self::All | Self::Workers)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dev => "dev",
+            Self::All => "all",
+            Self::Api => "api",
+            Self::Workers => "workers",
+            Self::Simulator => "simulator",
+            Self::Migrate => "migrate",
+            Self::Jobs => "jobs",
+        })
+    }
+}

@@ -1,0 +1,294 @@
+//! The sections whose values need few words: one struct each. Those with types of their own have
+//! files of their own (`auth.rs`, `database.rs`, `redis.rs`).
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize, Serializer};
+use url::Url;
+
+#[cfg(doc)]
+use super::Config;
+use super::{Role, text};
+use crate::keyring::EncryptionKey;
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// `http`: the public API.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct HttpConfig {
+    /// Address and port.
+    #[serde(deserialize_with = "text::address")]
+    pub listen: SocketAddr,
+    /// Largest body of a request, in bytes.
+    pub max_body: u32,
+    /// A request is answered within this, come what may.
+    #[serde(with = "text::duration")]
+    pub request_timeout: Duration,
+    /// How long a request is held for its job when it does not say.
+    #[serde(with = "text::duration")]
+    pub wait: Duration,
+    /// How long it may ask to be held (`Prefer: wait`).
+    #[serde(with = "text::duration")]
+    pub max_wait: Duration,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            listen: loopback(8080),
+            max_body: 64 * 1024,
+            request_timeout: Duration::from_secs(35),
+            wait: Duration::from_secs(5),
+            max_wait: Duration::from_secs(30),
+        }
+    }
+}
+
+/// `ops`: the listener for operators. See [`Config::ops_listen`] for the default.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct OpsConfig {
+    /// Address and port.
+    #[serde(deserialize_with = "text::optional_address")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// `queue`: leases, and the embedded queue.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct QueueConfig {
+    /// File of the embedded queue, used when `redis.url` is unset. See [`Config::queue_path`].
+    pub path: Option<PathBuf>,
+    /// A job whose worker is silent for this long is given to another.
+    #[serde(with = "text::duration")]
+    pub lease_timeout: Duration,
+    /// A job whose worker was lost this often is dead.
+    pub max_lost_leases: u32,
+    /// How long running jobs may go on when the process is told to stop.
+    #[serde(with = "text::duration")]
+    pub stop_grace: Duration,
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        Self {
+            path: None,
+            lease_timeout: Duration::from_secs(30),
+            max_lost_leases: 5,
+            stop_grace: Duration::from_secs(25),
+        }
+    }
+}
+
+/// `wechat`: the mini-game at WeChat's platform.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct WechatConfig {
+    /// App id of the mini-game.
+    pub app_id: Option<String>,
+    /// App secret of the mini-game.
+    #[serde(deserialize_with = "text::secret", serialize_with = "text::hidden")]
+    pub app_secret: Option<SecretString>,
+    /// Where the platform's APIs are.
+    #[serde(deserialize_with = "text::parsed")]
+    pub api_base: HttpUrl,
+    /// How long connecting may take.
+    #[serde(with = "text::duration")]
+    pub connect_timeout: Duration,
+    /// How long a call may take in all.
+    #[serde(with = "text::duration")]
+    pub request_timeout: Duration,
+}
+
+impl Default for WechatConfig {
+    fn default() -> Self {
+        Self {
+            app_id: None,
+            app_secret: None,
+            api_base: HttpUrl::wechat_platform(),
+            connect_timeout: Duration::from_secs(2),
+            request_timeout: Duration::from_secs(4),
+        }
+    }
+}
+
+/// `storage`: encryption at rest.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct StorageConfig {
+    /// Seals secrets of players. Base64 of 32 bytes.
+    #[serde(deserialize_with = "text::optional", serialize_with = "text::hidden")]
+    pub encryption_key: Option<EncryptionKey>,
+    /// Keys that were in use before and still open what they sealed.
+    #[serde(deserialize_with = "text::list", serialize_with = "text::all_hidden")]
+    pub previous_encryption_keys: Vec<EncryptionKey>,
+}
+
+/// `admin`: the admin routes of the listener for operators.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct AdminConfig {
+    /// The bearer token that opens them.
+    #[serde(deserialize_with = "text::secret", serialize_with = "text::hidden")]
+    pub token: Option<SecretString>,
+}
+
+/// `limits`: rate limits.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct LimitsConfig {
+    /// On or off. See [`LimitsConfig::enabled`] for the default.
+    pub enabled: Option<bool>,
+}
+
+impl LimitsConfig {
+    /// Whether rates are limited: as configured, else everywhere but in `dev`.
+    pub fn enabled(&self, role: Role) -> bool {
+        self.enabled.unwrap_or(role != Role::Dev)
+    }
+}
+
+/// `log`: logging.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct LogConfig {
+    /// Form of a line. See [`LogConfig::format`] for the default.
+    pub format: Option<LogFormat>,
+    /// What is logged: directives such as `info,avalon_queue=debug`.
+    pub level: String,
+}
+
+/// Form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+impl LogConfig {
+    /// The form to log in: as configured, else text for developers and JSON for everyone else.
+    pub fn format(&self, role: Role) -> LogFormat {
+        let default = if role == Role::Dev {
+            LogFormat::Text
+        } else {
+            LogFormat::Json
+        };
+        self.format.unwrap_or(default)
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            format: None,
+            level: "info".to_owned(),
+        }
+    }
+}
+
+/// `workers`: worker pools.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct WorkersConfig {
+    /// The queues that this process works on; empty: all.
+    #[serde(deserialize_with = "text::list")]
+    pub queues: Vec<String>,
+    /// How many jobs of one queue run at the same time.
+    pub concurrency: u32,
+}
+
+impl Default for WorkersConfig {
+    fn default() -> Self {
+        Self {
+            queues: Vec::new(),
+            concurrency: 64,
+        }
+    }
+}
+
+/// `simulator`: the WeChat simulator.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct SimulatorConfig {
+    /// Address and port.
+    #[serde(deserialize_with = "text::address")]
+    pub listen: SocketAddr,
+}
+
+impl Default for SimulatorConfig {
+    fn default() -> Self {
+        Self {
+            listen: loopback(8090),
+        }
+    }
+}
+
+/// An `http://` or `https://` URL to which paths are appended: no credentials, query or fragment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpUrl(Url);
+
+/// A text is no [`HttpUrl`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be an http:// or https:// URL without credentials, query or fragment")]
+pub struct HttpUrlError;
+
+impl HttpUrl {
+    #[expect(
+        clippy::expect_used,
+        reason = "a constant, parsed in every test of the defaults"
+    )]
+    fn wechat_platform() -> Self {
+        "https://api.weixin.qq.com".parse().expect("a URL")
+    }
+
+    /// The URL as text, without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str().trim_end_matches('/')
+    }
+
+    /// The URL.
+    pub fn as_url(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl FromStr for HttpUrl {
+    type Err = HttpUrlError;
+
+    fn from_str(text: &str) -> Result<Self, HttpUrlError> {
+        let url = Url::parse(text).map_err(|_| HttpUrlError)?;
+        let plain = url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        if !matches!(url.scheme(), "http" | "https") || !plain {
+            return Err(HttpUrlError);
+        }
+        Ok(Self(url))
+    }
+}
+
+impl fmt::Display for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for HttpUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

@@ -1,0 +1,140 @@
+//! Rules that one value can't know: what a role needs, what must fit together. Forms of single
+//! values are the business of their types.
+
+use std::time::Duration;
+
+use super::{Config, Role};
+use crate::telemetry::parse_filter;
+
+/// A key and what is wrong with it.
+type Problem = (&'static str, &'static str);
+
+/// Finds the first problem.
+pub(super) fn check(config: &Config, role: Role) -> Result<(), Problem> {
+    check_values(config)?;
+    check_role(config, role)
+}
+
+fn check_values(config: &Config) -> Result<(), Problem> {
+    let Config {
+        http,
+        database,
+        queue,
+        wechat,
+        auth,
+        workers,
+        redis,
+        log,
+        ..
+    } = config;
+    let at_least_1 = "must be at least 1";
+    let not_zero = "must be longer than 0s";
+    let not_empty = "must not be empty";
+    let zero = Duration::ZERO;
+
+    rule(http.max_body > 0, "http.max_body", at_least_1)?;
+    rule(
+        http.wait <= http.max_wait,
+        "http.wait",
+        "must not be longer than http.max_wait",
+    )?;
+    rule(
+        http.max_wait < http.request_timeout,
+        "http.request_timeout",
+        "must be longer than http.max_wait",
+    )?;
+    rule(
+        database.max_connections > 0,
+        "database.max_connections",
+        at_least_1,
+    )?;
+    rule(!redis.key_prefix.is_empty(), "redis.key_prefix", not_empty)?;
+    rule(
+        !redis.key_prefix.contains(['{', '}']),
+        "redis.key_prefix",
+        // Braces choose the Cluster slot of a key, which is the queue's to do.
+        "must not contain { or }",
+    )?;
+    rule(queue.lease_timeout > zero, "queue.lease_timeout", not_zero)?;
+    rule(
+        queue.max_lost_leases > 0,
+        "queue.max_lost_leases",
+        at_least_1,
+    )?;
+    rule(
+        wechat.connect_timeout > zero,
+        "wechat.connect_timeout",
+        not_zero,
+    )?;
+    rule(
+        wechat.request_timeout > zero,
+        "wechat.request_timeout",
+        not_zero,
+    )?;
+    rule(
+        wechat.app_id.as_deref() != Some(""),
+        "wechat.app_id",
+        not_empty,
+    )?;
+    // Tokens count in whole seconds.
+    let second = Duration::from_secs(1);
+    rule(
+        auth.token_ttl >= second,
+        "auth.token_ttl",
+        "must be at least 1s",
+    )?;
+    rule(
+        auth.refresh_ttl >= auth.token_ttl,
+        "auth.refresh_ttl",
+        "must not be shorter than auth.token_ttl",
+    )?;
+    rule(!auth.issuer.is_empty(), "auth.issuer", not_empty)?;
+    rule(
+        parse_filter(&log.level).is_ok(),
+        "log.level",
+        "must be a level (error, warn, info, debug, trace) or directives such as info,sqlx=warn",
+    )?;
+    rule(workers.concurrency > 0, "workers.concurrency", at_least_1)
+}
+
+fn check_role(config: &Config, role: Role) -> Result<(), Problem> {
+    // `dev` makes its own keys, the rest only looks on.
+    let api = role != Role::Dev && role.serves_api();
+    let workers = role != Role::Dev && role.runs_workers();
+    let alone = matches!(role, Role::Api | Role::Workers);
+
+    rule(
+        !alone || config.redis.url.is_some(),
+        "redis.url",
+        "required (the embedded queue lives in one process: use the role all, or Redis)",
+    )?;
+    rule(
+        !(api || workers) || config.auth.signing_key.is_some(),
+        "auth.signing_key",
+        "required (Ed25519 private key, PKCS#8 PEM)",
+    )?;
+    rule(
+        !workers || config.storage.encryption_key.is_some(),
+        "storage.encryption_key",
+        "required (base64 of 32 bytes)",
+    )?;
+    rule(
+        !api || config.admin.token.is_some(),
+        "admin.token",
+        "required (bearer token of the admin routes)",
+    )?;
+    rule(
+        !workers || config.wechat.app_id.is_some(),
+        "wechat.app_id",
+        "required (app id of the mini-game)",
+    )?;
+    rule(
+        !workers || config.wechat.app_secret.is_some(),
+        "wechat.app_secret",
+        "required (app secret of the mini-game)",
+    )
+}
+
+fn rule(holds: bool, key: &'static str, problem: &'static str) -> Result<(), Problem> {
+    if holds { Ok(()) } else { Err((key, problem)) }
+}

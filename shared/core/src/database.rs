@@ -1,0 +1,183 @@
+//! The database: one pool that speaks SQLite or Postgres, its migrations, and transactions. The
+//! SQL itself stands with the tables it is about (`users`, `sessions`).
+
+use std::fs;
+use std::time::Duration;
+
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{Any, AnyPool, SqlStr, Transaction};
+
+use crate::config::{DatabaseConfig, Dialect};
+
+/// The database did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// It is away, or too slow; it may be back at any time.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(sqlx::Error),
+    /// A statement failed: a defect of ours, or of the data.
+    #[error("the database refused: {0}")]
+    Refused(sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("the schema could not be brought up to date: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The folder of the SQLite file could not be made.
+    #[error("the folder of the SQLite file: {0}")]
+    Folder(std::io::Error),
+    /// A row holds what it can't hold.
+    #[error("a row is damaged: {0}")]
+    Damaged(String),
+}
+
+impl DatabaseError {
+    /// Whether the same statement may succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl From<sqlx::Error> for DatabaseError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Protocol(_) => Self::Unavailable(error),
+            sqlx::Error::Database(answer) => {
+                // Postgres: connection trouble, shutdown, out of resources, deadlock, read-only
+                // standby. SQLite: busy (5) and locked (6), with their extended codes.
+                let transient = answer.code().is_some_and(|code| {
+                    ["08", "57P", "53", "40", "25006"]
+                        .iter()
+                        .any(|class| code.starts_with(class))
+                        || matches!(code.as_ref(), "5" | "6" | "261" | "262" | "517" | "518")
+                });
+                if transient {
+                    Self::Unavailable(error)
+                } else {
+                    Self::Refused(error)
+                }
+            }
+            _ => Self::Refused(error),
+        }
+    }
+}
+
+/// A pool of connections. Cheap to clone.
+#[derive(Clone)]
+pub struct Database {
+    pool: AnyPool,
+    dialect: Dialect,
+}
+
+impl Database {
+    /// Sets the pool up. Connects when first used: a database that is absent now makes statements
+    /// answer [`DatabaseError::Unavailable`] until it is there.
+    ///
+    /// # Errors
+    /// When the URL is malformed or the folder of an SQLite file can't be made.
+    pub fn new(config: &DatabaseConfig) -> Result<Self, DatabaseError> {
+        sqlx::any::install_default_drivers();
+        let dialect = config.url.dialect();
+        let mut url = config.url.expose().to_owned();
+        if let Some(file) = config.url.sqlite_path() {
+            if let Some(folder) = file.parent() {
+                fs::create_dir_all(folder).map_err(DatabaseError::Folder)?;
+            }
+            if !url.contains("mode=") {
+                url.push(if url.contains('?') { '&' } else { '?' });
+                url.push_str("mode=rwc");
+            }
+        }
+        let options: AnyConnectOptions = url.parse()?;
+        let pool = AnyPoolOptions::new()
+            .max_connections(config.max_connections)
+            .acquire_timeout(Duration::from_secs(5))
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    if dialect == Dialect::Sqlite {
+                        // Durable in a power cut; readers do not wait for the writer.
+                        for pragma in [
+                            "PRAGMA busy_timeout = 5000",
+                            "PRAGMA journal_mode = WAL",
+                            "PRAGMA synchronous = FULL",
+                            "PRAGMA foreign_keys = ON",
+                        ] {
+                            sqlx::raw_sql(pragma).execute(&mut *connection).await?;
+                        }
+                    }
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(options);
+        Ok(Self { pool, dialect })
+    }
+
+    /// The pool, for single statements.
+    pub fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    /// Begins a transaction that will write. Keep it short, and never hold one across a call to
+    /// somebody else.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`] when there is no connection to be had.
+    pub async fn begin(&self) -> Result<Transaction<'static, Any>, DatabaseError> {
+        Ok(match self.dialect {
+            // A transaction that reads first and then writes could otherwise fail in the middle.
+            Dialect::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await?,
+            Dialect::Postgres => self.pool.begin().await?,
+        })
+    }
+
+    /// Brings the schema up to date. Safe to run from many processes at once, and next to an older
+    /// version of this program: migrations expand first and contract in a later version.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Migration`] when a migration fails or was changed after it was applied.
+    pub async fn migrate(&self) -> Result<(), DatabaseError> {
+        Ok(migrator(self.dialect).run(&self.pool).await?)
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`] when it does not.
+    pub async fn ping(&self) -> Result<(), DatabaseError> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+}
+
+macro_rules! migrations {
+    ($folder:literal: $($version:literal $name:literal),+ $(,)?) => {
+        [$((
+            $version,
+            $name,
+            include_str!(concat!("../../../migrations/", $folder, "/", $name, ".sql")),
+        )),+]
+    };
+}
+
+/// The migrations, in order. A file that was released is never changed.
+fn migrator(dialect: Dialect) -> Migrator {
+    let files = match dialect {
+        Dialect::Sqlite => migrations!("sqlite": 1 "0001_users_and_sessions"),
+        Dialect::Postgres => migrations!("postgres": 1 "0001_users_and_sessions"),
+    };
+    let migrations = files
+        .into_iter()
+        .map(|(version, name, sql)| {
+            let sql = SqlStr::from_static(sql);
+            Migration::new(version, name.into(), MigrationType::Simple, sql, false)
+        })
+        .collect();
+    let mut migrator = Migrator::with_migrations(migrations);
+    // A newer version may have been here during a rolling deployment.
+    migrator.set_ignore_missing(true);
+    migrator
+}

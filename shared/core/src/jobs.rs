@@ -1,0 +1,87 @@
+//! The job kinds that API and workers exchange, one file each, and the queues that carry them.
+
+pub mod login;
+
+use avalon_queue::{Failure, QueueName};
+
+use crate::problem::{Problem, ProblemCode};
+
+pub use login::Login;
+
+/// Sign-ins.
+pub const LOGIN: QueueName = QueueName::new("login");
+/// Orders.
+pub const ORDER: QueueName = QueueName::new("order");
+/// Payment callbacks.
+pub const CALLBACK: QueueName = QueueName::new("callback");
+/// Batches of analytics events.
+pub const EVENT: QueueName = QueueName::new("event");
+/// Events that are forwarded at once.
+pub const EVENT_REALTIME: QueueName = QueueName::new("event-realtime");
+/// Webhooks to the game server.
+pub const FULFIL: QueueName = QueueName::new("fulfil");
+/// Shares, invitations, leaderboards.
+pub const SOCIAL: QueueName = QueueName::new("social");
+/// What happens by the clock.
+pub const MAINTENANCE: QueueName = QueueName::new("maintenance");
+
+/// Every queue there is.
+pub const QUEUES: [QueueName; 8] = [
+    LOGIN,
+    ORDER,
+    CALLBACK,
+    EVENT,
+    EVENT_REALTIME,
+    FULFIL,
+    SOCIAL,
+    MAINTENANCE,
+];
+
+/// Every job kind there is, for `avalon jobs` and documentation.
+pub const KINDS: [(&str, QueueName); 1] = [(<Login as avalon_queue::Job>::KIND, LOGIN)];
+
+/// What a job that failed with this problem keeps.
+pub fn failure(problem: &Problem) -> Failure {
+    // The enum's own serialisation is the word that clients know.
+    let code = serde_json::to_value(problem.code)
+        .ok()
+        .and_then(|code| code.as_str().map(str::to_owned))
+        .unwrap_or_else(|| "INTERNAL".to_owned());
+    Failure::new(code, problem.detail.clone())
+}
+
+/// What a client is told of a failed job.
+pub fn problem(failure: &Failure) -> Problem {
+    match failure.code.as_str() {
+        "UNDECODABLE" => Problem::new(ProblemCode::JobUndecodable),
+        "LEASE_EXPIRED" | "POISON" => Problem::new(ProblemCode::JobCrashed),
+        code => match serde_json::from_value(code.into()) {
+            Ok(code) => Problem::new(code).with_detail(failure.detail.clone()),
+            // Not a word for clients: the detail may be internal too.
+            Err(_) => Problem::new(ProblemCode::Internal),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_survives_being_kept_by_a_job() {
+        for code in ProblemCode::ALL {
+            let before = Problem::new(*code).with_detail("why");
+            assert_eq!(problem(&failure(&before)), before);
+        }
+    }
+
+    #[test]
+    fn what_is_not_meant_for_clients_is_not_told() {
+        let told = problem(&Failure::new("RESULT_UNENCODABLE", "internal detail"));
+        assert_eq!(told, Problem::new(ProblemCode::Internal));
+        assert_eq!(
+            problem(&Failure::new("POISON", "x")).code,
+            ProblemCode::JobCrashed
+        );
+    }
+}

@@ -1,0 +1,123 @@
+//! Sign-in: `wx.login`'s code becomes a player, a session and a token.
+
+use std::fmt;
+use std::time::Duration;
+
+use avalon_queue::{IdempotencyKey, Job, NewJob, QueueName, RetryPolicy};
+use aws_lc_rs::digest;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::users::UserInfo;
+
+/// The code exchange and all that follows from it.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Login {
+    /// From `wx.login`; single-use, lives five minutes.
+    pub code: String,
+    /// The client's own name of the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<String>,
+    /// Such as `ios`, `android`, `pc`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_type: Option<String>,
+    /// Who invited the player.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invite_code: Option<String>,
+    /// WeChat's scene value of how the game was opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scene: Option<i64>,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").finish_non_exhaustive()
+    }
+}
+
+impl Job for Login {
+    const QUEUE: QueueName = super::LOGIN;
+    const KIND: &'static str = "login";
+    const RETRY: RetryPolicy = RetryPolicy {
+        max_attempts: 4,
+        base: Duration::from_millis(250),
+        cap: Duration::from_secs(4),
+    };
+    const TIME_LIMIT: Duration = Duration::from_secs(15);
+    // It holds tokens: kept just long enough for a client that polls.
+    const RESULT_TTL: Duration = Duration::from_secs(300);
+    // The code is worthless after five minutes, so nobody replays much later; an outage of WeChat
+    // must not fill the store.
+    const DEAD_TTL: Option<Duration> = Some(Duration::from_secs(3600));
+    type Output = SignedIn;
+}
+
+impl Login {
+    /// How long the same code gives the same answer after the first one is done.
+    pub const SAME_ANSWER: Duration = Duration::from_secs(60);
+    /// A code lives five minutes; one that waited longer than this is not worth sending.
+    const CODE_TTL: Duration = Duration::from_secs(290);
+
+    /// The job, one per code: a repeat (double tap, lost answer) finds the first one.
+    ///
+    /// # Errors
+    /// When it can't be serialised, which is a defect.
+    pub fn into_job(self) -> Result<NewJob, serde_json::Error> {
+        // A digest: the code itself is not to be found in keys.
+        let digest = digest::digest(&digest::SHA256, self.code.as_bytes());
+        let key = IdempotencyKey::new(hex::encode(digest), Self::SAME_ANSWER);
+        Ok(NewJob::of(&self)?
+            .once_per(key)
+            .expiring_after(Self::CODE_TTL))
+    }
+}
+
+/// The answer to a sign-in.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SignedIn {
+    /// The bearer token of all other routes (a JWT).
+    pub token: String,
+    /// When the token ends, Unix ms.
+    pub expires: i64,
+    /// Buys the next token.
+    pub refresh_token: String,
+    /// When the refresh token ends, Unix ms.
+    pub refresh_expires: i64,
+    /// Signs requests: base64 of 32 bytes.
+    pub signing_key: String,
+    /// The player.
+    pub user_info: UserInfo,
+}
+
+impl fmt::Debug for SignedIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedIn")
+            .field("user", &self.user_info.id)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn login(code: &str, device: Option<&str>) -> Login {
+        Login {
+            code: code.to_owned(),
+            device_id: device.map(str::to_owned),
+            device_type: None,
+            invite_code: None,
+            scene: None,
+        }
+    }
+
+    #[test]
+    fn one_code_has_one_key_whatever_else_is_said() {
+        let key = |job: NewJob| job.idempotency.unwrap().key;
+        let first = key(login("a", None).into_job().unwrap());
+        assert_eq!(first, key(login("a", Some("d")).into_job().unwrap()));
+        assert_ne!(first, key(login("b", None).into_job().unwrap()));
+        assert!(!format!("{:?}", login("secret-code", None)).contains("secret-code"));
+    }
+}

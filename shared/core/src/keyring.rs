@@ -1,0 +1,290 @@
+//! Encryption at rest: AES-256-GCM under the current key of a ring that still opens what older keys
+//! sealed. It keeps secrets of players (WeChat session keys) out of database dumps; it is neither a
+//! password hash nor a signature.
+
+use std::{fmt, str::FromStr};
+
+use aws_lc_rs::{
+    aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
+    digest,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
+
+/// Why a key could not be read, or a text not be sealed or opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyringError {
+    /// A key is not 32 bytes in base64.
+    #[error("must be the base64 of 32 bytes (such as `openssl rand -base64 32` prints)")]
+    BadKey,
+    /// The text was sealed with a key that this ring does not hold.
+    #[error("sealed with a key that is not on the ring")]
+    UnknownKey,
+    /// The text or its associated data is not what was sealed.
+    #[error("the sealed text or what belongs to it was changed")]
+    Tampered,
+    /// The cryptographic library failed, for example for want of random numbers.
+    #[error("the cryptographic library failed")]
+    Library,
+}
+
+/// A key of AES-256. Never printed.
+#[derive(Clone)]
+pub struct EncryptionKey(SecretSlice<u8>);
+
+impl EncryptionKey {
+    /// Takes the 32 bytes as they are.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes.to_vec().into())
+    }
+
+    /// Makes a new random key.
+    ///
+    /// # Errors
+    /// [`KeyringError::Library`] when the system has no random numbers to give.
+    pub fn generate() -> Result<Self, KeyringError> {
+        let mut key = vec![0; 32];
+        aws_lc_rs::rand::fill(&mut key).map_err(|_| KeyringError::Library)?;
+        Ok(Self(key.into()))
+    }
+
+    /// The key in the form that the configuration takes.
+    pub fn to_base64(&self) -> SecretString {
+        STANDARD.encode(self.0.expose_secret()).into()
+    }
+
+    /// The name of the key: the first 8 hex digits of its SHA-256, which tell nothing about it.
+    pub fn id(&self) -> String {
+        let hash = digest::digest(&digest::SHA256, self.0.expose_secret());
+        hex::encode(&hash.as_ref()[..4])
+    }
+}
+
+impl FromStr for EncryptionKey {
+    type Err = KeyringError;
+
+    fn from_str(text: &str) -> Result<Self, KeyringError> {
+        let bytes = STANDARD
+            .decode(text.trim())
+            .map_err(|_| KeyringError::BadKey)?;
+        if bytes.len() == 32 {
+            Ok(Self(bytes.into()))
+        } else {
+            Err(KeyringError::BadKey)
+        }
+    }
+}
+
+impl fmt::Debug for EncryptionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EncryptionKey({})", self.id())
+    }
+}
+
+/// What [`Keyring::seal`] made: keep both parts beside each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// Which key opens it: 8 hex digits.
+    pub key_id: String,
+    /// 12 bytes nonce, then as many as the plaintext has, then 16 bytes tag.
+    pub ciphertext: Vec<u8>,
+}
+
+/// The current key, which seals, and previous ones, which only open.
+///
+/// To rotate, put the new key in front and keep the old one until nothing is sealed with it any
+/// more. Nonces are random, so one key should seal fewer than 2³² texts.
+pub struct Keyring {
+    current: RingKey,
+    previous: Vec<RingKey>,
+}
+
+struct RingKey {
+    id: String,
+    key: RandomizedNonceKey,
+}
+
+impl Keyring {
+    /// Puts the keys on a ring.
+    ///
+    /// # Errors
+    /// [`KeyringError::Library`] when a key could not be set up.
+    pub fn new(current: &EncryptionKey, previous: &[EncryptionKey]) -> Result<Self, KeyringError> {
+        Ok(Self {
+            current: RingKey::new(current)?,
+            previous: previous
+                .iter()
+                .map(RingKey::new)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Encrypts under the current key. `aad` says what the text belongs to (such as the row's id):
+    /// it is not kept, and opening asks for the same again, so that a text can't be moved
+    /// elsewhere.
+    ///
+    /// # Errors
+    /// [`KeyringError::Library`] when the system has no random numbers to give.
+    pub fn seal(&self, plaintext: &[u8], aad: &[u8]) -> Result<Sealed, KeyringError> {
+        let mut body = plaintext.to_vec();
+        let nonce = self
+            .current
+            .key
+            .seal_in_place_append_tag(Aad::from(aad), &mut body)
+            .map_err(|_| KeyringError::Library)?;
+        let mut ciphertext = nonce.as_ref().to_vec();
+        ciphertext.append(&mut body);
+        Ok(Sealed {
+            key_id: self.current.id.clone(),
+            ciphertext,
+        })
+    }
+
+    /// Decrypts what [`Keyring::seal`] made with any key of the ring and the same `aad`.
+    ///
+    /// # Errors
+    /// [`KeyringError::UnknownKey`] when no key has this id; [`KeyringError::Tampered`] when text,
+    /// tag or `aad` differ from what was sealed.
+    pub fn open(
+        &self,
+        key_id: &str,
+        ciphertext: &[u8],
+        aad: &[u8],
+    ) -> Result<SecretSlice<u8>, KeyringError> {
+        let ring_key = std::iter::once(&self.current)
+            .chain(&self.previous)
+            .find(|ring_key| ring_key.id == key_id)
+            .ok_or(KeyringError::UnknownKey)?;
+        let (nonce, body) = ciphertext
+            .split_at_checked(NONCE_LEN)
+            .ok_or(KeyringError::Tampered)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| KeyringError::Tampered)?;
+        let mut body = body.to_vec();
+        let length = ring_key
+            .key
+            .open_in_place(nonce, Aad::from(aad), &mut body)
+            .map_err(|_| KeyringError::Tampered)?
+            .len();
+        body.truncate(length);
+        Ok(body.into())
+    }
+
+    /// The id of the key that seals.
+    pub fn current_key_id(&self) -> &str {
+        &self.current.id
+    }
+}
+
+impl RingKey {
+    fn new(key: &EncryptionKey) -> Result<Self, KeyringError> {
+        let id = key.id();
+        let key = RandomizedNonceKey::new(&AES_256_GCM, key.0.expose_secret())
+            .map_err(|_| KeyringError::Library)?;
+        Ok(Self { id, key })
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids = self.previous.iter().map(|key| &key.id).collect::<Vec<_>>();
+        f.debug_struct("Keyring")
+            .field("current", &self.current.id)
+            .field("previous", &ids)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> EncryptionKey {
+        EncryptionKey::from_bytes([byte; 32])
+    }
+
+    fn ring(current: u8, previous: &[u8]) -> Keyring {
+        let previous = previous.iter().map(|byte| key(*byte)).collect::<Vec<_>>();
+        Keyring::new(&key(current), &previous).unwrap()
+    }
+
+    #[test]
+    fn a_ring_can_be_shared_by_threads() {
+        fn shared<T: Send + Sync>(_: T) {}
+        shared(ring(1, &[]));
+    }
+
+    #[test]
+    fn opens_what_it_sealed() {
+        let ring = ring(1, &[]);
+        for plaintext in [b"".as_slice(), b"session key"] {
+            let sealed = ring.seal(plaintext, b"user-1").unwrap();
+            assert_eq!(sealed.ciphertext.len(), 12 + plaintext.len() + 16);
+            let opened = ring
+                .open(&sealed.key_id, &sealed.ciphertext, b"user-1")
+                .unwrap();
+            assert_eq!(opened.expose_secret(), plaintext);
+        }
+    }
+
+    #[test]
+    fn the_same_text_is_sealed_differently_each_time() {
+        let ring = ring(1, &[]);
+        assert_ne!(ring.seal(b"x", b"").unwrap(), ring.seal(b"x", b"").unwrap());
+    }
+
+    #[test]
+    fn a_rotated_ring_opens_old_texts_and_seals_with_the_new_key() {
+        let old = ring(1, &[]).seal(b"old", b"a").unwrap();
+        let rotated = ring(2, &[1]);
+        let opened = rotated.open(&old.key_id, &old.ciphertext, b"a").unwrap();
+        assert_eq!(opened.expose_secret(), b"old");
+        assert_eq!(rotated.seal(b"new", b"a").unwrap().key_id, key(2).id());
+        let retired = ring(2, &[]).open(&old.key_id, &old.ciphertext, b"a");
+        assert_eq!(retired.unwrap_err(), KeyringError::UnknownKey);
+    }
+
+    #[test]
+    fn other_associated_data_is_refused() {
+        let ring = ring(1, &[]);
+        let sealed = ring.seal(b"text", b"user-1").unwrap();
+        let opened = ring.open(&sealed.key_id, &sealed.ciphertext, b"user-2");
+        assert_eq!(opened.unwrap_err(), KeyringError::Tampered);
+    }
+
+    #[test]
+    fn any_changed_or_missing_byte_is_refused() {
+        let ring = ring(1, &[]);
+        let sealed = ring.seal(b"text", b"").unwrap();
+        for index in 0..sealed.ciphertext.len() {
+            let mut changed = sealed.ciphertext.clone();
+            changed[index] ^= 1;
+            let opened = ring.open(&sealed.key_id, &changed, b"");
+            assert_eq!(opened.unwrap_err(), KeyringError::Tampered);
+            let cut = ring.open(&sealed.key_id, &sealed.ciphertext[..index], b"");
+            assert_eq!(cut.unwrap_err(), KeyringError::Tampered);
+        }
+    }
+
+    #[test]
+    fn a_key_has_a_stable_id_and_reads_back_from_base64() {
+        // printf '\0%.0s' {1..32} | sha256sum
+        assert_eq!(EncryptionKey::from_bytes([0; 32]).id(), "66687aad");
+        let key = EncryptionKey::generate().unwrap();
+        let text = key.to_base64();
+        assert_eq!(
+            text.expose_secret().parse::<EncryptionKey>().unwrap().id(),
+            key.id()
+        );
+        assert!(!format!("{key:?}").contains(text.expose_secret()));
+    }
+
+    #[test]
+    fn keys_of_another_length_are_refused() {
+        for text in ["", "c2hvcnQ=", "not base64!", &STANDARD.encode([0; 33])] {
+            assert_eq!(
+                text.parse::<EncryptionKey>().unwrap_err(),
+                KeyringError::BadKey
+            );
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Players: the table and what clients see of it. The session key is sealed here and opened for
+//! those who decrypt; it is in no type that can be serialised.
+
+use avalon_wechat::{Code2Session, OpenId, SessionKey, UnionId};
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
+use utoipa::ToSchema;
+
+use crate::database::{Database, DatabaseError};
+use crate::ids::UserId;
+use crate::keyring::{Keyring, KeyringError, Sealed};
+
+/// A player, as clients and the game's services see one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UserInfo {
+    /// The player's id, called `userId` elsewhere.
+    #[serde(rename = "_id")]
+    pub id: UserId,
+    /// WeChat's id of the player in this mini-game.
+    pub open_id: String,
+    /// WeChat's id of the player across the apps of one Open Platform account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub union_id: Option<String>,
+    /// Chosen by the player.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nickname: Option<String>,
+    /// An https URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avatar_url: Option<String>,
+    /// 0 unknown, 1 male, 2 female.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gender: Option<i16>,
+    /// As WeChat writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// As WeChat writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub province: Option<String>,
+    /// As WeChat writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub city: Option<String>,
+    /// Such as `zh_CN`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// ISO 8601, UTC.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// ISO 8601, UTC.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+    /// ISO 8601, UTC.
+    #[schema(value_type = String, format = DateTime)]
+    pub last_login_at: Timestamp,
+}
+
+/// A user could not be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum UserError {
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The session key could not be sealed or opened.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// What was opened is no session key.
+    #[error("the stored session key is no text")]
+    NotText,
+}
+
+impl From<sqlx::Error> for UserError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// Every column that [`UserInfo`] has.
+macro_rules! columns {
+    () => {
+        "id, open_id, union_id, nickname, avatar_url, gender, country, province, city, language, \
+         created_at, updated_at, last_login_at"
+    };
+}
+
+/// What a sealed session key belongs to: moved to another player's row, it does not open.
+fn owner(open_id: &str) -> String {
+    format!("users.session_key:{open_id}")
+}
+
+/// The player who signed in: inserted, or brought up to date. Two at once make one player.
+///
+/// # Errors
+/// [`UserError::Database`], or [`UserError::Keyring`] when the session key could not be sealed.
+pub async fn sign_in(
+    connection: &mut AnyConnection,
+    keyring: &Keyring,
+    exchanged: &Code2Session,
+    now: Timestamp,
+) -> Result<UserInfo, UserError> {
+    let open_id = exchanged.open_id.as_str();
+    let session_key = exchanged.session_key.expose_secret();
+    let sealed = keyring.seal(session_key.as_bytes(), owner(open_id).as_bytes())?;
+    let row = sqlx::query(concat!(
+        "INSERT INTO users (id, open_id, union_id, session_key, session_key_kid,
+                            created_at, updated_at, last_login_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $6, $6)
+         ON CONFLICT (open_id) DO UPDATE SET
+             union_id = coalesce(excluded.union_id, users.union_id),
+             session_key = excluded.session_key,
+             session_key_kid = excluded.session_key_kid,
+             updated_at = excluded.updated_at,
+             last_login_at = excluded.last_login_at
+         RETURNING ",
+        columns!()
+    ))
+    .bind(UserId::new().to_string())
+    .bind(open_id)
+    .bind(exchanged.union_id.as_ref().map(UnionId::as_str))
+    .bind(sealed.ciphertext)
+    .bind(sealed.key_id)
+    .bind(now.as_millisecond())
+    .fetch_one(connection)
+    .await?;
+    user_of(&row)
+}
+
+/// The player with this openid.
+///
+/// # Errors
+/// [`UserError::Database`].
+pub async fn by_open_id(
+    database: &Database,
+    open_id: &OpenId,
+) -> Result<Option<UserInfo>, UserError> {
+    sqlx::query(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM users WHERE open_id = $1"
+    ))
+    .bind(open_id.as_str())
+    .fetch_optional(database.pool())
+    .await?
+    .map(|row| user_of(&row))
+    .transpose()
+}
+
+/// The player's session key, opened.
+///
+/// # Errors
+/// [`UserError::Keyring`] when no key on the ring opens it.
+pub async fn session_key(
+    database: &Database,
+    keyring: &Keyring,
+    open_id: &OpenId,
+) -> Result<Option<SessionKey>, UserError> {
+    let row = sqlx::query(
+        "SELECT session_key, session_key_kid FROM users
+         WHERE open_id = $1 AND session_key IS NOT NULL",
+    )
+    .bind(open_id.as_str())
+    .fetch_optional(database.pool())
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let sealed = Sealed {
+        ciphertext: row.try_get("session_key")?,
+        key_id: row.try_get("session_key_kid")?,
+    };
+    let aad = owner(open_id.as_str());
+    let opened = keyring.open(&sealed.key_id, &sealed.ciphertext, aad.as_bytes())?;
+    let text = std::str::from_utf8(opened.expose_secret()).map_err(|_| UserError::NotText)?;
+    Ok(Some(SessionKey::new(SecretString::from(text))))
+}
+
+fn user_of(row: &AnyRow) -> Result<UserInfo, UserError> {
+    Ok(UserInfo {
+        id: row
+            .try_get::<String, _>("id")?
+            .parse()
+            .map_err(|_| DatabaseError::Damaged("users.id".to_owned()))?,
+        open_id: row.try_get("open_id")?,
+        union_id: row.try_get("union_id")?,
+        nickname: row.try_get("nickname")?,
+        avatar_url: row.try_get("avatar_url")?,
+        gender: small(row, "gender")?,
+        country: row.try_get("country")?,
+        province: row.try_get("province")?,
+        city: row.try_get("city")?,
+        language: row.try_get("language")?,
+        created_at: time(row, "created_at")?,
+        updated_at: time(row, "updated_at")?,
+        last_login_at: time(row, "last_login_at")?,
+    })
+}
+
+/// SQLite's integers are all 64 bits wide, Postgres' column here is 16.
+fn small(row: &AnyRow, column: &str) -> Result<Option<i16>, UserError> {
+    match row.try_get::<Option<i64>, _>(column) {
+        Ok(wide) => Ok(wide.and_then(|wide| i16::try_from(wide).ok())),
+        Err(_) => Ok(row.try_get(column)?),
+    }
+}
+
+fn time(row: &AnyRow, column: &str) -> Result<Timestamp, UserError> {
+    let millis: i64 = row.try_get(column)?;
+    Ok(Timestamp::from_millisecond(millis)
+        .map_err(|_| DatabaseError::Damaged(format!("users.{column}")))?)
+}

@@ -1,0 +1,186 @@
+//! How to run the real binary: its role, ports, folder, configuration and environment.
+//! The process that comes of it is `Avalon`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use crate::{Avalon, free_port};
+
+const RUN_LIMIT: Duration = Duration::from_secs(60);
+
+/// The binary `avalon` of the profile that the running test was built with.
+pub struct AvalonBinary;
+
+impl AvalonBinary {
+    /// Its path, beside the folder of the test executable.
+    ///
+    /// # Panics
+    /// When it has not been built.
+    pub fn path() -> PathBuf {
+        let test = std::env::current_exe().expect("the path of the test executable");
+        test.ancestors()
+            .skip(1)
+            .take(2)
+            .map(|folder| folder.join("avalon"))
+            .find(|path| path.is_file())
+            .unwrap_or_else(|| {
+                panic!(
+                    "no avalon near {}: build it first: cargo build --bin avalon",
+                    test.display()
+                )
+            })
+    }
+}
+
+/// A run of the binary in preparation. Ports are picked at once, so that its URLs can be part of
+/// its own configuration.
+#[derive(Clone, Debug)]
+pub struct AvalonCommand {
+    role: String,
+    args: Vec<String>,
+    config: Option<String>,
+    env: BTreeMap<String, String>,
+    folder: Option<PathBuf>,
+    http: String,
+    ops: String,
+    simulator: String,
+}
+
+impl AvalonCommand {
+    pub(crate) fn new(role: &str) -> Self {
+        let address = || format!("127.0.0.1:{}", free_port());
+        Self {
+            role: role.to_owned(),
+            args: Vec::new(),
+            config: None,
+            env: BTreeMap::new(),
+            folder: None,
+            http: address(),
+            ops: address(),
+            simulator: address(),
+        }
+    }
+
+    /// Adds a command line argument, after the role.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// The text of its configuration file.
+    #[must_use]
+    pub fn config(mut self, toml: impl Into<String>) -> Self {
+        self.config = Some(toml.into());
+        self
+    }
+
+    /// Sets an environment variable, such as `AVALON_DATABASE__URL`.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.insert(name.into(), value.into());
+        self
+    }
+
+    /// Runs in `folder`, which stays; without this, in a temporary one.
+    #[must_use]
+    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
+    }
+
+    /// The URL of the public API, without a slash at its end.
+    pub fn http(&self) -> String {
+        format!("http://{}", self.http)
+    }
+
+    /// The URL of the ops listener.
+    pub fn ops(&self) -> String {
+        format!("http://{}", self.ops)
+    }
+
+    /// The URL of the simulator.
+    pub fn simulator(&self) -> String {
+        format!("http://{}", self.simulator)
+    }
+
+    /// Starts it and waits until it is ready: `/readyz` answers 200, or `/_sim/state` for the
+    /// simulator.
+    ///
+    /// # Panics
+    /// When it ends or is not ready in time: with its log.
+    pub async fn start(self) -> Avalon {
+        Avalon::start(self, "/readyz").await
+    }
+
+    /// Starts it and waits until it lives (`/healthz`): for tests in which a store is missing.
+    ///
+    /// # Panics
+    /// When it ends or does not live in time: with its log.
+    pub async fn start_alive(self) -> Avalon {
+        Avalon::start(self, "/healthz").await
+    }
+
+    /// Runs a role that ends by itself (`migrate`, `jobs`, `openapi`, `config`) to its end.
+    ///
+    /// # Panics
+    /// When it does not end within a minute.
+    pub async fn run(self) -> Output {
+        let temporary = tempfile::tempdir().expect("make a folder for avalon");
+        let folder = self
+            .folder
+            .clone()
+            .unwrap_or_else(|| temporary.path().to_owned());
+        let mut command = tokio::process::Command::from(self.prepare(&folder));
+        let output = command.kill_on_drop(true).output();
+        tokio::time::timeout(RUN_LIMIT, output)
+            .await
+            .unwrap_or_else(|_| panic!("avalon {} did not end in {RUN_LIMIT:?}", self.role))
+            .expect("run avalon")
+    }
+
+    pub(crate) fn given_folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    /// A name for its files that is unique where several processes share a folder.
+    pub(crate) fn name(&self) -> String {
+        format!(
+            "avalon-{}-{}",
+            self.role,
+            self.ops.rsplit(':').next().unwrap_or_default()
+        )
+    }
+
+    pub(crate) fn ready_url(&self, path: &str) -> String {
+        match self.role.as_str() {
+            "simulator" => format!("{}/_sim/state", self.simulator()),
+            _ => format!("{}{path}", self.ops()),
+        }
+    }
+
+    /// The command itself; its environment has no `AVALON_*` but ours, and no proxy before us.
+    pub(crate) fn prepare(&self, folder: &Path) -> Command {
+        let mut command = Command::new(AvalonBinary::path());
+        command.current_dir(folder).arg(&self.role).args(&self.args);
+        if let Some(toml) = &self.config {
+            let file = folder.join(self.name()).with_extension("toml");
+            std::fs::write(&file, toml).expect("write avalon's configuration");
+            command.arg("--config").arg(file);
+        }
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("AVALON_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .env("NO_PROXY", "127.0.0.1,localhost")
+            .env("AVALON_HTTP__LISTEN", &self.http)
+            .env("AVALON_OPS__LISTEN", &self.ops)
+            .env("AVALON_SIMULATOR__LISTEN", &self.simulator)
+            .envs(&self.env);
+        command
+    }
+}

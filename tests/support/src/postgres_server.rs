@@ -1,0 +1,181 @@
+//! A private Postgres, and ways to break it: for tests of outages.
+//! A test that only needs a database takes a `TestDatabase`, which costs far less.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use sqlx::{Connection, PgConnection};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::free_port;
+use crate::postgres_programs::PostgresPrograms;
+use crate::process::{Orphaned, Process};
+
+const START_LIMIT: Duration = Duration::from_secs(30);
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// No fsync: killing the processes loses nothing that was committed, only a power cut would.
+const SETTINGS: [&str; 5] = [
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "fsync=off",
+    "full_page_writes=off",
+    "max_connections=300",
+];
+
+/// A `postgres` on a port and in a folder of its own; it ends when this is dropped.
+pub struct PostgresServer {
+    programs: PostgresPrograms,
+    process: Option<Process>,
+    folder: TempDir,
+    port: u16,
+}
+
+impl PostgresServer {
+    /// Makes a cluster, starts its server and waits until it answers.
+    pub async fn start() -> Self {
+        let mut server = Self::reserve();
+        server.launch().await;
+        server
+    }
+
+    /// Makes the cluster and picks the port only: for tests in which Postgres is absent at first.
+    pub fn reserve() -> Self {
+        let programs = PostgresPrograms::find();
+        let folder = TempDir::with_prefix("avalon-postgres-").expect("make a folder for Postgres");
+        programs.own(folder.path());
+        let server = Self {
+            programs,
+            process: None,
+            folder,
+            port: free_port(),
+        };
+        let mut initdb = server.programs.command("initdb", server.folder.path());
+        initdb.args([
+            "--auth",
+            "trust",
+            "--username",
+            "postgres",
+            "--encoding",
+            "UTF8",
+        ]);
+        initdb
+            .args(["--locale", "C", "--no-sync", "--pgdata"])
+            .arg(server.data());
+        let output = initdb.output().expect("run initdb");
+        assert!(
+            output.status.success(),
+            "initdb failed:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        server
+    }
+
+    /// Starts the server of `reserve` or one that was stopped; it finds the data it had.
+    pub async fn launch(&mut self) {
+        assert!(self.process.is_none(), "this Postgres runs already");
+        let orphaned = Orphaned {
+            signal: "QUIT",
+            remove: Some(self.folder.path()),
+        };
+        let log = self.folder.path().join("log");
+        let mut process = Process::spawn(&mut self.command(), log, &orphaned);
+        let deadline = Instant::now() + START_LIMIT;
+        while !self.answers().await {
+            if process.exited().is_some() || Instant::now() > deadline {
+                panic!("Postgres did not start:\n{}", process.log());
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        self.process = Some(process);
+    }
+
+    /// The superuser's URL of the database `postgres`; the same after a restart.
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// The port that it listens on, or will.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Kills the server and all its backends (SIGKILL); the data stay for `launch`.
+    pub fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill_tree();
+        }
+    }
+
+    /// Kills the server if it runs, and starts it on the same port with the same data.
+    pub async fn restart(&mut self) {
+        self.stop();
+        self.launch().await;
+    }
+
+    /// Ends the server in order (fast shutdown), closing connections; the data stay for `launch`.
+    pub async fn shutdown_gracefully(&mut self) {
+        let Some(mut process) = self.process.take() else {
+            return;
+        };
+        process.signal(Signal::INT);
+        let ended = process.wait(STOP_LIMIT).await;
+        assert!(ended.is_some(), "Postgres did not end:\n{}", process.log());
+    }
+
+    /// Stops its clock (SIGSTOP), backends too: connections stay open, nothing answers.
+    pub fn freeze(&self) {
+        self.running().freeze_tree();
+    }
+
+    /// Undoes `freeze`.
+    pub fn thaw(&self) {
+        self.running().thaw_tree();
+    }
+
+    /// What the server has logged.
+    pub fn log(&self) -> String {
+        self.running().log()
+    }
+
+    fn command(&self) -> Command {
+        let mut command = self.programs.command("postgres", self.folder.path());
+        command
+            .arg("-D")
+            .arg(self.data())
+            .args(["-p", &self.port.to_string()]);
+        for setting in SETTINGS {
+            command.args(["-c", setting]);
+        }
+        command
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn running(&self) -> &Process {
+        self.process.as_ref().expect("this Postgres does not run")
+    }
+
+    async fn answers(&self) -> bool {
+        let connect = PgConnection::connect(&self.url());
+        matches!(timeout(Duration::from_secs(1), connect).await, Ok(Ok(_)))
+    }
+}
+
+impl Drop for PostgresServer {
+    /// An immediate shutdown rather than a kill, for it gives the shared memory back.
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.signal(Signal::QUIT);
+            process.thaw_tree();
+            if process.wait_blocking(STOP_LIMIT).is_none() {
+                process.kill_tree();
+            }
+        }
+    }
+}

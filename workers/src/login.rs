@@ -1,0 +1,146 @@
+//! The sign-in job: exchanges the code at WeChat, then makes player, session and token in one
+//! transaction. What WeChat's answers mean for a sign-in is decided here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use avalon_core::database::DatabaseError;
+use avalon_core::ids::SessionId;
+use avalon_core::jobs::login::SignedIn;
+use avalon_core::jobs::{self, Login};
+use avalon_core::problem::{Problem, ProblemCode};
+use avalon_core::sessions::{self, Device, SessionError};
+use avalon_core::users::{self, UserError};
+use avalon_queue::{JobContext, JobError};
+use avalon_wechat::{Code2Session, ErrorClass, JsCode, WechatError};
+use backon::{ExponentialBuilder, Retryable};
+use jiff::Timestamp;
+
+use crate::services::Services;
+
+/// WeChat counts by the minute: trying again sooner only uses up the next minute.
+const RATE_LIMIT_PAUSE: std::ops::Range<u64> = 12_000..20_000;
+
+pub(crate) async fn handle(
+    services: Arc<Services>,
+    login: Login,
+    context: JobContext,
+) -> Result<SignedIn, JobError> {
+    let code = JsCode::parse(&login.code).map_err(|error| {
+        let problem = Problem::new(ProblemCode::FieldInvalid).with_detail(format!("code: {error}"));
+        JobError::Reject(jobs::failure(&problem))
+    })?;
+    let exchanged = services.wechat.code2session(&code).await.map_err(refused)?;
+    // The code is spent now. A database that is away for a moment must not cost the player the
+    // sign-in, so this is tried again here and not by a retry of the job.
+    let patience = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(50))
+        .with_max_delay(Duration::from_secs(1))
+        .with_max_times(8)
+        .with_jitter();
+    (|| sign_in(&services, &login, &context, &exchanged))
+        .retry(patience)
+        .when(SignInError::is_transient)
+        .notify(|error, wait| {
+            tracing::warn!(%error, wait_ms = wait.as_millis(), "the sign-in is stored again soon");
+        })
+        .await
+        .map_err(|error| {
+            tracing::error!(%error, "the sign-in could not be stored");
+            let code = if error.is_transient() {
+                ProblemCode::StoreUnavailable
+            } else {
+                ProblemCode::Internal
+            };
+            JobError::Fail(jobs::failure(&code.into()))
+        })
+}
+
+#[derive(Debug, thiserror::Error)]
+enum SignInError {
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error(transparent)]
+    User(#[from] UserError),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error(transparent)]
+    Token(#[from] avalon_core::tokens::TokenError),
+}
+
+impl SignInError {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Database(error)
+            | Self::User(UserError::Database(error))
+            | Self::Session(SessionError::Database(error)) => error.is_transient(),
+            _ => false,
+        }
+    }
+}
+
+async fn sign_in(
+    services: &Services,
+    login: &Login,
+    context: &JobContext,
+    exchanged: &Code2Session,
+) -> Result<SignedIn, SignInError> {
+    let now = Timestamp::now();
+    // The job's id: whatever happens to this job, it makes one session.
+    let session = SessionId::from(context.id.ulid());
+    let device = Device {
+        id: login.device_id.clone(),
+        kind: login.device_type.clone(),
+        scene: login.scene,
+    };
+    let (keyring, ttl) = (&services.keyring, services.refresh_ttl);
+    let mut transaction = services.database.begin().await?;
+    let user = users::sign_in(&mut transaction, keyring, exchanged, now).await?;
+    let secrets = sessions::open(
+        &mut transaction,
+        keyring,
+        session,
+        user.id,
+        &device,
+        now,
+        ttl,
+    )
+    .await?;
+    transaction.commit().await.map_err(DatabaseError::from)?;
+    let token = services
+        .tokens
+        .issue(user.id, session, &exchanged.open_id, now)?;
+    Ok(SignedIn {
+        token: token.token,
+        expires: token.expires.as_millisecond(),
+        refresh_token: secrets.refresh_token,
+        refresh_expires: secrets.refresh_expires.as_millisecond(),
+        signing_key: secrets.signing_key,
+        user_info: user,
+    })
+}
+
+/// What becomes of the job when WeChat did not exchange the code.
+fn refused(error: WechatError) -> JobError {
+    /// User blocked: WeChat holds the player for a risk.
+    const BLOCKED: i64 = 40226;
+    let failure = |code: ProblemCode| jobs::failure(&code.into());
+    match error.class() {
+        // Also what a retry gets whose first try had spent the code and lost the answer (40163):
+        // nobody's fault, and only a new code helps.
+        ErrorClass::SignInAgain => JobError::Reject(failure(ProblemCode::SignInAgain)),
+        ErrorClass::Permanent if error.code().is_some_and(|code| code.0 == BLOCKED) => {
+            JobError::Reject(failure(ProblemCode::UserBlocked))
+        }
+        ErrorClass::RateLimited => JobError::Retry {
+            after: Some(Duration::from_millis(fastrand::u64(RATE_LIMIT_PAUSE))),
+            failure: failure(ProblemCode::WechatRateLimited),
+        },
+        ErrorClass::Retry => JobError::retry(failure(ProblemCode::WechatBusy)),
+        // This call has no access token, so a token error is one of the credentials too.
+        ErrorClass::Permanent | ErrorClass::RefreshToken | ErrorClass::Misconfigured => {
+            tracing::error!(%error, "WeChat refuses our sign-ins: check wechat.app_id and wechat.app_secret");
+            JobError::Fail(failure(ProblemCode::WechatMisconfigured))
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! One pool per queue: which are started, and how they are stopped together.
+
+use std::sync::Arc;
+
+use avalon_queue::{Handlers, JobStore, Pool, PoolSettings, QueueMetrics, QueueName};
+use tokio::task::JoinSet;
+
+/// Which pools, and how each works.
+#[derive(Clone, Debug)]
+pub struct PoolsSettings {
+    /// These queues only; empty: all that have handlers.
+    pub queues: Vec<QueueName>,
+    /// How each pool works.
+    pub pool: PoolSettings,
+}
+
+/// The running pools of a process.
+pub struct Pools(Vec<Pool>);
+
+impl Pools {
+    /// Starts a pool for each chosen queue that has handlers.
+    pub fn start(
+        store: &Arc<dyn JobStore>,
+        handlers: Handlers,
+        settings: &PoolsSettings,
+        metrics: &QueueMetrics,
+    ) -> Self {
+        let handlers = Arc::new(handlers);
+        let chosen =
+            |queue: &&QueueName| settings.queues.is_empty() || settings.queues.contains(queue);
+        for queue in settings
+            .queues
+            .iter()
+            .filter(|queue| !handlers.queues().any(|q| q == *queue))
+        {
+            tracing::warn!(%queue, "no job kind of this version uses the queue; no pool is started");
+        }
+        let pools = handlers
+            .queues()
+            .filter(chosen)
+            .map(|queue| {
+                tracing::info!(%queue, concurrency = settings.pool.concurrency, "pool started");
+                let store = Arc::clone(store);
+                let (handlers, pool) = (Arc::clone(&handlers), settings.pool.clone());
+                Pool::start(store, queue, handlers, pool, metrics.clone())
+            })
+            .collect();
+        Self(pools)
+    }
+
+    /// Stops all of them at once, within the grace of their settings.
+    pub async fn stop(self) {
+        let mut stopping: JoinSet<()> = self.0.into_iter().map(Pool::stop).collect();
+        while stopping.join_next().await.is_some() {}
+    }
+}
