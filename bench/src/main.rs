@@ -1,2 +1,45 @@
-//! (being written)
-fn main() {}
+//! `avalon-bench`: what the queue and the service do on this machine, in figures. Each benchmark
+//! starts private servers and ends them. It proves nothing about correctness; the tests do.
+
+mod latencies;
+mod login;
+mod queue;
+mod report;
+
+use clap::{Parser, Subcommand};
+
+use report::Report;
+
+/// What may go wrong on the way to a figure.
+type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Benchmarks of avalon-wx.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Print JSON instead of a table.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    benchmark: Benchmark,
+}
+
+#[derive(Subcommand)]
+enum Benchmark {
+    /// The durable queue: how many jobs go in and out in a second, how long one waits.
+    Queue(queue::QueueArguments),
+    /// A sign-in through API, queue and workers, beside the same call made directly.
+    Login(login::LoginArguments),
+}
+
+#[tokio::main]
+async fn main() -> Outcome<()> {
+    let arguments = Arguments::parse();
+    let mut report = Report::default();
+    match arguments.benchmark {
+        Benchmark::Queue(arguments) => queue::run(&arguments, &mut report).await?,
+        Benchmark::Login(arguments) => login::run(&arguments, &mut report).await?,
+    }
+    report.print(arguments.json);
+    Ok(())
+}

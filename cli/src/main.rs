@@ -1,2 +1,66 @@
-//! (being written)
-fn main() {}
+//! `avalon`, the one binary: reads the command line and the configuration, puts the parts together
+//! for the chosen role, and turns failures into one line and an exit code.
+
+mod arguments;
+mod dev;
+mod failure;
+mod jobs;
+mod run;
+mod signals;
+mod simulator;
+mod wiring;
+
+use std::process::ExitCode;
+
+use avalon_core::config::{Config, Role, process_env};
+use clap::Parser;
+
+use arguments::{Arguments, Command, ConfigCommand};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match begin(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("avalon: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn begin(arguments: Arguments) -> Result<(), Failure> {
+    // Needs no configuration: the document comes from the code.
+    if matches!(arguments.command, Command::Openapi) {
+        println!("{}", avalon_api::openapi().to_pretty_json()?);
+        return Ok(());
+    }
+    let role = arguments.command.role();
+    let environment = process_env().chain(arguments.command.overrides());
+    let mut config = Config::load(arguments.config.as_deref(), environment, role)?;
+    if let Command::Config {
+        command: ConfigCommand::Check { .. },
+    } = &arguments.command
+    {
+        print!("{}", config.redacted_toml());
+        return Ok(());
+    }
+    if role == Role::Dev {
+        dev::complete(&mut config)?;
+    }
+    avalon_core::telemetry::init(&config.log, role)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        match arguments.command {
+            Command::Dev | Command::All | Command::Api | Command::Workers(_) => {
+                run::run(config, role).await
+            }
+            Command::Simulator => simulator::run(config).await,
+            Command::Migrate => run::migrate(&config).await,
+            Command::Jobs { command } => jobs::run(&config, command).await,
+            Command::Config { .. } | Command::Openapi => Ok(()),
+        }
+    })
+}

@@ -1,1 +1,184 @@
-//! (being written)
+//! A client of the real service, for end-to-end tests: speaks to it as a game would, and to the
+//! simulator as nobody else can. What is tested stands in `end_to_end/`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that can't go on has failed"
+)]
+
+use std::time::Duration;
+
+use avalon_test_support::Avalon;
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Headers.
+    pub headers: reqwest::header::HeaderMap,
+    /// The body, null when it is no JSON.
+    pub body: Value,
+}
+
+impl Answer {
+    /// Reads a response.
+    pub async fn of(response: Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.bytes().await.expect("the body arrives");
+        Self {
+            status,
+            headers,
+            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        }
+    }
+
+    /// A header's value, empty when it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+
+    /// The problem's code.
+    pub fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+
+    /// Asserts that the answer is a problem as the contract describes it.
+    #[track_caller]
+    pub fn assert_problem(&self, status: u16, code: &str) {
+        assert_eq!(
+            (self.status.as_u16(), self.code()),
+            (status, code),
+            "{self:?}"
+        );
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{self:?}"
+        );
+        assert_eq!(self.body["status"], status, "{self:?}");
+        assert_eq!(
+            self.body["requestId"],
+            self.header("x-request-id"),
+            "{self:?}"
+        );
+        assert!(
+            self.body["detail"]
+                .as_str()
+                .is_some_and(|detail| !detail.is_empty()),
+            "{self:?}"
+        );
+        assert!(self.body["retryable"].is_boolean(), "{self:?}");
+        let wants_patience = status == 429 || status == 503;
+        assert_eq!(
+            self.headers.contains_key("retry-after"),
+            wants_patience,
+            "{self:?}"
+        );
+    }
+}
+
+/// Sends and reads to the end.
+pub async fn send(request: RequestBuilder) -> Answer {
+    Answer::of(request.send().await.expect("there is an answer")).await
+}
+
+/// A client that keeps connections alive and uses no proxy.
+pub fn client() -> Client {
+    Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(60))
+        .build()
+        .unwrap()
+}
+
+/// A game's client of one API process, with the simulator that is its WeChat.
+pub struct Game {
+    /// For requests of any other kind.
+    pub client: Client,
+    api: String,
+    simulator: String,
+}
+
+impl Game {
+    /// A client of `api`, whose WeChat is `simulator`.
+    pub fn of(api: &Avalon, simulator: &Avalon) -> Self {
+        Self {
+            client: client(),
+            api: api.http.clone(),
+            simulator: simulator.simulator.clone(),
+        }
+    }
+
+    /// The URL of a path of the API.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.api)
+    }
+
+    /// Signs in.
+    pub async fn login(&self, code: &str) -> Answer {
+        self.login_preferring(code, "").await
+    }
+
+    /// Signs in with a `Prefer` header.
+    pub async fn login_preferring(&self, code: &str, prefer: &str) -> Answer {
+        let request = self
+            .client
+            .post(self.url("/api/wx/login"))
+            .header("prefer", prefer);
+        send(request.json(&json!({ "code": code }))).await
+    }
+
+    /// Asks for something.
+    pub async fn get(&self, path: &str) -> Answer {
+        send(self.client.get(self.url(path))).await
+    }
+
+    /// Waits for a job's end.
+    pub async fn job(&self, id: &str) -> Value {
+        loop {
+            let answer = self.get(&format!("/api/jobs/{id}?wait=30")).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            if matches!(answer.body["status"].as_str(), Some("succeeded" | "failed")) {
+                return answer.body;
+            }
+        }
+    }
+
+    /// How often WeChat was asked to exchange a code since the simulator's last reset.
+    pub async fn exchanges(&self) -> u64 {
+        let count = format!("{}/_sim/requests/count?api=code2session", self.simulator);
+        send(self.client.get(count)).await.body["count"]
+            .as_u64()
+            .unwrap()
+    }
+
+    /// Makes WeChat's weather.
+    pub async fn faults(&self, faults: Value) {
+        let url = format!("{}/_sim/faults", self.simulator);
+        let answer = send(self.client.put(url).json(&faults)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    /// Makes it good again.
+    pub async fn good_weather(&self) {
+        let url = format!("{}/_sim/faults", self.simulator);
+        assert!(send(self.client.delete(url)).await.status.is_success());
+    }
+
+    /// A real, single-use code of a player.
+    pub async fn mint_code(&self, name: &str) -> String {
+        let request = self.client.post(format!("{}/_sim/codes", self.simulator));
+        let answer = send(request.json(&json!({ "name": name }))).await;
+        answer.body["code"]
+            .as_str()
+            .expect("a code was minted")
+            .to_owned()
+    }
+}

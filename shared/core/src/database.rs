@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{Any, AnyPool, SqlStr, Transaction};
 
 use crate::config::{DatabaseConfig, Dialect};
@@ -21,7 +21,7 @@ pub enum DatabaseError {
     Refused(sqlx::Error),
     /// The schema could not be brought up to date.
     #[error("the schema could not be brought up to date: {0}")]
-    Migration(#[from] sqlx::migrate::MigrateError),
+    Migration(MigrateError),
     /// The folder of the SQLite file could not be made.
     #[error("the folder of the SQLite file: {0}")]
     Folder(std::io::Error),
@@ -140,7 +140,14 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Migration`] when a migration fails or was changed after it was applied.
     pub async fn migrate(&self) -> Result<(), DatabaseError> {
-        Ok(migrator(self.dialect).run(&self.pool).await?)
+        migrator(self.dialect)
+            .run(&self.pool)
+            .await
+            .map_err(|error| match error {
+                // The database itself, not the migration: it may be back at any time.
+                MigrateError::Execute(error) => error.into(),
+                other => DatabaseError::Migration(other),
+            })
     }
 
     /// Whether the database answers.

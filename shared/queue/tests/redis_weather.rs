@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use avalon_queue::{
     Handlers, JobId, JobState, JobStore, NewJob, Pool, PoolSettings, RedisStreams, StoreError,
 };
-use avalon_test_support::{RedisServer, eventually, eventually_eq};
+use avalon_test_support::{RedisCluster, RedisServer, eventually, eventually_eq};
 use engines::{LONG, Probe, QUEUE, metrics, probe, redis_settings};
 
 type Runs = Arc<Mutex<HashMap<u64, u32>>>;
@@ -203,6 +203,31 @@ async fn rubbish_in_the_stream_is_dead_lettered_and_the_worker_goes_on() {
     assert_eq!(
         (view.state, view.error.unwrap().code.as_str()),
         (JobState::Dead, "UNDECODABLE")
+    );
+    pool.stop().await;
+}
+
+/// apalis-redis: Cluster works by luck of the hash slot.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_carries_all_shards_of_all_queues() {
+    let nodes = RedisCluster::start().await;
+    let settings = redis_settings(nodes.url(), 4);
+    let store = Arc::new(RedisStreams::new(settings).unwrap());
+    store.ping().await.unwrap();
+    assert!(store.durability_warnings().await.unwrap().is_empty());
+    let runs = Runs::default();
+    let pool = start(&store, &runs);
+    let ids = enqueue(&store, (0..100).map(probe).collect()).await;
+    let delayed = (100..110)
+        .map(|n| probe(n).delayed(Duration::from_millis(200)))
+        .collect();
+    let late = enqueue(&store, delayed).await;
+    all_succeed(&store, &ids).await;
+    all_succeed(&store, &late).await;
+    let stats = store.stats().await.unwrap().remove(0);
+    assert_eq!(
+        (stats.ready, stats.running, stats.scheduled, stats.dead),
+        (0, 0, 0, 0)
     );
     pool.stop().await;
 }

@@ -32,6 +32,8 @@ pub struct PostgresServer {
     process: Option<Process>,
     folder: TempDir,
     port: u16,
+    /// Settings over `SETTINGS`: what comes later counts.
+    settings: Vec<String>,
 }
 
 impl PostgresServer {
@@ -52,6 +54,7 @@ impl PostgresServer {
             process: None,
             folder,
             port: free_port(),
+            settings: Vec::new(),
         };
         let mut initdb = server.programs.command("initdb", server.folder.path());
         initdb.args([
@@ -72,6 +75,13 @@ impl PostgresServer {
             String::from_utf8_lossy(&output.stderr)
         );
         server
+    }
+
+    /// Changes a setting, such as `fsync` to `on`; before `launch`.
+    #[must_use]
+    pub fn configured(mut self, setting: &str, value: &str) -> Self {
+        self.settings.push(format!("{setting}={value}"));
+        self
     }
 
     /// Starts the server of `reserve` or one that was stopped; it finds the data it had.
@@ -147,7 +157,8 @@ impl PostgresServer {
             .arg("-D")
             .arg(self.data())
             .args(["-p", &self.port.to_string()]);
-        for setting in SETTINGS {
+        let ours = SETTINGS.into_iter();
+        for setting in ours.chain(self.settings.iter().map(String::as_str)) {
             command.args(["-c", setting]);
         }
         command

@@ -20,6 +20,8 @@ pub struct RedisServer {
     process: Option<Process>,
     folder: TempDir,
     port: u16,
+    /// Directives over those of `launch`: what comes later counts.
+    directives: Vec<String>,
 }
 
 impl RedisServer {
@@ -37,7 +39,16 @@ impl RedisServer {
             process: None,
             folder,
             port: free_port(),
+            directives: Vec::new(),
         }
+    }
+
+    /// Sets a directive of its configuration, such as `appendfsync` to `everysec`; before `launch`.
+    #[must_use]
+    pub fn configured(mut self, directive: &str, value: &str) -> Self {
+        self.directives.push(format!("--{directive}"));
+        self.directives.push(value.to_owned());
+        self
     }
 
     /// Starts the server of `reserve` or one that was stopped; it finds the data it had.
@@ -61,6 +72,7 @@ impl RedisServer {
             .args(["--maxmemory-policy", "noeviction", "--daemonize", "no"])
             .arg("--dir")
             .arg(self.folder.path())
+            .args(&self.directives)
             .current_dir(self.folder.path());
         let orphaned = Orphaned {
             signal: "KILL",

@@ -1,0 +1,175 @@
+//! From a job to an answer: enqueue it, hold the request for it, and answer with its result, its
+//! problem, or where to ask for it later.
+
+use std::time::Duration;
+
+use avalon_core::jobs;
+use avalon_core::problem::{Problem, ProblemCode};
+use avalon_queue::{Enqueued, JobId, JobState, JobView, NewJob, StoreError};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tokio::time::Instant;
+use utoipa::ToSchema;
+
+use crate::pipeline::Trace;
+use crate::preference::Preference;
+use crate::problem::ApiError;
+use crate::state::ApiState;
+
+/// How long a request waits for a queue that does not take its job.
+const ENQUEUE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Where a job stands, as clients know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum JobStatus {
+    /// Waits for a worker.
+    Queued,
+    /// A worker is at it.
+    Running,
+    /// Waits for another attempt.
+    Retrying,
+    /// Ended with a result.
+    Succeeded,
+    /// Ended with an error.
+    Failed,
+}
+
+impl From<JobState> for JobStatus {
+    fn from(state: JobState) -> Self {
+        match state {
+            JobState::Queued => Self::Queued,
+            JobState::Running => Self::Running,
+            JobState::Retrying => Self::Retrying,
+            JobState::Succeeded => Self::Succeeded,
+            JobState::Rejected | JobState::Dead => Self::Failed,
+        }
+    }
+}
+
+/// The answer to a request whose job is not done yet.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Accepted {
+    /// Ask for it at `/api/jobs/{jobId}`.
+    #[schema(example = "01JZ5N4V7W8X9YABCDEFGHJKMN")]
+    job_id: String,
+    /// Where it stands.
+    status: JobStatus,
+}
+
+/// Enqueues the job, holds the request as preferred, and answers.
+pub(crate) async fn answer_by_job(
+    state: &ApiState,
+    job: NewJob,
+    trace: &Trace,
+    preference: Preference,
+) -> Result<Response, ApiError> {
+    let job = job.traced(trace.0.to_string());
+    let deadline = Instant::now() + preference.hold(state.wait);
+    let (queue, kind) = (job.queue.clone(), job.kind.clone());
+    // Watched from before it can end, so that its end is not missed.
+    let mut ticket = state.store.waiters().register(job.id);
+    let enqueued = enqueue(state, job).await?;
+    let id = enqueued.id();
+    match enqueued {
+        Enqueued::New(_) => {
+            state.queue_metrics.enqueued(&queue, &kind);
+            tracing::info!(job_id = %id, "job enqueued");
+            let _ = tokio::time::timeout_at(deadline, ticket.changed()).await;
+        }
+        Enqueued::Existing(_) => tracing::info!(job_id = %id, "the same job is there already"),
+    }
+    drop(ticket);
+    // The job is accepted, whatever happens now: a queue that goes away turns into "ask later".
+    let view = outcome(state, id, deadline).await;
+    let mut response = match view {
+        Some(JobView {
+            result: Some(result),
+            ..
+        }) => {
+            let json = HeaderValue::from_static("application/json");
+            (
+                [(header::CONTENT_TYPE, json)],
+                String::from(Box::<str>::from(result)),
+            )
+                .into_response()
+        }
+        Some(JobView { state, error, .. }) if state.is_final() => {
+            ApiError(problem_of(error.as_ref())).into_response()
+        }
+        view => accepted(id, view.map_or(JobStatus::Queued, |view| view.state.into())),
+    };
+    if let Some(applied) = preference.applied() {
+        response.headers_mut().insert("preference-applied", applied);
+    }
+    // Answers of this kind hold tokens and the like.
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// The problem of a job that failed.
+pub(crate) fn problem_of(error: Option<&avalon_queue::Failure>) -> Problem {
+    error.map_or_else(|| ProblemCode::Internal.into(), jobs::problem)
+}
+
+/// A short outage of the queue is waited out. Repeating is harmless: the job has its id already.
+async fn enqueue(state: &ApiState, job: NewJob) -> Result<Enqueued, ApiError> {
+    let deadline = Instant::now() + ENQUEUE_PATIENCE;
+    let mut pause = Duration::from_millis(50);
+    loop {
+        let attempt = state.store.enqueue(vec![job.clone()]);
+        let error = match tokio::time::timeout_at(deadline, attempt).await {
+            Ok(Ok(enqueued)) => {
+                return enqueued
+                    .first()
+                    .copied()
+                    .ok_or_else(|| ProblemCode::Internal.into());
+            }
+            Ok(Err(error @ StoreError::Unexpected(_))) => return Err(error.into()),
+            Ok(Err(error)) => error,
+            Err(_) => StoreError::Unavailable("it did not answer in time".to_owned()),
+        };
+        if Instant::now() + pause >= deadline {
+            return Err(error.into());
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+}
+
+async fn outcome(state: &ApiState, id: JobId, deadline: Instant) -> Option<JobView> {
+    loop {
+        let rest = deadline.saturating_duration_since(Instant::now());
+        match state.store.outcome(id, rest).await {
+            Ok(view) => return view,
+            Err(error) => {
+                tracing::warn!(job_id = %id, %error, "the job's outcome can't be looked up");
+                let pause = Duration::from_millis(100);
+                if Instant::now() + pause >= deadline {
+                    return None;
+                }
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+}
+
+fn accepted(id: JobId, status: JobStatus) -> Response {
+    let location = HeaderValue::from_str(&format!("/api/jobs/{id}"));
+    let body = axum::Json(Accepted {
+        job_id: id.to_string(),
+        status,
+    });
+    let mut response = (StatusCode::ACCEPTED, body).into_response();
+    if let Ok(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}

@@ -1,0 +1,230 @@
+//! How bodies, queries and tokens are read: into typed values, or a problem that says what is wrong.
+
+use std::time::Duration;
+
+use avalon_core::problem::{Problem, ProblemCode};
+use avalon_core::tokens::Claims;
+use avalon_queue::JobId;
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
+
+use crate::problem::ApiError;
+use crate::state::ApiState;
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of a body that is refused is still read, so that the client gets to see the answer
+/// instead of a broken connection.
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
+
+/// A JSON body.
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<ApiState> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(body, &parts.headers, state.max_body).await?;
+        if bytes.is_empty() {
+            return Err(ProblemCode::BodyMissing.into());
+        }
+        if !is_json(&parts.headers) {
+            return Err(ProblemCode::UnsupportedMediaType.into());
+        }
+        parse(&bytes).map(JsonBody).map_err(ApiError)
+    }
+}
+
+async fn read(body: Body, headers: &HeaderMap, most: usize) -> Result<Bytes, ApiError> {
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.parse::<usize>().ok());
+    let limited = tokio::time::timeout(BODY_TIMEOUT, async {
+        if announced.is_some_and(|length| length > most) {
+            linger(body).await;
+            return Err(too_large(most));
+        }
+        collect(body, most).await
+    });
+    limited
+        .await
+        .unwrap_or_else(|_| Err(ProblemCode::RequestTimeout.into()))
+}
+
+async fn collect(body: Body, most: usize) -> Result<Bytes, ApiError> {
+    let mut stream = body.into_data_stream();
+    let mut first = Bytes::new();
+    let mut rest: Vec<u8> = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        // The client went away or broke the protocol; nobody hears this answer.
+        let chunk = chunk.map_err(|_| ApiError::from(ProblemCode::BodyNotJson))?;
+        if first.len().max(rest.len()) + chunk.len() > most {
+            linger(Body::from_stream(stream)).await;
+            return Err(too_large(most));
+        }
+        // Most bodies arrive in one piece, which need not be copied.
+        if first.is_empty() && rest.is_empty() {
+            first = chunk;
+        } else {
+            if rest.is_empty() {
+                rest.extend_from_slice(&first);
+            }
+            rest.extend_from_slice(&chunk);
+        }
+    }
+    Ok(if rest.is_empty() { first } else { rest.into() })
+}
+
+async fn linger(body: Body) {
+    let mut stream = body.into_data_stream();
+    let mut seen = 0;
+    while let Some(Ok(chunk)) = stream.next().await {
+        seen += chunk.len();
+        if seen > LINGER_BYTES {
+            return;
+        }
+    }
+}
+
+fn too_large(most: usize) -> ApiError {
+    Problem::new(ProblemCode::BodyTooLarge)
+        .with_detail(format!("The body may have at most {most} bytes."))
+        .into()
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+    else {
+        return false;
+    };
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+/// Parses JSON; the problem names the field.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let field = error.path().to_string();
+        let cause = error.inner();
+        if !cause.is_data() {
+            return Problem::new(ProblemCode::BodyNotJson).with_detail(cause.to_string());
+        }
+        let message = cause.to_string();
+        if let Some(name) = message
+            .strip_prefix("missing field `")
+            .and_then(|rest| rest.split('`').next())
+        {
+            return Problem::new(ProblemCode::FieldMissing)
+                .with_detail(format!("{name}: this field is required"));
+        }
+        invalid_field(&field, &message)
+    })?;
+    reader
+        .end()
+        .map_err(|error| Problem::new(ProblemCode::BodyNotJson).with_detail(error.to_string()))?;
+    Ok(value)
+}
+
+/// A field has a value that it may not have.
+pub(crate) fn invalid_field(field: &str, message: impl std::fmt::Display) -> Problem {
+    Problem::new(ProblemCode::FieldInvalid).with_detail(format!("{field}: {message}"))
+}
+
+/// The query string.
+pub(crate) struct QueryOf<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryOf<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let query = Query::<T>::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| {
+                Problem::new(ProblemCode::QueryInvalid).with_detail(rejection.body_text())
+            })?;
+        Ok(Self(query.0))
+    }
+}
+
+/// The job that the path names. What is no id names no job.
+pub(crate) struct JobPath(pub(crate) JobId);
+
+impl<S: Send + Sync> FromRequestParts<S> for JobPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let id = Path::<String>::from_request_parts(parts, state).await.ok();
+        let id = id
+            .and_then(|Path(id)| id.parse().ok())
+            .ok_or(ProblemCode::JobNotFound)?;
+        Ok(Self(id))
+    }
+}
+
+/// The player whose token the request carries, if it carries one. A token that is not good is
+/// refused even where none is needed.
+pub(crate) struct MaybePlayer(pub(crate) Option<Claims>);
+
+impl FromRequestParts<ApiState> for MaybePlayer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let Some(header) = parts.headers.get(header::AUTHORIZATION) else {
+            return Ok(Self(None));
+        };
+        let token = header
+            .to_str()
+            .ok()
+            .and_then(bearer)
+            .ok_or(ProblemCode::Unauthenticated)?;
+        let claims = state.tokens.verify(token).map_err(|error| {
+            tracing::debug!(%error, "a token was refused");
+            ApiError::from(ProblemCode::Unauthenticated)
+        })?;
+        Ok(Self(Some(claims)))
+    }
+}
+
+/// The token of an `Authorization: Bearer …` header. The scheme's case does not matter (RFC 9110).
+pub(crate) fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[allow(dead_code, reason = "only its parsing matters")]
+    struct Sample {
+        code: String,
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_body_has_a_code_of_its_own() {
+        let code = |body: &str| parse::<Sample>(body.as_bytes()).unwrap_err().code;
+        assert_eq!(code("{"), ProblemCode::BodyNotJson);
+        assert_eq!(code("hello"), ProblemCode::BodyNotJson);
+        assert_eq!(code("{\"code\":\"a\"} x"), ProblemCode::BodyNotJson);
+        assert_eq!(code(&"[".repeat(100_000)), ProblemCode::FieldInvalid);
+        assert_eq!(
+            code(&format!("{{\"x\":{}", "[".repeat(100_000))),
+            ProblemCode::BodyNotJson
+        );
+        assert_eq!(code("{}"), ProblemCode::FieldMissing);
+        assert_eq!(code("{\"code\":5}"), ProblemCode::FieldInvalid);
+        assert_eq!(code("null"), ProblemCode::FieldInvalid);
+        let problem = parse::<Sample>(b"{\"code\":5}").unwrap_err();
+        assert!(problem.detail.starts_with("code: "), "{}", problem.detail);
+    }
+}

@@ -1,0 +1,111 @@
+//! `/admin/jobs`: looking at jobs, and replaying or purging dead letters.
+
+use avalon_core::problem::{Problem, ProblemCode};
+use avalon_queue::{JobFilter, JobState, JobView, QueueName};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::OpsState;
+use crate::extract::{JobPath, QueryOf};
+use crate::problem::ApiError;
+
+pub(super) fn routes() -> Router<OpsState> {
+    Router::new()
+        .route("/admin/jobs", get(list))
+        .route("/admin/jobs/{id}", get(show).delete(purge))
+        .route("/admin/jobs/{id}/retry", post(retry))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    queue: Option<QueueName>,
+    status: Option<String>,
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+/// Dead letters unless another status is asked for.
+async fn list(
+    State(state): State<OpsState>,
+    QueryOf(query): QueryOf<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
+    let status = query.status.as_deref().unwrap_or("dead");
+    let filter = JobFilter {
+        queue: query.queue,
+        state: parse_state(status).ok_or_else(|| {
+            Problem::new(ProblemCode::QueryInvalid)
+                .with_detail("status: queued, running, retrying or dead")
+        })?,
+        cursor: query.cursor,
+        limit: query.limit.unwrap_or(100),
+    };
+    let page = state.store.list(&filter).await?;
+    let jobs: Vec<Value> = page.jobs.iter().map(describe).collect();
+    Ok(Json(json!({"jobs": jobs, "nextCursor": page.next})))
+}
+
+/// `failed` is what clients call a dead letter.
+fn parse_state(word: &str) -> Option<JobState> {
+    Some(match word {
+        "queued" => JobState::Queued,
+        "running" => JobState::Running,
+        "retrying" => JobState::Retrying,
+        "dead" | "failed" => JobState::Dead,
+        _ => return None,
+    })
+}
+
+/// A job for operators. The payload is left out: it may hold what only its player should know.
+fn describe(view: &JobView) -> Value {
+    json!({
+        "jobId": view.id.to_string(),
+        "queue": view.queue.as_str(),
+        "kind": view.kind,
+        "status": view.state.as_str(),
+        "attempts": view.attempts,
+        "maxAttempts": view.max_attempts,
+        "enqueuedAt": view.enqueued_at,
+        "dueAt": view.due_at,
+        "finishedAt": view.finished_at,
+        "error": view.error,
+        "traceparent": view.traceparent,
+    })
+}
+
+async fn show(
+    State(state): State<OpsState>,
+    JobPath(id): JobPath,
+) -> Result<Json<Value>, ApiError> {
+    let view = state.store.get(id).await?.ok_or(ProblemCode::JobNotFound)?;
+    Ok(Json(describe(&view)))
+}
+
+async fn retry(
+    State(state): State<OpsState>,
+    JobPath(id): JobPath,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    if !state.store.replay(id).await? {
+        return Err(ProblemCode::JobNotFound.into());
+    }
+    tracing::info!(job_id = %id, "an operator replays a dead letter");
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(json!({"jobId": id.to_string(), "status": "queued"})),
+    ))
+}
+
+async fn purge(
+    State(state): State<OpsState>,
+    JobPath(id): JobPath,
+) -> Result<StatusCode, ApiError> {
+    if !state.store.purge(id).await? {
+        return Err(ProblemCode::JobNotFound.into());
+    }
+    tracing::info!(job_id = %id, "an operator purges a dead letter");
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,30 @@
+//! What public routes work with. Made once per process and passed to them by axum.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use avalon_core::tokens::TokenVerifier;
+use avalon_queue::{JobStore, QueueMetrics};
+
+use crate::metrics::HttpMetrics;
+
+/// What public routes work with. Cheap to clone.
+#[derive(Clone)]
+pub struct ApiState {
+    /// Where jobs go.
+    pub store: Arc<dyn JobStore>,
+    /// Verifies players' tokens.
+    pub tokens: Arc<TokenVerifier>,
+    /// Counts jobs.
+    pub queue_metrics: QueueMetrics,
+    /// Counts requests.
+    pub http_metrics: HttpMetrics,
+    /// How long a request is held for its job when it does not say.
+    pub wait: Duration,
+    /// How long it may ask to be held.
+    pub max_wait: Duration,
+    /// Most bytes of a body.
+    pub max_body: usize,
+    /// A request is answered within this.
+    pub request_timeout: Duration,
+}

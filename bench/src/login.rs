@@ -1,0 +1,104 @@
+//! `bench login`: what our API, queue and workers add to a sign-in, by asking the same simulator
+//! through the whole service and directly, in turn. Everything runs as it does in production, in
+//! processes of its own. The sending itself is `load`.
+
+mod load;
+
+use std::time::Duration;
+
+use avalon_test_support::{Fleet, PostgresServer, RedisServer, TestDatabase};
+use clap::{Args, ValueEnum};
+
+use crate::Outcome;
+use crate::report::Report;
+use load::{Load, Measured};
+
+/// The load.
+#[derive(Args)]
+pub(crate) struct LoginArguments {
+    /// Requests per second, every other one of them a sign-in; sent on time whatever the answers.
+    #[arg(long, default_value_t = 50)]
+    rate: u32,
+    /// How long, after two seconds of the same load that do not count.
+    #[arg(long, default_value_t = 20)]
+    seconds: u32,
+    /// The players sign in again after all others have. More than sign in within a minute, since
+    /// the same code then gives the same answer without work.
+    #[arg(long, default_value_t = 5000)]
+    players: u64,
+    /// The database.
+    #[arg(long, value_enum, default_value_t = Engine::Postgres)]
+    database: Engine,
+    /// Processes of the API.
+    #[arg(long, default_value_t = 1)]
+    apis: usize,
+    /// Processes of workers.
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Engine {
+    Postgres,
+    Sqlite,
+}
+
+/// Runs the benchmark.
+pub(crate) async fn run(arguments: &LoginArguments, report: &mut Report) -> Outcome<()> {
+    if arguments.apis == 0 || arguments.workers == 0 || arguments.rate == 0 {
+        return Err("a rate, an API and workers are needed".into());
+    }
+    let redis = RedisServer::start().await;
+    let (_postgres, database) = match arguments.database {
+        Engine::Sqlite => (None, TestDatabase::sqlite()),
+        Engine::Postgres => {
+            // As in production; tests do without.
+            let mut server = PostgresServer::reserve()
+                .configured("fsync", "on")
+                .configured("full_page_writes", "on");
+            server.launch().await;
+            let database = TestDatabase::on_postgres(&server.url()).await;
+            (Some(server), database)
+        }
+    };
+    let (apis, workers) = (arguments.apis, arguments.workers);
+    let fleet = Fleet::start(apis, workers, database.url(), &redis.url()).await;
+    let measured = Load {
+        every: Duration::from_secs(1) / arguments.rate,
+        warm_up: 2 * arguments.rate,
+        requests: arguments.seconds * arguments.rate,
+        players: arguments.players.max(1),
+    }
+    .send(fleet)
+    .await?;
+    add(report, &measured, database.engine());
+    match measured.first_error() {
+        Some(error) => Err(format!("there were errors; the first: {error}").into()),
+        None => Ok(()),
+    }
+}
+
+fn add(report: &mut Report, measured: &Measured, database: &str) {
+    let [login, direct] = [&measured.login, &measured.direct];
+    for (subject, side) in [
+        (format!("sign-in, redis and {database}"), login),
+        ("code2Session directly".to_owned(), direct),
+    ] {
+        let ms = |percent| side.latencies.percentile_ms(percent);
+        let figures = vec![
+            ("p50 ms", ms(50), 2),
+            ("p90 ms", ms(90), 2),
+            ("p99 ms", ms(99), 2),
+            ("answers", count(side.latencies.count()), 0),
+            ("errors", count(side.errors.len()), 0),
+        ];
+        report.add(subject, figures);
+    }
+    let added = login.latencies.percentile_ms(50) - direct.latencies.percentile_ms(50);
+    report.add("difference", vec![("p50 ms", added, 2)]);
+}
+
+#[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn count(number: usize) -> f64 {
+    number as f64
+}

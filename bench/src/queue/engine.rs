@@ -1,0 +1,60 @@
+//! The engines under test, each with a private server or file that ends with it.
+
+use std::sync::Arc;
+
+use avalon_queue::{Job, JobStore, RedisSettings, RedisStreams, Sqlite};
+use avalon_test_support::{RedisServer, TestDatabase};
+
+use super::noop::Noop;
+use crate::Outcome;
+
+/// A store with what keeps it alive.
+pub(super) struct Engine {
+    pub(super) store: Arc<dyn JobStore>,
+    _home: Home,
+}
+
+enum Home {
+    Redis { _server: RedisServer },
+    Sqlite { _file: TestDatabase },
+}
+
+/// When Redis writes its log through to the disk.
+#[derive(Clone, Copy)]
+pub(super) enum Fsync {
+    /// Before it answers: what the service asks for.
+    Always,
+    /// Once a second: an accepted job can be lost in a power cut.
+    EverySecond,
+}
+
+impl Engine {
+    pub(super) async fn redis(fsync: Fsync) -> Outcome<Self> {
+        let policy = match fsync {
+            Fsync::Always => "always",
+            Fsync::EverySecond => "everysec",
+        };
+        let mut server = RedisServer::reserve().configured("appendfsync", policy);
+        server.launch().await;
+        let store = RedisStreams::new(RedisSettings {
+            url: server.url(),
+            prefix: "bench".to_owned(),
+            queues: vec![Noop::QUEUE],
+            shards: 1,
+        })?;
+        Ok(Self {
+            store: Arc::new(store),
+            _home: Home::Redis { _server: server },
+        })
+    }
+
+    pub(super) async fn sqlite() -> Outcome<Self> {
+        let file = TestDatabase::sqlite();
+        let path = file.url().trim_start_matches("sqlite://");
+        let store = Sqlite::open(path.as_ref(), vec![Noop::QUEUE]).await?;
+        Ok(Self {
+            store: Arc::new(store),
+            _home: Home::Sqlite { _file: file },
+        })
+    }
+}

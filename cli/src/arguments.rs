@@ -1,0 +1,184 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use avalon_core::config::Role;
+use avalon_queue::{JobId, QueueName};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The WeChat access service of the mini-game Avalon.
+#[derive(Parser)]
+#[command(name = "avalon", version, about, propagate_version = true)]
+pub(crate) struct Arguments {
+    /// Configuration file (TOML); see avalon.example.toml.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Everything in one process on SQLite, with a WeChat simulator. Data in ./data.
+    Dev,
+    /// API and workers in one process.
+    All,
+    /// The API alone.
+    Api,
+    /// The workers alone.
+    Workers(WorkersArguments),
+    /// The WeChat simulator alone.
+    Simulator,
+    /// Brings the database's schema up to date.
+    Migrate,
+    /// Looks at jobs; replays and purges dead letters.
+    Jobs {
+        #[command(subcommand)]
+        command: JobsCommand,
+    },
+    /// Prints the OpenAPI document of the public API.
+    Openapi,
+    /// The configuration.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct WorkersArguments {
+    /// Work on these queues only (comma-separated); all by default.
+    #[arg(long, value_delimiter = ',', value_name = "QUEUES")]
+    queues: Vec<QueueName>,
+    /// Jobs at once, per queue.
+    #[arg(long, value_name = "N")]
+    concurrency: Option<u32>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Checks it and prints what is in effect, without secrets.
+    Check {
+        /// Check it for this role.
+        #[arg(long, default_value = "all")]
+        role: CheckedRole,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum CheckedRole {
+    Dev,
+    All,
+    Api,
+    Workers,
+    Simulator,
+    Migrate,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum JobsCommand {
+    /// Lists jobs, dead letters by default.
+    List {
+        /// In this queue; all by default.
+        #[arg(long)]
+        queue: Option<QueueName>,
+        /// In this state.
+        #[arg(long, default_value = "dead")]
+        status: ListedStatus,
+        /// At most so many.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows one job.
+    Show {
+        /// Its id.
+        id: JobId,
+        /// Its payload too, which may hold what only its player should know.
+        #[arg(long)]
+        payload: bool,
+    },
+    /// Makes dead letters ready again.
+    Retry(Selection),
+    /// Deletes dead letters.
+    Purge(Selection),
+    /// How full the queues are.
+    Stats {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which dead letters.
+#[derive(Args)]
+pub(crate) struct Selection {
+    /// These.
+    #[arg(required_unless_present = "all")]
+    pub(crate) ids: Vec<JobId>,
+    /// All of them.
+    #[arg(long, conflicts_with = "ids")]
+    pub(crate) all: bool,
+    /// With --all: those of this queue.
+    #[arg(long, requires = "all")]
+    pub(crate) queue: Option<QueueName>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum ListedStatus {
+    Queued,
+    Running,
+    Retrying,
+    #[value(alias = "failed")]
+    Dead,
+}
+
+impl Command {
+    pub(crate) fn role(&self) -> Role {
+        match self {
+            Self::Dev => Role::Dev,
+            Self::All | Self::Openapi => Role::All,
+            Self::Api => Role::Api,
+            Self::Workers(_) => Role::Workers,
+            Self::Simulator => Role::Simulator,
+            Self::Migrate => Role::Migrate,
+            Self::Jobs { .. } => Role::Jobs,
+            Self::Config {
+                command: ConfigCommand::Check { role },
+            } => match role {
+                CheckedRole::Dev => Role::Dev,
+                CheckedRole::All => Role::All,
+                CheckedRole::Api => Role::Api,
+                CheckedRole::Workers => Role::Workers,
+                CheckedRole::Simulator => Role::Simulator,
+                CheckedRole::Migrate => Role::Migrate,
+            },
+        }
+    }
+
+    /// What the command line says of the configuration, as environment variables, so that it is
+    /// checked like all else.
+    pub(crate) fn overrides(&self) -> Vec<(String, String)> {
+        let Self::Workers(WorkersArguments {
+            queues,
+            concurrency,
+        }) = self
+        else {
+            return vec![];
+        };
+        let names: Vec<&str> = queues.iter().map(QueueName::as_str).collect();
+        let mut overrides = Vec::new();
+        if !names.is_empty() {
+            overrides.push(("AVALON_WORKERS__QUEUES".to_owned(), names.join(",")));
+        }
+        if let Some(concurrency) = concurrency {
+            overrides.push((
+                "AVALON_WORKERS__CONCURRENCY".to_owned(),
+                concurrency.to_string(),
+            ));
+        }
+        overrides
+    }
+}

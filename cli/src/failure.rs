@@ -1,0 +1,61 @@
+//! Why the program ended: one line for stderr, and an exit code.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use avalon_core::config::ConfigError;
+use avalon_core::database::DatabaseError;
+use avalon_core::dev_keys::DevKeysError;
+use avalon_core::keyring::KeyringError;
+use avalon_core::telemetry::TelemetryError;
+use avalon_queue::StoreError;
+
+/// Why the program ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Beyond what the configuration's own check can see.
+    #[error("configuration: {key}: {problem}")]
+    Setting { key: &'static str, problem: String },
+    #[error("configuration: {key}: can't listen on {address}: {source}")]
+    Listen {
+        key: &'static str,
+        address: SocketAddr,
+        source: io::Error,
+    },
+    #[error(transparent)]
+    DevKeys(#[from] DevKeysError),
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    #[error("the WeChat client: {0}")]
+    Wechat(#[from] avalon_wechat::WechatClientError),
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
+    #[error("there is no embedded queue at {}", .0.display())]
+    NoQueue(PathBuf),
+    #[error("{0}: no such job, or no dead letter")]
+    NoSuchJob(avalon_queue::JobId),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Failure {
+    /// 2 for what the operator has to mend before another start can succeed, 1 for the rest.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_) | Self::Setting { .. } | Self::Listen { .. } => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The roles that stay: `dev`, `all`, `api`, `workers`. Starts their parts in order, and stops them
+//! in the other order when asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use avalon_api::ops::{OpsState, Phase};
+use avalon_api::{ApiState, HttpMetrics};
+use avalon_core::config::{Config, Role};
+use avalon_core::database::{Database, DatabaseError};
+use avalon_workers::Pools;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::Failure;
+use crate::{dev, signals, simulator, wiring};
+
+/// How long the listener for operators goes on answering requests at the end.
+const OPS_GRACE: Duration = Duration::from_secs(2);
+
+pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
+    // Sockets first: a port that is taken is told before anything is touched.
+    let ops_socket = wiring::listen("ops.listen", config.ops_listen(role)).await?;
+    let http_socket = match role.serves_api() {
+        true => Some(wiring::listen("http.listen", config.http.listen).await?),
+        false => None,
+    };
+    let stop = signals::stop_on_signals()?;
+    let registry = prometheus::Registry::new();
+    let queue_metrics = wiring::queue_metrics(&registry)?;
+    let database = Database::new(&config.database)?;
+    let store = wiring::store(&config).await?;
+    let mut servers = JoinSet::new();
+
+    let (phase, phases) = watch::channel(Phase::Starting);
+    // Operators can look from here on, whatever the weather.
+    let ops_stop = CancellationToken::new();
+    let ops = avalon_api::ops::router(OpsState {
+        store: Arc::clone(&store),
+        database: database.clone(),
+        registry: registry.clone(),
+        queue_metrics: queue_metrics.clone(),
+        admin_token: config.admin.token.clone().map(Arc::new),
+        phase: phases,
+    });
+    servers.spawn(avalon_api::serve(
+        ops_socket,
+        ops,
+        ops_stop.clone(),
+        OPS_GRACE,
+    ));
+
+    if role == Role::Dev {
+        let socket = wiring::listen("simulator.listen", config.simulator.listen).await?;
+        let simulator = simulator::new(&config)?;
+        let (stop, ops_stop) = (stop.clone(), ops_stop.clone());
+        servers.spawn(async move {
+            let result = simulator.serve(socket, ops_stop.cancelled_owned()).await;
+            stop.cancel();
+            result
+        });
+    }
+    if config.database.auto_migrate && !migrated(&database, &stop).await? {
+        return Ok(());
+    }
+    let pools = if role.runs_workers() {
+        let services = Arc::new(wiring::services(&config, &database, &registry)?);
+        let handlers = avalon_workers::handlers(&services);
+        Some(Pools::start(
+            &store,
+            handlers,
+            &wiring::pools(&config)?,
+            &queue_metrics,
+        ))
+    } else {
+        None
+    };
+    if let Some(socket) = http_socket {
+        let router = avalon_api::router(ApiState {
+            store: Arc::clone(&store),
+            tokens: Arc::new(wiring::verifier(&config)?),
+            queue_metrics,
+            http_metrics: HttpMetrics::new(&registry)?,
+            wait: config.http.wait,
+            max_wait: config.http.max_wait,
+            max_body: config.http.max_body as usize,
+            request_timeout: config.http.request_timeout,
+        });
+        servers.spawn(avalon_api::serve(
+            socket,
+            router,
+            stop.clone(),
+            config.http.request_timeout,
+        ));
+    }
+    if role == Role::Dev {
+        dev::welcome(&config);
+    }
+    phase.send_replace(Phase::Running);
+    tracing::info!(%role, "started");
+
+    stop.cancelled().await;
+    phase.send_replace(Phase::Stopping);
+    if let Some(pools) = pools {
+        // Requests that are held for their jobs get their answers while the pools drain.
+        pools.stop().await;
+    }
+    ops_stop.cancel();
+    while let Some(server) = servers.join_next().await {
+        if let Ok(Err(error)) = server {
+            tracing::error!(%error, "a server ended badly");
+        }
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Brings the schema up to date, waiting for a database that is away; `false` when told to stop
+/// before that.
+async fn migrated(database: &Database, stop: &CancellationToken) -> Result<bool, Failure> {
+    loop {
+        match database.migrate().await {
+            Ok(()) => return Ok(true),
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "waiting for the database");
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                    () = stop.cancelled() => return Ok(false),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// `avalon migrate`: once, and tells what is wrong.
+pub(crate) async fn migrate(config: &Config) -> Result<(), Failure> {
+    let database = Database::new(&config.database)?;
+    database
+        .migrate()
+        .await
+        .map_err(|error: DatabaseError| Failure::from(error))?;
+    println!("the schema of {} is up to date", config.database.url);
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! Makes the parts of a process from its configuration. What is made here is passed on explicitly;
+//! there are no globals.
+
+use std::sync::Arc;
+
+use avalon_core::config::Config;
+use avalon_core::database::Database;
+use avalon_core::jobs::QUEUES;
+use avalon_core::keyring::Keyring;
+use avalon_core::tokens::{TokenIssuer, TokenVerifier};
+use avalon_queue::{
+    JobStore, PoolSettings, QueueMetrics, QueueName, RedisSettings, RedisStreams, Sqlite,
+};
+use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
+use avalon_workers::{PoolsSettings, Services};
+use tokio::net::TcpListener;
+
+use crate::failure::Failure;
+
+/// The queue: Redis when it is configured, else the embedded one.
+pub(crate) async fn store(config: &Config) -> Result<Arc<dyn JobStore>, Failure> {
+    if let Some(nodes) = &config.redis.url {
+        let settings = RedisSettings {
+            url: nodes.urls().collect::<Vec<_>>().join(","),
+            prefix: config.redis.key_prefix.clone(),
+            queues: QUEUES.to_vec(),
+            shards: 1,
+        };
+        let redis = RedisStreams::new(settings)?;
+        let checked = redis.clone();
+        tokio::spawn(async move {
+            // A Redis that is absent now is checked when it is there.
+            while let Err(error) = warn_of_lossy_redis(&checked).await {
+                tracing::debug!(%error, "the durability of Redis is not known yet");
+                tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+            }
+        });
+        return Ok(Arc::new(redis));
+    }
+    let path = config.queue_path();
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    Ok(Arc::new(Sqlite::open(&path, QUEUES.to_vec()).await?))
+}
+
+async fn warn_of_lossy_redis(redis: &RedisStreams) -> Result<(), avalon_queue::StoreError> {
+    match redis.durability_warnings().await {
+        Ok(warnings) => {
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
+            Ok(())
+        }
+        // Managed servers forbid CONFIG; the operator knows theirs.
+        Err(avalon_queue::StoreError::Unexpected(error)) => {
+            tracing::info!(error, "Redis does not tell its configuration");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Verifies players' tokens.
+pub(crate) fn verifier(config: &Config) -> Result<TokenVerifier, Failure> {
+    let auth = &config.auth;
+    let key = auth
+        .signing_key
+        .as_ref()
+        .ok_or_else(|| missing("auth.signing_key"))?;
+    Ok(TokenVerifier::new(
+        key.verifying_key(),
+        &auth.previous_signing_keys,
+        &auth.issuer,
+    ))
+}
+
+/// What handlers work with.
+pub(crate) fn services(
+    config: &Config,
+    database: &Database,
+    registry: &prometheus::Registry,
+) -> Result<Services, Failure> {
+    let (auth, storage, wechat) = (&config.auth, &config.storage, &config.wechat);
+    let signing_key = auth
+        .signing_key
+        .as_ref()
+        .ok_or_else(|| missing("auth.signing_key"))?;
+    let encryption_key = storage
+        .encryption_key
+        .as_ref()
+        .ok_or_else(|| missing("storage.encryption_key"))?;
+    let client = WechatClient::new(
+        WechatSettings {
+            app_id: AppId::new(
+                wechat
+                    .app_id
+                    .clone()
+                    .ok_or_else(|| missing("wechat.app_id"))?,
+            ),
+            app_secret: wechat
+                .app_secret
+                .clone()
+                .ok_or_else(|| missing("wechat.app_secret"))?,
+            api_base: wechat.api_base.as_url().clone(),
+            connect_timeout: wechat.connect_timeout,
+            request_timeout: wechat.request_timeout,
+        },
+        WechatMetrics::new(registry)?,
+    )?;
+    Ok(Services {
+        database: database.clone(),
+        keyring: Keyring::new(encryption_key, &storage.previous_encryption_keys)?,
+        wechat: client,
+        tokens: TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl),
+        refresh_ttl: auth.refresh_ttl,
+    })
+}
+
+/// Which pools to run, and how.
+pub(crate) fn pools(config: &Config) -> Result<PoolsSettings, Failure> {
+    let known = |name: &String| -> Result<QueueName, Failure> {
+        QUEUES
+            .into_iter()
+            .find(|queue| queue.as_str() == name)
+            .ok_or_else(|| Failure::Setting {
+                key: "workers.queues",
+                problem: format!(
+                    "there is no queue {name:?}; there are {}",
+                    QUEUES.map(|queue| queue.to_string()).join(", ")
+                ),
+            })
+    };
+    Ok(PoolsSettings {
+        queues: config
+            .workers
+            .queues
+            .iter()
+            .map(known)
+            .collect::<Result<_, _>>()?,
+        pool: PoolSettings {
+            concurrency: config.workers.concurrency as usize,
+            lease_timeout: config.queue.lease_timeout,
+            max_lost_leases: config.queue.max_lost_leases,
+            stop_grace: config.queue.stop_grace,
+            ..PoolSettings::default()
+        },
+    })
+}
+
+/// Counts jobs; registered once per process.
+pub(crate) fn queue_metrics(registry: &prometheus::Registry) -> Result<QueueMetrics, Failure> {
+    Ok(QueueMetrics::new(registry)?)
+}
+
+/// A listening socket; the failure names the key.
+pub(crate) async fn listen(
+    key: &'static str,
+    address: std::net::SocketAddr,
+) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| Failure::Listen {
+            key,
+            address,
+            source,
+        })
+}
+
+/// What the configuration's own check has let pass for another role.
+fn missing(key: &'static str) -> Failure {
+    Failure::Setting {
+        key,
+        problem: "required".to_owned(),
+    }
+}

@@ -1,0 +1,152 @@
+//! Rubbish at the door: a 4xx with a stable code, nothing reaches WeChat, nothing is a 500.
+
+use avalon_test_support::Avalon;
+use avalon_tests::{Game, send};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_sign_in_that_makes_no_sense_is_refused_at_the_door() {
+    let dev = Avalon::command("dev").start().await;
+    let game = Game::of(&dev, &dev);
+    let post = |body: &str| {
+        let request = game.client.post(game.url("/api/wx/login"));
+        request
+            .header("content-type", "application/json")
+            .body(body.to_owned())
+    };
+    let megabytes = format!("{{\"code\":\"{}\"}}", "a".repeat(10 * 1024 * 1024));
+    let too_long = format!("{{\"code\":\"{}\"}}", "a".repeat(129));
+    let nested = format!("{{\"code\":\"sim-a\",\"x\":{}", "[".repeat(30_000));
+    let cases: &[(&str, u16, &str)] = &[
+        ("", 400, "BODY_MISSING"),
+        ("hello", 400, "BODY_NOT_JSON"),
+        ("{\"code\":\"a\"", 400, "BODY_NOT_JSON"),
+        ("{\"code\":\"a\"}}", 400, "BODY_NOT_JSON"),
+        ("\u{feff}{\"code\":\"a\"}", 400, "BODY_NOT_JSON"),
+        (&nested, 400, "BODY_NOT_JSON"),
+        ("{}", 422, "FIELD_MISSING"),
+        ("{\"Code\":\"a\"}", 422, "FIELD_MISSING"),
+        ("[]", 422, "FIELD_INVALID"),
+        ("null", 422, "FIELD_INVALID"),
+        ("{\"code\":null}", 422, "FIELD_INVALID"),
+        ("{\"code\":\"\"}", 422, "FIELD_INVALID"),
+        ("{\"code\":5}", 422, "FIELD_INVALID"),
+        ("{\"code\":[\"a\"]}", 422, "FIELD_INVALID"),
+        ("{\"code\":\"a\\u0000b\"}", 422, "FIELD_INVALID"),
+        ("{\"code\":\"a\\r\\nb\"}", 422, "FIELD_INVALID"),
+        ("{\"code\":\"a b\"}", 422, "FIELD_INVALID"),
+        ("{\"code\":\"\u{202e}x\"}", 422, "FIELD_INVALID"),
+        (&too_long, 422, "FIELD_INVALID"),
+        ("{\"code\":\"sim-a\",\"deviceId\":7}", 422, "FIELD_INVALID"),
+        (
+            "{\"code\":\"sim-a\",\"deviceId\":\"a\\u0007\"}",
+            422,
+            "FIELD_INVALID",
+        ),
+        ("{\"code\":\"sim-a\",\"scene\":-1}", 422, "FIELD_INVALID"),
+        ("{\"code\":\"sim-a\",\"scene\":\"x\"}", 422, "FIELD_INVALID"),
+        (&megabytes, 413, "BODY_TOO_LARGE"),
+    ];
+    for (body, status, code) in cases {
+        let answer = send(post(body)).await;
+        assert_eq!(
+            answer.code(),
+            *code,
+            "{} -> {answer:?}",
+            &body[..body.len().min(60)]
+        );
+        answer.assert_problem(*status, code);
+    }
+    // In pieces, so that its length is not announced.
+    let pieces =
+        futures_util::stream::iter((0..160).map(|_| Ok::<_, std::io::Error>(vec![b'a'; 65_536])));
+    let chunked = post("").body(reqwest::Body::wrap_stream(pieces));
+    send(chunked).await.assert_problem(413, "BODY_TOO_LARGE");
+
+    let raw = game
+        .client
+        .post(game.url("/api/wx/login"))
+        .body("{\"code\":\"sim-a\"}");
+    send(raw)
+        .await
+        .assert_problem(415, "UNSUPPORTED_MEDIA_TYPE");
+    let invalid_utf8 = post("").body(b"{\"code\":\"\xff\xfe\"}".to_vec());
+    send(invalid_utf8)
+        .await
+        .assert_problem(400, "BODY_NOT_JSON");
+
+    assert_eq!(game.exchanges().await, 0, "none of it reached WeChat");
+    assert_eq!(
+        game.login("sim-alice").await.status,
+        200,
+        "and the service is well"
+    );
+}
+
+#[tokio::test]
+async fn a_path_that_names_nothing_and_a_method_that_does_not_fit_are_problems_too() {
+    let dev = Avalon::command("dev").start().await;
+    let game = Game::of(&dev, &dev);
+    game.get("/api/jobs/01JZ5N4V7W8X9YABCDEFGHJKMN")
+        .await
+        .assert_problem(404, "JOB_NOT_FOUND");
+    for odd in [
+        "x",
+        "01jz5n4v7w8x9yabcdefghjkmn",
+        "%ff",
+        "%00",
+        "..%2f..%2fetc",
+        "'%20OR%201=1",
+    ] {
+        game.get(&format!("/api/jobs/{odd}"))
+            .await
+            .assert_problem(404, "JOB_NOT_FOUND");
+        game.get(&format!("/api/jobs/{odd}/events"))
+            .await
+            .assert_problem(404, "JOB_NOT_FOUND");
+    }
+    game.get("/api/wx/nothing")
+        .await
+        .assert_problem(404, "NOT_FOUND");
+    game.get("/admin/jobs")
+        .await
+        .assert_problem(404, "NOT_FOUND");
+    game.get("/metrics").await.assert_problem(404, "NOT_FOUND");
+    game.get("/api/wx/login")
+        .await
+        .assert_problem(405, "METHOD_NOT_ALLOWED");
+    let delete = game.client.delete(game.url("/api/wx/login"));
+    send(delete).await.assert_problem(405, "METHOD_NOT_ALLOWED");
+
+    let job = game
+        .login_preferring("sim-alice", "respond-async")
+        .await
+        .body;
+    let job = format!("/api/jobs/{}", job["jobId"].as_str().unwrap());
+    for odd in ["soon", "-1", "1.5", "99999999999"] {
+        game.get(&format!("{job}?wait={odd}"))
+            .await
+            .assert_problem(400, "QUERY_INVALID");
+    }
+    for odd in ["Bearer", "Bearer x", "Basic eDp5", "Bearer a.b.c"] {
+        let request = game.client.get(game.url(&job)).header("authorization", odd);
+        send(request).await.assert_problem(401, "UNAUTHENTICATED");
+    }
+}
+
+#[tokio::test]
+async fn a_request_id_is_kept_when_it_is_harmless_and_replaced_when_not() {
+    let dev = Avalon::command("dev").start().await;
+    let game = Game::of(&dev, &dev);
+    let with = |id: &str| {
+        let request = game
+            .client
+            .post(game.url("/api/wx/login"))
+            .header("x-request-id", id);
+        send(request.json(&json!({})))
+    };
+    assert_eq!(with("game-42").await.body["requestId"], "game-42");
+    let replaced = with("a\"} INFO forged").await;
+    assert_ne!(replaced.body["requestId"], "a\"} INFO forged");
+    assert!(!dev.log().contains("forged"));
+}

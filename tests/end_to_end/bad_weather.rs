@@ -1,0 +1,196 @@
+//! A WeChat, a Redis or a Postgres that is away: a state to be handled, not an end.
+
+use std::time::{Duration, Instant};
+
+use avalon_test_support::{
+    Avalon, FleetSettings, PostgresServer, RedisServer, TestDatabase, eventually_eq,
+    shared_redis_url, unique_prefix,
+};
+use avalon_tests::{Game, send};
+use serde_json::json;
+
+const LONG: Duration = Duration::from_secs(40);
+
+async fn ready(game: &Game, ops: &str) -> u16 {
+    send(game.client.get(format!("{ops}/readyz")))
+        .await
+        .status
+        .as_u16()
+}
+
+#[tokio::test]
+async fn while_wechat_is_down_jobs_are_retried_and_then_dead_and_an_operator_can_replay_them() {
+    let dev = Avalon::command("dev").start().await;
+    let game = Game::of(&dev, &dev);
+    game.faults(json!({"outage": "http502"})).await;
+    let answer = game.login_preferring("sim-alice", "wait=30").await;
+    answer.assert_problem(503, "WECHAT_BUSY");
+    assert_eq!(game.exchanges().await, 4, "all attempts were made");
+
+    let list = Avalon::command("jobs")
+        .arg("list")
+        .arg("--json")
+        .folder(dev.folder());
+    let dead: serde_json::Value = serde_json::from_slice(&list.run().await.stdout).unwrap();
+    assert_eq!(dead[0]["error"]["code"], "WECHAT_BUSY");
+    let id = dead[0]["jobId"].as_str().unwrap().to_owned();
+
+    game.good_weather().await;
+    // A repeat of the request is a new try: the dead job does not stand in its way.
+    assert_eq!(game.login("sim-alice").await.status, 200);
+    let retry = Avalon::command("jobs")
+        .arg("retry")
+        .arg(&id)
+        .folder(dev.folder())
+        .run()
+        .await;
+    assert!(retry.status.success(), "{retry:?}");
+    assert_eq!(game.job(&id).await["status"], "succeeded");
+}
+
+#[tokio::test]
+async fn a_wechat_that_hangs_is_given_up_in_time() {
+    let dev = Avalon::command("dev")
+        .env("AVALON_WECHAT__REQUEST_TIMEOUT", "300ms")
+        .start()
+        .await;
+    let game = Game::of(&dev, &dev);
+    game.faults(json!({"outage": "hang"})).await;
+    let begun = Instant::now();
+    game.login_preferring("sim-alice", "wait=30")
+        .await
+        .assert_problem(503, "WECHAT_BUSY");
+    assert!(
+        begun.elapsed() < Duration::from_secs(12),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_rate_limit_of_wechat_is_waited_out_by_the_job_not_by_the_request() {
+    let dev = Avalon::command("dev").start().await;
+    let game = Game::of(&dev, &dev);
+    let answer = game.login_preferring("sim-error-45011", "wait=1").await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["status"]),
+        (202, &json!("retrying"))
+    );
+    let job = game.get(answer.header("location")).await.body;
+    assert_eq!(job["error"]["code"], "WECHAT_RATE_LIMITED");
+    assert_eq!(game.exchanges().await, 1, "not asked again at once");
+}
+
+#[tokio::test]
+async fn a_redis_that_goes_away_is_told_as_503_and_comes_back_without_a_hand() {
+    let database = TestDatabase::postgres().await;
+    let mut redis = RedisServer::start().await;
+    let fleet = FleetSettings::new(database.url(), &redis.url())
+        .start(1, 1)
+        .await;
+    let game = Game::of(&fleet.apis[0], &fleet.simulator);
+    assert_eq!(game.login("sim-alice").await.status, 200);
+
+    redis.stop();
+    let begun = Instant::now();
+    game.login("sim-bob")
+        .await
+        .assert_problem(503, "QUEUE_UNAVAILABLE");
+    assert!(
+        begun.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        begun.elapsed()
+    );
+    let answer = send(game.client.get(format!("{}/readyz", fleet.apis[0].ops))).await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.body["stores"]["database"], "ok");
+    assert_ne!(answer.body["stores"]["queue"], "ok");
+
+    redis.restart().await;
+    eventually_eq(LONG, 200, async || {
+        game.login("sim-bob").await.status.as_u16()
+    })
+    .await;
+    eventually_eq(LONG, 200, async || ready(&game, &fleet.apis[0].ops).await).await;
+}
+
+#[tokio::test]
+async fn a_job_that_was_accepted_survives_a_killed_redis() {
+    let database = TestDatabase::postgres().await;
+    let mut redis = RedisServer::start().await;
+    let fleet = FleetSettings::new(database.url(), &redis.url())
+        .start(1, 1)
+        .await;
+    let game = Game::of(&fleet.apis[0], &fleet.simulator);
+    // The request is held while Redis dies: it is told to ask later, since its job is accepted.
+    let held = game.login_preferring("sim-slow-2500-carol", "wait=2");
+    let killed = async {
+        eventually_eq(LONG, 1, async || game.exchanges().await).await;
+        redis.stop();
+        redis
+    };
+    let (answer, mut redis) = tokio::join!(held, killed);
+    assert_eq!(answer.status, 202, "{answer:?}");
+    redis.restart().await;
+    let location = answer.header("location").to_owned();
+    eventually_eq(LONG, json!("succeeded"), async || {
+        game.get(&location).await.body["status"].clone()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_postgres_that_is_away_for_a_moment_costs_no_sign_in() {
+    let mut postgres = PostgresServer::start().await;
+    let fleet = FleetSettings::new(&postgres.url(), &shared_redis_url().await)
+        .env("AVALON_REDIS__KEY_PREFIX", unique_prefix())
+        .start(1, 1)
+        .await;
+    let game = Game::of(&fleet.apis[0], &fleet.simulator);
+    assert_eq!(game.login("sim-alice").await.status, 200);
+    postgres.stop();
+    let code = game.mint_code("bob").await;
+    let before = game.exchanges().await;
+    let answer = game.login_preferring(&code, "wait=1").await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    postgres.restart().await;
+    let job = game.job(answer.body["jobId"].as_str().unwrap()).await;
+    assert_eq!(
+        (&job["status"], &job["attempts"]),
+        (&json!("succeeded"), &json!(1)),
+        "{job}"
+    );
+    assert_eq!(
+        game.exchanges().await,
+        before + 1,
+        "the code was spent once"
+    );
+}
+
+#[tokio::test]
+async fn stores_that_are_absent_at_start_are_waited_for() {
+    let mut redis = RedisServer::reserve();
+    let mut postgres = PostgresServer::reserve();
+    let settings = FleetSettings::new(&postgres.url(), &redis.url());
+    let simulator = settings.simulator().start().await;
+    let api = settings.command("api").start_alive().await;
+    let workers = settings.command("workers").start_alive().await;
+    let game = Game::of(&api, &simulator);
+    assert_eq!(
+        (
+            ready(&game, &api.ops).await,
+            ready(&game, &workers.ops).await
+        ),
+        (503, 503)
+    );
+    redis.launch().await;
+    postgres.launch().await;
+    eventually_eq(LONG, (200, 200), async || {
+        (
+            ready(&game, &api.ops).await,
+            ready(&game, &workers.ops).await,
+        )
+    })
+    .await;
+    assert_eq!(game.login("sim-alice").await.status, 200);
+}

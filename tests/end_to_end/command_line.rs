@@ -1,0 +1,128 @@
+//! The commands that end by themselves.
+
+use avalon_test_support::{Avalon, AvalonCommand, TestDatabase};
+use avalon_tests::Game;
+use serde_json::Value;
+
+#[tokio::test]
+async fn the_openapi_document_is_the_one_that_was_reviewed() {
+    let output = Avalon::command("openapi").run().await;
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let reviewed: Value = serde_json::from_str(include_str!("../../docs/openapi.json")).unwrap();
+    assert_eq!(
+        printed, reviewed,
+        "the API has changed: review it, then `avalon openapi > docs/openapi.json`"
+    );
+}
+
+#[tokio::test]
+async fn migrating_twice_is_harmless_on_both_databases() {
+    for database in TestDatabase::both().await {
+        for _ in 0..2 {
+            let migrate = Avalon::command("migrate").env("AVALON_DATABASE__URL", database.url());
+            let output = migrate.run().await;
+            assert!(output.status.success(), "{output:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_reached_is_one_line() {
+    let url = "postgres://someone:pa55word@127.0.0.1:1/nothing";
+    let output = Avalon::command("migrate")
+        .env("AVALON_DATABASE__URL", url)
+        .run()
+        .await;
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(!told.contains("pa55word"), "{told}");
+}
+
+#[tokio::test]
+async fn jobs_can_be_looked_at_and_mended_while_the_service_is_down() {
+    let mut dev = Avalon::command("dev").start().await;
+    let game = Game::of(&dev, &dev);
+    for code in ["sim-error-40125", "sim-error-40013"] {
+        game.login(code)
+            .await
+            .assert_problem(503, "WECHAT_MISCONFIGURED");
+    }
+    dev.terminate();
+    assert!(dev.wait_exit().await.success());
+
+    let folder = dev.folder().to_owned();
+    let jobs = |arguments: &str| {
+        let command = Avalon::command("jobs").folder(&folder);
+        let command = arguments.split(' ').fold(command, AvalonCommand::arg);
+        async move {
+            let output = command.run().await;
+            (
+                output.status.success(),
+                String::from_utf8(output.stdout).unwrap(),
+            )
+        }
+    };
+    let stats: Value = serde_json::from_str(&jobs("stats --json").await.1).unwrap();
+    let login = stats
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|queue| queue["queue"] == "login")
+        .unwrap();
+    assert_eq!((&login["dead"], &login["ready"]), (&2.into(), &0.into()));
+    assert!(jobs("stats").await.1.contains("login"));
+
+    let list: Value = serde_json::from_str(&jobs("list --json").await.1).unwrap();
+    assert_eq!(list.as_array().unwrap().len(), 2);
+    let id = list[0]["jobId"].as_str().unwrap();
+    assert!(jobs("list").await.1.contains(id));
+    assert!(
+        !jobs(&format!("show {id}")).await.1.contains("sim-error"),
+        "no payload"
+    );
+    assert!(
+        jobs(&format!("show {id} --payload"))
+            .await
+            .1
+            .contains("sim-error")
+    );
+
+    assert!(
+        jobs(&format!("retry {id}"))
+            .await
+            .1
+            .contains("1 made ready")
+    );
+    assert!(
+        !jobs(&format!("retry {id}")).await.0,
+        "it is no dead letter any more"
+    );
+    assert!(
+        jobs("purge --all --queue order")
+            .await
+            .1
+            .contains("0 deleted")
+    );
+    assert!(jobs("purge --all").await.1.contains("1 deleted"));
+    assert!(!jobs("show not-an-id").await.0);
+}
+
+#[tokio::test]
+async fn a_queue_that_is_not_there_is_told_not_made() {
+    let folder = std::env::temp_dir().join(format!("avalon-nothing-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let output = Avalon::command("jobs")
+        .arg("stats")
+        .folder(&folder)
+        .run()
+        .await;
+    assert!(!output.status.success());
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("no embedded queue")
+    );
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    std::fs::remove_dir_all(&folder).unwrap();
+}

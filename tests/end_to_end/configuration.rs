@@ -1,0 +1,118 @@
+//! A wrong configuration stops the start with one clear line that names the key.
+
+use avalon_test_support::{Avalon, AvalonCommand};
+
+/// Runs it to its end and returns its only line on stderr.
+async fn refused(command: AvalonCommand) -> String {
+    let output = command.run().await;
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+    told
+}
+
+#[tokio::test]
+async fn each_mistake_is_told_in_one_line_that_names_the_key() {
+    let dev = || Avalon::command("dev");
+    let cases = [
+        (
+            dev().env("AVALON_HTTP__LISTEM", "127.0.0.1:1"),
+            "http.listem: unknown key",
+        ),
+        (
+            dev().config("[http]\nlissen = \"x\"\n"),
+            "http.lissen: unknown key",
+        ),
+        (dev().config("[htpt]\nlisten = \"x\"\n"), "htpt: unknown"),
+        (dev().config("[http\n"), ":1:6: unclosed table"),
+        (
+            dev().env("AVALON_DATABASE__URL", "mysql://u:pa55word@h/d"),
+            "database.url",
+        ),
+        (
+            dev().env("AVALON_REDIS__URL", "http://:pa55word@h"),
+            "redis.url",
+        ),
+        (
+            dev().env("AVALON_WECHAT__API_BASE", "api.weixin.qq.com"),
+            "wechat.api_base",
+        ),
+        (dev().env("AVALON_HTTP__LISTEN", "8080"), "http.listen"),
+        (
+            dev().env("AVALON_AUTH__TOKEN_TTL", "2 fortnights"),
+            "auth.token_ttl",
+        ),
+        (
+            dev().env("AVALON_STORAGE__ENCRYPTION_KEY", "c2hvcnQ="),
+            "storage.encryption_key",
+        ),
+        (
+            dev().env("AVALON_AUTH__SIGNING_KEY", "pa55word"),
+            "auth.signing_key",
+        ),
+        (
+            dev().env("AVALON_WORKERS__QUEUES", "login,lgoin"),
+            "workers.queues",
+        ),
+        (Avalon::command("api"), ""),
+        (Avalon::command("all"), ""),
+        (Avalon::command("workers"), ""),
+    ];
+    for (command, expected) in cases {
+        let told = refused(command).await;
+        assert!(told.starts_with("avalon: configuration: "), "{told}");
+        assert!(told.contains(expected), "{told} should name {expected}");
+        assert!(!told.contains("pa55word"), "no secret is told: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_secret_is_named() {
+    let told = refused(Avalon::command("all")).await;
+    assert!(
+        [
+            "auth.signing_key",
+            "storage.encryption_key",
+            "admin.token",
+            "wechat.app_id"
+        ]
+        .iter()
+        .any(|key| told.contains(key)),
+        "{told}"
+    );
+    assert!(told.contains("required"), "{told}");
+}
+
+#[tokio::test]
+async fn processes_apart_from_each_other_need_redis() {
+    let told = refused(Avalon::command("api")).await;
+    assert!(told.contains("redis.url"), "{told}");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told_by_its_key() {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = socket.local_addr().unwrap().to_string();
+    let told = refused(Avalon::command("dev").env("AVALON_HTTP__LISTEN", &taken)).await;
+    assert!(
+        told.contains("http.listen") && told.contains(&taken),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn the_configuration_in_effect_is_printed_without_secrets() {
+    let check = Avalon::command("config")
+        .arg("check")
+        .arg("--role")
+        .arg("dev");
+    let output = check
+        .env("AVALON_WECHAT__APP_SECRET", "pa55word")
+        .env("AVALON_REDIS__URL", "redis://:pa55word@127.0.0.1:1")
+        .run()
+        .await;
+    assert!(output.status.success());
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("app_secret = \"***\""), "{printed}");
+    assert!(!printed.contains("pa55word"), "{printed}");
+}

@@ -1,0 +1,202 @@
+//! Several processes that share Redis and Postgres: any of them will do, and any of them may die.
+
+use std::time::Duration;
+
+use avalon_test_support::{
+    Fleet, FleetSettings, TestDatabase, eventually_eq, shared_redis_url, unique_prefix,
+};
+use avalon_tests::{Game, send};
+use futures_util::future::join_all;
+use sqlx::AnyConnection;
+use sqlx::Connection;
+
+const LONG: Duration = Duration::from_secs(40);
+
+/// Settings over the test run's Redis and a Postgres database of its own.
+async fn settings() -> (TestDatabase, FleetSettings) {
+    let database = TestDatabase::postgres().await;
+    let settings = FleetSettings::new(database.url(), &shared_redis_url().await)
+        .env("AVALON_REDIS__KEY_PREFIX", unique_prefix());
+    (database, settings)
+}
+
+async fn count(database: &TestDatabase, sql: &'static str) -> i64 {
+    sqlx::any::install_default_drivers();
+    let mut connection = AnyConnection::connect(database.url()).await.unwrap();
+    sqlx::query_scalar(sql)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
+}
+
+/// A gauge of an ops listener.
+async fn gauge(game: &Game, ops: &str, name: &str) -> f64 {
+    let text = game
+        .client
+        .get(format!("{ops}/metrics"))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(name))
+        .map(str::to_owned);
+    line.and_then(|line| line.rsplit(' ').next().map(|value| value.parse().unwrap()))
+        .unwrap_or(0.0)
+}
+
+#[tokio::test]
+async fn a_sign_in_works_through_any_of_two_apis_and_two_workers() {
+    let (database, settings) = settings().await;
+    let fleet = settings.start(2, 2).await;
+    for n in 0..20 {
+        let answer = fleet.login(&format!("sim-player-{n}")).await.unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+    // The same code through both at once: one exchange across all workers.
+    let games = [
+        Game::of(&fleet.apis[0], &fleet.simulator),
+        Game::of(&fleet.apis[1], &fleet.simulator),
+    ];
+    let before = games[0].exchanges().await;
+    let code = games[0].mint_code("twice").await;
+    let answers = join_all(games.iter().map(|game| game.login(&code))).await;
+    assert_eq!(answers[0].status, 200, "{:?}", answers[0]);
+    assert_eq!(answers[0].body, answers[1].body);
+    assert_eq!(games[0].exchanges().await, before + 1);
+    // A job of one API can be asked for at the other.
+    let job = games[0]
+        .login_preferring("sim-slow-300-x", "respond-async")
+        .await
+        .body;
+    assert_eq!(
+        games[1].job(job["jobId"].as_str().unwrap()).await["status"],
+        "succeeded"
+    );
+    // And each pool of workers did some of it.
+    for workers in &fleet.workers {
+        let name = "avalon_jobs_settled_total{kind=\"login\",outcome=\"succeeded\"";
+        let done = gauge(&games[0], &workers.ops, name).await;
+        assert!(done > 0.0, "a worker had nothing to do");
+    }
+    assert_eq!(count(&database, "SELECT count(*) FROM users").await, 22);
+}
+
+#[tokio::test]
+async fn a_killed_workers_hundred_jobs_are_finished_by_another_each_once_in_effect() {
+    const JOBS: usize = 100;
+    let (database, settings) = settings().await;
+    let settings = settings
+        .env("AVALON_QUEUE__LEASE_TIMEOUT", "2s")
+        .env("AVALON_WORKERS__CONCURRENCY", "128")
+        // Longer than the time that it takes to hold all of them.
+        .env("AVALON_WECHAT__REQUEST_TIMEOUT", "14s");
+    let mut fleet = settings.start(1, 1).await;
+    let game = Game::of(&fleet.apis[0], &fleet.simulator);
+    let codes = join_all((0..JOBS).map(|n| {
+        let game = &game;
+        async move { game.mint_code(&format!("player-{n}")).await }
+    }))
+    .await;
+    // WeChat takes its time, before it does anything.
+    game.faults(serde_json::json!({"latencyMs": 12_000})).await;
+    let accepted = join_all(
+        codes
+            .iter()
+            .map(|code| game.login_preferring(code, "respond-async")),
+    )
+    .await;
+    let ids: Vec<&str> = accepted
+        .iter()
+        .map(|answer| answer.body["jobId"].as_str().unwrap())
+        .collect();
+    let ops = fleet.apis[0].ops.clone();
+    let running = "avalon_queue_depth{queue=\"login\",state=\"running\"}";
+    eventually_eq(LONG, JOBS as f64, async || {
+        gauge(&game, &ops, running).await
+    })
+    .await;
+
+    fleet.workers[0].kill9();
+    game.good_weather().await;
+    fleet.add_workers().await;
+    let ended = join_all(ids.iter().map(|id| game.job(id))).await;
+    for job in &ended {
+        assert_eq!(
+            (&job["status"], &job["attempts"]),
+            (&"succeeded".into(), &2.into()),
+            "{job}"
+        );
+    }
+    assert_eq!(
+        count(&database, "SELECT count(*) FROM users").await,
+        JOBS as i64
+    );
+    assert_eq!(
+        count(&database, "SELECT count(*) FROM sessions").await,
+        JOBS as i64
+    );
+    let recovered = "avalon_jobs_recovered_total{queue=\"login\",reason=\"requeued\"}";
+    assert_eq!(
+        gauge(&game, &fleet.workers[1].ops, recovered).await,
+        JOBS as f64
+    );
+}
+
+#[tokio::test]
+async fn a_worker_that_is_asked_to_stop_finishes_what_it_began() {
+    let (_database, settings) = settings().await;
+    let mut fleet = settings.start(1, 1).await;
+    let game = Game::of(&fleet.apis[0], &fleet.simulator);
+    let jobs: Vec<_> = join_all((0..10).map(|n| {
+        let game = &game;
+        async move {
+            game.login_preferring(&format!("sim-slow-1500-p{n}"), "respond-async")
+                .await
+        }
+    }))
+    .await;
+    let running = "avalon_queue_depth{queue=\"login\",state=\"running\"}";
+    let ops = fleet.apis[0].ops.clone();
+    eventually_eq(LONG, 10.0, async || gauge(&game, &ops, running).await).await;
+    fleet.workers[0].terminate();
+    let not_ready = send(game.client.get(format!("{}/readyz", fleet.workers[0].ops))).await;
+    assert_eq!(
+        (not_ready.status.as_u16(), &not_ready.body["status"]),
+        (503, &"stopping".into())
+    );
+    assert!(fleet.workers[0].wait_exit().await.success());
+    for job in jobs {
+        let id = job.body["jobId"].as_str().unwrap();
+        let job = game.get(&format!("/api/jobs/{id}")).await.body;
+        assert_eq!(
+            (&job["status"], &job["attempts"]),
+            (&"succeeded".into(), &1.into()),
+            "{job}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_fleet_may_share_one_sqlite_file_on_one_machine() {
+    let database = TestDatabase::sqlite();
+    let settings = FleetSettings::new(database.url(), &shared_redis_url().await)
+        .env("AVALON_REDIS__KEY_PREFIX", unique_prefix());
+    let fleet: Fleet = settings.start(1, 2).await;
+    let answers = join_all((0..30).map(|n| {
+        let fleet = &fleet;
+        async move {
+            fleet
+                .login(&format!("sim-p{}", n % 10))
+                .await
+                .unwrap()
+                .status()
+        }
+    }))
+    .await;
+    assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
+    assert_eq!(count(&database, "SELECT count(*) FROM users").await, 10);
+}

@@ -1,0 +1,10 @@
+//! The service as its users meet it: the real binary over real engines, WeChat simulated. One file
+//! a subject; each test reads like a sentence of the specification.
+
+mod bad_input;
+mod bad_weather;
+mod command_line;
+mod configuration;
+mod fleet;
+mod operators;
+mod sign_in;

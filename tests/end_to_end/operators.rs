@@ -1,0 +1,113 @@
+//! What operators see and can do over the ops listener.
+
+use avalon_test_support::{Avalon, FleetSettings};
+use avalon_tests::{Game, send};
+use serde_json::json;
+
+#[tokio::test]
+async fn health_readiness_and_metrics_are_on_a_port_of_their_own() {
+    let dev = Avalon::command("dev").start().await;
+    let game = Game::of(&dev, &dev);
+    game.login("sim-alice").await;
+    game.login("sim-error-40029").await;
+    game.get("/api/jobs/nothing").await;
+    let ops = |path: &str| game.client.get(format!("{}{path}", dev.ops));
+    assert_eq!(send(ops("/healthz")).await.status, 200);
+    let ready = send(ops("/readyz")).await.body;
+    assert_eq!(
+        ready,
+        json!({"status": "ready", "stores": {"database": "ok", "queue": "ok"}})
+    );
+
+    let metrics = ops("/metrics").send().await.unwrap().text().await.unwrap();
+    for series in [
+        "avalon_http_requests_total{method=\"POST\",route=\"/api/wx/login\",status=\"200\"} 1",
+        "avalon_http_requests_total{method=\"POST\",route=\"/api/wx/login\",status=\"401\"} 1",
+        "avalon_http_requests_total{method=\"GET\",route=\"/api/jobs/{jobId}\",status=\"404\"} 1",
+        "avalon_http_request_duration_seconds_count{method=\"POST\",route=\"/api/wx/login\"} 2",
+        "avalon_jobs_enqueued_total{kind=\"login\",queue=\"login\"} 2",
+        "avalon_jobs_settled_total{kind=\"login\",outcome=\"succeeded\",queue=\"login\"} 1",
+        "avalon_jobs_settled_total{kind=\"login\",outcome=\"rejected\",queue=\"login\"} 1",
+        "avalon_job_wait_seconds_count{kind=\"login\",queue=\"login\"} 2",
+        "avalon_job_run_seconds_count{kind=\"login\",queue=\"login\"} 2",
+        "avalon_job_end_to_end_seconds_count{kind=\"login\",queue=\"login\"} 2",
+        "avalon_queue_depth{queue=\"callback\",state=\"ready\"} 0",
+        "avalon_queue_oldest_seconds{queue=\"login\"} 0",
+        "avalon_wechat_requests_total{api=\"code2session\",outcome=\"ok\"} 1",
+        "avalon_wechat_requests_total{api=\"code2session\",outcome=\"sign_in_again\"} 1",
+    ] {
+        assert!(
+            metrics.lines().any(|line| line == series),
+            "{series} is not in\n{metrics}"
+        );
+    }
+    let help = metrics
+        .lines()
+        .filter(|line| line.starts_with("# HELP avalon_"))
+        .count();
+    let types = metrics
+        .lines()
+        .filter(|line| line.starts_with("# TYPE avalon_"))
+        .count();
+    assert_eq!(help, types, "every metric has a help text");
+}
+
+#[tokio::test]
+async fn admin_routes_want_the_token_and_can_replay_and_purge_dead_letters() {
+    let token = FleetSettings::ADMIN_TOKEN;
+    let dev = Avalon::command("dev")
+        .env("AVALON_ADMIN__TOKEN", token)
+        .start()
+        .await;
+    let game = Game::of(&dev, &dev);
+    let url = |path: &str| format!("{}/admin/jobs{path}", dev.ops);
+    for wrong in [
+        "",
+        "Bearer",
+        "Bearer x",
+        &format!("Basic {token}"),
+        &format!("Bearer {token}x"),
+    ] {
+        let request = game.client.get(url("")).header("authorization", wrong);
+        let answer = send(request).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.code()),
+            (401, "UNAUTHENTICATED"),
+            "{wrong}"
+        );
+    }
+    game.login("sim-error-40125")
+        .await
+        .assert_problem(503, "WECHAT_MISCONFIGURED");
+    let admin = |request: reqwest::RequestBuilder| send(request.bearer_auth(token));
+    let dead = admin(game.client.get(url("?queue=login&status=dead")))
+        .await
+        .body;
+    let job = &dead["jobs"][0];
+    assert_eq!(job["error"]["code"], "WECHAT_MISCONFIGURED");
+    let id = job["jobId"].as_str().unwrap();
+    let shown = admin(game.client.get(url(&format!("/{id}")))).await.body;
+    assert_eq!(shown["status"], "dead");
+
+    let retried = admin(game.client.post(url(&format!("/{id}/retry")))).await;
+    assert_eq!(retried.status, 202);
+    assert_eq!(
+        game.job(id).await["status"],
+        "failed",
+        "the code is as bad as before"
+    );
+    assert_eq!(
+        admin(game.client.delete(url(&format!("/{id}"))))
+            .await
+            .status,
+        204
+    );
+    assert_eq!(
+        admin(game.client.delete(url(&format!("/{id}"))))
+            .await
+            .status,
+        404
+    );
+    assert_eq!(admin(game.client.get(url("?status=odd"))).await.status, 400);
+    assert_eq!(admin(game.client.get(url("?colour=red"))).await.status, 400);
+}

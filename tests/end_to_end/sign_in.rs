@@ -1,0 +1,292 @@
+//! Signing in, on `avalon dev`: SQLite, embedded queue, simulator, all in one process.
+
+use std::time::Duration;
+
+use avalon_test_support::Avalon;
+use avalon_tests::{Game, send};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+async fn dev() -> (Avalon, Game) {
+    let dev = Avalon::command("dev").start().await;
+    let game = Game::of(&dev, &dev);
+    (dev, game)
+}
+
+#[tokio::test]
+async fn a_code_becomes_a_token_a_session_and_a_player() {
+    let (_dev, game) = dev().await;
+    let answer = game.login("sim-alice").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert_eq!(answer.header("cache-control"), "no-store");
+
+    let body = &answer.body;
+    assert_eq!(body["token"].as_str().unwrap().split('.').count(), 3);
+    let two_hours = 2 * 60 * 60 * 1000;
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64;
+    let lives = body["expires"].as_i64().unwrap() - now;
+    assert!(
+        (two_hours - 5_000..=two_hours).contains(&lives),
+        "{lives} ms"
+    );
+    assert!(body["refreshExpires"].as_i64().unwrap() > body["expires"].as_i64().unwrap());
+    assert!(body["refreshToken"].as_str().unwrap().len() >= 43);
+    assert_eq!(
+        body["signingKey"].as_str().unwrap().len(),
+        44,
+        "base64 of 32 bytes"
+    );
+
+    let user = &body["userInfo"];
+    assert_eq!(user["_id"].as_str().unwrap().len(), 26);
+    assert_eq!(user["openId"].as_str().unwrap().len(), 28);
+    for time in ["createdAt", "updatedAt", "lastLoginAt"] {
+        assert!(
+            user[time].as_str().unwrap().ends_with('Z'),
+            "{time} is ISO 8601 in UTC"
+        );
+    }
+    assert!(
+        !answer.body.to_string().contains("essionKey"),
+        "the session key never leaves"
+    );
+}
+
+#[tokio::test]
+async fn the_same_player_is_the_same_user() {
+    let (_dev, game) = dev().await;
+    let first = game.login(&game.mint_code("carol").await).await.body;
+    let second = game.login(&game.mint_code("carol").await).await.body;
+    assert_eq!(first["userInfo"]["_id"], second["userInfo"]["_id"]);
+    assert_eq!(
+        first["userInfo"]["createdAt"],
+        second["userInfo"]["createdAt"]
+    );
+    assert_ne!(
+        first["refreshToken"], second["refreshToken"],
+        "but another session"
+    );
+    let other = game.login("sim-dave").await.body;
+    assert_ne!(first["userInfo"]["_id"], other["userInfo"]["_id"]);
+}
+
+#[tokio::test]
+async fn the_same_code_within_a_minute_gives_the_same_answer_by_one_exchange() {
+    let (_dev, game) = dev().await;
+    let code = game.mint_code("erin").await;
+    // In flight together, and once more when it is done.
+    let mut answers = join_all((0..8).map(|_| game.login(&code))).await;
+    answers.push(game.login(&code).await);
+    for answer in &answers {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.body, answers[0].body);
+    }
+    assert_eq!(game.exchanges().await, 1);
+}
+
+#[tokio::test]
+async fn two_at_once_of_one_player_make_one_user() {
+    let (_dev, game) = dev().await;
+    let codes = join_all((0..10).map(|_| game.mint_code("frank"))).await;
+    let answers = join_all(codes.iter().map(|code| game.login(code))).await;
+    for answer in &answers {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(
+            answer.body["userInfo"]["_id"],
+            answers[0].body["userInfo"]["_id"]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_wait_polls_long_polls_or_streams_to_the_same_result() {
+    let (_dev, game) = dev().await;
+    let accepted = game
+        .login_preferring("sim-slow-400-grace", "respond-async")
+        .await;
+    assert_eq!(accepted.status, 202, "{accepted:?}");
+    assert_eq!(accepted.header("preference-applied"), "respond-async");
+    assert_eq!(accepted.header("retry-after"), "1");
+    let id = accepted.body["jobId"].as_str().unwrap().to_owned();
+    assert_eq!(accepted.header("location"), format!("/api/jobs/{id}"));
+
+    let polled = game.get(&format!("/api/jobs/{id}")).await.body;
+    assert!(
+        matches!(polled["status"].as_str(), Some("queued" | "running")),
+        "{polled}"
+    );
+    assert_eq!(
+        (polled["jobId"].as_str(), polled["kind"].as_str()),
+        (Some(&*id), Some("login"))
+    );
+    assert!(polled["createdAt"].as_str().unwrap().ends_with('Z'));
+
+    let streamed = async {
+        let text = send_text(&game, &format!("/api/jobs/{id}/events")).await;
+        let last = text
+            .lines()
+            .rfind(|line| line.starts_with("data: "))
+            .unwrap()
+            .to_owned();
+        serde_json::from_str::<Value>(last.strip_prefix("data: ").unwrap()).unwrap()
+    };
+    let (waited, streamed) = tokio::join!(game.job(&id), streamed);
+    assert_eq!(waited["status"], "succeeded");
+    assert!(waited["finishedAt"].is_string());
+    assert_eq!(waited, streamed);
+    assert_eq!(waited, game.get(&format!("/api/jobs/{id}")).await.body);
+    // It is what 200 would have had.
+    assert_eq!(
+        waited["result"],
+        game.login("sim-slow-400-grace").await.body
+    );
+}
+
+async fn send_text(game: &Game, path: &str) -> String {
+    let response = game.client.get(game.url(path)).send().await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    response.text().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_client_says_how_long_it_waits() {
+    let (_dev, game) = dev().await;
+    let begun = std::time::Instant::now();
+    let answer = game.login_preferring("sim-slow-3000-heidi", "wait=1").await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("preference-applied")),
+        (202, "wait=1")
+    );
+    let waited = begun.elapsed();
+    assert!(waited >= Duration::from_millis(950) && waited < Duration::from_millis(2500));
+    let job = game.job(answer.body["jobId"].as_str().unwrap()).await;
+    assert_eq!(job["status"], "succeeded");
+}
+
+#[tokio::test]
+async fn what_wechat_refuses_is_told_as_a_problem() {
+    let (_dev, game) = dev().await;
+    game.login("sim-error-40029")
+        .await
+        .assert_problem(401, "SIGN_IN_AGAIN");
+    game.login("sim-error-40163")
+        .await
+        .assert_problem(401, "SIGN_IN_AGAIN");
+    game.login("never-minted")
+        .await
+        .assert_problem(401, "SIGN_IN_AGAIN");
+    game.login("sim-error-40226")
+        .await
+        .assert_problem(403, "USER_BLOCKED");
+    game.login("sim-error-40125")
+        .await
+        .assert_problem(503, "WECHAT_MISCONFIGURED");
+    // Polled, the job tells the same problem.
+    let accepted = game
+        .login_preferring("sim-error-40013", "respond-async")
+        .await;
+    let job = game.job(accepted.body["jobId"].as_str().unwrap()).await;
+    assert_eq!(
+        (&job["status"], &job["attempts"]),
+        (&"failed".into(), &1.into())
+    );
+    assert_eq!(job["error"]["code"], "WECHAT_MISCONFIGURED");
+    assert_eq!(job["error"]["status"], 503);
+}
+
+#[tokio::test]
+async fn a_code_that_was_spent_by_a_lost_answer_means_sign_in_again() {
+    let (_dev, game) = dev().await;
+    let answer = game.login_preferring("sim-reset-judy-1", "wait=20").await;
+    answer.assert_problem(401, "SIGN_IN_AGAIN");
+    assert!(game.exchanges().await >= 2, "it was tried again");
+}
+
+#[tokio::test]
+async fn a_passing_fault_of_wechat_is_not_the_players_business() {
+    let (_dev, game) = dev().await;
+    let answer = game.login_preferring("sim-flaky-2-kim", "wait=20").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(game.exchanges().await, 3);
+}
+
+#[tokio::test]
+async fn data_are_kept_between_runs() {
+    let mut dev = Avalon::command("dev").start().await;
+    let game = Game::of(&dev, &dev);
+    let before = game.login("sim-alice").await.body;
+    dev.terminate();
+    assert!(dev.wait_exit().await.success());
+    dev.restart().await;
+    let game = Game::of(&dev, &dev);
+    let after = game.login("sim-alice").await.body;
+    assert_eq!(before["userInfo"]["_id"], after["userInfo"]["_id"]);
+}
+
+#[tokio::test]
+async fn the_session_key_is_sealed_at_rest_and_codes_are_not_logged() {
+    let (dev, game) = dev().await;
+    let answer = game.login("sim-once-mallory-77").await;
+    let open_id = answer.body["userInfo"]["openId"].as_str().unwrap();
+    let player = format!("{}/_sim/players/{open_id}", dev.simulator);
+    let session_key = send(game.client.get(player)).await.body["sessionKey"].clone();
+    let session_key = session_key.as_str().unwrap();
+    for file in std::fs::read_dir(dev.folder().join("data")).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        let found = bytes
+            .windows(session_key.len())
+            .any(|window| window == session_key.as_bytes());
+        assert!(!found, "the session key is in a file");
+    }
+    let log = dev.log();
+    for secret in [
+        session_key,
+        "mallory-77",
+        answer.body["token"].as_str().unwrap(),
+    ] {
+        assert!(!log.contains(secret), "a secret is in the log");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_verified_by_the_published_key() {
+    let (_dev, game) = dev().await;
+    let keys = game.get("/.well-known/jwks.json").await.body;
+    assert_eq!(keys["keys"][0]["alg"], "EdDSA");
+    assert!(keys["keys"][0].get("d").is_none(), "public halves only");
+    let token = game.login("sim-alice").await.body["token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let job = game.login_preferring("sim-bob", "respond-async").await.body;
+    let job = format!("/api/jobs/{}", job["jobId"].as_str().unwrap());
+    let with = |token: String| game.client.get(game.url(&job)).bearer_auth(token);
+    assert_eq!(send(with(token.clone())).await.status, 200);
+    let mut forged = token.into_bytes();
+    let middle = forged.len() / 2;
+    forged[middle] = if forged[middle] == b'A' { b'B' } else { b'A' };
+    send(with(String::from_utf8(forged).unwrap()))
+        .await
+        .assert_problem(401, "UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn the_api_documents_itself() {
+    let (_dev, game) = dev().await;
+    let document = game.get("/openapi.json").await.body;
+    for path in [
+        "/api/wx/login",
+        "/api/jobs/{jobId}",
+        "/api/jobs/{jobId}/events",
+    ] {
+        assert!(document["paths"][path].is_object(), "{path}");
+    }
+    let page = game.client.get(game.url("/docs/")).send().await.unwrap();
+    assert_eq!(page.status(), 200);
+    assert!(page.text().await.unwrap().contains("swagger-ui"));
+    assert_eq!(
+        json!(document["openapi"].as_str().unwrap().starts_with("3.")),
+        json!(true)
+    );
+}

@@ -1,0 +1,83 @@
+//! What the processes of one service have in common: stores, keys, and the WeChat they talk to.
+//! The processes themselves are a `Fleet`.
+
+use std::collections::BTreeMap;
+
+use crate::{Avalon, AvalonCommand, Fleet};
+
+/// A TEST KEY, public with this source: it signs nothing but the tokens of tests and benchmarks.
+const TEST_SIGNING_KEY: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIL/LzytJTB7TwazNzaZMrR+oU/kUrifATxECxr9a/AgJ
+-----END PRIVATE KEY-----
+";
+
+/// A TEST KEY as well.
+const TEST_ENCRYPTION_KEY: &str = "3NaxJZaCOBKzsD6ytqkCupHc+Ody9Kv6QLamvoSkZ8w=";
+
+/// The configuration that all processes of a fleet share.
+#[derive(Clone, Debug)]
+pub struct FleetSettings {
+    env: BTreeMap<String, String>,
+    simulator: AvalonCommand,
+}
+
+impl FleetSettings {
+    /// The app id that the simulator knows.
+    pub const APP_ID: &str = "wx0123456789abcdef";
+    /// The app secret that the simulator asks for.
+    pub const APP_SECRET: &str = "0123456789abcdef0123456789abcdef";
+    /// The bearer token of the admin routes.
+    pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789abcdef";
+
+    /// A fleet over the database and the Redis of these URLs, without rate limits.
+    pub fn new(database_url: &str, redis_url: &str) -> Self {
+        let simulator = Avalon::command("simulator");
+        let api_base = simulator.simulator();
+        let env = [
+            ("AVALON_DATABASE__URL", database_url),
+            ("AVALON_REDIS__URL", redis_url),
+            ("AVALON_WECHAT__APP_ID", Self::APP_ID),
+            ("AVALON_WECHAT__APP_SECRET", Self::APP_SECRET),
+            ("AVALON_WECHAT__API_BASE", &api_base),
+            ("AVALON_AUTH__SIGNING_KEY", TEST_SIGNING_KEY),
+            ("AVALON_STORAGE__ENCRYPTION_KEY", TEST_ENCRYPTION_KEY),
+            ("AVALON_ADMIN__TOKEN", Self::ADMIN_TOKEN),
+            ("AVALON_LIMITS__ENABLED", "false"),
+        ];
+        let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self {
+            env: env.into(),
+            simulator,
+        }
+    }
+
+    /// Sets an environment variable of all processes, such as `AVALON_QUEUE__LEASE_TIMEOUT`.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.insert(name.into(), value.into());
+        self
+    }
+
+    /// A process of this fleet in preparation, such as one more `workers`, `migrate` or `jobs`.
+    pub fn command(&self, role: &str) -> AvalonCommand {
+        self.apply(Avalon::command(role))
+    }
+
+    /// Starts the simulator, and so many processes of the API and of the workers.
+    ///
+    /// # Panics
+    /// When one of them does not become ready: with its log.
+    pub async fn start(self, apis: usize, workers: usize) -> Fleet {
+        Fleet::start_with(self, apis, workers).await
+    }
+
+    /// The one simulator, whose URL is part of the settings.
+    pub fn simulator(&self) -> AvalonCommand {
+        self.apply(self.simulator.clone())
+    }
+
+    fn apply(&self, command: AvalonCommand) -> AvalonCommand {
+        let env = self.env.iter();
+        env.fold(command, |command, (name, value)| command.env(name, value))
+    }
+}
