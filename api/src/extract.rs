@@ -136,6 +136,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 
 /// A field has a value that it may not have.
 pub(crate) fn invalid_field(field: &str, message: impl std::fmt::Display) -> Problem {
+    let field = if field == "." { "the body" } else { field };
     Problem::new(ProblemCode::FieldInvalid).with_detail(format!("{field}: {message}"))
 }
 

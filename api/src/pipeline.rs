@@ -66,10 +66,10 @@ pub(crate) async fn run(
         .http_metrics
         .answered(method_label(&method), &route, status, elapsed);
     span.in_scope(|| {
-        let elapsed_ms = elapsed.as_millis();
+        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         match code {
-            Some(code) if status >= 500 => tracing::error!(status, elapsed_ms, ?code, "answered"),
-            Some(code) => tracing::info!(status, elapsed_ms, ?code, "answered"),
+            Some(code) if status >= 500 => tracing::error!(status, elapsed_ms, %code, "answered"),
+            Some(code) => tracing::info!(status, elapsed_ms, %code, "answered"),
             None => tracing::info!(status, elapsed_ms, "answered"),
         }
     });

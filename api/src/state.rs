@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use avalon_core::tokens::TokenVerifier;
 use avalon_queue::{JobStore, QueueMetrics};
+use tokio_util::sync::CancellationToken;
 
 use crate::metrics::HttpMetrics;
 
@@ -27,4 +28,6 @@ pub struct ApiState {
     pub max_body: usize,
     /// A request is answered within this.
     pub request_timeout: Duration,
+    /// Cancelled when the process stops: streams end.
+    pub stopping: CancellationToken,
 }

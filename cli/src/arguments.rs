@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// The WeChat access service of the mini-game Avalon.
 #[derive(Parser)]
-#[command(name = "avalon", version, about, propagate_version = true)]
+#[command(name = "avalon", version, propagate_version = true)]
 pub(crate) struct Arguments {
     /// Configuration file (TOML); see avalon.example.toml.
     #[arg(long, global = true, value_name = "FILE")]
@@ -110,6 +110,17 @@ pub(crate) enum JobsCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+impl JobsCommand {
+    /// The queue that it is restricted to.
+    pub(crate) fn queue(&self) -> Option<&QueueName> {
+        match self {
+            Self::List { queue, .. } => queue.as_ref(),
+            Self::Retry(selection) | Self::Purge(selection) => selection.queue.as_ref(),
+            Self::Show { .. } | Self::Stats { .. } => None,
+        }
+    }
 }
 
 /// Which dead letters.

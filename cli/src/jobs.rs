@@ -14,6 +14,9 @@ pub(crate) async fn run(config: &Config, command: JobsCommand) -> Result<(), Fai
     if config.redis.url.is_none() && !path.exists() {
         return Err(Failure::NoQueue(path));
     }
+    if let Some(queue) = command.queue() {
+        wiring::known_queue("--queue", queue.as_str())?;
+    }
     let store = wiring::store(config).await?;
     let store = store.as_ref();
     match command {
@@ -90,8 +93,10 @@ async fn list(
             .unwrap_or_default();
         let attempts = format!("{}/{}", job.attempts, job.max_attempts);
         println!(
-            "{}  {:<14}  {:<12}  {attempts:>8}  {since:<20.20}  {error}",
-            job.id, job.queue, job.kind
+            "{}  {:<14}  {:<12}  {attempts:>8}  {since:<20}  {error}",
+            job.id,
+            job.queue.as_str(),
+            job.kind
         );
     }
     Ok(())
@@ -133,6 +138,8 @@ fn time(ms: u64) -> String {
     i64::try_from(ms)
         .ok()
         .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+        // To the second: nobody reads further in a table.
+        .and_then(|time| Timestamp::from_second(time.as_second()).ok())
         .map(|time| time.to_string())
         .unwrap_or_default()
 }

@@ -42,6 +42,7 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
         command: ConfigCommand::Check { .. },
     } = &arguments.command
     {
+        config.spell_out(role);
         print!("{}", config.redacted_toml());
         return Ok(());
     }

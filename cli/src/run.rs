@@ -31,7 +31,8 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
     let queue_metrics = wiring::queue_metrics(&registry)?;
     let database = Database::new(&config.database)?;
     let store = wiring::store(&config).await?;
-    let mut servers = JoinSet::new();
+    // What players use, and what goes on for operators until that has ended.
+    let (mut public, mut servers) = (JoinSet::new(), JoinSet::new());
 
     let (phase, phases) = watch::channel(Phase::Starting);
     // Operators can look from here on, whatever the weather.
@@ -86,8 +87,9 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
             max_wait: config.http.max_wait,
             max_body: config.http.max_body as usize,
             request_timeout: config.http.request_timeout,
+            stopping: stop.clone(),
         });
-        servers.spawn(avalon_api::serve(
+        public.spawn(avalon_api::serve(
             socket,
             router,
             stop.clone(),
@@ -106,14 +108,21 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
         // Requests that are held for their jobs get their answers while the pools drain.
         pools.stop().await;
     }
+    finished(&mut public).await;
     ops_stop.cancel();
-    while let Some(server) = servers.join_next().await {
-        if let Ok(Err(error)) = server {
-            tracing::error!(%error, "a server ended badly");
-        }
-    }
+    finished(&mut servers).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+async fn finished(servers: &mut JoinSet<std::io::Result<()>>) {
+    while let Some(server) = servers.join_next().await {
+        match server {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "a server ended badly"),
+            Err(error) => tracing::error!(%error, "a server crashed"),
+        }
+    }
 }
 
 /// Brings the schema up to date, waiting for a database that is away; `false` when told to stop

@@ -39,7 +39,7 @@ pub(crate) async fn store(config: &Config) -> Result<Arc<dyn JobStore>, Failure>
     }
     let path = config.queue_path();
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        avalon_core::database::make_private(folder)?;
     }
     Ok(Arc::new(Sqlite::open(&path, QUEUES.to_vec()).await?))
 }
@@ -119,18 +119,7 @@ pub(crate) fn services(
 
 /// Which pools to run, and how.
 pub(crate) fn pools(config: &Config) -> Result<PoolsSettings, Failure> {
-    let known = |name: &String| -> Result<QueueName, Failure> {
-        QUEUES
-            .into_iter()
-            .find(|queue| queue.as_str() == name)
-            .ok_or_else(|| Failure::Setting {
-                key: "workers.queues",
-                problem: format!(
-                    "there is no queue {name:?}; there are {}",
-                    QUEUES.map(|queue| queue.to_string()).join(", ")
-                ),
-            })
-    };
+    let known = |name: &String| known_queue("workers.queues", name);
     Ok(PoolsSettings {
         queues: config
             .workers
@@ -146,6 +135,20 @@ pub(crate) fn pools(config: &Config) -> Result<PoolsSettings, Failure> {
             ..PoolSettings::default()
         },
     })
+}
+
+/// The queue of this name; the failure names where it was asked for.
+pub(crate) fn known_queue(key: &'static str, name: &str) -> Result<QueueName, Failure> {
+    QUEUES
+        .into_iter()
+        .find(|queue| queue.as_str() == name)
+        .ok_or_else(|| Failure::Setting {
+            key,
+            problem: format!(
+                "there is no queue {name:?}; there are {}",
+                QUEUES.map(|queue| queue.to_string()).join(", ")
+            ),
+        })
 }
 
 /// Counts jobs; registered once per process.

@@ -18,6 +18,9 @@ use jiff::Timestamp;
 
 use crate::services::Services;
 
+/// How long a database that is away is waited for. Together with the exchange it must fit into the
+/// job's time limit.
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
 /// WeChat counts by the minute: trying again sooner only uses up the next minute.
 const RATE_LIMIT_PAUSE: std::ops::Range<u64> = 12_000..20_000;
 
@@ -36,24 +39,30 @@ pub(crate) async fn handle(
     let patience = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(50))
         .with_max_delay(Duration::from_secs(1))
-        .with_max_times(8)
+        .with_total_delay(Some(STORE_PATIENCE))
+        .without_max_times()
         .with_jitter();
-    (|| sign_in(&services, &login, &context, &exchanged))
+    let stored = (|| sign_in(&services, &login, &context, &exchanged))
         .retry(patience)
         .when(SignInError::is_transient)
         .notify(|error, wait| {
-            tracing::warn!(%error, wait_ms = wait.as_millis(), "the sign-in is stored again soon");
-        })
-        .await
-        .map_err(|error| {
+            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(%error, wait_ms, "the sign-in is stored again soon");
+        });
+    let stored = tokio::time::timeout(STORE_PATIENCE, stored).await;
+    // Not a retry of the job: its code is spent.
+    let give_up = |code: ProblemCode| Err(JobError::Fail(jobs::failure(&code.into())));
+    match stored {
+        Ok(Ok(signed_in)) => Ok(signed_in),
+        Ok(Err(error)) if !error.is_transient() => {
             tracing::error!(%error, "the sign-in could not be stored");
-            let code = if error.is_transient() {
-                ProblemCode::StoreUnavailable
-            } else {
-                ProblemCode::Internal
-            };
-            JobError::Fail(jobs::failure(&code.into()))
-        })
+            give_up(ProblemCode::Internal)
+        }
+        _ => {
+            tracing::error!("the database was away too long to store the sign-in");
+            give_up(ProblemCode::StoreUnavailable)
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

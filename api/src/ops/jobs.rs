@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -69,12 +70,17 @@ fn describe(view: &JobView) -> Value {
         "status": view.state.as_str(),
         "attempts": view.attempts,
         "maxAttempts": view.max_attempts,
-        "enqueuedAt": view.enqueued_at,
-        "dueAt": view.due_at,
-        "finishedAt": view.finished_at,
+        "enqueuedAt": time(view.enqueued_at),
+        "dueAt": view.due_at.map(time),
+        "finishedAt": view.finished_at.map(time),
         "error": view.error,
         "traceparent": view.traceparent,
     })
+}
+
+/// ISO 8601, UTC.
+fn time(ms: u64) -> Option<Timestamp> {
+    Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()
 }
 
 async fn show(

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use avalon_core::problem::{Problem, ProblemCode};
 use avalon_core::tokens::Claims;
-use avalon_queue::{JobId, JobStore, JobView, Ticket};
+use avalon_queue::{JobId, JobState, JobStore, JobView, Ticket};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -147,20 +147,26 @@ async fn events(
     let ticket = state.store.waiters().register(id);
     let view = readable(state.store.get(id).await?, player.as_ref())?;
     let ends = tokio::time::Instant::now() + LONGEST_STREAM;
+    let ends = tokio::time::Instant::now() + LONGEST_STREAM;
+    let stopping = state.stopping.clone();
     let watch = Watch {
         store: state.store,
         id,
         ticket,
-        next: Some(view),
+        seen: None,
         ends,
     };
-    let changes = stream::unfold(watch, |mut watch| async move {
-        let view = watch.next.take()?;
-        if !view.state.is_final() {
-            watch.next = watch.change(&view).await;
-        }
-        Some((Ok::<_, Infallible>(event(view)), watch))
+    // The first event is the job as it stands; each later one is waited for.
+    let changes = stream::unfold((watch, Some(view)), |(mut watch, first)| async move {
+        let view = match first {
+            Some(view) => view,
+            None => watch.change().await?,
+        };
+        watch.seen = Some(Seen::of(&view));
+        Some((Ok::<_, Infallible>(event(view)), (watch, None)))
     });
+    // A process that stops does not wait for its streams; clients ask again, elsewhere.
+    let changes = changes.take_until(stopping.cancelled_owned());
     let keep_alive = KeepAlive::new().interval(Duration::from_secs(15));
     Ok(uncached(
         Sse::new(changes).keep_alive(keep_alive).into_response(),
@@ -172,21 +178,38 @@ struct Watch {
     store: std::sync::Arc<dyn JobStore>,
     id: JobId,
     ticket: Ticket,
-    next: Option<JobView>,
+    seen: Option<Seen>,
     ends: tokio::time::Instant,
 }
 
+/// What a client was told last.
+#[derive(PartialEq)]
+struct Seen {
+    state: JobState,
+    attempts: u32,
+}
+
+impl Seen {
+    fn of(view: &JobView) -> Self {
+        Self {
+            state: view.state,
+            attempts: view.attempts,
+        }
+    }
+}
+
 impl Watch {
-    /// The job when it looks different from `seen`; none when there is no more to tell.
-    async fn change(&mut self, seen: &JobView) -> Option<JobView> {
+    /// The job when it looks different from what was told; none when there is no more to tell.
+    async fn change(&mut self) -> Option<JobView> {
+        if self.seen.as_ref().is_some_and(|seen| seen.state.is_final()) {
+            return None;
+        }
         loop {
             tokio::time::timeout_at(self.ends, self.ticket.changed())
                 .await
                 .ok()?;
             match self.store.get(self.id).await {
-                Ok(Some(view)) if (view.state, view.attempts) != (seen.state, seen.attempts) => {
-                    return Some(view);
-                }
+                Ok(Some(view)) if self.seen != Some(Seen::of(&view)) => return Some(view),
                 Ok(Some(_)) => {}
                 Ok(None) => return None,
                 // The store wakes all watchers when it is back.

@@ -116,6 +116,16 @@ impl Config {
         })
     }
 
+    /// Writes down the defaults that depend on the role or on other keys.
+    pub fn spell_out(&mut self, role: Role) {
+        self.ops.listen = Some(self.ops_listen(role));
+        self.limits.enabled = Some(self.limits.enabled(role));
+        self.log.format = Some(self.log.format(role));
+        if self.redis.url.is_none() {
+            self.queue.path = Some(self.queue_path());
+        }
+    }
+
     /// The configuration in effect as TOML, with `***` for every secret. Keys that are unset and
     /// have no default are left out.
     pub fn redacted_toml(&self) -> String {

@@ -2,6 +2,8 @@
 //! SQL itself stands with the tables it is about (`users`, `sessions`).
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
@@ -85,7 +87,7 @@ impl Database {
         let mut url = config.url.expose().to_owned();
         if let Some(file) = config.url.sqlite_path() {
             if let Some(folder) = file.parent() {
-                fs::create_dir_all(folder).map_err(DatabaseError::Folder)?;
+                make_private(folder).map_err(DatabaseError::Folder)?;
             }
             if !url.contains("mode=") {
                 url.push(if url.contains('?') { '&' } else { '?' });
@@ -95,7 +97,7 @@ impl Database {
         let options: AnyConnectOptions = url.parse()?;
         let pool = AnyPoolOptions::new()
             .max_connections(config.max_connections)
-            .acquire_timeout(Duration::from_secs(5))
+            .acquire_timeout(Duration::from_secs(2))
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     if dialect == Dialect::Sqlite {
@@ -158,6 +160,17 @@ impl Database {
         sqlx::query("SELECT 1").execute(&self.pool).await?;
         Ok(())
     }
+}
+
+/// Makes a folder for data that only this user may read; leaves one that is there as it is.
+///
+/// # Errors
+/// When it can't be made.
+pub fn make_private(folder: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
 }
 
 macro_rules! migrations {

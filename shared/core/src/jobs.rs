@@ -42,12 +42,7 @@ pub const KINDS: [(&str, QueueName); 1] = [(<Login as avalon_queue::Job>::KIND, 
 
 /// What a job that failed with this problem keeps.
 pub fn failure(problem: &Problem) -> Failure {
-    // The enum's own serialisation is the word that clients know.
-    let code = serde_json::to_value(problem.code)
-        .ok()
-        .and_then(|code| code.as_str().map(str::to_owned))
-        .unwrap_or_else(|| "INTERNAL".to_owned());
-    Failure::new(code, problem.detail.clone())
+    Failure::new(problem.code.to_string(), problem.detail.clone())
 }
 
 /// What a client is told of a failed job.

@@ -69,7 +69,7 @@ problem_codes! {
     QueueUnavailable: 503, YES, "The job queue does not answer at the moment.";
     StoreUnavailable: 503, YES, "The database does not answer at the moment.";
     RequestTimeout: 503, YES, "The request took too long.";
-    DeadlineExceeded: 503, YES, "The job was not done before its deadline.";
+    DeadlineExceeded: 503, NO, "The job was not done before its deadline.";
     JobTimedOut: 503, YES, "The job took too long.";
 }
 
@@ -92,6 +92,8 @@ impl ProblemCode {
     /// What `Retry-After` says when nobody knows better. Every 429 and 503 carries one.
     const fn retry_after(self) -> Option<Duration> {
         match self.status() {
+            // WeChat counts by the minute, and so do our jobs.
+            503 if matches!(self, Self::WechatRateLimited) => Some(Duration::from_secs(30)),
             // Nothing gets better until an operator acts, so clients should not hurry.
             503 if !self.retryable() => Some(Duration::from_secs(60)),
             429 | 503 => Some(Duration::from_secs(1)),
@@ -186,6 +188,14 @@ impl Problem {
     }
 }
 
+/// The word that clients compare with.
+impl std::fmt::Display for ProblemCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // serde knows how a formatter writes the name of a variant.
+        self.serialize(f)
+    }
+}
+
 impl From<ProblemCode> for Problem {
     fn from(code: ProblemCode) -> Self {
         Self::new(code)
@@ -194,7 +204,7 @@ impl From<ProblemCode> for Problem {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}: {}", self.code, self.detail)
+        write!(f, "{}: {}", self.code, self.detail)
     }
 }
 

@@ -242,7 +242,7 @@ impl fmt::Display for Failure {
 }
 
 /// A job as it is stored and carried. Everything but the attempt, which the engine counts.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct NewJob {
     /// Its identity.
     pub id: JobId,
@@ -279,6 +279,17 @@ pub struct NewJob {
     /// How long a dead letter is kept, in milliseconds; 0: until it is replayed or purged.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dead_ttl_ms: u64,
+}
+
+/// Without the payload: it may hold what belongs into no log.
+impl fmt::Debug for NewJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewJob")
+            .field("id", &self.id)
+            .field("queue", &self.queue)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

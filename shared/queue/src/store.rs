@@ -1,6 +1,7 @@
 //! The port that an engine implements, and the words it is spoken in. No engine's details here,
 //! and nothing of how jobs are run.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ pub struct Leased {
 }
 
 /// What becomes of a leased job.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Settle {
     /// Done; the result can be read for the job's result TTL.
     Succeeded(Box<RawValue>),
@@ -75,6 +76,19 @@ pub enum Settle {
     Dead(Failure),
     /// Handed back untouched (the worker stops): ready at once, and the attempt does not count.
     HandBack,
+}
+
+/// Without the result: it may hold what belongs into no log.
+impl fmt::Debug for Settle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Succeeded(_) => f.write_str("Succeeded"),
+            Self::Rejected(failure) => write!(f, "Rejected({failure})"),
+            Self::Retry { after, failure } => write!(f, "Retry({after:?}, {failure})"),
+            Self::Dead(failure) => write!(f, "Dead({failure})"),
+            Self::HandBack => f.write_str("HandBack"),
+        }
+    }
 }
 
 /// An answer to one leased job.
@@ -171,7 +185,7 @@ impl JobState {
 }
 
 /// A job as seen from outside.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct JobView {
     /// Its identity.
     pub id: JobId,
@@ -201,6 +215,20 @@ pub struct JobView {
     pub traceparent: Option<String>,
     /// The payload, while the job is not over (and of dead letters).
     pub payload: Option<Box<RawValue>>,
+}
+
+/// Without payload and result: they may hold what belongs into no log.
+impl fmt::Debug for JobView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobView")
+            .field("id", &self.id)
+            .field("queue", &self.queue)
+            .field("kind", &self.kind)
+            .field("state", &self.state)
+            .field("attempts", &self.attempts)
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How full a queue is.
@@ -310,7 +338,8 @@ pub trait JobStore: Send + Sync + 'static {
                         .await
                         .is_err()
                     {
-                        return Ok(Some(view));
+                        // A last look: a wake-up may have been lost.
+                        return self.get(id).await;
                     }
                 }
                 view => return Ok(view),

@@ -194,7 +194,8 @@ impl Default for LogConfig {
     fn default() -> Self {
         Self {
             format: None,
-            level: "info".to_owned(),
+            // sqlx notes each table that is there already.
+            level: "info,sqlx=warn".to_owned(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! How the server is reached: one shared, pipelining connection for everything that answers at
 //! once, and own connections for what blocks. Reconnecting is the `redis` crate's work.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, PubSub};
@@ -42,8 +44,7 @@ impl From<RedisError> for StoreError {
 /// A server or a cluster, and the shared connection to it.
 #[derive(Clone)]
 pub(super) struct Endpoint {
-    /// A node for what is not routed by key: publish and subscribe.
-    node: Client,
+    nodes: Nodes,
     cluster: Option<ClusterClient>,
     shared: Link,
 }
@@ -56,7 +57,11 @@ impl Endpoint {
             .map(str::trim)
             .filter(|part| !part.is_empty())
             .collect();
-        let node = Client::open(*urls.first().unwrap_or(&"")).map_err(malformed)?;
+        let nodes = urls
+            .iter()
+            .map(|url| Client::open(*url))
+            .collect::<Result<Vec<_>, _>>();
+        let nodes = Nodes::new(nodes.map_err(malformed)?);
         if urls.len() > 1 {
             let cluster = ClusterClient::builder(urls)
                 .connection_timeout(CONNECT_TIMEOUT)
@@ -68,7 +73,7 @@ impl Endpoint {
                 cluster.get_pending_async_connection_with_config(ClusterConfig::new()),
             );
             return Ok(Self {
-                node,
+                nodes,
                 cluster: Some(cluster),
                 shared,
             });
@@ -79,9 +84,9 @@ impl Endpoint {
             // Operations are repeated by their callers, who know how long it is worth it.
             .set_number_of_retries(1)
             .set_max_delay(Duration::from_millis(200));
-        let shared = ConnectionManager::new_lazy_with_config(node.clone(), config)?;
+        let shared = ConnectionManager::new_lazy_with_config(nodes.next()?.clone(), config)?;
         Ok(Self {
-            node,
+            nodes,
             cluster: None,
             shared: Link::Single(shared),
         })
@@ -107,7 +112,8 @@ impl Endpoint {
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(patience));
         let connection = self
-            .node
+            .nodes
+            .next()?
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
         Ok(Link::Own(connection))
@@ -115,10 +121,34 @@ impl Endpoint {
 
     /// A connection that listens. In a cluster any node hears what is published on any.
     pub(super) async fn listener(&self) -> Result<PubSub, StoreError> {
-        tokio::time::timeout(CONNECT_TIMEOUT, self.node.get_async_pubsub())
+        tokio::time::timeout(CONNECT_TIMEOUT, self.nodes.next()?.get_async_pubsub())
             .await
             .map_err(|_| StoreError::Unavailable("connecting took too long".to_owned()))?
             .map_err(StoreError::from)
+    }
+}
+
+/// The servers that were configured, taken in turn: one that is away does not stand in the way of
+/// what any of them can do.
+#[derive(Clone)]
+struct Nodes {
+    clients: Arc<[Client]>,
+    turn: Arc<AtomicUsize>,
+}
+
+impl Nodes {
+    fn new(clients: Vec<Client>) -> Self {
+        Self {
+            clients: clients.into(),
+            turn: Arc::default(),
+        }
+    }
+
+    fn next(&self) -> Result<&Client, StoreError> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.clients
+            .get(turn % self.clients.len().max(1))
+            .ok_or_else(|| StoreError::Unexpected("there is no Redis URL".to_owned()))
     }
 }
 

@@ -50,6 +50,10 @@ for i = 5, #ARGV, 8 do
         earlier = true
       end
     else -- dead
+      if key == '' then -- not decodable: what its record says
+        key = redis.call('HGET', record, 'i') or ''
+        holds_key = key ~= '' and redis.call('GET', base .. 'key:' .. key) == id
+      end
       local f = fields_of(entry)
       redis.call('XDEL', ready, entry)
       local grave = redis.call('XADD', dead, '*', 'i', id, 'j', f.j or '')
