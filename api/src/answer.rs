@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use avalon_core::jobs;
 use avalon_core::problem::{Problem, ProblemCode};
-use avalon_queue::{Enqueued, JobId, JobState, JobView, NewJob, StoreError};
+use avalon_queue::{Enqueued, Failure, JobId, JobState, JobView, NewJob, StoreError};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
@@ -66,8 +67,12 @@ pub(crate) async fn answer_by_job(
     trace: &Trace,
     preference: Preference,
 ) -> Result<Response, ApiError> {
-    let job = job.traced(trace.0.to_string());
-    let deadline = Instant::now() + preference.hold(state.wait);
+    let hold = preference.hold(state.wait);
+    let deadline = Instant::now() + hold;
+    let mut job = job.traced(trace.0.to_string());
+    if !hold.is_zero() {
+        job = job.awaited();
+    }
     let (queue, kind) = (job.queue.clone(), job.kind.clone());
     // Watched from before it can end, so that its end is not missed.
     let mut ticket = state.store.waiters().register(job.id);
@@ -81,25 +86,13 @@ pub(crate) async fn answer_by_job(
         }
         Enqueued::Existing(_) => tracing::info!(job_id = %id, "the same job is there already"),
     }
-    drop(ticket);
-    // The job is accepted, whatever happens now: a queue that goes away turns into "ask later".
-    let view = outcome(state, id, deadline).await;
-    let mut response = match view {
-        Some(JobView {
-            result: Some(result),
-            ..
-        }) => {
-            let json = HeaderValue::from_static("application/json");
-            (
-                [(header::CONTENT_TYPE, json)],
-                String::from(Box::<str>::from(result)),
-            )
-                .into_response()
-        }
-        Some(JobView { state, error, .. }) if state.is_final() => {
-            ApiError(problem_of(error.as_ref())).into_response()
-        }
-        view => accepted(id, view.map_or(JobStatus::Queued, |view| view.state.into())),
+    let mut response = match ticket.ended() {
+        Some(ended) => finished(ended.result.clone(), ended.error.as_ref()),
+        // The job is accepted, whatever happens now: a queue that goes away turns into "ask later".
+        None => match outcome(state, id, deadline).await {
+            Some(view) if view.state.is_final() => finished(view.result, view.error.as_ref()),
+            view => accepted(id, view.map_or(JobStatus::Queued, |view| view.state.into())),
+        },
     };
     if let Some(applied) = preference.applied() {
         response.headers_mut().insert("preference-applied", applied);
@@ -111,8 +104,23 @@ pub(crate) async fn answer_by_job(
     Ok(response)
 }
 
+/// The job's result, or its problem.
+fn finished(result: Option<Box<RawValue>>, error: Option<&Failure>) -> Response {
+    match result {
+        Some(result) => {
+            let json = HeaderValue::from_static("application/json");
+            (
+                [(header::CONTENT_TYPE, json)],
+                String::from(Box::<str>::from(result)),
+            )
+                .into_response()
+        }
+        None => ApiError(problem_of(error)).into_response(),
+    }
+}
+
 /// The problem of a job that failed.
-pub(crate) fn problem_of(error: Option<&avalon_queue::Failure>) -> Problem {
+pub(crate) fn problem_of(error: Option<&Failure>) -> Problem {
     error.map_or_else(|| ProblemCode::Internal.into(), jobs::problem)
 }
 

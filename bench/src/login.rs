@@ -1,7 +1,8 @@
-//! `bench login`: what our API, queue and workers add to a sign-in, by asking the same simulator
-//! through the whole service and directly, in turn. Everything runs as it does in production, in
+//! `bench login`: what our API and queue add to a sign-in, by signing in through the whole service,
+//! by the same handler without API and queue, and by asking the same simulator directly, in turn. Everything runs as it does in production, in
 //! processes of its own. The sending itself is `load`.
 
+mod inline;
 mod load;
 
 use std::time::Duration;
@@ -16,7 +17,8 @@ use load::{Load, Measured};
 /// The load.
 #[derive(Args)]
 pub(crate) struct LoginArguments {
-    /// Requests per second, every other one of them a sign-in; sent on time whatever the answers.
+    /// Sign-ins through the service per second, and as many of the two others; sent on time whatever
+    /// the answers.
     #[arg(long, default_value_t = 50)]
     rate: u32,
     /// How long, after two seconds of the same load that do not count.
@@ -64,9 +66,9 @@ pub(crate) async fn run(arguments: &LoginArguments, report: &mut Report) -> Outc
     let (apis, workers) = (arguments.apis, arguments.workers);
     let fleet = Fleet::start(apis, workers, database.url(), &redis.url()).await;
     let measured = Load {
-        every: Duration::from_secs(1) / arguments.rate,
-        warm_up: 2 * arguments.rate,
-        requests: arguments.seconds * arguments.rate,
+        every: Duration::from_secs(1) / (3 * arguments.rate),
+        warm_up: 6 * arguments.rate,
+        requests: 3 * arguments.seconds * arguments.rate,
         players: arguments.players.max(1),
     }
     .send(fleet)
@@ -79,9 +81,14 @@ pub(crate) async fn run(arguments: &LoginArguments, report: &mut Report) -> Outc
 }
 
 fn add(report: &mut Report, measured: &Measured, database: &str) {
-    let [login, direct] = [&measured.login, &measured.direct];
+    let Measured {
+        login,
+        inline,
+        direct,
+    } = measured;
     for (subject, side) in [
         (format!("sign-in, redis and {database}"), login),
+        (format!("without API and queue, {database}"), inline),
         ("code2Session directly".to_owned(), direct),
     ] {
         let ms = |percent| side.latencies.percentile_ms(percent);
@@ -94,8 +101,11 @@ fn add(report: &mut Report, measured: &Measured, database: &str) {
         ];
         report.add(subject, figures);
     }
-    let added = login.latencies.percentile_ms(50) - direct.latencies.percentile_ms(50);
-    report.add("difference", vec![("p50 ms", added, 2)]);
+    let p50 = |side: &load::Side| side.latencies.percentile_ms(50);
+    let added = vec![("p50 ms", p50(login) - p50(inline), 2)];
+    report.add("API and queue add", added);
+    let whole = vec![("p50 ms", p50(login) - p50(direct), 2)];
+    report.add("all of it over code2Session", whole);
 }
 
 #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]

@@ -9,7 +9,7 @@ pub(crate) struct Report {
 }
 
 /// A name such as `drain/s`, a value, and how many decimals of it mean something.
-type Figure = (&'static str, f64, usize);
+pub(crate) type Figure = (&'static str, f64, usize);
 
 impl Report {
     /// Adds a row. Progress goes to standard error, for a run can take minutes.

@@ -163,7 +163,12 @@ async fn a_worker_that_is_asked_to_stop_finishes_what_it_began() {
     let ops = fleet.apis[0].ops.clone();
     eventually_eq(LONG, 10.0, async || gauge(&game, &ops, running).await).await;
     fleet.workers[0].terminate();
-    let not_ready = send(game.client.get(format!("{}/readyz", fleet.workers[0].ops))).await;
+    let readiness = format!("{}/readyz", fleet.workers[0].ops);
+    eventually_eq(LONG, 503, async || {
+        send(game.client.get(&readiness)).await.status.as_u16()
+    })
+    .await;
+    let not_ready = send(game.client.get(&readiness)).await;
     assert_eq!(
         (not_ready.status.as_u16(), &not_ready.body["status"]),
         (503, &"stopping".into())

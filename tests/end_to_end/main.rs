@@ -1,6 +1,12 @@
 //! The service as its users meet it: the real binary over real engines, WeChat simulated. One file
 //! a subject; each test reads like a sentence of the specification.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that can't go on has failed"
+)]
+
 mod bad_input;
 mod bad_weather;
 mod command_line;

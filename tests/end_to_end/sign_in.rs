@@ -150,6 +150,33 @@ async fn send_text(game: &Game, path: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_stream_tells_the_present_at_once_and_does_not_keep_a_process_from_stopping() {
+    let (mut dev, game) = dev().await;
+    // It waits for its second attempt, which is many seconds away.
+    let job = game
+        .login_preferring("sim-error-45011", "wait=1")
+        .await
+        .body;
+    let path = format!("/api/jobs/{}/events", job["jobId"].as_str().unwrap());
+    let mut stream = game.client.get(game.url(&path)).send().await.unwrap();
+    let first = tokio::time::timeout(Duration::from_secs(2), stream.chunk()).await;
+    let first = first.expect("at once").unwrap().unwrap();
+    assert!(
+        String::from_utf8_lossy(&first).contains("\"status\":\"retrying\""),
+        "{first:?}"
+    );
+
+    let asked = std::time::Instant::now();
+    dev.terminate();
+    assert!(dev.wait_exit().await.success());
+    assert!(
+        asked.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        asked.elapsed()
+    );
+}
+
+#[tokio::test]
 async fn a_client_says_how_long_it_waits() {
     let (_dev, game) = dev().await;
     let begun = std::time::Instant::now();

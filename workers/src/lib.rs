@@ -2,7 +2,7 @@
 //! know nothing of HTTP; what they exchange with the API stands in `avalon_core::jobs`.
 
 mod handlers;
-mod login;
+pub mod login;
 mod pools;
 mod services;
 

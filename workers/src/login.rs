@@ -4,13 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_core::database::DatabaseError;
 use avalon_core::ids::SessionId;
 use avalon_core::jobs::login::SignedIn;
 use avalon_core::jobs::{self, Login};
 use avalon_core::problem::{Problem, ProblemCode};
-use avalon_core::sessions::{self, Device, SessionError};
-use avalon_core::users::{self, UserError};
+use avalon_core::sessions::Device;
+use avalon_core::sign_in::store;
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::{Code2Session, ErrorClass, JsCode, WechatError};
 use backon::{ExponentialBuilder, Retryable};
@@ -24,7 +23,11 @@ const STORE_PATIENCE: Duration = Duration::from_secs(10);
 /// WeChat counts by the minute: trying again sooner only uses up the next minute.
 const RATE_LIMIT_PAUSE: std::ops::Range<u64> = 12_000..20_000;
 
-pub(crate) async fn handle(
+/// Does the job.
+///
+/// # Errors
+/// What becomes of the job instead: a retry, a refusal, or its end as a dead letter.
+pub async fn handle(
     services: Arc<Services>,
     login: Login,
     context: JobContext,
@@ -65,29 +68,6 @@ pub(crate) async fn handle(
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-enum SignInError {
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
-    #[error(transparent)]
-    User(#[from] UserError),
-    #[error(transparent)]
-    Session(#[from] SessionError),
-    #[error(transparent)]
-    Token(#[from] avalon_core::tokens::TokenError),
-}
-
-impl SignInError {
-    fn is_transient(&self) -> bool {
-        match self {
-            Self::Database(error)
-            | Self::User(UserError::Database(error))
-            | Self::Session(SessionError::Database(error)) => error.is_transient(),
-            _ => false,
-        }
-    }
-}
-
 async fn sign_in(
     services: &Services,
     login: &Login,
@@ -102,23 +82,24 @@ async fn sign_in(
         kind: login.device_type.clone(),
         scene: login.scene,
     };
-    let (keyring, ttl) = (&services.keyring, services.refresh_ttl);
-    let mut transaction = services.database.begin().await?;
-    let user = users::sign_in(&mut transaction, keyring, exchanged, now).await?;
-    let secrets = sessions::open(
-        &mut transaction,
+    let Services {
+        database,
         keyring,
+        refresh_ttl,
+        tokens,
+        ..
+    } = services;
+    let (user, secrets) = store(
+        database,
+        keyring,
+        exchanged,
         session,
-        user.id,
-        &device,
+        device,
+        *refresh_ttl,
         now,
-        ttl,
     )
     .await?;
-    transaction.commit().await.map_err(DatabaseError::from)?;
-    let token = services
-        .tokens
-        .issue(user.id, session, &exchanged.open_id, now)?;
+    let token = tokens.issue(user.id, session, &exchanged.open_id, now)?;
     Ok(SignedIn {
         token: token.token,
         expires: token.expires.as_millisecond(),
@@ -127,6 +108,20 @@ async fn sign_in(
         signing_key: secrets.signing_key,
         user_info: user,
     })
+}
+
+#[derive(Debug, thiserror::Error)]
+enum SignInError {
+    #[error(transparent)]
+    Store(#[from] avalon_core::sign_in::SignInError),
+    #[error(transparent)]
+    Token(#[from] avalon_core::tokens::TokenError),
+}
+
+impl SignInError {
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_transient())
+    }
 }
 
 /// What becomes of the job when WeChat did not exchange the code.

@@ -147,7 +147,6 @@ async fn events(
     let ticket = state.store.waiters().register(id);
     let view = readable(state.store.get(id).await?, player.as_ref())?;
     let ends = tokio::time::Instant::now() + LONGEST_STREAM;
-    let ends = tokio::time::Instant::now() + LONGEST_STREAM;
     let stopping = state.stopping.clone();
     let watch = Watch {
         store: state.store,

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use super::inline::Inline;
 use crate::Outcome;
 use crate::latencies::Latencies;
 
@@ -36,43 +37,46 @@ pub(super) struct Side {
 #[derive(Default)]
 pub(super) struct Measured {
     pub(super) login: Side,
+    pub(super) inline: Side,
     pub(super) direct: Side,
 }
 
 impl Measured {
     /// An error, if there was any.
     pub(super) fn first_error(&self) -> Option<&String> {
-        let mut errors = self.login.errors.iter().chain(&self.direct.errors);
-        errors.next()
+        let sides = [&self.login, &self.inline, &self.direct];
+        sides.into_iter().find_map(|side| side.errors.first())
     }
 }
 
 impl Load {
-    /// Sends it: a sign-in and a direct call in turn.
+    /// Sends it: a sign-in through the service, one without it, and WeChat's part alone, in turn.
     pub(super) async fn send(self, fleet: Fleet) -> Outcome<Measured> {
+        let inline = Inline::new(&fleet.settings)?;
         let fleet = Arc::new(fleet);
         let start = Instant::now();
         let mut requests = JoinSet::new();
         for n in 0..self.warm_up + self.requests {
             sleep_until(start + self.every * n).await;
             let sent = Instant::now();
-            let (fleet, code) = (Arc::clone(&fleet), self.code(n));
+            let (fleet, inline, code) = (Arc::clone(&fleet), inline.clone(), self.code(n));
             requests.spawn(async move {
-                let is_login = n.is_multiple_of(2);
-                let answer = if is_login {
-                    login(&fleet, &code).await
-                } else {
-                    direct(&fleet, &code).await
+                let kind = n % 3;
+                let answer = match kind {
+                    0 => login(&fleet, &code).await,
+                    1 => inline.sign_in(&code).await,
+                    _ => direct(&fleet, &code).await,
                 };
-                (n, is_login, answer.map(|()| sent.elapsed()))
+                (n, kind, answer.map(|()| sent.elapsed()))
             });
         }
         let mut measured = Measured::default();
         while let Some(ended) = requests.join_next().await {
-            let (n, is_login, answer) = ended?;
-            let side = match is_login {
-                true => &mut measured.login,
-                false => &mut measured.direct,
+            let (n, kind, answer) = ended?;
+            let side = match kind {
+                0 => &mut measured.login,
+                1 => &mut measured.inline,
+                _ => &mut measured.direct,
             };
             match answer {
                 Ok(latency) if n >= self.warm_up => side.latencies.add(latency),
@@ -83,9 +87,9 @@ impl Load {
         Ok(measured)
     }
 
-    /// A sign-in and the direct call after it are of the same player.
+    /// The three that follow one another are of one player.
     fn code(&self, n: u32) -> String {
-        format!("sim-bench-{}", u64::from(n / 2) % self.players)
+        format!("sim-bench-{}", u64::from(n / 3) % self.players)
     }
 }
 

@@ -97,6 +97,9 @@ impl Database {
         let options: AnyConnectOptions = url.parse()?;
         let pool = AnyPoolOptions::new()
             .max_connections(config.max_connections)
+            // A connection that died meanwhile is found out by its use, and whoever uses it tries
+            // again; asking each time costs a round trip for nothing.
+            .test_before_acquire(false)
             .acquire_timeout(Duration::from_secs(2))
             .after_connect(move |connection, _| {
                 Box::pin(async move {
@@ -121,6 +124,11 @@ impl Database {
     /// The pool, for single statements.
     pub fn pool(&self) -> &AnyPool {
         &self.pool
+    }
+
+    /// Which SQL it speaks.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// Begins a transaction that will write. Keep it short, and never hold one across a call to

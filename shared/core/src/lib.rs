@@ -8,6 +8,7 @@ pub mod jobs;
 pub mod keyring;
 pub mod problem;
 pub mod sessions;
+pub mod sign_in;
 pub mod telemetry;
 pub mod tokens;
 pub mod trace_context;

@@ -1,5 +1,5 @@
-//! Sign-ins of players on devices: the session's row, its refresh token (kept as a digest only) and
-//! its signing key (sealed). Renewal, device policy and ending a session are not here yet.
+//! Sessions of players on devices: the refresh token (kept as a digest only) and the signing key
+//! (sealed). Written by `sign_in`; renewal, device policy and ending a session are not here yet.
 
 use std::time::Duration;
 
@@ -7,30 +7,19 @@ use aws_lc_rs::{digest, rand};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jiff::Timestamp;
-use sqlx::AnyConnection;
 
-use crate::database::DatabaseError;
-use crate::ids::{SessionId, UserId};
-use crate::keyring::{Keyring, KeyringError};
+use crate::ids::SessionId;
+use crate::keyring::{Keyring, KeyringError, Sealed};
 
 /// A session could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// The database.
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
     /// The signing key could not be sealed.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
     /// The system has no random numbers to give.
     #[error("no random numbers to be had")]
     Random,
-}
-
-impl From<sqlx::Error> for SessionError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Database(error.into())
-    }
 }
 
 /// On what a player signs in.
@@ -54,52 +43,42 @@ pub struct SessionSecrets {
     pub signing_key: String,
 }
 
-/// Makes a session. Making it again under the same id (a job that is repeated) replaces its
-/// secrets, since nobody can have been told the first ones.
-///
-/// # Errors
-/// See [`SessionError`].
-pub async fn open(
-    connection: &mut AnyConnection,
+/// A session's row, before it is written.
+pub(crate) struct NewSession {
+    pub(crate) id: SessionId,
+    pub(crate) device: Device,
+    pub(crate) refresh_digest: Vec<u8>,
+    pub(crate) signing_key: Sealed,
+    pub(crate) created_at: i64,
+    pub(crate) expires_at: i64,
+}
+
+/// Makes up a session's secrets, for its owner and, unreadable, for its row.
+pub(crate) fn make_up(
     keyring: &Keyring,
     id: SessionId,
-    user: UserId,
-    device: &Device,
+    device: Device,
     now: Timestamp,
     ttl: Duration,
-) -> Result<SessionSecrets, SessionError> {
+) -> Result<(NewSession, SessionSecrets), SessionError> {
     let refresh_token = format!("{id}.{}", URL_SAFE_NO_PAD.encode(random()?));
     let signing_key = random()?;
-    let sealed = keyring.seal(&signing_key, owner(id).as_bytes())?;
     let ttl_ms = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
     let expires_at = now.as_millisecond().saturating_add(ttl_ms);
-    sqlx::query(
-        "INSERT INTO sessions (id, user_id, device_id, device_type, scene, refresh_digest,
-                               signing_key, signing_key_kid, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-         ON CONFLICT (id) DO UPDATE SET
-             refresh_digest = excluded.refresh_digest,
-             signing_key = excluded.signing_key,
-             signing_key_kid = excluded.signing_key_kid,
-             expires_at = excluded.expires_at",
-    )
-    .bind(id.to_string())
-    .bind(user.to_string())
-    .bind(&device.id)
-    .bind(&device.kind)
-    .bind(device.scene)
-    .bind(digest_of(&refresh_token))
-    .bind(sealed.ciphertext)
-    .bind(sealed.key_id)
-    .bind(now.as_millisecond())
-    .bind(expires_at)
-    .execute(connection)
-    .await?;
-    Ok(SessionSecrets {
+    let row = NewSession {
+        id,
+        device,
+        refresh_digest: digest_of(&refresh_token),
+        signing_key: keyring.seal(&signing_key, owner(id).as_bytes())?,
+        created_at: now.as_millisecond(),
+        expires_at,
+    };
+    let secrets = SessionSecrets {
         refresh_token,
         refresh_expires: Timestamp::from_millisecond(expires_at).unwrap_or(Timestamp::MAX),
         signing_key: STANDARD.encode(signing_key),
-    })
+    };
+    Ok((row, secrets))
 }
 
 /// What a sealed signing key belongs to.

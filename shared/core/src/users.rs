@@ -1,12 +1,12 @@
 //! Players: the table and what clients see of it. The session key is sealed here and opened for
 //! those who decrypt; it is in no type that can be serialised.
 
-use avalon_wechat::{Code2Session, OpenId, SessionKey, UnionId};
+use avalon_wechat::{OpenId, SessionKey};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use sqlx::Row;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row};
 use utoipa::ToSchema;
 
 use crate::database::{Database, DatabaseError};
@@ -78,53 +78,18 @@ impl From<sqlx::Error> for UserError {
 }
 
 /// Every column that [`UserInfo`] has.
-macro_rules! columns {
+macro_rules! user_columns {
     () => {
         "id, open_id, union_id, nickname, avatar_url, gender, country, province, city, language, \
          created_at, updated_at, last_login_at"
     };
 }
 
-/// What a sealed session key belongs to: moved to another player's row, it does not open.
-fn owner(open_id: &str) -> String {
-    format!("users.session_key:{open_id}")
-}
+pub(crate) use user_columns;
 
-/// The player who signed in: inserted, or brought up to date. Two at once make one player.
-///
-/// # Errors
-/// [`UserError::Database`], or [`UserError::Keyring`] when the session key could not be sealed.
-pub async fn sign_in(
-    connection: &mut AnyConnection,
-    keyring: &Keyring,
-    exchanged: &Code2Session,
-    now: Timestamp,
-) -> Result<UserInfo, UserError> {
-    let open_id = exchanged.open_id.as_str();
-    let session_key = exchanged.session_key.expose_secret();
-    let sealed = keyring.seal(session_key.as_bytes(), owner(open_id).as_bytes())?;
-    let row = sqlx::query(concat!(
-        "INSERT INTO users (id, open_id, union_id, session_key, session_key_kid,
-                            created_at, updated_at, last_login_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $6, $6)
-         ON CONFLICT (open_id) DO UPDATE SET
-             union_id = coalesce(excluded.union_id, users.union_id),
-             session_key = excluded.session_key,
-             session_key_kid = excluded.session_key_kid,
-             updated_at = excluded.updated_at,
-             last_login_at = excluded.last_login_at
-         RETURNING ",
-        columns!()
-    ))
-    .bind(UserId::new().to_string())
-    .bind(open_id)
-    .bind(exchanged.union_id.as_ref().map(UnionId::as_str))
-    .bind(sealed.ciphertext)
-    .bind(sealed.key_id)
-    .bind(now.as_millisecond())
-    .fetch_one(connection)
-    .await?;
-    user_of(&row)
+/// What a sealed session key belongs to: moved to another player's row, it does not open.
+pub(crate) fn owner(open_id: &str) -> String {
+    format!("users.session_key:{open_id}")
 }
 
 /// The player with this openid.
@@ -137,7 +102,7 @@ pub async fn by_open_id(
 ) -> Result<Option<UserInfo>, UserError> {
     sqlx::query(concat!(
         "SELECT ",
-        columns!(),
+        user_columns!(),
         " FROM users WHERE open_id = $1"
     ))
     .bind(open_id.as_str())
@@ -174,7 +139,7 @@ pub async fn session_key(
     Ok(Some(SessionKey::new(SecretString::from(text))))
 }
 
-fn user_of(row: &AnyRow) -> Result<UserInfo, UserError> {
+pub(crate) fn user_of(row: &AnyRow) -> Result<UserInfo, UserError> {
     Ok(UserInfo {
         id: row
             .try_get::<String, _>("id")?

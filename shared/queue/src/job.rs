@@ -274,6 +274,10 @@ pub struct NewJob {
     /// W3C trace context of the request that enqueued it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// Somebody waits for it now: its end is told with what it ended with, which saves the waiting
+    /// one a look at the store.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub awaited: bool,
     /// How long its result is kept after its end, in milliseconds.
     pub result_ttl_ms: u64,
     /// How long a dead letter is kept, in milliseconds; 0: until it is replayed or purged.
@@ -316,6 +320,7 @@ impl NewJob {
             owner: None,
             idempotency: None,
             traceparent: None,
+            awaited: false,
             result_ttl_ms: millis(J::RESULT_TTL),
             dead_ttl_ms: J::DEAD_TTL.map_or(0, millis),
         })
@@ -347,6 +352,13 @@ impl NewJob {
     pub fn once_per(mut self, key: IdempotencyKey) -> Self {
         self.result_ttl_ms = self.result_ttl_ms.max(key.ttl_ms);
         self.idempotency = Some(key);
+        self
+    }
+
+    /// Somebody will wait for it at once.
+    #[must_use]
+    pub fn awaited(mut self) -> Self {
+        self.awaited = true;
         self
     }
 

@@ -33,4 +33,4 @@ pub use store::{
     Enqueued, JobFilter, JobState, JobStore, JobView, Lane, Leased, Page, QueueStats, Reclaimed,
     Settle, Settled, Settlement, StoreError,
 };
-pub use waiters::{Ticket, Waiters};
+pub use waiters::{Ended, Ticket, Waiters};

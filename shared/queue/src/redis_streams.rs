@@ -18,7 +18,8 @@
 //! fails, so a worker whose lease was taken away cannot answer. A finished job leaves its record
 //! alone, which expires.
 //!
-//! Channels: `P:v1:changes` carries the ids of jobs that changed; `P:v1:due` the lanes whose
+//! Channels: `P:v1:changes` carries the ids of jobs that changed, and of awaited ones how they
+//! ended; `P:v1:due` the lanes whose
 //! soonest delayed job has become sooner. Both only wake; losing a message loses no job.
 
 mod connection;

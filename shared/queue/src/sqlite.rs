@@ -23,10 +23,10 @@ use tokio::sync::watch;
 
 use crate::job::{JobId, NewJob, QueueName, now_ms};
 use crate::store::{
-    Enqueued, JobFilter, JobStore, JobView, Lane, Lease, Leased, Page, QueueStats, ReclaimPolicy,
-    Reclaimed, Settle, Settled, Settlement, StoreError,
+    Enqueued, JobFilter, JobState, JobStore, JobView, Lane, Lease, Leased, Page, QueueStats,
+    ReclaimPolicy, Reclaimed, Settle, Settled, Settlement, StoreError,
 };
-use crate::waiters::Waiters;
+use crate::waiters::{Ended, Waiters};
 
 use writer::Writer;
 
@@ -108,6 +108,31 @@ impl Sqlite {
     }
 }
 
+/// Wakes those who wait for the job, and the workers when it is ready again.
+fn tell(waiters: &Waiters, bells: &Bells, settlement: &Settlement, answer: Settled) {
+    let job = &settlement.leased.job;
+    let ended = |state, result, error| {
+        let ended = Ended {
+            state,
+            result,
+            error,
+        };
+        waiters.ended(job.id, ended);
+    };
+    match (&settlement.settle, answer) {
+        (_, Settled::LeaseLost) => waiters.wake(job.id),
+        (Settle::Succeeded(result), _) => {
+            ended(JobState::Succeeded, Some(result.clone()), None);
+        }
+        (Settle::Rejected(failure), _) => ended(JobState::Rejected, None, Some(failure.clone())),
+        (Settle::Dead(failure), _) => ended(JobState::Dead, None, Some(failure.clone())),
+        (Settle::Retry { .. } | Settle::HandBack, _) => {
+            waiters.wake(job.id);
+            bells.ring(&job.queue);
+        }
+    }
+}
+
 #[async_trait]
 impl JobStore for Sqlite {
     async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
@@ -178,23 +203,13 @@ impl JobStore for Sqlite {
 
     async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
         let (waiters, bells) = (self.waiters.clone(), Arc::clone(&self.bells));
-        let changed: Vec<(JobId, Option<QueueName>)> = batch
-            .iter()
-            .map(|Settlement { leased, settle }| {
-                let ready_again = matches!(settle, Settle::Retry { .. } | Settle::HandBack);
-                (leased.job.id, ready_again.then(|| leased.job.queue.clone()))
-            })
-            .collect();
-        let batch = batch.to_vec();
+        let (batch, told) = (batch.to_vec(), batch.to_vec());
         self.writer
             .write(
                 move |connection| Box::pin(changes::settle(connection, batch)),
-                move |_| {
-                    for (id, queue) in &changed {
-                        waiters.wake(*id);
-                        if let Some(queue) = queue {
-                            bells.ring(queue);
-                        }
+                move |answers: &Vec<Settled>| {
+                    for (settlement, answer) in told.iter().zip(answers) {
+                        tell(&waiters, &bells, settlement, *answer);
                     }
                 },
             )

@@ -1,14 +1,27 @@
-//! Who waits in this process for which job. Engines tell it what changed; requests wait on tickets.
-//! It knows no results: a woken request looks for itself.
+//! Who waits in this process for which job. Engines tell it what changed, and of jobs that are
+//! awaited how they ended; requests wait on tickets. Whoever is only woken looks for itself.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 
-use crate::job::JobId;
+use crate::job::{Failure, JobId};
+use crate::store::JobState;
 
-type Registry = HashMap<JobId, watch::Sender<()>>;
+type Registry = HashMap<JobId, watch::Sender<Option<Arc<Ended>>>>;
+
+/// How a job ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Succeeded, rejected or dead.
+    pub state: JobState,
+    /// The result, when it succeeded.
+    pub result: Option<Box<RawValue>>,
+    /// The error, when it did not.
+    pub error: Option<Failure>,
+}
 
 /// The requests that wait for jobs, by job.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +35,7 @@ impl Waiters {
         let receiver = self
             .lock()
             .entry(id)
-            .or_insert_with(|| watch::Sender::new(()))
+            .or_insert_with(|| watch::Sender::new(None))
             .subscribe();
         Ticket {
             id,
@@ -34,14 +47,21 @@ impl Waiters {
     /// Wakes those who wait for this job.
     pub(crate) fn wake(&self, id: JobId) {
         if let Some(sender) = self.lock().get(&id) {
-            sender.send_replace(());
+            sender.send_modify(|_| {});
+        }
+    }
+
+    /// Wakes those who wait for this job, and tells them how it ended.
+    pub(crate) fn ended(&self, id: JobId, ended: Ended) {
+        if let Some(sender) = self.lock().get(&id) {
+            sender.send_replace(Some(Arc::new(ended)));
         }
     }
 
     /// Wakes everybody: notices may have been lost (the connection broke), so all look again.
     pub(crate) fn wake_all(&self) {
         for sender in self.lock().values() {
-            sender.send_replace(());
+            sender.send_modify(|_| {});
         }
     }
 
@@ -64,7 +84,7 @@ impl Waiters {
 #[derive(Debug)]
 pub struct Ticket {
     id: JobId,
-    receiver: watch::Receiver<()>,
+    receiver: watch::Receiver<Option<Arc<Ended>>>,
     waiters: Waiters,
 }
 
@@ -73,6 +93,11 @@ impl Ticket {
     pub async fn changed(&mut self) {
         // The sender lives in the registry for as long as a ticket does.
         let _ = self.receiver.changed().await;
+    }
+
+    /// How the job ended, when that was told; else it must be looked up.
+    pub fn ended(&self) -> Option<Arc<Ended>> {
+        self.receiver.borrow().clone()
     }
 }
 

@@ -1,6 +1,12 @@
 //! What a worker pool does with jobs, on every engine: retries, dead letters, panics, time limits,
 //! lost leases and an orderly stop.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that can't go on has failed"
+)]
+
 mod engines;
 
 use std::collections::HashMap;

@@ -1,6 +1,12 @@
 //! The Redis engine in bad weather: a server that is absent, killed, hung or emptied, rubbish in
 //! its streams, and a Cluster. Each test has a server of its own.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that can't go on has failed"
+)]
+
 mod engines;
 
 use std::collections::HashMap;

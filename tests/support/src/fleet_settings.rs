@@ -58,6 +58,13 @@ impl FleetSettings {
         self
     }
 
+    /// The environment of its processes.
+    pub fn environment(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        self.env
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+    }
+
     /// A process of this fleet in preparation, such as one more `workers`, `migrate` or `jobs`.
     pub fn command(&self, role: &str) -> AvalonCommand {
         self.apply(Avalon::command(role))

@@ -8,8 +8,9 @@ use std::time::Duration;
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, PubSub};
 use redis::cluster::{ClusterClient, ClusterConfig};
 use redis::cluster_async::ClusterConnection;
+use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisError, RedisFuture};
-use redis::{ServerErrorKind, Value};
+use redis::{IntoConnectionInfo, ServerErrorKind, Value};
 
 use crate::store::StoreError;
 
@@ -59,11 +60,12 @@ impl Endpoint {
             .collect();
         let nodes = urls
             .iter()
-            .map(|url| Client::open(*url))
+            .map(|url| open(url))
             .collect::<Result<Vec<_>, _>>();
         let nodes = Nodes::new(nodes.map_err(malformed)?);
         if urls.len() > 1 {
             let cluster = ClusterClient::builder(urls)
+                .tcp_settings(at_once())
                 .connection_timeout(CONNECT_TIMEOUT)
                 .response_timeout(RESPONSE_TIMEOUT)
                 .retries(2)
@@ -126,6 +128,15 @@ impl Endpoint {
             .map_err(|_| StoreError::Unavailable("connecting took too long".to_owned()))?
             .map_err(StoreError::from)
     }
+}
+
+fn open(url: &str) -> Result<Client, RedisError> {
+    Client::open(url.into_connection_info()?.set_tcp_settings(at_once()))
+}
+
+/// What is written is sent at once; the crate's default waits for the answer to what went before.
+fn at_once() -> TcpSettings {
+    TcpSettings::default().set_nodelay(true)
 }
 
 /// The servers that were configured, taken in turn: one that is away does not stand in the way of

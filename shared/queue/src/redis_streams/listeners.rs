@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::connection::Endpoint;
-use crate::store::StoreError;
-use crate::waiters::Waiters;
+use crate::store::{JobState, StoreError};
+use crate::waiters::{Ended, Waiters};
 
 /// A silent connection is asked for a sign of life this often.
 const CHECK_EVERY: Duration = Duration::from_secs(10);
@@ -29,12 +30,37 @@ pub(super) fn due_channel(prefix: &str) -> String {
 pub(super) fn spawn_changes(endpoint: Endpoint, channel: String, waiters: Waiters) -> AbortHandle {
     spawn(endpoint, channel, move |heard| match heard {
         Heard::Message(text) => {
-            if let Ok(id) = text.parse() {
-                waiters.wake(id);
+            let (id, ending) = text.split_once(' ').unwrap_or((text, ""));
+            let Ok(id) = id.parse() else { return };
+            match ended(ending) {
+                Some(ended) => waiters.ended(id, ended),
+                None => waiters.wake(id),
             }
         }
         Heard::Reconnected => waiters.wake_all(),
     })
+}
+
+/// What `settle.lua` tells of the end of an awaited job: the state, and the result or error as JSON.
+fn ended(ending: &str) -> Option<Ended> {
+    let (state, json) = ending.split_once(' ')?;
+    let ended = |state, result, error| {
+        Some(Ended {
+            state,
+            result,
+            error,
+        })
+    };
+    match state {
+        "succeeded" => ended(
+            JobState::Succeeded,
+            RawValue::from_string(json.to_owned()).ok(),
+            None,
+        ),
+        "rejected" => ended(JobState::Rejected, None, serde_json::from_str(json).ok()),
+        "dead" => ended(JobState::Dead, None, serde_json::from_str(json).ok()),
+        _ => None,
+    }
 }
 
 /// Notifies when a job of this lane is due sooner than was known.

@@ -125,7 +125,8 @@ pub(super) async fn settle(
             .arg(after)
             .arg(idempotency.map_or("", |key| &key.key))
             .arg(idempotency.map_or(0, |key| key.ttl_ms.max(1)))
-            .arg(leased.attempt);
+            .arg(leased.attempt)
+            .arg(u8::from(leased.job.awaited));
     }
     let answers: Vec<u8> = call.invoke_async(link).await?;
     Ok(answers
@@ -156,7 +157,8 @@ pub(super) async fn bury(
         .arg(0)
         .arg("")
         .arg(0)
-        .arg(1);
+        .arg(1)
+        .arg(0);
     let _: Vec<u8> = call.invoke_async(link).await?;
     Ok(())
 }

@@ -2,11 +2,8 @@
 -- Answers one value per job: '' for a new one, else the id of the job that was there before.
 local ready, delayed = KEYS[1], KEYS[2]
 local base, due_channel, lane = ARGV[1], ARGV[2], ARGV[3]
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local soonest = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
 local answers = {}
-local earlier = false
+local now, soonest, earlier
 
 for i = 4, #ARGV, 10 do
   local id, body, delay, kind = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
@@ -23,19 +20,25 @@ for i = 4, #ARGV, 10 do
   if existing == '' then
     -- Held for as long as the job is in flight; settling gives it its TTL.
     if key ~= '' then redis.call('SET', base .. 'key:' .. key, id) end
-    redis.call('HSET', record, 'k', kind, 'o', owner, 'c', created, 'm', max, 't', trace, 'i', key,
-      'a', 0, 'l', 0, 'd', dead_ttl)
+    local state, place, value
     if delay > 0 then
-      redis.call('HSET', record, 's', 'delayed', 'b', body)
+      if not now then
+        local time = redis.call('TIME')
+        now = time[1] * 1000 + math.floor(time[2] / 1000)
+        soonest = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
+      end
       redis.call('ZADD', delayed, string.format('%.0f', now + delay), id)
       if not soonest or now + delay < tonumber(soonest) then
         soonest = now + delay
         earlier = true
       end
+      state, place, value = 'delayed', 'b', body
     else
-      local entry = redis.call('XADD', ready, '*', 'i', id, 'j', body, 'a', 0, 'l', 0, 'm', max)
-      redis.call('HSET', record, 's', 'ready', 'e', entry)
+      state, place = 'ready', 'e'
+      value = redis.call('XADD', ready, '*', 'i', id, 'j', body, 'a', 0, 'l', 0, 'm', max)
     end
+    redis.call('HSET', record, 's', state, place, value, 'k', kind, 'o', owner, 'c', created,
+      'm', max, 't', trace, 'i', key, 'a', 0, 'l', 0, 'd', dead_ttl)
   end
   answers[#answers + 1] = existing
 end

@@ -1,14 +1,13 @@
 -- Answers leased jobs. KEYS: ready, delayed, dead.
--- ARGV: base, changes channel, due channel, lane, then eight per job.
+-- ARGV: base, changes channel, due channel, lane, then nine per job.
 -- Answers 1 per job, or 0 when the lease was lost.
 local ready, delayed, dead = KEYS[1], KEYS[2], KEYS[3]
 local base, changes, due_channel, lane = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local stamp = string.format('%.0f', now)
-local soonest = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
 local answers = {}
-local earlier = false
+local soonest, earlier
 
 local function fields_of(entry)
   local found = redis.call('XRANGE', ready, entry, entry)[1]
@@ -19,7 +18,7 @@ local function fields_of(entry)
   return fields
 end
 
-for i = 5, #ARGV, 8 do
+for i = 5, #ARGV, 9 do
   local op, entry, id, text = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local millis, key, key_ttl, attempt = tonumber(ARGV[i + 4]), ARGV[i + 5], ARGV[i + 6], ARGV[i + 7]
   local record = base .. 'job:' .. id
@@ -30,7 +29,8 @@ for i = 5, #ARGV, 8 do
     local holds_key = key ~= '' and redis.call('GET', base .. 'key:' .. key) == id
     if op == 'succeeded' or op == 'rejected' then
       redis.call('XDEL', ready, entry)
-      redis.call('HDEL', record, 'e', 'l', 'x')
+      -- The error of an attempt before this one is no news any more.
+      if attempt ~= '1' and op == 'succeeded' then redis.call('HDEL', record, 'x') end
       redis.call('HSET', record, 's', op, 'f', stamp, 'a', attempt, op == 'succeeded' and 'r' or 'x', text)
       redis.call('PEXPIRE', record, millis)
       if holds_key then redis.call('PEXPIRE', base .. 'key:' .. key, key_ttl) end
@@ -44,6 +44,7 @@ for i = 5, #ARGV, 8 do
       redis.call('XDEL', ready, entry)
       redis.call('HDEL', record, 'e')
       redis.call('HSET', record, 's', 'delayed', 'b', f.j, 'a', attempt, 'l', f.l, 'x', text)
+      soonest = soonest or redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
       redis.call('ZADD', delayed, string.format('%.0f', now + millis), id)
       if not soonest or now + millis < tonumber(soonest) then
         soonest = now + millis
@@ -64,7 +65,11 @@ for i = 5, #ARGV, 8 do
       if millis > 0 then redis.call('PEXPIRE', record, millis) end
       if holds_key then redis.call('DEL', base .. 'key:' .. key) end
     end
-    redis.call('PUBLISH', changes, id)
+    local told = id
+    if ARGV[i + 8] == '1' and (op == 'succeeded' or op == 'rejected' or op == 'dead') then
+      told = id .. ' ' .. op .. ' ' .. text
+    end
+    redis.call('PUBLISH', changes, told)
   end
 end
 

@@ -1,0 +1,70 @@
+//! A sign-in without API, queue and workers: the same handler, called directly in this process, with
+//! the same simulator and the same database. What the service adds is what it takes longer.
+
+use std::sync::Arc;
+
+use avalon_core::config::{Config, Role};
+use avalon_core::database::Database;
+use avalon_core::jobs::Login;
+use avalon_core::keyring::Keyring;
+use avalon_core::tokens::TokenIssuer;
+use avalon_queue::{JobContext, JobId};
+use avalon_test_support::FleetSettings;
+use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
+use avalon_workers::{Services, login};
+
+use crate::Outcome;
+
+/// What the handler works with, configured as the fleet's own workers are.
+#[derive(Clone)]
+pub(super) struct Inline(Arc<Services>);
+
+impl Inline {
+    pub(super) fn new(settings: &FleetSettings) -> Outcome<Self> {
+        let config = Config::load(None, settings.environment(), Role::Workers)?;
+        let (auth, wechat) = (&config.auth, &config.wechat);
+        let needed = "the fleet's settings lack a secret";
+        let client = WechatClient::new(
+            WechatSettings {
+                app_id: AppId::new(wechat.app_id.clone().ok_or(needed)?),
+                app_secret: wechat.app_secret.clone().ok_or(needed)?,
+                api_base: wechat.api_base.as_url().clone(),
+                connect_timeout: wechat.connect_timeout,
+                request_timeout: wechat.request_timeout,
+            },
+            WechatMetrics::new(&prometheus::Registry::new())?,
+        )?;
+        let encryption_key = config.storage.encryption_key.as_ref().ok_or(needed)?;
+        let signing_key = auth.signing_key.as_ref().ok_or(needed)?;
+        Ok(Self(Arc::new(Services {
+            database: Database::new(&config.database)?,
+            keyring: Keyring::new(encryption_key, &[])?,
+            wechat: client,
+            tokens: TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl),
+            refresh_ttl: auth.refresh_ttl,
+        })))
+    }
+
+    pub(super) async fn sign_in(&self, code: &str) -> Outcome<()> {
+        let login = Login {
+            code: code.to_owned(),
+            device_id: None,
+            device_type: None,
+            invite_code: None,
+            scene: None,
+        };
+        let context = JobContext {
+            id: JobId::generate(),
+            attempt: 1,
+            max_attempts: 1,
+            version: 1,
+            enqueued_at: 0,
+            owner: None,
+            traceparent: None,
+        };
+        match login::handle(Arc::clone(&self.0), login, context).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("{error:?}").into()),
+        }
+    }
+}
