@@ -10,12 +10,16 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
+use crate::pay::{self, InjectedError};
 use crate::requests::Endpoint;
 use crate::state::World;
 use crate::wire::{Answer, errcode};
 
 /// The longest time that an answer is held back.
 pub(crate) const HOLD: Duration = Duration::from_secs(60);
+
+/// What `api` says for every API of WeChat Pay.
+pub(crate) const ALL_OF_PAY: &str = "pay";
 
 /// The body of `PUT /_sim/faults`. Without fields: no faults.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -26,16 +30,18 @@ pub(crate) struct Faults {
     /// Whether the latency comes after the effect. Before it, a caller who gives up in time has spent
     /// nothing.
     latency_after: bool,
-    /// How many of the calls fail with `errcode`, 0 to 1; 1 when only `errcode` is given. Such a call
-    /// has no effect.
+    /// How many of the calls fail with `errcode` or `pay_error`, 0 to 1; 1 when only one of those is
+    /// given. Such a call has no effect.
     error_rate: Option<f64>,
     /// The code they fail with; -1 when only `error_rate` is given.
     errcode: Option<i64>,
+    /// How calls of WeChat Pay fail, which has no errcodes; by default with `SYSTEM_ERROR`.
+    pay_error: Option<InjectedError>,
     /// How calls go unanswered.
     outage: Outage,
     /// Whether an unanswered call has its effect nevertheless.
     outage_after: bool,
-    /// The one API that this is about; none: all.
+    /// The one API that this is about, or `pay` for all of WeChat Pay; none: all.
     pub(crate) api: Option<String>,
     /// Calls drawn so far, which makes the same run fail at the same calls.
     #[serde(skip)]
@@ -77,30 +83,41 @@ impl Faults {
 
     /// What the next call of `api` meets.
     fn draw(&mut self, api: &str) -> Fate {
-        if self.api.as_deref().is_some_and(|only| only != api) {
+        let is_pay = api.starts_with(pay::API_PREFIX);
+        let meant = match self.api.as_deref() {
+            None => true,
+            Some(ALL_OF_PAY) => is_pay,
+            Some(only) => only == api,
+        };
+        if !meant {
             return Fate::default();
         }
         Fate {
             latency: Duration::from_millis(self.latency_ms),
             latency_after: self.latency_after,
-            errcode: self.draw_errcode(),
+            error: self.draws_error().then(|| {
+                if is_pay {
+                    Answer::Pay(self.pay_error.unwrap_or_default().answer())
+                } else {
+                    Answer::Error(self.errcode.unwrap_or(errcode::SYSTEM_BUSY))
+                }
+            }),
             outage: self.outage,
             outage_after: self.outage_after,
         }
     }
 
-    fn draw_errcode(&mut self) -> Option<i64> {
-        let rate = match (self.error_rate, self.errcode) {
-            (None, None) => return None,
-            (rate, _) => rate.unwrap_or(1.0),
+    fn draws_error(&mut self) -> bool {
+        let rate = match (self.error_rate, self.errcode, self.pay_error) {
+            (None, None, None) => return false,
+            (rate, ..) => rate.unwrap_or(1.0),
         };
         self.drawn += 1;
         let hash = digest(&SHA256, &self.drawn.to_be_bytes());
         let [a, b, ..] = hash.as_ref() else {
-            return None;
+            return false;
         };
-        let chance = f64::from(u16::from_be_bytes([*a, *b])) / 65536.0;
-        (chance < rate).then(|| self.errcode.unwrap_or(errcode::SYSTEM_BUSY))
+        f64::from(u16::from_be_bytes([*a, *b])) / 65536.0 < rate
     }
 }
 
@@ -109,7 +126,7 @@ impl Faults {
 struct Fate {
     latency: Duration,
     latency_after: bool,
-    errcode: Option<i64>,
+    error: Option<Answer>,
     outage: Outage,
     outage_after: bool,
 }
@@ -130,8 +147,8 @@ pub(crate) async fn apply(
             next.run(request).await;
         }
         unanswered(&world, fate.outage).await.into_response()
-    } else if let Some(errcode) = fate.errcode {
-        Answer::Error(errcode).into_response()
+    } else if let Some(error) = fate.error {
+        error.into_response()
     } else {
         next.run(request).await
     };

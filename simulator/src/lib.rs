@@ -2,13 +2,15 @@
 //! with faults on demand.
 //!
 //! It knows nothing of the service that it is used by, and nothing here is for production. What codes
-//! it takes is written in [`JsCode`]; what its control routes under `/_sim/` do, in its README.
+//! it takes is written in [`JsCode`]; what its control routes under `/_sim/` do, in its README. With
+//! [`SimulatorSettings::pay`] it is WeChat Pay for one merchant too.
 
 mod code2session;
 mod codes;
 mod connection;
 mod control;
 mod faults;
+mod pay;
 mod players;
 mod quota;
 mod requests;
@@ -23,6 +25,10 @@ use axum::Router;
 use tokio::net::TcpListener;
 
 pub use codes::JsCode;
+pub use pay::{
+    DuplicateError, KeyMode, OrderPaidCode, PayBehaviour, PayCredentials, PayMerchant,
+    PaySetupError, PaySimulatorSettings, RefundOutcome,
+};
 pub use settings::{Behaviour, ContentType, SessionKeyRotation, SimulatorSettings};
 
 use crate::connection::{Connection, ResettableListener};
@@ -47,9 +53,13 @@ impl Simulator {
     /// Served otherwise than by [`Simulator::serve`], a "reset" is an answer that breaks off in its
     /// body, since only the connection itself can be reset before its first byte.
     pub fn router(&self) -> Router {
-        Router::new()
+        let routes = Router::new()
             .merge(code2session::routes(&self.world))
-            .nest("/_sim", control::routes(&self.world))
+            .nest("/_sim", control::routes(&self.world));
+        match &self.world.settings.pay {
+            Some(settings) => routes.merge(pay::routes(&self.world, settings)),
+            None => routes,
+        }
     }
 
     /// Serves until `shutdown` is ready, then cuts the answers that are being held back and returns

@@ -46,6 +46,8 @@ pub(crate) struct Entry {
     time: Timestamp,
     /// What the caller was told; null while unanswered and for what is no answer of WeChat.
     errcode: Option<i64>,
+    /// WeChat Pay's word for what went wrong; null when nothing did.
+    code: Option<&'static str>,
     /// The kind of answer; null while unanswered, and for good when the caller gave up waiting.
     answer: Option<String>,
 }
@@ -66,6 +68,7 @@ impl RequestLog {
             query: shown_query(request),
             time,
             errcode: None,
+            code: None,
             answer: None,
         });
         number
@@ -81,6 +84,7 @@ impl RequestLog {
         // A request may have left the list, or a reset may have emptied it, while it was answered.
         if let Some(entry) = index.and_then(|index| self.latest.get_mut(index)) {
             entry.errcode = answer.errcode();
+            entry.code = answer.code();
             entry.answer = Some(answer.kind());
         }
     }

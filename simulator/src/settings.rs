@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::PaySimulatorSettings;
+
 /// The app that the platform knows, and how the platform starts (and is again after a reset).
 #[derive(Clone)]
 pub struct SimulatorSettings {
@@ -11,15 +13,18 @@ pub struct SimulatorSettings {
     pub app_secret: String,
     /// How the platform behaves until `PUT /_sim/settings` changes it.
     pub behaviour: Behaviour,
+    /// The merchant whose WeChat Pay this is; none: there is no WeChat Pay.
+    pub pay: Option<PaySimulatorSettings>,
 }
 
 impl SimulatorSettings {
-    /// An app on a platform of default behaviour.
+    /// An app on a platform of default behaviour, without WeChat Pay.
     pub fn new(app_id: impl Into<String>, app_secret: impl Into<String>) -> Self {
         Self {
             app_id: app_id.into(),
             app_secret: app_secret.into(),
             behaviour: Behaviour::default(),
+            pay: None,
         }
     }
 }
@@ -36,8 +41,8 @@ pub struct Behaviour {
     pub quota_per_minute: Option<u32>,
     /// The content type of JSON answers.
     pub content_type: ContentType,
-    /// How far the platform's clock is ahead of the real one, in seconds: seen in `Date` headers and
-    /// in the expiry of codes.
+    /// How far the platform's clock is ahead of the real one, in seconds: seen in `Date` headers, in
+    /// the expiry of codes and in everything that WeChat Pay dates.
     pub clock_skew_seconds: i64,
 }
 

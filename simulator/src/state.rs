@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::SimulatorSettings;
 use crate::codes::CodeBook;
 use crate::faults::Faults;
+use crate::pay::PayState;
 use crate::players::Players;
 use crate::quota::Quotas;
 use crate::requests::RequestLog;
@@ -25,7 +26,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(settings: SimulatorSettings) -> Self {
-        let state = Mutex::new(State::new(settings.behaviour.clone()));
+        let state = Mutex::new(State::new(&settings));
         Self {
             settings,
             state,
@@ -42,7 +43,7 @@ impl World {
     pub(crate) fn reset(&self) {
         let mut state = self.state();
         let requests = std::mem::take(&mut state.requests);
-        *state = State::new(self.settings.behaviour.clone());
+        *state = State::new(&self.settings);
         state.requests = requests.emptied();
     }
 
@@ -53,6 +54,11 @@ impl World {
             () = tokio::time::sleep(duration) => {}
             _ = stopping.wait_for(|stopping| *stopping) => {}
         }
+    }
+
+    /// Whether the server is about to end.
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
     }
 
     /// Ends all waiting, so that the server can.
@@ -69,17 +75,19 @@ pub(crate) struct State {
     pub(crate) players: Players,
     pub(crate) quotas: Quotas,
     pub(crate) requests: RequestLog,
+    pub(crate) pay: PayState,
 }
 
 impl State {
-    fn new(behaviour: Behaviour) -> Self {
+    fn new(settings: &SimulatorSettings) -> Self {
         Self {
-            behaviour,
+            behaviour: settings.behaviour.clone(),
             faults: Faults::default(),
             codes: CodeBook::default(),
             players: Players::default(),
             quotas: Quotas::default(),
             requests: RequestLog::default(),
+            pay: PayState::new(settings.pay.as_ref()),
         }
     }
 

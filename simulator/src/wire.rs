@@ -1,4 +1,4 @@
-//! Answers in WeChat's shape: HTTP 200 with `errcode` and `errmsg`, the platform's `Date`, and the
+//! Answers in the shape of WeChat's platform APIs: HTTP 200 with `errcode` and `errmsg`, the platform's `Date`, and the
 //! ways in which an answer can fail to be one. Decides nothing: APIs and faults choose the answer.
 
 use std::io;
@@ -14,6 +14,7 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::{Value, json};
 
 use crate::connection::Connection;
+use crate::pay::PayAnswer;
 use crate::settings::ContentType;
 
 /// WeChat's codes that the simulator answers of its own accord.
@@ -46,6 +47,8 @@ pub(crate) enum Answer {
     Truncated,
     /// The end of the connection.
     Reset,
+    /// An answer of WeChat Pay, which has a form of its own.
+    Pay(PayAnswer),
 }
 
 impl IntoResponse for Answer {
@@ -66,6 +69,14 @@ impl Answer {
         }
     }
 
+    /// WeChat Pay's word for what went wrong, if it is told one.
+    pub(crate) fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Pay(answer) => answer.code,
+            _ => None,
+        }
+    }
+
     /// The kind of answer, for the list of requests.
     pub(crate) fn kind(&self) -> String {
         match self {
@@ -74,6 +85,7 @@ impl Answer {
             Self::Empty => "empty".to_owned(),
             Self::Truncated => "truncated".to_owned(),
             Self::Reset => "reset".to_owned(),
+            Self::Pay(answer) => format!("http{}", answer.status.as_u16()),
         }
     }
 
@@ -101,6 +113,7 @@ impl Answer {
             Self::Empty => Html("").into_response(),
             Self::Truncated => json_answer(content_type, r#"{"session_key":"c2ltdW"#.to_owned()),
             Self::Reset => reset(connection),
+            Self::Pay(answer) => answer.into_response(),
         };
         if let Some(date) = http_date(now) {
             response.headers_mut().insert(DATE, date);

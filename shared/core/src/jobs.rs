@@ -1,12 +1,26 @@
 //! The job kinds that API and workers exchange, one file each, and the queues that carry them.
 
+pub mod callback;
+pub mod cancel_order;
+pub mod check_order;
+pub mod create_order;
+pub mod fulfil;
 pub mod login;
+pub mod refund;
+pub mod sweep;
 
 use avalon_queue::{Failure, QueueName};
 
 use crate::problem::{Problem, ProblemCode};
 
+pub use callback::Callback;
+pub use cancel_order::CancelOrder;
+pub use check_order::CheckOrder;
+pub use create_order::CreateOrder;
+pub use fulfil::Fulfil;
 pub use login::Login;
+pub use refund::SettleRefund;
+pub use sweep::Sweep;
 
 /// Sign-ins.
 pub const LOGIN: QueueName = QueueName::new("login");
@@ -36,9 +50,6 @@ pub const QUEUES: [QueueName; 8] = [
     SOCIAL,
     MAINTENANCE,
 ];
-
-/// Every job kind there is, for `avalon jobs` and documentation.
-pub const KINDS: [(&str, QueueName); 1] = [(<Login as avalon_queue::Job>::KIND, LOGIN)];
 
 /// What a job that failed with this problem keeps.
 pub fn failure(problem: &Problem) -> Failure {

@@ -6,6 +6,7 @@ pub mod dev_keys;
 pub mod ids;
 pub mod jobs;
 pub mod keyring;
+pub mod payments;
 pub mod problem;
 pub mod sessions;
 pub mod sign_in;

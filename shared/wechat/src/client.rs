@@ -21,22 +21,63 @@ const MAX_BODY_BYTES: usize = 1024 * 1024;
 pub enum Api {
     /// `GET /sns/jscode2session`.
     Code2Session,
+    /// `POST /v3/pay/transactions/jsapi`: an order.
+    PayJsapi,
+    /// `GET /v3/pay/transactions/…`: where an order stands.
+    PayQuery,
+    /// `POST /v3/pay/transactions/out-trade-no/…/close`.
+    PayClose,
+    /// `POST /v3/refund/domestic/refunds`: a refund.
+    PayRefund,
+    /// `GET /v3/refund/domestic/refunds/…`: where a refund stands.
+    PayRefundQuery,
+    /// `GET /v3/certificates`: the keys that WeChat Pay signs with.
+    PayCertificates,
+    /// `GET /v3/bill/tradebill`: a day's bill.
+    PayBill,
 }
 
 impl Api {
     /// All of them.
-    pub const ALL: &'static [Api] = &[Api::Code2Session];
+    pub const ALL: &'static [Api] = &[
+        Api::Code2Session,
+        Api::PayJsapi,
+        Api::PayQuery,
+        Api::PayClose,
+        Api::PayRefund,
+        Api::PayRefundQuery,
+        Api::PayCertificates,
+        Api::PayBill,
+    ];
 
     /// The name in metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Code2Session => "code2session",
+            Self::PayJsapi => "pay_jsapi",
+            Self::PayQuery => "pay_query",
+            Self::PayClose => "pay_close",
+            Self::PayRefund => "pay_refund",
+            Self::PayRefundQuery => "pay_refund_query",
+            Self::PayCertificates => "pay_certificates",
+            Self::PayBill => "pay_bill",
         }
     }
 
-    const fn path(self) -> &'static str {
+    /// Whether it is WeChat Pay's, with errors of its own.
+    pub(crate) const fn is_pay(self) -> bool {
+        !matches!(self, Self::Code2Session)
+    }
+
+    /// The path, or what all its paths begin with.
+    pub(crate) const fn path(self) -> &'static str {
         match self {
             Self::Code2Session => "/sns/jscode2session",
+            Self::PayJsapi => "/v3/pay/transactions/jsapi",
+            Self::PayQuery | Self::PayClose => "/v3/pay/transactions",
+            Self::PayRefund | Self::PayRefundQuery => "/v3/refund/domestic/refunds",
+            Self::PayCertificates => "/v3/certificates",
+            Self::PayBill => "/v3/bill/tradebill",
         }
     }
 }
@@ -182,7 +223,7 @@ impl WechatClient {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
+use crate::pay::{PayError, PayErrorClass};
 use crate::{Api, ErrorClass, WechatError};
 
 /// From a fast answer near WeChat's data centre to the longest total time-out worth having.
@@ -13,6 +14,7 @@ const BUCKETS_SECONDS: &[f64] = &[
 
 const OK: &str = "ok";
 const TIMEOUT: &str = "timeout";
+const UNVERIFIED: &str = "unverified";
 
 const OUTCOMES: &[&str] = &[
     OK,
@@ -25,7 +27,18 @@ const OUTCOMES: &[&str] = &[
     TIMEOUT,
 ];
 
-/// The metrics of a [`crate::WechatClient`]; a clone counts into the same series.
+/// The outcomes that calls of an API can have.
+fn outcomes(api: Api) -> Vec<&'static str> {
+    if api.is_pay() {
+        let classes = PayErrorClass::ALL.iter().map(|class| class.as_str());
+        classes.chain([OK, TIMEOUT, UNVERIFIED]).collect()
+    } else {
+        OUTCOMES.to_vec()
+    }
+}
+
+/// The metrics of a [`crate::WechatClient`] and a [`crate::pay::PayClient`]; a clone counts into the
+/// same series.
 #[derive(Clone, Debug)]
 pub struct WechatMetrics {
     requests: IntCounterVec,
@@ -57,8 +70,8 @@ impl WechatMetrics {
         registry.register(Box::new(duration.clone()))?;
         for api in Api::ALL {
             duration.with_label_values(&[api.as_str()]);
-            for outcome in OUTCOMES {
-                requests.with_label_values(&[api.as_str(), *outcome]);
+            for outcome in outcomes(*api) {
+                requests.with_label_values(&[api.as_str(), outcome]);
             }
         }
         Ok(Self { requests, duration })
@@ -79,6 +92,16 @@ pub(crate) fn outcome_label(error: Option<&WechatError>) -> &'static str {
     match error {
         None => OK,
         Some(WechatError::Timeout { .. }) => TIMEOUT,
+        Some(error) => error.class().as_str(),
+    }
+}
+
+/// [`outcome_label`] for WeChat Pay: answers that do not verify are apart too.
+pub(crate) fn pay_outcome_label(error: Option<&PayError>) -> &'static str {
+    match error {
+        None => OK,
+        Some(PayError::Timeout { .. }) => TIMEOUT,
+        Some(PayError::Unverified { .. }) => UNVERIFIED,
         Some(error) => error.class().as_str(),
     }
 }

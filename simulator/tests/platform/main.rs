@@ -8,4 +8,5 @@
 mod code2session;
 mod control;
 mod faults;
+mod pay;
 mod running;

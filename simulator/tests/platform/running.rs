@@ -21,10 +21,14 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start() -> Self {
+        Self::start_with(SimulatorSettings::new(APP_ID, APP_SECRET)).await
+    }
+
+    pub(crate) async fn start_with(settings: SimulatorSettings) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
-        let simulator = Simulator::new(SimulatorSettings::new(APP_ID, APP_SECRET));
+        let simulator = Simulator::new(settings);
         let server = tokio::spawn(simulator.serve(listener, async {
             let _ = stopped.await;
         }));

@@ -1,0 +1,62 @@
+//! Goods, orders, refunds and what players own: the tables and the rules of the money. Each change
+//! is one transaction that a repeat finds done. Nothing here calls anybody; how an order reaches
+//! WeChat is the workers' business.
+
+pub mod fulfilments;
+pub mod inbox;
+pub mod inventory;
+pub mod order_rows;
+pub mod orders;
+pub mod products;
+pub mod refunds;
+pub mod status;
+
+use crate::database::DatabaseError;
+
+pub use status::{Channel, OrderStatus, RefundStatus};
+
+/// Why a change of goods, orders or refunds was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum PaymentError {
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// There is no such product, or it is not for sale.
+    #[error("there is no such product for sale")]
+    UnknownProduct,
+    /// Less is left than was asked for.
+    #[error("out of stock")]
+    OutOfStock,
+    /// The player may not buy so many.
+    #[error("the player's limit for this product is reached")]
+    LimitReached,
+    /// The same idempotency key was used for something else.
+    #[error("the idempotency key was used with another request")]
+    KeyReused,
+    /// There is no such order, or it is somebody else's.
+    #[error("there is no such order")]
+    UnknownOrder,
+    /// The order is in a state that forbids it.
+    #[error("an order that is {0} does not allow this")]
+    StateForbids(OrderStatus),
+    /// More is to be refunded than is left of the order.
+    #[error("more than is left of the order")]
+    TooMuch,
+    /// The player does not own so many.
+    #[error("the player does not own so many")]
+    NotEnough,
+    /// Money beyond all bounds.
+    #[error("the amount is out of range")]
+    Amount,
+}
+
+impl From<sqlx::Error> for PaymentError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// A column of a row, read as what it must be.
+pub(crate) fn damaged(column: &str) -> PaymentError {
+    PaymentError::Database(DatabaseError::Damaged(column.to_owned()))
+}

@@ -1,0 +1,431 @@
+//! The changes of an order. Each is one transaction whose first statement takes the row it is about,
+//! so that two at once go one after the other, and whose repeat changes nothing.
+
+use std::time::Duration;
+
+use avalon_wechat::pay::Fen;
+use jiff::Timestamp;
+use sqlx::{AnyConnection, Row};
+use ulid::Ulid;
+
+use super::order_rows::{self, Order, order_of};
+use super::products::product_of;
+use super::status::{Channel, OrderStatus};
+use super::{PaymentError, inventory};
+use crate::database::Database;
+use crate::ids::UserId;
+
+/// What a player wants to buy.
+#[derive(Clone, Debug)]
+pub struct NewOrder {
+    /// The player.
+    pub user_id: UserId,
+    /// WeChat's id of the player.
+    pub open_id: String,
+    /// What.
+    pub product_id: String,
+    /// How many.
+    pub quantity: i64,
+    /// Through what it is to be paid.
+    pub channel: Channel,
+    /// The same key of the same player gives the same order.
+    pub idempotency_key: String,
+    /// Of the request: the same key with another digest is refused.
+    pub request_digest: String,
+    /// How long it can be paid.
+    pub ttl: Duration,
+    /// When the channel is first asked whether it was paid.
+    pub first_check: Duration,
+}
+
+/// Makes an order at the price of now, reserving stock; or finds the one that the same key made.
+///
+/// # Errors
+/// [`PaymentError::UnknownProduct`], [`PaymentError::OutOfStock`], [`PaymentError::LimitReached`],
+/// [`PaymentError::KeyReused`], [`PaymentError::Amount`] and [`PaymentError::Database`].
+pub async fn create(
+    database: &Database,
+    new: &NewOrder,
+    now: Timestamp,
+) -> Result<Order, PaymentError> {
+    // Two at once with one key: the second insert finds the first, and the second round its row.
+    loop {
+        if let Some(order) = create_once(database, new, now).await? {
+            return Ok(order);
+        }
+    }
+}
+
+async fn create_once(
+    database: &Database,
+    new: &NewOrder,
+    now: Timestamp,
+) -> Result<Option<Order>, PaymentError> {
+    let mut transaction = database.begin().await?;
+    if let Some(order) = by_key(&mut transaction, new).await? {
+        return Ok(Some(order));
+    }
+    // Takes the product's row: orders of one product are made one after the other, which is what
+    // makes the count of a player's purchases true.
+    let row = sqlx::query(
+        "UPDATE products SET stock = stock - $1
+         WHERE id = $2 AND active = 1 AND (stock IS NULL OR stock >= $1) RETURNING *",
+    )
+    .bind(new.quantity)
+    .bind(&new.product_id)
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(row) = row else {
+        return Err(why_not(&mut transaction, &new.product_id).await?);
+    };
+    let product = product_of(&row)?;
+    let bought: i64 = sqlx::query_scalar(
+        "SELECT CAST(coalesce(sum(quantity), 0) AS BIGINT) FROM orders
+         WHERE user_id = $1 AND product_id = $2 AND status IN ('pending', 'paid', 'refunding')",
+    )
+    .bind(new.user_id.to_string())
+    .bind(&new.product_id)
+    .fetch_one(&mut *transaction)
+    .await?;
+    if product
+        .limit_per_user
+        .is_some_and(|limit| bought.saturating_add(new.quantity) > limit)
+    {
+        return Err(PaymentError::LimitReached);
+    }
+    let pieces = u32::try_from(new.quantity).map_err(|_| PaymentError::Amount)?;
+    let total = product
+        .price
+        .checked_mul(pieces)
+        .ok_or(PaymentError::Amount)?;
+    let (now_ms, after) = (now.as_millisecond(), |wait: Duration| {
+        now.as_millisecond()
+            .saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
+    });
+    let row = sqlx::query(
+        "INSERT INTO orders (id, user_id, open_id, product_id, product_name, quantity, total_fee,
+                             channel, status, idempotency_key, request_digest, holds_stock,
+                             created_at, expires_at, next_check_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'pending', $9, $10, 1, $11, $12, $13)
+         ON CONFLICT (user_id, idempotency_key) DO NOTHING RETURNING *",
+    )
+    .bind(Ulid::generate().to_string())
+    .bind(new.user_id.to_string())
+    .bind(&new.open_id)
+    .bind(&new.product_id)
+    .bind(&product.name)
+    .bind(new.quantity)
+    .bind(total.get())
+    .bind(new.channel.as_str())
+    .bind(&new.idempotency_key)
+    .bind(&new.request_digest)
+    .bind(now_ms)
+    .bind(after(new.ttl))
+    .bind(after(new.first_check))
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let order = order_of(&row)?;
+    note(
+        &mut transaction,
+        &order.id,
+        OrderStatus::Pending,
+        "created",
+        now,
+    )
+    .await?;
+    transaction.commit().await?;
+    Ok(Some(order))
+}
+
+async fn by_key(
+    connection: &mut AnyConnection,
+    new: &NewOrder,
+) -> Result<Option<Order>, PaymentError> {
+    let row = sqlx::query("SELECT * FROM orders WHERE user_id = $1 AND idempotency_key = $2")
+        .bind(new.user_id.to_string())
+        .bind(&new.idempotency_key)
+        .fetch_optional(connection)
+        .await?;
+    match row.map(|row| order_of(&row)).transpose()? {
+        Some(order) if order.request_digest != new.request_digest => Err(PaymentError::KeyReused),
+        order => Ok(order),
+    }
+}
+
+async fn why_not(
+    connection: &mut AnyConnection,
+    product: &str,
+) -> Result<PaymentError, PaymentError> {
+    let there: Option<i64> =
+        sqlx::query_scalar("SELECT CAST(1 AS BIGINT) FROM products WHERE id = $1 AND active = 1")
+            .bind(product)
+            .fetch_optional(connection)
+            .await?;
+    Ok(there.map_or(PaymentError::UnknownProduct, |_| PaymentError::OutOfStock))
+}
+
+/// Keeps what will be sent to the channel, before it is sent first; answers what was kept first.
+///
+/// # Errors
+/// [`PaymentError::UnknownOrder`] and [`PaymentError::Database`].
+pub async fn keep_request(
+    database: &Database,
+    id: &str,
+    request: &str,
+    now: Timestamp,
+) -> Result<String, PaymentError> {
+    sqlx::query_scalar::<_, String>(
+        "UPDATE orders SET channel_request = coalesce(channel_request, $1),
+                           submitted_at = coalesce(submitted_at, $2)
+         WHERE id = $3 RETURNING channel_request",
+    )
+    .bind(request)
+    .bind(now.as_millisecond())
+    .bind(id)
+    .fetch_optional(database.pool())
+    .await?
+    .ok_or(PaymentError::UnknownOrder)
+}
+
+/// Keeps the channel's offer to pay.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn prepaid(
+    database: &Database,
+    id: &str,
+    prepay_id: &str,
+    now: Timestamp,
+) -> Result<(), PaymentError> {
+    sqlx::query("UPDATE orders SET prepay_id = $1, prepaid_at = $2 WHERE id = $3")
+        .bind(prepay_id)
+        .bind(now.as_millisecond())
+        .bind(id)
+        .execute(database.pool())
+        .await?;
+    Ok(())
+}
+
+/// A payment, as the channel has told under its signature.
+#[derive(Clone, Debug)]
+pub struct Payment {
+    /// The channel's number of it.
+    pub transaction_id: String,
+    /// What was to be paid, coupons included.
+    pub total: Fen,
+    /// Must be `CNY`.
+    pub currency: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What telling of a payment did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Paid {
+    /// The order is paid now, and its goods granted.
+    Now(Order),
+    /// It was paid before.
+    Before(Order),
+    /// Another sum, currency or transaction than the order's: nothing was granted.
+    Mismatch(Order),
+    /// There is no such order.
+    Unknown,
+}
+
+/// The order was paid: grants its goods, once, whatever we thought of it before.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn pay(
+    database: &Database,
+    id: &str,
+    payment: &Payment,
+    cause: &str,
+    now: Timestamp,
+) -> Result<Paid, PaymentError> {
+    let mut transaction = database.begin().await?;
+    let row = sqlx::query(
+        "UPDATE orders SET status = 'paid', transaction_id = $1, paid_at = $2, ended_at = NULL,
+                           next_check_at = NULL
+         WHERE id = $3 AND status IN ('pending', 'closed', 'failed') AND total_fee = $4
+           AND $5 = 'CNY'
+         RETURNING *",
+    )
+    .bind(&payment.transaction_id)
+    .bind(payment.at.as_millisecond())
+    .bind(id)
+    .bind(payment.total.get())
+    .bind(&payment.currency)
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(row) = row else {
+        return Ok(match order_rows::find(&mut transaction, id).await? {
+            None => Paid::Unknown,
+            Some(order) if order.status.was_paid() && same_payment(&order, payment) => {
+                Paid::Before(order)
+            }
+            Some(order) => Paid::Mismatch(order),
+        });
+    };
+    let order = order_of(&row)?;
+    if !order.holds_stock {
+        // Its stock was released before the money came. The player's money counts for more than
+        // our count, which may go below zero.
+        move_stock(&mut transaction, &order, -1).await?;
+        sqlx::query("UPDATE orders SET holds_stock = 1 WHERE id = $1")
+            .bind(id)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    let source = format!("order:{id}");
+    let (user, product) = (order.user_id, &order.product_id);
+    inventory::grant(
+        &mut transaction,
+        user,
+        product,
+        order.quantity,
+        &source,
+        now,
+    )
+    .await?;
+    note(&mut transaction, id, OrderStatus::Paid, cause, now).await?;
+    tell(&mut transaction, &order, "order.paid", &source, now).await?;
+    transaction.commit().await?;
+    Ok(Paid::Now(order))
+}
+
+fn same_payment(order: &Order, payment: &Payment) -> bool {
+    order.total_fee == payment.total
+        && payment.currency == "CNY"
+        && order.transaction_id.as_deref() == Some(&payment.transaction_id)
+}
+
+/// The order ends unpaid (`closed` or `failed`): releases its stock. `None` when it was not pending.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn end_unpaid(
+    database: &Database,
+    id: &str,
+    to: OrderStatus,
+    cause: &str,
+    now: Timestamp,
+) -> Result<Option<Order>, PaymentError> {
+    debug_assert!(OrderStatus::Pending.may_become(to) && !to.was_paid());
+    let mut transaction = database.begin().await?;
+    let row = sqlx::query(
+        "UPDATE orders SET status = $1, failure = $2, ended_at = $3, next_check_at = NULL,
+                           holds_stock = 0
+         WHERE id = $4 AND status = 'pending' RETURNING *",
+    )
+    .bind(to.as_str())
+    .bind((to == OrderStatus::Failed).then_some(cause))
+    .bind(now.as_millisecond())
+    .bind(id)
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let order = order_of(&row)?;
+    move_stock(&mut transaction, &order, 1).await?;
+    note(&mut transaction, id, to, cause, now).await?;
+    transaction.commit().await?;
+    Ok(Some(order))
+}
+
+/// Gives an order's stock back (1) or takes it (-1).
+pub(super) async fn move_stock(
+    connection: &mut AnyConnection,
+    order: &Order,
+    sign: i64,
+) -> Result<(), PaymentError> {
+    sqlx::query("UPDATE products SET stock = stock + $1 WHERE id = $2")
+        .bind(order.quantity * sign)
+        .bind(&order.product_id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// One more step of the order's life.
+pub(super) async fn note(
+    connection: &mut AnyConnection,
+    id: &str,
+    status: OrderStatus,
+    cause: &str,
+    now: Timestamp,
+) -> Result<(), PaymentError> {
+    sqlx::query(
+        "INSERT INTO order_history (id, order_id, status, cause, at) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(Ulid::generate().to_string())
+    .bind(id)
+    .bind(status.as_str())
+    .bind(cause)
+    .bind(now.as_millisecond())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The game server is to hear of it: kept with what it tells of, sent later.
+pub(super) async fn tell(
+    connection: &mut AnyConnection,
+    order: &Order,
+    kind: &str,
+    source: &str,
+    now: Timestamp,
+) -> Result<(), PaymentError> {
+    let body = serde_json::json!({"type": kind, "timestamp": now.to_string(), "data": order});
+    sqlx::query(
+        "INSERT INTO fulfilments (id, order_id, type, source, body, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (source) DO NOTHING",
+    )
+    .bind(Ulid::generate().to_string())
+    .bind(&order.id)
+    .bind(kind)
+    .bind(source)
+    .bind(body.to_string())
+    .bind(now.as_millisecond())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Orders whose time to be asked about has come, soonest first.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn due_checks(
+    database: &Database,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<String>, PaymentError> {
+    let rows = sqlx::query(
+        "SELECT id FROM orders WHERE next_check_at <= $1 ORDER BY next_check_at LIMIT $2",
+    )
+    .bind(now.as_millisecond())
+    .bind(limit)
+    .fetch_all(database.pool())
+    .await?;
+    Ok(rows
+        .iter()
+        .map(|row| row.try_get("id"))
+        .collect::<Result<_, _>>()?)
+}
+
+/// The channel was asked; asks again at `next`.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn checked(database: &Database, id: &str, next: Timestamp) -> Result<(), PaymentError> {
+    sqlx::query(
+        "UPDATE orders SET checks = checks + 1, next_check_at = $1
+         WHERE id = $2 AND status = 'pending'",
+    )
+    .bind(next.as_millisecond())
+    .bind(id)
+    .execute(database.pool())
+    .await?;
+    Ok(())
+}

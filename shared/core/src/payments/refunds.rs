@@ -1,0 +1,367 @@
+//! Refunds of paid orders, full and partial, and the goods that they take back.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
+use ulid::Ulid;
+use utoipa::ToSchema;
+
+use super::order_rows::{Order, integer, order_of};
+use super::orders::{move_stock, note, tell};
+use super::status::{OrderStatus, RefundStatus};
+use super::{PaymentError, damaged, inventory};
+use crate::database::Database;
+
+/// What an operator wants to pay back.
+#[derive(Clone, Debug)]
+pub struct NewRefund {
+    /// Of which order.
+    pub order_id: String,
+    /// In fen; none: all that is left.
+    pub amount: Option<i64>,
+    /// Goods to take back; none: all when all is paid back, else none.
+    pub quantity: Option<i64>,
+    /// Shown to the player.
+    pub reason: String,
+    /// The same key of the same order gives the same refund.
+    pub idempotency_key: String,
+    /// Of the request: the same key with another digest is refused.
+    pub request_digest: String,
+}
+
+/// A refund.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Refund {
+    /// Also our number of it at WeChat (`out_refund_no`).
+    pub refund_id: String,
+    /// Of which order.
+    pub order_id: String,
+    /// In fen.
+    pub amount: i64,
+    /// Goods to take back.
+    pub quantity: i64,
+    /// Shown to the player.
+    pub reason: String,
+    /// Where it stands.
+    pub status: RefundStatus,
+    /// Goods that were taken back; fewer than `quantity` when the player had used some up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<i64>,
+    /// What is sent to the channel.
+    #[serde(skip)]
+    pub channel_request: Option<String>,
+    /// How often the channel was asked.
+    #[serde(skip)]
+    pub checks: i64,
+    #[serde(skip)]
+    request_digest: String,
+}
+
+fn refund_of(row: &AnyRow) -> Result<Refund, PaymentError> {
+    let status: String = row.try_get("status")?;
+    Ok(Refund {
+        refund_id: row.try_get("id")?,
+        order_id: row.try_get("order_id")?,
+        amount: row.try_get("amount")?,
+        quantity: row.try_get("quantity")?,
+        reason: row.try_get("reason")?,
+        status: status.parse().map_err(|_| damaged("refunds.status"))?,
+        revoked: row.try_get("revoked")?,
+        channel_request: row.try_get("channel_request")?,
+        checks: integer(row, "checks")?,
+        request_digest: row.try_get("request_digest")?,
+    })
+}
+
+/// Decides a refund; or finds the one that the same key decided.
+///
+/// # Errors
+/// [`PaymentError::UnknownOrder`], [`PaymentError::StateForbids`], [`PaymentError::TooMuch`],
+/// [`PaymentError::KeyReused`] and [`PaymentError::Database`].
+pub async fn request(
+    database: &Database,
+    new: &NewRefund,
+    now: Timestamp,
+) -> Result<Refund, PaymentError> {
+    let mut transaction = database.begin().await?;
+    // Takes the order's row, so that refunds of one order are decided one after the other.
+    let row = sqlx::query("UPDATE orders SET checks = checks WHERE id = $1 RETURNING *")
+        .bind(&new.order_id)
+        .fetch_optional(&mut *transaction)
+        .await?;
+    let order = order_of(&row.ok_or(PaymentError::UnknownOrder)?)?;
+    let before = sqlx::query("SELECT * FROM refunds WHERE order_id = $1 AND idempotency_key = $2")
+        .bind(&new.order_id)
+        .bind(&new.idempotency_key)
+        .fetch_optional(&mut *transaction)
+        .await?;
+    if let Some(row) = before {
+        let refund = refund_of(&row)?;
+        if refund.request_digest != new.request_digest {
+            return Err(PaymentError::KeyReused);
+        }
+        return Ok(refund);
+    }
+    if order.status != OrderStatus::Paid {
+        return Err(PaymentError::StateForbids(order.status));
+    }
+    let (under_way, goods_under_way) = sums(&mut transaction, &order.id, "under way").await?;
+    let left = order.total_fee.get() - order.refunded_fee - under_way;
+    let amount = new.amount.unwrap_or(left);
+    if amount <= 0 || amount > left {
+        return Err(PaymentError::TooMuch);
+    }
+    let (_, goods_taken) = sums(&mut transaction, &order.id, "done").await?;
+    let goods_left = order.quantity - goods_under_way - goods_taken;
+    let full = order.refunded_fee + amount == order.total_fee.get();
+    let quantity = new.quantity.unwrap_or(if full { goods_left } else { 0 });
+    if quantity < 0 || quantity > goods_left {
+        return Err(PaymentError::TooMuch);
+    }
+    let row = sqlx::query(
+        "INSERT INTO refunds (id, order_id, amount, quantity, reason, status, idempotency_key,
+                              request_digest, created_at, next_check_at)
+         VALUES ($1, $2, $3, $4, $5, 'requested', $6, $7, $8, $8) RETURNING *",
+    )
+    .bind(Ulid::generate().to_string())
+    .bind(&order.id)
+    .bind(amount)
+    .bind(quantity)
+    .bind(&new.reason)
+    .bind(&new.idempotency_key)
+    .bind(&new.request_digest)
+    .bind(now.as_millisecond())
+    .fetch_one(&mut *transaction)
+    .await?;
+    if full {
+        set_status(
+            &mut transaction,
+            &order.id,
+            OrderStatus::Refunding,
+            "refund",
+            now,
+        )
+        .await?;
+    }
+    transaction.commit().await?;
+    refund_of(&row)
+}
+
+/// Fen and goods of the order's refunds that are under way, or done.
+async fn sums(
+    connection: &mut AnyConnection,
+    order: &str,
+    which: &str,
+) -> Result<(i64, i64), PaymentError> {
+    let row = sqlx::query(
+        "SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) AS money,
+                CAST(coalesce(sum(quantity), 0) AS BIGINT) AS goods
+         FROM refunds WHERE order_id = $1
+           AND ((status IN ('requested', 'processing', 'abnormal') AND $2 = 'under way')
+                OR (status = 'succeeded' AND $2 = 'done'))",
+    )
+    .bind(order)
+    .bind(which)
+    .fetch_one(connection)
+    .await?;
+    Ok((row.try_get("money")?, row.try_get("goods")?))
+}
+
+async fn set_status(
+    connection: &mut AnyConnection,
+    order: &str,
+    status: OrderStatus,
+    cause: &str,
+    now: Timestamp,
+) -> Result<(), PaymentError> {
+    sqlx::query("UPDATE orders SET status = $1 WHERE id = $2")
+        .bind(status.as_str())
+        .bind(order)
+        .execute(&mut *connection)
+        .await?;
+    note(connection, order, status, cause, now).await
+}
+
+/// The refund, if there is one.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn by_id(database: &Database, id: &str) -> Result<Option<Refund>, PaymentError> {
+    sqlx::query("SELECT * FROM refunds WHERE id = $1")
+        .bind(id)
+        .fetch_optional(database.pool())
+        .await?
+        .map(|row| refund_of(&row))
+        .transpose()
+}
+
+/// Keeps what will be sent to the channel, before it is sent first; answers what was kept first.
+///
+/// # Errors
+/// [`PaymentError::UnknownOrder`] and [`PaymentError::Database`].
+pub async fn keep_request(
+    database: &Database,
+    id: &str,
+    request: &str,
+) -> Result<String, PaymentError> {
+    sqlx::query_scalar::<_, String>(
+        "UPDATE refunds SET channel_request = coalesce(channel_request, $1) WHERE id = $2
+         RETURNING channel_request",
+    )
+    .bind(request)
+    .bind(id)
+    .fetch_optional(database.pool())
+    .await?
+    .ok_or(PaymentError::UnknownOrder)
+}
+
+/// What the channel has told of a refund did; answers the refund, and the order when that changed.
+///
+/// # Errors
+/// [`PaymentError::UnknownOrder`] and [`PaymentError::Database`].
+pub async fn told(
+    database: &Database,
+    id: &str,
+    status: RefundStatus,
+    channel_refund_id: Option<&str>,
+    now: Timestamp,
+) -> Result<(Refund, Option<Order>), PaymentError> {
+    let mut transaction = database.begin().await?;
+    let order_id: Option<String> = sqlx::query_scalar("SELECT order_id FROM refunds WHERE id = $1")
+        .bind(id)
+        .fetch_optional(&mut *transaction)
+        .await?;
+    let order_id = order_id.ok_or(PaymentError::UnknownOrder)?;
+    // The order's row first, as in every change of refunds: no two wait for each other.
+    let row = sqlx::query("UPDATE orders SET checks = checks WHERE id = $1 RETURNING *")
+        .bind(&order_id)
+        .fetch_one(&mut *transaction)
+        .await?;
+    let order = order_of(&row)?;
+    let row = sqlx::query("SELECT * FROM refunds WHERE id = $1")
+        .bind(id)
+        .fetch_one(&mut *transaction)
+        .await?;
+    let refund = refund_of(&row)?;
+    if !refund.status.may_become(status) {
+        return Ok((refund, None));
+    }
+    let ended = matches!(status, RefundStatus::Succeeded | RefundStatus::Closed);
+    let changed = match status {
+        RefundStatus::Succeeded => Some(succeed(&mut transaction, &order, &refund, now).await?),
+        RefundStatus::Closed if order.status == OrderStatus::Refunding => {
+            set_status(
+                &mut transaction,
+                &order_id,
+                OrderStatus::Paid,
+                "refund closed",
+                now,
+            )
+            .await?;
+            Some((
+                Order {
+                    status: OrderStatus::Paid,
+                    ..order
+                },
+                None,
+            ))
+        }
+        _ => None,
+    };
+    let revoked = changed.as_ref().and_then(|(_, revoked)| *revoked);
+    let row = sqlx::query(
+        "UPDATE refunds SET status = $1, channel_refund_id = coalesce($2, channel_refund_id),
+                            revoked = $3, ended_at = $4,
+                            next_check_at = CASE WHEN $5 = 1 THEN NULL ELSE next_check_at END
+         WHERE id = $6 RETURNING *",
+    )
+    .bind(status.as_str())
+    .bind(channel_refund_id)
+    .bind(revoked)
+    .bind(ended.then_some(now.as_millisecond()))
+    .bind(i32::from(ended))
+    .bind(id)
+    .fetch_one(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok((refund_of(&row)?, changed.map(|(order, _)| order)))
+}
+
+/// The money is back: counts it, takes the goods, tells the game server.
+async fn succeed(
+    connection: &mut AnyConnection,
+    order: &Order,
+    refund: &Refund,
+    now: Timestamp,
+) -> Result<(Order, Option<i64>), PaymentError> {
+    let source = format!("refund:{}", refund.refund_id);
+    let (user, product) = (order.user_id, &order.product_id);
+    let revoked =
+        inventory::revoke(connection, user, product, refund.quantity, &source, now).await?;
+    let refunded_fee = order.refunded_fee + refund.amount;
+    let full = refunded_fee == order.total_fee.get();
+    // A partial one leaves the state as it is, unless it was the last part.
+    let status = if full {
+        OrderStatus::Refunded
+    } else {
+        order.status
+    };
+    let row = sqlx::query(
+        "UPDATE orders SET refunded_fee = $1, holds_stock = $2 WHERE id = $3 RETURNING *",
+    )
+    .bind(refunded_fee)
+    .bind(i16::from(!full))
+    .bind(&order.id)
+    .fetch_one(&mut *connection)
+    .await?;
+    let mut changed = order_of(&row)?;
+    changed.status = status;
+    if full {
+        move_stock(connection, order, 1).await?;
+    }
+    set_status(connection, &order.id, status, "refund succeeded", now).await?;
+    if full {
+        tell(connection, &changed, "order.refunded", &source, now).await?;
+    }
+    Ok((changed, Some(revoked)))
+}
+
+/// Refunds that the channel is to be told of or asked about, soonest first.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn due_checks(
+    database: &Database,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<String>, PaymentError> {
+    let rows = sqlx::query(
+        "SELECT id FROM refunds WHERE next_check_at <= $1 ORDER BY next_check_at LIMIT $2",
+    )
+    .bind(now.as_millisecond())
+    .bind(limit)
+    .fetch_all(database.pool())
+    .await?;
+    Ok(rows
+        .iter()
+        .map(|row| row.try_get("id"))
+        .collect::<Result<_, _>>()?)
+}
+
+/// The channel was asked; asks again at `next`.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn checked(database: &Database, id: &str, next: Timestamp) -> Result<(), PaymentError> {
+    sqlx::query(
+        "UPDATE refunds SET checks = checks + 1, next_check_at = $1
+         WHERE id = $2 AND ended_at IS NULL",
+    )
+    .bind(next.as_millisecond())
+    .bind(id)
+    .execute(database.pool())
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,471 @@
+//! The money's rules under random interleavings, on both databases: paid at most once, granted
+//! exactly what was paid and not refunded, stock conserved, ledger equal to balance.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that can't go on has failed"
+)]
+
+use std::time::Duration;
+
+use avalon_core::config::{Config, Role};
+use avalon_core::database::Database;
+use avalon_core::ids::UserId;
+use avalon_core::payments::order_rows::{self, Order};
+use avalon_core::payments::orders::{self, NewOrder, Paid, Payment};
+use avalon_core::payments::products::{self, Product};
+use avalon_core::payments::refunds::{self, NewRefund};
+use avalon_core::payments::{Channel, OrderStatus, PaymentError, RefundStatus, inventory};
+use avalon_test_support::TestDatabase;
+use avalon_wechat::pay::Fen;
+use jiff::Timestamp;
+use proptest::prelude::*;
+use proptest::test_runner::{Config as Runs, TestRunner};
+use ulid::Ulid;
+
+/// One thing that may happen. Indexes name orders and refunds by the order of their making.
+#[derive(Clone, Debug)]
+enum Step {
+    Create {
+        key: u8,
+        product: u8,
+        quantity: i64,
+    },
+    Pay {
+        order: u8,
+        right: bool,
+        transaction: u8,
+    },
+    End {
+        order: u8,
+        failed: bool,
+    },
+    Refund {
+        order: u8,
+        amount: Option<i64>,
+        quantity: Option<i64>,
+        key: u8,
+    },
+    RefundTold {
+        refund: u8,
+        status: RefundStatus,
+    },
+    Consume {
+        product: u8,
+        quantity: i64,
+        key: u8,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let told = prop::sample::select(RefundStatus::ALL[1..].to_vec());
+    prop_oneof![
+        3 => (0u8..6, 0u8..2, 1i64..4)
+            .prop_map(|(key, product, quantity)| Step::Create { key, product, quantity }),
+        4 => (0u8..6, prop::bool::weighted(0.85), 0u8..2)
+            .prop_map(|(order, right, transaction)| Step::Pay { order, right, transaction }),
+        2 => (0u8..6, any::<bool>()).prop_map(|(order, failed)| Step::End { order, failed }),
+        2 => (0u8..6, prop::option::of(1i64..500), prop::option::of(0i64..3), 0u8..3)
+            .prop_map(|(order, amount, quantity, key)| Step::Refund { order, amount, quantity, key }),
+        3 => (0u8..4, told).prop_map(|(refund, status)| Step::RefundTold { refund, status }),
+        2 => (0u8..2, 1i64..4, 0u8..4)
+            .prop_map(|(product, quantity, key)| Step::Consume { product, quantity, key }),
+    ]
+}
+
+/// A shop with two products, one of them scarce, and one player.
+struct Shop {
+    database: Database,
+    user: UserId,
+    products: [String; 2],
+    orders: Vec<String>,
+    refunds: Vec<String>,
+}
+
+const STOCK: i64 = 8;
+
+async fn database(url: &str) -> Database {
+    let env = [("AVALON_DATABASE__URL".to_owned(), url.to_owned())];
+    let config = Config::load(None, env.into_iter(), Role::Migrate).unwrap();
+    let database = Database::new(&config.database).unwrap();
+    database.migrate().await.unwrap();
+    database
+}
+
+impl Shop {
+    async fn open(database: &Database) -> Self {
+        let user = UserId::new();
+        sqlx::query(
+            "INSERT INTO users (id, open_id, created_at, updated_at, last_login_at)
+             VALUES ($1, $2, 0, 0, 0)",
+        )
+        .bind(user.to_string())
+        .bind(format!("o{user}"))
+        .execute(database.pool())
+        .await
+        .unwrap();
+        let products = [0, 1].map(|_| format!("p-{}", Ulid::generate()));
+        for (id, stock) in products.iter().zip([Some(STOCK), None]) {
+            let product = Product {
+                product_id: id.clone(),
+                name: "Gems".to_owned(),
+                description: None,
+                image_url: None,
+                price: Fen::new(100).unwrap(),
+                limit_per_user: None,
+                stock,
+                active: true,
+            };
+            products::put(database, &product).await.unwrap();
+        }
+        Self {
+            database: database.clone(),
+            user,
+            products,
+            orders: vec![],
+            refunds: vec![],
+        }
+    }
+
+    /// Does a step as a worker would that may crash after it and do it again.
+    async fn take(&mut self, step: &Step) {
+        let now = Timestamp::now();
+        let database = self.database.clone();
+        match step {
+            Step::Create {
+                key,
+                product,
+                quantity,
+            } => {
+                let new = self.new_order(*key, usize::from(*product), *quantity);
+                match orders::create(&database, &new, now).await {
+                    Ok(order) => {
+                        let again = orders::create(&database, &new, now).await.unwrap();
+                        assert_eq!(again.id, order.id, "the same key gives the same order");
+                        if !self.orders.contains(&order.id) {
+                            self.orders.push(order.id);
+                        }
+                    }
+                    Err(PaymentError::OutOfStock | PaymentError::KeyReused) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            Step::Pay {
+                order,
+                right,
+                transaction,
+            } => {
+                let Some(order) = self.order(*order).await else {
+                    return;
+                };
+                let total = order.total_fee.get() - i64::from(!right);
+                let payment = Payment {
+                    transaction_id: format!("t-{}-{transaction}", order.id),
+                    total: Fen::new(total).unwrap(),
+                    currency: "CNY".to_owned(),
+                    at: now,
+                };
+                let told = orders::pay(&database, &order.id, &payment, "test", now)
+                    .await
+                    .unwrap();
+                let expected_now = *right && !order.status.was_paid();
+                assert_eq!(matches!(told, Paid::Now(_)), expected_now, "{order:?}");
+                let again = orders::pay(&database, &order.id, &payment, "test", now)
+                    .await
+                    .unwrap();
+                assert!(!matches!(again, Paid::Now(_)), "paid at most once");
+            }
+            Step::End { order, failed } => {
+                let Some(order) = self.order(*order).await else {
+                    return;
+                };
+                let to = if *failed {
+                    OrderStatus::Failed
+                } else {
+                    OrderStatus::Closed
+                };
+                for _ in 0..2 {
+                    orders::end_unpaid(&database, &order.id, to, "test", now)
+                        .await
+                        .unwrap();
+                }
+            }
+            Step::Refund {
+                order,
+                amount,
+                quantity,
+                key,
+            } => {
+                let Some(order) = self.order(*order).await else {
+                    return;
+                };
+                let new = NewRefund {
+                    order_id: order.id.clone(),
+                    amount: *amount,
+                    quantity: *quantity,
+                    reason: "test".to_owned(),
+                    idempotency_key: key.to_string(),
+                    request_digest: format!("{amount:?}{quantity:?}"),
+                };
+                match refunds::request(&database, &new, now).await {
+                    Ok(refund) => {
+                        let again = refunds::request(&database, &new, now).await.unwrap();
+                        assert_eq!(again.refund_id, refund.refund_id);
+                        if !self.refunds.contains(&refund.refund_id) {
+                            self.refunds.push(refund.refund_id);
+                        }
+                    }
+                    Err(
+                        PaymentError::StateForbids(_)
+                        | PaymentError::TooMuch
+                        | PaymentError::KeyReused,
+                    ) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            Step::RefundTold { refund, status } => {
+                let Some(id) = self.refunds.get(usize::from(*refund)) else {
+                    return;
+                };
+                for _ in 0..2 {
+                    refunds::told(&database, id, *status, Some("50"), now)
+                        .await
+                        .unwrap();
+                }
+            }
+            Step::Consume {
+                product,
+                quantity,
+                key,
+            } => {
+                let product = &self.products[usize::from(*product)];
+                let (user, key) = (self.user, format!("{product}{key}"));
+                let once = inventory::consume(&database, user, product, *quantity, &key, now).await;
+                let again =
+                    inventory::consume(&database, user, product, *quantity, &key, now).await;
+                match (once, again) {
+                    (Ok(first), Ok(second)) => assert_eq!(first, second),
+                    (Err(_), Err(_)) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    fn new_order(&self, key: u8, product: usize, quantity: i64) -> NewOrder {
+        NewOrder {
+            user_id: self.user,
+            open_id: format!("o{}", self.user),
+            product_id: self.products[product].clone(),
+            quantity,
+            channel: Channel::WechatPay,
+            idempotency_key: key.to_string(),
+            request_digest: format!("{product}:{quantity}"),
+            ttl: Duration::from_secs(1800),
+            first_check: Duration::from_secs(30),
+        }
+    }
+
+    async fn order(&self, index: u8) -> Option<Order> {
+        let id = self.orders.get(usize::from(index))?;
+        order_rows::by_id(&self.database, id).await.unwrap()
+    }
+
+    async fn number(&self, sql: &'static str, first: &str, second: &str) -> i64 {
+        sqlx::query_scalar(sql)
+            .bind(first)
+            .bind(second)
+            .fetch_one(self.database.pool())
+            .await
+            .unwrap()
+    }
+
+    /// What must be true after whatever happened.
+    async fn check(&self) {
+        let user = self.user.to_string();
+        for product in &self.products {
+            let held = self
+                .number(
+                    "SELECT CAST(coalesce(sum(quantity), 0) AS BIGINT) FROM orders
+                     WHERE user_id = $1 AND product_id = $2 AND holds_stock = 1",
+                    &user,
+                    product,
+                )
+                .await;
+            let listed = products::list(&self.database, true).await.unwrap();
+            let left = listed
+                .iter()
+                .find(|p| p.product_id == *product)
+                .unwrap()
+                .stock;
+            if let Some(left) = left {
+                assert_eq!(left + held, STOCK, "stock is conserved");
+            }
+            let ledger = self
+                .number(
+                    "SELECT CAST(coalesce(sum(delta), 0) AS BIGINT) FROM inventory_ledger
+                     WHERE user_id = $1 AND product_id = $2",
+                    &user,
+                    product,
+                )
+                .await;
+            let items = inventory::items(&self.database, self.user).await.unwrap();
+            let balance = items.iter().find(|item| item.product_id == *product);
+            assert_eq!(
+                balance.map_or(0, |item| item.quantity),
+                ledger,
+                "ledger and balance"
+            );
+        }
+        for id in &self.orders {
+            let order = order_rows::by_id(&self.database, id)
+                .await
+                .unwrap()
+                .unwrap();
+            let granted = self
+                .number(
+                    "SELECT CAST(coalesce(sum(delta), 0) AS BIGINT) FROM inventory_ledger
+                     WHERE source = $1 AND $2 = $2",
+                    &format!("order:{id}"),
+                    "",
+                )
+                .await;
+            let due = if order.status.was_paid() {
+                order.quantity
+            } else {
+                0
+            };
+            assert_eq!(granted, due, "granted exactly what was paid: {order:?}");
+            let refunded = self
+                .number(
+                    "SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM refunds
+                     WHERE order_id = $1 AND status = $2",
+                    id,
+                    "succeeded",
+                )
+                .await;
+            assert_eq!(refunded, order.refunded_fee);
+            assert!(
+                refunded <= order.total_fee.get(),
+                "never more than was paid"
+            );
+            let full = refunded == order.total_fee.get();
+            assert_eq!(full, order.status == OrderStatus::Refunded, "{order:?}");
+            let told = self
+                .number(
+                    "SELECT count(*) FROM fulfilments WHERE order_id = $1 AND type = $2",
+                    id,
+                    "order.paid",
+                )
+                .await;
+            assert_eq!(
+                told,
+                i64::from(order.status.was_paid()),
+                "the game server hears once"
+            );
+        }
+    }
+}
+
+fn hold_under(database: TestDatabase, cases: u32) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let opened = runtime.block_on(self::database(database.url()));
+    let mut runner = TestRunner::new(Runs {
+        cases,
+        failure_persistence: None,
+        ..Runs::default()
+    });
+    runner
+        .run(&prop::collection::vec(step(), 1..40), |steps| {
+            runtime.block_on(async {
+                let mut shop = Shop::open(&opened).await;
+                for step in &steps {
+                    shop.take(step).await;
+                }
+                shop.check().await;
+            });
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn the_rules_hold_under_random_interleavings_on_sqlite() {
+    hold_under(TestDatabase::sqlite(), 60);
+}
+
+#[test]
+fn the_rules_hold_under_random_interleavings_on_postgres() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    hold_under(runtime.block_on(TestDatabase::postgres()), 120);
+}
+
+/// Everything at once, from many tasks.
+async fn hold_in_a_crowd(database: TestDatabase) {
+    let opened = self::database(database.url()).await;
+    let shop = std::sync::Arc::new(Shop::open(&opened).await);
+    let now = Timestamp::now();
+    // Twenty orders of one, each asked for three times, for a stock of eight.
+    let asked = (0..60u8).map(|n| {
+        let (shop, database) = (std::sync::Arc::clone(&shop), opened.clone());
+        tokio::spawn(async move {
+            let order = orders::create(&database, &shop.new_order(n % 20, 0, 1), now).await;
+            order.map(|order| order.id).ok()
+        })
+    });
+    let mut ids = Vec::new();
+    for asked in asked.collect::<Vec<_>>() {
+        ids.extend(asked.await.unwrap());
+    }
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 8, "as many orders as there was stock");
+    // Each is paid five times and ended three times, all at once.
+    let mut tasks = Vec::new();
+    for id in &ids {
+        for n in 0..8 {
+            let (id, database) = (id.clone(), opened.clone());
+            tasks.push(tokio::spawn(async move {
+                if n < 5 {
+                    let payment = Payment {
+                        transaction_id: format!("t-{id}"),
+                        total: Fen::new(100).unwrap(),
+                        currency: "CNY".to_owned(),
+                        at: now,
+                    };
+                    let paid = orders::pay(&database, &id, &payment, "test", now)
+                        .await
+                        .unwrap();
+                    matches!(paid, Paid::Now(_))
+                } else {
+                    let to = OrderStatus::Closed;
+                    orders::end_unpaid(&database, &id, to, "test", now)
+                        .await
+                        .unwrap();
+                    false
+                }
+            }));
+        }
+    }
+    let mut paid = 0;
+    for task in tasks {
+        paid += usize::from(task.await.unwrap());
+    }
+    assert_eq!(paid, 8, "each once");
+    let shop = Shop {
+        database: opened.clone(),
+        user: shop.user,
+        products: shop.products.clone(),
+        orders: ids,
+        refunds: vec![],
+    };
+    shop.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_crowd_buys_no_more_than_there_is_and_pays_once_on_both_databases() {
+    for database in TestDatabase::both().await {
+        hold_in_a_crowd(database).await;
+    }
+}

@@ -1,0 +1,95 @@
+//! AES-256-GCM with the APIv3 key, in which callbacks and certificates come wrapped (§7.3).
+
+use std::fmt;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+
+use super::OpenError;
+
+const ALGORITHM: &str = "AEAD_AES_256_GCM";
+
+/// The APIv3 key of the merchant portal: 32 bytes, used as they are. `Debug` does not show it.
+#[derive(Clone)]
+pub struct ApiV3Key([u8; Self::LEN]);
+
+/// A key of another length than 32 bytes. It is never padded or cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the APIv3 key must have exactly 32 bytes")]
+pub struct InvalidApiV3Key;
+
+impl ApiV3Key {
+    const LEN: usize = 32;
+
+    /// Takes the key as the merchant portal took it.
+    ///
+    /// # Errors
+    /// When it does not have 32 bytes.
+    pub fn parse(key: &str) -> Result<Self, InvalidApiV3Key> {
+        key.as_bytes()
+            .try_into()
+            .map(Self)
+            .map_err(|_| InvalidApiV3Key)
+    }
+}
+
+impl fmt::Debug for ApiV3Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiV3Key([REDACTED])")
+    }
+}
+
+/// The wrapper of encrypted data, where every field may be missing.
+#[derive(Deserialize)]
+pub(super) struct Resource {
+    pub(super) original_type: Option<String>,
+    algorithm: Option<String>,
+    ciphertext: Option<String>,
+    associated_data: Option<String>,
+    nonce: Option<String>,
+}
+
+impl Resource {
+    /// The plaintext. An absent or empty `associated_data` counts as zero bytes.
+    pub(super) fn decrypt(&self, key: &ApiV3Key) -> Result<Vec<u8>, OpenError> {
+        let field = |field: &'static str, value: &'_ Option<String>| {
+            value.clone().ok_or(OpenError::MissingField(field))
+        };
+        if field("resource.algorithm", &self.algorithm)? != ALGORITHM {
+            return Err(OpenError::Algorithm);
+        }
+        let nonce = field("resource.nonce", &self.nonce)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce.as_bytes())
+            .map_err(|_| OpenError::NonceLength)?;
+        let mut sealed = BASE64_STANDARD
+            .decode(field("resource.ciphertext", &self.ciphertext)?)
+            .map_err(|_| OpenError::Base64)?;
+        if sealed.len() < AES_256_GCM.tag_len() {
+            return Err(OpenError::TooShort);
+        }
+        let aad = Aad::from(self.associated_data.as_deref().unwrap_or_default());
+        let key = UnboundKey::new(&AES_256_GCM, &key.0).map_err(|_| OpenError::Decrypt)?;
+        let length = LessSafeKey::new(key)
+            .open_in_place(nonce, aad, &mut sealed)
+            .map_err(|_| OpenError::Decrypt)?
+            .len();
+        sealed.truncate(length);
+        Ok(sealed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_32_bytes_and_stays_hidden() {
+        let key = "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0u";
+        assert!(!format!("{:?}", ApiV3Key::parse(key).unwrap()).contains("0aB1"));
+        for bad in [&key[..31], "", "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0u0"] {
+            assert!(ApiV3Key::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

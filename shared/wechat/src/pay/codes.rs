@@ -1,0 +1,158 @@
+//! WeChat Pay's error codes and the one table from them to reactions (§8.3).
+//!
+//! Nothing here looks at `message`: its wording changes.
+
+use std::fmt;
+
+use crate::Api;
+
+/// WeChat Pay's `code`. Compared without regard to case and underscores: both spellings occur.
+#[derive(Clone, Debug)]
+pub struct PayCode(String);
+
+impl PayCode {
+    /// Wraps a code as WeChat wrote it.
+    pub fn new(code: impl Into<String>) -> Self {
+        Self(code.into())
+    }
+
+    /// The code as WeChat wrote it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is the code of this name, for example `ORDER_NOT_EXIST`.
+    pub fn is(&self, name: &str) -> bool {
+        normal(&self.0) == normal(name)
+    }
+}
+
+fn normal(code: &str) -> String {
+    code.replace('_', "").to_ascii_uppercase()
+}
+
+impl fmt::Display for PayCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the caller should do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PayErrorClass {
+    /// Never repeat this request: the answer will be the same.
+    Permanent,
+    /// Repeat the same bytes with back-off.
+    Retry,
+    /// Ask WeChat where the order or refund stands, then decide. Never change its number before.
+    QueryFirst,
+    /// WeChat says that the order was paid: query, and grant when the signed answer says so too.
+    AlreadyPaid,
+    /// WeChat says that the order is closed: query; a new attempt needs a new number.
+    Closed,
+    /// Repeat the same bytes at a slower pace.
+    RateLimited,
+    /// Nothing works until an operator changes something here or at WeChat. Then the same bytes may.
+    Alert,
+}
+
+impl PayErrorClass {
+    /// All of them.
+    pub const ALL: &'static [PayErrorClass] = &[
+        Self::Permanent,
+        Self::Retry,
+        Self::QueryFirst,
+        Self::AlreadyPaid,
+        Self::Closed,
+        Self::RateLimited,
+        Self::Alert,
+    ];
+
+    /// The class as a metrics label or log field.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Permanent => "permanent",
+            Self::Retry => "retry",
+            Self::QueryFirst => "query_first",
+            Self::AlreadyPaid => "already_paid",
+            Self::Closed => "closed",
+            Self::RateLimited => "rate_limited",
+            Self::Alert => "alert",
+        }
+    }
+}
+
+impl fmt::Display for PayErrorClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The table of §8.3: what to do about a status and code, and whether to alert.
+pub(super) fn reaction(api: Api, status: u16, code: Option<&PayCode>) -> (PayErrorClass, bool) {
+    use PayErrorClass::{Alert, AlreadyPaid, Closed, Permanent, QueryFirst, RateLimited, Retry};
+    let writes = matches!(api, Api::PayJsapi | Api::PayClose | Api::PayRefund);
+    let code = code.map(|code| normal(code.as_str()));
+    let (class, alert) = match code.as_deref().unwrap_or_default() {
+        // Our request is wrong: a defect here.
+        "PARAMERROR" => (Permanent, true),
+        // Order and refund: also "other parameters than before" and "already refunded".
+        "INVALIDREQUEST" if matches!(api, Api::PayJsapi | Api::PayRefund) => (QueryFirst, true),
+        "INVALIDREQUEST" => (Permanent, true),
+
+        // The merchant account, its products and its keys.
+        "APPIDMCHIDNOTMATCH" | "MCHNOTEXISTS" | "SIGNERROR" | "NOAUTH" => (Alert, true),
+
+        // Where the order stands.
+        "ORDERPAID" => (AlreadyPaid, false),
+        "ORDERCLOSED" => (Closed, false),
+        "OUTTRADENOUSED" => (QueryFirst, true),
+        "TRADEERROR" => (QueryFirst, true),
+        "ORDERNOTEXIST" => (QueryFirst, false),
+        // Without a certificate and without a public key of ours nothing can be verified.
+        "RESOURCENOTEXISTS" if api == Api::PayCertificates => (Alert, true),
+        "RESOURCENOTEXISTS" => (QueryFirst, false),
+
+        // The player.
+        "OPENIDMISMATCH" | "ACCOUNTERROR" | "INVALIDTRANSACTIONID" => (Permanent, false),
+        "USERACCOUNTABNORMAL" => (Permanent, true),
+
+        // Money: the merchant's balance for refunds (the same request works once it is filled),
+        // the player's for orders.
+        "NOTENOUGH" if api == Api::PayRefund => (Alert, true),
+        "NOTENOUGH" => (Permanent, false),
+        "TRADEOVERDUE" | "REFUNDFEEMISMATCH" => (Permanent, true),
+
+        // Pace. A refund that is "too frequent" may be in progress.
+        "FREQUENCYLIMITED" | "RATELIMITEXCEEDED" if api == Api::PayRefund => (QueryFirst, false),
+        "FREQUENCYLIMITED" | "RATELIMITEXCEEDED" => (RateLimited, false),
+        "RULELIMIT" => (RateLimited, true),
+        "STATEMENTCREATING" => (RateLimited, false),
+
+        // WeChat's own trouble. A refund is queried, never just repeated (§6.3).
+        "SYSTEMERROR" | "BANKERROR" | "SERVICEUNAVAILABLE" if api == Api::PayRefund => {
+            (QueryFirst, false)
+        }
+        "SYSTEMERROR" | "BANKERROR" | "SERVICEUNAVAILABLE" => (Retry, false),
+
+        "NOTFOUND" => (Permanent, true),
+        "NOSTATEMENTEXIST" => (Permanent, false),
+
+        // No code or a new one: by status.
+        _ => match status {
+            202 | 408 | 429 | 500.. if api == Api::PayRefund => (QueryFirst, false),
+            429 => (RateLimited, false),
+            202 | 408 | 500.. => (Retry, false),
+            401 => (Alert, true),
+            400..=499 if writes => (QueryFirst, true),
+            400..=499 => (Permanent, true),
+            // A redirect comes from something that is not WeChat Pay: a wrong base address.
+            _ => (Alert, true),
+        },
+    };
+    (class, alert)
+}
+
+#[cfg(test)]
+#[path = "codes_tests.rs"]
+mod tests;

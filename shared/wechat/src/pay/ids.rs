@@ -1,0 +1,189 @@
+//! The ids of WeChat Pay. Ours are parsed (they travel in paths), WeChat's are taken as they come.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a text cannot be one of our order or refund numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidId {
+    /// Too short or too long.
+    #[error("the number has the wrong length")]
+    Length,
+    /// A character other than `0-9 A-Z a-z _ -`. WeChat allows `|` and `*` too, but they are
+    /// percent-encoded by some and not by others, which breaks signatures (§1.2).
+    #[error("the number has characters other than letters, digits, '_' and '-'")]
+    Character,
+}
+
+fn check(id: &str, lengths: std::ops::RangeInclusive<usize>) -> Result<(), InvalidId> {
+    if !lengths.contains(&id.len()) {
+        return Err(InvalidId::Length);
+    }
+    if !id
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+    {
+        return Err(InvalidId::Character);
+    }
+    Ok(())
+}
+
+macro_rules! common {
+    ($name:ident) => {
+        impl $name {
+            /// The id as it is written on the wire.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The id as it is written on the wire, without a copy.
+            pub fn into_string(self) -> String {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+    };
+}
+
+macro_rules! ours {
+    ($(#[$doc:meta])* $name:ident, $lengths:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes a number that WeChat will take, and that looks the same in a path.
+            ///
+            /// # Errors
+            /// Says which rule was broken.
+            pub fn parse(id: impl Into<String>) -> Result<Self, InvalidId> {
+                let id = id.into();
+                check(&id, $lengths)?;
+                Ok(Self(id))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(id: String) -> Result<Self, InvalidId> {
+                Self::parse(id)
+            }
+        }
+
+        common!($name);
+    };
+}
+
+macro_rules! given {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Wraps an id from WeChat or from configuration; nothing is checked.
+            pub fn new(id: impl Into<String>) -> Self {
+                Self(id.into())
+            }
+        }
+
+        common!($name);
+    };
+}
+
+ours!(
+    /// Our number of an order, unique within the merchant: 6 to 32 of `0-9 A-Z a-z _ -` (§4.1).
+    OutTradeNo,
+    6..=32
+);
+ours!(
+    /// Our number of a refund: 1 to 64 of `0-9 A-Z a-z _ -`. The same number is one refund only (§6.1).
+    OutRefundNo,
+    1..=64
+);
+given!(
+    /// The merchant number.
+    MchId
+);
+given!(
+    /// The id of a key: `PUB_KEY_ID_…`, or the hex serial of a certificate (§2.1).
+    Serial
+);
+given!(
+    /// What a client pays with; valid for two hours (§4.2).
+    PrepayId
+);
+given!(
+    /// WeChat's id of a payment; there is none before the payment.
+    TransactionId
+);
+given!(
+    /// WeChat's id of a refund.
+    RefundId
+);
+
+impl Serial {
+    /// Whether a fetch of the certificates could bring it: certificates have hex serials, public
+    /// keys come from configuration only (§3).
+    pub(super) fn may_be_certificate(&self) -> bool {
+        !self.0.is_empty() && self.0.bytes().all(|b| b.is_ascii_hexdigit())
+    }
+}
+
+/// Percent-encodes everything that could mean something in a path or a query.
+pub(super) fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_numbers_have_6_to_32_safe_characters() {
+        assert!(OutTradeNo::parse("T2026_01-01").is_ok());
+        assert_eq!(OutTradeNo::parse("short"), Err(InvalidId::Length));
+        assert_eq!(OutTradeNo::parse("x".repeat(33)), Err(InvalidId::Length));
+        for bad in ["T|2026", "T*2026", "T/2026", "T 2026", "订单二"] {
+            assert_eq!(OutTradeNo::parse(bad), Err(InvalidId::Character), "{bad}");
+        }
+        assert!(serde_json::from_str::<OutTradeNo>("\"../../x\"").is_err());
+        assert!(OutRefundNo::parse("R").is_ok() && OutRefundNo::parse("").is_err());
+    }
+
+    #[test]
+    fn nothing_from_outside_changes_a_path() {
+        assert_eq!(encoded("4200_a-Z9"), "4200_a-Z9");
+        assert_eq!(encoded("../a?b=c#d|é"), "%2E%2E%2Fa%3Fb%3Dc%23d%7C%C3%A9");
+    }
+
+    #[test]
+    fn only_hex_serials_may_be_certificates() {
+        assert!(Serial::new("5D20E6B1A94C7F3380E1D2C3B4A5968778695A4B").may_be_certificate());
+        assert!(!Serial::new("PUB_KEY_ID_01").may_be_certificate());
+        assert!(!Serial::new("").may_be_certificate());
+    }
+}

@@ -1,0 +1,195 @@
+//! WeChat's keys: how the client gets them, in either mode and between the modes.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use avalon_wechat::WechatMetrics;
+use avalon_wechat::pay::{
+    OutTradeNo, PayClient, PayClientError, PayError, PayErrorClass, PaySettings, Serial,
+};
+use jiff::Timestamp;
+use prometheus::Registry;
+use tokio::time::timeout;
+
+use crate::platform::{Platform, Received, Reply, settings};
+use crate::vectors::*;
+
+fn list() -> &'static str {
+    text(&VECTORS["certificates_download"]["body"])
+}
+
+fn serials() -> [Serial; 2] {
+    let certificates = &VECTORS["keys"]["platform_certificate_mode"];
+    [0, 1].map(|index| Serial::new(text(&certificates[index]["serial_no"])))
+}
+
+fn certificates_only(settings: &mut PaySettings) {
+    settings.platform_public_key = None;
+}
+
+/// A platform that signs with certificate A.
+fn certificate_mode(request: &Received) -> Reply {
+    match request.path() {
+        "/v3/certificates" => Reply::signed_by_certificate(0, 200, list()),
+        _ => Reply::signed_by_certificate(0, 204, ""),
+    }
+}
+
+fn number() -> OutTradeNo {
+    OutTradeNo::parse("T20260101-000001").unwrap()
+}
+
+#[tokio::test]
+async fn the_first_certificates_prove_themselves() {
+    let platform = Platform::with(certificate_mode, certificates_only).await;
+    assert!(platform.client.keys().known_serials().is_empty());
+    platform.client.refresh().await.unwrap();
+    let known = platform.client.keys().known_serials();
+    assert!(serials().iter().all(|serial| known.contains(serial)));
+    assert!(
+        platform
+            .client
+            .keys()
+            .certificates()
+            .iter()
+            .all(|it| it.expires.is_some())
+    );
+    // No certificate is named: any of them may sign.
+    assert_eq!(platform.requests()[0].header("wechatpay-serial"), None);
+}
+
+#[tokio::test]
+async fn an_unknown_serial_fetches_the_certificates_once_for_all() {
+    let platform = Platform::with(certificate_mode, certificates_only).await;
+    let number = number();
+    let calls = (0..8).map(|_| platform.client.close(&number));
+    for result in futures_util::future::join_all(calls).await {
+        result.unwrap();
+    }
+    let fetches = platform
+        .requests()
+        .iter()
+        .filter(|it| it.path() == "/v3/certificates")
+        .count();
+    assert_eq!(fetches, 1);
+}
+
+#[tokio::test]
+async fn an_unknown_serial_is_not_fetched_again_and_again() {
+    let platform = Platform::new(|request| match request.path() {
+        "/v3/certificates" => Reply::error(404, "RESOURCE_NOT_EXISTS"),
+        _ => Reply::with_signature(&"7F".repeat(20), "AAAA", 204, ""),
+    })
+    .await;
+    for _ in 0..3 {
+        let error = platform.client.close(&number()).await.unwrap_err();
+        assert!(matches!(error, PayError::Unverified { .. }), "{error}");
+    }
+    // One fetch for three answers.
+    assert_eq!(platform.requests().len(), 4);
+}
+
+#[tokio::test]
+async fn no_certificates_is_fine_with_a_public_key_only() {
+    let answer = |_: &Received| Reply::error(404, "RESOURCE_NOT_EXISTS");
+    let platform = Platform::new(answer).await;
+    platform.client.refresh().await.unwrap();
+    assert_eq!(platform.client.keys().known_serials(), [public_key().id]);
+
+    let platform = Platform::with(answer, certificates_only).await;
+    let error = platform.client.refresh().await.unwrap_err();
+    assert_eq!(error.class(), PayErrorClass::Alert);
+}
+
+#[tokio::test]
+async fn a_list_that_does_not_prove_itself_is_refused() {
+    let forged = Platform::with(
+        |_| {
+            let unrelated = text(&VECTORS["keys"]["unrelated_rsa_key"]["private_key_pkcs8_pem"]);
+            Reply::signed_by(serials()[0].as_str(), unrelated, 200, list())
+        },
+        certificates_only,
+    )
+    .await;
+    assert!(matches!(
+        forged.client.refresh().await,
+        Err(PayError::Unverified { .. })
+    ));
+
+    let other_key = Platform::with(certificate_mode, |settings| {
+        settings.platform_public_key = None;
+        settings.api_v3_key =
+            avalon_wechat::pay::ApiV3Key::parse("0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0v").unwrap();
+    })
+    .await;
+    assert!(matches!(
+        other_key.client.refresh().await,
+        Err(PayError::Malformed { .. })
+    ));
+    for platform in [forged, other_key] {
+        assert!(platform.client.keys().known_serials().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn keeping_fresh_begins_at_once_and_does_not_give_up() {
+    let tries = AtomicUsize::new(0);
+    let platform = Platform::with(
+        move |request| match tries.fetch_add(1, Ordering::SeqCst) {
+            0 => Reply::unsigned(503, "<html>"),
+            _ => certificate_mode(request),
+        },
+        certificates_only,
+    )
+    .await;
+    let client = platform.client.clone();
+    let keeper = tokio::spawn(async move { client.keep_fresh(Duration::from_millis(50)).await });
+    timeout(Duration::from_secs(20), async {
+        while platform.requests().len() < 4 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("it fetches, fails, fetches, and fetches again");
+    keeper.abort();
+    assert_eq!(platform.client.keys().known_serials().len(), 2);
+}
+
+#[tokio::test]
+async fn a_stored_callback_is_judged_by_keys_that_came_later() {
+    let case = &cases("notifications")[1];
+    let platform = Platform::with(certificate_mode, certificates_only).await;
+    let judge = async |received_at: Timestamp| {
+        platform
+            .client
+            .judge_callback(&headers(case), &body(case), received_at)
+            .await
+    };
+    assert_eq!(judge(at(case)).await, Ok(()));
+    assert!(judge(Timestamp::now()).await.is_err(), "it came long ago");
+    let opened = platform.client.open_callback(&body(case)).unwrap();
+    assert_eq!(opened.event_type, "TRANSACTION.SUCCESS");
+}
+
+#[test]
+fn wrong_keys_are_refused_at_the_start() {
+    let new = |change: fn(&mut PaySettings)| {
+        let mut settings = settings("http://127.0.0.1:1");
+        change(&mut settings);
+        PayClient::new(settings, WechatMetrics::new(&Registry::new()).unwrap()).unwrap_err()
+    };
+    let key = |error| matches!(error, PayClientError::MerchantKey(_));
+    assert!(key(new(|it| it.merchant_key = "not PEM".into())));
+    assert!(key(new(
+        |it| it.merchant_key = merchant("public_key_spki_pem").into()
+    )));
+    let platform_key = |error| matches!(error, PayClientError::PlatformKey(_));
+    // The classic mistake: the merchant's certificate in place of WeChat's public key.
+    assert!(platform_key(new(|it| {
+        it.platform_public_key.as_mut().unwrap().pem = merchant("certificate_pem").to_owned();
+    })));
+    assert!(matches!(
+        new(|it| it.api_base = "ftp://x".parse().unwrap()),
+        PayClientError::ApiBase
+    ));
+}

@@ -1,0 +1,88 @@
+//! WeChat Pay v3 for one ordinary merchant: orders, refunds, callbacks, certificates and bills.
+//!
+//! Every API has a file of its own; [`door`] checks what is common to all requests and signs the
+//! answers, [`deliver`] sends the callbacks, [`control`] is what a test or an operator can do.
+
+mod answer;
+mod authorization;
+mod behaviour;
+mod bill;
+mod bill_csv;
+mod bill_file;
+mod callbacks;
+mod certificates;
+mod close;
+mod control;
+mod control_callbacks;
+mod credentials;
+mod deliver;
+mod door;
+mod fields;
+mod forge;
+mod jsapi;
+mod keys;
+mod merchant_key;
+mod notification;
+mod orders;
+mod paying;
+mod query;
+mod refund;
+mod refund_query;
+mod refunds;
+mod shapes;
+mod state;
+mod times;
+
+use std::sync::Arc;
+
+use axum::Router;
+
+pub(crate) use answer::{InjectedError, PayAnswer};
+pub use behaviour::{DuplicateError, KeyMode, OrderPaidCode, PayBehaviour, RefundOutcome};
+pub use credentials::{PayCredentials, PayMerchant, PaySetupError, PaySimulatorSettings};
+pub(crate) use state::PayState;
+
+use crate::state::World;
+use keys::Keys;
+
+/// What the name of every API of WeChat Pay begins with.
+pub(crate) const API_PREFIX: &str = "pay_";
+
+/// The names of the APIs in faults and in the list of requests.
+pub(crate) mod api {
+    pub(crate) const JSAPI: &str = "pay_jsapi";
+    pub(crate) const QUERY: &str = "pay_query";
+    pub(crate) const CLOSE: &str = "pay_close";
+    pub(crate) const REFUND: &str = "pay_refund";
+    pub(crate) const REFUND_QUERY: &str = "pay_refund_query";
+    pub(crate) const CERTIFICATES: &str = "pay_certificates";
+    pub(crate) const BILL: &str = "pay_bill";
+}
+
+/// What every route and every task of WeChat Pay works on.
+pub(crate) struct Pay {
+    world: Arc<World>,
+    mch_id: String,
+    keys: Arc<Keys>,
+    http: reqwest::Client,
+}
+
+/// The APIs and their control routes under `/_sim/pay/`.
+pub(crate) fn routes(world: &Arc<World>, settings: &PaySimulatorSettings) -> Router {
+    let pay = Arc::new(Pay {
+        world: Arc::clone(world),
+        mch_id: settings.mch_id.clone(),
+        keys: Arc::clone(&settings.keys),
+        http: settings.http.clone(),
+    });
+    Router::new()
+        .merge(jsapi::routes(&pay))
+        .merge(query::routes(&pay))
+        .merge(close::routes(&pay))
+        .merge(refund::routes(&pay))
+        .merge(refund_query::routes(&pay))
+        .merge(certificates::routes(&pay))
+        .merge(bill::routes(&pay))
+        .merge(bill_file::routes(&pay))
+        .nest("/_sim/pay", control::routes(&pay))
+}

@@ -1,0 +1,206 @@
+//! The trade bill of a day as CSV: a row for each payment and each refund, and a summary. Values have
+//! a backtick in front, amounts are yuan.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use super::Pay;
+use super::orders::{Order, Payment};
+use super::refunds::{Refund, RefundStatus};
+use super::state::PayState;
+use super::times::{beijing, in_bill};
+
+/// Which rows and columns a bill has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    All,
+    Success,
+    Refund,
+}
+
+/// The columns that bills of payments alone leave out.
+const OF_REFUNDS: [&str; 7] = [
+    "微信退款单号",
+    "商户退款单号",
+    "退款金额",
+    "充值券退款金额",
+    "退款类型",
+    "退款状态",
+    "申请退款金额",
+];
+
+/// The columns that bills of refunds alone have.
+const TIMES_OF_REFUNDS: [&str; 2] = ["退款申请时间", "退款成功时间"];
+
+/// The fee, in parts of ten thousand.
+const FEE_RATE: i64 = 60;
+
+const SUMMARY: &str =
+    "总交易单数,应结订单总金额,退款总金额,充值券退款总金额,手续费总金额,订单总金额,申请退款总金额";
+
+/// A payment or a refund: a named value for each column, and what it adds to the summary.
+struct Row {
+    time: Timestamp,
+    values: Vec<(&'static str, String)>,
+    paid: i64,
+    refunded: i64,
+    fee: i64,
+}
+
+/// The bill; none when nothing happened on that day.
+pub(crate) fn bill(pay: &Pay, state: &PayState, date: Date, kind: Kind) -> Option<String> {
+    let on_day = |time: Timestamp| beijing(time).date() == date;
+    let mut rows = Vec::new();
+    for order in state.orders.iter() {
+        let Some(payment) = &order.payment else {
+            continue;
+        };
+        if kind != Kind::Refund && on_day(payment.time) {
+            rows.push(row(pay, order, payment, None));
+        }
+        if kind != Kind::Success {
+            let refunds = state.refunds.of_order(&order.out_trade_no);
+            let of_day = refunds.filter(|refund| on_day(refund.created));
+            rows.extend(of_day.map(|refund| row(pay, order, payment, Some(refund))));
+        }
+    }
+    rows.sort_by_key(|row| row.time);
+    let header: Vec<&str> = rows.first()?.values.iter().map(|(name, _)| *name).collect();
+    let is_in = |name: &str| match kind {
+        Kind::All => !TIMES_OF_REFUNDS.contains(&name),
+        Kind::Success => !TIMES_OF_REFUNDS.contains(&name) && !OF_REFUNDS.contains(&name),
+        Kind::Refund => true,
+    };
+    let shown: Vec<&str> = header.into_iter().filter(|name| is_in(name)).collect();
+    let mut csv = format!("\u{feff}{}\r\n", shown.join(","));
+    for row in &rows {
+        let values = row.values.iter().filter(|(name, _)| is_in(name));
+        csv.push_str(&line(values.map(|(_, value)| value.as_str())));
+    }
+    let sum = |part: fn(&Row) -> i64| rows.iter().map(part).sum::<i64>();
+    let (paid, refunded, fees) = (sum(|r| r.paid), sum(|r| r.refunded), sum(|r| r.fee));
+    csv.push_str(&format!("{SUMMARY}\r\n"));
+    csv.push_str(&line(
+        [
+            rows.len().to_string(),
+            yuan(paid),
+            yuan(refunded),
+            yuan(0),
+            yuan(fees),
+            yuan(paid),
+            yuan(refunded),
+        ]
+        .iter()
+        .map(String::as_str),
+    ));
+    Some(csv)
+}
+
+fn row(pay: &Pay, order: &Order, payment: &Payment, refund: Option<&Refund>) -> Row {
+    let time = refund.map_or(payment.time, |refund| refund.created);
+    let (paid, refunded) = match refund {
+        Some(refund) => (0, refund.refund),
+        None => (order.total, 0),
+    };
+    let fee = fee(paid) - fee(refunded);
+    let of_refund = |value: fn(&Refund) -> String, otherwise: &str| {
+        refund.map_or_else(|| otherwise.to_owned(), value)
+    };
+    let values = vec![
+        ("交易时间", in_bill(time)),
+        ("公众账号ID", pay.world.settings.app_id.clone()),
+        ("商户号", pay.mch_id.clone()),
+        ("特约商户号", "0".to_owned()),
+        ("设备号", order.device_id.clone()),
+        ("微信订单号", payment.transaction_id.clone()),
+        ("商户订单号", order.out_trade_no.clone()),
+        ("用户标识", order.openid.clone()),
+        ("交易类型", "JSAPI".to_owned()),
+        (
+            "交易状态",
+            refund.map_or("SUCCESS", |_| "REFUND").to_owned(),
+        ),
+        ("付款银行", "OTHERS".to_owned()),
+        ("货币种类", "CNY".to_owned()),
+        ("应结订单金额", yuan(paid)),
+        (
+            "代金券金额",
+            yuan(refund.map_or(order.total - payment.payer_total, |_| 0)),
+        ),
+        (
+            "退款申请时间",
+            of_refund(|refund| in_bill(refund.created), ""),
+        ),
+        (
+            "退款成功时间",
+            of_refund(
+                |refund| refund.succeeded.map(in_bill).unwrap_or_default(),
+                "",
+            ),
+        ),
+        (
+            "微信退款单号",
+            of_refund(|refund| refund.refund_id.clone(), "0"),
+        ),
+        (
+            "商户退款单号",
+            of_refund(|refund| refund.out_refund_no.clone(), "0"),
+        ),
+        ("退款金额", yuan(refunded)),
+        ("充值券退款金额", yuan(0)),
+        ("退款类型", of_refund(|_| "ORIGINAL".to_owned(), "")),
+        (
+            "退款状态",
+            of_refund(|refund| status(refund).to_owned(), ""),
+        ),
+        ("商品名称", escaped(&order.description)),
+        (
+            "商户数据包",
+            escaped(order.attach.as_deref().unwrap_or_default()),
+        ),
+        ("手续费", format!("{}000", yuan(fee))),
+        ("费率", "0.60%".to_owned()),
+        ("订单金额", yuan(paid)),
+        ("申请退款金额", yuan(refunded)),
+        ("费率备注", String::new()),
+    ];
+    Row {
+        time,
+        values,
+        paid,
+        refunded,
+        fee,
+    }
+}
+
+/// How bills call the states of refunds, which is not how the APIs do.
+fn status(refund: &Refund) -> &'static str {
+    match refund.status {
+        RefundStatus::Processing => "PROCESSING",
+        RefundStatus::Success => "SUCCESS",
+        RefundStatus::Closed => "FAIL",
+        RefundStatus::Abnormal => "CHANGE",
+    }
+}
+
+fn fee(fen: i64) -> i64 {
+    (fen * FEE_RATE + 5_000) / 10_000
+}
+
+fn yuan(fen: i64) -> String {
+    let sign = if fen < 0 { "-" } else { "" };
+    let fen = fen.unsigned_abs();
+    format!("{sign}{}.{:02}", fen / 100, fen % 100)
+}
+
+/// Text of the merchant, in which no comma and no line break stays.
+fn escaped(text: &str) -> String {
+    text.replace(',', "\\ ")
+        .replace("\r\n", "\\n")
+        .replace(['\r', '\n'], "\\n")
+}
+
+fn line<'v>(values: impl Iterator<Item = &'v str>) -> String {
+    let quoted: Vec<String> = values.map(|value| format!("`{value}")).collect();
+    format!("{}\r\n", quoted.join(","))
+}

@@ -1,0 +1,262 @@
+//! What every API of WeChat Pay does before and after its own work: method, headers, authorization,
+//! then the API, then the platform's signature under what succeeded. Errors are never signed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{Query, RawPathParams, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::routing::any;
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::Pay;
+use super::answer::{PayAnswer, PayError, random};
+use super::authorization::{Authorization, Signed};
+use super::behaviour::KeyMode;
+use super::keys::Signer;
+use crate::requests::Endpoint;
+use crate::wire::Answer;
+use crate::{faults, requests};
+
+const MAX_BODY: usize = 1 << 20;
+
+/// What the value of a deliberately wrong signature begins with.
+pub(crate) const SIGN_TEST: &str = "WECHATPAY/SIGNTEST/";
+
+/// One API.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) name: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) method: Method,
+    /// The transaction endpoints were seen not to miss a `User-Agent`, to word things differently and
+    /// to leave out the `Request-ID` of a 401.
+    pub(crate) is_transaction: bool,
+    pub(crate) run: fn(&Arc<Pay>, &Call<'_>) -> Result<Success, PayError>,
+}
+
+/// What an API works on: a request that is authentic.
+pub(crate) struct Call<'r> {
+    /// The variable part of the path.
+    pub(crate) of: &'r str,
+    query: BTreeMap<String, String>,
+    pub(crate) body: &'r [u8],
+    pub(crate) host: &'r str,
+    pub(crate) now: Timestamp,
+}
+
+/// What an API answers when all is well.
+pub(crate) enum Success {
+    Json(Value),
+    Nothing,
+    /// Unsigned.
+    File(Bytes),
+}
+
+/// The route of an API, under the faults and in the list of requests.
+pub(crate) fn route(pay: &Arc<Pay>, api: Api) -> Router {
+    let endpoint = Endpoint {
+        world: Arc::clone(&pay.world),
+        api: api.name,
+    };
+    Router::new()
+        .route(api.path, any(enter))
+        .route_layer(from_fn_with_state(endpoint.clone(), faults::apply))
+        .route_layer(from_fn_with_state(endpoint, requests::note_and_render))
+        .with_state((Arc::clone(pay), api))
+}
+
+async fn enter(
+    State((pay, api)): State<(Arc<Pay>, Api)>,
+    parameters: RawPathParams,
+    request: Request,
+) -> Answer {
+    let (head, body) = request.into_parts();
+    if head.method != api.method {
+        return Answer::Pay(PayAnswer::bare(StatusCode::METHOD_NOT_ALLOWED));
+    }
+    let Ok(body) = to_bytes(body, MAX_BODY).await else {
+        return Answer::Pay(PayAnswer::bare(StatusCode::PAYLOAD_TOO_LARGE));
+    };
+    let now = pay.world.state().now();
+    let url = head
+        .uri
+        .path_and_query()
+        .map_or_else(|| head.uri.path(), |url| url.as_str());
+    let signed = Signed {
+        method: api.method.as_str(),
+        url,
+        body: &body,
+    };
+    if let Err(error) = authenticate(&pay, &api, &head.headers, &signed, now) {
+        let with_request_id = !(api.is_transaction && error.code == "SIGN_ERROR");
+        return Answer::Pay(error.into_answer(with_request_id));
+    }
+    let done = check_content(&api, &head.headers)
+        .and_then(|()| {
+            let Query(query) = Query::try_from_uri(&head.uri)
+                .map_err(|error| PayError::param(error.body_text()))?;
+            Ok(query)
+        })
+        .and_then(|query| {
+            let call = Call {
+                of: parameters.iter().next().map_or("", |(_, value)| value),
+                query,
+                body: &body,
+                host: text(&head.headers, header::HOST.as_str()),
+                now,
+            };
+            (api.run)(&pay, &call)
+        });
+    Answer::Pay(match done {
+        Ok(Success::Json(body)) => answer(&pay, &head.headers, Some(body.to_string().into())),
+        Ok(Success::Nothing) => answer(&pay, &head.headers, None),
+        Ok(Success::File(file)) => PayAnswer::file(file),
+        Err(error) => error.into_answer(true),
+    })
+}
+
+fn authenticate(
+    pay: &Pay,
+    api: &Api,
+    headers: &HeaderMap,
+    signed: &Signed<'_>,
+    now: Timestamp,
+) -> Result<(), PayError> {
+    let accepts = text(headers, header::ACCEPT.as_str());
+    let takes_json = ["application/json", "*/*"]
+        .iter()
+        .any(|kind| accepts.contains(kind));
+    if !api.is_transaction && (!takes_json || text(headers, "user-agent").is_empty()) {
+        return Err(PayError::invalid_request("Http头缺少Accept或User-Agent"));
+    }
+    Authorization::of(headers)
+        .ok_or_else(|| {
+            PayError::sign(if api.is_transaction {
+                "签名信息错误，验签失败"
+            } else {
+                "Http头Authorization值格式错误，请参考《微信支付商户REST API签名规则》"
+            })
+        })?
+        .check(pay, signed, now)
+}
+
+fn check_content(api: &Api, headers: &HeaderMap) -> Result<(), PayError> {
+    let kind = text(headers, header::CONTENT_TYPE.as_str());
+    let is_json = kind
+        .split(';')
+        .next()
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+    if api.method == Method::POST && !is_json {
+        return Err(PayError::invalid_request(
+            "Http头Content-Type应为application/json",
+        ));
+    }
+    Ok(())
+}
+
+/// A header's value without blanks around it; empty when it is missing or no text.
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+        .trim()
+}
+
+/// A success, signed with the key that the request asks for.
+fn answer(pay: &Pay, request: &HeaderMap, body: Option<Bytes>) -> PayAnswer {
+    let mut answer = PayAnswer::success(body);
+    let (key, now, is_sign_test) = {
+        let mut state = pay.world.state();
+        let names_public_key = text(request, "wechatpay-serial") == pay.keys.public_key.serial;
+        let key = match state.pay.behaviour.key_mode {
+            KeyMode::PublicKeyOnly => &pay.keys.public_key,
+            KeyMode::Both if names_public_key => &pay.keys.public_key,
+            KeyMode::Both | KeyMode::CertificateOnly => state.pay.certificates.signer(&pay.keys),
+        };
+        let left = &mut state.pay.behaviour.sign_test_responses;
+        let is_sign_test = *left > 0;
+        *left = left.saturating_sub(1);
+        (key, state.now(), is_sign_test)
+    };
+    let nonce = hex::encode(random::<16>());
+    let (timestamp, mut signature) = sign(key, now, &nonce, &answer.body);
+    if is_sign_test {
+        signature = sign_test(&signature);
+    }
+    for (name, value) in signature_headers(key.serial, &timestamp, &nonce, &signature) {
+        answer.set(name, value);
+    }
+    answer
+}
+
+/// The time of a signature, in seconds, and the signature.
+pub(crate) fn sign(key: &Signer, now: Timestamp, nonce: &str, body: &[u8]) -> (String, String) {
+    let timestamp = now.as_second().to_string();
+    let head = format!("{timestamp}\n{nonce}\n");
+    let signature = key.sign(&[head.as_bytes(), body, b"\n"].concat());
+    (timestamp, signature)
+}
+
+/// A wrong signature that says of itself that it is a probe. It is as long as a right one, and base64.
+pub(crate) fn sign_test(signature: &str) -> String {
+    format!(
+        "{SIGN_TEST}{}",
+        signature.get(SIGN_TEST.len()..).unwrap_or_default()
+    )
+}
+
+/// The headers that a signature comes with.
+pub(crate) fn signature_headers<'a>(
+    serial: &'a str,
+    timestamp: &'a str,
+    nonce: &'a str,
+    signature: &'a str,
+) -> [(header::HeaderName, &'a str); 5] {
+    [
+        ("wechatpay-timestamp", timestamp),
+        ("wechatpay-nonce", nonce),
+        ("wechatpay-serial", serial),
+        ("wechatpay-signature", signature),
+        ("wechatpay-signature-type", "WECHATPAY2-SHA256-RSA2048"),
+    ]
+    .map(|(name, value)| (header::HeaderName::from_static(name), value))
+}
+
+impl Call<'_> {
+    /// The query parameters, when there are none but these.
+    pub(crate) fn query(&self, known: &[&str]) -> Result<&BTreeMap<String, String>, PayError> {
+        match self
+            .query
+            .keys()
+            .find(|name| !known.contains(&name.as_str()))
+        {
+            Some(unknown) => Err(bad_query(unknown, "多余的参数").numbered(270_924_358)),
+            None => Ok(&self.query),
+        }
+    }
+
+    /// Checks the merchant's number where it is the one query parameter.
+    pub(crate) fn query_is_of(&self, pay: &Pay) -> Result<(), PayError> {
+        match self.query(&["mchid"])?.get("mchid") {
+            Some(mch_id) if *mch_id == pay.mch_id => Ok(()),
+            Some(_) => Err(bad_query(
+                "mchid",
+                "http header中的mchid与query中的mchid不匹配",
+            )),
+            None => Err(bad_query("mchid", "缺少必填参数")),
+        }
+    }
+}
+
+/// That a query parameter is wrong.
+pub(crate) fn bad_query(name: &str, issue: &str) -> PayError {
+    PayError::param(format!("输入源“/query/{name}”：{issue}"))
+        .with_detail(json!({"field": name, "issue": issue, "location": "query"}))
+}

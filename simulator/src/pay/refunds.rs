@@ -1,0 +1,259 @@
+//! The refunds of the merchant: `PROCESSING`, and then `SUCCESS`, `CLOSED` or `ABNORMAL`, which may
+//! still become `SUCCESS`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::answer::{DIGITS, random_text};
+use super::behaviour::RefundOutcome;
+use super::callbacks::Subject;
+use super::{Pay, deliver, notification, times};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum RefundStatus {
+    Processing,
+    Success,
+    Closed,
+    Abnormal,
+}
+
+impl RefundStatus {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Processing => "PROCESSING",
+            Self::Success => "SUCCESS",
+            Self::Closed => "CLOSED",
+            Self::Abnormal => "ABNORMAL",
+        }
+    }
+
+    /// Whether a refund can go from this to `next`.
+    fn may_become(self, next: Self) -> bool {
+        match self {
+            Self::Processing => next != Self::Processing,
+            Self::Abnormal => next == Self::Success,
+            Self::Success | Self::Closed => false,
+        }
+    }
+}
+
+/// One refund.
+#[derive(Clone)]
+pub(crate) struct Refund {
+    pub(crate) out_refund_no: String,
+    pub(crate) refund_id: String,
+    pub(crate) out_trade_no: String,
+    pub(crate) transaction_id: String,
+    /// The body of the first request, which those that come again must equal.
+    pub(crate) request: Value,
+    pub(crate) notify_url: Option<String>,
+    pub(crate) refund: i64,
+    pub(crate) total: i64,
+    pub(crate) payer_total: i64,
+    pub(crate) payer_refund: i64,
+    pub(crate) status: RefundStatus,
+    pub(crate) created: Timestamp,
+    pub(crate) succeeded: Option<Timestamp>,
+}
+
+impl Refund {
+    pub(crate) fn account(&self) -> &'static str {
+        "支付用户零钱"
+    }
+
+    /// The refund as the APIs answer it.
+    pub(crate) fn told(&self) -> Value {
+        let mut told = json!({
+            "refund_id": self.refund_id,
+            "out_refund_no": self.out_refund_no,
+            "transaction_id": self.transaction_id,
+            "out_trade_no": self.out_trade_no,
+            "channel": "ORIGINAL",
+            "user_received_account": self.account(),
+            "create_time": times::rfc3339(self.created),
+            "status": self.status.word(),
+            "funds_account": "AVAILABLE",
+            "amount": {
+                "total": self.total,
+                "refund": self.refund,
+                "from": [],
+                "payer_total": self.payer_total,
+                "payer_refund": self.payer_refund,
+                "settlement_refund": self.refund,
+                "settlement_total": self.total,
+                "discount_refund": self.refund - self.payer_refund,
+                "currency": "CNY",
+                "refund_fee": 0,
+            },
+            "promotion_detail": [],
+        });
+        if let Some(time) = self.succeeded {
+            told["success_time"] = times::rfc3339(time).into();
+        }
+        told
+    }
+
+    /// The refund as the control routes show it.
+    pub(crate) fn shown(&self) -> Value {
+        json!({
+            "outRefundNo": self.out_refund_no,
+            "refundId": self.refund_id,
+            "outTradeNo": self.out_trade_no,
+            "transactionId": self.transaction_id,
+            "status": self.status.word(),
+            "refund": self.refund,
+            "payerRefund": self.payer_refund,
+            "total": self.total,
+            "notifyUrl": self.notify_url,
+            "createdAt": self.created,
+            "successTime": self.succeeded,
+        })
+    }
+}
+
+/// All refunds, in the order in which they were accepted.
+#[derive(Default)]
+pub(crate) struct Refunds {
+    all: Vec<Refund>,
+    by_number: HashMap<String, usize>,
+    by_order: HashMap<String, Vec<usize>>,
+}
+
+impl Refunds {
+    pub(crate) fn add(&mut self, refund: Refund) {
+        let index = self.all.len();
+        self.by_number.insert(refund.out_refund_no.clone(), index);
+        self.by_order
+            .entry(refund.out_trade_no.clone())
+            .or_default()
+            .push(index);
+        self.all.push(refund);
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Refund> {
+        self.all.iter()
+    }
+
+    pub(crate) fn get(&self, out_refund_no: &str) -> Option<&Refund> {
+        self.all.get(*self.by_number.get(out_refund_no)?)
+    }
+
+    fn get_mut(&mut self, out_refund_no: &str) -> Option<&mut Refund> {
+        self.all.get_mut(*self.by_number.get(out_refund_no)?)
+    }
+
+    pub(crate) fn of_order(&self, out_trade_no: &str) -> impl Iterator<Item = &Refund> {
+        self.by_order
+            .get(out_trade_no)
+            .into_iter()
+            .flatten()
+            .filter_map(|index| self.all.get(*index))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+}
+
+/// `50`, eight digits, the date, eleven digits.
+pub(crate) fn refund_id(now: Timestamp) -> String {
+    format!(
+        "50{}{}{}",
+        random_text::<8>(DIGITS),
+        times::compact_date(now),
+        random_text::<11>(DIGITS)
+    )
+}
+
+/// Lets an accepted refund come to its end in its time.
+pub(crate) fn let_run(pay: &Arc<Pay>, refund: &Refund, outcome: RefundOutcome, delay_ms: u64) {
+    let end = match outcome {
+        RefundOutcome::Success => RefundStatus::Success,
+        RefundOutcome::Abnormal => RefundStatus::Abnormal,
+        RefundOutcome::Closed => RefundStatus::Closed,
+        RefundOutcome::Processing => return,
+    };
+    let pay = Arc::clone(pay);
+    let (number, id) = (refund.out_refund_no.clone(), refund.refund_id.clone());
+    tokio::spawn(async move {
+        pay.world.wait(Duration::from_millis(delay_ms)).await;
+        let is_it = |refund: &Refund| refund.refund_id == id;
+        let is_there = pay
+            .world
+            .state()
+            .pay
+            .refunds
+            .get(&number)
+            .is_some_and(is_it);
+        // A reset may have taken the refund, and a control route may have ended it.
+        if is_there && !pay.world.is_stopping() && finish(&pay, &number, end).is_err() {
+            tracing::debug!(out_refund_no = number, "the refund has ended already");
+        }
+    });
+}
+
+/// Ends a refund and tells the merchant; says why not when it cannot.
+pub(crate) fn finish(
+    pay: &Arc<Pay>,
+    out_refund_no: &str,
+    end: RefundStatus,
+) -> Result<Refund, String> {
+    let (refund, is_told) = {
+        let mut state = pay.world.state();
+        let now = state.now();
+        let state = &mut state.pay;
+        let refund = state
+            .refunds
+            .get_mut(out_refund_no)
+            .ok_or_else(|| "no such refund".to_owned())?;
+        if !refund.status.may_become(end) {
+            return Err(format!(
+                "the refund is {} and cannot become {}",
+                refund.status.word(),
+                end.word()
+            ));
+        }
+        refund.status = end;
+        match end {
+            RefundStatus::Success => {
+                refund.succeeded = Some(now);
+                if let Some(order) = state.orders.get_mut(&refund.out_trade_no) {
+                    order.has_refund = true;
+                }
+            }
+            RefundStatus::Closed => {
+                if let Some(balance) = &mut state.behaviour.balance_fen {
+                    *balance += refund.refund;
+                }
+            }
+            RefundStatus::Abnormal | RefundStatus::Processing => {}
+        }
+        (refund.clone(), state.behaviour.refund_callbacks)
+    };
+    if let (true, Some(url)) = (is_told, &refund.notify_url) {
+        let subject = Subject {
+            event_type: match end {
+                RefundStatus::Abnormal => "REFUND.ABNORMAL",
+                RefundStatus::Closed => "REFUND.CLOSED",
+                RefundStatus::Success | RefundStatus::Processing => "REFUND.SUCCESS",
+            },
+            original_type: "refund",
+            summary: match end {
+                RefundStatus::Abnormal => "退款异常",
+                RefundStatus::Closed => "退款关闭",
+                RefundStatus::Success | RefundStatus::Processing => "退款成功",
+            },
+            out_trade_no: refund.out_trade_no.clone(),
+            out_refund_no: Some(refund.out_refund_no.clone()),
+            url: url.clone(),
+            plain: notification::refund(pay, &refund),
+        };
+        deliver::tell(pay, subject);
+    }
+    Ok(refund)
+}

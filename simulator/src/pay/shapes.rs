@@ -1,0 +1,57 @@
+//! Shapes of single values in requests: openids, addresses and URLs.
+
+use std::net::IpAddr;
+
+use reqwest::Url;
+
+use super::answer::PayError;
+use super::fields::Fields;
+
+/// `o` and 27 letters, digits, `-` and `_`. The platform cannot know all players of an app: accepted
+/// is who has never signed in, too.
+pub(crate) fn is_openid(text: &str) -> bool {
+    text.len() == 28
+        && text.starts_with('o')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+pub(crate) fn is_ip(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok()
+}
+
+/// A `notify_url`: a whole URL with a path and without a query; over HTTPS on a public host where
+/// that is demanded, which a test or a development machine seldom has.
+pub(crate) fn notify_url<'v>(
+    body: &Fields<'v>,
+    max: usize,
+    must_be_public: bool,
+) -> Result<&'v str, PayError> {
+    let text = body.text("notify_url", max)?;
+    let refuse = |issue| Err(body.refuse("notify_url", issue));
+    let Ok(url) = Url::parse(text) else {
+        return refuse("a URL is expected");
+    };
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return refuse("a whole URL is expected");
+    }
+    if url.path() == "/" || url.query().is_some() || url.fragment().is_some() {
+        return refuse("a path and no query is expected");
+    }
+    if must_be_public && (url.scheme() != "https" || !is_public(&url)) {
+        return refuse("HTTPS on a public host is expected");
+    }
+    Ok(text)
+}
+
+fn is_public(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(IpAddr::V4(ip)) => {
+            !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified())
+        }
+        Ok(IpAddr::V6(ip)) => !(ip.is_loopback() || ip.is_unique_local() || ip.is_unspecified()),
+        Err(_) => host.contains('.') && !host.ends_with(".localhost"),
+    }
+}

@@ -1,0 +1,84 @@
+//! All that WeChat Pay remembers. It lives behind the one lock of [`crate::state`].
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::behaviour::PayBehaviour;
+use super::bill_file::BillFile;
+use super::callbacks::Callbacks;
+use super::credentials::PaySimulatorSettings;
+use super::keys::{Certificate, Keys, Signer};
+use super::orders::Orders;
+use super::refunds::Refunds;
+
+pub(crate) struct PayState {
+    pub(crate) behaviour: PayBehaviour,
+    pub(crate) certificates: Rotation,
+    pub(crate) orders: Orders,
+    pub(crate) refunds: Refunds,
+    pub(crate) callbacks: Callbacks,
+    /// Bills that can be downloaded, by token.
+    pub(crate) bills: HashMap<String, BillFile>,
+}
+
+impl PayState {
+    pub(crate) fn new(settings: Option<&PaySimulatorSettings>) -> Self {
+        Self {
+            behaviour: settings
+                .map(|settings| settings.behaviour.clone())
+                .unwrap_or_default(),
+            certificates: Rotation::Before,
+            orders: Orders::default(),
+            refunds: Refunds::default(),
+            callbacks: Callbacks::default(),
+            bills: HashMap::new(),
+        }
+    }
+
+    /// What `GET /_sim/state` says of it.
+    pub(crate) fn summary(&self) -> Value {
+        json!({
+            "settings": self.behaviour,
+            "callbackSettings": self.callbacks.policy,
+            "certificates": self.certificates,
+            "orders": self.orders.len(),
+            "refunds": self.refunds.len(),
+            "callbacks": self.callbacks.len(),
+        })
+    }
+}
+
+/// How far the change from the older to the newer certificate is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Rotation {
+    /// The older one signs and is alone in the list.
+    Before,
+    /// The older one signs, both are in the list.
+    Announced,
+    /// The newer one signs, both are in the list.
+    #[default]
+    Switched,
+    /// The newer one signs and is alone in the list.
+    Retired,
+}
+
+impl Rotation {
+    pub(crate) fn signer(self, keys: &Keys) -> &Signer {
+        let [older, newer] = &keys.certificates;
+        match self {
+            Self::Before | Self::Announced => &older.signer,
+            Self::Switched | Self::Retired => &newer.signer,
+        }
+    }
+
+    pub(crate) fn listed(self, keys: &Keys) -> &[Certificate] {
+        match self {
+            Self::Before => &keys.certificates[..1],
+            Self::Announced | Self::Switched => &keys.certificates,
+            Self::Retired => &keys.certificates[1..],
+        }
+    }
+}

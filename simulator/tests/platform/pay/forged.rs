@@ -1,0 +1,120 @@
+//! Forged callbacks say what they are asked to say, rightly signed unless the signature is the point.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::inbox::{Inbox, Letter};
+use super::merchant::{Merchant, order};
+use super::verifying::decrypt;
+
+struct Forger {
+    merchant: Merchant,
+    inbox: Inbox,
+}
+
+impl Forger {
+    async fn start() -> Self {
+        let (merchant, inbox) = (Merchant::start().await, Inbox::start(&[]).await);
+        let mut body = order("T-000001", 648);
+        body["notify_url"] = json!(inbox.url);
+        merchant.order(&body).await.ok();
+        Self { merchant, inbox }
+    }
+
+    async fn forge(&self, kind: &str) -> Letter {
+        let body = json!({"outTradeNo": "T-000001", "kind": kind}).to_string();
+        let callback = self.merchant.control("/callbacks/forge", &body).await;
+        assert_eq!(callback["forged"], kind);
+        assert_eq!(callback["attempts"][0]["status"], 204);
+        self.inbox.letters().pop().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn business_lies_are_rightly_signed() {
+    let forger = Forger::start().await;
+    let cases: [(&str, &str, Value); 9] = [
+        ("amount", "/amount/total", json!(649)),
+        ("currency", "/amount/currency", json!("USD")),
+        ("mch", "/mchid", json!("1900099999")),
+        ("app", "/appid", json!("wxfedcba9876543210")),
+        (
+            "openid",
+            "/payer/openid",
+            json!("oSomebodyElse_0123456789abcd"),
+        ),
+        ("state", "/trade_state", json!("NOTPAY")),
+        (
+            "unknownOrder",
+            "/out_trade_no",
+            json!("NEVER-ORDERED-000001"),
+        ),
+        ("coupon", "/amount/payer_total", json!(486)),
+        ("eventType", "/trade_state", json!("SUCCESS")),
+    ];
+    for (kind, pointer, said) in cases {
+        let letter = forger.forge(kind).await;
+        assert_eq!(letter.plain().pointer(pointer), Some(&said), "{kind}");
+        let is_usual = letter.envelope()["event_type"] == "TRANSACTION.SUCCESS";
+        assert_eq!(is_usual, kind != "eventType");
+    }
+    let (one, other) = (
+        forger.forge("transaction").await,
+        forger.forge("transaction").await,
+    );
+    assert_ne!(
+        one.plain()["transaction_id"],
+        other.plain()["transaction_id"]
+    );
+    // Nothing of it is so.
+    let queried = forger.merchant.query("T-000001").await.ok();
+    assert_eq!(queried["trade_state"], "NOTPAY");
+}
+
+#[tokio::test]
+async fn unreadable_ones_are_rightly_signed() {
+    let forger = Forger::start().await;
+    for kind in ["ciphertext", "apiV3Key"] {
+        let letter = forger.forge(kind).await;
+        assert!(letter.verify().is_ok());
+        assert_eq!(decrypt(&letter.envelope()["resource"]), None, "{kind}");
+    }
+    let letter = forger.forge("notJson").await;
+    assert_eq!(
+        decrypt(&letter.envelope()["resource"]).unwrap(),
+        b"not JSON"
+    );
+    let letter = forger.forge("algorithm").await;
+    assert!(letter.verify().is_ok());
+    assert_eq!(letter.envelope()["resource"]["algorithm"], "AEAD_SM4_GCM");
+}
+
+#[tokio::test]
+async fn signatures_can_be_the_lie() {
+    let forger = Forger::start().await;
+    let letter = forger.forge("unknownSerial").await;
+    assert_eq!(letter.verify(), Err("unknown serial"));
+    for kind in ["signature", "signTest"] {
+        assert_eq!(forger.forge(kind).await.verify(), Err("wrong signature"));
+    }
+    let letter = forger.forge("staleTimestamp").await;
+    assert!(letter.verify().is_ok());
+    let time: i64 = letter.headers["wechatpay-timestamp"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(Timestamp::now().as_second() - time >= 600);
+}
+
+#[tokio::test]
+async fn only_orders_can_be_lied_about() {
+    let forger = Forger::start().await;
+    for (body, status) in [
+        (r#"{"outTradeNo":"T-000002","kind":"amount"}"#, 404),
+        (r#"{"outTradeNo":"T-000001","kind":"weather"}"#, 400),
+    ] {
+        let refused = forger.merchant.try_control("/callbacks/forge", body).await;
+        assert_eq!(refused.0, status);
+    }
+}
