@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use avalon_core::jobs;
 use avalon_core::problem::{Problem, ProblemCode};
-use avalon_queue::{Enqueued, Failure, JobId, JobState, JobView, NewJob, StoreError};
+use avalon_queue::{Enqueued, Failure, JobId, JobState, JobStore, JobView, NewJob, StoreError};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -76,7 +76,7 @@ pub(crate) async fn answer_by_job(
     let (queue, kind) = (job.queue.clone(), job.kind.clone());
     // Watched from before it can end, so that its end is not missed.
     let mut ticket = state.store.waiters().register(job.id);
-    let enqueued = enqueue(state, job).await?;
+    let enqueued = enqueue(&*state.store, job).await?;
     let id = enqueued.id();
     match enqueued {
         Enqueued::New(_) => {
@@ -97,11 +97,22 @@ pub(crate) async fn answer_by_job(
     if let Some(applied) = preference.applied() {
         response.headers_mut().insert("preference-applied", applied);
     }
-    // Answers of this kind hold tokens and the like.
+    Ok(uncached(response))
+}
+
+/// An answer that is one player's business, tokens and the like: nobody keeps it.
+pub(crate) fn uncached(answer: impl IntoResponse) -> Response {
+    let mut response = answer.into_response();
     response
         .headers_mut()
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    response
+}
+
+/// A job could not be written down, which is a defect.
+pub(crate) fn unmade(error: serde_json::Error) -> ApiError {
+    tracing::error!(%error, "a request could not be made a job");
+    ProblemCode::Internal.into()
 }
 
 /// The job's result, or its problem.
@@ -125,11 +136,11 @@ pub(crate) fn problem_of(error: Option<&Failure>) -> Problem {
 }
 
 /// A short outage of the queue is waited out. Repeating is harmless: the job has its id already.
-async fn enqueue(state: &ApiState, job: NewJob) -> Result<Enqueued, ApiError> {
+pub(crate) async fn enqueue(store: &dyn JobStore, job: NewJob) -> Result<Enqueued, ApiError> {
     let deadline = Instant::now() + ENQUEUE_PATIENCE;
     let mut pause = Duration::from_millis(50);
     loop {
-        let attempt = state.store.enqueue(vec![job.clone()]);
+        let attempt = store.enqueue(vec![job.clone()]);
         let error = match tokio::time::timeout_at(deadline, attempt).await {
             Ok(Ok(enqueued)) => {
                 return enqueued

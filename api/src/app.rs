@@ -12,7 +12,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::pipeline;
 use crate::problem::ApiError;
-use crate::routes::{jobs, keys, login};
+use crate::routes::{inventory, jobs, keys, login, orders, pay_notify, products};
 use crate::state::ApiState;
 
 #[derive(OpenApi)]
@@ -30,6 +30,8 @@ struct Security;
 
 impl utoipa::Modify for Security {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        // No licence is chosen yet, and an empty one says less than none.
+        document.info.license = None;
         let components = document.components.get_or_insert_with(Default::default);
         components.add_security_scheme(
             "token",
@@ -41,6 +43,10 @@ impl utoipa::Modify for Security {
 fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(login::routes())
+        .merge(products::routes())
+        .merge(orders::routes())
+        .merge(inventory::routes())
+        .merge(pay_notify::routes())
         .merge(jobs::routes())
         .merge(keys::routes())
 }
@@ -60,4 +66,30 @@ pub fn router(state: ApiState) -> Router {
         .layer(CatchPanicLayer::custom(pipeline::panicked))
         .layer(from_fn_with_state(state.clone(), pipeline::run))
         .with_state(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_documented_and_says_whether_it_needs_a_token() {
+        let document = serde_json::to_value(openapi()).unwrap();
+        for (method, path, token) in [
+            ("post", "/api/wx/login", false),
+            ("get", "/api/wx/products", false),
+            ("post", "/api/wx/createOrder", true),
+            ("get", "/api/wx/getOrder/{orderId}", true),
+            ("get", "/api/wx/orders", true),
+            ("post", "/api/wx/cancelOrder/{orderId}", true),
+            ("get", "/api/wx/inventory", true),
+            ("post", "/api/wx/consume", true),
+            ("post", "/api/wx/pay/notify", false),
+            ("post", "/api/wx/pay/refundNotify", false),
+        ] {
+            let operation = &document["paths"][path][method];
+            assert!(operation.is_object(), "{method} {path}");
+            assert_eq!(operation["security"].is_array(), token, "{method} {path}");
+        }
+    }
 }

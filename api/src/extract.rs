@@ -21,15 +21,27 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// instead of a broken connection.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
+/// How large a body the routes of a state take.
+pub(crate) trait BodyLimit {
+    /// Most bytes of a body.
+    fn max_body(&self) -> usize;
+}
+
+impl BodyLimit for ApiState {
+    fn max_body(&self) -> usize {
+        self.max_body
+    }
+}
+
 /// A JSON body.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequest<ApiState> for JsonBody<T> {
+impl<T: DeserializeOwned, S: BodyLimit + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let bytes = read(body, &parts.headers, state.max_body).await?;
+        let bytes = read(body, &parts.headers, state.max_body()).await?;
         if bytes.is_empty() {
             return Err(ProblemCode::BodyMissing.into());
         }
@@ -40,7 +52,8 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for JsonBody<T> {
     }
 }
 
-async fn read(body: Body, headers: &HeaderMap, most: usize) -> Result<Bytes, ApiError> {
+/// The body as it came, unless it is too large or too slow.
+pub(crate) async fn read(body: Body, headers: &HeaderMap, most: usize) -> Result<Bytes, ApiError> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
@@ -140,6 +153,11 @@ pub(crate) fn invalid_field(field: &str, message: impl std::fmt::Display) -> Pro
     Problem::new(ProblemCode::FieldInvalid).with_detail(format!("{field}: {message}"))
 }
 
+/// A parameter of the path or the query has a value that it may not have.
+pub(crate) fn invalid_query(name: &str, message: impl std::fmt::Display) -> Problem {
+    Problem::new(ProblemCode::QueryInvalid).with_detail(format!("{name}: {message}"))
+}
+
 /// The query string.
 pub(crate) struct QueryOf<T>(pub(crate) T);
 
@@ -192,6 +210,18 @@ impl FromRequestParts<ApiState> for MaybePlayer {
             ApiError::from(ProblemCode::Unauthenticated)
         })?;
         Ok(Self(Some(claims)))
+    }
+}
+
+/// The player whose token the request carries; without one it is refused.
+pub(crate) struct Player(pub(crate) Claims);
+
+impl FromRequestParts<ApiState> for Player {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let MaybePlayer(claims) = MaybePlayer::from_request_parts(parts, state).await?;
+        Ok(Self(claims.ok_or(ProblemCode::Unauthenticated)?))
     }
 }
 

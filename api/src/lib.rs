@@ -15,9 +15,10 @@ mod preference;
 mod problem;
 mod routes;
 mod serve;
+mod shop;
 mod state;
 
 pub use app::{openapi, router};
-pub use metrics::HttpMetrics;
+pub use metrics::{HttpMetrics, PayMetrics};
 pub use serve::serve;
 pub use state::ApiState;

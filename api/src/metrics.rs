@@ -47,3 +47,67 @@ impl HttpMetrics {
             .observe(elapsed.as_secs_f64());
     }
 }
+
+/// What the door said of a payment callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DoorLabel {
+    /// Rightly signed, and kept.
+    Verified,
+    /// Its key is not at hand; kept.
+    UnknownSerial,
+    /// Not believed to come from WeChat.
+    Refused,
+    /// Could not be kept: WeChat sends it again.
+    NotStored,
+}
+
+impl DoorLabel {
+    const ALL: [Self; 4] = [
+        Self::Verified,
+        Self::UnknownSerial,
+        Self::Refused,
+        Self::NotStored,
+    ];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::UnknownSerial => "unknown_serial",
+            Self::Refused => "refused",
+            Self::NotStored => "not_stored",
+        }
+    }
+}
+
+/// Counts payment callbacks at the door; what became of those that were kept is the workers' to
+/// count. Cheap to clone.
+#[derive(Clone)]
+pub struct PayMetrics {
+    door: IntCounterVec,
+}
+
+impl PayMetrics {
+    /// Registers the metrics.
+    ///
+    /// # Errors
+    /// When one of the names is taken in the registry.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let door = IntCounterVec::new(
+            Opts::new(
+                "avalon_payment_callbacks_door_total",
+                "Payment callbacks that were answered, by what was seen before processing them.",
+            ),
+            &["verdict"],
+        )?;
+        // There from the start: an alert can only see a counter rise that was there before.
+        for verdict in DoorLabel::ALL {
+            door.with_label_values(&[verdict.as_str()]);
+        }
+        registry.register(Box::new(door.clone()))?;
+        Ok(Self { door })
+    }
+
+    pub(crate) fn answered(&self, verdict: DoorLabel) {
+        self.door.with_label_values(&[verdict.as_str()]).inc();
+    }
+}

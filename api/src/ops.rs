@@ -3,6 +3,8 @@
 
 mod health;
 mod jobs;
+mod orders;
+mod products;
 
 use std::sync::Arc;
 
@@ -19,7 +21,7 @@ use axum::routing::get;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 
-use crate::extract::bearer;
+use crate::extract::{BodyLimit, bearer};
 use crate::problem::ApiError;
 
 /// What the listener for operators works with. Cheap to clone.
@@ -39,6 +41,12 @@ pub struct OpsState {
     pub phase: watch::Receiver<Phase>,
 }
 
+impl BodyLimit for OpsState {
+    fn max_body(&self) -> usize {
+        64 * 1024
+    }
+}
+
 /// The life of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -52,7 +60,10 @@ pub enum Phase {
 
 /// The router of the listener for operators.
 pub fn router(state: OpsState) -> Router {
-    let admin = jobs::routes().route_layer(from_fn_with_state(state.clone(), admin_only));
+    let admin = jobs::routes()
+        .merge(products::routes())
+        .merge(orders::routes())
+        .route_layer(from_fn_with_state(state.clone(), admin_only));
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))

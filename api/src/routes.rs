@@ -1,5 +1,9 @@
 //! The public routes, one file a group.
 
+pub(crate) mod inventory;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod login;
+pub(crate) mod orders;
+pub(crate) mod pay_notify;
+pub(crate) mod products;

@@ -1,9 +1,15 @@
-//! What `avalon dev` adds: keys of its own, the simulator as its WeChat, and a welcome.
+//! What `avalon dev` adds: keys of its own, the simulator as its WeChat and WeChat Pay, and a welcome.
 
+use std::fmt::Display;
 use std::path::Path;
+use std::str::FromStr;
 
-use avalon_core::config::{Config, WechatConfig};
+use avalon_core::config::{Config, HttpUrl, NotifyUrl, PayConfig, WechatConfig};
+use avalon_core::database::Database;
 use avalon_core::dev_keys::DevKeys;
+use avalon_core::payments::products::{self, Product};
+use avalon_simulator::PayCredentials;
+use avalon_wechat::pay::{Fen, MchId, Serial};
 use secrecy::SecretString;
 
 use crate::failure::Failure;
@@ -13,18 +19,56 @@ const DATA: &str = "data";
 const APP_ID: &str = "wx0123456789abcdef";
 const APP_SECRET: &str = "simulated-secret-worth-nothing";
 
-/// Fills in what was not configured: keys (kept in `data`), and the simulator as WeChat.
+/// Fills in what was not configured: keys (kept in `data`), and the simulator as WeChat and as
+/// WeChat Pay.
 pub(crate) fn complete(config: &mut Config) -> Result<(), Failure> {
     DevKeys::load_or_create(Path::new(DATA))?.fill(config);
     simulated_app(config);
+    let simulator = format!("http://{}", config.simulator.listen);
+    let simulator: HttpUrl = parsed("simulator.listen", &simulator)?;
     if config.wechat.api_base == WechatConfig::default().api_base {
-        let simulator = format!("http://{}", config.simulator.listen);
-        config.wechat.api_base = simulator.parse().map_err(|error| Failure::Setting {
-            key: "simulator.listen",
-            problem: format!("{error}"),
-        })?;
+        config.wechat.api_base = simulator.clone();
+    }
+    simulated_pay(config, simulator)
+}
+
+/// The simulator as WeChat Pay, and its merchant where no other is configured.
+fn simulated_pay(config: &mut Config, simulator: HttpUrl) -> Result<(), Failure> {
+    let pay = &mut config.pay;
+    let test = PayCredentials::TEST;
+    let at_wechat = pay.api_base == PayConfig::default().api_base;
+    if at_wechat {
+        pay.api_base = simulator;
+        // Nothing of what is tried here may be repeated elsewhere.
+        pay.backup_base = None;
+    }
+    if at_wechat || !pay.enabled() {
+        // Every simulator signs with the same key.
+        pay.platform_public_key_id = Some(Serial::new(test.platform_public_key_id));
+        pay.platform_public_key = Some(test.platform_public_key.to_owned());
+    }
+    if !pay.enabled() {
+        pay.mch_id = Some(MchId::new(test.mch_id));
+        pay.merchant_serial = Some(Serial::new(test.merchant_serial));
+        pay.merchant_key = Some(parsed("pay.merchant_key", test.merchant_key)?);
+        pay.api_v3_key = Some(parsed("pay.api_v3_key", test.api_v3_key)?);
+    }
+    if pay.notify_url.is_none() {
+        let url = NotifyUrl::on_this_machine(config.http.listen);
+        pay.notify_url = Some(url.map_err(|error| setting("http.listen", error))?);
     }
     Ok(())
+}
+
+fn parsed<T: FromStr<Err: Display>>(key: &'static str, text: &str) -> Result<T, Failure> {
+    text.parse().map_err(|error| setting(key, error))
+}
+
+fn setting(key: &'static str, error: impl Display) -> Failure {
+    Failure::Setting {
+        key,
+        problem: error.to_string(),
+    }
 }
 
 /// The app that the simulator knows, where no other is configured.
@@ -39,6 +83,38 @@ pub(crate) fn simulated_app(config: &mut Config) {
         .get_or_insert_with(|| SecretString::from(APP_SECRET));
 }
 
+/// Goods to try, when there are none.
+pub(crate) async fn stock(database: &Database) -> Result<(), Failure> {
+    if !products::list(database, false).await?.is_empty() {
+        return Ok(());
+    }
+    let goods = [
+        ("gems-60", "60 gems", 600, None, None),
+        ("starter-pack", "Starter pack", 100, Some(1), None),
+        (
+            "golden-cup",
+            "Golden cup of the season",
+            8800,
+            Some(2),
+            Some(1000),
+        ),
+    ];
+    for (id, name, price, limit_per_user, stock) in goods {
+        let product = Product {
+            product_id: id.to_owned(),
+            name: name.to_owned(),
+            description: None,
+            image_url: None,
+            price: Fen::new(price).map_err(|error| setting("dev", error))?,
+            limit_per_user,
+            stock,
+            active: true,
+        };
+        products::put(database, &product).await?;
+    }
+    Ok(())
+}
+
 /// Where everything is, and what to try first.
 pub(crate) fn welcome(config: &Config) {
     let (http, simulator) = (config.http.listen, config.simulator.listen);
@@ -47,11 +123,91 @@ pub(crate) fn welcome(config: &Config) {
         "\navalon dev is running. Ctrl-C stops it; its data stay in ./{DATA}.\n
   API        http://{http}          documentation at http://{http}/docs
   operators  http://{ops}          /metrics /readyz /admin/jobs (token in {DATA}/dev-keys.toml)
-  simulator  http://{simulator}          WeChat, as far as the game can tell: /_sim/state
+  simulator  http://{simulator}          WeChat and WeChat Pay, as far as the game can tell: /_sim/state
 
 Sign in as Alice:
 
   curl -s http://{http}/api/wx/login -H 'content-type: application/json' -d '{{\"code\":\"sim-alice\"}}'
 "
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use avalon_core::config::Role;
+    use avalon_wechat::pay::PayClient;
+    use avalon_wechat::{AppId, WechatMetrics};
+
+    use super::*;
+
+    fn completed(variables: &[(&str, &str)]) -> Config {
+        let variables = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let mut config = Config::load(None, variables, Role::Dev).unwrap();
+        simulated_app(&mut config);
+        simulated_pay(&mut config, "http://127.0.0.1:8090".parse().unwrap()).unwrap();
+        config
+    }
+
+    fn assert_usable(config: &Config) {
+        let app_id = AppId::new(config.wechat.app_id.clone().unwrap());
+        let settings = config.pay.client_settings(&app_id).unwrap().unwrap();
+        let metrics = WechatMetrics::new(&prometheus::Registry::new()).unwrap();
+        PayClient::new(settings, metrics).unwrap();
+        assert!(crate::simulator::new(config).is_ok());
+    }
+
+    #[test]
+    fn without_a_merchant_the_simulator_brings_its_own() {
+        let backup = ("AVALON_PAY__BACKUP_BASE", "https://api2.mch.weixin.qq.com");
+        let config = completed(&[("AVALON_HTTP__LISTEN", "0.0.0.0:9000"), backup]);
+        let pay = &config.pay;
+        assert_eq!(
+            pay.mch_id.as_ref().unwrap().as_str(),
+            PayCredentials::TEST.mch_id
+        );
+        assert_eq!(pay.api_base.as_str(), "http://127.0.0.1:8090");
+        assert!(pay.backup_base.is_none());
+        assert_eq!(
+            pay.notify_url.as_ref().unwrap().as_url().as_str(),
+            "http://127.0.0.1:9000/api/wx/pay/notify"
+        );
+        assert_eq!(
+            pay.platform_public_key.as_deref(),
+            Some(PayCredentials::TEST.platform_public_key)
+        );
+        assert_usable(&config);
+    }
+
+    #[test]
+    fn a_configured_merchant_stays_and_pays_at_the_simulator() {
+        let serial = "00112233445566778899AABBCCDDEEFF00112233";
+        let config = completed(&[
+            ("AVALON_PAY__MCH_ID", "1600000001"),
+            ("AVALON_PAY__MERCHANT_SERIAL", serial),
+            (
+                "AVALON_PAY__MERCHANT_KEY",
+                PayCredentials::TEST.merchant_key,
+            ),
+            ("AVALON_PAY__API_V3_KEY", "another key of thirty-two bytes!"),
+            ("AVALON_PAY__NOTIFY_URL", "https://tunnel.test/pay/notify"),
+        ]);
+        let pay = &config.pay;
+        assert_eq!(pay.mch_id.as_ref().unwrap().as_str(), "1600000001");
+        assert_eq!(pay.merchant_serial.as_ref().unwrap().as_str(), serial);
+        assert_eq!(pay.api_base.as_str(), "http://127.0.0.1:8090");
+        assert_eq!(
+            pay.notify_url.as_ref().unwrap().as_url().as_str(),
+            "https://tunnel.test/pay/notify"
+        );
+        assert_usable(&config);
+    }
+
+    #[test]
+    fn a_configured_platform_stays() {
+        let config = completed(&[("AVALON_PAY__API_BASE", "http://127.0.0.1:7000")]);
+        assert_eq!(config.pay.api_base.as_str(), "http://127.0.0.1:7000");
+        assert_usable(&config);
+    }
 }

@@ -38,6 +38,10 @@ pub(crate) enum Failure {
     Keyring(#[from] KeyringError),
     #[error("the WeChat client: {0}")]
     Wechat(#[from] avalon_wechat::WechatClientError),
+    #[error("the WeChat Pay client: {0}")]
+    Pay(#[from] avalon_wechat::pay::PayClientError),
+    #[error(transparent)]
+    Payment(#[from] avalon_core::payments::PaymentError),
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
     #[error("there is no embedded queue at {}", .0.display())]

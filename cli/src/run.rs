@@ -8,6 +8,8 @@ use avalon_api::ops::{OpsState, Phase};
 use avalon_api::{ApiState, HttpMetrics};
 use avalon_core::config::{Config, Role};
 use avalon_core::database::{Database, DatabaseError};
+use avalon_core::payments::inbox::InboxWriter;
+use avalon_wechat::WechatMetrics;
 use avalon_workers::Pools;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -18,6 +20,8 @@ use crate::{dev, signals, simulator, wiring};
 
 /// How long the listener for operators goes on answering requests at the end.
 const OPS_GRACE: Duration = Duration::from_secs(2);
+/// How often WeChat Pay's certificates are fetched.
+const PLATFORM_KEYS_EVERY: Duration = Duration::from_secs(3600);
 
 pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
     // Sockets first: a port that is taken is told before anything is touched.
@@ -65,21 +69,37 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
     if config.database.auto_migrate && !migrated(&database, &stop).await? {
         return Ok(());
     }
+    let wechat_metrics = WechatMetrics::new(&registry)?;
+    let pay = wiring::pay_client(&config, &wechat_metrics)?;
+    if let Some(pay) = pay.clone() {
+        // Ends with the process: it has nothing to finish.
+        tokio::spawn(async move { pay.keep_fresh(PLATFORM_KEYS_EVERY).await });
+    }
+    if role == Role::Dev {
+        dev::stock(&database).await?;
+    }
     let pools = if role.runs_workers() {
-        let services = Arc::new(wiring::services(&config, &database, &registry)?);
+        let shared = wiring::Shared {
+            database: &database,
+            store: &store,
+            pay: pay.clone(),
+            wechat_metrics: &wechat_metrics,
+            registry: &registry,
+        };
+        let services = Arc::new(wiring::services(&config, role, shared)?);
         let handlers = avalon_workers::handlers(&services);
-        Some(Pools::start(
-            &store,
-            handlers,
-            &wiring::pools(&config)?,
-            &queue_metrics,
-        ))
+        let settings = wiring::pools(&config)?;
+        Some(Pools::start(&store, handlers, &settings, &queue_metrics))
     } else {
         None
     };
     if let Some(socket) = http_socket {
         let router = avalon_api::router(ApiState {
             store: Arc::clone(&store),
+            database: database.clone(),
+            pay,
+            inbox: InboxWriter::spawn(database.clone()),
+            pay_metrics: avalon_api::PayMetrics::new(&registry)?,
             tokens: Arc::new(wiring::verifier(&config)?),
             queue_metrics,
             http_metrics: HttpMetrics::new(&registry)?,

@@ -1,18 +1,17 @@
 //! `avalon simulator`, and the simulator inside `avalon dev`.
 
-use avalon_core::config::Config;
-use avalon_simulator::{Simulator, SimulatorSettings};
+use avalon_core::config::{Config, PayConfig};
+use avalon_simulator::{
+    PayMerchant, PaySetupError, PaySimulatorSettings, Simulator, SimulatorSettings,
+};
 use secrecy::ExposeSecret;
 
 use crate::failure::Failure;
 use crate::{dev, signals, wiring};
 
-/// A simulator of the configured app.
+/// A simulator of the configured app and merchant; the merchant is a made-up one when none is
+/// configured.
 pub(crate) fn new(config: &Config) -> Result<Simulator, Failure> {
-    let required = |key| Failure::Setting {
-        key,
-        problem: "required".to_owned(),
-    };
     let app_id = config
         .wechat
         .app_id
@@ -23,13 +22,44 @@ pub(crate) fn new(config: &Config) -> Result<Simulator, Failure> {
         .app_secret
         .as_ref()
         .ok_or_else(|| required("wechat.app_secret"))?;
-    Ok(Simulator::new(SimulatorSettings::new(
-        app_id,
-        secret.expose_secret(),
-    )))
+    let mut settings = SimulatorSettings::new(app_id, secret.expose_secret());
+    settings.pay = Some(pay(&config.pay)?);
+    Ok(Simulator::new(settings))
 }
 
-/// Runs the simulator alone, for the app of `avalon dev` unless another is configured.
+fn pay(config: &PayConfig) -> Result<PaySimulatorSettings, Failure> {
+    let unusable = |error: PaySetupError| Failure::Setting {
+        key: "pay.merchant_key",
+        problem: error.to_string(),
+    };
+    let Some(mch_id) = &config.mch_id else {
+        return PaySimulatorSettings::test().map_err(unusable);
+    };
+    let serial = config.merchant_serial.as_ref();
+    let key = config.merchant_key.as_ref();
+    let api_v3_key = config.api_v3_key.as_ref();
+    PaySimulatorSettings::new(&PayMerchant {
+        mch_id: mch_id.as_str(),
+        serial: serial
+            .ok_or_else(|| required("pay.merchant_serial"))?
+            .as_str(),
+        key: key.ok_or_else(|| required("pay.merchant_key"))?.expose(),
+        api_v3_key: api_v3_key
+            .ok_or_else(|| required("pay.api_v3_key"))?
+            .expose(),
+    })
+    .map_err(unusable)
+}
+
+fn required(key: &'static str) -> Failure {
+    Failure::Setting {
+        key,
+        problem: "required".to_owned(),
+    }
+}
+
+/// Runs the simulator alone, for the app and the merchant of `avalon dev` unless others are
+/// configured.
 pub(crate) async fn run(mut config: Config) -> Result<(), Failure> {
     dev::simulated_app(&mut config);
     let socket = wiring::listen("simulator.listen", config.simulator.listen).await?;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use avalon_core::config::Config;
+use avalon_core::config::{Config, LatePayment, Role};
 use avalon_core::database::Database;
 use avalon_core::jobs::QUEUES;
 use avalon_core::keyring::Keyring;
@@ -11,8 +11,9 @@ use avalon_core::tokens::{TokenIssuer, TokenVerifier};
 use avalon_queue::{
     JobStore, PoolSettings, QueueMetrics, QueueName, RedisSettings, RedisStreams, Sqlite,
 };
+use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
-use avalon_workers::{PoolsSettings, Services};
+use avalon_workers::{PayMetrics, Payments, PoolsSettings, Services, Webhook};
 use tokio::net::TcpListener;
 
 use crate::failure::Failure;
@@ -75,11 +76,33 @@ pub(crate) fn verifier(config: &Config) -> Result<TokenVerifier, Failure> {
     ))
 }
 
+/// WeChat Pay, when it is configured.
+pub(crate) fn pay_client(
+    config: &Config,
+    metrics: &WechatMetrics,
+) -> Result<Option<PayClient>, Failure> {
+    let app_id = config.wechat.app_id.clone().unwrap_or_default();
+    match config.pay.client_settings(&AppId::new(app_id)) {
+        None => Ok(None),
+        Some(Err(missing_key)) => Err(missing(missing_key.0)),
+        Some(Ok(settings)) => Ok(Some(PayClient::new(settings, metrics.clone())?)),
+    }
+}
+
+/// What all parts of a process share.
+pub(crate) struct Shared<'a> {
+    pub(crate) database: &'a Database,
+    pub(crate) store: &'a Arc<dyn JobStore>,
+    pub(crate) pay: Option<PayClient>,
+    pub(crate) wechat_metrics: &'a WechatMetrics,
+    pub(crate) registry: &'a prometheus::Registry,
+}
+
 /// What handlers work with.
 pub(crate) fn services(
     config: &Config,
-    database: &Database,
-    registry: &prometheus::Registry,
+    role: Role,
+    shared: Shared<'_>,
 ) -> Result<Services, Failure> {
     let (auth, storage, wechat) = (&config.auth, &config.storage, &config.wechat);
     let signing_key = auth
@@ -90,31 +113,57 @@ pub(crate) fn services(
         .encryption_key
         .as_ref()
         .ok_or_else(|| missing("storage.encryption_key"))?;
+    let app_id = wechat
+        .app_id
+        .clone()
+        .ok_or_else(|| missing("wechat.app_id"))?;
+    let app_secret = wechat
+        .app_secret
+        .clone()
+        .ok_or_else(|| missing("wechat.app_secret"))?;
     let client = WechatClient::new(
         WechatSettings {
-            app_id: AppId::new(
-                wechat
-                    .app_id
-                    .clone()
-                    .ok_or_else(|| missing("wechat.app_id"))?,
-            ),
-            app_secret: wechat
-                .app_secret
-                .clone()
-                .ok_or_else(|| missing("wechat.app_secret"))?,
+            app_id: AppId::new(app_id),
+            app_secret,
             api_base: wechat.api_base.as_url().clone(),
             connect_timeout: wechat.connect_timeout,
             request_timeout: wechat.request_timeout,
         },
-        WechatMetrics::new(registry)?,
+        shared.wechat_metrics.clone(),
     )?;
+    let payments = shared.pay.map(|client| Payments {
+        client,
+        order_ttl: config.pay.order_ttl,
+        reconcile_after: config.pay.reconcile_after,
+        refund_late_payments: config.pay.late_payment == LatePayment::Refund,
+    });
     Ok(Services {
-        database: database.clone(),
+        database: shared.database.clone(),
+        store: Arc::clone(shared.store),
         keyring: Keyring::new(encryption_key, &storage.previous_encryption_keys)?,
         wechat: client,
+        pay: payments,
+        webhook: webhook(config, role),
+        metrics: PayMetrics::new(shared.registry)?,
         tokens: TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl),
         refresh_ttl: auth.refresh_ttl,
     })
+}
+
+/// Where the game server hears of paid goods, when it is configured.
+fn webhook(config: &Config, role: Role) -> Option<Webhook> {
+    let fulfil = &config.fulfil;
+    let (url, secret) = (
+        fulfil.webhook_url.as_ref()?,
+        fulfil.webhook_secret.as_ref()?,
+    );
+    let allow_private = fulfil.allow_private_addresses(role);
+    Some(Webhook::new(
+        url.as_url().clone(),
+        secret.expose(),
+        allow_private,
+        fulfil.timeout,
+    ))
 }
 
 /// Which pools to run, and how.

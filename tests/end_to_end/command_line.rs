@@ -9,8 +9,8 @@ async fn the_openapi_document_is_the_one_that_was_reviewed() {
     let output = Avalon::command("openapi").run().await;
     let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
     let reviewed: Value = serde_json::from_str(include_str!("../../docs/openapi.json")).unwrap();
-    assert_eq!(
-        printed, reviewed,
+    assert!(
+        printed == reviewed,
         "the API has changed: review it, then `avalon openapi > docs/openapi.json`"
     );
 }

@@ -13,4 +13,6 @@ mod command_line;
 mod configuration;
 mod fleet;
 mod operators;
+mod payments;
+mod payments_in_bad_weather;
 mod sign_in;

@@ -172,6 +172,36 @@ impl Game {
         assert!(send(self.client.delete(url)).await.status.is_success());
     }
 
+    /// A signed-in player.
+    pub async fn player(&self, name: &str) -> Player<'_> {
+        let answer = self.login(&format!("sim-{name}")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let token = answer.body["token"].as_str().expect("a token").to_owned();
+        Player { game: self, token }
+    }
+
+    /// Tells the simulator something: a `POST` to a path of its control API.
+    pub async fn simulator(&self, path: &str, body: Value) -> Answer {
+        let url = format!("{}/_sim/{path}", self.simulator);
+        let answer = send(self.client.post(url).json(&body)).await;
+        assert!(answer.status.is_success(), "{path}: {answer:?}");
+        answer
+    }
+
+    /// Sets how the simulator behaves: a `PUT` to a path of its control API.
+    pub async fn set(&self, path: &str, body: Value) {
+        let url = format!("{}/_sim/{path}", self.simulator);
+        let answer = send(self.client.put(url).json(&body)).await;
+        assert!(answer.status.is_success(), "{path}: {answer:?}");
+    }
+
+    /// What the simulator knows.
+    pub async fn ask_simulator(&self, path: &str) -> Value {
+        send(self.client.get(format!("{}/_sim/{path}", self.simulator)))
+            .await
+            .body
+    }
+
     /// A real, single-use code of a player.
     pub async fn mint_code(&self, name: &str) -> String {
         let request = self.client.post(format!("{}/_sim/codes", self.simulator));
@@ -180,5 +210,66 @@ impl Game {
             .as_str()
             .expect("a code was minted")
             .to_owned()
+    }
+}
+
+/// A signed-in player.
+pub struct Player<'a> {
+    /// The client that the player uses.
+    pub game: &'a Game,
+    /// The player's token.
+    pub token: String,
+}
+
+impl Player<'_> {
+    /// Asks for something.
+    pub async fn get(&self, path: &str) -> Answer {
+        send(
+            self.game
+                .client
+                .get(self.game.url(path))
+                .bearer_auth(&self.token),
+        )
+        .await
+    }
+
+    /// Does something under an idempotency key.
+    pub async fn post(&self, path: &str, key: &str, body: Value) -> Answer {
+        let request = self
+            .game
+            .client
+            .post(self.game.url(path))
+            .bearer_auth(&self.token);
+        send(request.header("idempotency-key", key).json(&body)).await
+    }
+
+    /// Orders something.
+    pub async fn order(&self, product: &str, quantity: i64, key: &str) -> Answer {
+        let body = json!({"productId": product, "quantity": quantity});
+        self.post("/api/wx/createOrder", key, body).await
+    }
+
+    /// Pays with these parameters, as `wx.requestPayment` would: WeChat checks their signature.
+    pub async fn pay(&self, created: &Answer) {
+        let mut params = created.body["payParams"].clone();
+        params["appId"] = json!("wx0123456789abcdef");
+        self.game.simulator("pay/request-payment", params).await;
+    }
+
+    /// Where an order stands.
+    pub async fn status(&self, order: &str) -> String {
+        let answer = self.get(&format!("/api/wx/getOrder/{order}")).await;
+        answer.body["order"]["status"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// How many of a product the player owns.
+    pub async fn owns(&self, product: &str) -> i64 {
+        let items = self.get("/api/wx/inventory").await.body;
+        let items = items["items"].as_array().cloned().unwrap_or_default();
+        let item = items.iter().find(|item| item["productId"] == product);
+        item.and_then(|item| item["quantity"].as_i64()).unwrap_or(0)
     }
 }

@@ -2,15 +2,30 @@
 
 use std::sync::Arc;
 
-use avalon_core::jobs::Login;
+use avalon_core::jobs::{
+    Callback, CancelOrder, CheckOrder, CreateOrder, Fulfil, Login, SettleRefund, Sweep,
+};
 use avalon_queue::Handlers;
 
-use crate::login;
 use crate::services::Services;
+use crate::{callback, cancel_order, check_order, create_order, fulfil, login, refund, sweep};
 
 /// The handlers of all job kinds.
 pub fn handlers(services: &Arc<Services>) -> Handlers {
-    let login = Arc::clone(services);
+    /// A handler with its services.
+    macro_rules! with {
+        ($handle:path) => {{
+            let services = Arc::clone(services);
+            move |job, context| $handle(Arc::clone(&services), job, context)
+        }};
+    }
     Handlers::new()
-        .on::<Login, _, _>(move |job, context| login::handle(Arc::clone(&login), job, context))
+        .on::<Login, _, _>(with!(login::handle))
+        .on::<CreateOrder, _, _>(with!(create_order::handle))
+        .on::<CancelOrder, _, _>(with!(cancel_order::handle))
+        .on::<CheckOrder, _, _>(with!(check_order::handle))
+        .on::<Callback, _, _>(with!(callback::handle))
+        .on::<SettleRefund, _, _>(with!(refund::handle))
+        .on::<Fulfil, _, _>(with!(fulfil::handle))
+        .on::<Sweep, _, _>(with!(sweep::handle))
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use avalon_queue::{Handlers, JobStore, Pool, PoolSettings, QueueMetrics, QueueName};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::clock;
 
 /// Which pools, and how each works.
 #[derive(Clone, Debug)]
@@ -15,7 +17,10 @@ pub struct PoolsSettings {
 }
 
 /// The running pools of a process.
-pub struct Pools(Vec<Pool>);
+pub struct Pools {
+    pools: Vec<Pool>,
+    clock: AbortHandle,
+}
 
 impl Pools {
     /// Starts a pool for each chosen queue that has handlers.
@@ -45,12 +50,16 @@ impl Pools {
                 Pool::start(store, queue, handlers, pool, metrics.clone())
             })
             .collect();
-        Self(pools)
+        Self {
+            pools,
+            clock: clock::start(Arc::clone(store)),
+        }
     }
 
     /// Stops all of them at once, within the grace of their settings.
     pub async fn stop(self) {
-        let mut stopping: JoinSet<()> = self.0.into_iter().map(Pool::stop).collect();
+        self.clock.abort();
+        let mut stopping: JoinSet<()> = self.pools.into_iter().map(Pool::stop).collect();
         while stopping.join_next().await.is_some() {}
     }
 }

@@ -1,22 +1,56 @@
 //! What handlers work with. Made once per process and passed to each of them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_core::database::Database;
 use avalon_core::keyring::Keyring;
 use avalon_core::tokens::TokenIssuer;
+use avalon_queue::{JobStore, NewJob, StoreError};
 use avalon_wechat::WechatClient;
+use avalon_wechat::pay::PayClient;
+
+use crate::metrics::PayMetrics;
+use crate::webhook::Webhook;
 
 /// What handlers work with.
 pub struct Services {
-    /// Where players and sessions are.
+    /// Where players, sessions, orders and goods are.
     pub database: Database,
+    /// Where jobs go that follow from a job.
+    pub store: Arc<dyn JobStore>,
     /// Seals what must not be read at rest.
     pub keyring: Keyring,
     /// WeChat's platform.
     pub wechat: WechatClient,
+    /// WeChat Pay, when it is configured.
+    pub pay: Option<Payments>,
+    /// Where the game server hears of paid goods, when it wants to.
+    pub webhook: Option<Webhook>,
+    /// Counts orders and callbacks.
+    pub metrics: PayMetrics,
     /// Signs tokens.
     pub tokens: TokenIssuer,
     /// How long a session lives.
     pub refresh_ttl: Duration,
+}
+
+/// WeChat Pay and the rules of its orders.
+pub struct Payments {
+    /// The client.
+    pub client: PayClient,
+    /// An unpaid order is closed after this.
+    pub order_ttl: Duration,
+    /// WeChat is first asked whether an order was paid after this.
+    pub reconcile_after: Duration,
+    /// Whether a payment that comes after the order was closed is paid back, not kept.
+    pub refund_late_payments: bool,
+}
+
+impl Services {
+    /// Enqueues a job that follows from this one. Its id differs each time; its idempotency key
+    /// makes it one.
+    pub(crate) async fn enqueue(&self, job: NewJob) -> Result<(), StoreError> {
+        self.store.enqueue(vec![job]).await.map(drop)
+    }
 }

@@ -9,9 +9,8 @@ use avalon_core::tokens::Claims;
 use avalon_queue::{JobId, JobState, JobStore, JobView, Ticket};
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::response::Response;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -20,7 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::answer::{JobStatus, problem_of};
+use crate::answer::{JobStatus, problem_of, uncached};
 use crate::extract::{JobPath, MaybePlayer, QueryOf};
 use crate::problem::ApiError;
 use crate::state::ApiState;
@@ -118,7 +117,7 @@ async fn job(
     if !wait.is_zero() && !view.state.is_final() {
         view = readable(state.store.outcome(id, wait).await?, player.as_ref())?;
     }
-    Ok(uncached(Json(JobResponse::from(view)).into_response()))
+    Ok(uncached(Json(JobResponse::from(view))))
 }
 
 /// Streams a job's changes (server-sent events).
@@ -167,9 +166,7 @@ async fn events(
     // A process that stops does not wait for its streams; clients ask again, elsewhere.
     let changes = changes.take_until(stopping.cancelled_owned());
     let keep_alive = KeepAlive::new().interval(Duration::from_secs(15));
-    Ok(uncached(
-        Sse::new(changes).keep_alive(keep_alive).into_response(),
-    ))
+    Ok(uncached(Sse::new(changes).keep_alive(keep_alive)))
 }
 
 /// One client that watches one job.
@@ -234,11 +231,4 @@ fn readable(view: Option<JobView>, player: Option<&Claims>) -> Result<JobView, A
         Some(owner) if player.is_some_and(|player| player.sub.to_string() == *owner) => Ok(view),
         Some(_) => Err(ProblemCode::JobNotFound.into()),
     }
-}
-
-fn uncached(mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

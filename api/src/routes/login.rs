@@ -2,7 +2,7 @@
 
 use avalon_core::jobs::Login;
 use avalon_core::jobs::login::SignedIn;
-use avalon_core::problem::{Problem, ProblemCode};
+use avalon_core::problem::Problem;
 use avalon_wechat::JsCode;
 use axum::Extension;
 use axum::extract::State;
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::answer::{Accepted, answer_by_job};
+use crate::answer::{Accepted, answer_by_job, unmade};
 use crate::extract::{JsonBody, invalid_field};
 use crate::pipeline::Trace;
 use crate::preference::Preference;
@@ -105,10 +105,7 @@ async fn login(
     headers: HeaderMap,
     JsonBody(request): JsonBody<LoginRequest>,
 ) -> Result<Response, ApiError> {
-    let job = request.into_login()?.into_job().map_err(|error| {
-        tracing::error!(%error, "a sign-in could not be made a job");
-        ApiError::from(ProblemCode::Internal)
-    })?;
+    let job = request.into_login()?.into_job().map_err(unmade)?;
     let preference = Preference::of(&headers, state.max_wait);
     answer_by_job(&state, job, &trace, preference).await
 }

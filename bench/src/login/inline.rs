@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use avalon_core::config::{Config, Role};
 use avalon_core::database::Database;
-use avalon_core::jobs::Login;
+use avalon_core::jobs::{Login, QUEUES};
 use avalon_core::keyring::Keyring;
 use avalon_core::tokens::TokenIssuer;
-use avalon_queue::{JobContext, JobId};
+use avalon_queue::{JobContext, JobId, RedisSettings, RedisStreams};
 use avalon_test_support::FleetSettings;
 use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
-use avalon_workers::{Services, login};
+use avalon_workers::{PayMetrics, Services, login};
 
 use crate::Outcome;
 
@@ -24,6 +24,7 @@ impl Inline {
         let config = Config::load(None, settings.environment(), Role::Workers)?;
         let (auth, wechat) = (&config.auth, &config.wechat);
         let needed = "the fleet's settings lack a secret";
+        let registry = prometheus::Registry::new();
         let client = WechatClient::new(
             WechatSettings {
                 app_id: AppId::new(wechat.app_id.clone().ok_or(needed)?),
@@ -32,12 +33,24 @@ impl Inline {
                 connect_timeout: wechat.connect_timeout,
                 request_timeout: wechat.request_timeout,
             },
-            WechatMetrics::new(&prometheus::Registry::new())?,
+            WechatMetrics::new(&registry)?,
         )?;
         let encryption_key = config.storage.encryption_key.as_ref().ok_or(needed)?;
         let signing_key = auth.signing_key.as_ref().ok_or(needed)?;
+        let nodes = config.redis.url.as_ref().ok_or(needed)?;
+        // No handler of a sign-in uses it; it connects when it is first used.
+        let store = RedisStreams::new(RedisSettings {
+            url: nodes.urls().collect::<Vec<_>>().join(","),
+            prefix: config.redis.key_prefix.clone(),
+            queues: QUEUES.to_vec(),
+            shards: 1,
+        })?;
         Ok(Self(Arc::new(Services {
             database: Database::new(&config.database)?,
+            store: Arc::new(store),
+            pay: None,
+            webhook: None,
+            metrics: PayMetrics::new(&registry)?,
             keyring: Keyring::new(encryption_key, &[])?,
             wechat: client,
             tokens: TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl),

@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 mod auth;
 mod database;
 mod error;
+mod fulfil;
 mod node;
+mod pay;
 mod redis;
 mod role;
 mod sections;
@@ -26,6 +28,11 @@ mod validate;
 pub use auth::{AuthConfig, DevicePolicy, DevicePolicyError, SignaturePolicy};
 pub use database::{DatabaseConfig, DatabaseUrl, DatabaseUrlError, Dialect};
 pub use error::{ConfigError, Origin};
+pub use fulfil::{FulfilConfig, WebhookSecret, WebhookSecretError, WebhookUrl, WebhookUrlError};
+pub use pay::{
+    ApiV3Secret, ApiV3SecretError, LatePayment, MerchantKey, MerchantKeyError, MissingPayKey,
+    NotifyUrl, NotifyUrlError, PayConfig,
+};
 pub use redis::{RedisConfig, RedisNodes, RedisNodesError};
 pub use role::Role;
 pub use sections::{
@@ -49,6 +56,10 @@ pub struct Config {
     pub queue: QueueConfig,
     /// The mini-game at WeChat's platform.
     pub wechat: WechatConfig,
+    /// The merchant at WeChat Pay.
+    pub pay: PayConfig,
+    /// The webhook to the game server.
+    pub fulfil: FulfilConfig,
     /// Sessions and tokens.
     pub auth: AuthConfig,
     /// Encryption at rest.
@@ -119,6 +130,7 @@ impl Config {
     /// Writes down the defaults that depend on the role or on other keys.
     pub fn spell_out(&mut self, role: Role) {
         self.ops.listen = Some(self.ops_listen(role));
+        self.fulfil.allow_private_addresses = Some(self.fulfil.allow_private_addresses(role));
         self.limits.enabled = Some(self.limits.enabled(role));
         self.log.format = Some(self.log.format(role));
         if self.redis.url.is_none() {

@@ -53,7 +53,11 @@ impl Fleet {
 
     /// Starts one more process of the API.
     pub async fn add_api(&mut self) {
-        let api = self.settings.command("api").start().await;
+        let api = match self.apis.is_empty() {
+            true => self.settings.first_api(),
+            false => self.settings.command("api"),
+        };
+        let api = api.start().await;
         self.apis.push(api);
     }
 

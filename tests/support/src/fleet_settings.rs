@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use avalon_simulator::PayCredentials;
+
 use crate::{Avalon, AvalonCommand, Fleet};
 
 /// A TEST KEY, public with this source: it signs nothing but the tokens of tests and benchmarks.
@@ -19,6 +21,7 @@ const TEST_ENCRYPTION_KEY: &str = "3NaxJZaCOBKzsD6ytqkCupHc+Ody9Kv6QLamvoSkZ8w="
 pub struct FleetSettings {
     env: BTreeMap<String, String>,
     simulator: AvalonCommand,
+    first_api: AvalonCommand,
 }
 
 impl FleetSettings {
@@ -48,6 +51,7 @@ impl FleetSettings {
         Self {
             env: env.into(),
             simulator,
+            first_api: Avalon::command("api"),
         }
     }
 
@@ -56,6 +60,35 @@ impl FleetSettings {
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.env.insert(name.into(), value.into());
         self
+    }
+
+    /// With WeChat Pay: the merchant and the platform key are the simulator's own test ones.
+    #[must_use]
+    pub fn with_payments(mut self) -> Self {
+        let test = PayCredentials::TEST;
+        let api_base = self.simulator.simulator();
+        for (name, value) in [
+            ("AVALON_PAY__MCH_ID", test.mch_id),
+            ("AVALON_PAY__MERCHANT_SERIAL", test.merchant_serial),
+            ("AVALON_PAY__MERCHANT_KEY", test.merchant_key),
+            ("AVALON_PAY__API_V3_KEY", test.api_v3_key),
+            ("AVALON_PAY__API_BASE", &api_base),
+            (
+                "AVALON_PAY__PLATFORM_PUBLIC_KEY_ID",
+                test.platform_public_key_id,
+            ),
+            ("AVALON_PAY__PLATFORM_PUBLIC_KEY", test.platform_public_key),
+        ] {
+            self.env.insert(name.to_owned(), value.to_owned());
+        }
+        // Callbacks go to the first API.
+        let notify_url = format!("{}/api/wx/pay/notify", self.first_api.http());
+        self.env("AVALON_PAY__NOTIFY_URL", notify_url)
+    }
+
+    /// The first API, whose URL is part of the settings with payments.
+    pub(crate) fn first_api(&self) -> AvalonCommand {
+        self.apply(self.first_api.clone())
     }
 
     /// The environment of its processes.

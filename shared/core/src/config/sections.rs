@@ -1,5 +1,5 @@
 //! The sections whose values need few words: one struct each. Those with types of their own have
-//! files of their own (`auth.rs`, `database.rs`, `redis.rs`).
+//! files of their own (`auth.rs`, `database.rs`, `fulfil.rs`, `pay.rs`, `redis.rs`).
 
 use std::{
     fmt,
@@ -253,6 +253,14 @@ impl HttpUrl {
     )]
     fn wechat_platform() -> Self {
         "https://api.weixin.qq.com".parse().expect("a URL")
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "a constant, parsed in every test of the defaults"
+    )]
+    pub(super) fn wechat_pay_platform() -> Self {
+        "https://api.mch.weixin.qq.com".parse().expect("a URL")
     }
 
     /// The URL as text, without a slash at its end.

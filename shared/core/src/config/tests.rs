@@ -5,6 +5,28 @@ use secrecy::ExposeSecret;
 use super::*;
 use crate::{keyring::EncryptionKey, tokens::SigningKey};
 
+/// The simulator's: worth nothing at WeChat.
+const MERCHANT_KEY: &str = include_str!("../../../../simulator/src/pay/test_keys/merchant_key.pem");
+const PLATFORM_KEY: &str =
+    include_str!("../../../../simulator/src/pay/test_keys/platform_public_key.pem");
+const CERTIFICATE: &str =
+    include_str!("../../../../simulator/src/pay/test_keys/merchant_certificate.pem");
+const SERIAL: &str = "3A7C19E45B08D2F6617B90AC4E5D83F1276BC05E";
+const API_V3_KEY: &str = "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0u";
+
+/// A merchant, key by key in the order in which they are asked for.
+const MERCHANT: [(&str, &str); 6] = [
+    ("AVALON_PAY__MCH_ID", "1900012345"),
+    ("AVALON_PAY__MERCHANT_SERIAL", SERIAL),
+    ("AVALON_PAY__MERCHANT_KEY", MERCHANT_KEY),
+    ("AVALON_PAY__API_V3_KEY", API_V3_KEY),
+    (
+        "AVALON_PAY__NOTIFY_URL",
+        "https://game.example.com/api/wx/pay/notify",
+    ),
+    ("AVALON_WECHAT__APP_ID", "wx1"),
+];
+
 type Variables<'a> = &'a [(&'a str, &'a str)];
 
 fn env(variables: Variables<'_>) -> impl Iterator<Item = (String, String)> {
@@ -90,6 +112,8 @@ fn texts_of_the_environment_take_the_type_that_is_wanted() {
             ("AVALON_AUTH__DEVICE_POLICY", "multi:3"),
             ("AVALON_AUTH__SIGNATURES", "required"),
             ("AVALON_LOG__FORMAT", "json"),
+            ("AVALON_PAY__LATE_PAYMENT", "refund"),
+            ("AVALON_FULFIL__ALLOW_PRIVATE_ADDRESSES", "true"),
         ],
         Role::Dev,
     )
@@ -110,6 +134,8 @@ fn texts_of_the_environment_take_the_type_that_is_wanted() {
     );
     assert_eq!(config.auth.signatures, SignaturePolicy::Required);
     assert_eq!(config.log.format, Some(LogFormat::Json));
+    assert_eq!(config.pay.late_payment, LatePayment::Refund);
+    assert_eq!(config.fulfil.allow_private_addresses, Some(true));
 }
 
 #[test]
@@ -266,6 +292,48 @@ fn values_are_checked_and_never_quoted() {
         ("http.wait = '31s'", "must not be longer than http.max_wait"),
         ("database.auto_migrate = 'hunter2'", "must be true or false"),
         ("workers.concurrency = 0", "must be at least 1"),
+        ("pay.mch_id = 'hunter2'", "must be digits, 32 at most"),
+        (
+            "pay.merchant_serial = 'PUB_KEY_ID_0119000123452026010100000000000001'",
+            "must be 40 hex digits (`openssl x509 -in apiclient_cert.pem -noout -serial`)",
+        ),
+        (
+            "pay.merchant_key = 'hunter2'",
+            "must be an RSA private key of at least 2048 bits, PKCS#8 PEM (`apiclient_key.pem`)",
+        ),
+        (
+            "pay.api_v3_key = 'hunter2'",
+            "must be the 32 characters that were set in the merchant portal",
+        ),
+        (
+            "pay.backup_base = 'ftp://hunter2'",
+            "must be an http:// or https:// URL without credentials, query or fragment",
+        ),
+        (
+            "pay.platform_public_key_id = 'hunter2'",
+            "must be PUB_KEY_ID_ and digits",
+        ),
+        (
+            "pay.platform_public_key = 'hunter2'",
+            "must be WeChat Pay's RSA public key, PEM (`pub_key.pem`)",
+        ),
+        ("pay.order_ttl = '0s'", "must be longer than 0s"),
+        ("pay.order_ttl = '8d'", "must not be longer than 7d"),
+        (
+            "pay.late_payment = 'hunter2'",
+            "must be one of: keep, refund",
+        ),
+        (
+            "fulfil.webhook_url = 'https://u:hunter2@h/'",
+            "must be an http:// or https:// URL without credentials or fragment",
+        ),
+        ("fulfil.webhook_secret = ''", "must not be empty"),
+        (
+            "fulfil.webhook_secret = 'whsec_hunter2!'",
+            "must have base64 after whsec_",
+        ),
+        ("fulfil.webhook_secret = 'whsec_'", "must not be empty"),
+        ("fulfil.timeout = '0s'", "must be longer than 0s"),
         (
             "auth.refresh_ttl = '1h'",
             "must not be shorter than auth.token_ttl",
@@ -389,6 +457,245 @@ fn every_role_names_the_first_secret_that_it_lacks() {
     );
 }
 
+/// What a role needs to run without payments.
+fn needed_anyway(role: Role) -> Vec<(&'static str, String)> {
+    let mut needed = Vec::new();
+    if matches!(role, Role::Api | Role::Workers | Role::All) {
+        needed.extend([
+            ("AVALON_REDIS__URL", "redis://localhost".to_owned()),
+            ("AVALON_AUTH__SIGNING_KEY", pem()),
+            ("AVALON_STORAGE__ENCRYPTION_KEY", base64_key()),
+            ("AVALON_ADMIN__TOKEN", "token".to_owned()),
+            ("AVALON_WECHAT__APP_SECRET", "secret".to_owned()),
+        ]);
+    }
+    if matches!(role, Role::Workers | Role::All) {
+        needed.push(("AVALON_WECHAT__APP_ID", "wx1".to_owned()));
+    }
+    needed
+}
+
+#[test]
+fn a_merchant_is_whole_or_not_there() {
+    let keys = [
+        "pay.merchant_serial",
+        "pay.merchant_key",
+        "pay.api_v3_key",
+        "pay.notify_url",
+        "wechat.app_id",
+    ];
+    for (role, needed) in [
+        (Role::Migrate, 0),
+        (Role::Jobs, 0),
+        (Role::Dev, 3),
+        (Role::Simulator, 3),
+        // Their app id is there already.
+        (Role::Workers, 4),
+        (Role::All, 4),
+        (Role::Api, 5),
+    ] {
+        let anyway = needed_anyway(role);
+        let mut given: Vec<_> = anyway
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let without = from_env(&given, role).unwrap();
+        assert!(!without.pay.enabled(), "{role}");
+        given.push(MERCHANT[0]);
+        for (key, variable) in keys.iter().zip(&MERCHANT[1..]).take(needed) {
+            let error = from_env(&given, role).unwrap_err();
+            let expected = format!("configuration: {key}: required beside pay.mch_id (");
+            assert!(error.starts_with(&expected), "{role}: {error}");
+            given.push(*variable);
+        }
+        let loaded = from_env(&given, role).unwrap_or_else(|error| panic!("{role}: {error}"));
+        assert!(loaded.pay.enabled(), "{role}");
+    }
+}
+
+#[test]
+fn a_pay_client_gets_what_is_configured() {
+    let app_id = avalon_wechat::AppId::new("wx1");
+    let none = from_env(&[], Role::Dev).unwrap();
+    assert!(none.pay.client_settings(&app_id).is_none());
+    let part = from_env(&MERCHANT[..4], Role::Dev).unwrap();
+    let missing = part.pay.client_settings(&app_id).unwrap().unwrap_err();
+    assert_eq!(missing, MissingPayKey("pay.notify_url"));
+
+    let mut variables = MERCHANT.to_vec();
+    // As some tools print it.
+    let lower = SERIAL.to_lowercase();
+    variables[1].1 = &lower;
+    variables.push(("AVALON_PAY__PLATFORM_PUBLIC_KEY_ID", "PUB_KEY_ID_01"));
+    variables.push(("AVALON_PAY__PLATFORM_PUBLIC_KEY", PLATFORM_KEY));
+    variables.push(("AVALON_PAY__BACKUP_BASE", "http://127.0.0.1:1"));
+    let config = from_env(&variables, Role::Dev).unwrap();
+    let settings = config.pay.client_settings(&app_id).unwrap().unwrap();
+    assert_eq!(settings.app_id, app_id);
+    assert_eq!(settings.mch_id.as_str(), "1900012345");
+    assert_eq!(settings.merchant_serial.as_str(), SERIAL);
+    assert_eq!(settings.merchant_key.expose_secret(), MERCHANT_KEY);
+    assert_eq!(settings.api_base.as_str(), "https://api.mch.weixin.qq.com/");
+    assert_eq!(
+        settings.backup_base.unwrap().as_str(),
+        "http://127.0.0.1:1/"
+    );
+    assert_eq!(
+        settings.notify_url.as_str(),
+        "https://game.example.com/api/wx/pay/notify"
+    );
+    assert_eq!(
+        settings.refund_notify_url.as_str(),
+        "https://game.example.com/api/wx/pay/refundNotify"
+    );
+    assert_eq!(
+        config.pay.refund_notify_url(),
+        Some(settings.refund_notify_url)
+    );
+    let public_key = settings.platform_public_key.unwrap();
+    assert_eq!(public_key.id.as_str(), "PUB_KEY_ID_01");
+    assert_eq!(public_key.pem, PLATFORM_KEY);
+    assert_eq!(settings.request_timeout, Duration::from_secs(6));
+}
+
+#[test]
+fn keys_of_pay_are_of_the_right_kind() {
+    let pem = pem();
+    let ed25519 = pem.as_str();
+    for (variable, wrong) in [
+        ("AVALON_PAY__MERCHANT_KEY", CERTIFICATE),
+        ("AVALON_PAY__MERCHANT_KEY", PLATFORM_KEY),
+        ("AVALON_PAY__MERCHANT_KEY", ed25519),
+        ("AVALON_PAY__PLATFORM_PUBLIC_KEY", CERTIFICATE),
+        ("AVALON_PAY__PLATFORM_PUBLIC_KEY", MERCHANT_KEY),
+    ] {
+        let error = from_env(&[(variable, wrong)], Role::Dev).unwrap_err();
+        assert!(error.contains(": must be "), "{error}");
+        assert!(!error.contains(wrong.lines().nth(1).unwrap()), "{error}");
+    }
+}
+
+#[test]
+fn the_platform_key_and_its_id_come_together() {
+    let id = ("AVALON_PAY__PLATFORM_PUBLIC_KEY_ID", "PUB_KEY_ID_01");
+    let key = ("AVALON_PAY__PLATFORM_PUBLIC_KEY", PLATFORM_KEY);
+    assert!(from_env(&[id, key], Role::Dev).is_ok());
+    assert_eq!(
+        from_env(&[id], Role::Dev).unwrap_err(),
+        "configuration: pay.platform_public_key: required beside pay.platform_public_key_id (PEM)"
+    );
+    assert_eq!(
+        from_env(&[key], Role::Dev).unwrap_err(),
+        "configuration: pay.platform_public_key_id: required beside pay.platform_public_key \
+         (PUB_KEY_ID_ and digits)"
+    );
+}
+
+#[test]
+fn notify_urls_are_ours_and_public_or_on_this_machine() {
+    let refund = |url: &str| {
+        url.parse::<NotifyUrl>()
+            .map(|url| url.refund_url().to_string())
+    };
+    for (url, expected) in [
+        ("https://h/pay/notify", "https://h/pay/refundNotify"),
+        (
+            "https://h:8443/notify/pay/notify",
+            "https://h:8443/notify/pay/refundNotify",
+        ),
+        (
+            "http://127.0.0.1:8080/api/wx/pay/notify",
+            "http://127.0.0.1:8080/api/wx/pay/refundNotify",
+        ),
+        ("http://[::1]/pay/notify", "http://[::1]/pay/refundNotify"),
+        (
+            "http://localhost:1/pay/notify",
+            "http://localhost:1/pay/refundNotify",
+        ),
+    ] {
+        assert_eq!(refund(url).as_deref(), Ok(expected));
+    }
+    let long = format!("https://h/{}/pay/notify", "x".repeat(240));
+    for (url, error) in [
+        ("h/pay/notify", NotifyUrlError::Malformed),
+        ("ftp://h/pay/notify", NotifyUrlError::Malformed),
+        ("https://h/pay/notify?x=1", NotifyUrlError::Malformed),
+        ("https://h/pay/notify#x", NotifyUrlError::Malformed),
+        ("https://u:p@h/pay/notify", NotifyUrlError::Malformed),
+        ("http://h/pay/notify", NotifyUrlError::Plain),
+        ("http://10.0.0.1/pay/notify", NotifyUrlError::Plain),
+        ("http://127.0.0.1.h/pay/notify", NotifyUrlError::Plain),
+        ("https://h/pay/notify/", NotifyUrlError::Path),
+        ("https://h/api/wx/notify", NotifyUrlError::Path),
+        ("https://h/pay/refundNotify", NotifyUrlError::Path),
+        ("https://h/repay/notify", NotifyUrlError::Path),
+        (&long, NotifyUrlError::Length),
+    ] {
+        assert_eq!(refund(url), Err(error), "{url}");
+    }
+    assert_eq!(
+        from_file("pay.notify_url = 'https://h/'").unwrap_err(),
+        "configuration: pay.notify_url: must end in /pay/notify (file avalon.toml, line 1)"
+    );
+    for (listen, url) in [
+        ("0.0.0.0:80", "http://127.0.0.1/api/wx/pay/notify"),
+        ("[::]:8080", "http://[::1]:8080/api/wx/pay/notify"),
+        ("10.0.0.1:8080", "http://10.0.0.1:8080/api/wx/pay/notify"),
+    ] {
+        let here = NotifyUrl::on_this_machine(listen.parse().unwrap()).unwrap();
+        assert_eq!(here.as_url().as_str(), url);
+    }
+}
+
+#[test]
+fn webhooks_are_signed() {
+    let url = ("AVALON_FULFIL__WEBHOOK_URL", "https://h/hook/?key=hunter2");
+    for role in [Role::Dev, Role::Workers, Role::All] {
+        let anyway = needed_anyway(role);
+        let mut given: Vec<_> = anyway
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        given.push(url);
+        assert_eq!(
+            from_env(&given, role).unwrap_err(),
+            "configuration: fulfil.webhook_secret: required beside fulfil.webhook_url \
+             (whsec_ and base64, or any text)"
+        );
+        given.push(("AVALON_FULFIL__WEBHOOK_SECRET", "s"));
+        let fulfil = from_env(&given, role).unwrap().fulfil;
+        assert_eq!(
+            fulfil.webhook_url.unwrap().as_url().as_str(),
+            "https://h/hook/?key=hunter2"
+        );
+    }
+    // Others send none.
+    assert!(from_env(&[url], Role::Migrate).is_ok());
+
+    for (text, key) in [
+        ("whsec_aHVudGVyMg==", "hunter2"),
+        ("aHVudGVyMg==", "aHVudGVyMg=="),
+        ("密", "密"),
+    ] {
+        let secret: WebhookSecret = text.parse().unwrap();
+        assert_eq!(secret.expose(), key.as_bytes(), "{text}");
+    }
+}
+
+#[test]
+fn webhooks_go_to_private_addresses_in_dev_or_when_told_to() {
+    let fulfil = FulfilConfig::default();
+    assert!(fulfil.allow_private_addresses(Role::Dev));
+    assert!(!fulfil.allow_private_addresses(Role::All));
+    let fulfil = from_file("fulfil.allow_private_addresses = false")
+        .unwrap()
+        .fulfil;
+    assert!(!fulfil.allow_private_addresses(Role::Dev));
+    let mut config = Config::default();
+    config.spell_out(Role::Workers);
+    assert_eq!(config.fulfil.allow_private_addresses, Some(false));
+}
+
 #[test]
 fn several_redis_urls_mean_a_cluster() {
     let url = "redis://a:6379, redis://:secret@b:6379";
@@ -441,13 +748,26 @@ fn no_secret_is_printed() {
             ("AVALON_AUTH__PREVIOUS_SIGNING_KEYS", &pem),
             ("AVALON_STORAGE__ENCRYPTION_KEY", &key),
             ("AVALON_STORAGE__PREVIOUS_ENCRYPTION_KEYS", &key),
+            ("AVALON_PAY__MERCHANT_KEY", MERCHANT_KEY),
+            ("AVALON_PAY__API_V3_KEY", API_V3_KEY),
+            ("AVALON_FULFIL__WEBHOOK_URL", "https://h/hook?key=hunter2"),
+            ("AVALON_FULFIL__WEBHOOK_SECRET", "hunter2"),
         ],
         Role::Dev,
     )
     .unwrap();
     let body_of_pem = pem.lines().nth(1).unwrap();
+    let body_of_merchant_key = MERCHANT_KEY.lines().nth(1).unwrap();
     for shown in [config.redacted_toml(), format!("{config:?}")] {
-        for secret in ["hunter2", key.as_str(), body_of_pem] {
+        for secret in [
+            "hunter2",
+            key.as_str(),
+            body_of_pem,
+            body_of_merchant_key,
+            API_V3_KEY,
+            // The bytes of hunter2, as a list.
+            "104, 117, 110",
+        ] {
             assert!(!shown.contains(secret), "{shown}");
         }
     }
@@ -457,6 +777,10 @@ fn no_secret_is_printed() {
         "app_secret = \"***\"",
         "url = \"postgres://u:***@h/d?***\"",
         "signing_key = \"***\"",
+        "merchant_key = \"***\"",
+        "api_v3_key = \"***\"",
+        "webhook_url = \"https://h/hook?***\"",
+        "webhook_secret = \"***\"",
         "previous_signing_keys = [\"***\"]",
         "token_ttl = \"2h\"",
         "device_policy = \"single\"",

@@ -21,6 +21,8 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         database,
         queue,
         wechat,
+        pay,
+        fulfil,
         auth,
         workers,
         redis,
@@ -76,6 +78,28 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         "wechat.app_id",
         not_empty,
     )?;
+    rule(pay.order_ttl > zero, "pay.order_ttl", not_zero)?;
+    // WeChat itself closes unpaid orders after that.
+    let week = Duration::from_secs(7 * 24 * 60 * 60);
+    rule(
+        pay.order_ttl <= week,
+        "pay.order_ttl",
+        "must not be longer than 7d",
+    )?;
+    rule(pay.reconcile_after > zero, "pay.reconcile_after", not_zero)?;
+    rule(pay.connect_timeout > zero, "pay.connect_timeout", not_zero)?;
+    rule(pay.request_timeout > zero, "pay.request_timeout", not_zero)?;
+    rule(
+        pay.platform_public_key_id.is_none() || pay.platform_public_key.is_some(),
+        "pay.platform_public_key",
+        "required beside pay.platform_public_key_id (PEM)",
+    )?;
+    rule(
+        pay.platform_public_key.is_none() || pay.platform_public_key_id.is_some(),
+        "pay.platform_public_key_id",
+        "required beside pay.platform_public_key (PUB_KEY_ID_ and digits)",
+    )?;
+    rule(fulfil.timeout > zero, "fulfil.timeout", not_zero)?;
     // Tokens count in whole seconds.
     let second = Duration::from_secs(1);
     rule(
@@ -132,6 +156,51 @@ fn check_role(config: &Config, role: Role) -> Result<(), Problem> {
         !workers || config.wechat.app_secret.is_some(),
         "wechat.app_secret",
         "required (app secret of the mini-game)",
+    )?;
+    check_pay(config, role)?;
+    rule(
+        !role.runs_workers()
+            || config.fulfil.webhook_url.is_none()
+            || config.fulfil.webhook_secret.is_some(),
+        "fulfil.webhook_secret",
+        "required beside fulfil.webhook_url (whsec_ and base64, or any text)",
+    )
+}
+
+/// Without a merchant there is nothing to check. With one, its keys belong together: `dev` and the
+/// simulator can make up a whole merchant, but not a part of one.
+fn check_pay(config: &Config, role: Role) -> Result<(), Problem> {
+    let Config { pay, wechat, .. } = config;
+    let pays = role.serves_api() || role.runs_workers();
+    if !pay.enabled() || !(pays || role == Role::Simulator) {
+        return Ok(());
+    }
+    rule(
+        pay.merchant_serial.is_some(),
+        "pay.merchant_serial",
+        "required beside pay.mch_id (serial of the merchant API certificate)",
+    )?;
+    rule(
+        pay.merchant_key.is_some(),
+        "pay.merchant_key",
+        "required beside pay.mch_id (RSA private key, PKCS#8 PEM)",
+    )?;
+    rule(
+        pay.api_v3_key.is_some(),
+        "pay.api_v3_key",
+        "required beside pay.mch_id (32 characters)",
+    )?;
+    // The rest is for those who talk to WeChat; `dev` knows where the simulator finds it.
+    let pays = pays && role != Role::Dev;
+    rule(
+        !pays || pay.notify_url.is_some(),
+        "pay.notify_url",
+        "required beside pay.mch_id (public URL of /api/wx/pay/notify)",
+    )?;
+    rule(
+        !pays || wechat.app_id.is_some(),
+        "wechat.app_id",
+        "required beside pay.mch_id (app id of the mini-game)",
     )
 }
 

@@ -115,7 +115,8 @@ pub async fn request(
     }
     let (_, goods_taken) = sums(&mut transaction, &order.id, "done").await?;
     let goods_left = order.quantity - goods_under_way - goods_taken;
-    let full = order.refunded_fee + amount == order.total_fee.get();
+    // Once all that is under way has succeeded.
+    let full = amount == left;
     let quantity = new.quantity.unwrap_or(if full { goods_left } else { 0 });
     if quantity < 0 || quantity > goods_left {
         return Err(PaymentError::TooMuch);
@@ -302,11 +303,14 @@ async fn succeed(
         inventory::revoke(connection, user, product, refund.quantity, &source, now).await?;
     let refunded_fee = order.refunded_fee + refund.amount;
     let full = refunded_fee == order.total_fee.get();
-    // A partial one leaves the state as it is, unless it was the last part.
-    let status = if full {
-        OrderStatus::Refunded
-    } else {
-        order.status
+    // What else is under way: this one's row says so until the end of this transaction.
+    let (under_way, _) = sums(connection, &order.id, "under way").await?;
+    let rest = under_way - refund.amount;
+    let status = match order.status {
+        _ if full => OrderStatus::Refunded,
+        // Another part has failed meanwhile: not all of it is being paid back any more.
+        OrderStatus::Refunding if refunded_fee + rest < order.total_fee.get() => OrderStatus::Paid,
+        status => status,
     };
     let row = sqlx::query(
         "UPDATE orders SET refunded_fee = $1, holds_stock = $2 WHERE id = $3 RETURNING *",

@@ -1,0 +1,115 @@
+//! `/admin/orders`: an order with its history, and paying it back.
+
+use std::time::Duration;
+
+use avalon_core::jobs::SettleRefund;
+use avalon_core::payments::PaymentError;
+use avalon_core::payments::order_rows::{self, HistoryEntry};
+use avalon_core::payments::refunds::{self, NewRefund};
+use avalon_core::problem::Problem;
+use avalon_queue::Enqueued;
+use avalon_wechat::pay::Reason;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::OpsState;
+use crate::answer::{enqueue, unmade};
+use crate::extract::{JsonBody, invalid_field};
+use crate::problem::ApiError;
+use crate::shop::{OrderPath, RequestKey, bounded};
+
+pub(super) fn routes() -> Router<OpsState> {
+    Router::new()
+        .route("/admin/orders/{orderId}", get(show))
+        .route("/admin/orders/{orderId}/refund", post(refund))
+}
+
+async fn show(
+    State(state): State<OpsState>,
+    OrderPath(id): OrderPath,
+) -> Result<Json<Value>, ApiError> {
+    let order = order_rows::by_id(&state.database, &id).await?;
+    let order = order.ok_or(PaymentError::UnknownOrder)?;
+    let history = order_rows::history(&state.database, &id).await?;
+    let history: Vec<Value> = history.iter().map(describe).collect();
+    Ok(Json(json!({"order": order, "history": history})))
+}
+
+/// A step of the order's life, its time in ISO 8601 like all others.
+fn describe(entry: &HistoryEntry) -> Value {
+    json!({
+        "status": entry.status,
+        "cause": entry.cause,
+        "at": Timestamp::from_millisecond(entry.at).ok(),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RefundBody {
+    amount: Option<i64>,
+    quantity: Option<i64>,
+    reason: String,
+}
+
+impl RefundBody {
+    fn into_refund(self, order_id: String, idempotency_key: String) -> Result<NewRefund, Problem> {
+        // More than the order has is refused by the order.
+        if let Some(amount) = self.amount {
+            bounded("amount", amount, 1..=i64::MAX)?;
+        }
+        if let Some(quantity) = self.quantity {
+            bounded("quantity", quantity, 0..=i64::MAX)?;
+        }
+        // WeChat shows it to the player, and takes no other.
+        Reason::parse(&*self.reason).map_err(|error| {
+            invalid_field("reason", format!("{error} (1 to 80, without emoji)"))
+        })?;
+        Ok(NewRefund {
+            request_digest: json!([self.amount, self.quantity, self.reason]).to_string(),
+            order_id,
+            amount: self.amount,
+            quantity: self.quantity,
+            reason: self.reason,
+            idempotency_key,
+        })
+    }
+}
+
+/// Decides a refund, and has WeChat told of it. Should the queue not take the job, the same request
+/// again finds the same refund, and the clock finds it too.
+async fn refund(
+    State(state): State<OpsState>,
+    OrderPath(order_id): OrderPath,
+    RequestKey(key): RequestKey,
+    JsonBody(body): JsonBody<RefundBody>,
+) -> Result<Response, ApiError> {
+    let new = body.into_refund(order_id, key)?;
+    let refund = refunds::request(&state.database, &new, Timestamp::now()).await?;
+    tracing::info!(
+        order_id = refund.order_id,
+        refund_id = refund.refund_id,
+        amount = refund.amount,
+        "an operator refunds an order"
+    );
+    let settle = SettleRefund {
+        refund_id: refund.refund_id.clone(),
+        check: 0,
+    };
+    let job = settle.into_job(Duration::ZERO).map_err(unmade)?;
+    let (queue, kind) = (job.queue.clone(), job.kind.clone());
+    let enqueued = enqueue(&*state.store, job).await?;
+    if let Enqueued::New(_) = enqueued {
+        state.queue_metrics.enqueued(&queue, &kind);
+    }
+    let id = enqueued.id();
+    let location = [(header::LOCATION, format!("/admin/jobs/{id}"))];
+    let body = json!({"jobId": id.to_string(), "status": "queued", "refund": refund});
+    Ok((StatusCode::ACCEPTED, location, Json(body)).into_response())
+}

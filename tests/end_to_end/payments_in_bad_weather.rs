@@ -1,0 +1,235 @@
+//! Payments while something is away: nothing paid is lost, nothing is granted twice.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use avalon_test_support::{Avalon, FleetSettings, RedisServer, TestDatabase, eventually_eq};
+use avalon_tests::{Game, send};
+use aws_lc_rs::hmac;
+use base64::Engine;
+use serde_json::json;
+
+const LONG: Duration = Duration::from_secs(40);
+
+#[tokio::test]
+async fn a_callback_while_redis_is_down_is_acknowledged_and_processed_when_it_is_back() {
+    let database = TestDatabase::postgres().await;
+    let mut redis = RedisServer::start().await;
+    let fleet = FleetSettings::new(database.url(), &redis.url())
+        .with_payments()
+        .env("AVALON_PAY__RECONCILE_AFTER", "10m")
+        .start(1, 1)
+        .await;
+    let game = Game::of(&fleet.apis[0], &fleet.simulator);
+    let put = game
+        .client
+        .put(format!("{}/admin/products/gems", fleet.apis[0].ops))
+        .bearer_auth(FleetSettings::ADMIN_TOKEN)
+        .json(&json!({"name": "Gems", "price": 100}));
+    assert_eq!(send(put).await.status, 200);
+    let alice = game.player("alice").await;
+    let created = alice.order("gems", 1, "k").await;
+    assert_eq!(created.status, 200, "{created:?}");
+
+    redis.stop();
+    alice.pay(&created).await;
+    eventually_eq(LONG, json!("delivered"), async || {
+        game.ask_simulator("pay/callbacks").await["callbacks"][0]["status"].clone()
+    })
+    .await;
+    let attempt = game.ask_simulator("pay/callbacks").await["callbacks"][0]["attempts"][0].clone();
+    assert_eq!(attempt["status"], 204, "at the first attempt: {attempt}");
+    assert!(
+        attempt["durationMs"].as_f64().unwrap() < 1000.0,
+        "and at once: {attempt}"
+    );
+    assert_eq!(alice.owns("gems").await, 0, "nobody has processed it");
+    redis.restart().await;
+    eventually_eq(LONG, 1, async || alice.owns("gems").await).await;
+}
+
+#[tokio::test]
+async fn an_order_is_repeated_to_the_byte_when_wechats_answer_was_lost() {
+    let dev = Avalon::command("dev").start().await;
+    let game = Game::of(&dev, &dev);
+    let alice = game.player("alice").await;
+    game.faults(json!({"outage": "reset", "outageAfter": true, "api": "pay_jsapi"}))
+        .await;
+    let answer = alice.order("gems-60", 1, "k").await;
+    assert!(matches!(answer.status.as_u16(), 202 | 503), "{answer:?}");
+    game.good_weather().await;
+    eventually_eq(LONG, 200, async || {
+        alice.order("gems-60", 1, "k").await.status.as_u16()
+    })
+    .await;
+    let created = alice.order("gems-60", 1, "k").await;
+    let orders = game.ask_simulator("pay/orders").await;
+    assert_eq!(
+        orders["orders"].as_array().map(Vec::len),
+        Some(1),
+        "one order at WeChat: {orders}"
+    );
+    alice.pay(&created).await;
+    eventually_eq(LONG, 1, async || alice.owns("gems-60").await).await;
+}
+
+#[tokio::test]
+async fn an_order_that_wechat_refuses_for_good_fails_and_releases_its_stock() {
+    let dev = Avalon::command("dev")
+        .env("AVALON_ADMIN__TOKEN", FleetSettings::ADMIN_TOKEN)
+        .start()
+        .await;
+    let game = Game::of(&dev, &dev);
+    let products = format!("{}/admin/products", dev.ops);
+    let put = game
+        .client
+        .put(format!("{products}/moon"))
+        .bearer_auth(FleetSettings::ADMIN_TOKEN);
+    // An emoji in the name is no reason to refuse: it is left out of what WeChat is told.
+    let moon = json!({"name": "Moon \u{1F319}", "price": 100, "stock": 5});
+    assert_eq!(send(put.json(&moon)).await.status, 200);
+    let alice = game.player("alice").await;
+    // WeChat demands a public URL for callbacks, and ours is not one.
+    game.set("pay/settings", json!({"publicNotifyUrls": true}))
+        .await;
+    alice
+        .order("moon", 2, "k")
+        .await
+        .assert_problem(409, "PAYMENT_REFUSED");
+    let orders = alice.get("/api/wx/orders").await.body;
+    assert_eq!(orders["orders"][0]["status"], "failed", "{orders}");
+    let list = game
+        .client
+        .get(products)
+        .bearer_auth(FleetSettings::ADMIN_TOKEN);
+    let list = send(list).await.body;
+    let moon = list["products"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|p| p["productId"] == "moon");
+    assert_eq!(moon.unwrap()["stock"], 5, "{list}");
+
+    game.set("pay/settings", json!({"publicNotifyUrls": false}))
+        .await;
+    assert_eq!(
+        alice.order("moon", 5, "k2").await.status,
+        200,
+        "all of it can be bought"
+    );
+}
+
+#[tokio::test]
+async fn the_game_server_hears_of_paid_and_refunded_goods_until_it_answers() {
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", socket.local_addr().unwrap());
+    let heard: Heard = Arc::default();
+    let hook = axum::Router::new()
+        .route("/hook", axum::routing::post(hear))
+        .with_state(heard.clone());
+    tokio::spawn(async move { axum::serve(socket, hook).await });
+    let dev = Avalon::command("dev")
+        .env("AVALON_ADMIN__TOKEN", FleetSettings::ADMIN_TOKEN)
+        .env("AVALON_FULFIL__WEBHOOK_URL", &url)
+        .env("AVALON_FULFIL__WEBHOOK_SECRET", "a-shared-secret")
+        .start()
+        .await;
+    let game = Game::of(&dev, &dev);
+    let alice = game.player("alice").await;
+    let created = alice.order("gems-60", 2, "k").await;
+    alice.pay(&created).await;
+    let count = || heard.lock().unwrap().len();
+    // The first attempt is answered by 500, so it comes again, as the same message.
+    eventually_eq(LONG, 2, async || count()).await;
+    let id = created.body["orderId"].as_str().unwrap();
+    let refund = game
+        .client
+        .post(format!("{}/admin/orders/{id}/refund", dev.ops))
+        .bearer_auth(FleetSettings::ADMIN_TOKEN)
+        .header("idempotency-key", "r");
+    assert_eq!(send(refund.json(&json!({"reason": "x"}))).await.status, 202);
+    eventually_eq(LONG, 3, async || count()).await;
+    let heard = heard.lock().unwrap().clone();
+    assert_eq!(heard[0].id, heard[1].id);
+    assert_ne!(heard[1].id, heard[2].id);
+    for (message, kind) in heard
+        .iter()
+        .zip(["order.paid", "order.paid", "order.refunded"])
+    {
+        assert_eq!(message.body["type"], kind);
+        assert_eq!(message.body["data"]["_id"], id);
+    }
+}
+
+#[derive(Clone)]
+struct Message {
+    id: String,
+    body: serde_json::Value,
+}
+
+type Heard = Arc<Mutex<Vec<Message>>>;
+
+/// A game server that is down once.
+async fn hear(
+    axum::extract::State(heard): axum::extract::State<Heard>,
+    headers: axum::http::HeaderMap,
+    body: String,
+) -> axum::http::StatusCode {
+    let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+    let (id, time) = (header("webhook-id"), header("webhook-timestamp"));
+    let key = hmac::Key::new(hmac::HMAC_SHA256, b"a-shared-secret");
+    let tag = hmac::sign(&key, format!("{id}.{time}.{body}").as_bytes());
+    let expected = format!(
+        "v1,{}",
+        base64::engine::general_purpose::STANDARD.encode(tag.as_ref())
+    );
+    assert_eq!(header("webhook-signature"), expected);
+    let mut heard = heard.lock().unwrap();
+    heard.push(Message {
+        id,
+        body: serde_json::from_str(&body).unwrap(),
+    });
+    if heard.len() == 1 {
+        return axum::http::StatusCode::INTERNAL_SERVER_ERROR;
+    }
+    axum::http::StatusCode::NO_CONTENT
+}
+
+#[tokio::test]
+async fn killed_workers_leave_each_purchase_paid_and_granted_once() {
+    const ORDERS: usize = 30;
+    let database = TestDatabase::postgres().await;
+    let redis = RedisServer::start().await;
+    let mut fleet = FleetSettings::new(database.url(), &redis.url())
+        .with_payments()
+        .env("AVALON_QUEUE__LEASE_TIMEOUT", "2s")
+        .env("AVALON_PAY__RECONCILE_AFTER", "2s")
+        .start(1, 1)
+        .await;
+    let game = Game::of(&fleet.apis[0], &fleet.simulator);
+    let put = game
+        .client
+        .put(format!("{}/admin/products/gems", fleet.apis[0].ops))
+        .bearer_auth(FleetSettings::ADMIN_TOKEN)
+        .json(&json!({"name": "Gems", "price": 100, "stock": 1000}));
+    assert_eq!(send(put).await.status, 200);
+    let alice = game.player("alice").await;
+    game.set("pay/callbacks", json!({"copies": 2})).await;
+    for n in 0..ORDERS {
+        let key = format!("k{n}");
+        if n % 10 == 5 {
+            // Dies with whatever it holds.
+            fleet.workers.last_mut().unwrap().kill9();
+            fleet.add_workers().await;
+        }
+        eventually_eq(LONG, 200, async || {
+            alice.order("gems", 1, &key).await.status.as_u16()
+        })
+        .await;
+        let created = alice.order("gems", 1, &key).await;
+        alice.pay(&created).await;
+    }
+    eventually_eq(LONG, ORDERS as i64, async || alice.owns("gems").await).await;
+    let orders = game.ask_simulator("pay/orders").await;
+    assert_eq!(orders["orders"].as_array().map(Vec::len), Some(ORDERS));
+}

@@ -1,0 +1,114 @@
+//! A payment callback from the inbox: verified (if that was not possible at the door), decrypted,
+//! compared with what we know, acted upon. Every end has a word, kept in the inbox and counted.
+
+use std::sync::Arc;
+
+use avalon_core::jobs::Callback;
+use avalon_core::payments::inbox::{self, Entry};
+use avalon_core::payments::{PaymentError, refunds};
+use avalon_core::problem::ProblemCode;
+use avalon_queue::{JobContext, JobError};
+use avalon_wechat::pay::{Event, RefundNotice, SignatureHeaders, VerifyError};
+use jiff::Timestamp;
+
+use crate::failing;
+use crate::refund::status_of;
+use crate::services::Services;
+use crate::wechat_pay;
+
+pub(crate) async fn handle(
+    services: Arc<Services>,
+    job: Callback,
+    _: JobContext,
+) -> Result<String, JobError> {
+    let entry = inbox::by_id(&services.database, &job.inbox_id)
+        .await
+        .map_err(failing::payment)?;
+    let Some(entry) = entry else {
+        return Err(failing::reject(ProblemCode::NotFound));
+    };
+    if let Some(outcome) = entry.outcome {
+        return Ok(outcome);
+    }
+    let outcome = process(&services, &entry).await?;
+    inbox::processed(&services.database, &entry.id, outcome)
+        .await
+        .map_err(failing::payment)?;
+    services.metrics.callback(outcome);
+    if !matches!(outcome, "granted" | "duplicate" | "refund") {
+        tracing::error!(
+            inbox_id = entry.id,
+            outcome,
+            "a callback that somebody should look at"
+        );
+    }
+    Ok(outcome.to_owned())
+}
+
+async fn process(services: &Services, entry: &Entry) -> Result<&'static str, JobError> {
+    let pay = wechat_pay::payments(services)?;
+    if !entry.received.verified {
+        let Ok(headers) = serde_json::from_str::<SignatureHeaders>(&entry.received.headers) else {
+            return Ok("malformed");
+        };
+        let received_at = Timestamp::from_millisecond(entry.received_at).unwrap_or_default();
+        match pay
+            .client
+            .judge_callback(&headers, &entry.received.body, received_at)
+            .await
+        {
+            Ok(()) => {}
+            // Its key may be published in a moment; given up when the attempts are used up.
+            Err(VerifyError::UnknownSerial(_)) => return Err(failing::retry(ProblemCode::PayBusy)),
+            Err(error) => {
+                tracing::error!(%error, inbox_id = entry.id, "a callback's signature is wrong");
+                return Ok("bad_signature");
+            }
+        }
+    }
+    let notification = match pay.client.open_callback(&entry.received.body) {
+        Ok(notification) => notification,
+        Err(error) => {
+            tracing::error!(%error, inbox_id = entry.id, "a rightly signed callback can't be read");
+            return Ok("unreadable");
+        }
+    };
+    match &notification.event {
+        Event::Transaction(transaction) => {
+            wechat_pay::apply(services, transaction, "callback").await
+        }
+        Event::Refund(notice) => refund(services, notice).await,
+        Event::Unknown => Ok("unknown_event"),
+    }
+}
+
+async fn refund(services: &Services, notice: &RefundNotice) -> Result<&'static str, JobError> {
+    if notice.mch_id
+        != wechat_pay::payments(services)?
+            .client
+            .settings()
+            .mch_id
+            .as_str()
+    {
+        return Ok("other_merchant");
+    }
+    let Some(status) = status_of(&notice.state) else {
+        return Ok("unknown_event");
+    };
+    let (id, channel_id) = (&notice.out_refund_no, Some(notice.refund_id.as_str()));
+    match refunds::by_id(&services.database, id)
+        .await
+        .map_err(failing::payment)?
+    {
+        Some(refund) if refund.amount != notice.amount.refund.get() => return Ok("mismatch"),
+        _ => {}
+    }
+    match refunds::told(&services.database, id, status, channel_id, Timestamp::now()).await {
+        Ok((_, changed)) => {
+            crate::refund::announce(services, changed.as_ref()).await;
+            Ok("refund")
+        }
+        Err(PaymentError::UnknownOrder) => Ok("unknown_refund"),
+        Err(error) => Err(failing::payment(error)),
+    }
+}

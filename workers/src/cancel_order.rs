@@ -1,0 +1,52 @@
+//! The job behind `cancelOrder`: closes at WeChat first, and yields to a payment that wins the race.
+
+use std::sync::Arc;
+
+use avalon_core::jobs::CancelOrder;
+use avalon_core::jobs::cancel_order::OrderAnswer;
+use avalon_core::payments::OrderStatus;
+use avalon_core::payments::order_rows::{self, Order};
+use avalon_core::problem::ProblemCode;
+use avalon_queue::{JobContext, JobError};
+
+use crate::failing;
+use crate::services::Services;
+use crate::wechat_pay::{self, Standing};
+
+pub(crate) async fn handle(
+    services: Arc<Services>,
+    job: CancelOrder,
+    _: JobContext,
+) -> Result<OrderAnswer, JobError> {
+    let order = find(&services, &job).await?;
+    if order.status == OrderStatus::Pending {
+        // What was never sent to WeChat is not closed there: that would burn its number.
+        let standing = match order.submitted_at {
+            None => Standing::Absent,
+            Some(_) => match wechat_pay::learn(&services, &order, "cancel").await? {
+                Standing::Unpaid => wechat_pay::close(&services, &order).await?,
+                standing => standing,
+            },
+        };
+        match standing {
+            Standing::Paid => {}
+            Standing::Closed | Standing::Absent => {
+                wechat_pay::end(&services, &order.id, OrderStatus::Closed, "cancelled").await?;
+            }
+            Standing::Unpaid => return Err(failing::retry(ProblemCode::PayBusy)),
+        }
+    }
+    let order = find(&services, &job).await?;
+    match order.status {
+        OrderStatus::Closed => Ok(OrderAnswer { order }),
+        _ => Err(failing::reject(ProblemCode::OrderState)),
+    }
+}
+
+async fn find(services: &Services, job: &CancelOrder) -> Result<Order, JobError> {
+    order_rows::by_id(&services.database, &job.order_id)
+        .await
+        .map_err(failing::payment)?
+        .filter(|order| order.user_id == job.user_id)
+        .ok_or_else(|| failing::reject(ProblemCode::OrderNotFound))
+}

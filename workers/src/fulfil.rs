@@ -1,0 +1,34 @@
+//! Delivers a webhook to the game server, until it takes it.
+
+use std::sync::Arc;
+
+use avalon_core::jobs::{self, Fulfil};
+use avalon_core::payments::fulfilments;
+use avalon_core::problem::ProblemCode;
+use avalon_queue::{Failure, JobContext, JobError};
+
+use crate::failing;
+use crate::services::Services;
+
+pub(crate) async fn handle(
+    services: Arc<Services>,
+    job: Fulfil,
+    _: JobContext,
+) -> Result<(), JobError> {
+    let Some(webhook) = &services.webhook else {
+        return Err(JobError::Fail(jobs::failure(&ProblemCode::NotFound.into())));
+    };
+    let fulfilment = fulfilments::by_id(&services.database, &job.fulfilment_id)
+        .await
+        .map_err(failing::payment)?;
+    let Some(fulfilment) = fulfilment.filter(|fulfilment| !fulfilment.delivered) else {
+        return Ok(());
+    };
+    webhook.send(&fulfilment.id, &fulfilment.body).await.map_err(|error| {
+        tracing::warn!(%error, webhook_id = fulfilment.id, "the game server did not take a webhook");
+        JobError::retry(Failure::new("WEBHOOK_FAILED", error.to_string()))
+    })?;
+    fulfilments::delivered(&services.database, &fulfilment.id)
+        .await
+        .map_err(failing::payment)
+}

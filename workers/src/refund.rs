@@ -1,0 +1,154 @@
+//! Brings a refund to its end: tells WeChat of it, always with the same bytes, and asks until the
+//! money is back. An outcome that is not known is asked for before anything is sent again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use avalon_core::jobs::SettleRefund;
+use avalon_core::payments::RefundStatus;
+use avalon_core::payments::order_rows::{self, Order};
+use avalon_core::payments::refunds::{self, Refund};
+use avalon_core::problem::ProblemCode;
+use avalon_queue::{JobContext, JobError};
+use avalon_wechat::pay::{
+    Fen, OutRefundNo, OutTradeNo, PayErrorClass, Reason, RefundOf, RefundOrder, RefundState,
+};
+use jiff::Timestamp;
+
+use crate::failing;
+use crate::services::Services;
+use crate::wechat_pay::{self, follow, payments};
+
+/// How long after each look the next one comes, seconds; the last one goes on.
+const PAUSES: [u64; 8] = [2, 60, 60, 60, 300, 600, 1200, 1800];
+
+pub(crate) fn status_of(state: &RefundState) -> Option<RefundStatus> {
+    Some(match state {
+        RefundState::Processing => RefundStatus::Processing,
+        RefundState::Success => RefundStatus::Succeeded,
+        RefundState::Closed => RefundStatus::Closed,
+        RefundState::Abnormal => RefundStatus::Abnormal,
+        _ => return None,
+    })
+}
+
+/// Tells operators and the game server of a changed order.
+pub(crate) async fn announce(services: &Services, changed: Option<&Order>) {
+    if let Some(order) = changed {
+        services.metrics.order(order.status);
+        wechat_pay::announce(services).await;
+    }
+}
+
+pub(crate) async fn handle(
+    services: Arc<Services>,
+    job: SettleRefund,
+    context: JobContext,
+) -> Result<Refund, JobError> {
+    let refund = refunds::by_id(&services.database, &job.refund_id)
+        .await
+        .map_err(failing::payment)?
+        .ok_or_else(|| failing::reject(ProblemCode::OrderNotFound))?;
+    if matches!(
+        refund.status,
+        RefundStatus::Succeeded | RefundStatus::Closed
+    ) {
+        return Ok(refund);
+    }
+    let internal = || failing::reject(ProblemCode::Internal);
+    let number = OutRefundNo::parse(&refund.refund_id).map_err(|_| internal())?;
+    let client = &payments(&services)?.client;
+    // Sent before, as far as we know: its fate is asked for first.
+    let known = if refund.channel_request.is_some() && (job.check > 0 || context.attempt > 1) {
+        match client.query_refund(&number).await {
+            Ok(answer) => Some(answer),
+            Err(error) if error.is_absent() => None,
+            Err(error) => return Err(failing::pay(&error)),
+        }
+    } else {
+        None
+    };
+    let answer = match known {
+        Some(answer) => answer,
+        None => {
+            let body = request_of(&services, &refund, number.clone()).await?;
+            match client.submit_refund(&body).await {
+                Ok(answer) => answer,
+                Err(error) if error.class() == PayErrorClass::Permanent => {
+                    tracing::error!(%error, refund_id = refund.refund_id, "WeChat refuses a refund");
+                    match client.query_refund(&number).await {
+                        Ok(answer) => answer,
+                        Err(error) if error.is_absent() => {
+                            return finish(&services, &refund, RefundStatus::Closed, None).await;
+                        }
+                        Err(error) => return Err(failing::pay(&error)),
+                    }
+                }
+                Err(error) => return Err(failing::pay(&error)),
+            }
+        }
+    };
+    let status = status_of(&answer.state).unwrap_or(RefundStatus::Processing);
+    finish(&services, &refund, status, Some(answer.refund_id.as_str())).await
+}
+
+async fn request_of(
+    services: &Services,
+    refund: &Refund,
+    number: OutRefundNo,
+) -> Result<String, JobError> {
+    if let Some(body) = &refund.channel_request {
+        return Ok(body.clone());
+    }
+    let internal = || failing::reject(ProblemCode::Internal);
+    let order = order_rows::by_id(&services.database, &refund.order_id)
+        .await
+        .map_err(failing::payment)?
+        .ok_or_else(internal)?;
+    let request = RefundOrder {
+        of: RefundOf::Order(OutTradeNo::parse(&order.id).map_err(|_| internal())?),
+        out_refund_no: number,
+        refund: Fen::new(refund.amount).map_err(|_| internal())?,
+        total: order.total_fee,
+        reason: Reason::lossy(&refund.reason),
+    };
+    let body = request.to_body(payments(services)?.client.settings());
+    refunds::keep_request(&services.database, &refund.refund_id, &body)
+        .await
+        .map_err(failing::payment)
+}
+
+async fn finish(
+    services: &Services,
+    refund: &Refund,
+    status: RefundStatus,
+    channel_id: Option<&str>,
+) -> Result<Refund, JobError> {
+    let now = Timestamp::now();
+    let (told, changed) = refunds::told(
+        &services.database,
+        &refund.refund_id,
+        status,
+        channel_id,
+        now,
+    )
+    .await
+    .map_err(failing::payment)?;
+    announce(services, changed.as_ref()).await;
+    if !matches!(told.status, RefundStatus::Succeeded | RefundStatus::Closed) {
+        let index = usize::try_from(refund.checks)
+            .unwrap_or(usize::MAX)
+            .min(PAUSES.len() - 1);
+        let wait = Duration::from_secs(PAUSES[index]);
+        let next = now.checked_add(wait).unwrap_or(Timestamp::MAX);
+        refunds::checked(&services.database, &refund.refund_id, next)
+            .await
+            .map_err(failing::payment)?;
+        let again = SettleRefund {
+            refund_id: refund.refund_id.clone(),
+            check: refund.checks + 1,
+        };
+        follow(services, again.into_job(wait)).await?;
+    }
+    Ok(told)
+}

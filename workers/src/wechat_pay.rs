@@ -1,0 +1,327 @@
+//! Orders at WeChat Pay: offering one to its player, learning whether it was paid, closing it. What
+//! WeChat's signed answers mean for an order is decided here; unsigned errors decide nothing.
+
+use std::time::Duration;
+
+use avalon_core::jobs::{CheckOrder, Fulfil, SettleRefund};
+use avalon_core::payments::order_rows::{self, Order};
+use avalon_core::payments::orders::{self, Paid, Payment};
+use avalon_core::payments::refunds::{self, NewRefund};
+use avalon_core::payments::{OrderStatus, fulfilments};
+use avalon_core::problem::ProblemCode;
+use avalon_queue::JobError;
+use avalon_wechat::OpenId;
+use avalon_wechat::pay::{
+    Description, JsapiOrder, OutTradeNo, PayErrorClass, PayParams, PrepayId, TradeState,
+    Transaction,
+};
+use jiff::Timestamp;
+
+use crate::failing;
+use crate::services::{Payments, Services};
+
+/// WeChat's offers end after two hours; one that is older than this is renewed.
+const OFFER_TTL: Duration = Duration::from_secs(110 * 60);
+
+/// What WeChat knows of an order.
+pub(crate) enum Standing {
+    /// It was paid, and we have acted upon it.
+    Paid,
+    /// It can still be paid.
+    Unpaid,
+    /// It is closed.
+    Closed,
+    /// WeChat has never heard of it.
+    Absent,
+}
+
+pub(crate) fn payments(services: &Services) -> Result<&Payments, JobError> {
+    services
+        .pay
+        .as_ref()
+        .ok_or_else(|| failing::reject(ProblemCode::PaymentsDisabled))
+}
+
+fn number(order: &Order) -> Result<OutTradeNo, JobError> {
+    // Our own ids are ULIDs, which are such numbers.
+    OutTradeNo::parse(&order.id).map_err(|_| failing::reject(ProblemCode::Internal))
+}
+
+/// Has the order offered for payment, and signs what `wx.requestPayment` wants.
+pub(crate) async fn offer(services: &Services, order: &Order) -> Result<PayParams, JobError> {
+    let pay = payments(services)?;
+    let prepay_id = match usable_offer(order) {
+        Some(prepay_id) => prepay_id,
+        None => submit(services, pay, order).await?,
+    };
+    pay.client.pay_params(&prepay_id).map_err(|error| {
+        tracing::error!(%error, "pay parameters could not be signed");
+        failing::reject(ProblemCode::Internal)
+    })
+}
+
+fn usable_offer(order: &Order) -> Option<PrepayId> {
+    let age = Timestamp::now().as_millisecond() - order.prepaid_at?;
+    let fresh = u128::try_from(age).is_ok_and(|age| age < OFFER_TTL.as_millis());
+    fresh
+        .then(|| order.prepay_id.as_deref().map(PrepayId::new))
+        .flatten()
+}
+
+async fn submit(services: &Services, pay: &Payments, order: &Order) -> Result<PrepayId, JobError> {
+    let now = Timestamp::now();
+    let body = match &order.channel_request {
+        Some(body) => body.clone(),
+        None => {
+            let name = format!("{} x{}", order.product_name, order.quantity);
+            let description = Description::lossy(&name).or_else(|| Description::lossy(&order.id));
+            let request = JsapiOrder {
+                out_trade_no: number(order)?,
+                description: description.ok_or_else(|| failing::reject(ProblemCode::Internal))?,
+                total: order.total_fee,
+                payer: OpenId::new(&order.open_id),
+                time_expire: Some(order.expires_at),
+                attach: None,
+                client_ip: None,
+            };
+            // Stored before it is sent: whatever happens now, a repeat sends the same bytes.
+            orders::keep_request(
+                &services.database,
+                &order.id,
+                &request.to_body(pay.client.settings()),
+                now,
+            )
+            .await
+            .map_err(failing::payment)?
+        }
+    };
+    let error = match pay.client.submit_order(&body).await {
+        Ok(prepay_id) => {
+            orders::prepaid(&services.database, &order.id, prepay_id.as_str(), now)
+                .await
+                .map_err(failing::payment)?;
+            return Ok(prepay_id);
+        }
+        Err(error) => error,
+    };
+    match error.class() {
+        PayErrorClass::Permanent
+        | PayErrorClass::QueryFirst
+        | PayErrorClass::AlreadyPaid
+        | PayErrorClass::Closed => {
+            let permanent = error.class() == PayErrorClass::Permanent;
+            tracing::warn!(%error, order_id = order.id, "WeChat did not take the order");
+            match learn(services, order, "order").await? {
+                Standing::Paid => Err(failing::reject(ProblemCode::OrderState)),
+                Standing::Closed => {
+                    end(services, &order.id, OrderStatus::Closed, "closed at WeChat").await?;
+                    Err(failing::reject(ProblemCode::OrderState))
+                }
+                // Refused for good and never made: nobody can pay it.
+                Standing::Absent if permanent => {
+                    end(
+                        services,
+                        &order.id,
+                        OrderStatus::Failed,
+                        "refused by WeChat",
+                    )
+                    .await?;
+                    Err(failing::reject(ProblemCode::PaymentRefused))
+                }
+                Standing::Absent | Standing::Unpaid => Err(failing::retry(ProblemCode::PayBusy)),
+            }
+        }
+        PayErrorClass::Retry | PayErrorClass::RateLimited | PayErrorClass::Alert => {
+            Err(failing::pay(&error))
+        }
+    }
+}
+
+/// Asks WeChat, by a signed answer, where the order stands; a payment is acted upon at once.
+pub(crate) async fn learn(
+    services: &Services,
+    order: &Order,
+    cause: &str,
+) -> Result<Standing, JobError> {
+    let pay = payments(services)?;
+    let transaction = match pay.client.query_by_out_trade_no(&number(order)?).await {
+        Ok(transaction) => transaction,
+        Err(error) if error.is_absent() => return Ok(Standing::Absent),
+        Err(error) => return Err(failing::pay(&error)),
+    };
+    Ok(match &transaction.trade_state {
+        state if state.is_paid() => {
+            apply(services, &transaction, cause).await?;
+            Standing::Paid
+        }
+        TradeState::Closed => Standing::Closed,
+        _ => Standing::Unpaid,
+    })
+}
+
+/// Acts upon a payment that WeChat has told of under its signature; answers what that did.
+pub(crate) async fn apply(
+    services: &Services,
+    transaction: &Transaction,
+    cause: &str,
+) -> Result<&'static str, JobError> {
+    let settings = payments(services)?.client.settings();
+    if transaction.mch_id != settings.mch_id.as_str() {
+        return Ok("other_merchant");
+    }
+    if transaction.app_id != settings.app_id.as_str() {
+        return Ok("other_app");
+    }
+    if !transaction.trade_state.is_paid() {
+        return Ok("not_paid");
+    }
+    let Some(transaction_id) = &transaction.transaction_id else {
+        return Ok("malformed");
+    };
+    let now = Timestamp::now();
+    let payment = Payment {
+        transaction_id: transaction_id.as_str().to_owned(),
+        total: transaction.amount.total,
+        currency: transaction
+            .amount
+            .currency
+            .clone()
+            .unwrap_or_else(|| "CNY".to_owned()),
+        at: transaction.success_time.unwrap_or(now),
+    };
+    let id = &transaction.out_trade_no;
+    let database = &services.database;
+    let before = order_rows::by_id(database, id)
+        .await
+        .map_err(failing::payment)?;
+    let paid = orders::pay(database, id, &payment, cause, now)
+        .await
+        .map_err(failing::payment)?;
+    match paid {
+        Paid::Now(order) => {
+            services.metrics.order(OrderStatus::Paid);
+            tracing::info!(order_id = order.id, cause, "order paid");
+            let late = before.is_some_and(|before| before.status == OrderStatus::Closed);
+            if late && payments(services)?.refund_late_payments {
+                pay_back(services, &order).await?;
+            }
+            announce(services).await;
+            Ok("granted")
+        }
+        Paid::Before(_) => Ok("duplicate"),
+        Paid::Mismatch(order) => {
+            tracing::error!(
+                order_id = order.id,
+                "a payment does not match its order: nothing was granted"
+            );
+            Ok("mismatch")
+        }
+        Paid::Unknown => {
+            tracing::error!(out_trade_no = id, "a payment of an order that is not ours");
+            Ok("unknown_order")
+        }
+    }
+}
+
+/// The player had cancelled, and then the payment won.
+async fn pay_back(services: &Services, order: &Order) -> Result<(), JobError> {
+    let new = NewRefund {
+        order_id: order.id.clone(),
+        amount: None,
+        quantity: None,
+        reason: "paid after it was cancelled".to_owned(),
+        idempotency_key: "late-payment".to_owned(),
+        request_digest: String::new(),
+    };
+    let refund = refunds::request(&services.database, &new, Timestamp::now())
+        .await
+        .map_err(failing::payment)?;
+    let settle = SettleRefund {
+        refund_id: refund.refund_id,
+        check: refund.checks,
+    };
+    follow(services, settle.into_job(Duration::ZERO)).await
+}
+
+/// Closes the order at WeChat, where it may have been paid in the meantime.
+pub(crate) async fn close(services: &Services, order: &Order) -> Result<Standing, JobError> {
+    let pay = payments(services)?;
+    match pay.client.close(&number(order)?).await {
+        Ok(()) => Ok(Standing::Closed),
+        Err(error)
+            if matches!(
+                error.class(),
+                PayErrorClass::AlreadyPaid | PayErrorClass::QueryFirst | PayErrorClass::Closed
+            ) =>
+        {
+            learn(services, order, "close").await
+        }
+        Err(error) => Err(failing::pay(&error)),
+    }
+}
+
+/// Ends an order that nobody can pay any more.
+pub(crate) async fn end(
+    services: &Services,
+    id: &str,
+    to: OrderStatus,
+    cause: &str,
+) -> Result<(), JobError> {
+    let ended = orders::end_unpaid(&services.database, id, to, cause, Timestamp::now())
+        .await
+        .map_err(failing::payment)?;
+    if ended.is_some() {
+        services.metrics.order(to);
+        tracing::info!(order_id = id, status = %to, cause, "order ended unpaid");
+    }
+    Ok(())
+}
+
+/// Asks again about the order later.
+pub(crate) async fn check_later(
+    services: &Services,
+    order_id: &str,
+    check: i64,
+    wait: Duration,
+) -> Result<(), JobError> {
+    let check = CheckOrder {
+        order_id: order_id.to_owned(),
+        check,
+    };
+    follow(services, check.into_job(wait)).await
+}
+
+/// Enqueues a job that follows from this one.
+pub(crate) async fn follow(
+    services: &Services,
+    job: Result<avalon_queue::NewJob, serde_json::Error>,
+) -> Result<(), JobError> {
+    let job = job.map_err(|error| {
+        tracing::error!(%error, "a job could not be made");
+        failing::reject(ProblemCode::Internal)
+    })?;
+    services.enqueue(job).await.map_err(failing::queue)
+}
+
+/// Has webhooks delivered that were written in the last transaction. When that fails, the sweeper
+/// finds them.
+pub(crate) async fn announce(services: &Services) {
+    if services.webhook.is_none() {
+        return;
+    }
+    let Ok(ids) = fulfilments::not_enqueued(&services.database, 100).await else {
+        return;
+    };
+    for id in ids {
+        let job = Fulfil {
+            fulfilment_id: id.clone(),
+        }
+        .into_job();
+        if follow(services, job).await.is_err() {
+            return;
+        }
+        if let Err(error) = fulfilments::enqueued(&services.database, &id).await {
+            tracing::debug!(%error, "a webhook will be enqueued again");
+        }
+    }
+}
