@@ -56,6 +56,8 @@ CREATE INDEX orders_user ON orders (user_id, id);
 CREATE INDEX orders_status ON orders (status, id);
 CREATE INDEX orders_next_check ON orders (next_check_at) WHERE next_check_at IS NOT NULL;
 CREATE INDEX orders_paid_at ON orders (paid_at) WHERE paid_at IS NOT NULL;
+CREATE INDEX orders_created_at ON orders (created_at);
+CREATE INDEX orders_open_id ON orders (open_id, id);
 CREATE INDEX orders_bought ON orders (user_id, product_id, status);
 
 CREATE TABLE order_history (
@@ -142,11 +144,12 @@ CREATE TABLE fulfilments (
     source            TEXT NOT NULL UNIQUE,
     body              TEXT NOT NULL,
     created_at        BIGINT NOT NULL,
-    enqueued          SMALLINT NOT NULL DEFAULT 0,
+    -- When a job was last made for it.
+    enqueued_at       BIGINT,
     delivered_at      BIGINT
 );
 
-CREATE INDEX fulfilments_pending ON fulfilments (created_at) WHERE delivered_at IS NULL AND enqueued = 0;
+CREATE INDEX fulfilments_pending ON fulfilments (created_at) WHERE delivered_at IS NULL;
 
 CREATE TABLE reconciliations (
     -- YYYY-MM-DD, Beijing time, as WeChat's bills are.

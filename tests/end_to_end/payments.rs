@@ -311,6 +311,29 @@ async fn a_cancellation_yields_to_a_payment_that_wins() {
 }
 
 #[tokio::test]
+async fn a_payment_that_wins_against_a_cancellation_is_paid_back_when_so_configured() {
+    let dev = Avalon::command("dev")
+        .env("AVALON_PAY__LATE_PAYMENT", "refund")
+        .start()
+        .await;
+    let game = Game::of(&dev, &dev);
+    game.set("pay/callbacks", json!({"mode": "drop"})).await;
+    let alice = game.player("alice").await;
+    let created = alice.order("gems-60", 1, "k").await;
+    let id = id_of(&created);
+    alice.pay(&created).await;
+    let cancel = alice
+        .post(&format!("/api/wx/cancelOrder/{id}"), "c", json!({}))
+        .await;
+    assert_eq!(cancel.status, 200, "{cancel:?}");
+    eventually_eq(LONG, "refunded".to_owned(), async || {
+        alice.status(&id).await
+    })
+    .await;
+    assert_eq!(alice.owns("gems-60").await, 0);
+}
+
+#[tokio::test]
 async fn refunds_in_part_and_in_full_take_back_what_they_say() {
     let (dev, game) = dev().await;
     let alice = game.player("alice").await;
@@ -362,4 +385,27 @@ async fn refunds_in_part_and_in_full_take_back_what_they_say() {
         .await
         .body;
     assert!(shown["history"].as_array().unwrap().len() >= 4, "{shown}");
+    let listed = admin(
+        &dev,
+        &game,
+        "GET",
+        "/admin/orders?status=refunded&limit=5",
+        None,
+    )
+    .await
+    .body;
+    assert_eq!(listed["orders"][0]["_id"], id, "{listed}");
+    let sums = admin(
+        &dev,
+        &game,
+        "GET",
+        "/admin/stats/payments?from=2020-01-01T00:00:00Z",
+        None,
+    )
+    .await;
+    let expected =
+        json!({"status": "refunded", "orders": 1, "totalFee": 1800, "refundedFee": 1800});
+    assert_eq!(sums.body["statuses"], json!([expected]), "{sums:?}");
+    let odd = admin(&dev, &game, "GET", "/admin/orders?from=yesterday", None).await;
+    assert_eq!((odd.status.as_u16(), odd.code()), (400, "QUERY_INVALID"));
 }

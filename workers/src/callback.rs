@@ -19,7 +19,7 @@ use crate::wechat_pay;
 pub(crate) async fn handle(
     services: Arc<Services>,
     job: Callback,
-    _: JobContext,
+    context: JobContext,
 ) -> Result<String, JobError> {
     let entry = inbox::by_id(&services.database, &job.inbox_id)
         .await
@@ -30,7 +30,8 @@ pub(crate) async fn handle(
     if let Some(outcome) = entry.outcome {
         return Ok(outcome);
     }
-    let outcome = process(&services, &entry).await?;
+    let last_attempt = context.attempt >= context.max_attempts;
+    let outcome = process(&services, &entry, last_attempt).await?;
     inbox::processed(&services.database, &entry.id, outcome)
         .await
         .map_err(failing::payment)?;
@@ -45,7 +46,11 @@ pub(crate) async fn handle(
     Ok(outcome.to_owned())
 }
 
-async fn process(services: &Services, entry: &Entry) -> Result<&'static str, JobError> {
+async fn process(
+    services: &Services,
+    entry: &Entry,
+    last_attempt: bool,
+) -> Result<&'static str, JobError> {
     let pay = wechat_pay::payments(services)?;
     if !entry.received.verified {
         let Ok(headers) = serde_json::from_str::<SignatureHeaders>(&entry.received.headers) else {
@@ -58,7 +63,8 @@ async fn process(services: &Services, entry: &Entry) -> Result<&'static str, Job
             .await
         {
             Ok(()) => {}
-            // Its key may be published in a moment; given up when the attempts are used up.
+            // Anybody can make up a serial; a true one is published before it is used.
+            Err(VerifyError::UnknownSerial(_)) if last_attempt => return Ok("unknown_serial"),
             Err(VerifyError::UnknownSerial(_)) => return Err(failing::retry(ProblemCode::PayBusy)),
             Err(error) => {
                 tracing::error!(%error, inbox_id = entry.id, "a callback's signature is wrong");

@@ -29,6 +29,10 @@ pub(crate) async fn handle(
             },
         };
         match standing {
+            // The payment has won. What the player wanted is done all the same, if so configured.
+            Standing::Paid if wechat_pay::payments(&services)?.refund_late_payments => {
+                wechat_pay::pay_back(&services, &order).await?;
+            }
             Standing::Paid => {}
             Standing::Closed | Standing::Absent => {
                 wechat_pay::end(&services, &order.id, OrderStatus::Closed, "cancelled").await?;
@@ -38,7 +42,9 @@ pub(crate) async fn handle(
     }
     let order = find(&services, &job).await?;
     match order.status {
-        OrderStatus::Closed => Ok(OrderAnswer { order }),
+        OrderStatus::Closed | OrderStatus::Refunding | OrderStatus::Refunded => {
+            Ok(OrderAnswer { order })
+        }
         _ => Err(failing::reject(ProblemCode::OrderState)),
     }
 }

@@ -62,5 +62,7 @@ async fn again(services: &Services, order: &Order) -> Result<(), JobError> {
     orders::checked(&services.database, &order.id, next)
         .await
         .map_err(failing::payment)?;
-    wechat_pay::check_later(services, &order.id, order.checks + 1, wait).await
+    wechat_pay::check_later(services, &order.id, order.checks + 1, wait)
+        .await
+        .map(drop)
 }

@@ -1,30 +1,71 @@
-//! What happens by the clock: each process of workers asks for a sweep now and then; the job's key
-//! makes it one for the whole fleet.
+//! What happens by the clock: each process of workers asks for a sweep now and then, and in the
+//! morning for the comparison with WeChat's bill. The jobs' keys make each one for the whole fleet.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_core::jobs::Sweep;
-use avalon_queue::JobStore;
+use avalon_core::jobs::{Reconcile, Sweep};
+use avalon_core::payments::reconciliation::{beijing_day, beijing_hour};
+use avalon_queue::{JobStore, NewJob};
+use jiff::{Timestamp, ToSpan};
 use tokio::task::AbortHandle;
 
-const EVERY: Duration = Duration::from_secs(5);
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+const RECONCILE_EVERY: Duration = Duration::from_secs(900);
+/// WeChat's bill of a day is there at ten the next morning, Beijing time.
+const BILL_HOUR: i8 = 10;
+/// Days before today that are compared, should the service have been down.
+const BILL_DAYS: i64 = 3;
 
 /// Starts the clock; aborting it stops it.
 pub(crate) fn start(store: Arc<dyn JobStore>) -> AbortHandle {
     tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut sweeps, mut bills) = (ticks(SWEEP_EVERY), ticks(RECONCILE_EVERY));
         loop {
-            ticks.tick().await;
-            // A little less than the pace, so that each tick finds the last sweep's key gone.
-            let Ok(job) = Sweep {}.into_job(EVERY / 2) else {
-                return;
+            let jobs = tokio::select! {
+                // A little less than the pace, so that each tick finds the last sweep's key gone.
+                _ = sweeps.tick() => Sweep {}.into_job(SWEEP_EVERY / 2).into_iter().collect(),
+                _ = bills.tick() => days_to_compare(Timestamp::now()),
             };
-            if let Err(error) = store.enqueue(vec![job]).await {
-                tracing::debug!(%error, "a sweep could not be enqueued");
+            if let Err(error) = store.enqueue(jobs).await {
+                tracing::debug!(%error, "what happens by the clock could not be enqueued");
             }
         }
     })
     .abort_handle()
+}
+
+fn ticks(every: Duration) -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Days whose bills are there. One that was compared before is found done by its job.
+fn days_to_compare(now: Timestamp) -> Vec<NewJob> {
+    let today = beijing_day(now);
+    let newest = if beijing_hour(now) >= BILL_HOUR { 1 } else { 2 };
+    (newest..newest + BILL_DAYS)
+        .filter_map(|ago| today.checked_sub(ago.days()).ok())
+        .filter_map(|day| Reconcile { day }.into_job().ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bill_is_asked_for_when_it_is_there() {
+        let days = |at: &str| -> Vec<String> {
+            let jobs = days_to_compare(at.parse().unwrap());
+            jobs.iter()
+                .map(|job| job.payload.get().to_owned())
+                .collect()
+        };
+        // Nine and ten in the morning at Beijing.
+        assert_eq!(days("2026-01-10T01:00:00Z")[0], r#"{"day":"2026-01-08"}"#);
+        assert_eq!(days("2026-01-10T02:00:00Z")[0], r#"{"day":"2026-01-09"}"#);
+        assert_eq!(days("2026-01-10T02:00:00Z").len(), 3);
+    }
 }

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use avalon_core::jobs::{
-    Callback, CancelOrder, CheckOrder, CreateOrder, Fulfil, Login, SettleRefund, Sweep,
+    Callback, CancelOrder, CheckOrder, CreateOrder, Fulfil, Login, Reconcile, SettleRefund, Sweep,
 };
 use avalon_queue::Handlers;
 
 use crate::services::Services;
-use crate::{callback, cancel_order, check_order, create_order, fulfil, login, refund, sweep};
+use crate::{
+    callback, cancel_order, check_order, create_order, fulfil, login, reconcile, refund, sweep,
+};
 
 /// The handlers of all job kinds.
 pub fn handlers(services: &Arc<Services>) -> Handlers {
@@ -28,4 +30,5 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
         .on::<SettleRefund, _, _>(with!(refund::handle))
         .on::<Fulfil, _, _>(with!(fulfil::handle))
         .on::<Sweep, _, _>(with!(sweep::handle))
+        .on::<Reconcile, _, _>(with!(reconcile::handle))
 }

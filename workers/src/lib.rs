@@ -12,6 +12,7 @@ mod handlers;
 pub mod login;
 mod metrics;
 mod pools;
+mod reconcile;
 mod refund;
 mod services;
 mod sweep;

@@ -8,6 +8,8 @@ pub struct PayMetrics {
     orders: IntCounterVec,
     callbacks: IntCounterVec,
     inbox: IntGauge,
+    differences: IntGauge,
+    reconciled_at: IntGauge,
 }
 
 impl PayMetrics {
@@ -31,6 +33,16 @@ impl PayMetrics {
             "avalon_inbox_pending",
             "Payment callbacks that were received and not processed yet, at the last sweep.",
         )?;
+        let differences = IntGauge::new(
+            "avalon_reconciliation_differences",
+            "Differences between WeChat's bill and our orders that the last comparison found.",
+        )?;
+        let reconciled_at = IntGauge::new(
+            "avalon_reconciliation_last_run_timestamp_seconds",
+            "When this process last compared a bill with our orders, Unix time.",
+        )?;
+        registry.register(Box::new(differences.clone()))?;
+        registry.register(Box::new(reconciled_at.clone()))?;
         registry.register(Box::new(orders.clone()))?;
         registry.register(Box::new(callbacks.clone()))?;
         registry.register(Box::new(inbox.clone()))?;
@@ -38,6 +50,8 @@ impl PayMetrics {
             orders,
             callbacks,
             inbox,
+            differences,
+            reconciled_at,
         })
     }
 
@@ -47,6 +61,12 @@ impl PayMetrics {
 
     pub(crate) fn callback(&self, outcome: &str) {
         self.callbacks.with_label_values(&[outcome]).inc();
+    }
+
+    pub(crate) fn reconciled(&self, differences: usize) {
+        self.differences
+            .set(i64::try_from(differences).unwrap_or(i64::MAX));
+        self.reconciled_at.set(jiff::Timestamp::now().as_second());
     }
 
     pub(crate) fn inbox_pending(&self, callbacks: i64) {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_core::jobs::SettleRefund;
-use avalon_core::payments::RefundStatus;
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::refunds::{self, Refund};
+use avalon_core::payments::{OrderStatus, RefundStatus};
 use avalon_core::problem::ProblemCode;
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::pay::{
@@ -35,7 +35,10 @@ pub(crate) fn status_of(state: &RefundState) -> Option<RefundStatus> {
 /// Tells operators and the game server of a changed order.
 pub(crate) async fn announce(services: &Services, changed: Option<&Order>) {
     if let Some(order) = changed {
-        services.metrics.order(order.status);
+        // A part that was paid back brings the order to no other state.
+        if order.status == OrderStatus::Refunded {
+            services.metrics.order(order.status);
+        }
         wechat_pay::announce(services).await;
     }
 }

@@ -36,8 +36,8 @@ pub(crate) async fn handle(
         .map_err(failing::payment)?
     {
         // Its key makes it the job that is there already, if there is one.
-        follow(&services, Callback { inbox_id }.into_job()).await?;
-        swept.callbacks += 1;
+        let new = follow(&services, Callback { inbox_id }.into_job()).await?;
+        swept.callbacks += usize::from(new);
     }
     let pending = inbox::pending(database).await.map_err(failing::payment)?;
     services.metrics.inbox_pending(pending);
@@ -50,8 +50,8 @@ pub(crate) async fn handle(
             .await
             .map_err(failing::payment)?;
         if let Some(order) = order {
-            wechat_pay::check_later(&services, &id, order.checks, Duration::ZERO).await?;
-            swept.orders += 1;
+            let new = wechat_pay::check_later(&services, &id, order.checks, Duration::ZERO).await?;
+            swept.orders += usize::from(new);
         }
     }
     for id in refunds::due_checks(database, before(OVERDUE), BATCH)
@@ -66,8 +66,8 @@ pub(crate) async fn handle(
                 refund_id: id,
                 check: refund.checks,
             };
-            follow(&services, settle.into_job(Duration::ZERO)).await?;
-            swept.refunds += 1;
+            let new = follow(&services, settle.into_job(Duration::ZERO)).await?;
+            swept.refunds += usize::from(new);
         }
     }
     wechat_pay::announce(&services).await;

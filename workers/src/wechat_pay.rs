@@ -223,8 +223,8 @@ pub(crate) async fn apply(
     }
 }
 
-/// The player had cancelled, and then the payment won.
-async fn pay_back(services: &Services, order: &Order) -> Result<(), JobError> {
+/// The player cancelled, and the payment won: all of it goes back.
+pub(crate) async fn pay_back(services: &Services, order: &Order) -> Result<(), JobError> {
     let new = NewRefund {
         order_id: order.id.clone(),
         amount: None,
@@ -240,7 +240,9 @@ async fn pay_back(services: &Services, order: &Order) -> Result<(), JobError> {
         refund_id: refund.refund_id,
         check: refund.checks,
     };
-    follow(services, settle.into_job(Duration::ZERO)).await
+    follow(services, settle.into_job(Duration::ZERO))
+        .await
+        .map(drop)
 }
 
 /// Closes the order at WeChat, where it may have been paid in the meantime.
@@ -283,7 +285,7 @@ pub(crate) async fn check_later(
     order_id: &str,
     check: i64,
     wait: Duration,
-) -> Result<(), JobError> {
+) -> Result<bool, JobError> {
     let check = CheckOrder {
         order_id: order_id.to_owned(),
         check,
@@ -291,11 +293,11 @@ pub(crate) async fn check_later(
     follow(services, check.into_job(wait)).await
 }
 
-/// Enqueues a job that follows from this one.
+/// Enqueues a job that follows from this one; `false` when it was there already.
 pub(crate) async fn follow(
     services: &Services,
     job: Result<avalon_queue::NewJob, serde_json::Error>,
-) -> Result<(), JobError> {
+) -> Result<bool, JobError> {
     let job = job.map_err(|error| {
         tracing::error!(%error, "a job could not be made");
         failing::reject(ProblemCode::Internal)
@@ -309,7 +311,7 @@ pub(crate) async fn announce(services: &Services) {
     if services.webhook.is_none() {
         return;
     }
-    let Ok(ids) = fulfilments::not_enqueued(&services.database, 100).await else {
+    let Ok(ids) = fulfilments::to_enqueue(&services.database, 100).await else {
         return;
     };
     for id in ids {

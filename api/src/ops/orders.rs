@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use avalon_core::jobs::SettleRefund;
-use avalon_core::payments::PaymentError;
 use avalon_core::payments::order_rows::{self, HistoryEntry};
 use avalon_core::payments::refunds::{self, NewRefund};
+use avalon_core::payments::search::{self, OrderFilter};
+use avalon_core::payments::{OrderStatus, PaymentError, reconciliation};
 use avalon_core::problem::Problem;
 use avalon_queue::Enqueued;
 use avalon_wechat::pay::Reason;
@@ -15,19 +16,92 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::OpsState;
 use crate::answer::{enqueue, unmade};
-use crate::extract::{JsonBody, invalid_field};
+use crate::extract::{JsonBody, QueryOf, invalid_field};
 use crate::problem::ApiError;
 use crate::shop::{OrderPath, RequestKey, bounded};
 
 pub(super) fn routes() -> Router<OpsState> {
     Router::new()
+        .route("/admin/orders", get(list))
         .route("/admin/orders/{orderId}", get(show))
         .route("/admin/orders/{orderId}/refund", post(refund))
+        .route("/admin/stats/payments", get(sums))
+        .route("/admin/reconciliations", get(reconciliations))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct ListQuery {
+    status: Option<OrderStatus>,
+    open_id: Option<String>,
+    from: Option<Moment>,
+    to: Option<Moment>,
+    cursor: Option<String>,
+    limit: Option<i64>,
+}
+
+/// A time as operators write it: ISO 8601 or Unix ms.
+struct Moment(Timestamp);
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let time = match text.parse::<i64>() {
+            Ok(ms) => Timestamp::from_millisecond(ms),
+            Err(_) => text.parse(),
+        };
+        time.map(Self)
+            .map_err(|_| D::Error::custom("a time is ISO 8601 with its offset, or Unix ms"))
+    }
+}
+
+async fn list(
+    State(state): State<OpsState>,
+    QueryOf(query): QueryOf<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
+    let limit = query.limit.unwrap_or(100).clamp(1, 1000);
+    let filter = OrderFilter {
+        status: query.status,
+        open_id: query.open_id,
+        from: query.from.map(|Moment(time)| time),
+        to: query.to.map(|Moment(time)| time),
+        cursor: query.cursor,
+        limit,
+    };
+    let orders = search::orders(&state.database, &filter).await?;
+    let full = i64::try_from(orders.len()).is_ok_and(|count| count == limit);
+    let next = orders.last().filter(|_| full).map(|order| order.id.clone());
+    Ok(Json(json!({"orders": orders, "nextCursor": next})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SumsQuery {
+    from: Option<Moment>,
+    to: Option<Moment>,
+}
+
+/// Sums of the orders that were made in a time, by state.
+async fn sums(
+    State(state): State<OpsState>,
+    QueryOf(query): QueryOf<SumsQuery>,
+) -> Result<Json<Value>, ApiError> {
+    let from = query.from.map_or(Timestamp::MIN, |Moment(time)| time);
+    let to = query.to.map_or(Timestamp::MAX, |Moment(time)| time);
+    let sums = search::sums(&state.database, from, to).await?;
+    Ok(Json(json!({"statuses": sums})))
+}
+
+/// The days that were compared with WeChat's bill, with what was found.
+async fn reconciliations(State(state): State<OpsState>) -> Result<Json<Value>, ApiError> {
+    let days = reconciliation::list(&state.database).await?;
+    Ok(Json(json!({"reconciliations": days})))
 }
 
 async fn show(
@@ -38,7 +112,10 @@ async fn show(
     let order = order.ok_or(PaymentError::UnknownOrder)?;
     let history = order_rows::history(&state.database, &id).await?;
     let history: Vec<Value> = history.iter().map(describe).collect();
-    Ok(Json(json!({"order": order, "history": history})))
+    let refunds = refunds::of_order(&state.database, &id).await?;
+    Ok(Json(
+        json!({"order": order, "history": history, "refunds": refunds}),
+    ))
 }
 
 /// A step of the order's life, its time in ISO 8601 like all others.

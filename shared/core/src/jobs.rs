@@ -6,6 +6,7 @@ pub mod check_order;
 pub mod create_order;
 pub mod fulfil;
 pub mod login;
+pub mod reconcile;
 pub mod refund;
 pub mod sweep;
 
@@ -19,6 +20,7 @@ pub use check_order::CheckOrder;
 pub use create_order::CreateOrder;
 pub use fulfil::Fulfil;
 pub use login::Login;
+pub use reconcile::Reconcile;
 pub use refund::SettleRefund;
 pub use sweep::Sweep;
 

@@ -8,7 +8,9 @@ pub mod inventory;
 pub mod order_rows;
 pub mod orders;
 pub mod products;
+pub mod reconciliation;
 pub mod refunds;
+pub mod search;
 pub mod status;
 
 use crate::database::DatabaseError;

@@ -34,15 +34,25 @@ pub async fn by_id(database: &Database, id: &str) -> Result<Option<Fulfilment>, 
     }))
 }
 
-/// Webhooks that no job knows of yet, oldest first.
+/// A webhook that was enqueued this long ago and is not delivered is enqueued again: its job may
+/// have been lost with the queue. One that is still there is found by its key.
+const ENQUEUE_AGAIN_AFTER_MS: i64 = 15 * 60 * 1000;
+/// Nobody is told of what is older than this; its job has become a dead letter, to be replayed.
+const TOO_OLD_MS: i64 = 36 * 3600 * 1000;
+
+/// Webhooks that no job may know of, oldest first.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
-pub async fn not_enqueued(database: &Database, limit: i64) -> Result<Vec<String>, PaymentError> {
+pub async fn to_enqueue(database: &Database, limit: i64) -> Result<Vec<String>, PaymentError> {
+    let now = Timestamp::now().as_millisecond();
     let rows = sqlx::query(
-        "SELECT id FROM fulfilments WHERE delivered_at IS NULL AND enqueued = 0
-         ORDER BY created_at LIMIT $1",
+        "SELECT id FROM fulfilments
+         WHERE delivered_at IS NULL AND created_at > $1 AND coalesce(enqueued_at, 0) < $2
+         ORDER BY created_at LIMIT $3",
     )
+    .bind(now - TOO_OLD_MS)
+    .bind(now - ENQUEUE_AGAIN_AFTER_MS)
     .bind(limit)
     .fetch_all(database.pool())
     .await?;
@@ -57,7 +67,8 @@ pub async fn not_enqueued(database: &Database, limit: i64) -> Result<Vec<String>
 /// # Errors
 /// [`PaymentError::Database`].
 pub async fn enqueued(database: &Database, id: &str) -> Result<(), PaymentError> {
-    sqlx::query("UPDATE fulfilments SET enqueued = 1 WHERE id = $1")
+    sqlx::query("UPDATE fulfilments SET enqueued_at = $1 WHERE id = $2")
+        .bind(Timestamp::now().as_millisecond())
         .bind(id)
         .execute(database.pool())
         .await?;

@@ -201,7 +201,8 @@ pub async fn processed(database: &Database, id: &str, outcome: &str) -> Result<(
     Ok(())
 }
 
-/// Callbacks that were received before `before` (Unix ms) and not processed yet, oldest first.
+/// Callbacks that were received before `before` (Unix ms) and not processed yet: those that were
+/// verified at the door first, so that made-up ones can't stand in their way, then the oldest.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
@@ -212,7 +213,7 @@ pub async fn unprocessed(
 ) -> Result<Vec<String>, PaymentError> {
     let rows = sqlx::query(
         "SELECT id FROM inbox WHERE outcome IS NULL AND received_at <= $1
-         ORDER BY received_at LIMIT $2",
+         ORDER BY verified DESC, received_at LIMIT $2",
     )
     .bind(before)
     .bind(limit)

@@ -185,6 +185,20 @@ async fn set_status(
     note(connection, order, status, cause, now).await
 }
 
+/// The refunds of an order, oldest first.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn of_order(database: &Database, order: &str) -> Result<Vec<Refund>, PaymentError> {
+    sqlx::query("SELECT * FROM refunds WHERE order_id = $1 ORDER BY id")
+        .bind(order)
+        .fetch_all(database.pool())
+        .await?
+        .iter()
+        .map(refund_of)
+        .collect()
+}
+
 /// The refund, if there is one.
 ///
 /// # Errors

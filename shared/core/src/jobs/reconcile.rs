@@ -1,0 +1,39 @@
+//! Compares a day of WeChat's bill with our orders.
+
+use std::time::Duration;
+
+use avalon_queue::{IdempotencyKey, Job, NewJob, QueueName, RetryPolicy};
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+/// Compares a day.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reconcile {
+    /// Beijing's day.
+    pub day: Date,
+}
+
+impl Job for Reconcile {
+    const QUEUE: QueueName = super::MAINTENANCE;
+    const KIND: &'static str = "reconcile";
+    // The bill may be late; the clock asks again the next hour.
+    const RETRY: RetryPolicy = RetryPolicy {
+        max_attempts: 4,
+        base: Duration::from_secs(30),
+        cap: Duration::from_secs(600),
+    };
+    const TIME_LIMIT: Duration = Duration::from_secs(300);
+    /// How many differences were found.
+    type Output = usize;
+}
+
+impl Reconcile {
+    /// The job; one at a time for a day.
+    ///
+    /// # Errors
+    /// When it can't be serialised, which is a defect.
+    pub fn into_job(self) -> Result<NewJob, serde_json::Error> {
+        let name = format!("reconcile:{}", self.day);
+        Ok(NewJob::of(&self)?.once_per(IdempotencyKey::new(name, Duration::from_secs(600))))
+    }
+}
