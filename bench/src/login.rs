@@ -7,11 +7,12 @@ mod load;
 
 use std::time::Duration;
 
-use avalon_test_support::{Fleet, PostgresServer, RedisServer, TestDatabase};
-use clap::{Args, ValueEnum};
+use avalon_test_support::Fleet;
+use clap::Args;
 
 use crate::Outcome;
-use crate::report::Report;
+use crate::report::{Report, count};
+use crate::stores::{Engine, Stores};
 use load::{Load, Measured};
 
 /// The load.
@@ -39,30 +40,13 @@ pub(crate) struct LoginArguments {
     workers: usize,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Engine {
-    Postgres,
-    Sqlite,
-}
-
 /// Runs the benchmark.
 pub(crate) async fn run(arguments: &LoginArguments, report: &mut Report) -> Outcome<()> {
     if arguments.apis == 0 || arguments.workers == 0 || arguments.rate == 0 {
         return Err("a rate, an API and workers are needed".into());
     }
-    let redis = RedisServer::start().await;
-    let (_postgres, database) = match arguments.database {
-        Engine::Sqlite => (None, TestDatabase::sqlite()),
-        Engine::Postgres => {
-            // As in production; tests do without.
-            let mut server = PostgresServer::reserve()
-                .configured("fsync", "on")
-                .configured("full_page_writes", "on");
-            server.launch().await;
-            let database = TestDatabase::on_postgres(&server.url()).await;
-            (Some(server), database)
-        }
-    };
+    let stores = Stores::start(arguments.database).await;
+    let (redis, database) = (&stores.redis, &stores.database);
     let (apis, workers) = (arguments.apis, arguments.workers);
     let fleet = Fleet::start(apis, workers, database.url(), &redis.url()).await;
     let measured = Load {
@@ -106,9 +90,4 @@ fn add(report: &mut Report, measured: &Measured, database: &str) {
     report.add("API and queue add", added);
     let whole = vec![("p50 ms", p50(login) - p50(direct), 2)];
     report.add("all of it over code2Session", whole);
-}
-
-#[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
-fn count(number: usize) -> f64 {
-    number as f64
 }

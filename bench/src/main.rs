@@ -1,10 +1,14 @@
 //! `avalon-bench`: what the queue and the service do on this machine, in figures. Each benchmark
 //! starts private servers and ends them. It proves nothing about correctness; the tests do.
 
+mod acknowledge;
+mod callbacks;
 mod latencies;
 mod login;
 mod queue;
 mod report;
+mod shop;
+mod stores;
 
 use clap::{Parser, Subcommand};
 
@@ -30,6 +34,10 @@ enum Benchmark {
     Queue(queue::QueueArguments),
     /// A sign-in through API, queue and workers, beside the same call made directly.
     Login(login::LoginArguments),
+    /// Many payments at once, each told several times: how fast they are granted, once each.
+    Callbacks(callbacks::CallbacksArguments),
+    /// How long a payment callback waits for its answer, also while something is away.
+    Acknowledge(acknowledge::AcknowledgeArguments),
 }
 
 #[tokio::main]
@@ -39,6 +47,8 @@ async fn main() -> Outcome<()> {
     match arguments.benchmark {
         Benchmark::Queue(arguments) => queue::run(&arguments, &mut report).await?,
         Benchmark::Login(arguments) => login::run(&arguments, &mut report).await?,
+        Benchmark::Callbacks(arguments) => callbacks::run(&arguments, &mut report).await?,
+        Benchmark::Acknowledge(arguments) => acknowledge::run(&arguments, &mut report).await?,
     }
     report.print(arguments.json);
     Ok(())

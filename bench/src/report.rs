@@ -2,6 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
+/// A number of things as a figure.
+#[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+pub(crate) fn count(number: usize) -> f64 {
+    number as f64
+}
+
 /// The results of a run, a row for each thing that was measured.
 #[derive(Default)]
 pub(crate) struct Report {

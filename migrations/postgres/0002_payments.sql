@@ -127,7 +127,6 @@ CREATE TABLE inbox (
     received_at       BIGINT NOT NULL,
     -- Whether a key at hand has verified it at the door.
     verified          SMALLINT NOT NULL,
-    enqueued          SMALLINT NOT NULL DEFAULT 0,
     -- NULL: not processed yet.
     outcome           TEXT,
     processed_at      BIGINT

@@ -127,7 +127,6 @@ CREATE TABLE inbox (
     received_at       INTEGER NOT NULL,
     -- Whether a key at hand has verified it at the door.
     verified          INTEGER NOT NULL,
-    enqueued          INTEGER NOT NULL DEFAULT 0,
     -- NULL: not processed yet.
     outcome           TEXT,
     processed_at      INTEGER

@@ -15,4 +15,5 @@ mod fleet;
 mod operators;
 mod payments;
 mod payments_in_bad_weather;
+mod platform_keys;
 mod sign_in;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use avalon_core::jobs::Callback;
 use avalon_core::payments::Channel;
-use avalon_core::payments::inbox::{self, CallbackKind, Received};
+use avalon_core::payments::inbox::{CallbackKind, Received};
 use avalon_queue::Enqueued;
 use avalon_wechat::pay::{DoorVerdict, PayClient, SignatureHeaders, VerifyError};
 use axum::body::Bytes;
@@ -204,9 +204,6 @@ async fn hand_on(state: ApiState, trace: Trace, id: String) {
         Ok(Ok(enqueued)) => {
             if let Some(Enqueued::New(_)) = enqueued.first() {
                 state.queue_metrics.enqueued(&queue, &kind);
-            }
-            if let Err(error) = inbox::enqueued(&state.database, &id).await {
-                tracing::warn!(%error, "the inbox could not be told that a job is there");
             }
         }
         Ok(Err(error)) => tracing::warn!(%error, "a callback waits for the relay"),

@@ -97,7 +97,13 @@ impl InboxWriter {
 async fn write_all(database: Database, mut waiting: mpsc::Receiver<Waiting>) {
     let mut batch = Vec::with_capacity(MOST_PER_TRANSACTION);
     while waiting.recv_many(&mut batch, MOST_PER_TRANSACTION).await > 0 {
+        // Who has given up waiting has told WeChat so, and WeChat sends it again: keeping this one
+        // too would only add to the load that made it late.
+        batch.retain(|(_, told)| !told.is_closed());
         let (received, told): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+        if received.is_empty() {
+            continue;
+        }
         match write(&database, &received).await {
             Ok(ids) => {
                 for (told, id) in told.into_iter().zip(ids) {
@@ -171,18 +177,6 @@ pub async fn by_id(database: &Database, id: &str) -> Result<Option<Entry>, Payme
         .await?
         .map(|row| entry_of(&row))
         .transpose()
-}
-
-/// A job for it is in the queue.
-///
-/// # Errors
-/// [`PaymentError::Database`].
-pub async fn enqueued(database: &Database, id: &str) -> Result<(), PaymentError> {
-    sqlx::query("UPDATE inbox SET enqueued = 1 WHERE id = $1")
-        .bind(id)
-        .execute(database.pool())
-        .await?;
-    Ok(())
 }
 
 /// It was processed.
