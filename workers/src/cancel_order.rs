@@ -29,10 +29,6 @@ pub(crate) async fn handle(
             },
         };
         match standing {
-            // The payment has won. What the player wanted is done all the same, if so configured.
-            Standing::Paid if wechat_pay::payments(&services)?.refund_late_payments => {
-                wechat_pay::pay_back(&services, &order).await?;
-            }
             Standing::Paid => {}
             Standing::Closed | Standing::Absent => {
                 wechat_pay::end(&services, &order.id, OrderStatus::Closed, "cancelled").await?;
@@ -40,7 +36,13 @@ pub(crate) async fn handle(
             Standing::Unpaid => return Err(failing::retry(ProblemCode::PayBusy)),
         }
     }
-    let order = find(&services, &job).await?;
+    let mut order = find(&services, &job).await?;
+    // The payment has won, here or before this attempt: who asked for this saw an unpaid order. What
+    // the player wanted is done all the same, if so configured; the refund's key makes it one.
+    if order.status == OrderStatus::Paid && wechat_pay::payments(&services)?.refund_late_payments {
+        wechat_pay::pay_back(&services, &order).await?;
+        order = find(&services, &job).await?;
+    }
     match order.status {
         OrderStatus::Closed | OrderStatus::Refunding | OrderStatus::Refunded => {
             Ok(OrderAnswer { order })
