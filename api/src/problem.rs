@@ -39,34 +39,12 @@ impl From<StoreError> for ApiError {
 
 impl From<PaymentError> for ApiError {
     fn from(error: PaymentError) -> Self {
-        let code = match &error {
-            PaymentError::Database(cause) if cause.is_transient() => {
-                tracing::warn!(%error, "the database is unavailable");
-                return ProblemCode::StoreUnavailable.into();
-            }
-            PaymentError::Database(_) => {
-                tracing::error!(%error, "the database answered unexpectedly");
-                return ProblemCode::Internal.into();
-            }
-            PaymentError::UnknownProduct => ProblemCode::ProductNotFound,
-            PaymentError::OutOfStock => ProblemCode::OutOfStock,
-            PaymentError::LimitReached => ProblemCode::LimitReached,
-            PaymentError::KeyReused => ProblemCode::IdempotencyKeyReused,
-            PaymentError::UnknownOrder => ProblemCode::OrderNotFound,
-            PaymentError::StateForbids(status) => {
-                return Problem::new(ProblemCode::OrderState)
-                    .with_detail(format!("An order that is {status} does not allow this."))
-                    .into();
-            }
-            PaymentError::TooMuch => ProblemCode::RefundTooLarge,
-            PaymentError::NotEnough => ProblemCode::NotEnoughItems,
-            PaymentError::Amount => {
-                return Problem::new(ProblemCode::FieldInvalid)
-                    .with_detail("The amount is out of range.")
-                    .into();
-            }
-        };
-        code.into()
+        if error.is_transient() {
+            tracing::warn!(%error, "the database is unavailable");
+        } else if matches!(error, PaymentError::Database(_)) {
+            tracing::error!(%error, "the database answered unexpectedly");
+        }
+        error.problem().into()
     }
 }
 

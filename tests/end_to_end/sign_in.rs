@@ -1,5 +1,6 @@
 //! Signing in, on `avalon dev`: SQLite, embedded queue, simulator, all in one process.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use avalon_test_support::Avalon;
@@ -266,6 +267,14 @@ async fn the_session_key_is_sealed_at_rest_and_codes_are_not_logged() {
             .any(|window| window == session_key.as_bytes());
         assert!(!found, "the session key is in a file");
     }
+    let data = std::fs::metadata(dev.folder().join("data"))
+        .unwrap()
+        .permissions();
+    assert_eq!(
+        data.mode() & 0o777,
+        0o700,
+        "nobody else may read what is kept"
+    );
     let log = dev.log();
     for secret in [
         session_key,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use avalon_core::jobs;
 use avalon_core::payments::PaymentError;
-use avalon_core::problem::{Problem, ProblemCode};
+use avalon_core::problem::ProblemCode;
 use avalon_queue::{JobError, StoreError};
 use avalon_wechat::pay::{PayError, PayErrorClass};
 
@@ -20,28 +20,16 @@ pub(crate) fn retry(code: ProblemCode) -> JobError {
 }
 
 pub(crate) fn payment(error: PaymentError) -> JobError {
-    let code = match &error {
-        PaymentError::Database(database) if database.is_transient() => {
-            tracing::warn!(%error, "the job waits for the database");
-            return retry(ProblemCode::StoreUnavailable);
-        }
-        PaymentError::Database(_) => {
-            tracing::error!(%error, "a statement failed");
-            return JobError::Fail(jobs::failure(&ProblemCode::Internal.into()));
-        }
-        PaymentError::UnknownProduct => ProblemCode::ProductNotFound,
-        PaymentError::OutOfStock => ProblemCode::OutOfStock,
-        PaymentError::LimitReached => ProblemCode::LimitReached,
-        PaymentError::KeyReused => ProblemCode::IdempotencyKeyReused,
-        PaymentError::UnknownOrder => ProblemCode::OrderNotFound,
-        PaymentError::StateForbids(_) => ProblemCode::OrderState,
-        PaymentError::TooMuch => ProblemCode::RefundTooLarge,
-        PaymentError::NotEnough => ProblemCode::NotEnoughItems,
-        PaymentError::Amount => ProblemCode::FieldInvalid,
-    };
-    JobError::Reject(jobs::failure(
-        &Problem::new(code).with_detail(error.to_string()),
-    ))
+    let failure = jobs::failure(&error.problem());
+    if error.is_transient() {
+        tracing::warn!(%error, "the job waits for the database");
+        JobError::retry(failure)
+    } else if matches!(error, PaymentError::Database(_)) {
+        tracing::error!(%error, "a statement failed");
+        JobError::Fail(failure)
+    } else {
+        JobError::Reject(failure)
+    }
 }
 
 pub(crate) fn queue(error: StoreError) -> JobError {

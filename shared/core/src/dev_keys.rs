@@ -6,6 +6,7 @@ use std::{fs, io, io::Write, path::Path};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use crate::database::make_private;
 use crate::{
     config::Config,
     keyring::{EncryptionKey, KeyringError},
@@ -72,7 +73,7 @@ impl DevKeys {
             reason,
         };
 
-        fs::create_dir_all(dir).map_err(io_error)?;
+        make_private(dir).map_err(io_error)?;
         if !path.try_exists().map_err(io_error)? {
             let text = Stored::generate()?.to_toml();
             create_whole(dir, &path, &text).map_err(io_error)?;

@@ -14,6 +14,7 @@ pub mod search;
 pub mod status;
 
 use crate::database::DatabaseError;
+use crate::problem::{Problem, ProblemCode};
 
 pub use status::{Channel, OrderStatus, RefundStatus};
 
@@ -55,6 +56,37 @@ pub enum PaymentError {
 impl From<sqlx::Error> for PaymentError {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error.into())
+    }
+}
+
+impl PaymentError {
+    /// Whether the same change may succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Database(error) if error.is_transient())
+    }
+
+    /// What a client is told.
+    pub fn problem(&self) -> Problem {
+        let code = match self {
+            Self::Database(error) if error.is_transient() => ProblemCode::StoreUnavailable,
+            Self::Database(_) => ProblemCode::Internal,
+            Self::UnknownProduct => ProblemCode::ProductNotFound,
+            Self::OutOfStock => ProblemCode::OutOfStock,
+            Self::LimitReached => ProblemCode::LimitReached,
+            Self::KeyReused => ProblemCode::IdempotencyKeyReused,
+            Self::UnknownOrder => ProblemCode::OrderNotFound,
+            Self::StateForbids(status) => {
+                return Problem::new(ProblemCode::OrderState)
+                    .with_detail(format!("An order that is {status} does not allow this."));
+            }
+            Self::TooMuch => ProblemCode::RefundTooLarge,
+            Self::NotEnough => ProblemCode::NotEnoughItems,
+            Self::Amount => {
+                return Problem::new(ProblemCode::FieldInvalid)
+                    .with_detail("The amount is out of range.");
+            }
+        };
+        code.into()
     }
 }
 
