@@ -139,6 +139,12 @@ impl Handlers {
         self.by_queue.keys()
     }
 
+    /// The kinds of a queue that have handlers.
+    pub(crate) fn kinds(&self, queue: &QueueName) -> Vec<&'static str> {
+        let kinds = self.by_queue.get(queue).into_iter().flat_map(HashMap::keys);
+        kinds.copied().collect()
+    }
+
     pub(crate) fn find(&self, queue: &QueueName, kind: &str) -> Option<&Handler> {
         self.by_queue.get(queue)?.get(kind)
     }

@@ -26,11 +26,11 @@ pub use handlers::{Handlers, JobContext, JobError};
 pub use job::{Failure, IdempotencyKey, Job, JobId, NewJob, QueueName};
 pub use metrics::QueueMetrics;
 pub use pool::{Pool, PoolSettings};
-pub use redis_streams::{RedisSettings, RedisStreams};
+pub use redis_streams::{RedisSettings, RedisStreams, ServerInfo};
 pub use retry::RetryPolicy;
 pub use sqlite::Sqlite;
 pub use store::{
-    Enqueued, JobFilter, JobState, JobStore, JobView, Lane, Leased, Page, QueueStats, Reclaimed,
-    Settle, Settled, Settlement, StoreError,
+    Consumer, Enqueued, JobFilter, JobState, JobStore, JobView, Lane, Leased, Page, QueueStats,
+    Reclaimed, Settle, Settled, Settlement, StoreError,
 };
 pub use waiters::{Ended, Ticket, Waiters};

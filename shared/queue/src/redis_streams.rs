@@ -27,6 +27,7 @@ mod lanes;
 mod listeners;
 mod records;
 mod scripts;
+mod server_info;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -37,12 +38,13 @@ use futures_util::future::{join_all, try_join_all};
 
 use crate::job::{JobId, NewJob, QueueName};
 use crate::store::{
-    Enqueued, JobFilter, JobState, JobStore, JobView, Lane, Lease, Leased, Page, QueueStats,
-    ReclaimPolicy, Reclaimed, Settle, Settled, Settlement, StoreError,
+    Consumer, Enqueued, JobFilter, JobState, JobStore, JobView, Lane, Lease, Leased, Page,
+    QueueStats, ReclaimPolicy, Reclaimed, Settle, Settled, Settlement, StoreError,
 };
 use crate::waiters::Waiters;
 
 use connection::Endpoint;
+pub use server_info::ServerInfo;
 use lanes::{LaneKeys, LaneReader};
 
 /// Jobs per script call: long scripts would hold up everybody else on the server.
@@ -110,6 +112,12 @@ impl RedisStreams {
     /// When the server does not answer, or forbids `CONFIG GET`.
     pub async fn durability_warnings(&self) -> Result<Vec<String>, StoreError> {
         connection::durability_warnings(&mut self.inner.endpoint.shared()).await
+    }
+
+    /// What the servers tell of themselves, each under its configured address without credentials.
+    /// Those that do not answer are left out.
+    pub async fn servers(&self) -> Vec<ServerInfo> {
+        self.inner.endpoint.servers().await
     }
 
     fn keys(&self, lane: &Lane) -> LaneKeys {
@@ -355,6 +363,16 @@ impl JobStore for RedisStreams {
             Ok(total)
         }))
         .await
+    }
+
+    async fn consumers(&self) -> Result<Vec<Consumer>, StoreError> {
+        let lanes = self.all_lanes();
+        let found = try_join_all(lanes.iter().map(|lane| async {
+            let mut connection = self.inner.endpoint.shared();
+            lanes::consumers(&mut connection, &self.keys(lane), &lane.queue).await
+        }))
+        .await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     async fn list(&self, filter: &JobFilter) -> Result<Page, StoreError> {

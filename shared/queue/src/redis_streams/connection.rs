@@ -94,6 +94,11 @@ impl Endpoint {
         })
     }
 
+    /// The configured servers.
+    pub(super) fn clients(&self) -> &[Client] {
+        &self.nodes.clients
+    }
+
     /// The shared connection. Never for commands that block.
     pub(super) fn shared(&self) -> Link {
         self.shared.clone()
