@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, exponential_buckets};
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, exponential_buckets,
+};
 
 /// Counts and times requests. Cheap to clone.
 #[derive(Clone)]
 pub struct HttpMetrics {
     requests: IntCounterVec,
     duration: HistogramVec,
+    connections: IntGauge,
 }
 
 impl HttpMetrics {
@@ -34,8 +37,22 @@ impl HttpMetrics {
             &["method", "route"],
         )?;
         registry.register(Box::new(requests.clone()))?;
+        let connections = IntGauge::new(
+            "avalon_http_connections",
+            "Connections to the public API that are open.",
+        )?;
         registry.register(Box::new(duration.clone()))?;
-        Ok(Self { requests, duration })
+        registry.register(Box::new(connections.clone()))?;
+        Ok(Self {
+            requests,
+            duration,
+            connections,
+        })
+    }
+
+    /// Counts the connections that are open.
+    pub fn connections(&self) -> IntGauge {
+        self.connections.clone()
     }
 
     pub(crate) fn answered(&self, method: &str, route: &str, status: u16, elapsed: Duration) {

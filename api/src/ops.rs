@@ -1,8 +1,11 @@
-//! The listener for operators: health, readiness, metrics, and the admin routes behind a bearer
-//! token. Never on the public port.
+//! The listener for operators: health, readiness, metrics, and behind the admin token the admin routes
+//! and the board. Never on the public port.
 
+mod board;
 mod health;
 mod jobs;
+mod log;
+mod metrics;
 mod orders;
 mod products;
 
@@ -10,7 +13,8 @@ use std::sync::Arc;
 
 use avalon_core::database::Database;
 use avalon_core::problem::ProblemCode;
-use avalon_queue::{JobStore, QueueMetrics};
+use avalon_core::telemetry::LogHandle;
+use avalon_queue::{JobStore, QueueMetrics, RedisStreams};
 use aws_lc_rs::{constant_time, digest};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -24,6 +28,8 @@ use tokio::sync::watch;
 use crate::extract::{BodyLimit, bearer};
 use crate::problem::ApiError;
 
+pub use metrics::{BacklogCache, describe_process};
+
 /// What the listener for operators works with. Cheap to clone.
 #[derive(Clone)]
 pub struct OpsState {
@@ -33,8 +39,16 @@ pub struct OpsState {
     pub database: Database,
     /// All metrics of the process.
     pub registry: prometheus::Registry,
-    /// Told how full the queues are before metrics are read.
+    /// Counts the jobs that operators make.
     pub queue_metrics: QueueMetrics,
+    /// The queue's Redis, when it has one.
+    pub redis: Option<RedisStreams>,
+    /// Whether a game server is told of paid goods.
+    pub tells_game: bool,
+    /// What waits in the database.
+    pub backlog: BacklogCache,
+    /// Changes the log level.
+    pub log: LogHandle,
     /// Opens the admin routes; none: they stay shut.
     pub admin_token: Option<Arc<SecretString>>,
     /// Where the process is in its life: only in the middle of it is it ready.
@@ -63,11 +77,13 @@ pub fn router(state: OpsState) -> Router {
     let admin = jobs::routes()
         .merge(products::routes())
         .merge(orders::routes())
+        .merge(log::routes())
         .route_layer(from_fn_with_state(state.clone(), admin_only));
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
+        .route("/metrics", get(metrics::metrics))
+        .merge(board::routes(&state))
         .merge(admin)
         .fallback(|| async { ApiError::from(ProblemCode::NotFound) })
         .method_not_allowed_fallback(|| async { ApiError::from(ProblemCode::MethodNotAllowed) })

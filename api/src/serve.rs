@@ -8,14 +8,31 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use prometheus::IntGauge;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// How long a client may take to send a request's head; also how long an idle connection is kept.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// A connection that is counted while it is open.
+struct Counted(IntGauge);
+
+impl Counted {
+    fn new(open: IntGauge) -> Self {
+        open.inc();
+        Self(open)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// Serves until `stop`; then takes no more connections, and gives requests that are under way
-/// `grace` to finish.
+/// `grace` to finish. Connections are counted in `open`.
 ///
 /// # Errors
 /// Never at present; accepting goes on after errors, since they pass (too many open files, say).
@@ -24,6 +41,7 @@ pub async fn serve(
     router: Router,
     stop: CancellationToken,
     grace: Duration,
+    open: Option<IntGauge>,
 ) -> io::Result<()> {
     let connections = GracefulShutdown::new();
     let mut server = http1::Builder::new();
@@ -47,7 +65,9 @@ pub async fn serve(
         let service = TowerToHyperService::new(router.clone());
         let connection = server.serve_connection(TokioIo::new(stream), service);
         let connection = connections.watch(connection);
+        let counted = open.clone().map(Counted::new);
         tokio::spawn(async move {
+            let _counted = counted;
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");
             }

@@ -7,6 +7,7 @@ mod latencies;
 mod login;
 mod queue;
 mod report;
+mod rolling;
 mod shop;
 mod stores;
 
@@ -38,6 +39,8 @@ enum Benchmark {
     Callbacks(callbacks::CallbacksArguments),
     /// How long a payment callback waits for its answer, also while something is away.
     Acknowledge(acknowledge::AcknowledgeArguments),
+    /// A service whose every process is replaced under load: what fails, which should be nothing.
+    Rolling(rolling::RollingArguments),
 }
 
 #[tokio::main]
@@ -49,6 +52,7 @@ async fn main() -> Outcome<()> {
         Benchmark::Login(arguments) => login::run(&arguments, &mut report).await?,
         Benchmark::Callbacks(arguments) => callbacks::run(&arguments, &mut report).await?,
         Benchmark::Acknowledge(arguments) => acknowledge::run(&arguments, &mut report).await?,
+        Benchmark::Rolling(arguments) => rolling::run(&arguments, &mut report).await?,
     }
     report.print(arguments.json);
     Ok(())

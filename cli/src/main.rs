@@ -17,6 +17,7 @@ use clap::Parser;
 
 use arguments::{Arguments, Command, ConfigCommand};
 use failure::Failure;
+use signals::Logging;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -49,19 +50,27 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
     if role == Role::Dev {
         dev::complete(&mut config)?;
     }
-    avalon_core::telemetry::init(&config.log, role)?;
+    let telemetry = avalon_core::telemetry::init(&config.log, &config.telemetry, role)?;
+    let log = Logging {
+        handle: telemetry.log.clone(),
+        config: arguments.config,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         match arguments.command {
             Command::Dev | Command::All | Command::Api | Command::Workers(_) => {
-                run::run(config, role).await
+                run::run(config, role, log).await
             }
             Command::Simulator => simulator::run(config).await,
             Command::Migrate => run::migrate(&config).await,
             Command::Jobs { command } => jobs::run(&config, command).await,
             Command::Config { .. } | Command::Openapi => Ok(()),
         }
-    })
+    });
+    // Spans of tasks that are still there are the last ones.
+    drop(runtime);
+    telemetry.finish();
+    ended
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_api::ops::{OpsState, Phase};
+use avalon_api::ops::{BacklogCache, OpsState, Phase};
 use avalon_api::{ApiState, HttpMetrics};
 use avalon_core::config::{Config, Role};
 use avalon_core::database::{Database, DatabaseError};
@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
+use crate::signals::Logging;
 use crate::{dev, signals, simulator, wiring};
 
 /// How long the listener for operators goes on answering requests at the end.
@@ -23,7 +24,7 @@ const OPS_GRACE: Duration = Duration::from_secs(2);
 /// How often WeChat Pay's certificates are fetched.
 const PLATFORM_KEYS_EVERY: Duration = Duration::from_secs(3600);
 
-pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
+pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), Failure> {
     // Sockets first: a port that is taken is told before anything is touched.
     let ops_socket = wiring::listen("ops.listen", config.ops_listen(role)).await?;
     let http_socket = match role.serves_api() {
@@ -31,10 +32,13 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
         false => None,
     };
     let stop = signals::stop_on_signals()?;
+    let log_handle = log.handle.clone();
+    signals::reload_on_hangup(log, role)?;
     let registry = prometheus::Registry::new();
+    avalon_api::ops::describe_process(&registry)?;
     let queue_metrics = wiring::queue_metrics(&registry)?;
     let database = Database::new(&config.database)?;
-    let store = wiring::store(&config).await?;
+    let wiring::Queue { store, redis } = wiring::queue(&config).await?;
     // What players use, and what goes on for operators until that has ended.
     let (mut public, mut servers) = (JoinSet::new(), JoinSet::new());
 
@@ -46,6 +50,10 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
         database: database.clone(),
         registry: registry.clone(),
         queue_metrics: queue_metrics.clone(),
+        redis,
+        tells_game: config.fulfil.webhook_url.is_some(),
+        backlog: BacklogCache::default(),
+        log: log_handle,
         admin_token: config.admin.token.clone().map(Arc::new),
         phase: phases,
     });
@@ -54,6 +62,7 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
         ops,
         ops_stop.clone(),
         OPS_GRACE,
+        None,
     ));
 
     if role == Role::Dev {
@@ -93,7 +102,11 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
     } else {
         None
     };
+    // Told to stop, the API still takes requests for a while; then it closes.
+    let closing = CancellationToken::new();
     if let Some(socket) = http_socket {
+        let http_metrics = HttpMetrics::new(&registry)?;
+        let connections = http_metrics.connections();
         let router = avalon_api::router(ApiState {
             store: Arc::clone(&store),
             database: database.clone(),
@@ -102,18 +115,20 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
             pay_metrics: avalon_api::PayMetrics::new(&registry)?,
             tokens: Arc::new(wiring::verifier(&config)?),
             queue_metrics,
-            http_metrics: HttpMetrics::new(&registry)?,
+            http_metrics,
             wait: config.http.wait,
             max_wait: config.http.max_wait,
             max_body: config.http.max_body as usize,
             request_timeout: config.http.request_timeout,
-            stopping: stop.clone(),
+            draining: stop.clone(),
+            stopping: closing.clone(),
         });
         public.spawn(avalon_api::serve(
             socket,
             router,
-            stop.clone(),
+            closing.clone(),
             config.http.request_timeout,
+            Some(connections),
         ));
     }
     if role == Role::Dev {
@@ -124,8 +139,13 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
 
     stop.cancelled().await;
     phase.send_replace(Phase::Stopping);
+    if !public.is_empty() {
+        tokio::time::sleep(config.http.drain_delay(role)).await;
+    }
+    closing.cancel();
     if let Some(pools) = pools {
-        // Requests that are held for their jobs get their answers while the pools drain.
+        // Requests under way may wait for jobs: most get their answers before the pools stop.
+        let _ = tokio::time::timeout(config.http.wait, finished(&mut public)).await;
         pools.stop().await;
     }
     finished(&mut public).await;

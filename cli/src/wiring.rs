@@ -18,8 +18,19 @@ use tokio::net::TcpListener;
 
 use crate::failure::Failure;
 
-/// The queue: Redis when it is configured, else the embedded one.
+/// The queue's store, and the Redis that carries it, if one does.
+pub(crate) struct Queue {
+    pub(crate) store: Arc<dyn JobStore>,
+    pub(crate) redis: Option<RedisStreams>,
+}
+
+/// The queue's store alone.
 pub(crate) async fn store(config: &Config) -> Result<Arc<dyn JobStore>, Failure> {
+    Ok(queue(config).await?.store)
+}
+
+/// The queue: Redis when it is configured, else the embedded one.
+pub(crate) async fn queue(config: &Config) -> Result<Queue, Failure> {
     if let Some(nodes) = &config.redis.url {
         let settings = RedisSettings {
             url: nodes.urls().collect::<Vec<_>>().join(","),
@@ -36,13 +47,19 @@ pub(crate) async fn store(config: &Config) -> Result<Arc<dyn JobStore>, Failure>
                 tokio::time::sleep(std::time::Duration::from_secs(5)).await;
             }
         });
-        return Ok(Arc::new(redis));
+        return Ok(Queue {
+            store: Arc::new(redis.clone()),
+            redis: Some(redis),
+        });
     }
     let path = config.queue_path();
     if let Some(folder) = path.parent() {
         avalon_core::database::make_private(folder)?;
     }
-    Ok(Arc::new(Sqlite::open(&path, QUEUES.to_vec()).await?))
+    Ok(Queue {
+        store: Arc::new(Sqlite::open(&path, QUEUES.to_vec()).await?),
+        redis: None,
+    })
 }
 
 async fn warn_of_lossy_redis(redis: &RedisStreams) -> Result<(), avalon_queue::StoreError> {

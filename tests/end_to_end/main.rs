@@ -9,11 +9,15 @@
 
 mod bad_input;
 mod bad_weather;
+mod board;
 mod command_line;
 mod configuration;
 mod fleet;
+mod metrics_page;
 mod operators;
 mod payments;
 mod payments_in_bad_weather;
 mod platform_keys;
+mod rolling_restart;
 mod sign_in;
+mod tracing;

@@ -52,7 +52,6 @@ pub(crate) async fn handle(
             }
         }
     }
-    services.metrics.reconciled(found.differences.len());
     tracing::info!(
         day = found.day,
         rows = found.rows_compared,

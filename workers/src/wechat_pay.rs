@@ -200,6 +200,7 @@ pub(crate) async fn apply(
     match paid {
         Paid::Now(order) => {
             services.metrics.order(OrderStatus::Paid);
+            services.metrics.paid(cause, payment.at);
             tracing::info!(order_id = order.id, cause, "order paid");
             let late = before.is_some_and(|before| before.status == OrderStatus::Closed);
             if late && payments(services)?.refund_late_payments {

@@ -78,6 +78,8 @@ type Start = Arc<dyn Fn(&Leased) -> Result<Running, serde_json::Error> + Send + 
 #[derive(Clone)]
 pub(crate) struct Handler {
     start: Start,
+    /// The newest shape of the payload that it knows.
+    pub(crate) version: u16,
     pub(crate) retry: RetryPolicy,
     pub(crate) time_limit: Duration,
 }
@@ -124,6 +126,7 @@ impl Handlers {
         });
         let handler = Handler {
             start,
+            version: J::VERSION,
             retry: J::RETRY,
             time_limit: J::TIME_LIMIT,
         };

@@ -13,6 +13,7 @@ pub mod backend;
 mod handlers;
 mod in_flight;
 pub mod job;
+pub mod listing;
 pub mod metrics;
 pub mod pool;
 pub mod redis_streams;
@@ -20,6 +21,7 @@ pub mod retry;
 mod runner;
 pub mod sqlite;
 pub mod store;
+pub mod trace;
 mod waiters;
 
 pub use handlers::{Handlers, JobContext, JobError};

@@ -44,8 +44,8 @@ use crate::store::{
 use crate::waiters::Waiters;
 
 use connection::Endpoint;
-pub use server_info::ServerInfo;
 use lanes::{LaneKeys, LaneReader};
+pub use server_info::ServerInfo;
 
 /// Jobs per script call: long scripts would hold up everybody else on the server.
 const BATCH: usize = 100;

@@ -731,7 +731,11 @@ async fn consumers_are_known_while_they_ask_for_jobs(engine: Engine) {
     lease_as(&engine, "worker-1", 1, SHORT).await;
     lease_as(&engine, "worker-2", 1, SHORT).await;
     let names = |consumers: Vec<avalon_queue::Consumer>| {
-        assert!(consumers.iter().all(|it| it.queue == QUEUE && it.silent < LONG));
+        assert!(
+            consumers
+                .iter()
+                .all(|it| it.queue == QUEUE && it.silent < LONG)
+        );
         consumers
             .into_iter()
             .map(|it| it.name)

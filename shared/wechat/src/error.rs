@@ -15,6 +15,12 @@ impl ErrCode {
     /// "System busy": WeChat does not say whether it did the work.
     pub const SYSTEM_BUSY: ErrCode = ErrCode(-1);
 
+    /// Those that [`Self::class`] or our runbook knows: the label values of a metric.
+    pub(crate) const KNOWN: &'static [i64] = &[
+        -1, 40001, 40013, 40014, 40029, 40125, 40163, 40164, 40226, 40243, 42001, 44990, 44991,
+        44993, 45009, 45011, 45035, 48001, 48004, 50004, 50007, 61004, 61007, 89503, 89506, 89507,
+    ];
+
     /// What to do about this code, from WeChat's global return codes and the tables of its APIs.
     ///
     /// An unknown code is [`ErrorClass::Permanent`]: repeating what WeChat refused for a reason that

@@ -218,15 +218,3 @@ pub async fn unprocessed(
         .map(|row| row.try_get("id"))
         .collect::<Result<_, _>>()?)
 }
-
-/// How many were not processed yet.
-///
-/// # Errors
-/// [`PaymentError::Database`].
-pub async fn pending(database: &Database) -> Result<i64, PaymentError> {
-    Ok(
-        sqlx::query_scalar("SELECT count(*) FROM inbox WHERE outcome IS NULL")
-            .fetch_one(database.pool())
-            .await?,
-    )
-}
