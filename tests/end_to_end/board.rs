@@ -103,10 +103,16 @@ async fn the_board_shows_queues_workers_and_dead_letters_and_can_replay_and_purg
         "dead letters come first"
     );
     let statistics = browser.get("/api/v1/queues/login/stats").await;
-    let dead_letters = |row: &&Value| row["title"] == "Dead letters";
+    let dead_letters = |row: &&Value| row["title"] == "KILLED_JOBS";
     let rows = statistics.as_array().unwrap();
     assert_eq!(rows.iter().find(dead_letters).unwrap()["value"], "1");
 
+    // Whoever looks on sees what happens.
+    let mut live = browser
+        .request(Method::GET, "/api/v1/events")
+        .send()
+        .await
+        .unwrap();
     let retried = browser
         .press(Method::POST, &format!("/board/jobs/{id}/retry"))
         .await;
@@ -120,6 +126,13 @@ async fn the_board_shows_queues_workers_and_dead_letters_and_can_replay_and_purg
     })
     .await;
     assert_eq!(game.exchanges().await, 2);
+    let mut told = String::new();
+    while !told.contains("login dead: WECHAT_MISCONFIGURED") {
+        let chunk = tokio::time::timeout(LONG, live.chunk()).await;
+        let chunk = chunk.expect("it is told in time").unwrap().unwrap();
+        told.push_str(&String::from_utf8_lossy(&chunk));
+    }
+    assert!(told.contains(&id), "{told}");
     let purged = browser
         .press(Method::DELETE, &format!("/board/jobs/{id}"))
         .await;

@@ -23,4 +23,4 @@ pub use handlers::handlers;
 pub use metrics::PayMetrics;
 pub use pools::{Pools, PoolsSettings};
 pub use services::{Payments, Services};
-pub use webhook::{Webhook, WebhookError};
+pub use webhook::{Webhook, WebhookError, is_public};

@@ -119,7 +119,7 @@ impl Webhook {
 }
 
 /// Whether an address is one of the open internet.
-fn is_public(address: IpAddr) -> bool {
+pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
             let [a, b, c, _] = v4.octets();

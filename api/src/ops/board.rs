@@ -1,7 +1,9 @@
 //! `/board`: apalis-board over all queues, and what it lacks: replaying and purging dead letters. Its
-//! pages are made for the root of a listener, so they have `/`, `/queues`, `/tasks`, `/workers` and
-//! `/api/v1` of this one. Opened by the admin token, as a bearer token or as the password of HTTP Basic,
+//! pages are made for the root of a listener, so they have `/`, `/queues`, `/tasks`, `/workers`,
+//! `/logs`, `/settings` and `/api/v1` of this one. Opened by the admin token, as a bearer token or as the password of HTTP Basic,
 //! so that a browser can ask for it.
+
+mod events;
 
 use std::sync::Arc;
 
@@ -41,8 +43,11 @@ pub(super) fn routes(state: &OpsState) -> Router<OpsState> {
         .route("/tasks", get(page))
         .route("/tasks/{*rest}", get(page))
         .route("/workers", get(page))
+        .route("/logs", get(page))
+        .route("/settings", get(page))
         .route("/board/jobs/{id}/retry", post(retry))
         .route("/board/jobs/{id}", delete(purge))
+        .route("/api/v1/events", get(events::events))
         .nest("/api/v1", api)
         .route_layer(from_fn_with_state(state.clone(), token_only));
     // What anybody may have: the board's published code, and ours.
