@@ -807,3 +807,13 @@ fn the_example_has_every_key_and_shows_the_defaults() {
     }
     assert_eq!(shown, source::known_keys());
 }
+
+#[test]
+fn the_production_sample_wants_signatures_and_only_lacks_secrets() {
+    let sample = from_file(include_str!("../../../../avalon.production.toml")).unwrap();
+    assert_eq!(sample.auth.signatures, SignaturePolicy::Required);
+    assert!(sample.limits.enabled(Role::Api));
+    assert_eq!(sample.database.url.dialect(), Dialect::Postgres);
+    let lacking = validate::check(&sample, Role::Api).unwrap_err();
+    assert_eq!(lacking.0, "auth.signing_key");
+}
