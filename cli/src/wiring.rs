@@ -158,6 +158,7 @@ pub(crate) fn services(
         metrics: PayMetrics::new(shared.registry)?,
         tokens: TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl),
         refresh_ttl: auth.refresh_ttl,
+        audit_retention: storage.audit_retention,
     })
 }
 

@@ -7,6 +7,7 @@
     reason = "a test that can't go on has failed"
 )]
 
+mod audit;
 mod bad_input;
 mod bad_weather;
 mod command_line;

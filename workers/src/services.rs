@@ -33,6 +33,8 @@ pub struct Services {
     pub tokens: TokenIssuer,
     /// How long a session lives.
     pub refresh_ttl: Duration,
+    /// How long events of the audit log are kept.
+    pub audit_retention: Duration,
 }
 
 /// WeChat Pay and the rules of its orders.

@@ -110,6 +110,7 @@ async fn open() -> Shop {
         tokens: TokenIssuer::from_pem(pem.expose_secret(), "test", Duration::from_secs(60))
             .unwrap(),
         refresh_ttl: Duration::from_secs(60),
+        audit_retention: Duration::from_secs(60),
     };
     let handlers = avalon_workers::handlers(&Arc::new(services));
     let settings = PoolsSettings {

@@ -55,6 +55,7 @@ impl Inline {
             wechat: client,
             tokens: TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl),
             refresh_ttl: auth.refresh_ttl,
+            audit_retention: config.storage.audit_retention,
         })))
     }
 
