@@ -1,20 +1,25 @@
 //! The listener for operators: health, readiness, metrics, and behind the admin token the admin routes
 //! and the board. Never on the public port.
 
+mod audit;
 mod board;
 mod health;
 mod jobs;
 mod log;
 mod metrics;
+mod moment;
 mod orders;
 mod products;
+mod users;
 
 use std::sync::Arc;
 
 use avalon_core::database::Database;
 use avalon_core::problem::ProblemCode;
+use avalon_core::sessions::Sessions;
 use avalon_core::telemetry::LogHandle;
-use avalon_queue::{JobStore, QueueMetrics, RedisStreams};
+use avalon_core::tokens::TokenVerifier;
+use avalon_queue::{JobStore, QueueMetrics, RedisEndpoint};
 use aws_lc_rs::{constant_time, digest};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -25,9 +30,10 @@ use axum::routing::get;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 
-use crate::extract::{BodyLimit, bearer};
+use crate::extract::{BodyLimit, Peer, bearer};
 use crate::problem::ApiError;
 
+pub use audit::AuditMetrics;
 pub use metrics::{BacklogCache, describe_process};
 
 /// What the listener for operators works with. Cheap to clone.
@@ -42,13 +48,17 @@ pub struct OpsState {
     /// Counts the jobs that operators make.
     pub queue_metrics: QueueMetrics,
     /// The queue's Redis, when it has one.
-    pub redis: Option<RedisStreams>,
+    pub redis: Option<RedisEndpoint>,
     /// Whether a game server is told of paid goods.
     pub tells_game: bool,
     /// What waits in the database.
     pub backlog: BacklogCache,
     /// Changes the log level.
     pub log: LogHandle,
+    /// Players' sessions.
+    pub sessions: Sessions,
+    /// Verifies players' tokens, for the game's other services.
+    pub tokens: Arc<TokenVerifier>,
     /// Opens the admin routes; none: they stay shut.
     pub admin_token: Option<Arc<SecretString>>,
     /// Where the process is in its life: only in the middle of it is it ready.
@@ -78,6 +88,8 @@ pub fn router(state: OpsState) -> Router {
         .merge(products::routes())
         .merge(orders::routes())
         .merge(log::routes())
+        .merge(users::routes())
+        .merge(audit::routes())
         .route_layer(from_fn_with_state(state.clone(), admin_only));
     Router::new()
         .route("/healthz", get(health::healthz))
@@ -90,14 +102,22 @@ pub fn router(state: OpsState) -> Router {
         .with_state(state)
 }
 
-async fn admin_only(State(state): State<OpsState>, request: Request, next: Next) -> Response {
+async fn admin_only(
+    State(state): State<OpsState>,
+    peer: Peer,
+    request: Request,
+    next: Next,
+) -> Response {
     let given = request
         .headers()
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
     match (given.and_then(bearer), &state.admin_token) {
         (Some(given), Some(token)) if same(given, token.expose_secret()) => next.run(request).await,
-        _ => ApiError::from(ProblemCode::Unauthenticated).into_response(),
+        _ => {
+            audit::refused(&state.database, peer, request.method(), request.uri()).await;
+            ApiError::from(ProblemCode::Unauthenticated).into_response()
+        }
     }
 }
 

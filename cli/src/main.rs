@@ -3,9 +3,13 @@
 
 mod arguments;
 mod dev;
+mod doctor;
 mod failure;
 mod jobs;
+mod orders;
+mod progress;
 mod run;
+mod sessions;
 mod signals;
 mod simulator;
 mod wiring;
@@ -37,6 +41,11 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
         return Ok(());
     }
     let role = arguments.command.role();
+    if let Command::Doctor { json, .. } = arguments.command {
+        // A configuration that is wrong is one of its findings.
+        let runtime = tokio::runtime::Runtime::new()?;
+        return runtime.block_on(doctor::run(arguments.config.as_deref(), role, json));
+    }
     let environment = process_env().chain(arguments.command.overrides());
     let mut config = Config::load(arguments.config.as_deref(), environment, role)?;
     if let Command::Config {
@@ -66,7 +75,9 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
             Command::Simulator => simulator::run(config).await,
             Command::Migrate => run::migrate(&config).await,
             Command::Jobs { command } => jobs::run(&config, command).await,
-            Command::Config { .. } | Command::Openapi => Ok(()),
+            Command::Orders { command } => orders::run(&config, command).await,
+            Command::Sessions { command } => sessions::run(&config, command).await,
+            Command::Config { .. } | Command::Doctor { .. } | Command::Openapi => Ok(()),
         }
     });
     // Spans of tasks that are still there are the last ones.

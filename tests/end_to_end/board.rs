@@ -162,7 +162,11 @@ async fn the_board_wants_the_admin_token_and_makes_no_jobs() {
         "/api/v1/tasks",
     ] {
         let shut = send(get(path)).await;
-        shut.assert_problem(401, "UNAUTHENTICATED");
+        assert_eq!(
+            (shut.status.as_u16(), shut.code()),
+            (401, "UNAUTHENTICATED"),
+            "{path}"
+        );
         assert!(
             shut.header("www-authenticate").starts_with("Basic"),
             "so that a browser asks"
@@ -200,12 +204,17 @@ async fn the_board_wants_the_admin_token_and_makes_no_jobs() {
         .put(format!("{}/api/v1/queues/login/tasks", dev.ops))
         .bearer_auth(token)
         .json(&json!({"code": "sim-alice"}));
-    send(push).await.assert_problem(405, "METHOD_NOT_ALLOWED");
+    let push = send(push).await;
+    assert_eq!(
+        (push.status.as_u16(), push.code()),
+        (405, "METHOD_NOT_ALLOWED")
+    );
     let id = "01JZ5N4V7W8X9YABCDEFGHJKMN";
     let forged = game
         .client
         .post(format!("{}/board/jobs/{id}/retry", dev.ops))
         .basic_auth("operator", Some(token));
     // As a form on another site would send it, with the browser's password.
-    send(forged).await.assert_problem(403, "FORBIDDEN");
+    let forged = send(forged).await;
+    assert_eq!((forged.status.as_u16(), forged.code()), (403, "FORBIDDEN"));
 }

@@ -7,6 +7,8 @@
     reason = "a test that can't go on has failed"
 )]
 
+mod attacks;
+mod audit;
 mod bad_input;
 mod bad_weather;
 mod board;
@@ -14,10 +16,13 @@ mod command_line;
 mod configuration;
 mod fleet;
 mod metrics_page;
+mod operator_commands;
 mod operators;
 mod payments;
 mod payments_in_bad_weather;
 mod platform_keys;
+mod protection;
 mod rolling_restart;
+mod sessions;
 mod sign_in;
 mod tracing;

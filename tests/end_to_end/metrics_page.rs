@@ -115,6 +115,12 @@ async fn the_page_of_metrics_is_what_a_running_system_tells() {
     alice.pay(&created).await;
     eventually_eq(LONG, 1, async || alice.owns("gems").await).await;
 
+    // And refusals of our own.
+    let stranger = game.client.get(game.url("/api/wx/orders"));
+    assert_eq!(send(stranger.bearer_auth("x")).await.status, 401);
+    let admin = game.client.get(format!("{}/admin/jobs", fleet.apis[0].ops));
+    assert_eq!(send(admin.bearer_auth("x")).await.status, 401);
+
     let (documented, announced) = documented();
     eventually_eq(LONG, Vec::<String>::new(), async || {
         let mut all = told(&fleet.apis[0].ops).await;

@@ -47,7 +47,9 @@ async fn one_trace_goes_from_the_request_through_the_queue_to_wechat_and_the_web
     let fleet = FleetSettings::new(database.url(), &shared_redis_url().await)
         .with_payments()
         .env("AVALON_REDIS__KEY_PREFIX", unique_prefix())
-        .env("AVALON_PAY__RECONCILE_AFTER", "1s")
+        .env("AVALON_PAY__RECONCILE_AFTER", "3s")
+        // Spans are sent soon.
+        .env("OTEL_BSP_SCHEDULE_DELAY", "200")
         .env("AVALON_FULFIL__WEBHOOK_URL", webhook_url)
         .env("AVALON_FULFIL__WEBHOOK_SECRET", "a-shared-secret")
         .env("AVALON_FULFIL__ALLOW_PRIVATE_ADDRESSES", "true")

@@ -8,6 +8,7 @@
 )]
 
 pub mod collector;
+pub mod sessions;
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ use avalon_queue::JobStore;
 use avalon_queue::listing::Listing;
 use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -24,8 +24,8 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
-use super::{OpsState, same};
-use crate::extract::{JobPath, bearer};
+use super::{OpsState, audit, jobs, same};
+use crate::extract::{JobPath, Peer, bearer};
 use crate::problem::ApiError;
 
 /// The buttons that the board lacks.
@@ -76,7 +76,12 @@ async fn only_looks(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-async fn token_only(State(state): State<OpsState>, request: Request, next: Next) -> Response {
+async fn token_only(
+    State(state): State<OpsState>,
+    peer: Peer,
+    request: Request,
+    next: Next,
+) -> Response {
     let given = request
         .headers()
         .get(header::AUTHORIZATION)
@@ -84,16 +89,18 @@ async fn token_only(State(state): State<OpsState>, request: Request, next: Next)
         .and_then(|value| bearer(value).map(str::to_owned).or_else(|| password(value)));
     match (given, &state.admin_token) {
         (Some(given), Some(token)) if same(&given, token.expose_secret()) => {
-            next.run(request).await
+            return next.run(request).await;
         }
-        _ => {
-            let mut refusal = ApiError::from(ProblemCode::Unauthenticated).into_response();
-            let ask =
-                HeaderValue::from_static("Basic realm=\"avalon: the admin token is the password\"");
-            refusal.headers_mut().insert(header::WWW_AUTHENTICATE, ask);
-            refusal
+        // A wrong token is worth noting; a browser that has not asked for one yet is not.
+        (Some(_), _) => {
+            audit::refused(&state.database, peer, request.method(), request.uri()).await;
         }
+        (None, _) => {}
     }
+    let mut refusal = ApiError::from(ProblemCode::Unauthenticated).into_response();
+    let ask = HeaderValue::from_static("Basic realm=\"avalon: the admin token is the password\"");
+    refusal.headers_mut().insert(header::WWW_AUTHENTICATE, ask);
+    refusal
 }
 
 /// The password of an `Authorization: Basic …` header, whatever the name is.
@@ -152,29 +159,23 @@ fn asked_by_board(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 async fn retry(
-    State(state): State<OpsState>,
-    JobPath(id): JobPath,
+    state: State<OpsState>,
+    job: JobPath,
+    peer: Peer,
     headers: HeaderMap,
-) -> Result<StatusCode, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     asked_by_board(&headers)?;
-    if !state.store.replay(id).await? {
-        return Err(ProblemCode::JobNotFound.into());
-    }
-    tracing::info!(job_id = %id, "an operator replays a dead letter");
-    Ok(StatusCode::ACCEPTED)
+    jobs::retry(state, peer, job).await
 }
 
 async fn purge(
-    State(state): State<OpsState>,
-    JobPath(id): JobPath,
+    state: State<OpsState>,
+    job: JobPath,
+    peer: Peer,
     headers: HeaderMap,
-) -> Result<StatusCode, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     asked_by_board(&headers)?;
-    if !state.store.purge(id).await? {
-        return Err(ProblemCode::JobNotFound.into());
-    }
-    tracing::info!(job_id = %id, "an operator purges a dead letter");
-    Ok(StatusCode::NO_CONTENT)
+    jobs::purge(state, peer, job).await
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! The database: one pool that speaks SQLite or Postgres, its migrations, and transactions. The
-//! SQL itself stands with the tables it is about (`users`, `sessions`).
+//! SQL itself stands with the tables it is about (`users`, `payments`).
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -160,6 +160,23 @@ impl Database {
             })
     }
 
+    /// The migrations that this version knows and the database has not seen, in order.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn missing_migrations(&self) -> Result<Vec<String>, DatabaseError> {
+        let known = migrator(self.dialect);
+        let applied = sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success");
+        let applied: Vec<i64> = match applied.fetch_all(&self.pool).await.map_err(Into::into) {
+            Ok(applied) => applied,
+            // Nothing was ever applied: there is no such table.
+            Err(DatabaseError::Refused(_)) => vec![],
+            Err(error) => return Err(error),
+        };
+        let missing = known.iter().filter(|it| !applied.contains(&it.version));
+        Ok(missing.map(|it| it.description.to_string()).collect())
+    }
+
     /// Whether the database answers.
     ///
     /// # Errors
@@ -194,10 +211,18 @@ macro_rules! migrations {
 /// The migrations, in order. A file that was released is never changed.
 fn migrator(dialect: Dialect) -> Migrator {
     let files = match dialect {
-        Dialect::Sqlite => migrations!("sqlite": 1 "0001_users_and_sessions", 2 "0002_payments"),
-        Dialect::Postgres => {
-            migrations!("postgres": 1 "0001_users_and_sessions", 2 "0002_payments")
-        }
+        Dialect::Sqlite => migrations!("sqlite":
+            1 "0001_users_and_sessions",
+            2 "0002_payments",
+            3 "0003_player_sessions",
+            5 "0005_audit",
+        ),
+        Dialect::Postgres => migrations!("postgres":
+            1 "0001_users_and_sessions",
+            2 "0002_payments",
+            3 "0003_player_sessions",
+            5 "0005_audit",
+        ),
     };
     let migrations = files
         .into_iter()

@@ -16,9 +16,11 @@ pub mod job;
 pub mod listing;
 pub mod metrics;
 pub mod pool;
+mod redis_endpoint;
 pub mod redis_streams;
 pub mod retry;
 mod runner;
+mod server_info;
 pub mod sqlite;
 pub mod store;
 pub mod trace;
@@ -28,8 +30,10 @@ pub use handlers::{Handlers, JobContext, JobError};
 pub use job::{Failure, IdempotencyKey, Job, JobId, NewJob, QueueName};
 pub use metrics::QueueMetrics;
 pub use pool::{Pool, PoolSettings};
-pub use redis_streams::{RedisSettings, RedisStreams, ServerInfo};
+pub use redis_endpoint::{RedisEndpoint, RedisLink};
+pub use redis_streams::{RedisSettings, RedisStreams};
 pub use retry::RetryPolicy;
+pub use server_info::ServerInfo;
 pub use sqlite::Sqlite;
 pub use store::{
     Consumer, Enqueued, JobFilter, JobState, JobStore, JobView, Lane, Leased, Page, QueueStats,

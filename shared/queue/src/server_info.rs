@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use redis::{AsyncConnectionConfig, Client, InfoDict, RedisError};
 
-use super::connection::Endpoint;
+use crate::redis_endpoint::RedisEndpoint;
 
 /// A server that takes longer than this is left out.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -36,9 +36,9 @@ pub struct ServerInfo {
     pub primary: bool,
 }
 
-impl Endpoint {
-    /// Every configured server that answers.
-    pub(super) async fn servers(&self) -> Vec<ServerInfo> {
+impl RedisEndpoint {
+    /// What the configured servers tell of themselves. Those that do not answer are left out.
+    pub async fn servers(&self) -> Vec<ServerInfo> {
         let asked = self.clients().iter().map(|client| async move {
             let node = client.get_connection_info().addr().to_string();
             match tokio::time::timeout(PATIENCE, ask(client)).await {
