@@ -12,7 +12,9 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::pipeline;
 use crate::problem::ApiError;
-use crate::routes::{inventory, jobs, keys, login, orders, pay_notify, products};
+use crate::routes::{
+    inventory, jobs, keys, login, orders, pay_notify, products, profile, share_group,
+};
 use crate::state::ApiState;
 
 #[derive(OpenApi)]
@@ -43,6 +45,8 @@ impl utoipa::Modify for Security {
 fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(login::routes())
+        .merge(profile::routes())
+        .merge(share_group::routes())
         .merge(products::routes())
         .merge(orders::routes())
         .merge(inventory::routes())
@@ -77,6 +81,9 @@ mod tests {
         let document = serde_json::to_value(openapi()).unwrap();
         for (method, path, token) in [
             ("post", "/api/wx/login", false),
+            ("post", "/api/wx/updateUserInfo", true),
+            ("get", "/api/wx/userInfo", true),
+            ("post", "/api/wx/share/group", true),
             ("get", "/api/wx/products", false),
             ("post", "/api/wx/createOrder", true),
             ("get", "/api/wx/getOrder/{orderId}", true),

@@ -2,6 +2,7 @@
 
 use avalon_core::payments::PaymentError;
 use avalon_core::problem::{Problem, ProblemCode};
+use avalon_core::users::UserError;
 use avalon_queue::StoreError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -45,6 +46,21 @@ impl From<PaymentError> for ApiError {
             tracing::error!(%error, "the database answered unexpectedly");
         }
         error.problem().into()
+    }
+}
+
+impl From<UserError> for ApiError {
+    fn from(error: UserError) -> Self {
+        match error {
+            UserError::Database(error) if error.is_transient() => {
+                tracing::warn!(%error, "the database is unavailable");
+                ProblemCode::StoreUnavailable.into()
+            }
+            error => {
+                tracing::error!(%error, "a player could not be read");
+                ProblemCode::Internal.into()
+            }
+        }
     }
 }
 

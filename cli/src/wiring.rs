@@ -13,7 +13,9 @@ use avalon_queue::{
 };
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
-use avalon_workers::{PayMetrics, Payments, PoolsSettings, Services, Webhook};
+use avalon_workers::{
+    PayMetrics, Payments, PoolsSettings, ProfileMetrics, ProfileRules, Services, Webhook,
+};
 use tokio::net::TcpListener;
 
 use crate::failure::Failure;
@@ -113,17 +115,15 @@ pub(crate) fn services(
         .encryption_key
         .as_ref()
         .ok_or_else(|| missing("storage.encryption_key"))?;
-    let app_id = wechat
-        .app_id
-        .clone()
-        .ok_or_else(|| missing("wechat.app_id"))?;
+    let app_id = wechat.app_id.clone().map(AppId::new);
+    let app_id = app_id.ok_or_else(|| missing("wechat.app_id"))?;
     let app_secret = wechat
         .app_secret
         .clone()
         .ok_or_else(|| missing("wechat.app_secret"))?;
     let client = WechatClient::new(
         WechatSettings {
-            app_id: AppId::new(app_id),
+            app_id: app_id.clone(),
             app_secret,
             api_base: wechat.api_base.as_url().clone(),
             connect_timeout: wechat.connect_timeout,
@@ -145,6 +145,8 @@ pub(crate) fn services(
         pay: payments,
         webhook: webhook(config, role),
         metrics: PayMetrics::new(shared.registry)?,
+        profiles: ProfileRules::new(app_id, &config.profile),
+        profile_metrics: ProfileMetrics::new(shared.registry)?,
         tokens: TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl),
         refresh_ttl: auth.refresh_ttl,
     })

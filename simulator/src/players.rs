@@ -33,7 +33,7 @@ pub(crate) struct Player {
     pub(crate) openid: String,
     pub(crate) unionid: String,
     pub(crate) session_key: String,
-    generation: u64,
+    pub(crate) generation: u64,
 }
 
 impl Players {
@@ -88,8 +88,8 @@ fn id_of(what: &str) -> String {
     id
 }
 
-/// Base64 of 16 bytes.
-fn session_key(openid: &str, generation: u64) -> String {
+/// The key of a player after so many replacements: base64 of 16 bytes.
+pub(crate) fn session_key(openid: &str, generation: u64) -> String {
     let hash = digest(
         &SHA256,
         format!("session_key:{openid}:{generation}").as_bytes(),

@@ -16,4 +16,5 @@ mod operators;
 mod payments;
 mod payments_in_bad_weather;
 mod platform_keys;
+mod profiles;
 mod sign_in;

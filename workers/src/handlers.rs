@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use avalon_core::jobs::{
-    Callback, CancelOrder, CheckOrder, CreateOrder, Fulfil, Login, Reconcile, SettleRefund, Sweep,
+    Callback, CancelOrder, CheckOrder, CreateOrder, Fulfil, Login, OpenGroup, Reconcile,
+    SettleRefund, Sweep, UpdateUserInfo,
 };
 use avalon_queue::Handlers;
 
 use crate::services::Services;
 use crate::{
-    callback, cancel_order, check_order, create_order, fulfil, login, reconcile, refund, sweep,
+    callback, cancel_order, check_order, create_order, fulfil, login, open_group, reconcile,
+    refund, sweep, update_user_info,
 };
 
 /// The handlers of all job kinds.
@@ -23,6 +25,8 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
     }
     Handlers::new()
         .on::<Login, _, _>(with!(login::handle))
+        .on::<UpdateUserInfo, _, _>(with!(update_user_info::handle))
+        .on::<OpenGroup, _, _>(with!(open_group::handle))
         .on::<CreateOrder, _, _>(with!(create_order::handle))
         .on::<CancelOrder, _, _>(with!(cancel_order::handle))
         .on::<CheckOrder, _, _>(with!(check_order::handle))

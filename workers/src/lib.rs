@@ -4,6 +4,7 @@
 mod callback;
 mod cancel_order;
 mod check_order;
+mod client_data;
 mod clock;
 mod create_order;
 mod failing;
@@ -11,16 +12,18 @@ mod fulfil;
 mod handlers;
 pub mod login;
 mod metrics;
+mod open_group;
 mod pools;
 mod reconcile;
 mod refund;
 mod services;
 mod sweep;
+mod update_user_info;
 mod webhook;
 mod wechat_pay;
 
 pub use handlers::handlers;
-pub use metrics::PayMetrics;
+pub use metrics::{PayMetrics, ProfileMetrics};
 pub use pools::{Pools, PoolsSettings};
-pub use services::{Payments, Services};
+pub use services::{Payments, ProfileRules, Services};
 pub use webhook::{Webhook, WebhookError};

@@ -1,4 +1,5 @@
-//! Metrics of orders and payment callbacks. The contract with operators names them.
+//! Metrics of orders, payment callbacks and profiles. The contract with operators names those of
+//! payments.
 
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 
@@ -71,5 +72,68 @@ impl PayMetrics {
 
     pub(crate) fn inbox_pending(&self, callbacks: i64) {
         self.inbox.set(callbacks);
+    }
+}
+
+/// What a client passes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DataKind {
+    /// A profile, encrypted.
+    Profile,
+    /// A profile in the open, signed.
+    RawProfile,
+    /// Where a share was opened.
+    Group,
+}
+
+impl DataKind {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Profile => "profile",
+            Self::RawProfile => "raw_profile",
+            Self::Group => "group",
+        }
+    }
+}
+
+/// Counts what becomes of data that clients pass on. Cheap to clone.
+#[derive(Clone)]
+pub struct ProfileMetrics {
+    data: IntCounterVec,
+    keys: IntCounterVec,
+}
+
+impl ProfileMetrics {
+    /// Registers the metrics.
+    ///
+    /// # Errors
+    /// When one of the names is taken in the registry.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let data = IntCounterVec::new(
+            Opts::new(
+                "avalon_client_data_total",
+                "Data of WeChat's that clients passed on, by what became of them.",
+            ),
+            &["kind", "outcome"],
+        )?;
+        let keys = IntCounterVec::new(
+            Opts::new(
+                "avalon_session_keys_fitted_total",
+                "Session keys that opened or verified clients' data, by which of a player's it was.",
+            ),
+            &["key"],
+        )?;
+        registry.register(Box::new(data.clone()))?;
+        registry.register(Box::new(keys.clone()))?;
+        Ok(Self { data, keys })
+    }
+
+    pub(crate) fn key_fitted(&self, current: bool) {
+        let key = if current { "current" } else { "previous" };
+        self.keys.with_label_values(&[key]).inc();
+    }
+
+    pub(crate) fn data(&self, kind: DataKind, outcome: &str) {
+        self.data.with_label_values(&[kind.as_str(), outcome]).inc();
     }
 }

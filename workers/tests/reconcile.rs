@@ -25,7 +25,9 @@ use avalon_simulator::{PayCredentials, PaySimulatorSettings, Simulator, Simulato
 use avalon_test_support::TestDatabase;
 use avalon_wechat::pay::{Fen, PayClient};
 use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
-use avalon_workers::{PayMetrics, Payments, Pools, PoolsSettings, Services};
+use avalon_workers::{
+    PayMetrics, Payments, Pools, PoolsSettings, ProfileMetrics, ProfileRules, Services,
+};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -107,6 +109,8 @@ async fn open() -> Shop {
         }),
         webhook: None,
         metrics: PayMetrics::new(&registry).unwrap(),
+        profiles: ProfileRules::new(AppId::new(APP), &config.profile),
+        profile_metrics: ProfileMetrics::new(&registry).unwrap(),
         tokens: TokenIssuer::from_pem(pem.expose_secret(), "test", Duration::from_secs(60))
             .unwrap(),
         refresh_ttl: Duration::from_secs(60),

@@ -11,7 +11,7 @@ use avalon_core::tokens::TokenIssuer;
 use avalon_queue::{JobContext, JobId, RedisSettings, RedisStreams};
 use avalon_test_support::FleetSettings;
 use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
-use avalon_workers::{PayMetrics, Services, login};
+use avalon_workers::{PayMetrics, ProfileMetrics, ProfileRules, Services, login};
 
 use crate::Outcome;
 
@@ -25,9 +25,10 @@ impl Inline {
         let (auth, wechat) = (&config.auth, &config.wechat);
         let needed = "the fleet's settings lack a secret";
         let registry = prometheus::Registry::new();
+        let app_id = AppId::new(wechat.app_id.clone().ok_or(needed)?);
         let client = WechatClient::new(
             WechatSettings {
-                app_id: AppId::new(wechat.app_id.clone().ok_or(needed)?),
+                app_id: app_id.clone(),
                 app_secret: wechat.app_secret.clone().ok_or(needed)?,
                 api_base: wechat.api_base.as_url().clone(),
                 connect_timeout: wechat.connect_timeout,
@@ -51,6 +52,8 @@ impl Inline {
             pay: None,
             webhook: None,
             metrics: PayMetrics::new(&registry)?,
+            profiles: ProfileRules::new(app_id, &config.profile),
+            profile_metrics: ProfileMetrics::new(&registry)?,
             keyring: Keyring::new(encryption_key, &[])?,
             wechat: client,
             tokens: TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl),

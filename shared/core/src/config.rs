@@ -18,6 +18,7 @@ mod error;
 mod fulfil;
 mod node;
 mod pay;
+mod profile;
 mod redis;
 mod role;
 mod sections;
@@ -33,6 +34,7 @@ pub use pay::{
     ApiV3Secret, ApiV3SecretError, LatePayment, MerchantKey, MerchantKeyError, MissingPayKey,
     NotifyUrl, NotifyUrlError, PayConfig,
 };
+pub use profile::{CheckText, HostName, HostNameError, ProfileConfig};
 pub use redis::{RedisConfig, RedisNodes, RedisNodesError};
 pub use role::Role;
 pub use sections::{
@@ -58,6 +60,8 @@ pub struct Config {
     pub wechat: WechatConfig,
     /// The merchant at WeChat Pay.
     pub pay: PayConfig,
+    /// Players' profiles.
+    pub profile: ProfileConfig,
     /// The webhook to the game server.
     pub fulfil: FulfilConfig,
     /// Sessions and tokens.

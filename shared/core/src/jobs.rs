@@ -6,9 +6,11 @@ pub mod check_order;
 pub mod create_order;
 pub mod fulfil;
 pub mod login;
+pub mod open_group;
 pub mod reconcile;
 pub mod refund;
 pub mod sweep;
+pub mod update_user_info;
 
 use avalon_queue::{Failure, QueueName};
 
@@ -20,9 +22,11 @@ pub use check_order::CheckOrder;
 pub use create_order::CreateOrder;
 pub use fulfil::Fulfil;
 pub use login::Login;
+pub use open_group::OpenGroup;
 pub use reconcile::Reconcile;
 pub use refund::SettleRefund;
 pub use sweep::Sweep;
+pub use update_user_info::UpdateUserInfo;
 
 /// Sign-ins.
 pub const LOGIN: QueueName = QueueName::new("login");

@@ -8,6 +8,8 @@ pub mod jobs;
 pub mod keyring;
 pub mod payments;
 pub mod problem;
+pub mod profiles;
+pub mod session_keys;
 pub mod sessions;
 pub mod sign_in;
 pub mod telemetry;

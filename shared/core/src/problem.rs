@@ -49,7 +49,7 @@ problem_codes! {
     HeaderInvalid: 400, NO, "A header is missing or malformed.";
     QueryInvalid: 400, NO, "The path or the query string is malformed.";
     Unauthenticated: 401, NO, "A valid token is needed: refresh it or sign in.";
-    SignInAgain: 401, NO, "The sign-in code is unknown, expired or used: call wx.login again.";
+    SignInAgain: 401, NO, "The sign-in code or the session key is no longer good: call wx.login again.";
     Forbidden: 403, NO, "This is not allowed.";
     UserBlocked: 403, NO, "WeChat has blocked this user.";
     NotFound: 404, NO, "There is nothing here.";
@@ -67,6 +67,7 @@ problem_codes! {
     UnsupportedMediaType: 415, NO, "The body must be sent as application/json.";
     FieldMissing: 422, NO, "A required field is missing.";
     FieldInvalid: 422, NO, "A field has a value that is not allowed.";
+    WatermarkRefused: 422, NO, "The encrypted data were made for another app, or too long ago.";
     IdempotencyKeyReused: 422, NO, "The idempotency key was used with another request.";
     RateLimited: 429, YES, "Too many requests: slow down.";
     JobUndecodable: 500, NO, "The job could not be read by this version of the service.";

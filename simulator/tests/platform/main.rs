@@ -5,6 +5,7 @@
     reason = "helpers of tests, outside #[test] functions"
 )]
 
+mod client_data;
 mod code2session;
 mod control;
 mod faults;
