@@ -2,6 +2,7 @@
 
 use avalon_core::payments::PaymentError;
 use avalon_core::problem::{Problem, ProblemCode};
+use avalon_core::sessions::SessionError;
 use avalon_core::users::UserError;
 use avalon_queue::StoreError;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -20,6 +21,25 @@ impl From<Problem> for ApiError {
 impl From<ProblemCode> for ApiError {
     fn from(code: ProblemCode) -> Self {
         Self(code.into())
+    }
+}
+
+impl From<SessionError> for ApiError {
+    fn from(error: SessionError) -> Self {
+        match error.code() {
+            code @ ProblemCode::Internal => {
+                tracing::error!(%error, "the sessions failed");
+                code.into()
+            }
+            code => code.into(),
+        }
+    }
+}
+
+impl From<UserError> for ApiError {
+    fn from(error: UserError) -> Self {
+        let UserError::Database(error) = error;
+        PaymentError::Database(error).into()
     }
 }
 
@@ -46,21 +66,6 @@ impl From<PaymentError> for ApiError {
             tracing::error!(%error, "the database answered unexpectedly");
         }
         error.problem().into()
-    }
-}
-
-impl From<UserError> for ApiError {
-    fn from(error: UserError) -> Self {
-        match error {
-            UserError::Database(error) if error.is_transient() => {
-                tracing::warn!(%error, "the database is unavailable");
-                ProblemCode::StoreUnavailable.into()
-            }
-            error => {
-                tracing::error!(%error, "a player could not be read");
-                ProblemCode::Internal.into()
-            }
-        }
     }
 }
 

@@ -8,4 +8,5 @@ pub(crate) mod orders;
 pub(crate) mod pay_notify;
 pub(crate) mod products;
 pub(crate) mod profile;
+pub(crate) mod session;
 pub(crate) mod share_group;

@@ -103,14 +103,14 @@ async fn a_profile_is_told_encrypted_and_seen_everywhere() {
     assert!(user.get("city").is_none(), "what is empty is not there");
     assert_eq!(user["unionId"], "oUnion");
     assert_eq!(alice.user_info().await, *user);
-    let again = game.login(&game.mint_code("alice").await).await.body;
-    assert_eq!(again["userInfo"]["nickname"], "阿丽");
     // What WeChat gives for somebody whom it does not name changes nothing.
     let grey = json!({"data": {"nickName": "微信用户", "gender": 0, "city": "", "avatarUrl":
         "https://thirdwx.qlogo.cn/mmopen/vi_32/POgEwh4mIHO4nibH0KlMECNjjGxQUq24ZEaGT4poC6icRiccVGKSyXwibcPq4BWmiaIGuG1icwxaQX6grC9VemZoJ8rg/132"}});
     let anonymous = alice.update(&alice.encrypted(grey).await).await;
     assert_eq!(anonymous.body["userInfo"]["nickname"], "阿丽");
     assert_eq!(anonymous.body["userInfo"]["gender"], 2);
+    let again = game.login(&game.mint_code("alice").await).await.body;
+    assert_eq!(again["userInfo"]["nickname"], "阿丽");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use avalon_core::jobs::UpdateUserInfo;
 use avalon_core::jobs::update_user_info::{ProfileData, UserInfoUpdated};
 use avalon_core::problem::{Problem, ProblemCode};
 use avalon_core::users::{self, UserInfo};
-use avalon_wechat::{EncryptedData, InvalidEncryptedData, InvalidRawData, OpenId, RawData};
+use avalon_wechat::{EncryptedData, InvalidEncryptedData, InvalidRawData, RawData};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -148,7 +148,7 @@ async fn update(
 ) -> Result<Response, ApiError> {
     let job = UpdateUserInfo {
         user_id: player.sub,
-        open_id: player.oid,
+        open_id: player.oid.clone(),
         data: request.into_data()?,
     };
     let job = job.into_job().map_err(unmade)?;
@@ -177,7 +177,7 @@ struct UserInfoAnswer {
     security(("token" = [])),
 )]
 async fn show(State(state): State<ApiState>, Player(player): Player) -> Result<Response, ApiError> {
-    let user = users::by_open_id(&state.database, &OpenId::new(player.oid)).await?;
+    let user = users::by_id(&state.database, player.sub).await?;
     let user_info = user.ok_or(ProblemCode::NotFound)?;
     Ok(uncached(Json(UserInfoAnswer { user_info })))
 }

@@ -67,7 +67,7 @@ async fn group(
     well_formed(&encrypted_data, &iv)?;
     let job = OpenGroup {
         user_id: player.sub,
-        open_id: player.oid,
+        open_id: player.oid.clone(),
         encrypted_data,
         iv,
     };

@@ -46,7 +46,6 @@ impl ProfileError {
         match self {
             Self::Contended => true,
             Self::User(UserError::Database(error)) => error.is_transient(),
-            Self::User(_) => false,
         }
     }
 }
