@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::config::SignaturePolicy;
 use avalon_core::limits::{Counted, Limit, Verdict};
 use avalon_core::problem::{Problem, ProblemCode};
@@ -77,6 +78,9 @@ pub(crate) async fn run(
         (Ok(Some(claims)), Some(Ok(session))) => {
             let (checked, verdict) = check_signature(&state, &session, request, now).await;
             request = checked;
+            if let Err(ApiError(problem)) = &verdict {
+                audit_signature(&state, &session, problem, address).await;
+            }
             match verdict {
                 Ok(()) => Caller::Player(Arc::new(claims)),
                 Err(error) => refuse(&state, error),
@@ -132,6 +136,28 @@ fn session_refused(claims: &Claims, error: &SessionError) -> ProblemCode {
         error => tracing::error!(%error, session_id = %claims.sid, "a session can't be looked up"),
     }
     error.code()
+}
+
+/// A signature that was refused may be an attack; a body that was too large for it is not.
+async fn audit_signature(
+    state: &ApiState,
+    session: &Session,
+    problem: &Problem,
+    ClientAddress(address): ClientAddress,
+) {
+    let kind = match problem.code {
+        ProblemCode::SignatureRequired
+        | ProblemCode::SignatureInvalid
+        | ProblemCode::SignatureStale => AuditKind::SignatureRefused,
+        ProblemCode::NonceReused => AuditKind::NonceReplayed,
+        _ => return,
+    };
+    let event = AuditEvent::new(kind, Actor::Player)
+        .session(session.id)
+        .address(address)
+        .with("code", problem.code.to_string())
+        .with("openId", session.open_id.as_str());
+    audit::record(&state.database, event).await;
 }
 
 /// Counts the request wherever it counts; at the same time, so that it takes as long as one.

@@ -240,6 +240,7 @@ pub(crate) fn services(
         profiles: ProfileRules::new(app_id, &config.profile),
         profile_metrics: ProfileMetrics::new(shared.registry)?,
         tokens: Arc::clone(shared.tokens),
+        audit_retention: config.storage.audit_retention,
     })
 }
 

@@ -199,6 +199,9 @@ async fn a_banned_player_is_out_everywhere_until_the_ban_is_lifted() {
     let shown = send(admin(reqwest::Method::GET, "")).await;
     assert!(shown.body["ban"].is_null(), "{shown:?}");
     assert!(!shown.body.to_string().contains("signing"), "{shown:?}");
+    let url = format!("{}/admin/audit?kind=user_banned", fleet.apis[1].ops);
+    let audit = send(one.client.get(url).bearer_auth(FleetSettings::ADMIN_TOKEN)).await;
+    assert!(audit.body.to_string().contains("cheats"), "{audit:?}");
     let out = send(admin(reqwest::Method::POST, "/signOut")).await;
     assert_eq!(out.status, 200);
     inventory(&other, &session)

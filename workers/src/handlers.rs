@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use avalon_core::jobs::{
-    Callback, CancelOrder, CheckOrder, CreateOrder, Fulfil, Login, OpenGroup, Reconcile,
-    SettleRefund, Sweep, UpdateUserInfo,
+    Callback, CancelOrder, CheckOrder, CreateOrder, Fulfil, Login, OpenGroup, PruneAudit,
+    Reconcile, SettleRefund, Sweep, UpdateUserInfo,
 };
 use avalon_queue::Handlers;
 
 use crate::services::Services;
 use crate::{
-    callback, cancel_order, check_order, create_order, fulfil, login, open_group, reconcile,
-    refund, sweep, update_user_info,
+    callback, cancel_order, check_order, create_order, fulfil, login, open_group, prune_audit,
+    reconcile, refund, sweep, update_user_info,
 };
 
 /// The handlers of all job kinds.
@@ -35,4 +35,5 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
         .on::<Fulfil, _, _>(with!(fulfil::handle))
         .on::<Sweep, _, _>(with!(sweep::handle))
         .on::<Reconcile, _, _>(with!(reconcile::handle))
+        .on::<PruneAudit, _, _>(with!(prune_audit::handle))
 }

@@ -14,6 +14,7 @@ pub mod login;
 mod metrics;
 mod open_group;
 mod pools;
+mod prune_audit;
 mod reconcile;
 mod refund;
 mod services;

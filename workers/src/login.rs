@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::ids::SessionId;
 use avalon_core::jobs::login::SignedIn;
 use avalon_core::jobs::{self, Login};
@@ -102,7 +103,11 @@ async fn sign_in(
         made => made?,
     };
     for ended in replaced {
-        tracing::info!(user_id = %user.id, session_id = %ended, "a sign-in replaced a session");
+        let event = AuditEvent::new(AuditKind::SessionReplaced, Actor::Player)
+            .user(user.id)
+            .session(ended)
+            .with("by", session.to_string());
+        audit::record(database, event).await;
     }
     let token = tokens.issue(user.id, session, &exchanged.open_id, now)?;
     Ok(SignedIn::new(token, secrets, user))

@@ -1,5 +1,6 @@
 //! Renewing and ending a session. No jobs: WeChat has nothing to say to it.
 
+use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::jobs::login::SignedIn;
 use avalon_core::problem::{Problem, ProblemCode};
 use avalon_core::sessions::{EndReason, SessionError, Sessions};
@@ -16,6 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::answer::uncached;
+use crate::client_address::ClientAddress;
 use crate::extract::{JsonBody, Player, QueryOf};
 use crate::problem::ApiError;
 use crate::state::ApiState;
@@ -57,6 +59,7 @@ struct RefreshRequest {
 )]
 async fn refresh_token(
     State(state): State<ApiState>,
+    address: ClientAddress,
     JsonBody(request): JsonBody<RefreshRequest>,
 ) -> Result<Response, ApiError> {
     let (now, given) = (Timestamp::now(), &request.refresh_token);
@@ -65,7 +68,10 @@ async fn refresh_token(
     let user = users::by_id(&state.database, owner).await?;
     let user = user.ok_or(ProblemCode::Unauthenticated)?;
     let refreshed = state.sessions.refresh(given, now).await;
-    let session = refreshed.map_err(|error| refused(&error))?;
+    let session = match refreshed {
+        Ok(session) => session,
+        Err(error) => return Err(refused(&state, error, address).await),
+    };
     let open_id = OpenId::new(&*session.open_id);
     let token = state.issuer.issue(session.user, session.id, &open_id, now);
     let token = token.map_err(|error| {
@@ -76,15 +82,17 @@ async fn refresh_token(
     Ok(uncached(Json(answer)))
 }
 
-fn refused(error: &SessionError) -> ApiError {
-    match error {
-        SessionError::RefreshReused(user, session) => {
-            tracing::warn!(user_id = %user, session_id = %session, "a spent refresh token came again");
-        }
-        SessionError::Refused(refusal) => tracing::debug!(%refusal, "a refresh was refused"),
-        error => tracing::error!(%error, "a session could not be renewed"),
+async fn refused(
+    state: &ApiState,
+    error: SessionError,
+    ClientAddress(address): ClientAddress,
+) -> ApiError {
+    if let SessionError::RefreshReused(user, session) = error {
+        let event = AuditEvent::new(AuditKind::RefreshTokenReused, Actor::Player);
+        let event = event.user(user).session(session).address(address);
+        audit::record(&state.database, event).await;
     }
-    error.code().into()
+    error.into()
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -114,6 +122,7 @@ struct LogoutQuery {
 async fn logout(
     State(state): State<ApiState>,
     Player(player): Player,
+    ClientAddress(address): ClientAddress,
     QueryOf(query): QueryOf<LogoutQuery>,
 ) -> Result<StatusCode, ApiError> {
     let (now, reason) = (Timestamp::now(), EndReason::SignedOut);
@@ -123,6 +132,12 @@ async fn logout(
     } else {
         state.sessions.end(user, session, reason, now).await?;
     }
-    tracing::info!(user_id = %user, session_id = %session, everywhere = query.everywhere, "signed out");
+    let event = AuditEvent::new(AuditKind::SessionEnded, Actor::Player)
+        .user(user)
+        .session(session)
+        .address(address)
+        .with("reason", reason.as_str())
+        .with("everywhere", query.everywhere);
+    audit::record(&state.database, event).await;
     Ok(StatusCode::NO_CONTENT)
 }
