@@ -16,9 +16,9 @@ use avalon_queue::{
     Sqlite,
 };
 use avalon_wechat::pay::PayClient;
-use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
+use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
 use avalon_workers::{
-    PayMetrics, Payments, PoolsSettings, ProfileMetrics, ProfileRules, Services, Webhook,
+    OwnToken, PayMetrics, Payments, PoolsSettings, ProfileMetrics, ProfileRules, Services, Webhook,
 };
 use jiff::Timestamp;
 use tokio::net::TcpListener;
@@ -233,6 +233,7 @@ pub(crate) fn services(
         store: Arc::clone(shared.store),
         keyring: Arc::clone(shared.keyring),
         sessions: shared.sessions.clone(),
+        platform: PlatformClient::new(client.clone(), Arc::new(OwnToken::new(client.clone()))),
         wechat: client,
         pay: payments,
         webhook: webhook(config, role),

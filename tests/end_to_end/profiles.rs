@@ -2,7 +2,7 @@
 //! not rightly opened is refused, each for its own reason.
 
 use avalon_test_support::{Avalon, FleetSettings, TestDatabase, shared_redis_url, unique_prefix};
-use avalon_tests::{Answer, Game, send};
+use avalon_tests::{Client, Game, send};
 use serde_json::{Value, json};
 
 async fn dev() -> (Avalon, Game) {
@@ -18,61 +18,6 @@ async fn dev_with(env: &[(&str, &str)]) -> (Avalon, Game) {
     let dev = command.start().await;
     let game = Game::of(&dev, &dev);
     (dev, game)
-}
-
-/// A signed-in player, whose client gets data from WeChat.
-struct Client<'a> {
-    game: &'a Game,
-    token: String,
-    open_id: String,
-}
-
-impl<'a> Client<'a> {
-    async fn sign_in(game: &'a Game, name: &str) -> Self {
-        // A code of its own: the same one within a minute would give the same answer.
-        let answer = game.login(&game.mint_code(name).await).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        Self {
-            game,
-            token: answer.body["token"].as_str().unwrap().to_owned(),
-            open_id: answer.body["userInfo"]["openId"]
-                .as_str()
-                .unwrap()
-                .to_owned(),
-        }
-    }
-
-    /// What WeChat's client gives this player.
-    async fn data(&self, wish: Value) -> Value {
-        let path = format!("players/{}/encrypt", self.open_id);
-        self.game.simulator(&path, wish).await.body
-    }
-
-    async fn encrypted(&self, wish: Value) -> Value {
-        let data = self.data(wish).await;
-        json!({"encryptedData": data["encryptedData"], "iv": data["iv"]})
-    }
-
-    async fn raw(&self, wish: Value) -> Value {
-        let data = self.data(wish).await;
-        json!({"rawData": data["rawData"], "signature": data["signature"]})
-    }
-
-    async fn post(&self, path: &str, body: &Value) -> Answer {
-        let request = self.game.client.post(self.game.url(path));
-        send(request.bearer_auth(&self.token).json(body)).await
-    }
-
-    async fn update(&self, body: &Value) -> Answer {
-        self.post("/api/wx/updateUserInfo", body).await
-    }
-
-    async fn user_info(&self) -> Value {
-        let request = self.game.client.get(self.game.url("/api/wx/userInfo"));
-        let answer = send(request.bearer_auth(&self.token)).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        answer.body["userInfo"].clone()
-    }
 }
 
 fn named(name: &str) -> Value {

@@ -1,7 +1,7 @@
 //! Opens what WeChat's client gave a player to pass on, with the player's session keys, newest first.
 //! What the data mean is the business of the job kinds that ask for it.
 
-use avalon_core::jobs;
+use avalon_core::jobs::{self, ProbeSessionKey};
 use avalon_core::problem::{Problem, ProblemCode};
 use avalon_core::session_keys;
 use avalon_queue::{JobContext, JobError};
@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use crate::failing;
 use crate::metrics::DataKind;
 use crate::services::Services;
+use crate::wechat_pay::follow;
 
 /// When the data came in. What waits in the queue does not grow stale there.
 pub(crate) fn received_at(context: &JobContext) -> Timestamp {
@@ -63,7 +64,20 @@ pub(crate) async fn open<T>(
             Err(error) => return Err(refuse(services, kind, error)),
         }
     }
+    if let Some(keys) = &keys {
+        probe(services, open_id, keys.version).await;
+    }
     Err(refuse(services, kind, DataError::KeyDoesNotFit))
+}
+
+/// Has it found out whether the key is stale or the data were changed. By a job of its own: whoever sent
+/// them must not learn it, not even by waiting for the answer.
+async fn probe(services: &Services, open_id: &OpenId, version: i64) {
+    let open_id = open_id.as_str().to_owned();
+    let job = ProbeSessionKey { open_id, version }.into_job();
+    if follow(services, job).await.is_err() {
+        tracing::debug!("nobody finds out why a session key did not fit");
+    }
 }
 
 /// Counts and tells what is wrong with data.

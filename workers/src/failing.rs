@@ -8,8 +8,10 @@ use avalon_core::payments::PaymentError;
 use avalon_core::problem::{Problem, ProblemCode};
 use avalon_core::profiles::rows::ProfileError;
 use avalon_core::session_keys::SessionKeyError;
+use avalon_core::users::UserError;
 use avalon_queue::{JobError, StoreError};
 use avalon_wechat::pay::{PayError, PayErrorClass};
+use avalon_wechat::{ErrorClass, WechatError};
 
 /// Refuses: the request was wrong, and the caller is told so.
 pub(crate) fn reject(code: ProblemCode) -> JobError {
@@ -53,6 +55,29 @@ pub(crate) fn session_keys(error: SessionKeyError) -> JobError {
         }
         SessionKeyError::Keyring(_) | SessionKeyError::NotText => reject(ProblemCode::SignInAgain),
     }
+}
+
+/// A call to WeChat's platform that changed nothing, or may be made again.
+pub(crate) fn wechat(error: &WechatError) -> JobError {
+    match error.class() {
+        ErrorClass::Retry | ErrorClass::RefreshToken => {
+            tracing::warn!(%error, "WeChat did not do it");
+            retry(ProblemCode::WechatBusy)
+        }
+        ErrorClass::RateLimited => {
+            tracing::warn!(%error, "WeChat limits our requests");
+            retry(ProblemCode::WechatRateLimited)
+        }
+        ErrorClass::SignInAgain => reject(ProblemCode::SignInAgain),
+        ErrorClass::Permanent | ErrorClass::Misconfigured => {
+            tracing::error!(%error, "WeChat refuses us");
+            JobError::Fail(jobs::failure(&ProblemCode::WechatMisconfigured.into()))
+        }
+    }
+}
+
+pub(crate) fn user(error: UserError) -> JobError {
+    profile(error.into())
 }
 
 pub(crate) fn profile(error: ProfileError) -> JobError {

@@ -3,6 +3,7 @@
 
 mod callback;
 mod cancel_order;
+mod check_nickname;
 mod check_order;
 mod client_data;
 mod clock;
@@ -13,10 +14,13 @@ mod handlers;
 pub mod login;
 mod metrics;
 mod open_group;
+mod own_token;
 mod pools;
+mod probe_session_key;
 mod prune_audit;
 mod reconcile;
 mod refund;
+mod reset_session_key;
 mod services;
 mod sweep;
 mod update_user_info;
@@ -25,6 +29,7 @@ mod wechat_pay;
 
 pub use handlers::handlers;
 pub use metrics::{PayMetrics, ProfileMetrics};
+pub use own_token::OwnToken;
 pub use pools::{Pools, PoolsSettings};
 pub use services::{Payments, ProfileRules, Services};
 pub use webhook::{Webhook, WebhookError};

@@ -1,6 +1,8 @@
 //! Metrics of orders, payment callbacks and profiles. The contract with operators names those of
 //! payments.
 
+use avalon_core::jobs::check_nickname::Checked;
+use avalon_core::jobs::probe_session_key::Probed;
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 
 /// Counts orders and callbacks. Cheap to clone.
@@ -101,6 +103,8 @@ impl DataKind {
 pub struct ProfileMetrics {
     data: IntCounterVec,
     keys: IntCounterVec,
+    nicknames: IntCounterVec,
+    probes: IntCounterVec,
 }
 
 impl ProfileMetrics {
@@ -123,9 +127,38 @@ impl ProfileMetrics {
             ),
             &["key"],
         )?;
+        let nicknames = IntCounterVec::new(
+            Opts::new(
+                "avalon_nickname_checks_total",
+                "Nicknames that WeChat's content check was asked about, by what came of it.",
+            ),
+            &["outcome"],
+        )?;
+        let probes = IntCounterVec::new(
+            Opts::new(
+                "avalon_session_key_probes_total",
+                "Session keys that did not fit a client's data, by what WeChat says of them.",
+            ),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(nicknames.clone()))?;
+        registry.register(Box::new(probes.clone()))?;
         registry.register(Box::new(data.clone()))?;
         registry.register(Box::new(keys.clone()))?;
-        Ok(Self { data, keys })
+        Ok(Self {
+            data,
+            keys,
+            nicknames,
+            probes,
+        })
+    }
+
+    pub(crate) fn nickname(&self, checked: Checked) {
+        self.nicknames.with_label_values(&[checked.as_str()]).inc();
+    }
+
+    pub(crate) fn probed(&self, probed: Probed) {
+        self.probes.with_label_values(&[probed.as_str()]).inc();
     }
 
     pub(crate) fn key_fitted(&self, current: bool) {

@@ -11,7 +11,7 @@ use avalon_core::sessions::Sessions;
 use avalon_core::tokens::TokenIssuer;
 use avalon_queue::{Enqueued, JobStore, NewJob, StoreError};
 use avalon_wechat::pay::PayClient;
-use avalon_wechat::{AppId, WechatClient};
+use avalon_wechat::{AppId, PlatformClient, WechatClient};
 
 use crate::metrics::{PayMetrics, ProfileMetrics};
 use crate::webhook::Webhook;
@@ -28,6 +28,8 @@ pub struct Services {
     pub sessions: Sessions,
     /// WeChat's platform.
     pub wechat: WechatClient,
+    /// Its APIs that want an access token.
+    pub platform: PlatformClient,
     /// WeChat Pay, when it is configured.
     pub pay: Option<Payments>,
     /// Where the game server hears of paid goods, when it wants to.

@@ -25,9 +25,9 @@ use avalon_queue::{JobState, JobStore, JobView, NewJob, PoolSettings, QueueMetri
 use avalon_simulator::{PayCredentials, PaySimulatorSettings, Simulator, SimulatorSettings};
 use avalon_test_support::TestDatabase;
 use avalon_wechat::pay::{Fen, PayClient};
-use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
+use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
 use avalon_workers::{
-    PayMetrics, Payments, Pools, PoolsSettings, ProfileMetrics, ProfileRules, Services,
+    OwnToken, PayMetrics, Payments, Pools, PoolsSettings, ProfileMetrics, ProfileRules, Services,
 };
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -88,6 +88,17 @@ async fn open() -> Shop {
     let pem = SigningKey::generate_pem().unwrap();
     let keyring = Keyring::new(&EncryptionKey::generate().unwrap(), &[]).unwrap();
     let keyring = Arc::new(keyring);
+    let wechat = WechatClient::new(
+        WechatSettings {
+            app_id: AppId::new(APP),
+            app_secret: SecretString::from("secret"),
+            api_base: simulator.parse().unwrap(),
+            connect_timeout: Duration::from_secs(1),
+            request_timeout: Duration::from_secs(2),
+        },
+        wechat_metrics.clone(),
+    )
+    .unwrap();
     let services = Services {
         database: database.clone(),
         store: Arc::clone(&store),
@@ -98,17 +109,8 @@ async fn open() -> Shop {
             config.auth.refresh_ttl,
         ),
         keyring,
-        wechat: WechatClient::new(
-            WechatSettings {
-                app_id: AppId::new(APP),
-                app_secret: SecretString::from("secret"),
-                api_base: simulator.parse().unwrap(),
-                connect_timeout: Duration::from_secs(1),
-                request_timeout: Duration::from_secs(2),
-            },
-            wechat_metrics.clone(),
-        )
-        .unwrap(),
+        platform: PlatformClient::new(wechat.clone(), Arc::new(OwnToken::new(wechat.clone()))),
+        wechat,
         pay: Some(Payments {
             client: PayClient::new(pay, wechat_metrics).unwrap(),
             order_ttl: Duration::from_secs(1800),

@@ -11,8 +11,8 @@ use avalon_core::sessions::{RedisSessions, Sessions};
 use avalon_core::tokens::TokenIssuer;
 use avalon_queue::{JobContext, JobId, RedisEndpoint, RedisSettings, RedisStreams};
 use avalon_test_support::FleetSettings;
-use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
-use avalon_workers::{PayMetrics, ProfileMetrics, ProfileRules, Services, login};
+use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
+use avalon_workers::{OwnToken, PayMetrics, ProfileMetrics, ProfileRules, Services, login};
 
 use crate::Outcome;
 
@@ -65,6 +65,7 @@ impl Inline {
                 auth.refresh_ttl,
             ),
             keyring,
+            platform: PlatformClient::new(client.clone(), Arc::new(OwnToken::new(client.clone()))),
             wechat: client,
             tokens: Arc::new(TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl)),
             audit_retention: config.storage.audit_retention,

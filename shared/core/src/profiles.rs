@@ -7,4 +7,4 @@ pub mod merge;
 pub mod rows;
 
 pub use fields::{AvatarHosts, FieldError, Fields};
-pub use merge::{Known, Source, Update, merge};
+pub use merge::{Known, Source, Standing, Update, merge};
