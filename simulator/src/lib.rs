@@ -11,6 +11,7 @@ mod connection;
 mod control;
 mod faults;
 mod pay;
+mod platform;
 mod players;
 mod quota;
 mod requests;
@@ -55,6 +56,7 @@ impl Simulator {
     pub fn router(&self) -> Router {
         let routes = Router::new()
             .merge(code2session::routes(&self.world))
+            .merge(platform::routes(&self.world))
             .nest("/_sim", control::routes(&self.world));
         match &self.world.settings.pay {
             Some(settings) => routes.merge(pay::routes(&self.world, settings)),

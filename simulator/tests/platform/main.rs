@@ -5,6 +5,7 @@
     reason = "helpers of tests, outside #[test] functions"
 )]
 
+mod access;
 mod code2session;
 mod control;
 mod faults;
