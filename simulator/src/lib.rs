@@ -12,6 +12,7 @@ mod connection;
 mod control;
 mod faults;
 mod pay;
+mod platform;
 mod players;
 mod quota;
 mod requests;
@@ -57,6 +58,7 @@ impl Simulator {
         let control = control::routes(&self.world).merge(client_data::routes(&self.world));
         let routes = Router::new()
             .merge(code2session::routes(&self.world))
+            .merge(platform::routes(&self.world))
             .nest("/_sim", control);
         match &self.world.settings.pay {
             Some(settings) => routes.merge(pay::routes(&self.world, settings)),

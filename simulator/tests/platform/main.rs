@@ -5,6 +5,7 @@
     reason = "helpers of tests, outside #[test] functions"
 )]
 
+mod access;
 mod client_data;
 mod code2session;
 mod control;
