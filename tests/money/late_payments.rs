@@ -39,6 +39,8 @@ impl Scene {
         self.shop.wechat.faults(lost).await;
         let create = self.player.order(&self.gems, 1, key).into_job().unwrap();
         self.shop.done(&self.handlers, create).await;
+        // Nobody tries again.
+        self.shop.flush_queue().await;
         self.shop.wechat.faults(json!({})).await;
         let orders = order_rows::of_user(&self.shop.database, self.player.0, None, None, 1);
         let order = orders.await.unwrap().remove(0);
