@@ -115,8 +115,9 @@ impl Shop {
         let ms = i64::try_from(time.as_millis()).unwrap();
         for sql in [
             "UPDATE orders SET expires_at = expires_at - $1, prepaid_at = prepaid_at - $1,
+                               submitted_at = submitted_at - $1,
                                next_check_at = next_check_at - $1
-             WHERE next_check_at IS NOT NULL",
+             WHERE next_check_at IS NOT NULL OR submitted_at > 0",
             "UPDATE refunds SET next_check_at = next_check_at - $1
              WHERE next_check_at IS NOT NULL",
             "UPDATE fulfilments SET created_at = created_at - $1, enqueued_at = enqueued_at - $1

@@ -72,7 +72,7 @@ async fn the_books_are_right(database: TestDatabase, runs: u64) {
     eprintln!("{engine}: {runs} runs in {time:.1?}, {tally:?}");
     // Runs in which nothing happens prove nothing.
     if runs >= 20 {
-        let happened = [tally.paid, tally.refunded, tally.closed];
+        let happened = [tally.paid, tally.late, tally.refunded, tally.closed];
         assert!(happened.iter().all(|times| *times > 0), "{tally:?}");
     }
 }

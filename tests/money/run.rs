@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use avalon_core::jobs::{CancelOrder, SettleRefund, Sweep};
 use avalon_core::payments::refunds::{self, NewRefund};
-use avalon_core::payments::{PaymentError, inventory};
+use avalon_core::payments::{PaymentError, inventory, order_rows};
 use avalon_queue::{Handlers, JobState, JobStore, Leased, NewJob};
 use fastrand::Rng;
 use futures_util::future::join_all;
@@ -104,6 +104,12 @@ impl<'a> Run<'a> {
                     let user_id = self.players[usize::from(name.player)].0;
                     let cancel = CancelOrder { order_id, user_id };
                     self.enqueue(cancel.into_job().unwrap()).await;
+                }
+            }
+            Step::Arrive(name) => {
+                if let Some(request) = self.sent_lately(*name).await {
+                    // Paid and closed ones are refused.
+                    let _ = self.shop.client().submit_order(&request).await;
                 }
             }
             Step::Pay(name) => {
@@ -243,6 +249,14 @@ impl<'a> Run<'a> {
             .unwrap()
     }
 
+    /// What was sent to WeChat in the last minute, or was about to be.
+    async fn sent_lately(&self, name: Name) -> Option<String> {
+        let id = self.order(name).await?;
+        let order = order_rows::by_id(&self.shop.database, &id).await.unwrap()?;
+        let age = Timestamp::now().as_millisecond() - order.submitted_at?;
+        order.channel_request.filter(|_| age < 60_000)
+    }
+
     async fn callback(&self, name: Name, nth: u8) -> Option<String> {
         let order = self.order(name).await?;
         let path = format!("callbacks?outTradeNo={order}");
@@ -294,7 +308,8 @@ impl<'a> Run<'a> {
                 return;
             }
         }
-        panic!("left over: {:?}", self.left_over().await);
+        let dead = self.shop.jobs(JobState::Dead).await;
+        panic!("left over: {:?}, dead: {dead:?}", self.left_over().await);
     }
 
     /// What somebody has still to do.

@@ -58,6 +58,8 @@ pub(crate) enum Step {
         quantity: i64,
     },
     Cancel(Name),
+    /// A request that a worker has sent, and that was slow on its way, reaches WeChat.
+    Arrive(Name),
     /// The player pays at WeChat.
     Pay(Name),
     /// WeChat sends a callback that it has held back.
@@ -118,7 +120,8 @@ const FORGERIES: [&str; 10] = [
     "signature",
 ];
 
-const FAULTS: [&str; 10] = [
+const FAULTS: [&str; 11] = [
+    r#"{"outage":"reset","api":"pay_jsapi"}"#,
     r#"{"outage":"reset","outageAfter":true,"api":"pay"}"#,
     r#"{"outage":"reset","outageAfter":true,"api":"pay_jsapi"}"#,
     r#"{"outage":"reset","outageAfter":true,"api":"pay_refund"}"#,
@@ -134,8 +137,13 @@ const FAULTS: [&str; 10] = [
 impl Script {
     pub(crate) fn of(seed: u64) -> Self {
         let mut dice = Rng::with_seed(seed);
-        let (ordered, worked) = (create(&mut dice), work(&mut dice));
-        let mut moments = vec![Moment::AtOnce(vec![ordered]), Moment::AtOnce(vec![worked])];
+        let mut moments = match dice.u8(0..3) {
+            0 => overtaken(&mut dice),
+            _ => {
+                let (ordered, worked) = (create(&mut dice), work(&mut dice));
+                vec![Moment::AtOnce(vec![ordered]), Moment::AtOnce(vec![worked])]
+            }
+        };
         for _ in 0..dice.usize(10..40) {
             moments.push(moment(&mut dice));
         }
@@ -166,6 +174,43 @@ fn moment(dice: &mut Rng) -> Moment {
         22..24 => Moment::Flush,
         _ => Moment::AtOnce((0..dice.usize(1..6)).map(|_| step(dice)).collect()),
     }
+}
+
+/// A beginning that chance rarely makes: a request is overtaken by the cancellation of its order, and
+/// then the player pays. Whoever works may die, and something else happens at each moment.
+fn overtaken(dice: &mut Rng) -> Vec<Moment> {
+    let ordered = create(dice);
+    let Step::Create { name, .. } = ordered else {
+        return vec![];
+    };
+    let weather = |wechat| {
+        Moment::Weather(Weather {
+            wechat,
+            patchy_queue: false,
+            game_server_refuses: false,
+        })
+    };
+    let worked = Step::Work {
+        nth: 0,
+        death: None,
+    };
+    let mut moments = vec![
+        weather(FAULTS[0]),
+        Moment::AtOnce(vec![ordered]),
+        Moment::AtOnce(vec![worked.clone()]),
+        weather("{}"),
+    ];
+    for step in [
+        Step::Cancel(name),
+        work(dice),
+        worked,
+        Step::Arrive(name),
+        Step::Pay(name),
+        Step::Release { name, nth: 0 },
+    ] {
+        moments.push(Moment::AtOnce(vec![step, self::step(dice)]));
+    }
+    moments
 }
 
 /// Some more often than others, so that much happens to a few.
@@ -204,16 +249,17 @@ fn step(dice: &mut Rng) -> Step {
     let (name, nth) = (name(dice), dice.u8(0..8));
     match dice.u8(0..100) {
         0..6 => create(dice),
-        6..9 => Step::Cancel(name),
-        9..20 => Step::Pay(name),
-        20..25 => Step::Release { name, nth },
-        25..29 => Step::Repeat {
+        6..11 => Step::Cancel(name),
+        11..15 => Step::Arrive(name),
+        15..24 => Step::Pay(name),
+        24..28 => Step::Release { name, nth },
+        28..31 => Step::Repeat {
             name,
             nth,
             copies: dice.u8(1..5),
         },
-        29..32 => Step::Forge(name, one_of(dice, &FORGERIES)),
-        32..38 => Step::Refund {
+        31..33 => Step::Forge(name, one_of(dice, &FORGERIES)),
+        33..38 => Step::Refund {
             name,
             amount: one_of(dice, &[None, None, Some(1), Some(60), Some(100), Some(200)]),
             quantity: one_of(dice, &[None, None, Some(0), Some(1), Some(2)]),
