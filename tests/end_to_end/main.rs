@@ -12,6 +12,7 @@ mod bad_weather;
 mod command_line;
 mod configuration;
 mod fleet;
+mod moving;
 mod operators;
 mod payments;
 mod payments_in_bad_weather;

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod database;
+pub mod database_copy;
 pub mod dev_keys;
 pub mod ids;
 pub mod jobs;
