@@ -7,10 +7,12 @@
     reason = "a test that can't go on has failed"
 )]
 
+mod alert_drill;
 mod bad_input;
 mod bad_weather;
 mod command_line;
 mod configuration;
+mod dashboards;
 mod fleet;
 mod moving;
 mod operators;
