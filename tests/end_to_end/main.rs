@@ -19,4 +19,6 @@ mod operators;
 mod payments;
 mod payments_in_bad_weather;
 mod platform_keys;
+mod protection;
+mod sessions;
 mod sign_in;

@@ -8,6 +8,7 @@
 )]
 
 pub mod promql;
+pub mod sessions;
 
 use std::time::Duration;
 

@@ -7,8 +7,9 @@ use avalon_core::config::{Config, Role};
 use avalon_core::database::Database;
 use avalon_core::jobs::{Login, QUEUES};
 use avalon_core::keyring::Keyring;
+use avalon_core::sessions::{RedisSessions, Sessions};
 use avalon_core::tokens::TokenIssuer;
-use avalon_queue::{JobContext, JobId, RedisSettings, RedisStreams};
+use avalon_queue::{JobContext, JobId, RedisEndpoint, RedisSettings, RedisStreams};
 use avalon_test_support::FleetSettings;
 use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
 use avalon_workers::{PayMetrics, Services, login};
@@ -39,22 +40,30 @@ impl Inline {
         let signing_key = auth.signing_key.as_ref().ok_or(needed)?;
         let nodes = config.redis.url.as_ref().ok_or(needed)?;
         // No handler of a sign-in uses it; it connects when it is first used.
-        let store = RedisStreams::new(RedisSettings {
-            url: nodes.urls().collect::<Vec<_>>().join(","),
+        let settings = RedisSettings {
             prefix: config.redis.key_prefix.clone(),
             queues: QUEUES.to_vec(),
             shards: 1,
-        })?;
+        };
+        let redis = RedisEndpoint::new(&nodes.joined())?;
+        let store = RedisStreams::new(redis.clone(), settings);
+        let keyring = Arc::new(Keyring::new(encryption_key, &[])?);
+        let kept = Arc::new(RedisSessions::new(redis, &config.redis.key_prefix));
         Ok(Self(Arc::new(Services {
             database: Database::new(&config.database)?,
             store: Arc::new(store),
             pay: None,
             webhook: None,
             metrics: PayMetrics::new(&registry)?,
-            keyring: Keyring::new(encryption_key, &[])?,
+            sessions: Sessions::new(
+                kept,
+                Arc::clone(&keyring),
+                auth.device_policy,
+                auth.refresh_ttl,
+            ),
+            keyring,
             wechat: client,
-            tokens: TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl),
-            refresh_ttl: auth.refresh_ttl,
+            tokens: Arc::new(TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl)),
         })))
     }
 

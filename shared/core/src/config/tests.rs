@@ -428,7 +428,7 @@ fn every_role_names_the_first_secret_that_it_lacks() {
         (Role::Simulator, vec![]),
         (Role::Migrate, vec![]),
         (Role::Jobs, vec![]),
-        (Role::Api, vec![redis, signing, admin]),
+        (Role::Api, vec![redis, signing, encryption, admin]),
         (
             Role::Workers,
             vec![redis, signing, encryption, app_id, app_secret],
