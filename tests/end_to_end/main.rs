@@ -8,6 +8,7 @@
 )]
 
 mod alert_drill;
+mod backup;
 mod bad_input;
 mod bad_weather;
 mod command_line;
