@@ -147,7 +147,7 @@ def draw(board):
     for panel in panels:
         place, defaults = panel["gridPos"], panel["fieldConfig"]["defaults"]
         # Room for the numbers on the left, the legend on the right, the title above.
-        left, right = (0.55, 2.5) if panel["type"] == "timeseries" else (0.1, 0.1)
+        left, right = (0.72, 2.5) if panel["type"] == "timeseries" else (0.1, 0.1)
         top = height - 0.5 - place["y"] * ROW
         axes = figure.add_axes([
             (place["x"] * COLUMN + left) / width,
