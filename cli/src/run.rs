@@ -33,6 +33,7 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
     let stop = signals::stop_on_signals()?;
     let registry = prometheus::Registry::new();
     let queue_metrics = wiring::queue_metrics(&registry)?;
+    avalon_api::ops::AuditMetrics::register(&registry)?;
     let database = Database::new(&config.database)?;
     let redis = wiring::redis(&config)?;
     let store = wiring::store(&config, redis.as_ref()).await?;

@@ -238,6 +238,7 @@ pub(crate) fn services(
         webhook: webhook(config, role),
         metrics: PayMetrics::new(shared.registry)?,
         tokens: Arc::clone(shared.tokens),
+        audit_retention: config.storage.audit_retention,
     })
 }
 

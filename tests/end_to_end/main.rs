@@ -8,6 +8,8 @@
 )]
 
 mod alert_drill;
+mod attacks;
+mod audit;
 mod backup;
 mod bad_input;
 mod bad_weather;

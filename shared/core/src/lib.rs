@@ -1,5 +1,6 @@
 //! What API and workers share: the domain model, its persistence, configuration and telemetry.
 
+pub mod audit;
 pub mod config;
 pub mod database;
 pub mod database_copy;
@@ -17,3 +18,4 @@ pub mod telemetry;
 pub mod tokens;
 pub mod trace_context;
 pub mod users;
+pub mod words;
