@@ -2,8 +2,10 @@
 //! for the chosen role, and turns failures into one line and an exit code.
 
 mod arguments;
+mod copy;
 mod dev;
 mod failure;
+mod healthcheck;
 mod jobs;
 mod run;
 mod signals;
@@ -15,7 +17,7 @@ use std::process::ExitCode;
 use avalon_core::config::{Config, Role, process_env};
 use clap::Parser;
 
-use arguments::{Arguments, Command, ConfigCommand};
+use arguments::{Arguments, Command, ConfigCommand, MigrateCommand};
 use failure::Failure;
 
 fn main() -> ExitCode {
@@ -59,7 +61,11 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
                 run::run(config, role).await
             }
             Command::Simulator => simulator::run(config).await,
-            Command::Migrate => run::migrate(&config).await,
+            Command::Migrate { command: None } => run::migrate(&config).await,
+            Command::Migrate {
+                command: Some(MigrateCommand::Copy { from, to }),
+            } => copy::run(&config, from, to).await,
+            Command::Healthcheck { url } => healthcheck::run(&config, url).await,
             Command::Jobs { command } => jobs::run(&config, command).await,
             Command::Config { .. } | Command::Openapi => Ok(()),
         }

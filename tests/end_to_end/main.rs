@@ -7,13 +7,17 @@
     reason = "a test that can't go on has failed"
 )]
 
+mod alert_drill;
 mod attacks;
 mod audit;
+mod backup;
 mod bad_input;
 mod bad_weather;
 mod command_line;
 mod configuration;
+mod dashboards;
 mod fleet;
+mod moving;
 mod nicknames;
 mod operators;
 mod payments;

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod config;
 pub mod database;
+pub mod database_copy;
 pub mod dev_keys;
 pub mod ids;
 pub mod jobs;
