@@ -11,6 +11,7 @@ pub mod limits;
 pub mod payments;
 pub mod problem;
 pub mod request_signature;
+pub mod rotation;
 pub mod sessions;
 pub mod sign_in;
 pub mod telemetry;

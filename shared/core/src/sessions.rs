@@ -202,6 +202,7 @@ impl Sessions {
         let (given, digest) = (given.digest(), next.digest());
         let refreshed = self
             .change(user, |all| {
+                all.reseal(id, &self.keyring);
                 let session = all.refresh(id, &given, digest, self.ttl, now)?;
                 Ok(session.clone())
             })

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::secrets::{Digest, SealedKey};
 use crate::config::DevicePolicy;
 use crate::ids::SessionId;
+use crate::keyring::Keyring;
 
 /// Ended sessions that are remembered for a player, so that their devices hear why.
 const MOST_ENDED: usize = 16;
@@ -243,6 +244,19 @@ impl PlayerSessions {
         } else {
             // Somebody knows the session's id, which is no secret, and guesses.
             Err(Refusal::Unknown.into())
+        }
+    }
+
+    /// Seals the session's key again when a previous encryption key has sealed it, so that none is
+    /// needed for longer than a session may sleep.
+    pub(super) fn reseal(&mut self, id: SessionId, keyring: &Keyring) {
+        let session = self.sessions.iter_mut().find(|session| session.id == id);
+        let key = session.and_then(|session| session.signing_key.as_mut());
+        if let Some((key, renewed)) = key.and_then(|key| {
+            let renewed = key.renewed(keyring, id)?;
+            Some((key, renewed))
+        }) {
+            *key = renewed;
         }
     }
 

@@ -114,6 +114,14 @@ impl SealedKey {
         Ok(Self { key_id, ciphertext })
     }
 
+    /// The same, sealed with the current key; none when it is that already, or can't be opened.
+    pub(super) fn renewed(&self, keyring: &Keyring, session: SessionId) -> Option<Self> {
+        if self.key_id == keyring.current_key_id() {
+            return None;
+        }
+        Self::seal(keyring, session, &self.open(keyring, session).ok()?).ok()
+    }
+
     pub(super) fn open(
         &self,
         keyring: &Keyring,
