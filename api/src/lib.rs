@@ -21,6 +21,7 @@ mod serve;
 mod shop;
 mod state;
 mod tls;
+mod to_the_end;
 
 pub use app::{openapi, router};
 pub use client_address::TrustedProxies;

@@ -75,8 +75,8 @@ pub fn router(state: OpsState) -> Router {
     let admin = jobs::routes()
         .merge(products::routes())
         .merge(orders::routes())
-        .merge(audit::routes())
         .merge(users::routes())
+        .merge(audit::routes())
         .route_layer(from_fn_with_state(state.clone(), admin_only));
     let router = Router::new()
         .route("/healthz", get(health::healthz))

@@ -243,8 +243,8 @@ pub(crate) fn services(
         pay: payments,
         webhook: webhook(config, role),
         metrics: PayMetrics::new(shared.registry)?,
-        audit_retention: config.storage.audit_retention,
         tokens: Arc::clone(shared.tokens),
+        audit_retention: config.storage.audit_retention,
     })
 }
 

@@ -32,10 +32,10 @@ pub struct Services {
     pub webhook: Option<Webhook>,
     /// Counts orders and callbacks.
     pub metrics: PayMetrics,
-    /// How long events of the audit log are kept.
-    pub audit_retention: Duration,
     /// Signs tokens.
     pub tokens: Arc<TokenIssuer>,
+    /// How long events of the audit log are kept.
+    pub audit_retention: Duration,
 }
 
 /// WeChat Pay and the rules of its orders.

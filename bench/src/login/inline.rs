@@ -63,8 +63,8 @@ impl Inline {
             ),
             keyring,
             wechat: client,
-            audit_retention: config.storage.audit_retention,
             tokens: Arc::new(TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl)),
+            audit_retention: config.storage.audit_retention,
         })))
     }
 
