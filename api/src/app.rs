@@ -12,7 +12,9 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::headers::{self, HeaderPolicy};
 use crate::problem::ApiError;
-use crate::routes::{inventory, jobs, keys, login, orders, pay_notify, products, session};
+use crate::routes::{
+    inventory, jobs, keys, login, orders, pay_notify, products, profile, session, share_group,
+};
 use crate::state::ApiState;
 use crate::{guard, pipeline};
 
@@ -45,6 +47,8 @@ fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(login::routes())
         .merge(session::routes())
+        .merge(profile::routes())
+        .merge(share_group::routes())
         .merge(products::routes())
         .merge(orders::routes())
         .merge(inventory::routes())
@@ -84,6 +88,9 @@ mod tests {
             ("post", "/api/wx/login", false),
             ("post", "/api/wx/refreshToken", false),
             ("post", "/api/wx/logout", true),
+            ("post", "/api/wx/updateUserInfo", true),
+            ("get", "/api/wx/userInfo", true),
+            ("post", "/api/wx/share/group", true),
             ("get", "/api/wx/products", false),
             ("post", "/api/wx/createOrder", true),
             ("get", "/api/wx/getOrder/{orderId}", true),

@@ -19,6 +19,7 @@ mod fulfil;
 mod limits;
 mod node;
 mod pay;
+mod profile;
 mod redis;
 mod role;
 mod sections;
@@ -36,6 +37,7 @@ pub use pay::{
     ApiV3Secret, ApiV3SecretError, LatePayment, MerchantKey, MerchantKeyError, MissingPayKey,
     NotifyUrl, NotifyUrlError, PayConfig,
 };
+pub use profile::{CheckText, HostName, HostNameError, ProfileConfig};
 pub use redis::{RedisConfig, RedisNodes, RedisNodesError};
 pub use role::Role;
 pub use sections::{
@@ -62,6 +64,8 @@ pub struct Config {
     pub wechat: WechatConfig,
     /// The merchant at WeChat Pay.
     pub pay: PayConfig,
+    /// Players' profiles.
+    pub profile: ProfileConfig,
     /// The webhook to the game server.
     pub fulfil: FulfilConfig,
     /// Sessions and tokens.

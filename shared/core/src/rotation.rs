@@ -78,6 +78,8 @@ macro_rules! sealed {
 /// Every sealed column there is.
 const SEALED: &[SealedColumn] = &[
     sealed!("users"."session_key" by "session_key_kid", bound to "users.session_key:" + "open_id"),
+    sealed!("users"."previous_session_key" by "previous_session_key_kid",
+        bound to "users.session_key:" + "open_id"),
 ];
 
 /// What was sealed could not be looked at or sealed again.

@@ -36,7 +36,7 @@ fn aad(player: u32) -> String {
     format!("users.session_key:o-{player}")
 }
 
-/// Writes a player's session key as a sign-in does.
+/// Writes a player's session key as a sign-in does: the one before it is kept beside it.
 async fn write(database: &Database, ring: &Keyring, player: u32, text: &str) {
     let sealed = ring.seal(text.as_bytes(), aad(player).as_bytes()).unwrap();
     sqlx::query(
@@ -44,6 +44,8 @@ async fn write(database: &Database, ring: &Keyring, player: u32, text: &str) {
                             last_login_at)
          VALUES ($1, $2, $3, $4, 0, 0, 0)
          ON CONFLICT (open_id) DO UPDATE SET
+             previous_session_key = users.session_key,
+             previous_session_key_kid = users.session_key_kid,
              session_key = excluded.session_key, session_key_kid = excluded.session_key_kid",
     )
     .bind(UserId::new().to_string())
@@ -55,16 +57,27 @@ async fn write(database: &Database, ring: &Keyring, player: u32, text: &str) {
     .unwrap();
 }
 
-/// What a ring without old keys reads of a player.
-async fn read(database: &Database, ring: &Keyring, player: u32) -> String {
-    let row = sqlx::query("SELECT session_key, session_key_kid FROM users WHERE open_id = $1")
-        .bind(format!("o-{player}"))
-        .fetch_one(database.pool())
-        .await
-        .unwrap();
-    let (sealed, key_id): (Vec<u8>, String) = (row.get(0), row.get(1));
-    let opened = ring.open(&key_id, &sealed, aad(player).as_bytes()).unwrap();
-    String::from_utf8(opened.expose_secret().to_vec()).unwrap()
+/// What a ring reads of a player: the key and the one before it.
+async fn read(database: &Database, ring: &Keyring, player: u32) -> Vec<String> {
+    let row = sqlx::query(
+        "SELECT session_key, session_key_kid, previous_session_key, previous_session_key_kid
+         FROM users WHERE open_id = $1",
+    )
+    .bind(format!("o-{player}"))
+    .fetch_one(database.pool())
+    .await
+    .unwrap();
+    let mut read = Vec::new();
+    for column in [0, 2] {
+        let (sealed, key_id): (Option<Vec<u8>>, Option<String>) =
+            (row.get(column), row.get(column + 1));
+        let Some((sealed, key_id)) = sealed.zip(key_id) else {
+            continue;
+        };
+        let opened = ring.open(&key_id, &sealed, aad(player).as_bytes()).unwrap();
+        read.push(String::from_utf8(opened.expose_secret().to_vec()).unwrap());
+    }
+    read
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -83,40 +96,39 @@ async fn after_a_rotation_beside_players_who_sign_in_the_old_keys_are_not_needed
             let (database, ring) = (database.clone(), Arc::clone(&rotating));
             let done = Arc::clone(&done);
             tokio::spawn(async move {
-                let mut last = HashMap::new();
+                let mut written: HashMap<u32, Vec<String>> = HashMap::new();
                 let mut turn = 0_u32;
                 while !done.load(Ordering::Relaxed) || turn == 0 {
                     let player = turn.wrapping_mul(7919) % PLAYERS;
                     let text = format!("new-{turn}");
                     write(&database, &ring, player, &text).await;
-                    last.insert(player, text);
+                    written.entry(player).or_default().push(text);
                     turn += 1;
                 }
-                last
+                written
             })
         };
         let mut steps = 0;
         let rotated = rotation::rotate(&database, &rotating, |_| steps += 1);
         let rotated = rotated.await.unwrap();
         done.store(true, Ordering::Relaxed);
-        let last = signing_in.await.unwrap();
+        let written = signing_in.await.unwrap();
         assert!(rotated.is_complete() && rotated.resealed > 0, "{rotated:?}");
         assert!(steps > 1, "in batches");
 
         let new_only = ring(3, &[]);
         for player in 0..PLAYERS {
-            let expected = last.get(&player).cloned();
-            let expected = expected.unwrap_or_else(|| format!("old-{player}"));
-            assert_eq!(
-                read(&database, &new_only, player).await,
-                expected,
-                "{}",
-                test.engine()
-            );
+            let mut keys = vec![format!("old-{player}")];
+            keys.extend(written.get(&player).cloned().unwrap_or_default());
+            let last_two: Vec<_> = keys.into_iter().rev().take(2).collect();
+            let read = read(&database, &new_only, player).await;
+            assert_eq!(read, last_two, "{}", test.engine());
         }
         let uses = rotation::status(&database, &new_only).await.unwrap();
-        assert_eq!(uses.len(), 1);
-        assert_eq!(uses[0].key, KeyStanding::Current);
+        assert!(
+            uses.iter().all(|use_| use_.key == KeyStanding::Current),
+            "{uses:?}"
+        );
         assert_eq!(uses[0].sealed, i64::from(PLAYERS));
         let again = rotation::rotate(&database, &new_only, |_| {})
             .await
@@ -155,6 +167,6 @@ async fn what_no_key_opens_is_told_and_left_as_it_is() {
         ] {
             assert!(standing.contains(&expected), "{uses:?}");
         }
-        assert_eq!(read(&database, &ring, 1).await, "of a known key");
+        assert_eq!(read(&database, &ring, 1).await, ["of a known key"]);
     }
 }

@@ -1,5 +1,6 @@
 //! The sections whose values need few words: one struct each. Those with types of their own have
-//! files of their own (`auth.rs`, `database.rs`, `fulfil.rs`, `limits.rs`, `pay.rs`, `redis.rs`).
+//! files of their own (`auth.rs`, `database.rs`, `fulfil.rs`, `limits.rs`, `pay.rs`, `profile.rs`,
+//! `redis.rs`).
 
 use std::{
     fmt,

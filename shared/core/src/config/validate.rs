@@ -22,6 +22,7 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         queue,
         wechat,
         pay,
+        profile,
         fulfil,
         auth,
         storage,
@@ -121,6 +122,11 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         pay.platform_public_key.is_none() || pay.platform_public_key_id.is_some(),
         "pay.platform_public_key_id",
         "required beside pay.platform_public_key (PUB_KEY_ID_ and digits)",
+    )?;
+    rule(
+        profile.watermark_window > zero,
+        "profile.watermark_window",
+        not_zero,
     )?;
     rule(fulfil.timeout > zero, "fulfil.timeout", not_zero)?;
     // Tokens count in whole seconds.
