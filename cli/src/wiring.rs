@@ -21,6 +21,7 @@ use avalon_workers::{
     OwnToken, PayMetrics, Payments, PoolsSettings, ProfileMetrics, ProfileRules, Services, Webhook,
 };
 use jiff::Timestamp;
+use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
 use crate::failure::Failure;
@@ -31,8 +32,13 @@ const FORGET_EVERY: Duration = Duration::from_secs(60);
 /// Redis, when it is configured: one shared connection for all parts of the process.
 pub(crate) fn redis(config: &Config) -> Result<Option<RedisEndpoint>, Failure> {
     let nodes = config.redis.url.as_ref();
+    let authority = config
+        .redis
+        .tls_ca
+        .as_ref()
+        .map(ExposeSecret::expose_secret);
     Ok(nodes
-        .map(|nodes| RedisEndpoint::new(&nodes.joined()))
+        .map(|nodes| RedisEndpoint::trusting(&nodes.joined(), authority))
         .transpose()?)
 }
 

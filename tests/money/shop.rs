@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_api::{ApiState, GuardMetrics, HttpMetrics};
+use avalon_api::{ApiState, GuardMetrics, HeaderPolicy, HttpMetrics};
 use avalon_core::config::{Config, ProfileConfig, Role};
 use avalon_core::database::Database;
 use avalon_core::ids::UserId;
@@ -133,9 +133,9 @@ impl Shop {
             request_timeout: config.http.request_timeout,
             stopping: CancellationToken::new(),
         };
-        let router = avalon_api::router(api);
+        let router = avalon_api::router(api, &HeaderPolicy::default());
         let (stop, grace) = (CancellationToken::new(), Duration::ZERO);
-        tokio::spawn(avalon_api::serve(door, router, stop, grace));
+        tokio::spawn(avalon_api::serve(door, router, None, stop, grace));
         Self {
             database,
             store,

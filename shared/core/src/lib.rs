@@ -13,6 +13,7 @@ pub mod payments;
 pub mod problem;
 pub mod profiles;
 pub mod request_signature;
+pub mod rotation;
 pub mod session_keys;
 pub mod sessions;
 pub mod sign_in;
