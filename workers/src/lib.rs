@@ -14,6 +14,7 @@ mod metrics;
 mod pools;
 mod reconcile;
 mod refund;
+mod retention;
 mod services;
 mod sweep;
 mod webhook;

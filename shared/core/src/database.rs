@@ -201,9 +201,13 @@ macro_rules! migrations {
 /// The migrations, in order. A file that was released is never changed.
 fn migrator(dialect: Dialect) -> Migrator {
     let files = match dialect {
-        Dialect::Sqlite => migrations!("sqlite": 1 "0001_users_and_sessions", 2 "0002_payments"),
+        Dialect::Sqlite => migrations!(
+            "sqlite": 1 "0001_users_and_sessions", 2 "0002_payments", 8 "0008_retention"
+        ),
         Dialect::Postgres => {
-            migrations!("postgres": 1 "0001_users_and_sessions", 2 "0002_payments")
+            migrations!(
+                "postgres": 1 "0001_users_and_sessions", 2 "0002_payments", 8 "0008_retention"
+            )
         }
     };
     let migrations = files

@@ -8,6 +8,7 @@ pub mod fulfil;
 pub mod login;
 pub mod reconcile;
 pub mod refund;
+pub mod retention;
 pub mod sweep;
 
 use avalon_queue::{Failure, QueueName};
@@ -22,6 +23,7 @@ pub use fulfil::Fulfil;
 pub use login::Login;
 pub use reconcile::Reconcile;
 pub use refund::SettleRefund;
+pub use retention::Retention;
 pub use sweep::Sweep;
 
 /// Sign-ins.
