@@ -2,10 +2,14 @@
 //! for the chosen role, and turns failures into one line and an exit code.
 
 mod arguments;
+mod certificates;
+mod copy;
 mod dev;
 mod doctor;
 mod failure;
+mod healthcheck;
 mod jobs;
+mod keys;
 mod orders;
 mod progress;
 mod run;
@@ -19,7 +23,7 @@ use std::process::ExitCode;
 use avalon_core::config::{Config, Role, process_env};
 use clap::Parser;
 
-use arguments::{Arguments, Command, ConfigCommand};
+use arguments::{Arguments, Command, ConfigCommand, KeysCommand, MigrateCommand};
 use failure::Failure;
 use signals::Logging;
 
@@ -39,6 +43,12 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
     if matches!(arguments.command, Command::Openapi) {
         println!("{}", avalon_api::openapi().to_pretty_json()?);
         return Ok(());
+    }
+    if let Command::Keys {
+        command: KeysCommand::Generate { purpose },
+    } = arguments.command
+    {
+        return keys::generate(purpose);
     }
     let role = arguments.command.role();
     if let Command::Doctor { json, .. } = arguments.command {
@@ -73,8 +83,13 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
                 run::run(config, role, log).await
             }
             Command::Simulator => simulator::run(config).await,
-            Command::Migrate => run::migrate(&config).await,
+            Command::Migrate { command: None } => run::migrate(&config).await,
+            Command::Migrate {
+                command: Some(MigrateCommand::Copy { from, to }),
+            } => copy::run(&config, from, to).await,
+            Command::Healthcheck { url } => healthcheck::run(&config, url).await,
             Command::Jobs { command } => jobs::run(&config, command).await,
+            Command::Keys { command } => keys::run(&config, command).await,
             Command::Orders { command } => orders::run(&config, command).await,
             Command::Sessions { command } => sessions::run(&config, command).await,
             Command::Config { .. } | Command::Doctor { .. } | Command::Openapi => Ok(()),

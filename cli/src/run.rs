@@ -1,11 +1,12 @@
 //! The roles that stay: `dev`, `all`, `api`, `workers`. Starts their parts in order, and stops them
 //! in the other order when asked.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_api::ops::{BacklogCache, OpsState, Phase};
-use avalon_api::{ApiState, GuardMetrics, HttpMetrics, TrustedProxies};
+use avalon_api::{ApiState, GuardMetrics, HeaderPolicy, HttpMetrics, TrustedProxies};
 use avalon_core::config::{Config, Role};
 use avalon_core::database::{Database, DatabaseError};
 use avalon_core::payments::inbox::InboxWriter;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
 use crate::signals::Logging;
-use crate::{dev, signals, simulator, wiring};
+use crate::{certificates, dev, signals, simulator, wiring};
 
 /// How long the listener for operators goes on answering requests at the end.
 const OPS_GRACE: Duration = Duration::from_secs(2);
@@ -25,6 +26,10 @@ const OPS_GRACE: Duration = Duration::from_secs(2);
 const PLATFORM_KEYS_EVERY: Duration = Duration::from_secs(3600);
 
 pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), Failure> {
+    let tls = match role.serves_api() {
+        true => certificates::tls(&config)?,
+        false => None,
+    };
     // Sockets first: a port that is taken is told before anything is touched.
     let ops_socket = wiring::listen("ops.listen", config.ops_listen(role)).await?;
     let http_socket = match role.serves_api() {
@@ -32,6 +37,9 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
         false => None,
     };
     let stop = signals::stop_on_signals()?;
+    if let Some(tls) = tls.clone() {
+        certificates::renew_on_hangup(tls, log.config.clone(), role)?;
+    }
     let log_handle = log.handle.clone();
     signals::reload_on_hangup(log, role)?;
     let registry = prometheus::Registry::new();
@@ -68,6 +76,7 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     servers.spawn(avalon_api::serve(
         ops_socket,
         ops,
+        None,
         ops_stop.clone(),
         OPS_GRACE,
         None,
@@ -108,7 +117,7 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
         };
         let services = Arc::new(wiring::services(&config, role, shared)?);
         let handlers = avalon_workers::handlers(&services);
-        let settings = wiring::pools(&config)?;
+        let settings = wiring::pools(&config, role)?;
         Some(Pools::start(&store, handlers, &settings, &queue_metrics))
     } else {
         None
@@ -118,7 +127,7 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     if let Some(socket) = http_socket {
         let http_metrics = HttpMetrics::new(&registry)?;
         let connections = http_metrics.connections();
-        let router = avalon_api::router(ApiState {
+        let state = ApiState {
             store: Arc::clone(&store),
             database: database.clone(),
             pay,
@@ -139,10 +148,16 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
             request_timeout: config.http.request_timeout,
             draining: stop.clone(),
             stopping: closing.clone(),
-        });
+        };
+        let headers = HeaderPolicy {
+            cors_origins: config.http.cors_origins.clone(),
+            hsts: config.http.hsts(),
+        };
+        let router = avalon_api::router(state, &headers);
         public.spawn(avalon_api::serve(
             socket,
             router,
+            tls,
             closing.clone(),
             config.http.request_timeout,
             Some(connections),

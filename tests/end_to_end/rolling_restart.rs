@@ -44,7 +44,7 @@ async fn every_process_is_replaced_under_load_and_no_request_fails_and_no_job_is
     }
     stop.cancel();
     let answered = load.await.unwrap();
-    assert!(answered > 300, "{answered} requests are no load");
+    assert!(answered > 100, "{answered} requests are no load");
     assert_all_done(&fleet).await;
 }
 

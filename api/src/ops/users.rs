@@ -2,12 +2,14 @@
 //! operators and for the game's own services.
 
 use avalon_core::audit::{self, AuditKind};
+use avalon_core::jobs::ResetSessionKey;
 use avalon_core::problem::{Problem, ProblemCode};
 use avalon_core::sessions::{EndReason, Session, SessionError};
 use avalon_core::users::{self, Ban, UserInfo};
 use avalon_wechat::OpenId;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use jiff::Timestamp;
@@ -16,14 +18,21 @@ use serde_json::{Value, json};
 
 use super::OpsState;
 use super::audit::by_operator;
+use super::jobs::accept;
+use crate::answer::unmade;
 use crate::extract::{JsonBody, Peer, invalid_field};
 use crate::problem::ApiError;
+use crate::to_the_end::to_the_end;
 
 pub(super) fn routes() -> Router<OpsState> {
     Router::new()
         .route("/admin/users/{openId}", get(show))
         .route("/admin/users/{openId}/ban", post(ban).delete(lift_ban))
         .route("/admin/users/{openId}/signOut", post(sign_out))
+        .route(
+            "/admin/users/{openId}/resetSessionKey",
+            post(reset_session_key),
+        )
         .route("/internal/users/{openId}", get(lookup))
         .route("/internal/introspect", post(introspect))
 }
@@ -99,15 +108,24 @@ async fn ban(
         return Err(invalid_field("reason", "may have at most 200 characters").into());
     }
     let user = player(&state, open_id).await?;
+    to_the_end(ban_and_sign_out(state, peer, user, reason)).await
+}
+
+async fn ban_and_sign_out(
+    state: OpsState,
+    peer: Peer,
+    user: UserInfo,
+    reason: Option<String>,
+) -> Result<Json<Value>, ApiError> {
     let now = Timestamp::now();
+    let event = by_operator(AuditKind::UserBanned, peer).user(user.id);
+    let event = event.with("reason", reason.clone());
     let ban = Ban { at: now, reason };
     users::set_ban(&state.database, user.id, Some(&ban)).await?;
-    let ended = state.sessions.ban(user.id, now).await?;
-    let event = by_operator(AuditKind::UserBanned, peer).user(user.id);
-    let event = event
-        .with("sessions", ended.len())
-        .with("reason", ban.reason);
     audit::record(&state.database, event).await;
+    // Should this fail, the operator is told and does it again; meanwhile no sign-in and no refresh
+    // passes by the row.
+    state.sessions.ban(user.id, now).await?;
     Ok(Json(describe(&state, user).await?))
 }
 
@@ -118,7 +136,7 @@ async fn lift_ban(
 ) -> Result<Json<Value>, ApiError> {
     let user = player(&state, open_id).await?;
     users::set_ban(&state.database, user.id, None).await?;
-    state.sessions.lift_ban(user.id).await?;
+    state.sessions.lift_ban(user.id, Timestamp::now()).await?;
     let event = by_operator(AuditKind::UserUnbanned, peer).user(user.id);
     audit::record(&state.database, event).await;
     Ok(Json(describe(&state, user).await?))
@@ -142,6 +160,21 @@ async fn sign_out(
         .with("reason", reason.as_str());
     audit::record(&state.database, event).await;
     Ok(Json(describe(&state, user).await?))
+}
+
+/// Has WeChat give the player a new session key, by a job. The old one is dead then, and data under it
+/// no longer open: for a key that may be in wrong hands.
+async fn reset_session_key(
+    State(state): State<OpsState>,
+    peer: Peer,
+    Path(open_id): Path<String>,
+) -> Result<Response, ApiError> {
+    let user = player(&state, open_id).await?;
+    let event = by_operator(AuditKind::SessionKeyReset, peer).user(user.id);
+    audit::record(&state.database, event).await;
+    let open_id = user.open_id;
+    let job = ResetSessionKey { open_id }.into_job().map_err(unmade)?;
+    accept(&state, job, json!({})).await
 }
 
 async fn lookup(

@@ -216,8 +216,38 @@ on_every_engine!(
             .one
             .sign_in(user, "openid-1", SessionId::new(), Device::default(), now);
         assert!(matches!(tried.await, Err(SessionError::Banned(_))));
-        engine.one.lift_ban(user).await.unwrap();
+        engine.one.lift_ban(user, now).await.unwrap();
         sign_in(&engine.other, user).await;
+    }
+);
+
+on_every_engine!(
+    a_ban_of_a_player_without_sessions_can_be_lifted,
+    async |engine: Engine| {
+        let (user, now) = (UserId::new(), Timestamp::now());
+        assert!(engine.one.ban(user, now).await.unwrap().is_empty());
+        engine.other.lift_ban(user, now).await.unwrap();
+        sign_in(&engine.one, user).await;
+    }
+);
+
+on_every_engine!(
+    a_change_whose_caller_has_gone_is_seen_by_the_next,
+    async |engine: Engine| {
+        let (user, now) = (UserId::new(), Timestamp::now());
+        for patience in 0..20 {
+            let (id, _) = sign_in(&engine.one, user).await;
+            let end = engine.one.end(user, id, EndReason::SignedOut, now);
+            let patience = Duration::from_micros(patience * 50);
+            let _ = tokio::time::timeout(patience, end).await;
+            // Whether it happened or not: who ends it for sure afterwards finds the truth.
+            engine
+                .other
+                .end(user, id, EndReason::SignedOut, now)
+                .await
+                .unwrap();
+            assert!(engine.one.live(user, id, now).await.is_err());
+        }
     }
 );
 
@@ -363,4 +393,34 @@ async fn a_limiter_without_its_redis_counts_nobody_and_soon_stops_asking() {
         "{:?}",
         begun.elapsed()
     );
+}
+
+#[tokio::test]
+async fn a_session_that_was_refreshed_after_a_key_rotation_needs_the_old_key_no_more() {
+    let (url, prefix) = (shared_redis_url().await, unique_prefix());
+    let (old, new) = (
+        EncryptionKey::from_bytes([1; 32]),
+        EncryptionKey::from_bytes([2; 32]),
+    );
+    let with = |current: &EncryptionKey, previous: &[EncryptionKey]| {
+        let endpoint = RedisEndpoint::new(&url).unwrap();
+        let keyring = Arc::new(Keyring::new(current, previous).unwrap());
+        sessions(Arc::new(RedisSessions::new(endpoint, &prefix)), &keyring)
+    };
+    let (user, id, now) = (UserId::new(), SessionId::new(), Timestamp::now());
+    let before = with(&old, &[]);
+    let signed_in = before
+        .sign_in(user, "o-1", id, Device::default(), now)
+        .await
+        .unwrap();
+    let secrets = signed_in.secrets;
+
+    let both = with(&new, &[old]);
+    let refreshed = both.refresh(&secrets.refresh_token, now).await.unwrap();
+    assert_eq!(refreshed.secrets.signing_key, secrets.signing_key);
+
+    let after = with(&new, &[]);
+    let session = after.live(user, id, now).await.unwrap();
+    assert!(after.signing_key(&session).is_ok());
+    assert!(before.signing_key(&session).is_err(), "it was sealed again");
 }

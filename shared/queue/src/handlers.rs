@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 
-use crate::job::{Failure, Job, JobId, QueueName};
+use crate::job::{Failure, Job, JobId, NewJob, QueueName};
 use crate::retry::RetryPolicy;
 use crate::store::Leased;
 
@@ -148,7 +148,14 @@ impl Handlers {
         kinds.copied().collect()
     }
 
-    pub(crate) fn find(&self, queue: &QueueName, kind: &str) -> Option<&Handler> {
-        self.by_queue.get(queue)?.get(kind)
+    /// The handler of a job, or the word for why there is none: the job is one of a newer version.
+    pub(crate) fn knowing(&self, job: &NewJob) -> Result<&Handler, &'static str> {
+        let kinds = self.by_queue.get(&job.queue);
+        let handler = kinds.and_then(|kinds| kinds.get(job.kind.as_str()));
+        let handler = handler.ok_or("UNKNOWN_KIND")?;
+        match job.version <= handler.version {
+            true => Ok(handler),
+            false => Err("UNKNOWN_VERSION"),
+        }
     }
 }

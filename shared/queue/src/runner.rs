@@ -57,12 +57,10 @@ impl Runner {
             let failure = Failure::new("DEADLINE_EXCEEDED", "nobody got to it in time");
             return Settle::Rejected(failure);
         }
-        let Some(handler) = self.handlers.find(&job.queue, &job.kind) else {
-            return self.unknown(leased, "UNKNOWN_KIND").await;
+        let handler = match self.handlers.knowing(job) {
+            Ok(handler) => handler,
+            Err(code) => return leave(leased, code).await,
         };
-        if job.version > handler.version {
-            return self.unknown(leased, "UNKNOWN_VERSION").await;
-        }
         let span = tracing::info_span!(
             "job",
             job_id = %job.id,
@@ -90,24 +88,6 @@ impl Runner {
         settle
     }
 
-    /// Leaves a job to a newer worker. No attempt is used up, whatever the kind's limits are.
-    async fn unknown(&self, leased: &Leased, code: &str) -> Settle {
-        let job = &leased.job;
-        let waited = now_ms().saturating_sub(job.enqueued_at.saturating_add(job.delay_ms));
-        if waited > millis(UNKNOWN_FOR) {
-            let detail = format!("no worker knew version {} of {}", job.version, job.kind);
-            let failure = Failure::new(code, detail);
-            tracing::error!(job_id = %job.id, queue = %job.queue, error = %failure, "job is dead");
-            return Settle::Dead(failure);
-        }
-        tracing::warn!(
-            job_id = %job.id, queue = %job.queue, kind = job.kind, version = job.version, code,
-            "the job is left to a newer worker"
-        );
-        tokio::time::sleep(UNKNOWN_HOLD).await;
-        Settle::HandBack
-    }
-
     async fn attempt(
         &self,
         handler: &Handler,
@@ -133,6 +113,44 @@ impl Runner {
             Err(_) => Attempt::Aborted,
         }
     }
+}
+
+impl Handlers {
+    /// Runs one attempt in the caller's own task and judges it as a pool does. Dropping the future
+    /// ends the attempt where it stands, as the death of its process would: what pools never do, and
+    /// what tests of such deaths need.
+    pub async fn attempt(&self, leased: &Leased) -> Settle {
+        let handler = match self.knowing(&leased.job) {
+            Ok(handler) => handler,
+            Err(code) => return leave(leased, code).await,
+        };
+        let answer = match handler.start(leased) {
+            Err(error) => Attempt::Undecodable(error.to_string()),
+            Ok(running) => match tokio::time::timeout(handler.time_limit, running).await {
+                Ok(answer) => Attempt::Answered(answer),
+                Err(_) => Attempt::TooSlow,
+            },
+        };
+        judge(handler, leased, answer)
+    }
+}
+
+/// Leaves a job to a newer worker. No attempt is used up, whatever the kind's limits are.
+async fn leave(leased: &Leased, code: &'static str) -> Settle {
+    let job = &leased.job;
+    let waited = now_ms().saturating_sub(job.enqueued_at.saturating_add(job.delay_ms));
+    if waited > millis(UNKNOWN_FOR) {
+        let detail = format!("no worker knew version {} of {}", job.version, job.kind);
+        let failure = Failure::new(code, detail);
+        tracing::error!(job_id = %job.id, queue = %job.queue, error = %failure, "job is dead");
+        return Settle::Dead(failure);
+    }
+    tracing::warn!(
+        job_id = %job.id, queue = %job.queue, kind = job.kind, version = job.version, code,
+        "the job is left to a newer worker"
+    );
+    tokio::time::sleep(UNKNOWN_HOLD).await;
+    Settle::HandBack
 }
 
 /// The part of a W3C traceparent that names the trace.

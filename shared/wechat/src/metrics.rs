@@ -105,7 +105,7 @@ impl WechatMetrics {
 
     /// WeChat refused a call of its platform.
     pub(crate) fn refused(&self, api: Api, code: ErrCode) {
-        let label = match ErrCode::KNOWN.contains(&code.0) {
+        let label = match code.is_known() {
             true => code.to_string(),
             false => "other".to_owned(),
         };

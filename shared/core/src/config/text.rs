@@ -116,7 +116,7 @@ pub(super) mod duration {
     }
 }
 
-/// The same, of a key that may be unset.
+/// The same for those that may be unset.
 pub(super) mod optional_duration {
     use super::*;
 
