@@ -111,10 +111,7 @@ async fn admin_only(
     request: Request,
     next: Next,
 ) -> Response {
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
+    let given = authorization(&request);
     match (given.and_then(bearer), &state.admin_token) {
         (Some(given), Some(token)) if same(given, token.expose_secret()) => next.run(request).await,
         _ => {
@@ -122,6 +119,11 @@ async fn admin_only(
             ApiError::from(ProblemCode::Unauthenticated).into_response()
         }
     }
+}
+
+fn authorization(request: &Request) -> Option<&str> {
+    let value = request.headers().get(header::AUTHORIZATION)?;
+    value.to_str().ok()
 }
 
 /// Compares without telling by its time how much is right, the length included.

@@ -102,12 +102,7 @@ async fn the_page_of_metrics_is_what_a_running_system_tells() {
         .start(1, 1)
         .await;
     let game = Game::of(&fleet.apis[0], &fleet.simulator);
-    let put = game
-        .client
-        .put(format!("{}/admin/products/gems", fleet.apis[0].ops))
-        .bearer_auth(FleetSettings::ADMIN_TOKEN)
-        .json(&json!({"name": "Gems", "price": 100}));
-    assert_eq!(send(put).await.status, 200);
+    game.sell(&fleet.apis[0], "gems", 100).await;
     // Something of everything: a purchase, and a call that WeChat refuses.
     let alice = game.player("alice").await;
     game.login("sim-error-40029").await;

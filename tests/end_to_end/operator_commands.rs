@@ -4,7 +4,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use avalon_test_support::{AvalonCommand, FleetSettings, RedisServer, TestDatabase, eventually_eq};
-use avalon_tests::{Game, send};
+use avalon_tests::Game;
 use serde_json::{Value, json};
 
 const LONG: Duration = Duration::from_secs(40);
@@ -123,12 +123,7 @@ async fn orders_and_sessions_can_be_looked_at_and_mended_from_the_command_line()
     let settings = FleetSettings::new(database.url(), &redis.url()).with_payments();
     let fleet = settings.clone().start(1, 1).await;
     let game = Game::of(&fleet.apis[0], &fleet.simulator);
-    let put = game
-        .client
-        .put(format!("{}/admin/products/gems", fleet.apis[0].ops))
-        .bearer_auth(FleetSettings::ADMIN_TOKEN)
-        .json(&json!({"name": "Gems", "price": 100}));
-    assert_eq!(send(put).await.status, 200);
+    game.sell(&fleet.apis[0], "gems", 100).await;
     let alice = game.player("alice").await;
     let created = alice.order("gems", 2, "k").await;
     let id = created.body["orderId"].as_str().unwrap().to_owned();

@@ -7,7 +7,7 @@ use avalon_test_support::{
     Avalon, Balancer, Fleet, FleetSettings, TestDatabase, eventually_eq, shared_redis_url,
     unique_prefix,
 };
-use avalon_tests::{Answer, Game, client, send};
+use avalon_tests::{Answer, Game, client};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -25,12 +25,8 @@ async fn every_process_is_replaced_under_load_and_no_request_fails_and_no_job_is
         .env("AVALON_HTTP__DRAIN_DELAY", "1s")
         .start(2, 2)
         .await;
-    let put = client()
-        .put(format!("{}/admin/products/gems", fleet.apis[0].ops))
-        .bearer_auth(FleetSettings::ADMIN_TOKEN)
-        .json(&json!({"name": "Gems", "price": 100}));
-    assert_eq!(send(put).await.status, 200);
     let game = Game::of(&fleet.apis[0], &fleet.simulator);
+    game.sell(&fleet.apis[0], "gems", 100).await;
     let token = game.player("buyer").await.token;
 
     let balancer = Balancer::over(&fleet.apis, Duration::from_millis(100));

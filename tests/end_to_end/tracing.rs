@@ -60,12 +60,7 @@ async fn one_trace_goes_from_the_request_through_the_queue_to_wechat_and_the_web
         .start(1, 1)
         .await;
     let game = Game::of(&fleet.apis[0], &fleet.simulator);
-    let put = game
-        .client
-        .put(format!("{}/admin/products/gems", fleet.apis[0].ops))
-        .bearer_auth(FleetSettings::ADMIN_TOKEN)
-        .json(&json!({"name": "Gems", "price": 100}));
-    assert_eq!(send(put).await.status, 200);
+    game.sell(&fleet.apis[0], "gems", 100).await;
     // The payment is found out by asking, which is a consequence of the order.
     game.set("pay/callbacks", json!({"mode": "drop"})).await;
     let alice = game.player("alice").await;

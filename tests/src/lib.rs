@@ -15,7 +15,7 @@ mod client;
 
 use std::time::Duration;
 
-use avalon_test_support::Avalon;
+use avalon_test_support::{Avalon, FleetSettings};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -186,6 +186,17 @@ impl Game {
         assert_eq!(answer.status, 200, "{answer:?}");
         let token = answer.body["token"].as_str().expect("a token").to_owned();
         Player { game: self, token }
+    }
+
+    /// Puts something up for sale, as an operator of this API.
+    pub async fn sell(&self, api: &Avalon, product: &str, price: i64) {
+        let request = self
+            .client
+            .put(format!("{}/admin/products/{product}", api.ops))
+            .bearer_auth(FleetSettings::ADMIN_TOKEN)
+            .json(&json!({"name": product, "price": price}));
+        let answer = send(request).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
     }
 
     /// Tells the simulator something: a `POST` to a path of its control API.

@@ -24,7 +24,7 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
-use super::{OpsState, audit, jobs, same};
+use super::{OpsState, audit, authorization, jobs, same};
 use crate::extract::{JobPath, Peer, bearer};
 use crate::problem::ApiError;
 
@@ -82,10 +82,7 @@ async fn token_only(
     request: Request,
     next: Next,
 ) -> Response {
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
+    let given = authorization(&request)
         .and_then(|value| bearer(value).map(str::to_owned).or_else(|| password(value)));
     match (given, &state.admin_token) {
         (Some(given), Some(token)) if same(&given, token.expose_secret()) => {
