@@ -12,6 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+mod analytics;
 mod auth;
 mod database;
 mod error;
@@ -25,6 +26,7 @@ mod source;
 mod text;
 mod validate;
 
+pub use analytics::{AnalyticsConfig, SinkName};
 pub use auth::{AuthConfig, DevicePolicy, DevicePolicyError, SignaturePolicy};
 pub use database::{DatabaseConfig, DatabaseUrl, DatabaseUrlError, Dialect};
 pub use error::{ConfigError, Origin};
@@ -60,6 +62,8 @@ pub struct Config {
     pub pay: PayConfig,
     /// The webhook to the game server.
     pub fulfil: FulfilConfig,
+    /// Events.
+    pub analytics: AnalyticsConfig,
     /// Sessions and tokens.
     pub auth: AuthConfig,
     /// Encryption at rest.

@@ -194,10 +194,18 @@ macro_rules! migrations {
 /// The migrations, in order. A file that was released is never changed.
 fn migrator(dialect: Dialect) -> Migrator {
     let files = match dialect {
-        Dialect::Sqlite => migrations!("sqlite": 1 "0001_users_and_sessions", 2 "0002_payments"),
-        Dialect::Postgres => {
-            migrations!("postgres": 1 "0001_users_and_sessions", 2 "0002_payments")
-        }
+        Dialect::Sqlite => migrations!(
+            "sqlite":
+            1 "0001_users_and_sessions",
+            2 "0002_payments",
+            6 "0006_analytics",
+        ),
+        Dialect::Postgres => migrations!(
+            "postgres":
+            1 "0001_users_and_sessions",
+            2 "0002_payments",
+            6 "0006_analytics",
+        ),
     };
     let migrations = files
         .into_iter()
