@@ -17,7 +17,7 @@ pub(crate) async fn run(config: &Config, command: JobsCommand) -> Result<(), Fai
     if let Some(queue) = command.queue() {
         wiring::known_queue("--queue", queue.as_str())?;
     }
-    let store = wiring::store(config).await?;
+    let store = wiring::store(config, wiring::redis(config)?.as_ref()).await?;
     let store = store.as_ref();
     match command {
         JobsCommand::List {

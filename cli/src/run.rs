@@ -34,7 +34,8 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
     let registry = prometheus::Registry::new();
     let queue_metrics = wiring::queue_metrics(&registry)?;
     let database = Database::new(&config.database)?;
-    let store = wiring::store(&config).await?;
+    let redis = wiring::redis(&config)?;
+    let store = wiring::store(&config, redis.as_ref()).await?;
     // What players use, and what goes on for operators until that has ended.
     let (mut public, mut servers) = (JoinSet::new(), JoinSet::new());
 

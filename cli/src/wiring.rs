@@ -9,7 +9,8 @@ use avalon_core::jobs::QUEUES;
 use avalon_core::keyring::Keyring;
 use avalon_core::tokens::{TokenIssuer, TokenVerifier};
 use avalon_queue::{
-    JobStore, PoolSettings, QueueMetrics, QueueName, RedisSettings, RedisStreams, Sqlite,
+    JobStore, PoolSettings, QueueMetrics, QueueName, RedisEndpoint, RedisSettings, RedisStreams,
+    Sqlite,
 };
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
@@ -18,16 +19,26 @@ use tokio::net::TcpListener;
 
 use crate::failure::Failure;
 
-/// The queue: Redis when it is configured, else the embedded one.
-pub(crate) async fn store(config: &Config) -> Result<Arc<dyn JobStore>, Failure> {
-    if let Some(nodes) = &config.redis.url {
+/// Redis, when it is configured: one shared connection for all parts of the process.
+pub(crate) fn redis(config: &Config) -> Result<Option<RedisEndpoint>, Failure> {
+    let nodes = config.redis.url.as_ref();
+    Ok(nodes
+        .map(|nodes| RedisEndpoint::new(&nodes.joined()))
+        .transpose()?)
+}
+
+/// The queue: in Redis when that is configured, else the embedded one.
+pub(crate) async fn store(
+    config: &Config,
+    redis: Option<&RedisEndpoint>,
+) -> Result<Arc<dyn JobStore>, Failure> {
+    if let Some(endpoint) = redis {
         let settings = RedisSettings {
-            url: nodes.urls().collect::<Vec<_>>().join(","),
             prefix: config.redis.key_prefix.clone(),
             queues: QUEUES.to_vec(),
             shards: 1,
         };
-        let redis = RedisStreams::new(settings)?;
+        let redis = RedisStreams::new(endpoint.clone(), settings);
         let checked = redis.clone();
         tokio::spawn(async move {
             // A Redis that is absent now is checked when it is there.

@@ -8,7 +8,7 @@ use avalon_core::database::Database;
 use avalon_core::jobs::{Login, QUEUES};
 use avalon_core::keyring::Keyring;
 use avalon_core::tokens::TokenIssuer;
-use avalon_queue::{JobContext, JobId, RedisSettings, RedisStreams};
+use avalon_queue::{JobContext, JobId, RedisEndpoint, RedisSettings, RedisStreams};
 use avalon_test_support::FleetSettings;
 use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
 use avalon_workers::{PayMetrics, Services, login};
@@ -39,12 +39,12 @@ impl Inline {
         let signing_key = auth.signing_key.as_ref().ok_or(needed)?;
         let nodes = config.redis.url.as_ref().ok_or(needed)?;
         // No handler of a sign-in uses it; it connects when it is first used.
-        let store = RedisStreams::new(RedisSettings {
-            url: nodes.urls().collect::<Vec<_>>().join(","),
+        let settings = RedisSettings {
             prefix: config.redis.key_prefix.clone(),
             queues: QUEUES.to_vec(),
             shards: 1,
-        })?;
+        };
+        let store = RedisStreams::new(RedisEndpoint::new(&nodes.joined())?, settings);
         Ok(Self(Arc::new(Services {
             database: Database::new(&config.database)?,
             store: Arc::new(store),

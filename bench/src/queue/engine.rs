@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use avalon_queue::{Job, JobStore, RedisSettings, RedisStreams, Sqlite};
+use avalon_queue::{Job, JobStore, RedisEndpoint, RedisSettings, RedisStreams, Sqlite};
 use avalon_test_support::{RedisServer, TestDatabase};
 
 use super::noop::Noop;
@@ -36,12 +36,12 @@ impl Engine {
         };
         let mut server = RedisServer::reserve().configured("appendfsync", policy);
         server.launch().await;
-        let store = RedisStreams::new(RedisSettings {
-            url: server.url(),
+        let settings = RedisSettings {
             prefix: "bench".to_owned(),
             queues: vec![Noop::QUEUE],
             shards: 1,
-        })?;
+        };
+        let store = RedisStreams::new(RedisEndpoint::new(&server.url())?, settings);
         Ok(Self {
             store: Arc::new(store),
             _home: Home::Redis { _server: server },

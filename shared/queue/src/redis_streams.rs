@@ -22,7 +22,6 @@
 //! ended; `P:v1:due` the lanes whose
 //! soonest delayed job has become sooner. Both only wake; losing a message loses no job.
 
-mod connection;
 mod lanes;
 mod listeners;
 mod records;
@@ -36,13 +35,13 @@ use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
 
 use crate::job::{JobId, NewJob, QueueName};
+use crate::redis_endpoint::{self, RedisEndpoint};
 use crate::store::{
     Enqueued, JobFilter, JobState, JobStore, JobView, Lane, Lease, Leased, Page, QueueStats,
     ReclaimPolicy, Reclaimed, Settle, Settled, Settlement, StoreError,
 };
 use crate::waiters::Waiters;
 
-use connection::Endpoint;
 use lanes::{LaneKeys, LaneReader};
 
 /// Jobs per script call: long scripts would hold up everybody else on the server.
@@ -50,11 +49,9 @@ const BATCH: usize = 100;
 /// A consumer that holds nothing and was not seen for this long is forgotten.
 const FORGET_CONSUMER_AFTER: Duration = Duration::from_secs(600);
 
-/// Where the queues are and how they are laid out.
+/// How the queues are laid out.
 #[derive(Clone, Debug)]
 pub struct RedisSettings {
-    /// `redis://…`; several, comma-separated, for Cluster.
-    pub url: String,
     /// What all keys begin with.
     pub prefix: String,
     /// The queues that exist. All processes must agree.
@@ -70,7 +67,7 @@ pub struct RedisStreams {
 }
 
 struct Inner {
-    endpoint: Endpoint,
+    endpoint: RedisEndpoint,
     settings: RedisSettings,
     waiters: Waiters,
     changes_listener: OnceLock<tokio::task::AbortHandle>,
@@ -86,14 +83,10 @@ impl Drop for Inner {
 }
 
 impl RedisStreams {
-    /// Sets the engine up. Connects in the background: a Redis that is absent now makes operations
-    /// answer [`StoreError::Unavailable`] until it is there.
-    ///
-    /// # Errors
-    /// When the URL is malformed. The error does not repeat it, since it may hold a password.
-    pub fn new(settings: RedisSettings) -> Result<Self, StoreError> {
-        let endpoint = Endpoint::new(&settings.url)?;
-        Ok(Self {
+    /// Sets the engine up. A Redis that is absent now makes operations answer
+    /// [`StoreError::Unavailable`] until it is there.
+    pub fn new(endpoint: RedisEndpoint, settings: RedisSettings) -> Self {
+        Self {
             inner: Arc::new(Inner {
                 endpoint,
                 settings,
@@ -101,7 +94,7 @@ impl RedisStreams {
                 changes_listener: OnceLock::new(),
                 readers: Mutex::default(),
             }),
-        })
+        }
     }
 
     /// What about the server's configuration could lose jobs, one sentence each; none: nothing.
@@ -109,7 +102,7 @@ impl RedisStreams {
     /// # Errors
     /// When the server does not answer, or forbids `CONFIG GET`.
     pub async fn durability_warnings(&self) -> Result<Vec<String>, StoreError> {
-        connection::durability_warnings(&mut self.inner.endpoint.shared()).await
+        redis_endpoint::durability_warnings(&mut self.inner.endpoint.shared()).await
     }
 
     fn keys(&self, lane: &Lane) -> LaneKeys {
@@ -393,7 +386,7 @@ impl JobStore for RedisStreams {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        connection::ping(&mut self.inner.endpoint.shared()).await
+        redis_endpoint::ping(&mut self.inner.endpoint.shared()).await
     }
 }
 

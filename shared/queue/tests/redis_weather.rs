@@ -17,12 +17,12 @@ use avalon_queue::{
     Handlers, JobId, JobState, JobStore, NewJob, Pool, PoolSettings, RedisStreams, StoreError,
 };
 use avalon_test_support::{RedisCluster, RedisServer, eventually, eventually_eq};
-use engines::{LONG, Probe, QUEUE, metrics, probe, redis_settings};
+use engines::{LONG, Probe, QUEUE, metrics, probe, redis_settings, redis_streams};
 
 type Runs = Arc<Mutex<HashMap<u64, u32>>>;
 
 fn store_of(server: &RedisServer) -> Arc<RedisStreams> {
-    Arc::new(RedisStreams::new(redis_settings(server.url(), 1)).unwrap())
+    Arc::new(redis_streams(&server.url(), redis_settings(1)))
 }
 
 /// A pool whose handler takes a moment and counts its runs per job.
@@ -182,9 +182,9 @@ async fn a_wait_for_an_outcome_survives_a_restart() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rubbish_in_the_stream_is_dead_lettered_and_the_worker_goes_on() {
     let server = RedisServer::start().await;
-    let settings = redis_settings(server.url(), 1);
+    let settings = redis_settings(1);
     let stream = format!("{}:v1:{{test.0}}:ready", settings.prefix);
-    let store = Arc::new(RedisStreams::new(settings).unwrap());
+    let store = Arc::new(redis_streams(&server.url(), settings));
     let runs = Runs::default();
     let pool = start(&store, &runs);
     let id = JobId::generate().to_string();
@@ -217,8 +217,7 @@ async fn rubbish_in_the_stream_is_dead_lettered_and_the_worker_goes_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_carries_all_shards_of_all_queues() {
     let nodes = RedisCluster::start().await;
-    let settings = redis_settings(nodes.url(), 4);
-    let store = Arc::new(RedisStreams::new(settings).unwrap());
+    let store = Arc::new(redis_streams(&nodes.url(), redis_settings(4)));
     store.ping().await.unwrap();
     assert!(store.durability_warnings().await.unwrap().is_empty());
     let runs = Runs::default();

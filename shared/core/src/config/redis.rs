@@ -43,6 +43,11 @@ impl RedisNodes {
         self.0.iter().map(ExposeSecret::expose_secret)
     }
 
+    /// The URLs as one text, separated by commas, passwords included.
+    pub fn joined(&self) -> String {
+        self.urls().collect::<Vec<_>>().join(",")
+    }
+
     /// Whether these are nodes of a Redis Cluster: there is more than one.
     pub fn is_cluster(&self) -> bool {
         self.0.len() > 1

@@ -10,9 +10,9 @@ use redis::streams::{StreamId, StreamReadReply};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::connection::{Endpoint, Link};
 use super::{listeners, scripts};
 use crate::job::{JobId, NewJob, millis, now_ms};
+use crate::redis_endpoint::{RedisEndpoint, RedisLink};
 use crate::store::{Lane, Lease, Leased, StoreError};
 
 /// The consumer group that all workers of a lane share.
@@ -107,11 +107,11 @@ fn entry_time(id: &str) -> Option<u64> {
 
 /// Takes jobs from a lane, and keeps its delayed jobs moving as long as it lives.
 pub(super) struct LaneReader {
-    endpoint: Endpoint,
+    endpoint: RedisEndpoint,
     keys: LaneKeys,
     due_channel: String,
     /// The blocking connection, taken out while a read is under way.
-    connection: Mutex<Option<Link>>,
+    connection: Mutex<Option<RedisLink>>,
     /// Entries that this process holds. What Redis thinks is ours beyond these was lost on the way
     /// to us (the connection broke between the server's delivery and our reading it).
     held: Mutex<HashSet<String>>,
@@ -127,7 +127,7 @@ impl Drop for LaneReader {
 }
 
 impl LaneReader {
-    pub(super) fn new(endpoint: Endpoint, keys: LaneKeys, due_channel: String) -> Self {
+    pub(super) fn new(endpoint: RedisEndpoint, keys: LaneKeys, due_channel: String) -> Self {
         Self {
             endpoint,
             keys,
@@ -190,7 +190,7 @@ impl LaneReader {
 
     async fn read_new(
         &self,
-        link: &mut Link,
+        link: &mut RedisLink,
         consumer: &str,
         max: usize,
         block: Duration,
@@ -218,7 +218,7 @@ impl LaneReader {
     /// What Redis handed to this consumer but this process never saw.
     async fn lost_on_the_way(
         &self,
-        link: &mut Link,
+        link: &mut RedisLink,
         consumer: &str,
         max: usize,
     ) -> Result<Vec<Entry>, StoreError> {
@@ -274,7 +274,7 @@ impl LaneReader {
 }
 
 /// Makes delayed jobs ready at their time, to the millisecond, in bounded batches.
-async fn promote_for_ever(endpoint: Endpoint, keys: LaneKeys, sooner: Arc<Notify>) {
+async fn promote_for_ever(endpoint: RedisEndpoint, keys: LaneKeys, sooner: Arc<Notify>) {
     loop {
         let wait = match scripts::promote(&mut endpoint.shared(), &keys).await {
             Ok((_, Some(0))) => continue,
@@ -298,7 +298,7 @@ fn entries_of(reply: Option<StreamReadReply>) -> Vec<Entry> {
         .collect()
 }
 
-async fn create_group(link: &mut Link, ready: &str) -> Result<(), StoreError> {
+async fn create_group(link: &mut RedisLink, ready: &str) -> Result<(), StoreError> {
     let mut command = redis::cmd("XGROUP");
     // From the beginning: jobs enqueued before the first worker ever came are in the stream.
     command
@@ -315,7 +315,7 @@ async fn create_group(link: &mut Link, ready: &str) -> Result<(), StoreError> {
 
 /// Renews the leases of entries; answers those that are still held.
 pub(super) async fn extend(
-    link: &mut Link,
+    link: &mut RedisLink,
     keys: &LaneKeys,
     consumer: &str,
     entries: &[(usize, &str)],

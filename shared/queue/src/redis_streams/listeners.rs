@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::connection::Endpoint;
+use crate::redis_endpoint::RedisEndpoint;
 use crate::store::{JobState, StoreError};
 use crate::waiters::{Ended, Waiters};
 
@@ -27,7 +27,11 @@ pub(super) fn due_channel(prefix: &str) -> String {
 }
 
 /// Wakes the waiters of this process when their jobs change.
-pub(super) fn spawn_changes(endpoint: Endpoint, channel: String, waiters: Waiters) -> AbortHandle {
+pub(super) fn spawn_changes(
+    endpoint: RedisEndpoint,
+    channel: String,
+    waiters: Waiters,
+) -> AbortHandle {
     spawn(endpoint, channel, move |heard| match heard {
         Heard::Message(text) => {
             let (id, ending) = text.split_once(' ').unwrap_or((text, ""));
@@ -65,7 +69,7 @@ fn ended(ending: &str) -> Option<Ended> {
 
 /// Notifies when a job of this lane is due sooner than was known.
 pub(super) fn spawn_due(
-    endpoint: Endpoint,
+    endpoint: RedisEndpoint,
     channel: String,
     lane: String,
     sooner: Arc<Notify>,
@@ -82,7 +86,7 @@ enum Heard<'a> {
 }
 
 fn spawn(
-    endpoint: Endpoint,
+    endpoint: RedisEndpoint,
     channel: String,
     mut hear: impl FnMut(Heard<'_>) + Send + 'static,
 ) -> AbortHandle {
@@ -98,7 +102,7 @@ fn spawn(
 }
 
 async fn listen(
-    endpoint: &Endpoint,
+    endpoint: &RedisEndpoint,
     channel: &str,
     hear: &mut impl FnMut(Heard<'_>),
 ) -> Result<(), StoreError> {

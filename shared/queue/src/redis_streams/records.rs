@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use redis::streams::{StreamPendingCountReply, StreamRangeReply};
 
-use super::connection::{Endpoint, Link};
 use super::lanes::LaneKeys;
 use super::{scripts, state_of};
 use crate::job::{JobId, NewJob};
+use crate::redis_endpoint::{RedisEndpoint, RedisLink};
 use crate::store::{JobFilter, JobState, JobView, Lane, Page, StoreError};
 
 /// Candidates that are looked at per step of a listing.
@@ -21,7 +21,7 @@ pub(super) enum Found {
     Open,
 }
 
-pub(super) async fn fetch_final(link: &mut Link, record: &str) -> Result<Found, StoreError> {
+pub(super) async fn fetch_final(link: &mut RedisLink, record: &str) -> Result<Found, StoreError> {
     let fields: HashMap<String, String> =
         redis::cmd("HGETALL").arg(record).query_async(link).await?;
     Ok(match fields.get("s").map(String::as_str) {
@@ -33,7 +33,7 @@ pub(super) async fn fetch_final(link: &mut Link, record: &str) -> Result<Found, 
 
 /// A job wherever it stands.
 pub(super) async fn look(
-    link: &mut Link,
+    link: &mut RedisLink,
     keys: &LaneKeys,
     lane: &Lane,
     id: JobId,
@@ -146,7 +146,7 @@ fn sources(state: JobState) -> &'static [Source] {
 }
 
 pub(super) async fn list(
-    endpoint: &Endpoint,
+    endpoint: &RedisEndpoint,
     prefix: &str,
     lanes: &[Lane],
     filter: &JobFilter,
@@ -197,7 +197,7 @@ pub(super) async fn list(
 
 /// The next few jobs of a place after `position`, each with its own position.
 async fn candidates(
-    link: &mut Link,
+    link: &mut RedisLink,
     keys: &LaneKeys,
     source: Source,
     position: &str,
@@ -243,7 +243,7 @@ async fn candidates(
 }
 
 async fn stream_page(
-    link: &mut Link,
+    link: &mut RedisLink,
     stream: &str,
     from: &str,
     count: usize,

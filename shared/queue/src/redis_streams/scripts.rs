@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 
 use redis::{Script, ScriptInvocation};
 
-use super::connection::Link;
 use super::lanes::{LaneKeys, Undecodable};
 use super::{BATCH, FORGET_CONSUMER_AFTER, op_of};
 use crate::job::{Failure, JobId, NewJob, millis};
+use crate::redis_endpoint::RedisLink;
 use crate::store::{Enqueued, ReclaimPolicy, Reclaimed, Settle, Settled, Settlement, StoreError};
 
 macro_rules! script {
@@ -42,7 +42,7 @@ pub(super) fn to_json(failure: &Failure) -> Result<String, StoreError> {
 }
 
 pub(super) async fn enqueue(
-    link: &mut Link,
+    link: &mut RedisLink,
     keys: &LaneKeys,
     due_channel: &str,
     jobs: &[NewJob],
@@ -77,7 +77,7 @@ pub(super) async fn enqueue(
 
 /// Makes due jobs ready; answers how many, and in how many milliseconds the next one is due.
 pub(super) async fn promote(
-    link: &mut Link,
+    link: &mut RedisLink,
     keys: &LaneKeys,
 ) -> Result<(usize, Option<u64>), StoreError> {
     let (promoted, next): (usize, i64) = PROMOTE
@@ -103,7 +103,7 @@ fn settle_call<'a>(keys: &LaneKeys, channels: &Channels<'_>) -> ScriptInvocation
 }
 
 pub(super) async fn settle(
-    link: &mut Link,
+    link: &mut RedisLink,
     keys: &LaneKeys,
     channels: &Channels<'_>,
     batch: &[Settlement],
@@ -143,7 +143,7 @@ pub(super) async fn settle(
 
 /// Dead-letters an entry that cannot be decoded.
 pub(super) async fn bury(
-    link: &mut Link,
+    link: &mut RedisLink,
     keys: &LaneKeys,
     changes: &str,
     undecodable: &Undecodable,
@@ -165,7 +165,7 @@ pub(super) async fn bury(
 
 /// Takes one batch of expired leases back; answers also whether there are more.
 pub(super) async fn reclaim(
-    link: &mut Link,
+    link: &mut RedisLink,
     keys: &LaneKeys,
     changes: &str,
     policy: &ReclaimPolicy,
@@ -194,7 +194,7 @@ pub(super) async fn reclaim(
 }
 
 pub(super) async fn retire(
-    link: &mut Link,
+    link: &mut RedisLink,
     keys: &LaneKeys,
     consumer: &str,
 ) -> Result<(), StoreError> {
@@ -210,7 +210,7 @@ pub(super) async fn retire(
 pub(super) type RawView = (Vec<String>, bool, String, f64);
 
 pub(super) async fn view(
-    link: &mut Link,
+    link: &mut RedisLink,
     keys: &LaneKeys,
     id: JobId,
 ) -> Result<RawView, StoreError> {
@@ -232,7 +232,7 @@ pub(super) struct LaneStats {
     pub(super) oldest_ready_ms: u64,
 }
 
-pub(super) async fn stats(link: &mut Link, keys: &LaneKeys) -> Result<LaneStats, StoreError> {
+pub(super) async fn stats(link: &mut RedisLink, keys: &LaneKeys) -> Result<LaneStats, StoreError> {
     let (ready, running, scheduled, dead, oldest_ready_ms) = STATS
         .key(&keys.ready)
         .key(&keys.delayed)
@@ -249,7 +249,7 @@ pub(super) async fn stats(link: &mut Link, keys: &LaneKeys) -> Result<LaneStats,
 }
 
 pub(super) async fn replay(
-    link: &mut Link,
+    link: &mut RedisLink,
     keys: &LaneKeys,
     id: JobId,
     changes: &str,
@@ -266,7 +266,7 @@ pub(super) async fn replay(
 }
 
 pub(super) async fn purge(
-    link: &mut Link,
+    link: &mut RedisLink,
     keys: &LaneKeys,
     id: JobId,
     changes: &str,

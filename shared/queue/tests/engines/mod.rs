@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_queue::{
-    Job, JobStore, NewJob, QueueMetrics, QueueName, RedisSettings, RedisStreams, RetryPolicy,
-    Sqlite,
+    Job, JobStore, NewJob, QueueMetrics, QueueName, RedisEndpoint, RedisSettings, RedisStreams,
+    RetryPolicy, Sqlite,
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,18 +21,21 @@ pub(crate) struct Engine {
     _folder: Option<tempfile::TempDir>,
 }
 
-pub(crate) fn redis_settings(url: String, shards: u16) -> RedisSettings {
+pub(crate) fn redis_settings(shards: u16) -> RedisSettings {
     RedisSettings {
-        url,
         prefix: avalon_test_support::unique_prefix(),
         queues: vec![QUEUE, OTHER],
         shards,
     }
 }
 
+pub(crate) fn redis_streams(url: &str, settings: RedisSettings) -> RedisStreams {
+    RedisStreams::new(RedisEndpoint::new(url).unwrap(), settings)
+}
+
 pub(crate) async fn redis() -> Engine {
     let url = avalon_test_support::shared_redis_url().await;
-    let store = RedisStreams::new(redis_settings(url, 1)).unwrap();
+    let store = redis_streams(&url, redis_settings(1));
     Engine {
         store: Arc::new(store),
         _folder: None,
@@ -41,7 +44,7 @@ pub(crate) async fn redis() -> Engine {
 
 pub(crate) async fn redis_in_three_shards() -> Engine {
     let url = avalon_test_support::shared_redis_url().await;
-    let store = RedisStreams::new(redis_settings(url, 3)).unwrap();
+    let store = redis_streams(&url, redis_settings(3));
     Engine {
         store: Arc::new(store),
         _folder: None,

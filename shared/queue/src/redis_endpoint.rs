@@ -1,5 +1,6 @@
-//! How the server is reached: one shared, pipelining connection for everything that answers at
-//! once, and own connections for what blocks. Reconnecting is the `redis` crate's work.
+//! How Redis is reached, one server or a Cluster: one shared, pipelining connection for everything
+//! that answers at once, and own connections for what blocks. Reconnecting is the `redis` crate's
+//! work. The queue's engine uses it, and so may everything else of a process that keeps data there.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,16 +43,21 @@ impl From<RedisError> for StoreError {
     }
 }
 
-/// A server or a cluster, and the shared connection to it.
+/// A server or a cluster, and the shared connection to it. Clones share the connection.
 #[derive(Clone)]
-pub(super) struct Endpoint {
+pub struct RedisEndpoint {
     nodes: Nodes,
     cluster: Option<ClusterClient>,
-    shared: Link,
+    shared: RedisLink,
 }
 
-impl Endpoint {
-    pub(super) fn new(url: &str) -> Result<Self, StoreError> {
+impl RedisEndpoint {
+    /// Sets the connection up from `redis://…`, or several of these, comma-separated, for Cluster.
+    /// Connects when first used: a server that is absent now makes commands fail until it is there.
+    ///
+    /// # Errors
+    /// When a URL is malformed. The error does not repeat it, since it may hold a password.
+    pub fn new(url: &str) -> Result<Self, StoreError> {
         let malformed = |_| StoreError::Unexpected("the Redis URL is malformed".to_owned());
         let urls: Vec<&str> = url
             .split(',')
@@ -71,9 +77,9 @@ impl Endpoint {
                 .retries(2)
                 .build()
                 .map_err(malformed)?;
-            let shared = Link::Cluster(
+            let shared = RedisLink(Kind::Cluster(
                 cluster.get_pending_async_connection_with_config(ClusterConfig::new()),
-            );
+            ));
             return Ok(Self {
                 nodes,
                 cluster: Some(cluster),
@@ -90,25 +96,25 @@ impl Endpoint {
         Ok(Self {
             nodes,
             cluster: None,
-            shared: Link::Single(shared),
+            shared: RedisLink(Kind::Single(shared)),
         })
     }
 
     /// The shared connection. Never for commands that block.
-    pub(super) fn shared(&self) -> Link {
+    pub fn shared(&self) -> RedisLink {
         self.shared.clone()
     }
 
     /// A connection of its own for commands that block up to `block`.
-    pub(super) async fn blocking(&self, block: Duration) -> Result<Link, StoreError> {
+    pub(crate) async fn blocking(&self, block: Duration) -> Result<RedisLink, StoreError> {
         let patience = block + RESPONSE_TIMEOUT;
         if let Some(cluster) = &self.cluster {
             let config = ClusterConfig::new()
                 .set_connection_timeout(CONNECT_TIMEOUT)
                 .set_response_timeout(patience);
-            return Ok(Link::Cluster(
+            return Ok(RedisLink(Kind::Cluster(
                 cluster.get_async_connection_with_config(config).await?,
-            ));
+            )));
         }
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
@@ -118,11 +124,11 @@ impl Endpoint {
             .next()?
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
-        Ok(Link::Own(connection))
+        Ok(RedisLink(Kind::Own(connection)))
     }
 
     /// A connection that listens. In a cluster any node hears what is published on any.
-    pub(super) async fn listener(&self) -> Result<PubSub, StoreError> {
+    pub(crate) async fn listener(&self) -> Result<PubSub, StoreError> {
         tokio::time::timeout(CONNECT_TIMEOUT, self.nodes.next()?.get_async_pubsub())
             .await
             .map_err(|_| StoreError::Unavailable("connecting took too long".to_owned()))?
@@ -163,20 +169,23 @@ impl Nodes {
     }
 }
 
-/// A connection, to a server or to a cluster.
+/// A connection, to a server or to a cluster. Clones share it and pipeline their commands.
 #[derive(Clone)]
-pub(super) enum Link {
+pub struct RedisLink(Kind);
+
+#[derive(Clone)]
+enum Kind {
     Single(ConnectionManager),
     Own(redis::aio::MultiplexedConnection),
     Cluster(ClusterConnection),
 }
 
-impl ConnectionLike for Link {
+impl ConnectionLike for RedisLink {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        match self {
-            Self::Single(connection) => connection.req_packed_command(cmd),
-            Self::Own(connection) => connection.req_packed_command(cmd),
-            Self::Cluster(connection) => connection.req_packed_command(cmd),
+        match &mut self.0 {
+            Kind::Single(connection) => connection.req_packed_command(cmd),
+            Kind::Own(connection) => connection.req_packed_command(cmd),
+            Kind::Cluster(connection) => connection.req_packed_command(cmd),
         }
     }
 
@@ -186,10 +195,10 @@ impl ConnectionLike for Link {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
-        match self {
-            Self::Single(connection) => connection.req_packed_commands(pipeline, offset, count),
-            Self::Own(connection) => connection.req_packed_commands(pipeline, offset, count),
-            Self::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),
+        match &mut self.0 {
+            Kind::Single(connection) => connection.req_packed_commands(pipeline, offset, count),
+            Kind::Own(connection) => connection.req_packed_commands(pipeline, offset, count),
+            Kind::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),
         }
     }
 
@@ -198,12 +207,12 @@ impl ConnectionLike for Link {
     }
 }
 
-pub(super) async fn ping(link: &mut Link) -> Result<(), StoreError> {
+pub(crate) async fn ping(link: &mut RedisLink) -> Result<(), StoreError> {
     let _: Value = redis::cmd("PING").query_async(link).await?;
     Ok(())
 }
 
-pub(super) async fn durability_warnings(link: &mut Link) -> Result<Vec<String>, StoreError> {
+pub(crate) async fn durability_warnings(link: &mut RedisLink) -> Result<Vec<String>, StoreError> {
     let expected = [
         (
             "appendonly",
