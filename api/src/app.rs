@@ -12,7 +12,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::pipeline;
 use crate::problem::ApiError;
-use crate::routes::{inventory, jobs, keys, login, orders, pay_notify, products};
+use crate::routes::{inventory, jobs, keys, login, orders, pay_notify, products, report};
 use crate::state::ApiState;
 
 #[derive(OpenApi)]
@@ -47,6 +47,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .merge(orders::routes())
         .merge(inventory::routes())
         .merge(pay_notify::routes())
+        .merge(report::routes())
         .merge(jobs::routes())
         .merge(keys::routes())
 }
@@ -84,6 +85,7 @@ mod tests {
             ("post", "/api/wx/cancelOrder/{orderId}", true),
             ("get", "/api/wx/inventory", true),
             ("post", "/api/wx/consume", true),
+            ("post", "/api/wx/report", true),
             ("post", "/api/wx/pay/notify", false),
             ("post", "/api/wx/pay/refundNotify", false),
         ] {

@@ -7,9 +7,11 @@
 
 mod answer;
 mod app;
+mod events;
 mod extract;
 mod metrics;
 pub mod ops;
+mod packed;
 mod pipeline;
 mod preference;
 mod problem;
@@ -19,6 +21,7 @@ mod shop;
 mod state;
 
 pub use app::{openapi, router};
+pub use events::Events;
 pub use metrics::{HttpMetrics, PayMetrics};
 pub use serve::serve;
 pub use state::ApiState;

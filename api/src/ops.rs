@@ -1,8 +1,10 @@
 //! The listener for operators: health, readiness, metrics, and the admin routes behind a bearer
 //! token. Never on the public port.
 
+mod events;
 mod health;
 mod jobs;
+mod moment;
 mod orders;
 mod products;
 
@@ -21,6 +23,7 @@ use axum::routing::get;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 
+use crate::events::Events;
 use crate::extract::{BodyLimit, bearer};
 use crate::problem::ApiError;
 
@@ -37,6 +40,8 @@ pub struct OpsState {
     pub queue_metrics: QueueMetrics,
     /// Opens the admin routes; none: they stay shut.
     pub admin_token: Option<Arc<SecretString>>,
+    /// How events are taken in.
+    pub events: Events,
     /// Where the process is in its life: only in the middle of it is it ready.
     pub phase: watch::Receiver<Phase>,
 }
@@ -63,6 +68,7 @@ pub fn router(state: OpsState) -> Router {
     let admin = jobs::routes()
         .merge(products::routes())
         .merge(orders::routes())
+        .merge(events::routes())
         .route_layer(from_fn_with_state(state.clone(), admin_only));
     Router::new()
         .route("/healthz", get(health::healthz))

@@ -1,5 +1,6 @@
 //! A problem as axum's answer. The body is written by `pipeline`, which knows the request's id.
 
+use avalon_core::database::DatabaseError;
 use avalon_core::payments::PaymentError;
 use avalon_core::problem::{Problem, ProblemCode};
 use avalon_queue::StoreError;
@@ -45,6 +46,12 @@ impl From<PaymentError> for ApiError {
             tracing::error!(%error, "the database answered unexpectedly");
         }
         error.problem().into()
+    }
+}
+
+impl From<DatabaseError> for ApiError {
+    fn from(error: DatabaseError) -> Self {
+        PaymentError::from(error).into()
     }
 }
 

@@ -10,6 +10,7 @@ use avalon_queue::{JobStore, QueueMetrics};
 use avalon_wechat::pay::PayClient;
 use tokio_util::sync::CancellationToken;
 
+use crate::events::Events;
 use crate::metrics::{HttpMetrics, PayMetrics};
 
 /// What public routes work with. Cheap to clone.
@@ -25,6 +26,8 @@ pub struct ApiState {
     pub inbox: InboxWriter,
     /// Verifies players' tokens.
     pub tokens: Arc<TokenVerifier>,
+    /// How events are taken in.
+    pub events: Events,
     /// Counts jobs.
     pub queue_metrics: QueueMetrics,
     /// Counts requests.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use avalon_api::ops::{OpsState, Phase};
 use avalon_api::{ApiState, HttpMetrics};
+use avalon_core::analytics::EventMetrics;
 use avalon_core::config::{Config, Role};
 use avalon_core::database::{Database, DatabaseError};
 use avalon_core::payments::inbox::InboxWriter;
@@ -33,6 +34,8 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
     let stop = signals::stop_on_signals()?;
     let registry = prometheus::Registry::new();
     let queue_metrics = wiring::queue_metrics(&registry)?;
+    let event_metrics = EventMetrics::new(&registry)?;
+    let events = wiring::events(&config, &event_metrics);
     let database = Database::new(&config.database)?;
     let redis = wiring::redis(&config)?;
     let store = wiring::store(&config, redis.as_ref()).await?;
@@ -49,6 +52,7 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
         queue_metrics: queue_metrics.clone(),
         admin_token: config.admin.token.clone().map(Arc::new),
         phase: phases,
+        events: events.clone(),
     });
     servers.spawn(avalon_api::serve(
         ops_socket,
@@ -85,6 +89,8 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
             store: &store,
             pay: pay.clone(),
             wechat_metrics: &wechat_metrics,
+            event_metrics: &event_metrics,
+            queue_metrics: &queue_metrics,
             registry: &registry,
         };
         let services = Arc::new(wiring::services(&config, role, shared)?);
@@ -102,6 +108,7 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
             inbox: InboxWriter::spawn(database.clone()),
             pay_metrics: avalon_api::PayMetrics::new(&registry)?,
             tokens: Arc::new(wiring::verifier(&config)?),
+            events,
             queue_metrics,
             http_metrics: HttpMetrics::new(&registry)?,
             wait: config.http.wait,

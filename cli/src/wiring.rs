@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use avalon_api::Events;
+use avalon_core::analytics::EventMetrics;
 use avalon_core::config::{Config, LatePayment, Role};
 use avalon_core::database::Database;
 use avalon_core::jobs::QUEUES;
@@ -14,7 +16,7 @@ use avalon_queue::{
 };
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
-use avalon_workers::{PayMetrics, Payments, PoolsSettings, Services, Webhook};
+use avalon_workers::{Analytics, PayMetrics, Payments, PoolsSettings, Services, Webhook};
 use tokio::net::TcpListener;
 
 use crate::failure::Failure;
@@ -106,6 +108,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) store: &'a Arc<dyn JobStore>,
     pub(crate) pay: Option<PayClient>,
     pub(crate) wechat_metrics: &'a WechatMetrics,
+    pub(crate) event_metrics: &'a EventMetrics,
+    pub(crate) queue_metrics: &'a QueueMetrics,
     pub(crate) registry: &'a prometheus::Registry,
 }
 
@@ -148,6 +152,13 @@ pub(crate) fn services(
         reconcile_after: config.pay.reconcile_after,
         refund_late_payments: config.pay.late_payment == LatePayment::Refund,
     });
+    let analytics = Analytics::start(
+        config,
+        shared.database,
+        shared.store,
+        shared.event_metrics.clone(),
+        shared.queue_metrics.clone(),
+    )?;
     Ok(Services {
         database: shared.database.clone(),
         store: Arc::clone(shared.store),
@@ -156,9 +167,20 @@ pub(crate) fn services(
         pay: payments,
         webhook: webhook(config, role),
         metrics: PayMetrics::new(shared.registry)?,
+        analytics,
         tokens: TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl),
         refresh_ttl: auth.refresh_ttl,
     })
+}
+
+/// How events are taken in.
+pub(crate) fn events(config: &Config, metrics: &EventMetrics) -> Events {
+    let max_age = config.analytics.max_age.as_millis();
+    Events {
+        metrics: metrics.clone(),
+        sinks: config.analytics.sinks().into(),
+        max_age_ms: i64::try_from(max_age).unwrap_or(i64::MAX),
+    }
 }
 
 /// Where the game server hears of paid goods, when it is configured.

@@ -11,6 +11,7 @@ mod bad_input;
 mod bad_weather;
 mod command_line;
 mod configuration;
+mod events;
 mod fleet;
 mod operators;
 mod payments;

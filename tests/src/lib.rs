@@ -7,6 +7,8 @@
     reason = "a test that can't go on has failed"
 )]
 
+pub mod event_sinks;
+
 use std::time::Duration;
 
 use avalon_test_support::Avalon;

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_core::jobs::{Reconcile, Sweep};
+use avalon_core::jobs::{EventRetention, Reconcile, Sweep};
 use avalon_core::payments::reconciliation::{beijing_day, beijing_hour};
 use avalon_queue::{JobStore, NewJob};
 use jiff::{Timestamp, ToSpan};
 use tokio::task::AbortHandle;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
+const RETENTION_EVERY: Duration = Duration::from_secs(3600);
 const RECONCILE_EVERY: Duration = Duration::from_secs(900);
 /// WeChat's bill of a day is there at ten the next morning, Beijing time.
 const BILL_HOUR: i8 = 10;
@@ -21,11 +22,15 @@ const BILL_DAYS: i64 = 3;
 pub(crate) fn start(store: Arc<dyn JobStore>) -> AbortHandle {
     tokio::spawn(async move {
         let (mut sweeps, mut bills) = (ticks(SWEEP_EVERY), ticks(RECONCILE_EVERY));
+        let mut retentions = ticks(RETENTION_EVERY);
         loop {
             let jobs = tokio::select! {
                 // A little less than the pace, so that each tick finds the last sweep's key gone.
                 _ = sweeps.tick() => Sweep {}.into_job(SWEEP_EVERY / 2).into_iter().collect(),
                 _ = bills.tick() => days_to_compare(Timestamp::now()),
+                _ = retentions.tick() => {
+                    EventRetention {}.into_job(RETENTION_EVERY / 2).into_iter().collect()
+                }
             };
             if let Err(error) = store.enqueue(jobs).await {
                 tracing::debug!(%error, "what happens by the clock could not be enqueued");

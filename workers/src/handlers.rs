@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use avalon_core::jobs::{
-    Callback, CancelOrder, CheckOrder, CreateOrder, Fulfil, Login, Reconcile, SettleRefund, Sweep,
+    Callback, CancelOrder, CheckOrder, CreateOrder, EventRetention, Fulfil, Login, Reconcile,
+    SendToClickhouse, SendToCollector, SendToKafka, SettleRefund, StoreEvents, StoreRealtimeEvents,
+    Sweep,
 };
 use avalon_queue::Handlers;
 
 use crate::services::Services;
 use crate::{
-    callback, cancel_order, check_order, create_order, fulfil, login, reconcile, refund, sweep,
+    callback, cancel_order, check_order, create_order, event_retention, fulfil, login, reconcile,
+    refund, store_events, sweep,
 };
 
 /// The handlers of all job kinds.
@@ -31,4 +34,10 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
         .on::<Fulfil, _, _>(with!(fulfil::handle))
         .on::<Sweep, _, _>(with!(sweep::handle))
         .on::<Reconcile, _, _>(with!(reconcile::handle))
+        .on::<StoreEvents, _, _>(with!(store_events::store))
+        .on::<StoreRealtimeEvents, _, _>(with!(store_events::store_realtime))
+        .on::<SendToClickhouse, _, _>(with!(store_events::clickhouse))
+        .on::<SendToKafka, _, _>(with!(store_events::kafka))
+        .on::<SendToCollector, _, _>(with!(store_events::collector))
+        .on::<EventRetention, _, _>(with!(event_retention::handle))
 }

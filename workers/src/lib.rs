@@ -1,11 +1,14 @@
 //! The workers: one file per job kind, the list of all of them, and the pools that run them. They
 //! know nothing of HTTP; what they exchange with the API stands in `avalon_core::jobs`.
 
+mod analytics;
 mod callback;
 mod cancel_order;
 mod check_order;
 mod clock;
 mod create_order;
+mod event_retention;
+mod event_sinks;
 mod failing;
 mod fulfil;
 mod handlers;
@@ -14,11 +17,14 @@ mod metrics;
 mod pools;
 mod reconcile;
 mod refund;
+mod relay_events;
 mod services;
+mod store_events;
 mod sweep;
 mod webhook;
 mod wechat_pay;
 
+pub use analytics::{Analytics, AnalyticsError};
 pub use handlers::handlers;
 pub use metrics::PayMetrics;
 pub use pools::{Pools, PoolsSettings};

@@ -99,6 +99,7 @@ async fn sign_in(
         now,
     )
     .await?;
+    services.analytics.relay.wake();
     let token = tokens.issue(user.id, session, &exchanged.open_id, now)?;
     Ok(SignedIn {
         token: token.token,

@@ -10,6 +10,7 @@ use avalon_queue::{Enqueued, JobStore, NewJob, StoreError};
 use avalon_wechat::WechatClient;
 use avalon_wechat::pay::PayClient;
 
+use crate::analytics::Analytics;
 use crate::metrics::PayMetrics;
 use crate::webhook::Webhook;
 
@@ -29,6 +30,8 @@ pub struct Services {
     pub webhook: Option<Webhook>,
     /// Counts orders and callbacks.
     pub metrics: PayMetrics,
+    /// Where events go.
+    pub analytics: Analytics,
     /// Signs tokens.
     pub tokens: TokenIssuer,
     /// How long a session lives.

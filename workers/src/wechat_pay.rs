@@ -206,6 +206,7 @@ pub(crate) async fn apply(
                 pay_back(services, &order).await?;
             }
             announce(services).await;
+            services.analytics.relay.wake();
             Ok("granted")
         }
         Paid::Before(_) => Ok("duplicate"),

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon_core::analytics::EventMetrics;
 use avalon_core::config::{Config, Role};
 use avalon_core::database::Database;
 use avalon_core::ids::UserId;
@@ -25,7 +26,7 @@ use avalon_simulator::{PayCredentials, PaySimulatorSettings, Simulator, Simulato
 use avalon_test_support::TestDatabase;
 use avalon_wechat::pay::{Fen, PayClient};
 use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
-use avalon_workers::{PayMetrics, Payments, Pools, PoolsSettings, Services};
+use avalon_workers::{Analytics, PayMetrics, Payments, Pools, PoolsSettings, Services};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -83,6 +84,7 @@ async fn open() -> Shop {
         .unwrap()
         .unwrap();
     let pem = SigningKey::generate_pem().unwrap();
+    let metrics = QueueMetrics::new(&registry).unwrap();
     let services = Services {
         database: database.clone(),
         store: Arc::clone(&store),
@@ -107,6 +109,14 @@ async fn open() -> Shop {
         }),
         webhook: None,
         metrics: PayMetrics::new(&registry).unwrap(),
+        analytics: Analytics::start(
+            &config,
+            &database,
+            &store,
+            EventMetrics::new(&registry).unwrap(),
+            metrics.clone(),
+        )
+        .unwrap(),
         tokens: TokenIssuer::from_pem(pem.expose_secret(), "test", Duration::from_secs(60))
             .unwrap(),
         refresh_ttl: Duration::from_secs(60),
@@ -116,7 +126,6 @@ async fn open() -> Shop {
         queues: vec![],
         pool: PoolSettings::default(),
     };
-    let metrics = QueueMetrics::new(&registry).unwrap();
     let pools = Pools::start(&store, handlers, &settings, &metrics);
     let player = UserId::new();
     sqlx::query(

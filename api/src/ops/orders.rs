@@ -16,11 +16,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use jiff::Timestamp;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::OpsState;
+use super::moment::Moment;
 use crate::answer::{enqueue, unmade};
 use crate::extract::{JsonBody, QueryOf, invalid_field};
 use crate::problem::ApiError;
@@ -44,21 +44,6 @@ struct ListQuery {
     to: Option<Moment>,
     cursor: Option<String>,
     limit: Option<i64>,
-}
-
-/// A time as operators write it: ISO 8601 or Unix ms.
-struct Moment(Timestamp);
-
-impl<'de> Deserialize<'de> for Moment {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let time = match text.parse::<i64>() {
-            Ok(ms) => Timestamp::from_millisecond(ms),
-            Err(_) => text.parse(),
-        };
-        time.map(Self)
-            .map_err(|_| D::Error::custom("a time is ISO 8601 with its offset, or Unix ms"))
-    }
 }
 
 async fn list(

@@ -13,6 +13,7 @@ pub mod outbox;
 pub mod partitions;
 mod postgres;
 pub mod prepare;
+pub mod profiles;
 pub mod retention;
 mod sqlite;
 pub mod writer;

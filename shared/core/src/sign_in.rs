@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use avalon_wechat::{Code2Session, UnionId};
 use jiff::Timestamp;
+use serde_json::{Value, json};
 use sqlx::Any;
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 
+use crate::analytics::outbox::{self, ServiceEvent};
 use crate::config::Dialect;
 use crate::database::{Database, DatabaseError};
 use crate::ids::{SessionId, UserId};
@@ -83,6 +85,13 @@ macro_rules! same_session {
     };
 }
 
+/// What analytics hears of it; the session's id makes it one event, whatever is repeated.
+macro_rules! signed_in_columns {
+    () => {
+        "INSERT INTO event_outbox (id, user_id, open_id, event_name, params, at) "
+    };
+}
+
 const POSTGRES: &str = concat!(
     "WITH player AS (",
     put_user!(),
@@ -91,6 +100,9 @@ const POSTGRES: &str = concat!(
     session_columns!(),
     "SELECT $7, $8, $9, $10, $11, $12, $13, $14, $15, player.id FROM player",
     same_session!(),
+    "), event AS (",
+    signed_in_columns!(),
+    "SELECT $16, player.id, $2, $17, $18, $6 FROM player ON CONFLICT (id) DO NOTHING",
     ") SELECT ",
     user_columns!(),
     " FROM player"
@@ -121,10 +133,12 @@ pub async fn store(
     let session_key = exchanged.session_key.expose_secret().as_bytes();
     let sealed = keyring.seal(session_key, users::owner(open_id).as_bytes())?;
     let (row, secrets) = sessions::make_up(keyring, session, device, now, ttl)?;
+    let event = SignedInEvent::of(&row);
     let user = match database.dialect() {
         Dialect::Postgres => {
             let query = bind_user(sqlx::query(POSTGRES), exchanged, sealed, now);
-            bind_session(query, row).fetch_one(database.pool()).await?
+            let query = bind_session(query, row);
+            bind_event(query, event).fetch_one(database.pool()).await?
         }
         Dialect::Sqlite => {
             let mut transaction = database.begin().await?;
@@ -135,6 +149,14 @@ pub async fn store(
                 .bind(users::user_of(&user)?.id.to_string())
                 .execute(&mut *transaction)
                 .await?;
+            let event = ServiceEvent {
+                id: event.id,
+                user_id: users::user_of(&user)?.id.to_string(),
+                open_id,
+                name: SignedInEvent::NAME,
+                params: event.params,
+            };
+            outbox::keep(&mut transaction, &event, now).await?;
             transaction.commit().await?;
             user
         }
@@ -162,6 +184,31 @@ fn bind_user(
         .bind(sealed.ciphertext)
         .bind(sealed.key_id)
         .bind(now.as_millisecond())
+}
+
+/// The event of a sign-in, less the player, whom only the database knows.
+struct SignedInEvent {
+    id: String,
+    params: Value,
+}
+
+impl SignedInEvent {
+    const NAME: &str = "signed_in";
+
+    fn of(session: &NewSession) -> Self {
+        let Device { kind, scene, .. } = &session.device;
+        Self {
+            id: format!("signed_in:{}", session.id),
+            params: json!({"deviceType": kind, "scene": scene}),
+        }
+    }
+}
+
+fn bind_event(query: Statement, event: SignedInEvent) -> Statement {
+    query
+        .bind(event.id)
+        .bind(SignedInEvent::NAME)
+        .bind(event.params.to_string())
 }
 
 fn bind_session(query: Statement, session: NewSession) -> Statement {

@@ -8,6 +8,7 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_core::analytics::catalogue::{self, Catalogue, EventDefinition};
@@ -127,12 +128,12 @@ fn batch(players: &[&str], events: Vec<EventLine>) -> EventBatch {
     }
 }
 
-fn ready(batch: EventBatch) -> Prepared {
+fn ready(batch: EventBatch) -> Arc<Prepared> {
     let policy = Policy {
         unknown: UnknownEvents::Accept,
         oldest: Day::from_number(0),
     };
-    prepare(batch, &Catalogue::default(), policy)
+    Arc::new(prepare(batch, &Catalogue::default(), policy))
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ pub struct EventWriter {
 }
 
 struct Waiting {
-    batch: Prepared,
+    batch: Arc<Prepared>,
     told: oneshot::Sender<Result<(), Arc<DatabaseError>>>,
 }
 
@@ -57,7 +57,7 @@ impl EventWriter {
     ///
     /// # Errors
     /// The database refused the batch; trying again will not help.
-    pub async fn write(&self, batch: Prepared) -> Result<(), Arc<DatabaseError>> {
+    pub async fn write(&self, batch: Arc<Prepared>) -> Result<(), Arc<DatabaseError>> {
         let (told, answer) = oneshot::channel();
         let gone = || Arc::new(DatabaseError::Unavailable(sqlx::Error::PoolClosed));
         self.queue
@@ -150,7 +150,7 @@ async fn write_once(
     metrics: &EventMetrics,
     group: &[Waiting],
 ) -> Result<(), DatabaseError> {
-    let batches: Vec<&Prepared> = group.iter().map(|waiting| &waiting.batch).collect();
+    let batches: Vec<&Prepared> = group.iter().map(|waiting| &*waiting.batch).collect();
     let all = batches.iter().map(|batch| batch.rows.len()).sum::<usize>();
     if all > 0 {
         let begun = Instant::now();

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use avalon_queue::{Job, NewJob, QueueName, RetryPolicy};
+use avalon_queue::{Job, JobId, NewJob, QueueName, RetryPolicy};
 use serde::{Deserialize, Serialize};
 
 use crate::analytics::EventBatch;
@@ -53,21 +53,31 @@ event_jobs! {
 /// # Errors
 /// When it can't be serialised, which is a defect.
 pub fn jobs_of(
-    batch: &EventBatch,
+    batch: EventBatch,
     realtime: bool,
     sinks: &[SinkName],
 ) -> Result<Vec<NewJob>, serde_json::Error> {
-    let mut jobs = vec![if realtime {
-        NewJob::of(&StoreRealtimeEvents(batch.clone()))?
+    let stored = if realtime {
+        NewJob::of(&StoreRealtimeEvents(batch))?
     } else {
-        NewJob::of(&StoreEvents(batch.clone()))?
-    }];
-    for sink in sinks {
-        jobs.push(match sink {
-            SinkName::Clickhouse => NewJob::of(&SendToClickhouse(batch.clone()))?,
-            SinkName::Kafka => NewJob::of(&SendToKafka(batch.clone()))?,
-            SinkName::Collector => NewJob::of(&SendToCollector(batch.clone()))?,
-        });
-    }
+        NewJob::of(&StoreEvents(batch))?
+    };
+    let sent = sinks.iter().map(|sink| match sink {
+        SinkName::Clickhouse => like::<SendToClickhouse>(&stored),
+        SinkName::Kafka => like::<SendToKafka>(&stored),
+        SinkName::Collector => like::<SendToCollector>(&stored),
+    });
+    let mut jobs: Vec<NewJob> = sent.collect();
+    jobs.push(stored);
     Ok(jobs)
+}
+
+/// The same batch for another store: the rules of all these kinds are the same.
+fn like<J: Job>(job: &NewJob) -> NewJob {
+    NewJob {
+        id: JobId::generate(),
+        queue: J::QUEUE,
+        kind: J::KIND.to_owned(),
+        ..job.clone()
+    }
 }

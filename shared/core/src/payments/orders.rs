@@ -11,7 +11,8 @@ use ulid::Ulid;
 use super::order_rows::{self, Order, order_of};
 use super::products::product_of;
 use super::status::{Channel, OrderStatus};
-use super::{PaymentError, inventory};
+use super::{PaymentError, events, inventory};
+use crate::analytics::outbox;
 use crate::database::Database;
 use crate::ids::UserId;
 
@@ -291,6 +292,7 @@ pub async fn pay(
     .await?;
     note(&mut transaction, id, OrderStatus::Paid, cause, now).await?;
     tell(&mut transaction, &order, "order.paid", &source, now).await?;
+    outbox::keep(&mut transaction, &events::paid(&order), now).await?;
     transaction.commit().await?;
     Ok(Paid::Now(order))
 }

@@ -1,0 +1,21 @@
+//! Times as operators write them in query strings.
+
+use jiff::Timestamp;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+/// A time: ISO 8601 or Unix ms.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment(pub(super) Timestamp);
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let time = match text.parse::<i64>() {
+            Ok(ms) => Timestamp::from_millisecond(ms),
+            Err(_) => text.parse(),
+        };
+        time.map(Self)
+            .map_err(|_| D::Error::custom("a time is ISO 8601 with its offset, or Unix ms"))
+    }
+}
