@@ -3,12 +3,14 @@
 //! `avalon_core::jobs`.
 //!
 //! `app` puts the public routes together, `ops` the listener for operators; a route group is a file
-//! of `routes`. `pipeline` is what every request goes through.
+//! of `routes`. `pipeline` is what every request goes through, `guard` what it must pass.
 
 mod answer;
 mod app;
+mod client_address;
 mod events;
 mod extract;
+mod guard;
 mod metrics;
 pub mod ops;
 mod packed;
@@ -21,7 +23,8 @@ mod shop;
 mod state;
 
 pub use app::{openapi, router};
+pub use client_address::TrustedProxies;
 pub use events::Events;
-pub use metrics::{HttpMetrics, PayMetrics};
+pub use metrics::{GuardMetrics, HttpMetrics, PayMetrics};
 pub use serve::serve;
 pub use state::ApiState;

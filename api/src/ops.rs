@@ -7,11 +7,14 @@ mod jobs;
 mod moment;
 mod orders;
 mod products;
+mod users;
 
 use std::sync::Arc;
 
 use avalon_core::database::Database;
 use avalon_core::problem::ProblemCode;
+use avalon_core::sessions::Sessions;
+use avalon_core::tokens::TokenVerifier;
 use avalon_queue::{JobStore, QueueMetrics};
 use aws_lc_rs::{constant_time, digest};
 use axum::Router;
@@ -38,6 +41,10 @@ pub struct OpsState {
     pub registry: prometheus::Registry,
     /// Told how full the queues are before metrics are read.
     pub queue_metrics: QueueMetrics,
+    /// Players' sessions.
+    pub sessions: Sessions,
+    /// Verifies players' tokens, for the game's other services.
+    pub tokens: Arc<TokenVerifier>,
     /// Opens the admin routes; none: they stay shut.
     pub admin_token: Option<Arc<SecretString>>,
     /// How events are taken in.
@@ -69,6 +76,7 @@ pub fn router(state: OpsState) -> Router {
         .merge(products::routes())
         .merge(orders::routes())
         .merge(events::routes())
+        .merge(users::routes())
         .route_layer(from_fn_with_state(state.clone(), admin_only));
     Router::new()
         .route("/healthz", get(health::healthz))

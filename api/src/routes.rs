@@ -8,3 +8,4 @@ pub(crate) mod orders;
 pub(crate) mod pay_notify;
 pub(crate) mod products;
 pub(crate) mod report;
+pub(crate) mod session;

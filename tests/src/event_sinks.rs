@@ -90,13 +90,9 @@ struct Clickhouse {
 /// An exception as ClickHouse tells of it.
 fn exception(status: u16, code: u16, what: &str) -> Response {
     let status = StatusCode::from_u16(status).unwrap();
+    let text = format!("Code: {code}. DB::Exception: {what}");
     let code = [("x-clickhouse-exception-code", code.to_string())];
-    (
-        status,
-        code,
-        format!("Code: {}. DB::Exception: {what}", code[0].1),
-    )
-        .into_response()
+    (status, code, text).into_response()
 }
 
 async fn insert(

@@ -20,6 +20,7 @@ use avalon_core::keyring::{EncryptionKey, Keyring};
 use avalon_core::payments::products::{self, Product};
 use avalon_core::payments::reconciliation::{self, beijing_day};
 use avalon_core::payments::{OrderStatus, inventory, order_rows};
+use avalon_core::sessions::{Sessions, SqlSessions};
 use avalon_core::tokens::{SigningKey, TokenIssuer};
 use avalon_queue::{JobState, JobStore, JobView, NewJob, PoolSettings, QueueMetrics, Sqlite};
 use avalon_simulator::{PayCredentials, PaySimulatorSettings, Simulator, SimulatorSettings};
@@ -85,10 +86,18 @@ async fn open() -> Shop {
         .unwrap();
     let pem = SigningKey::generate_pem().unwrap();
     let metrics = QueueMetrics::new(&registry).unwrap();
+    let keyring = Keyring::new(&EncryptionKey::generate().unwrap(), &[]).unwrap();
+    let keyring = Arc::new(keyring);
     let services = Services {
         database: database.clone(),
         store: Arc::clone(&store),
-        keyring: Keyring::new(&EncryptionKey::generate().unwrap(), &[]).unwrap(),
+        sessions: Sessions::new(
+            Arc::new(SqlSessions::new(database.clone())),
+            Arc::clone(&keyring),
+            config.auth.device_policy,
+            config.auth.refresh_ttl,
+        ),
+        keyring,
         wechat: WechatClient::new(
             WechatSettings {
                 app_id: AppId::new(APP),
@@ -117,9 +126,9 @@ async fn open() -> Shop {
             metrics.clone(),
         )
         .unwrap(),
-        tokens: TokenIssuer::from_pem(pem.expose_secret(), "test", Duration::from_secs(60))
-            .unwrap(),
-        refresh_ttl: Duration::from_secs(60),
+        tokens: Arc::new(
+            TokenIssuer::from_pem(pem.expose_secret(), "test", Duration::from_secs(60)).unwrap(),
+        ),
     };
     let handlers = avalon_workers::handlers(&Arc::new(services));
     let settings = PoolsSettings {

@@ -98,7 +98,7 @@ async fn report(
     let envelope = read(body, &parts.headers).await?;
     let sender = Senders::One(EventPlayer {
         user_id: player.sub.to_string(),
-        open_id: Some(player.oid),
+        open_id: Some(player.oid.clone()),
     });
     let answer = state
         .events

@@ -8,6 +8,7 @@ use avalon_core::config::{Config, Role};
 use avalon_core::database::Database;
 use avalon_core::jobs::{Login, QUEUES};
 use avalon_core::keyring::Keyring;
+use avalon_core::sessions::{RedisSessions, Sessions};
 use avalon_core::tokens::TokenIssuer;
 use avalon_queue::{
     JobContext, JobId, JobStore, QueueMetrics, RedisEndpoint, RedisSettings, RedisStreams,
@@ -46,10 +47,8 @@ impl Inline {
             queues: QUEUES.to_vec(),
             shards: 1,
         };
-        let store: Arc<dyn JobStore> = Arc::new(RedisStreams::new(
-            RedisEndpoint::new(&nodes.joined())?,
-            settings,
-        ));
+        let redis = RedisEndpoint::new(&nodes.joined())?;
+        let store: Arc<dyn JobStore> = Arc::new(RedisStreams::new(redis.clone(), settings));
         let database = Database::new(&config.database)?;
         let analytics = Analytics::start(
             &config,
@@ -58,6 +57,8 @@ impl Inline {
             EventMetrics::new(&registry)?,
             QueueMetrics::new(&registry)?,
         )?;
+        let keyring = Arc::new(Keyring::new(encryption_key, &[])?);
+        let kept = Arc::new(RedisSessions::new(redis, &config.redis.key_prefix));
         Ok(Self(Arc::new(Services {
             database,
             store,
@@ -65,10 +66,15 @@ impl Inline {
             pay: None,
             webhook: None,
             metrics: PayMetrics::new(&registry)?,
-            keyring: Keyring::new(encryption_key, &[])?,
+            sessions: Sessions::new(
+                kept,
+                Arc::clone(&keyring),
+                auth.device_policy,
+                auth.refresh_ttl,
+            ),
+            keyring,
             wechat: client,
-            tokens: TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl),
-            refresh_ttl: auth.refresh_ttl,
+            tokens: Arc::new(TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl)),
         })))
     }
 

@@ -17,6 +17,7 @@ mod auth;
 mod database;
 mod error;
 mod fulfil;
+mod limits;
 mod node;
 mod pay;
 mod redis;
@@ -31,6 +32,7 @@ pub use auth::{AuthConfig, DevicePolicy, DevicePolicyError, SignaturePolicy};
 pub use database::{DatabaseConfig, DatabaseUrl, DatabaseUrlError, Dialect};
 pub use error::{ConfigError, Origin};
 pub use fulfil::{FulfilConfig, WebhookSecret, WebhookSecretError, WebhookUrl, WebhookUrlError};
+pub use limits::LimitsConfig;
 pub use pay::{
     ApiV3Secret, ApiV3SecretError, LatePayment, MerchantKey, MerchantKeyError, MissingPayKey,
     NotifyUrl, NotifyUrlError, PayConfig,
@@ -38,8 +40,8 @@ pub use pay::{
 pub use redis::{RedisConfig, RedisNodes, RedisNodesError};
 pub use role::Role;
 pub use sections::{
-    AdminConfig, HttpConfig, HttpUrl, HttpUrlError, LimitsConfig, LogConfig, LogFormat, OpsConfig,
-    QueueConfig, SimulatorConfig, StorageConfig, WechatConfig, WorkersConfig,
+    AdminConfig, HttpConfig, HttpUrl, HttpUrlError, LogConfig, LogFormat, OpsConfig, QueueConfig,
+    SimulatorConfig, StorageConfig, WechatConfig, WorkersConfig,
 };
 
 /// Everything that can be configured, a section each.

@@ -1,5 +1,5 @@
 //! The database: one pool that speaks SQLite or Postgres, its migrations, and transactions. The
-//! SQL itself stands with the tables it is about (`users`, `sessions`).
+//! SQL itself stands with the tables it is about (`users`, `payments`).
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -194,16 +194,16 @@ macro_rules! migrations {
 /// The migrations, in order. A file that was released is never changed.
 fn migrator(dialect: Dialect) -> Migrator {
     let files = match dialect {
-        Dialect::Sqlite => migrations!(
-            "sqlite":
+        Dialect::Sqlite => migrations!("sqlite":
             1 "0001_users_and_sessions",
             2 "0002_payments",
+            3 "0003_player_sessions",
             6 "0006_analytics",
         ),
-        Dialect::Postgres => migrations!(
-            "postgres":
+        Dialect::Postgres => migrations!("postgres":
             1 "0001_users_and_sessions",
             2 "0002_payments",
+            3 "0003_player_sessions",
             6 "0006_analytics",
         ),
     };

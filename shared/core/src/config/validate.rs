@@ -139,7 +139,7 @@ fn check_role(config: &Config, role: Role) -> Result<(), Problem> {
         "required (Ed25519 private key, PKCS#8 PEM)",
     )?;
     rule(
-        !workers || config.storage.encryption_key.is_some(),
+        !(api || workers) || config.storage.encryption_key.is_some(),
         "storage.encryption_key",
         "required (base64 of 32 bytes)",
     )?;
