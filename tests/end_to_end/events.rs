@@ -1,6 +1,7 @@
 //! Events from the report to the answers: on `avalon dev`, on a fleet whose workers are killed, and
 //! while one of those who are sent events is away.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use avalon_test_support::{
     Avalon, FleetSettings, TestDatabase, eventually, eventually_eq, shared_redis_url, unique_prefix,
 };
 use avalon_tests::event_sinks::SinkDouble;
+use avalon_tests::kafka_broker::{KafkaBroker, Produced};
 use avalon_tests::{Answer, Game, Player, send};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -477,6 +479,7 @@ async fn one_that_is_away_delays_no_other_and_catches_up() {
     let database = TestDatabase::postgres().await;
     let clickhouse = SinkDouble::clickhouse("game.events", "writer", "p&ss");
     let collector = SinkDouble::collector("project-1");
+    let kafka = KafkaBroker::with_topic("game-events", 3);
     collector.start().await;
     let fleet = settings(&database)
         .await
@@ -486,6 +489,8 @@ async fn one_that_is_away_delays_no_other_and_catches_up() {
         .env("AVALON_ANALYTICS__CLICKHOUSE_PASSWORD", "p&ss")
         .env("AVALON_ANALYTICS__COLLECTOR_URL", &collector.url)
         .env("AVALON_ANALYTICS__COLLECTOR_APP_ID", "project-1")
+        .env("AVALON_ANALYTICS__KAFKA_BROKERS", &kafka.address)
+        .env("AVALON_ANALYTICS__KAFKA_TOPIC", "game-events")
         .start(1, 1)
         .await;
     let game = Game::of(&fleet.apis[0], &fleet.simulator);
@@ -498,10 +503,35 @@ async fn one_that_is_away_delays_no_other_and_catches_up() {
     .await;
     // With the sign-in.
     eventually_eq(LONG, 5001, async || collector.events()).await;
-    assert_eq!(clickhouse.events(), 0);
+    assert_eq!((clickhouse.events(), kafka.produced().len()), (0, 0));
 
     clickhouse.start().await;
     eventually_eq(LONG, 5001, async || clickhouse.events()).await;
+    kafka.start().await;
+    let ids = || -> BTreeSet<String> {
+        let produced = kafka.produced();
+        let ids = produced
+            .iter()
+            .map(|record| record.headers["eventId"].clone());
+        ids.collect()
+    };
+    eventually_eq(LONG, 5001, async || ids().len()).await;
+    let produced = kafka.produced();
+    let (first, same) = (&produced[0], |record: &Produced| record.partition);
+    assert!(
+        produced.iter().all(|record| same(record) == same(first)),
+        "a player's order is kept"
+    );
+    assert!(
+        produced
+            .iter()
+            .all(|record| record.value["userId"] == record.key.as_str())
+    );
+    assert!(
+        produced
+            .iter()
+            .all(|record| record.value["eventParams"].is_object())
+    );
     for sink in [&clickhouse, &collector] {
         let twice = sink
             .taken
@@ -514,7 +544,7 @@ async fn one_that_is_away_delays_no_other_and_catches_up() {
     }
     let metrics = game.client.get(format!("{}/metrics", fleet.workers[0].ops));
     let metrics = metrics.send().await.unwrap().text().await.unwrap();
-    for sink in ["clickhouse", "collector", "database"] {
+    for sink in ["clickhouse", "collector", "database", "kafka"] {
         let line = format!("avalon_event_sink_events_total{{sink=\"{sink}\"}} 5001");
         assert!(
             metrics.lines().any(|other| other == line),

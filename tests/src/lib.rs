@@ -8,6 +8,7 @@
 )]
 
 pub mod event_sinks;
+pub mod kafka_broker;
 pub mod sessions;
 
 use std::time::Duration;
