@@ -1,5 +1,7 @@
 //! How bodies, queries and tokens are read: into typed values, or a problem that says what is wrong.
 
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +10,9 @@ use avalon_core::tokens::Claims;
 use avalon_queue::JobId;
 use axum::body::HttpBody;
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path, Query, Request};
+use axum::extract::{
+    ConnectInfo, FromRequest, FromRequestParts, OptionalFromRequest, Path, Query, Request,
+};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
@@ -222,6 +226,18 @@ impl<S: Send + Sync> FromRequestParts<S> for JobPath {
             .and_then(|Path(id)| id.parse().ok())
             .ok_or(ProblemCode::JobNotFound)?;
         Ok(Self(id))
+    }
+}
+
+/// The address at the other end of the connection, which may be a proxy's.
+pub(crate) struct Peer(pub(crate) Option<IpAddr>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        Ok(Self(peer.map(|ConnectInfo(peer)| peer.ip().to_canonical())))
     }
 }
 

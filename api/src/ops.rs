@@ -1,6 +1,7 @@
 //! The listener for operators: health, readiness, metrics, and the admin routes behind a bearer
 //! token. Never on the public port.
 
+mod audit;
 mod events;
 mod health;
 mod jobs;
@@ -27,8 +28,10 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 
 use crate::events::Events;
-use crate::extract::{BodyLimit, bearer};
+use crate::extract::{BodyLimit, Peer, bearer};
 use crate::problem::ApiError;
+
+pub use audit::AuditMetrics;
 
 /// What the listener for operators works with. Cheap to clone.
 #[derive(Clone)]
@@ -77,6 +80,7 @@ pub fn router(state: OpsState) -> Router {
         .merge(orders::routes())
         .merge(events::routes())
         .merge(users::routes())
+        .merge(audit::routes())
         .route_layer(from_fn_with_state(state.clone(), admin_only));
     Router::new()
         .route("/healthz", get(health::healthz))
@@ -88,14 +92,22 @@ pub fn router(state: OpsState) -> Router {
         .with_state(state)
 }
 
-async fn admin_only(State(state): State<OpsState>, request: Request, next: Next) -> Response {
+async fn admin_only(
+    State(state): State<OpsState>,
+    peer: Peer,
+    request: Request,
+    next: Next,
+) -> Response {
     let given = request
         .headers()
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
     match (given.and_then(bearer), &state.admin_token) {
         (Some(given), Some(token)) if same(given, token.expose_secret()) => next.run(request).await,
-        _ => ApiError::from(ProblemCode::Unauthenticated).into_response(),
+        _ => {
+            audit::refused(&state.database, peer, request.method(), request.uri()).await;
+            ApiError::from(ProblemCode::Unauthenticated).into_response()
+        }
     }
 }
 

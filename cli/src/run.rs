@@ -36,6 +36,7 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
     let queue_metrics = wiring::queue_metrics(&registry)?;
     let event_metrics = EventMetrics::new(&registry)?;
     let events = wiring::events(&config, &event_metrics);
+    avalon_api::ops::AuditMetrics::register(&registry)?;
     let database = Database::new(&config.database)?;
     let redis = wiring::redis(&config)?;
     let store = wiring::store(&config, redis.as_ref()).await?;

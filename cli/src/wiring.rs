@@ -250,6 +250,7 @@ pub(crate) fn services(
         metrics: PayMetrics::new(shared.registry)?,
         analytics,
         tokens: Arc::clone(shared.tokens),
+        audit_retention: config.storage.audit_retention,
     })
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod attacks;
+mod audit;
 mod bad_input;
 mod bad_weather;
 mod command_line;

@@ -194,11 +194,17 @@ async fn a_banned_player_is_out_everywhere_until_the_ban_is_lifted() {
         send(admin(reqwest::Method::DELETE, "/ban")).await.status,
         200
     );
+    inventory(&other, &session)
+        .await
+        .assert_problem(401, "SESSION_ENDED");
     let session = sign_in(&other, "mallory", "phone", "ios").await;
     assert_eq!(inventory(&one, &session).await.status, 200);
     let shown = send(admin(reqwest::Method::GET, "")).await;
     assert!(shown.body["ban"].is_null(), "{shown:?}");
     assert!(!shown.body.to_string().contains("signing"), "{shown:?}");
+    let url = format!("{}/admin/audit?kind=user_banned", fleet.apis[1].ops);
+    let audit = send(one.client.get(url).bearer_auth(FleetSettings::ADMIN_TOKEN)).await;
+    assert!(audit.body.to_string().contains("cheats"), "{audit:?}");
     let out = send(admin(reqwest::Method::POST, "/signOut")).await;
     assert_eq!(out.status, 200);
     inventory(&other, &session)

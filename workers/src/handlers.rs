@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use avalon_core::jobs::{
-    Callback, CancelOrder, CheckOrder, CreateOrder, EventRetention, Fulfil, Login, Reconcile,
-    SendToClickhouse, SendToCollector, SendToKafka, SettleRefund, StoreEvents, StoreRealtimeEvents,
-    Sweep,
+    Callback, CancelOrder, CheckOrder, CreateOrder, EventRetention, Fulfil, Login, PruneAudit,
+    Reconcile, SendToClickhouse, SendToCollector, SendToKafka, SettleRefund, StoreEvents,
+    StoreRealtimeEvents, Sweep,
 };
 use avalon_queue::Handlers;
 
 use crate::services::Services;
 use crate::{
-    callback, cancel_order, check_order, create_order, event_retention, fulfil, login, reconcile,
-    refund, store_events, sweep,
+    callback, cancel_order, check_order, create_order, event_retention, fulfil, login, prune_audit,
+    reconcile, refund, store_events, sweep,
 };
 
 /// The handlers of all job kinds.
@@ -40,4 +40,5 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
         .on::<SendToKafka, _, _>(with!(store_events::kafka))
         .on::<SendToCollector, _, _>(with!(store_events::collector))
         .on::<EventRetention, _, _>(with!(event_retention::handle))
+        .on::<PruneAudit, _, _>(with!(prune_audit::handle))
 }

@@ -15,6 +15,7 @@ mod handlers;
 pub mod login;
 mod metrics;
 mod pools;
+mod prune_audit;
 mod reconcile;
 mod refund;
 mod relay_events;

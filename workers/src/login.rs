@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::ids::SessionId;
 use avalon_core::jobs::login::SignedIn;
 use avalon_core::jobs::{self, Login};
@@ -56,7 +57,18 @@ pub async fn handle(
     // Not a retry of the job: its code is spent.
     let give_up = |code: ProblemCode| Err(JobError::Fail(jobs::failure(&code.into())));
     match stored {
-        Ok(Ok(signed_in)) => Ok(signed_in),
+        Ok(Ok((signed_in, replaced))) => {
+            for session in replaced {
+                let event = AuditEvent::new(AuditKind::SessionReplaced, Actor::Player)
+                    .user(signed_in.user_info.id)
+                    .session(session)
+                    .with("by", context.id.to_string());
+                // Nobody has to wait for it.
+                let database = services.database.clone();
+                tokio::spawn(async move { audit::record(&database, event).await });
+            }
+            Ok(signed_in)
+        }
         Ok(Err(SignInError::Banned)) => Err(JobError::Reject(jobs::failure(
             &ProblemCode::UserBanned.into(),
         ))),
@@ -76,7 +88,7 @@ async fn sign_in(
     login: &Login,
     context: &JobContext,
     exchanged: &Code2Session,
-) -> Result<SignedIn, SignInError> {
+) -> Result<(SignedIn, Vec<SessionId>), SignInError> {
     let now = Timestamp::now();
     let Services {
         database,
@@ -108,11 +120,8 @@ async fn sign_in(
         Err(SessionError::Banned(_)) => return Err(SignInError::Banned),
         made => made?,
     };
-    for ended in replaced {
-        tracing::info!(user_id = %user.id, session_id = %ended, "a sign-in replaced a session");
-    }
     let token = tokens.issue(user.id, session, &exchanged.open_id, now)?;
-    Ok(SignedIn::new(token, secrets, user))
+    Ok((SignedIn::new(token, secrets, user), replaced))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -37,6 +37,8 @@ pub struct Services {
     pub analytics: Analytics,
     /// Signs tokens.
     pub tokens: Arc<TokenIssuer>,
+    /// How long events of the audit log are kept.
+    pub audit_retention: Duration,
 }
 
 /// WeChat Pay and the rules of its orders.

@@ -129,6 +129,7 @@ async fn open() -> Shop {
         tokens: Arc::new(
             TokenIssuer::from_pem(pem.expose_secret(), "test", Duration::from_secs(60)).unwrap(),
         ),
+        audit_retention: Duration::from_secs(60),
     };
     let handlers = avalon_workers::handlers(&Arc::new(services));
     let settings = PoolsSettings {

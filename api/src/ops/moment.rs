@@ -1,10 +1,10 @@
-//! Times as operators write them in query strings.
+//! Times in the queries of operators.
 
 use jiff::Timestamp;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-/// A time: ISO 8601 or Unix ms.
+/// A time as operators write it: ISO 8601 or Unix ms.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment(pub(super) Timestamp);
 

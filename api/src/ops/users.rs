@@ -1,6 +1,7 @@
 //! `/admin/users`, `/internal/users` and `/internal/introspect`: players and their sessions, for
 //! operators and for the game's own services.
 
+use avalon_core::audit::{self, AuditKind};
 use avalon_core::problem::{Problem, ProblemCode};
 use avalon_core::sessions::{EndReason, Session, SessionError};
 use avalon_core::users::{self, Ban, UserInfo};
@@ -14,8 +15,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::OpsState;
-use crate::extract::{JsonBody, invalid_field};
+use super::audit::by_operator;
+use crate::extract::{JsonBody, Peer, invalid_field};
 use crate::problem::ApiError;
+use crate::to_the_end::to_the_end;
 
 pub(super) fn routes() -> Router<OpsState> {
     Router::new()
@@ -85,6 +88,7 @@ struct BanBody {
 /// Bans a player: the row first, so that no sign-in misses it, then the sessions.
 async fn ban(
     State(state): State<OpsState>,
+    peer: Peer,
     Path(open_id): Path<String>,
     body: Option<JsonBody<BanBody>>,
 ) -> Result<Json<Value>, ApiError> {
@@ -96,28 +100,44 @@ async fn ban(
         return Err(invalid_field("reason", "may have at most 200 characters").into());
     }
     let user = player(&state, open_id).await?;
+    to_the_end(ban_and_sign_out(state, peer, user, reason)).await
+}
+
+async fn ban_and_sign_out(
+    state: OpsState,
+    peer: Peer,
+    user: UserInfo,
+    reason: Option<String>,
+) -> Result<Json<Value>, ApiError> {
     let now = Timestamp::now();
+    let event = by_operator(AuditKind::UserBanned, peer).user(user.id);
+    let event = event.with("reason", reason.clone());
     let ban = Ban { at: now, reason };
     users::set_ban(&state.database, user.id, Some(&ban)).await?;
-    let ended = state.sessions.ban(user.id, now).await?;
-    tracing::warn!(user_id = %user.id, sessions = ended.len(), "an operator banned a player");
+    audit::record(&state.database, event).await;
+    // Should this fail, the operator is told and does it again; meanwhile no sign-in and no refresh
+    // passes by the row.
+    state.sessions.ban(user.id, now).await?;
     Ok(Json(describe(&state, user).await?))
 }
 
 async fn lift_ban(
     State(state): State<OpsState>,
+    peer: Peer,
     Path(open_id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     let user = player(&state, open_id).await?;
     users::set_ban(&state.database, user.id, None).await?;
-    state.sessions.lift_ban(user.id).await?;
-    tracing::warn!(user_id = %user.id, "an operator lifted a ban");
+    state.sessions.lift_ban(user.id, Timestamp::now()).await?;
+    let event = by_operator(AuditKind::UserUnbanned, peer).user(user.id);
+    audit::record(&state.database, event).await;
     Ok(Json(describe(&state, user).await?))
 }
 
 /// Ends all sessions of a player, who may sign in again.
 async fn sign_out(
     State(state): State<OpsState>,
+    peer: Peer,
     Path(open_id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     let user = player(&state, open_id).await?;
@@ -126,7 +146,11 @@ async fn sign_out(
         .sessions
         .end_all(user.id, reason, Timestamp::now())
         .await?;
-    tracing::warn!(user_id = %user.id, sessions = ended.len(), "an operator signed a player out");
+    let event = by_operator(AuditKind::SessionEnded, peer).user(user.id);
+    let event = event
+        .with("sessions", ended.len())
+        .with("reason", reason.as_str());
+    audit::record(&state.database, event).await;
     Ok(Json(describe(&state, user).await?))
 }
 

@@ -75,6 +75,7 @@ impl Inline {
             keyring,
             wechat: client,
             tokens: Arc::new(TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl)),
+            audit_retention: config.storage.audit_retention,
         })))
     }
 

@@ -68,7 +68,7 @@ pub struct Config {
     pub analytics: AnalyticsConfig,
     /// Sessions and tokens.
     pub auth: AuthConfig,
-    /// Encryption at rest.
+    /// Encryption at rest, and how long things are kept.
     pub storage: StorageConfig,
     /// The admin routes.
     pub admin: AdminConfig,

@@ -198,12 +198,14 @@ fn migrator(dialect: Dialect) -> Migrator {
             1 "0001_users_and_sessions",
             2 "0002_payments",
             3 "0003_player_sessions",
+            5 "0005_audit",
             6 "0006_analytics",
         ),
         Dialect::Postgres => migrations!("postgres":
             1 "0001_users_and_sessions",
             2 "0002_payments",
             3 "0003_player_sessions",
+            5 "0005_audit",
             6 "0006_analytics",
         ),
     };

@@ -8,6 +8,7 @@ pub mod event_retention;
 pub mod events;
 pub mod fulfil;
 pub mod login;
+pub mod prune_audit;
 pub mod reconcile;
 pub mod refund;
 pub mod sweep;
@@ -26,6 +27,7 @@ pub use events::{
 };
 pub use fulfil::Fulfil;
 pub use login::Login;
+pub use prune_audit::PruneAudit;
 pub use reconcile::Reconcile;
 pub use refund::SettleRefund;
 pub use sweep::Sweep;

@@ -1,6 +1,7 @@
 //! What API and workers share: the domain model, its persistence, configuration and telemetry.
 
 pub mod analytics;
+pub mod audit;
 pub mod config;
 pub mod database;
 pub mod dev_keys;
@@ -17,3 +18,4 @@ pub mod telemetry;
 pub mod tokens;
 pub mod trace_context;
 pub mod users;
+pub mod words;

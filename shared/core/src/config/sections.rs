@@ -127,8 +127,8 @@ impl Default for WechatConfig {
     }
 }
 
-/// `storage`: encryption at rest.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// `storage`: encryption at rest, and how long things are kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub struct StorageConfig {
     /// Seals secrets of players. Base64 of 32 bytes.
@@ -137,6 +137,19 @@ pub struct StorageConfig {
     /// Keys that were in use before and still open what they sealed.
     #[serde(deserialize_with = "text::list", serialize_with = "text::all_hidden")]
     pub previous_encryption_keys: Vec<EncryptionKey>,
+    /// How long events of the audit log are kept.
+    #[serde(with = "text::duration")]
+    pub audit_retention: Duration,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self {
+            encryption_key: None,
+            previous_encryption_keys: Vec::new(),
+            audit_retention: Duration::from_secs(180 * 24 * 60 * 60),
+        }
+    }
 }
 
 /// `admin`: the admin routes of the listener for operators.

@@ -25,6 +25,7 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         pay,
         fulfil,
         auth,
+        storage,
         workers,
         redis,
         log,
@@ -114,6 +115,11 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         "must not be shorter than auth.token_ttl",
     )?;
     rule(!auth.issuer.is_empty(), "auth.issuer", not_empty)?;
+    rule(
+        storage.audit_retention > zero,
+        "storage.audit_retention",
+        not_zero,
+    )?;
     rule(
         parse_filter(&log.level).is_ok(),
         "log.level",
