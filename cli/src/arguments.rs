@@ -39,6 +39,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: JobsCommand,
     },
+    /// Encryption keys of what is sealed at rest.
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
     /// Prints the OpenAPI document of the public API.
     Openapi,
     /// The configuration.
@@ -145,6 +150,37 @@ impl JobsCommand {
     }
 }
 
+#[derive(Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Seals everything again that a previous key has sealed. Beside the running service; can be
+    /// broken off and begun again.
+    Rotate {
+        /// What was done, as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Which keys have sealed how much.
+    Status {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Makes a new key and prints it. Needs no configuration.
+    Generate {
+        /// What for.
+        #[arg(default_value = "encryption")]
+        purpose: KeyPurpose,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum KeyPurpose {
+    /// `storage.encryption_key`.
+    Encryption,
+    /// `auth.signing_key`.
+    Signing,
+}
+
 /// Which dead letters.
 #[derive(Args)]
 pub(crate) struct Selection {
@@ -178,6 +214,7 @@ impl Command {
             Self::Simulator => Role::Simulator,
             Self::Migrate { .. } => Role::Migrate,
             Self::Jobs { .. } | Self::Healthcheck { .. } => Role::Jobs,
+            Self::Keys { .. } => Role::Keys,
             Self::Config {
                 command: ConfigCommand::Check { role },
             } => match role {

@@ -16,9 +16,12 @@ use avalon_queue::{
     Sqlite,
 };
 use avalon_wechat::pay::PayClient;
-use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
-use avalon_workers::{PayMetrics, Payments, PoolsSettings, Services, Webhook};
+use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
+use avalon_workers::{
+    OwnToken, PayMetrics, Payments, PoolsSettings, ProfileMetrics, ProfileRules, Services, Webhook,
+};
 use jiff::Timestamp;
+use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
 use crate::failure::Failure;
@@ -29,8 +32,13 @@ const FORGET_EVERY: Duration = Duration::from_secs(60);
 /// Redis, when it is configured: one shared connection for all parts of the process.
 pub(crate) fn redis(config: &Config) -> Result<Option<RedisEndpoint>, Failure> {
     let nodes = config.redis.url.as_ref();
+    let authority = config
+        .redis
+        .tls_ca
+        .as_ref()
+        .map(ExposeSecret::expose_secret);
     Ok(nodes
-        .map(|nodes| RedisEndpoint::new(&nodes.joined()))
+        .map(|nodes| RedisEndpoint::trusting(&nodes.joined(), authority))
         .transpose()?)
 }
 
@@ -204,17 +212,15 @@ pub(crate) fn services(
     shared: Shared<'_>,
 ) -> Result<Services, Failure> {
     let wechat = &config.wechat;
-    let app_id = wechat
-        .app_id
-        .clone()
-        .ok_or_else(|| missing("wechat.app_id"))?;
+    let app_id = wechat.app_id.clone().map(AppId::new);
+    let app_id = app_id.ok_or_else(|| missing("wechat.app_id"))?;
     let app_secret = wechat
         .app_secret
         .clone()
         .ok_or_else(|| missing("wechat.app_secret"))?;
     let client = WechatClient::new(
         WechatSettings {
-            app_id: AppId::new(app_id),
+            app_id: app_id.clone(),
             app_secret,
             api_base: wechat.api_base.as_url().clone(),
             connect_timeout: wechat.connect_timeout,
@@ -233,10 +239,13 @@ pub(crate) fn services(
         store: Arc::clone(shared.store),
         keyring: Arc::clone(shared.keyring),
         sessions: shared.sessions.clone(),
+        platform: PlatformClient::new(client.clone(), Arc::new(OwnToken::new(client.clone()))),
         wechat: client,
         pay: payments,
         webhook: webhook(config, role),
         metrics: PayMetrics::new(shared.registry)?,
+        profiles: ProfileRules::new(app_id, &config.profile),
+        profile_metrics: ProfileMetrics::new(shared.registry)?,
         tokens: Arc::clone(shared.tokens),
         audit_retention: config.storage.audit_retention,
     })

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_api::{ApiState, GuardMetrics, HttpMetrics};
-use avalon_core::config::{Config, Role};
+use avalon_api::{ApiState, GuardMetrics, HeaderPolicy, HttpMetrics};
+use avalon_core::config::{Config, ProfileConfig, Role};
 use avalon_core::database::Database;
 use avalon_core::ids::UserId;
 use avalon_core::jobs::{CreateOrder, QUEUES};
@@ -19,8 +19,10 @@ use avalon_queue::{Handlers, JobStore, QueueMetrics, Sqlite};
 use avalon_simulator::PayCredentials;
 use avalon_test_support::TestDatabase;
 use avalon_wechat::pay::{Fen, PayClient};
-use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
-use avalon_workers::{PayMetrics, Payments, Services, Webhook};
+use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
+use avalon_workers::{
+    OwnToken, PayMetrics, Payments, ProfileMetrics, ProfileRules, Services, Webhook,
+};
 use prometheus::Registry;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
@@ -131,9 +133,9 @@ impl Shop {
             request_timeout: config.http.request_timeout,
             stopping: CancellationToken::new(),
         };
-        let router = avalon_api::router(api);
+        let router = avalon_api::router(api, &HeaderPolicy::default());
         let (stop, grace) = (CancellationToken::new(), Duration::ZERO);
-        tokio::spawn(avalon_api::serve(door, router, stop, grace));
+        tokio::spawn(avalon_api::serve(door, router, None, stop, grace));
         Self {
             database,
             store,
@@ -163,12 +165,14 @@ impl Shop {
             request_timeout: Duration::from_secs(2),
         };
         let webhook = parts.webhook.parse().unwrap();
+        let wechat = WechatClient::new(wechat, parts.wechat_metrics.clone()).unwrap();
         let services = Services {
             database: self.database.clone(),
             store: Arc::clone(&self.store) as Arc<dyn JobStore>,
             keyring: Arc::clone(&parts.keyring),
             sessions: parts.sessions.clone(),
-            wechat: WechatClient::new(wechat, parts.wechat_metrics.clone()).unwrap(),
+            platform: PlatformClient::new(wechat.clone(), Arc::new(OwnToken::new(wechat.clone()))),
+            wechat,
             pay: Some(Payments {
                 client: parts.client.clone(),
                 order_ttl: Duration::from_secs(1800),
@@ -177,6 +181,8 @@ impl Shop {
             }),
             webhook: Some(Webhook::new(webhook, b"s", true, Duration::from_secs(5))),
             metrics: PayMetrics::new(&Registry::new()).unwrap(),
+            profiles: ProfileRules::new(AppId::new(APP), &ProfileConfig::default()),
+            profile_metrics: ProfileMetrics::new(&Registry::new()).unwrap(),
             tokens: Arc::clone(&parts.issuer),
             audit_retention: Duration::from_secs(60),
         };

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use avalon_core::jobs::{
-    Callback, CancelOrder, CheckOrder, CreateOrder, Fulfil, Login, PruneAudit, Reconcile,
-    SettleRefund, Sweep,
+    Callback, CancelOrder, CheckNickname, CheckOrder, CreateOrder, Fulfil, Login, OpenGroup,
+    ProbeSessionKey, PruneAudit, Reconcile, ResetSessionKey, SettleRefund, Sweep, UpdateUserInfo,
 };
 use avalon_queue::Handlers;
 
 use crate::services::Services;
 use crate::{
-    callback, cancel_order, check_order, create_order, fulfil, login, prune_audit, reconcile,
-    refund, sweep,
+    callback, cancel_order, check_nickname, check_order, create_order, fulfil, login, open_group,
+    probe_session_key, prune_audit, reconcile, refund, reset_session_key, sweep, update_user_info,
 };
 
 /// The handlers of all job kinds.
@@ -25,6 +25,11 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
     }
     Handlers::new()
         .on::<Login, _, _>(with!(login::handle))
+        .on::<UpdateUserInfo, _, _>(with!(update_user_info::handle))
+        .on::<CheckNickname, _, _>(with!(check_nickname::handle))
+        .on::<ProbeSessionKey, _, _>(with!(probe_session_key::handle))
+        .on::<ResetSessionKey, _, _>(with!(reset_session_key::handle))
+        .on::<OpenGroup, _, _>(with!(open_group::handle))
         .on::<CreateOrder, _, _>(with!(create_order::handle))
         .on::<CancelOrder, _, _>(with!(cancel_order::handle))
         .on::<CheckOrder, _, _>(with!(check_order::handle))

@@ -3,7 +3,9 @@
 
 mod callback;
 mod cancel_order;
+mod check_nickname;
 mod check_order;
+mod client_data;
 mod clock;
 mod create_order;
 mod failing;
@@ -11,17 +13,23 @@ mod fulfil;
 mod handlers;
 pub mod login;
 mod metrics;
+mod open_group;
+mod own_token;
 mod pools;
+mod probe_session_key;
 mod prune_audit;
 mod reconcile;
 mod refund;
+mod reset_session_key;
 mod services;
 mod sweep;
+mod update_user_info;
 mod webhook;
 mod wechat_pay;
 
 pub use handlers::handlers;
-pub use metrics::PayMetrics;
+pub use metrics::{PayMetrics, ProfileMetrics};
+pub use own_token::OwnToken;
 pub use pools::{Pools, PoolsSettings};
-pub use services::{Payments, Services};
+pub use services::{Payments, ProfileRules, Services};
 pub use webhook::{Webhook, WebhookError};

@@ -19,12 +19,14 @@ mod fulfil;
 mod limits;
 mod node;
 mod pay;
+mod profile;
 mod redis;
 mod role;
 mod sections;
 mod source;
 mod text;
 mod validate;
+mod web;
 
 pub use auth::{AuthConfig, DevicePolicy, DevicePolicyError, SignaturePolicy};
 pub use database::{DatabaseConfig, DatabaseUrl, DatabaseUrlError, Dialect};
@@ -35,12 +37,14 @@ pub use pay::{
     ApiV3Secret, ApiV3SecretError, LatePayment, MerchantKey, MerchantKeyError, MissingPayKey,
     NotifyUrl, NotifyUrlError, PayConfig,
 };
+pub use profile::{CheckText, HostName, HostNameError, ProfileConfig};
 pub use redis::{RedisConfig, RedisNodes, RedisNodesError};
 pub use role::Role;
 pub use sections::{
     AdminConfig, HttpConfig, HttpUrl, HttpUrlError, LogConfig, LogFormat, OpsConfig, QueueConfig,
     SimulatorConfig, StorageConfig, WechatConfig, WorkersConfig,
 };
+pub use web::{WebOrigin, WebOriginError};
 
 /// Everything that can be configured, a section each.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -60,6 +64,8 @@ pub struct Config {
     pub wechat: WechatConfig,
     /// The merchant at WeChat Pay.
     pub pay: PayConfig,
+    /// Players' profiles.
+    pub profile: ProfileConfig,
     /// The webhook to the game server.
     pub fulfil: FulfilConfig,
     /// Sessions and tokens.

@@ -217,12 +217,14 @@ fn migrator(dialect: Dialect) -> Migrator {
             1 "0001_users_and_sessions",
             2 "0002_payments",
             3 "0003_player_sessions",
+            4 "0004_session_key_versions",
             5 "0005_audit",
         ),
         Dialect::Postgres => migrations!("postgres":
             1 "0001_users_and_sessions",
             2 "0002_payments",
             3 "0003_player_sessions",
+            4 "0004_session_key_versions",
             5 "0005_audit",
         ),
     };

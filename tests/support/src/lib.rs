@@ -12,6 +12,7 @@
 
 mod avalon;
 mod avalon_command;
+mod certificates;
 mod database;
 mod eventually;
 mod fleet;
@@ -27,6 +28,7 @@ mod shared;
 
 pub use avalon::Avalon;
 pub use avalon_command::{AvalonBinary, AvalonCommand};
+pub use certificates::TestCertificates;
 pub use database::TestDatabase;
 pub use eventually::{eventually, eventually_eq};
 pub use fleet::Fleet;

@@ -62,7 +62,7 @@ impl PrometheusServer {
         let mut server = Self {
             url: format!("http://127.0.0.1:{port}"),
             client: client.expect("make an HTTP client"),
-            process: process,
+            process,
             _folder: folder,
         };
         server.wait_ready().await;
