@@ -108,7 +108,7 @@ pub(crate) async fn run(config: Config, role: Role, file: Option<PathBuf>) -> Re
         };
         let services = Arc::new(wiring::services(&config, role, shared)?);
         let handlers = avalon_workers::handlers(&services);
-        let settings = wiring::pools(&config)?;
+        let settings = wiring::pools(&config, role)?;
         Some(Pools::start(&store, handlers, &settings, &queue_metrics))
     } else {
         None

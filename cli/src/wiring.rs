@@ -233,6 +233,7 @@ pub(crate) fn services(
         order_ttl: config.pay.order_ttl,
         reconcile_after: config.pay.reconcile_after,
         refund_late_payments: config.pay.late_payment == LatePayment::Refund,
+        inbox_retention: config.pay.inbox_retention,
     });
     Ok(Services {
         database: shared.database.clone(),
@@ -268,7 +269,7 @@ fn webhook(config: &Config, role: Role) -> Option<Webhook> {
 }
 
 /// Which pools to run, and how.
-pub(crate) fn pools(config: &Config) -> Result<PoolsSettings, Failure> {
+pub(crate) fn pools(config: &Config, role: Role) -> Result<PoolsSettings, Failure> {
     let known = |name: &String| known_queue("workers.queues", name);
     Ok(PoolsSettings {
         queues: config
@@ -284,6 +285,8 @@ pub(crate) fn pools(config: &Config) -> Result<PoolsSettings, Failure> {
             stop_grace: config.queue.stop_grace,
             ..PoolSettings::default()
         },
+        // The simulator of `dev` forgets its orders when it stops; the database does not.
+        compares_bills: role != Role::Dev,
     })
 }
 

@@ -219,6 +219,7 @@ fn migrator(dialect: Dialect) -> Migrator {
             3 "0003_player_sessions",
             4 "0004_session_key_versions",
             5 "0005_audit",
+            8 "0008_retention",
         ),
         Dialect::Postgres => migrations!("postgres":
             1 "0001_users_and_sessions",
@@ -226,6 +227,7 @@ fn migrator(dialect: Dialect) -> Migrator {
             3 "0003_player_sessions",
             4 "0004_session_key_versions",
             5 "0005_audit",
+            8 "0008_retention",
         ),
     };
     let migrations = files

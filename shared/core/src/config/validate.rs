@@ -110,6 +110,12 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         "pay.order_ttl",
         "must not be longer than 7d",
     )?;
+    // WeChat repeats a callback for a day.
+    rule(
+        pay.inbox_retention >= Duration::from_secs(2 * 24 * 60 * 60),
+        "pay.inbox_retention",
+        "must not be shorter than 2d",
+    )?;
     rule(pay.reconcile_after > zero, "pay.reconcile_after", not_zero)?;
     rule(pay.connect_timeout > zero, "pay.connect_timeout", not_zero)?;
     rule(pay.request_timeout > zero, "pay.request_timeout", not_zero)?;
