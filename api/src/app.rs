@@ -10,6 +10,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
+use crate::headers::{self, HeaderPolicy};
 use crate::problem::ApiError;
 use crate::routes::{
     inventory, jobs, keys, login, orders, pay_notify, products, profile, session, share_group,
@@ -61,17 +62,19 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     routes().into_openapi()
 }
 
-/// The public router.
-pub fn router(state: ApiState) -> Router {
+/// The public router, which says to browsers what `headers` has.
+pub fn router(state: ApiState, headers: &HeaderPolicy) -> Router {
     let (router, document) = routes().split_for_parts();
-    router
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+    let docs = SwaggerUi::new("/docs").url("/openapi.json", document);
+    let router = router
+        .merge(Router::from(docs).layer(headers::page()))
         .fallback(|| async { ApiError::from(ProblemCode::NotFound) })
         .method_not_allowed_fallback(|| async { ApiError::from(ProblemCode::MethodNotAllowed) })
         .layer(CatchPanicLayer::custom(pipeline::panicked))
         .layer(from_fn_with_state(state.clone(), guard::run))
         .layer(from_fn_with_state(state.clone(), pipeline::run))
-        .with_state(state)
+        .with_state(state);
+    headers.apply(router)
 }
 
 #[cfg(test)]

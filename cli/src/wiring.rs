@@ -21,6 +21,7 @@ use avalon_workers::{
     OwnToken, PayMetrics, Payments, PoolsSettings, ProfileMetrics, ProfileRules, Services, Webhook,
 };
 use jiff::Timestamp;
+use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
 use crate::failure::Failure;
@@ -31,8 +32,13 @@ const FORGET_EVERY: Duration = Duration::from_secs(60);
 /// Redis, when it is configured: one shared connection for all parts of the process.
 pub(crate) fn redis(config: &Config) -> Result<Option<RedisEndpoint>, Failure> {
     let nodes = config.redis.url.as_ref();
+    let authority = config
+        .redis
+        .tls_ca
+        .as_ref()
+        .map(ExposeSecret::expose_secret);
     Ok(nodes
-        .map(|nodes| RedisEndpoint::new(&nodes.joined()))
+        .map(|nodes| RedisEndpoint::trusting(&nodes.joined(), authority))
         .transpose()?)
 }
 
@@ -227,6 +233,7 @@ pub(crate) fn services(
         order_ttl: config.pay.order_ttl,
         reconcile_after: config.pay.reconcile_after,
         refund_late_payments: config.pay.late_payment == LatePayment::Refund,
+        inbox_retention: config.pay.inbox_retention,
     });
     Ok(Services {
         database: shared.database.clone(),
@@ -262,7 +269,7 @@ fn webhook(config: &Config, role: Role) -> Option<Webhook> {
 }
 
 /// Which pools to run, and how.
-pub(crate) fn pools(config: &Config) -> Result<PoolsSettings, Failure> {
+pub(crate) fn pools(config: &Config, role: Role) -> Result<PoolsSettings, Failure> {
     let known = |name: &String| known_queue("workers.queues", name);
     Ok(PoolsSettings {
         queues: config
@@ -278,6 +285,8 @@ pub(crate) fn pools(config: &Config) -> Result<PoolsSettings, Failure> {
             stop_grace: config.queue.stop_grace,
             ..PoolSettings::default()
         },
+        // The simulator of `dev` forgets its orders when it stops; the database does not.
+        compares_bills: role != Role::Dev,
     })
 }
 

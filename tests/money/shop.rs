@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_api::{ApiState, GuardMetrics, HttpMetrics};
+use avalon_api::{ApiState, GuardMetrics, HeaderPolicy, HttpMetrics};
 use avalon_core::config::{Config, ProfileConfig, Role};
 use avalon_core::database::Database;
 use avalon_core::ids::UserId;
+use avalon_core::jobs::create_order::CreatedOrder;
 use avalon_core::jobs::{CreateOrder, QUEUES};
 use avalon_core::keyring::{EncryptionKey, Keyring};
 use avalon_core::limits::Limits;
@@ -32,6 +33,9 @@ use tokio_util::sync::CancellationToken;
 use crate::game_server::GameServer;
 use crate::patchy_store::PatchyStore;
 use crate::wechat::{APP, WeChat};
+
+/// How long it keeps callbacks and webhooks.
+pub(crate) const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 
 pub(crate) struct Shop {
     pub(crate) database: Database,
@@ -78,13 +82,18 @@ impl Player {
 
 impl Shop {
     pub(crate) async fn open(file: TestDatabase) -> Self {
+        Self::open_with(file, &[]).await
+    }
+
+    /// With more configuration: `PAY__…` and the like.
+    pub(crate) async fn open_with(file: TestDatabase, more: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let door = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let notify_url = format!("http://{}/api/wx/pay/notify", door.local_addr().unwrap());
         let wechat = WeChat::start().await;
         let (game_server, webhook) = GameServer::start().await;
 
-        let config = config(&file, &wechat, &notify_url);
+        let config = config(&file, &wechat, &notify_url, more);
         let database = Database::new(&config.database).unwrap();
         database.migrate().await.unwrap();
         let path = folder.path().join("queue.db");
@@ -133,9 +142,9 @@ impl Shop {
             request_timeout: config.http.request_timeout,
             stopping: CancellationToken::new(),
         };
-        let router = avalon_api::router(api);
+        let router = avalon_api::router(api, &HeaderPolicy::default());
         let (stop, grace) = (CancellationToken::new(), Duration::ZERO);
-        tokio::spawn(avalon_api::serve(door, router, stop, grace));
+        tokio::spawn(avalon_api::serve(door, router, None, stop, grace));
         Self {
             database,
             store,
@@ -178,6 +187,7 @@ impl Shop {
                 order_ttl: Duration::from_secs(1800),
                 reconcile_after: Duration::from_secs(30),
                 refund_late_payments,
+                inbox_retention: RETENTION,
             }),
             webhook: Some(Webhook::new(webhook, b"s", true, Duration::from_secs(5))),
             metrics: PayMetrics::new(&Registry::new()).unwrap(),
@@ -208,6 +218,21 @@ impl Shop {
         player
     }
 
+    /// An order of one, made and offered.
+    pub(crate) async fn order(
+        &self,
+        handlers: &Handlers,
+        player: Player,
+        product: &str,
+        key: &str,
+    ) -> String {
+        let job = player.order(product, 1, key).into_job().unwrap();
+        let created = self.done(handlers, job).await.result.unwrap();
+        serde_json::from_str::<CreatedOrder>(created.get())
+            .unwrap()
+            .order_id
+    }
+
     /// Something for sale that nothing else is called; answers its id.
     pub(crate) async fn product(
         &self,
@@ -230,7 +255,7 @@ impl Shop {
     }
 }
 
-fn config(file: &TestDatabase, wechat: &WeChat, notify_url: &str) -> Config {
+fn config(file: &TestDatabase, wechat: &WeChat, notify_url: &str, more: &[(&str, &str)]) -> Config {
     let test = PayCredentials::TEST;
     let env = [
         ("DATABASE__URL", file.url()),
@@ -243,7 +268,12 @@ fn config(file: &TestDatabase, wechat: &WeChat, notify_url: &str) -> Config {
         ("PAY__NOTIFY_URL", notify_url),
         ("PAY__PLATFORM_PUBLIC_KEY_ID", test.platform_public_key_id),
         ("PAY__PLATFORM_PUBLIC_KEY", test.platform_public_key),
-    ]
-    .map(|(key, value)| (format!("AVALON_{key}"), value.to_owned()));
-    Config::load(None, env.into_iter(), Role::Migrate).unwrap()
+    ];
+    let env = env
+        .iter()
+        .filter(|(key, _)| more.iter().all(|(other, _)| key != other));
+    let env = env
+        .chain(more)
+        .map(|(key, value)| (format!("AVALON_{key}"), (*value).to_owned()));
+    Config::load(None, env, Role::Migrate).unwrap()
 }

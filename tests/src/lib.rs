@@ -7,6 +7,7 @@
     reason = "a test that can't go on has failed"
 )]
 
+pub mod promql;
 pub mod sessions;
 
 mod client;

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use avalon_core::jobs::{
     Callback, CancelOrder, CheckNickname, CheckOrder, CreateOrder, Fulfil, Login, OpenGroup,
-    ProbeSessionKey, PruneAudit, Reconcile, ResetSessionKey, SettleRefund, Sweep, UpdateUserInfo,
+    ProbeSessionKey, PruneAudit, Reconcile, ResetSessionKey, Retention, SettleRefund, Sweep,
+    UpdateUserInfo,
 };
 use avalon_queue::Handlers;
 
 use crate::services::Services;
 use crate::{
     callback, cancel_order, check_nickname, check_order, create_order, fulfil, login, open_group,
-    probe_session_key, prune_audit, reconcile, refund, reset_session_key, sweep, update_user_info,
+    probe_session_key, prune_audit, reconcile, refund, reset_session_key, retention, sweep,
+    update_user_info,
 };
 
 /// The handlers of all job kinds.
@@ -39,4 +41,5 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
         .on::<Sweep, _, _>(with!(sweep::handle))
         .on::<Reconcile, _, _>(with!(reconcile::handle))
         .on::<PruneAudit, _, _>(with!(prune_audit::handle))
+        .on::<Retention, _, _>(with!(retention::handle))
 }

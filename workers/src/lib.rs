@@ -21,6 +21,7 @@ mod prune_audit;
 mod reconcile;
 mod refund;
 mod reset_session_key;
+mod retention;
 mod services;
 mod sweep;
 mod update_user_info;

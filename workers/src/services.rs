@@ -56,6 +56,8 @@ pub struct Payments {
     pub reconcile_after: Duration,
     /// Whether a payment that comes after the order was closed is paid back, not kept.
     pub refund_late_payments: bool,
+    /// How long processed callbacks and delivered webhooks are kept.
+    pub inbox_retention: Duration,
 }
 
 /// What is believed of what clients pass on.

@@ -26,6 +26,7 @@ mod sections;
 mod source;
 mod text;
 mod validate;
+mod web;
 
 pub use auth::{AuthConfig, DevicePolicy, DevicePolicyError, SignaturePolicy};
 pub use database::{DatabaseConfig, DatabaseUrl, DatabaseUrlError, Dialect};
@@ -43,6 +44,7 @@ pub use sections::{
     AdminConfig, HttpConfig, HttpUrl, HttpUrlError, LogConfig, LogFormat, OpsConfig, QueueConfig,
     SimulatorConfig, StorageConfig, WechatConfig, WorkersConfig,
 };
+pub use web::{WebOrigin, WebOriginError};
 
 /// Everything that can be configured, a section each.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

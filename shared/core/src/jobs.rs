@@ -13,6 +13,7 @@ pub mod prune_audit;
 pub mod reconcile;
 pub mod refund;
 pub mod reset_session_key;
+pub mod retention;
 pub mod sweep;
 pub mod update_user_info;
 
@@ -33,6 +34,7 @@ pub use prune_audit::PruneAudit;
 pub use reconcile::Reconcile;
 pub use refund::SettleRefund;
 pub use reset_session_key::ResetSessionKey;
+pub use retention::Retention;
 pub use sweep::Sweep;
 pub use update_user_info::UpdateUserInfo;
 

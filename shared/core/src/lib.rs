@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod config;
 pub mod database;
+pub mod database_copy;
 pub mod dev_keys;
 pub mod ids;
 pub mod jobs;
@@ -12,6 +13,7 @@ pub mod payments;
 pub mod problem;
 pub mod profiles;
 pub mod request_signature;
+pub mod rotation;
 pub mod session_keys;
 pub mod sessions;
 pub mod sign_in;

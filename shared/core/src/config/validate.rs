@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Config, Role};
+use super::{Config, RedisNodes, Role, WebOrigin};
 use crate::telemetry::parse_filter;
 
 /// A key and what is wrong with it.
@@ -48,9 +48,31 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         "must be longer than http.max_wait",
     )?;
     rule(
+        http.tls_certificate.is_none() || http.tls_key.is_some(),
+        "http.tls_key",
+        "required beside http.tls_certificate (PEM)",
+    )?;
+    rule(
+        http.tls_key.is_none() || http.tls_certificate.is_some(),
+        "http.tls_certificate",
+        "required beside http.tls_key (PEM)",
+    )?;
+    let any = http.cors_origins.iter().any(WebOrigin::is_any);
+    rule(
+        !any || http.cors_origins.len() == 1,
+        "http.cors_origins",
+        "* means all, so it must stand alone",
+    )?;
+    rule(
         database.max_connections > 0,
         "database.max_connections",
         at_least_1,
+    )?;
+    let encrypted = redis.url.as_ref().is_some_and(RedisNodes::use_tls);
+    rule(
+        redis.tls_ca.is_none() || encrypted,
+        "redis.tls_ca",
+        "is for a redis.url with rediss://",
     )?;
     rule(!redis.key_prefix.is_empty(), "redis.key_prefix", not_empty)?;
     rule(
@@ -87,6 +109,12 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         pay.order_ttl <= week,
         "pay.order_ttl",
         "must not be longer than 7d",
+    )?;
+    // WeChat repeats a callback for a day.
+    rule(
+        pay.inbox_retention >= Duration::from_secs(2 * 24 * 60 * 60),
+        "pay.inbox_retention",
+        "must not be shorter than 2d",
     )?;
     rule(pay.reconcile_after > zero, "pay.reconcile_after", not_zero)?;
     rule(pay.connect_timeout > zero, "pay.connect_timeout", not_zero)?;
@@ -150,7 +178,7 @@ fn check_role(config: &Config, role: Role) -> Result<(), Problem> {
         "required (Ed25519 private key, PKCS#8 PEM)",
     )?;
     rule(
-        !(api || workers) || config.storage.encryption_key.is_some(),
+        !(api || workers || role == Role::Keys) || config.storage.encryption_key.is_some(),
         "storage.encryption_key",
         "required (base64 of 32 bytes)",
     )?;

@@ -302,7 +302,9 @@ pub async fn pay(
     let mut refund = None;
     if was_closed && pay_back_late {
         let new = NewRefund::of_late_payment(id);
-        let decided = refunds::decide(&mut transaction, &order, &new, now).await?;
+        // A moment later, so that the order's life reads in its order.
+        let then = now.checked_add(Duration::from_millis(1)).unwrap_or(now);
+        let decided = refunds::decide(&mut transaction, &order, &new, then).await?;
         order.status = OrderStatus::Refunding;
         refund = Some(decided);
     }
