@@ -90,10 +90,11 @@ impl Load {
 /// What a game might report: each event has its number as its id.
 pub(super) fn body(numbers: std::ops::Range<usize>) -> String {
     let now = now_ms();
+    let names = ["level_start", "level_end", "card_played", "chat"];
     let event = |n: usize| {
         json!({
             "eventId": format!("e-{n}"),
-            "eventName": ["level_start", "level_end", "card_played", "chat"][n % 4],
+            "eventName": names[n % 4],
             "eventParams": {"level": n % 90, "score": n * 7 % 10_000, "role": "merlin", "win": n % 2 == 0},
             "timestamp": now,
             "sessionId": format!("s-{}", n / 1000),
