@@ -2,6 +2,7 @@
 //! each sweep, for those whose process has died before it could.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use avalon_core::analytics::outbox;
 use avalon_core::config::SinkName;
@@ -13,6 +14,8 @@ use tokio::sync::mpsc;
 
 /// Events of one batch.
 const BATCH: i64 = 200;
+/// How long passing on may take; what is left then is for the next time.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Wakes the task that passes events on. Cheap to clone.
 #[derive(Clone)]
@@ -29,7 +32,9 @@ impl Relay {
         let (wake, mut woken) = mpsc::channel(1);
         tokio::spawn(async move {
             while woken.recv().await.is_some() {
-                if let Err(error) = pass_on_all(&database, &*store, &sinks, &metrics).await {
+                let passing = pass_on_all(&database, &*store, &sinks, &metrics);
+                let passed = tokio::time::timeout(PATIENCE, passing).await;
+                if let Err(error) = passed.unwrap_or_else(|_| Err("no answer".to_owned())) {
                     tracing::warn!(error, "events of our own wait in the outbox");
                 }
             }

@@ -192,7 +192,9 @@ impl CatalogueReader {
                     _ = ticks.tick() => {}
                     () = known.closed() => return,
                 }
-                match list(&database).await {
+                let listed = tokio::time::timeout(REFRESH_EVERY, list(&database)).await;
+                let away = |_| Err(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut));
+                match listed.unwrap_or_else(away) {
                     Ok(definitions) if last.as_ref() == Some(&definitions) => {}
                     Ok(definitions) => {
                         last = Some(definitions.clone());

@@ -17,6 +17,9 @@ use crate::database::DatabaseError;
 /// Bytes that are sent in one message.
 const CHUNK: usize = 64 * 1024;
 
+/// How long a transaction may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 const STAGED: &str = "CREATE TEMPORARY TABLE staged_events (
         day BIGINT, at BIGINT, received_at BIGINT, event_id TEXT, user_id TEXT, open_id TEXT,
         event_name TEXT, params JSONB, session_id TEXT, source TEXT, known SMALLINT,
@@ -43,6 +46,7 @@ const STORE_DAYS: &str = "INSERT INTO analytics_user_days (user_id, day)
 
 /// The events of a Postgres database, with connections of their own.
 pub(super) struct PostgresEvents {
+    options: PgConnectOptions,
     pool: PgPool,
     /// Days whose partitions were seen.
     days: HashSet<Day>,
@@ -51,26 +55,27 @@ pub(super) struct PostgresEvents {
 impl PostgresEvents {
     pub(super) fn new(config: &DatabaseConfig) -> Result<Self, DatabaseError> {
         let options: PgConnectOptions = config.url.expose().parse()?;
-        let pool = PgPoolOptions::new()
-            // One writes; another one is for the time when that one's end is not known yet.
-            .max_connections(2)
-            .test_before_acquire(false)
-            .acquire_timeout(Duration::from_secs(2))
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    sqlx::raw_sql(STAGED).execute(connection).await?;
-                    Ok(())
-                })
-            })
-            .connect_lazy_with(options);
         Ok(Self {
-            pool,
+            pool: connect(options.clone()),
+            options,
             days: HashSet::new(),
         })
     }
 
-    /// Writes batches in one transaction; answers how many events are new.
+    /// Writes batches in one transaction; answers how many events are new. A database that does not
+    /// answer counts as away.
     pub(super) async fn write(&mut self, batches: &[&Prepared]) -> Result<u64, DatabaseError> {
+        match tokio::time::timeout(PATIENCE, self.write_anyhow(batches)).await {
+            Ok(written) => written,
+            Err(_) => {
+                // Nobody knows what these connections wait for.
+                self.pool = connect(self.options.clone());
+                Err(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut))
+            }
+        }
+    }
+
+    async fn write_anyhow(&mut self, batches: &[&Prepared]) -> Result<u64, DatabaseError> {
         self.make_partitions(batches).await?;
         let mut transaction = self.pool.begin().await?;
         copy(&mut transaction, batches).await?;
@@ -101,6 +106,22 @@ impl PostgresEvents {
         self.days.extend(new);
         Ok(())
     }
+}
+
+/// Connects when it is first used.
+fn connect(options: PgConnectOptions) -> PgPool {
+    PgPoolOptions::new()
+        // One writes; another one is for the time when that one's end is not known yet.
+        .max_connections(2)
+        .test_before_acquire(false)
+        .acquire_timeout(Duration::from_secs(2))
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                sqlx::raw_sql(STAGED).execute(connection).await?;
+                Ok(())
+            })
+        })
+        .connect_lazy_with(options)
 }
 
 async fn copy(connection: &mut PgConnection, batches: &[&Prepared]) -> Result<(), DatabaseError> {
