@@ -3,6 +3,7 @@
 
 mod audit;
 mod board;
+mod events;
 mod health;
 mod jobs;
 mod log;
@@ -30,6 +31,7 @@ use axum::routing::get;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 
+use crate::events::Events;
 use crate::extract::{BodyLimit, Peer, bearer};
 use crate::headers;
 use crate::problem::ApiError;
@@ -62,6 +64,8 @@ pub struct OpsState {
     pub tokens: Arc<TokenVerifier>,
     /// Opens the admin routes; none: they stay shut.
     pub admin_token: Option<Arc<SecretString>>,
+    /// How events are taken in.
+    pub events: Events,
     /// Where the process is in its life: only in the middle of it is it ready.
     pub phase: watch::Receiver<Phase>,
 }
@@ -88,6 +92,7 @@ pub fn router(state: OpsState) -> Router {
     let admin = jobs::routes()
         .merge(products::routes())
         .merge(orders::routes())
+        .merge(events::routes())
         .merge(log::routes())
         .merge(users::routes())
         .merge(audit::routes())

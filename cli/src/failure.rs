@@ -44,6 +44,8 @@ pub(crate) enum Failure {
     Pay(#[from] avalon_wechat::pay::PayClientError),
     #[error(transparent)]
     Payment(#[from] avalon_core::payments::PaymentError),
+    #[error("events: {0}")]
+    Analytics(#[from] avalon_workers::AnalyticsError),
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
     #[error("there is no database at {}", .0.display())]

@@ -18,6 +18,7 @@ mod browsers;
 mod command_line;
 mod configuration;
 mod dashboards;
+mod events;
 mod fleet;
 mod keys;
 mod metrics_page;

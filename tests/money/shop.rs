@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_api::{ApiState, GuardMetrics, HeaderPolicy, HttpMetrics};
+use avalon_api::{ApiState, Events, GuardMetrics, HeaderPolicy, HttpMetrics};
+use avalon_core::analytics::EventMetrics;
 use avalon_core::config::{Config, ProfileConfig, Role};
 use avalon_core::database::Database;
 use avalon_core::ids::UserId;
@@ -22,7 +23,7 @@ use avalon_test_support::TestDatabase;
 use avalon_wechat::pay::{Fen, PayClient};
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
 use avalon_workers::{
-    OwnToken, PayMetrics, Payments, ProfileMetrics, ProfileRules, Services, Webhook,
+    Analytics, OwnToken, PayMetrics, Payments, ProfileMetrics, ProfileRules, Services, Webhook,
 };
 use prometheus::Registry;
 use secrecy::{ExposeSecret, SecretString};
@@ -56,6 +57,9 @@ struct Parts {
     sessions: Sessions,
     issuer: Arc<TokenIssuer>,
     webhook: String,
+    config: Config,
+    event_metrics: EventMetrics,
+    queue_metrics: QueueMetrics,
 }
 
 /// A player of the shop.
@@ -121,6 +125,8 @@ impl Shop {
             minute,
         );
         let issuer = Arc::new(TokenIssuer::new(&signing_key, "test", minute));
+        let event_metrics = EventMetrics::new(&registry).unwrap();
+        let queue_metrics = QueueMetrics::new(&registry).unwrap();
         let api = ApiState {
             store: Arc::clone(&store) as Arc<dyn JobStore>,
             database: database.clone(),
@@ -133,7 +139,12 @@ impl Shop {
             limits: Limits::Off,
             proxies: Arc::default(),
             guard_metrics: GuardMetrics::new(&registry).unwrap(),
-            queue_metrics: QueueMetrics::new(&registry).unwrap(),
+            events: Events {
+                metrics: event_metrics.clone(),
+                sinks: config.analytics.sinks().into(),
+                max_age_ms: i64::MAX,
+            },
+            queue_metrics: queue_metrics.clone(),
             http_metrics: HttpMetrics::new(&registry).unwrap(),
             pay_metrics: avalon_api::PayMetrics::new(&registry).unwrap(),
             wait: config.http.wait,
@@ -159,6 +170,9 @@ impl Shop {
                 sessions,
                 issuer,
                 webhook,
+                config,
+                event_metrics,
+                queue_metrics,
             },
             _files: (file, folder),
         }
@@ -194,6 +208,14 @@ impl Shop {
             metrics: PayMetrics::new(&Registry::new()).unwrap(),
             profiles: ProfileRules::new(AppId::new(APP), &ProfileConfig::default()),
             profile_metrics: ProfileMetrics::new(&Registry::new()).unwrap(),
+            analytics: Analytics::start(
+                &parts.config,
+                &self.database,
+                &(Arc::clone(&self.store) as Arc<dyn JobStore>),
+                parts.event_metrics.clone(),
+                parts.queue_metrics.clone(),
+            )
+            .unwrap(),
             tokens: Arc::clone(&parts.issuer),
             audit_retention: Duration::from_secs(60),
         };

@@ -8,6 +8,8 @@
 )]
 
 pub mod collector;
+pub mod event_sinks;
+pub mod kafka_broker;
 pub mod promql;
 pub mod sessions;
 

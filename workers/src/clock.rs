@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_core::jobs::{PruneAudit, Reconcile, Retention, Sweep};
+use avalon_core::jobs::{EventRetention, PruneAudit, Reconcile, Retention, Sweep};
 use avalon_core::payments::reconciliation::{beijing_day, beijing_hour};
 use avalon_queue::{JobStore, NewJob};
 use jiff::{Timestamp, ToSpan};
@@ -33,7 +33,8 @@ pub(crate) fn start(store: Arc<dyn JobStore>, compares_bills: bool) -> AbortHand
                 _ = deletions.tick() => {
                     let once = DELETE_EVERY / 2;
                     let (audit, rest) = (PruneAudit {}.into_job(once), Retention {}.into_job(once));
-                    audit.into_iter().chain(rest).collect()
+                    let events = EventRetention {}.into_job(once);
+                    audit.into_iter().chain(rest).chain(events).collect()
                 }
             };
             if let Err(error) = store.enqueue(jobs).await {

@@ -13,6 +13,7 @@ use avalon_queue::{Enqueued, JobStore, NewJob, StoreError, trace};
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient};
 
+use crate::analytics::Analytics;
 use crate::metrics::{PayMetrics, ProfileMetrics};
 use crate::webhook::Webhook;
 
@@ -40,6 +41,8 @@ pub struct Services {
     pub profiles: ProfileRules,
     /// Counts it.
     pub profile_metrics: ProfileMetrics,
+    /// Where events go.
+    pub analytics: Analytics,
     /// Signs tokens.
     pub tokens: Arc<TokenIssuer>,
     /// How long events of the audit log are kept.

@@ -69,6 +69,7 @@ pub(crate) async fn handle(
         }
     }
     wechat_pay::announce(&services).await;
+    services.analytics.relay.wake();
     if swept != Swept::default() {
         tracing::info!(?swept, "work that fell through was enqueued again");
     }

@@ -236,6 +236,7 @@ fn migrator(dialect: Dialect) -> Migrator {
             3 "0003_player_sessions",
             4 "0004_session_key_versions",
             5 "0005_audit",
+            6 "0006_analytics",
             8 "0008_retention",
         ),
         Dialect::Postgres => migrations!("postgres":
@@ -244,6 +245,7 @@ fn migrator(dialect: Dialect) -> Migrator {
             3 "0003_player_sessions",
             4 "0004_session_key_versions",
             5 "0005_audit",
+            6 "0006_analytics",
             8 "0008_retention",
         ),
     };

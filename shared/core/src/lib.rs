@@ -1,5 +1,6 @@
 //! What API and workers share: the domain model, its persistence, configuration and telemetry.
 
+pub mod analytics;
 pub mod audit;
 pub mod config;
 pub mod database;
