@@ -97,6 +97,8 @@ async fn the_page_of_metrics_is_what_a_running_system_tells() {
         .with_payments()
         .env("AVALON_REDIS__KEY_PREFIX", unique_prefix())
         .env("AVALON_FULFIL__WEBHOOK_URL", "http://127.0.0.1:9/nobody")
+        // Two sinks: the database, and one that takes nothing.
+        .env("AVALON_ANALYTICS__CLICKHOUSE_URL", "http://127.0.0.1:9")
         .env("AVALON_FULFIL__WEBHOOK_SECRET", "a-shared-secret")
         .env("AVALON_FULFIL__ALLOW_PRIVATE_ADDRESSES", "true")
         .start(1, 1)
@@ -110,6 +112,13 @@ async fn the_page_of_metrics_is_what_a_running_system_tells() {
     alice.pay(&created).await;
     eventually_eq(LONG, 1, async || alice.owns("gems").await).await;
 
+    let event = json!({"eventName": "level", "eventParams": {"n": 1}, "timestamp": created.body["payParams"]["timeStamp"].as_str().unwrap().parse::<i64>().unwrap() * 1000});
+    let report = game
+        .client
+        .post(game.url("/api/wx/report"))
+        .bearer_auth(&alice.token);
+    let reported = send(report.json(&json!({"events": [event]}))).await;
+    assert_eq!(reported.body["accepted"], 1, "{reported:?}");
     // And refusals of our own.
     let stranger = game.client.get(game.url("/api/wx/orders"));
     assert_eq!(send(stranger.bearer_auth("x")).await.status, 401);
