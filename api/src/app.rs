@@ -13,7 +13,8 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::headers::{self, HeaderPolicy};
 use crate::problem::ApiError;
 use crate::routes::{
-    inventory, jobs, keys, login, orders, pay_notify, products, profile, session, share_group,
+    inventory, jobs, keys, login, orders, pay_notify, products, profile, report, session,
+    share_group,
 };
 use crate::state::ApiState;
 use crate::{guard, pipeline};
@@ -53,6 +54,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .merge(orders::routes())
         .merge(inventory::routes())
         .merge(pay_notify::routes())
+        .merge(report::routes())
         .merge(jobs::routes())
         .merge(keys::routes())
 }
@@ -98,6 +100,7 @@ mod tests {
             ("post", "/api/wx/cancelOrder/{orderId}", true),
             ("get", "/api/wx/inventory", true),
             ("post", "/api/wx/consume", true),
+            ("post", "/api/wx/report", true),
             ("post", "/api/wx/pay/notify", false),
             ("post", "/api/wx/pay/refundNotify", false),
         ] {

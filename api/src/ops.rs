@@ -2,6 +2,7 @@
 //! token. Never on the public port.
 
 mod audit;
+mod events;
 mod health;
 mod jobs;
 mod moment;
@@ -26,6 +27,7 @@ use axum::routing::get;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 
+use crate::events::Events;
 use crate::extract::{BodyLimit, Peer, bearer};
 use crate::headers;
 use crate::problem::ApiError;
@@ -49,6 +51,8 @@ pub struct OpsState {
     pub tokens: Arc<TokenVerifier>,
     /// Opens the admin routes; none: they stay shut.
     pub admin_token: Option<Arc<SecretString>>,
+    /// How events are taken in.
+    pub events: Events,
     /// Where the process is in its life: only in the middle of it is it ready.
     pub phase: watch::Receiver<Phase>,
 }
@@ -75,6 +79,7 @@ pub fn router(state: OpsState) -> Router {
     let admin = jobs::routes()
         .merge(products::routes())
         .merge(orders::routes())
+        .merge(events::routes())
         .merge(users::routes())
         .merge(audit::routes())
         .route_layer(from_fn_with_state(state.clone(), admin_only));

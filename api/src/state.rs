@@ -14,6 +14,7 @@ use avalon_wechat::pay::PayClient;
 use tokio_util::sync::CancellationToken;
 
 use crate::client_address::TrustedProxies;
+use crate::events::Events;
 use crate::metrics::{GuardMetrics, HttpMetrics, PayMetrics};
 
 /// What public routes work with. Cheap to clone.
@@ -29,6 +30,8 @@ pub struct ApiState {
     pub inbox: InboxWriter,
     /// Verifies players' tokens.
     pub tokens: Arc<TokenVerifier>,
+    /// How events are taken in.
+    pub events: Events,
     /// Signs the tokens of renewed sessions.
     pub issuer: Arc<TokenIssuer>,
     /// Players' sessions.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use avalon_core::config::Role;
+use avalon_core::config::{DatabaseUrl, Role};
 use avalon_queue::{JobId, QueueName};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -30,7 +30,10 @@ pub(crate) enum Command {
     /// The WeChat simulator alone.
     Simulator,
     /// Brings the database's schema up to date.
-    Migrate,
+    Migrate {
+        #[command(subcommand)]
+        command: Option<MigrateCommand>,
+    },
     /// Looks at jobs; replays and purges dead letters.
     Jobs {
         #[command(subcommand)]
@@ -47,6 +50,25 @@ pub(crate) enum Command {
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Fails when the process on this machine is not ready; for containers.
+    Healthcheck {
+        /// What to ask instead of /readyz of ops.listen.
+        #[arg(long)]
+        url: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum MigrateCommand {
+    /// Copies all data into an empty database, from SQLite to Postgres or the other way.
+    Copy {
+        /// Where from: sqlite://PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE.
+        #[arg(long, value_name = "URL")]
+        from: DatabaseUrl,
+        /// Where to: a database without rows; its schema is brought up to date first.
+        #[arg(long, value_name = "URL")]
+        to: DatabaseUrl,
     },
 }
 
@@ -190,8 +212,8 @@ impl Command {
             Self::Api => Role::Api,
             Self::Workers(_) => Role::Workers,
             Self::Simulator => Role::Simulator,
-            Self::Migrate => Role::Migrate,
-            Self::Jobs { .. } => Role::Jobs,
+            Self::Migrate { .. } => Role::Migrate,
+            Self::Jobs { .. } | Self::Healthcheck { .. } => Role::Jobs,
             Self::Keys { .. } => Role::Keys,
             Self::Config {
                 command: ConfigCommand::Check { role },

@@ -44,10 +44,18 @@ pub(crate) enum Failure {
     Pay(#[from] avalon_wechat::pay::PayClientError),
     #[error(transparent)]
     Payment(#[from] avalon_core::payments::PaymentError),
+    #[error("events: {0}")]
+    Analytics(#[from] avalon_workers::AnalyticsError),
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
+    #[error("there is no database at {}", .0.display())]
+    NoDatabase(PathBuf),
     #[error("there is no embedded queue at {}", .0.display())]
     NoQueue(PathBuf),
+    #[error("{url}: {problem}")]
+    Unhealthy { url: String, problem: String },
+    #[error(transparent)]
+    Copy(#[from] avalon_core::database_copy::CopyError),
     #[error("{0}: no such job, or no dead letter")]
     NoSuchJob(avalon_queue::JobId),
     #[error(transparent)]

@@ -3,8 +3,10 @@
 
 mod arguments;
 mod certificates;
+mod copy;
 mod dev;
 mod failure;
+mod healthcheck;
 mod jobs;
 mod keys;
 mod run;
@@ -17,7 +19,7 @@ use std::process::ExitCode;
 use avalon_core::config::{Config, Role, process_env};
 use clap::Parser;
 
-use arguments::{Arguments, Command, ConfigCommand, KeysCommand};
+use arguments::{Arguments, Command, ConfigCommand, KeysCommand, MigrateCommand};
 use failure::Failure;
 
 fn main() -> ExitCode {
@@ -67,7 +69,11 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
                 run::run(config, role, arguments.config).await
             }
             Command::Simulator => simulator::run(config).await,
-            Command::Migrate => run::migrate(&config).await,
+            Command::Migrate { command: None } => run::migrate(&config).await,
+            Command::Migrate {
+                command: Some(MigrateCommand::Copy { from, to }),
+            } => copy::run(&config, from, to).await,
+            Command::Healthcheck { url } => healthcheck::run(&config, url).await,
             Command::Jobs { command } => jobs::run(&config, command).await,
             Command::Keys { command } => keys::run(&config, command).await,
             Command::Config { .. } | Command::Openapi => Ok(()),

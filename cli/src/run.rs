@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use avalon_api::ops::{OpsState, Phase};
 use avalon_api::{ApiState, GuardMetrics, HeaderPolicy, HttpMetrics, TrustedProxies};
+use avalon_core::analytics::EventMetrics;
 use avalon_core::config::{Config, Role};
 use avalon_core::database::{Database, DatabaseError};
 use avalon_core::payments::inbox::InboxWriter;
@@ -41,6 +42,8 @@ pub(crate) async fn run(config: Config, role: Role, file: Option<PathBuf>) -> Re
     }
     let registry = prometheus::Registry::new();
     let queue_metrics = wiring::queue_metrics(&registry)?;
+    let event_metrics = EventMetrics::new(&registry)?;
+    let events = wiring::events(&config, &event_metrics);
     avalon_api::ops::AuditMetrics::register(&registry)?;
     let database = Database::new(&config.database)?;
     let redis = wiring::redis(&config)?;
@@ -64,6 +67,7 @@ pub(crate) async fn run(config: Config, role: Role, file: Option<PathBuf>) -> Re
         tokens: Arc::clone(&verifier),
         admin_token: config.admin.token.clone().map(Arc::new),
         phase: phases,
+        events: events.clone(),
     });
     servers.spawn(avalon_api::serve(
         ops_socket,
@@ -104,11 +108,13 @@ pub(crate) async fn run(config: Config, role: Role, file: Option<PathBuf>) -> Re
             tokens: &issuer,
             pay: pay.clone(),
             wechat_metrics: &wechat_metrics,
+            event_metrics: &event_metrics,
+            queue_metrics: &queue_metrics,
             registry: &registry,
         };
         let services = Arc::new(wiring::services(&config, role, shared)?);
         let handlers = avalon_workers::handlers(&services);
-        let settings = wiring::pools(&config)?;
+        let settings = wiring::pools(&config, role)?;
         Some(Pools::start(&store, handlers, &settings, &queue_metrics))
     } else {
         None
@@ -121,6 +127,7 @@ pub(crate) async fn run(config: Config, role: Role, file: Option<PathBuf>) -> Re
             inbox: InboxWriter::spawn(database.clone()),
             guard_metrics: GuardMetrics::new(&registry)?,
             pay_metrics: avalon_api::PayMetrics::new(&registry)?,
+            events,
             sessions,
             tokens: verifier,
             issuer,

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon_api::Events;
+use avalon_core::analytics::EventMetrics;
 use avalon_core::config::{Config, LatePayment, Role};
 use avalon_core::database::Database;
 use avalon_core::jobs::QUEUES;
@@ -18,7 +20,8 @@ use avalon_queue::{
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
 use avalon_workers::{
-    OwnToken, PayMetrics, Payments, PoolsSettings, ProfileMetrics, ProfileRules, Services, Webhook,
+    Analytics, OwnToken, PayMetrics, Payments, PoolsSettings, ProfileMetrics, ProfileRules,
+    Services, Webhook,
 };
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
@@ -202,6 +205,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) tokens: &'a Arc<TokenIssuer>,
     pub(crate) pay: Option<PayClient>,
     pub(crate) wechat_metrics: &'a WechatMetrics,
+    pub(crate) event_metrics: &'a EventMetrics,
+    pub(crate) queue_metrics: &'a QueueMetrics,
     pub(crate) registry: &'a prometheus::Registry,
 }
 
@@ -233,7 +238,15 @@ pub(crate) fn services(
         order_ttl: config.pay.order_ttl,
         reconcile_after: config.pay.reconcile_after,
         refund_late_payments: config.pay.late_payment == LatePayment::Refund,
+        inbox_retention: config.pay.inbox_retention,
     });
+    let analytics = Analytics::start(
+        config,
+        shared.database,
+        shared.store,
+        shared.event_metrics.clone(),
+        shared.queue_metrics.clone(),
+    )?;
     Ok(Services {
         database: shared.database.clone(),
         store: Arc::clone(shared.store),
@@ -246,9 +259,20 @@ pub(crate) fn services(
         metrics: PayMetrics::new(shared.registry)?,
         profiles: ProfileRules::new(app_id, &config.profile),
         profile_metrics: ProfileMetrics::new(shared.registry)?,
+        analytics,
         tokens: Arc::clone(shared.tokens),
         audit_retention: config.storage.audit_retention,
     })
+}
+
+/// How events are taken in.
+pub(crate) fn events(config: &Config, metrics: &EventMetrics) -> Events {
+    let max_age = config.analytics.max_age.as_millis();
+    Events {
+        metrics: metrics.clone(),
+        sinks: config.analytics.sinks().into(),
+        max_age_ms: i64::try_from(max_age).unwrap_or(i64::MAX),
+    }
 }
 
 /// Where the game server hears of paid goods, when it is configured.
@@ -268,7 +292,7 @@ fn webhook(config: &Config, role: Role) -> Option<Webhook> {
 }
 
 /// Which pools to run, and how.
-pub(crate) fn pools(config: &Config) -> Result<PoolsSettings, Failure> {
+pub(crate) fn pools(config: &Config, role: Role) -> Result<PoolsSettings, Failure> {
     let known = |name: &String| known_queue("workers.queues", name);
     Ok(PoolsSettings {
         queues: config
@@ -284,6 +308,8 @@ pub(crate) fn pools(config: &Config) -> Result<PoolsSettings, Failure> {
             stop_grace: config.queue.stop_grace,
             ..PoolSettings::default()
         },
+        // The simulator of `dev` forgets its orders when it stops; the database does not.
+        compares_bills: role != Role::Dev,
     })
 }
 

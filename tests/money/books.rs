@@ -119,6 +119,7 @@ impl Run<'_> {
             "WeChat knows of a refund that we do not"
         );
         self.stock_is_conserved(held[0]).await;
+        self.acknowledged_is_kept().await;
         tally.dead_letters = self.dead_letters_died_of_the_weather().await;
         tally
     }
@@ -159,9 +160,7 @@ impl Run<'_> {
     /// Each state follows from the one before. Answers whether it was paid after it had ended.
     async fn history_is_legal(&self, order: &Order) -> bool {
         let history = order_rows::history(&self.shop.database, &order.id);
-        let mut history = history.await.unwrap();
-        // Ids of one millisecond are in no order; states of one are rare, and told by what they are.
-        history.sort_by_key(|entry| entry.at);
+        let history = history.await.unwrap();
         let states: Vec<OrderStatus> = history
             .iter()
             .map(|entry| entry.status.parse().unwrap())
@@ -219,6 +218,17 @@ impl Run<'_> {
         for (_, id) in &told {
             assert!(self.shop.game_server.taken(id) > 0, "{order:?}");
         }
+    }
+
+    /// What the door has acknowledged is in the inbox.
+    async fn acknowledged_is_kept(&self) {
+        let mut acknowledged = 0;
+        for callback in self.shop.wechat.list("callbacks", "callbacks").await {
+            let attempts = callback["attempts"].as_array().unwrap();
+            acknowledged += attempts.iter().filter(|a| a["status"] == 204).count();
+        }
+        let kept = self.shop.count("SELECT count(*) FROM inbox").await - self.kept_before;
+        assert_eq!(kept, i64::try_from(acknowledged).unwrap());
     }
 
     async fn stock_is_conserved(&self, held: i64) {

@@ -10,12 +10,15 @@
 
 mod books;
 mod by_hand;
+mod door;
 mod game_server;
 mod interleavings;
 mod late_payments;
 mod patchy_store;
 mod reconcile;
+mod retention;
 mod run;
 mod script;
 mod shop;
+mod webhooks;
 mod wechat;

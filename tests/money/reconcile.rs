@@ -2,36 +2,15 @@
 //! and granted, and every difference is kept.
 
 use avalon_core::jobs::Reconcile;
-use avalon_core::jobs::create_order::CreatedOrder;
 use avalon_core::payments::reconciliation::{self, beijing_day};
 use avalon_core::payments::{OrderStatus, inventory, order_rows};
-use avalon_queue::{Handlers, JobState, JobView, NewJob};
+use avalon_queue::JobState;
 use avalon_test_support::TestDatabase;
 use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::shop::{Player, Shop};
-
-async fn succeed(shop: &Shop, handlers: &Handlers, job: NewJob) -> JobView {
-    let view = shop.done(handlers, job).await;
-    assert_eq!(view.state, JobState::Succeeded, "{view:?}");
-    view
-}
-
-async fn order(
-    shop: &Shop,
-    handlers: &Handlers,
-    player: Player,
-    product: &str,
-    key: &str,
-) -> String {
-    let job = player.order(product, 1, key).into_job().unwrap();
-    let created = succeed(shop, handlers, job).await.result.unwrap();
-    serde_json::from_str::<CreatedOrder>(created.get())
-        .unwrap()
-        .order_id
-}
+use crate::shop::Shop;
 
 #[tokio::test]
 async fn a_payment_that_nobody_told_us_of_is_found_in_the_bill_and_granted() {
@@ -40,8 +19,8 @@ async fn a_payment_that_nobody_told_us_of_is_found_in_the_bill_and_granted() {
     let gems = shop.product(100, None, None).await;
     let bills = json!({"billsAtOnce": true});
     shop.wechat.must(Method::PUT, "pay/settings", bills).await;
-    let paid = order(&shop, &handlers, player, &gems, "k1").await;
-    let unpaid = order(&shop, &handlers, player, &gems, "k2").await;
+    let paid = shop.order(&handlers, player, &gems, "k1").await;
+    let unpaid = shop.order(&handlers, player, &gems, "k2").await;
     let pay = format!("pay/orders/{paid}/pay");
     let quietly = json!({"notify": false});
     shop.wechat.must(Method::POST, &pay, quietly).await;
@@ -57,7 +36,8 @@ async fn a_payment_that_nobody_told_us_of_is_found_in_the_bill_and_granted() {
 
     let day = beijing_day(Timestamp::now());
     let job = Reconcile { day }.into_job().unwrap();
-    let view = succeed(&shop, &handlers, job).await;
+    let view = shop.done(&handlers, job).await;
+    assert_eq!(view.state, JobState::Succeeded, "{view:?}");
     assert_eq!(view.result.unwrap().get(), "2");
     let kept = reconciliation::list(&shop.database).await.unwrap();
     let today = &kept[0];

@@ -32,6 +32,8 @@ pub(crate) struct Run<'a> {
     pub(crate) players: Vec<Player>,
     /// The scarce one, and the one with a limit.
     pub(crate) products: [String; 2],
+    /// Callbacks of the runs before.
+    pub(crate) kept_before: i64,
     handlers: Handlers,
     /// Jobs that workers have leased and not begun.
     taken: Mutex<VecDeque<Leased>>,
@@ -54,6 +56,7 @@ impl<'a> Run<'a> {
                 shop.product(100, Some(STOCK), None).await,
                 shop.product(70, None, Some(LIMIT)).await,
             ],
+            kept_before: shop.count("SELECT count(*) FROM inbox").await,
             handlers: shop.handlers(script.refund_late_payments),
             taken: Mutex::default(),
             dice: Mutex::new(Rng::with_seed(script.seed)),
@@ -67,9 +70,8 @@ impl<'a> Run<'a> {
                     join_all(steps.iter().map(|step| self.take(step))).await;
                 }
                 Moment::Pass(seconds) => {
-                    self.shop
-                        .pass(Duration::from_secs(u64::from(*seconds)))
-                        .await;
+                    let time = Duration::from_secs(u64::from(*seconds));
+                    self.shop.pass(time).await;
                 }
                 Moment::Weather(weather) => self.weather(weather).await,
                 Moment::Flush => {

@@ -120,8 +120,12 @@ const FORGERIES: [&str; 10] = [
     "signature",
 ];
 
-const FAULTS: [&str; 11] = [
-    r#"{"outage":"reset","api":"pay_jsapi"}"#,
+const SLOW_CLOSE: &str = r#"{"latencyMs":15,"api":"pay_close"}"#;
+const NO_ORDERS: &str = r#"{"outage":"reset","api":"pay_jsapi"}"#;
+
+const FAULTS: [&str; 12] = [
+    SLOW_CLOSE,
+    NO_ORDERS,
     r#"{"outage":"reset","outageAfter":true,"api":"pay"}"#,
     r#"{"outage":"reset","outageAfter":true,"api":"pay_jsapi"}"#,
     r#"{"outage":"reset","outageAfter":true,"api":"pay_refund"}"#,
@@ -137,8 +141,9 @@ const FAULTS: [&str; 11] = [
 impl Script {
     pub(crate) fn of(seed: u64) -> Self {
         let mut dice = Rng::with_seed(seed);
-        let mut moments = match dice.u8(0..3) {
+        let mut moments = match dice.u8(0..4) {
             0 => overtaken(&mut dice),
+            1 => raced(&mut dice),
             _ => {
                 let (ordered, worked) = (create(&mut dice), work(&mut dice));
                 vec![Moment::AtOnce(vec![ordered]), Moment::AtOnce(vec![worked])]
@@ -183,27 +188,16 @@ fn overtaken(dice: &mut Rng) -> Vec<Moment> {
     let Step::Create { name, .. } = ordered else {
         return vec![];
     };
-    let weather = |wechat| {
-        Moment::Weather(Weather {
-            wechat,
-            patchy_queue: false,
-            game_server_refuses: false,
-        })
-    };
-    let worked = Step::Work {
-        nth: 0,
-        death: None,
-    };
     let mut moments = vec![
-        weather(FAULTS[0]),
+        wechat(NO_ORDERS),
         Moment::AtOnce(vec![ordered]),
-        Moment::AtOnce(vec![worked.clone()]),
-        weather("{}"),
+        Moment::AtOnce(vec![WORKED]),
+        wechat("{}"),
     ];
     for step in [
         Step::Cancel(name),
         work(dice),
-        worked,
+        WORKED,
         Step::Arrive(name),
         Step::Pay(name),
         Step::Release { name, nth: 0 },
@@ -211,6 +205,36 @@ fn overtaken(dice: &mut Rng) -> Vec<Moment> {
         moments.push(Moment::AtOnce(vec![step, self::step(dice)]));
     }
     moments
+}
+
+/// Another: the player pays while the order is being closed at WeChat.
+fn raced(dice: &mut Rng) -> Vec<Moment> {
+    let ordered = create(dice);
+    let Step::Create { name, .. } = ordered else {
+        return vec![];
+    };
+    let paid = Step::Pay(name);
+    vec![
+        Moment::AtOnce(vec![ordered]),
+        Moment::AtOnce(vec![WORKED]),
+        wechat(SLOW_CLOSE),
+        Moment::AtOnce(vec![Step::Cancel(name)]),
+        Moment::AtOnce(vec![WORKED, WORKED, paid, step(dice)]),
+        wechat("{}"),
+    ]
+}
+
+const WORKED: Step = Step::Work {
+    nth: 0,
+    death: None,
+};
+
+fn wechat(faults: &'static str) -> Moment {
+    Moment::Weather(Weather {
+        wechat: faults,
+        patchy_queue: false,
+        game_server_refuses: false,
+    })
 }
 
 /// Some more often than others, so that much happens to a few.

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_api::{ApiState, GuardMetrics, HeaderPolicy, HttpMetrics};
+use avalon_api::{ApiState, Events, GuardMetrics, HeaderPolicy, HttpMetrics};
+use avalon_core::analytics::EventMetrics;
 use avalon_core::config::{Config, ProfileConfig, Role};
 use avalon_core::database::Database;
 use avalon_core::ids::UserId;
+use avalon_core::jobs::create_order::CreatedOrder;
 use avalon_core::jobs::{CreateOrder, QUEUES};
 use avalon_core::keyring::{EncryptionKey, Keyring};
 use avalon_core::limits::Limits;
@@ -21,7 +23,7 @@ use avalon_test_support::TestDatabase;
 use avalon_wechat::pay::{Fen, PayClient};
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
 use avalon_workers::{
-    OwnToken, PayMetrics, Payments, ProfileMetrics, ProfileRules, Services, Webhook,
+    Analytics, OwnToken, PayMetrics, Payments, ProfileMetrics, ProfileRules, Services, Webhook,
 };
 use prometheus::Registry;
 use secrecy::{ExposeSecret, SecretString};
@@ -32,6 +34,9 @@ use tokio_util::sync::CancellationToken;
 use crate::game_server::GameServer;
 use crate::patchy_store::PatchyStore;
 use crate::wechat::{APP, WeChat};
+
+/// How long it keeps callbacks and webhooks.
+pub(crate) const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 
 pub(crate) struct Shop {
     pub(crate) database: Database,
@@ -52,6 +57,9 @@ struct Parts {
     sessions: Sessions,
     issuer: Arc<TokenIssuer>,
     webhook: String,
+    config: Config,
+    event_metrics: EventMetrics,
+    queue_metrics: QueueMetrics,
 }
 
 /// A player of the shop.
@@ -78,13 +86,18 @@ impl Player {
 
 impl Shop {
     pub(crate) async fn open(file: TestDatabase) -> Self {
+        Self::open_with(file, &[]).await
+    }
+
+    /// With more configuration: `PAY__…` and the like.
+    pub(crate) async fn open_with(file: TestDatabase, more: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let door = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let notify_url = format!("http://{}/api/wx/pay/notify", door.local_addr().unwrap());
         let wechat = WeChat::start().await;
         let (game_server, webhook) = GameServer::start().await;
 
-        let config = config(&file, &wechat, &notify_url);
+        let config = config(&file, &wechat, &notify_url, more);
         let database = Database::new(&config.database).unwrap();
         database.migrate().await.unwrap();
         let path = folder.path().join("queue.db");
@@ -112,6 +125,8 @@ impl Shop {
             minute,
         );
         let issuer = Arc::new(TokenIssuer::new(&signing_key, "test", minute));
+        let event_metrics = EventMetrics::new(&registry).unwrap();
+        let queue_metrics = QueueMetrics::new(&registry).unwrap();
         let api = ApiState {
             store: Arc::clone(&store) as Arc<dyn JobStore>,
             database: database.clone(),
@@ -124,7 +139,12 @@ impl Shop {
             limits: Limits::Off,
             proxies: Arc::default(),
             guard_metrics: GuardMetrics::new(&registry).unwrap(),
-            queue_metrics: QueueMetrics::new(&registry).unwrap(),
+            events: Events {
+                metrics: event_metrics.clone(),
+                sinks: config.analytics.sinks().into(),
+                max_age_ms: i64::MAX,
+            },
+            queue_metrics: queue_metrics.clone(),
             http_metrics: HttpMetrics::new(&registry).unwrap(),
             pay_metrics: avalon_api::PayMetrics::new(&registry).unwrap(),
             wait: config.http.wait,
@@ -149,6 +169,9 @@ impl Shop {
                 sessions,
                 issuer,
                 webhook,
+                config,
+                event_metrics,
+                queue_metrics,
             },
             _files: (file, folder),
         }
@@ -178,11 +201,20 @@ impl Shop {
                 order_ttl: Duration::from_secs(1800),
                 reconcile_after: Duration::from_secs(30),
                 refund_late_payments,
+                inbox_retention: RETENTION,
             }),
             webhook: Some(Webhook::new(webhook, b"s", true, Duration::from_secs(5))),
             metrics: PayMetrics::new(&Registry::new()).unwrap(),
             profiles: ProfileRules::new(AppId::new(APP), &ProfileConfig::default()),
             profile_metrics: ProfileMetrics::new(&Registry::new()).unwrap(),
+            analytics: Analytics::start(
+                &parts.config,
+                &self.database,
+                &(Arc::clone(&self.store) as Arc<dyn JobStore>),
+                parts.event_metrics.clone(),
+                parts.queue_metrics.clone(),
+            )
+            .unwrap(),
             tokens: Arc::clone(&parts.issuer),
             audit_retention: Duration::from_secs(60),
         };
@@ -208,6 +240,21 @@ impl Shop {
         player
     }
 
+    /// An order of one, made and offered.
+    pub(crate) async fn order(
+        &self,
+        handlers: &Handlers,
+        player: Player,
+        product: &str,
+        key: &str,
+    ) -> String {
+        let job = player.order(product, 1, key).into_job().unwrap();
+        let created = self.done(handlers, job).await.result.unwrap();
+        serde_json::from_str::<CreatedOrder>(created.get())
+            .unwrap()
+            .order_id
+    }
+
     /// Something for sale that nothing else is called; answers its id.
     pub(crate) async fn product(
         &self,
@@ -230,7 +277,7 @@ impl Shop {
     }
 }
 
-fn config(file: &TestDatabase, wechat: &WeChat, notify_url: &str) -> Config {
+fn config(file: &TestDatabase, wechat: &WeChat, notify_url: &str, more: &[(&str, &str)]) -> Config {
     let test = PayCredentials::TEST;
     let env = [
         ("DATABASE__URL", file.url()),
@@ -243,7 +290,12 @@ fn config(file: &TestDatabase, wechat: &WeChat, notify_url: &str) -> Config {
         ("PAY__NOTIFY_URL", notify_url),
         ("PAY__PLATFORM_PUBLIC_KEY_ID", test.platform_public_key_id),
         ("PAY__PLATFORM_PUBLIC_KEY", test.platform_public_key),
-    ]
-    .map(|(key, value)| (format!("AVALON_{key}"), value.to_owned()));
-    Config::load(None, env.into_iter(), Role::Migrate).unwrap()
+    ];
+    let env = env
+        .iter()
+        .filter(|(key, _)| more.iter().all(|(other, _)| key != other));
+    let env = env
+        .chain(more)
+        .map(|(key, value)| (format!("AVALON_{key}"), (*value).to_owned()));
+    Config::load(None, env, Role::Migrate).unwrap()
 }

@@ -7,6 +7,9 @@
     reason = "a test that can't go on has failed"
 )]
 
+pub mod event_sinks;
+pub mod kafka_broker;
+pub mod promql;
 pub mod sessions;
 
 mod client;

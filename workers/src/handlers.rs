@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use avalon_core::jobs::{
-    Callback, CancelOrder, CheckNickname, CheckOrder, CreateOrder, Fulfil, Login, OpenGroup,
-    ProbeSessionKey, PruneAudit, Reconcile, ResetSessionKey, SettleRefund, Sweep, UpdateUserInfo,
+    Callback, CancelOrder, CheckNickname, CheckOrder, CreateOrder, EventRetention, Fulfil, Login,
+    OpenGroup, ProbeSessionKey, PruneAudit, Reconcile, ResetSessionKey, Retention,
+    SendToClickhouse, SendToCollector, SendToKafka, SettleRefund, StoreEvents, StoreRealtimeEvents,
+    Sweep, UpdateUserInfo,
 };
 use avalon_queue::Handlers;
 
 use crate::services::Services;
 use crate::{
-    callback, cancel_order, check_nickname, check_order, create_order, fulfil, login, open_group,
-    probe_session_key, prune_audit, reconcile, refund, reset_session_key, sweep, update_user_info,
+    callback, cancel_order, check_nickname, check_order, create_order, event_retention, fulfil,
+    login, open_group, probe_session_key, prune_audit, reconcile, refund, reset_session_key,
+    retention, store_events, sweep, update_user_info,
 };
 
 /// The handlers of all job kinds.
@@ -38,5 +41,12 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
         .on::<Fulfil, _, _>(with!(fulfil::handle))
         .on::<Sweep, _, _>(with!(sweep::handle))
         .on::<Reconcile, _, _>(with!(reconcile::handle))
+        .on::<StoreEvents, _, _>(with!(store_events::store))
+        .on::<StoreRealtimeEvents, _, _>(with!(store_events::store_realtime))
+        .on::<SendToClickhouse, _, _>(with!(store_events::clickhouse))
+        .on::<SendToKafka, _, _>(with!(store_events::kafka))
+        .on::<SendToCollector, _, _>(with!(store_events::collector))
+        .on::<EventRetention, _, _>(with!(event_retention::handle))
         .on::<PruneAudit, _, _>(with!(prune_audit::handle))
+        .on::<Retention, _, _>(with!(retention::handle))
 }

@@ -13,6 +13,7 @@ use avalon_queue::{Enqueued, JobStore, NewJob, StoreError};
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient};
 
+use crate::analytics::Analytics;
 use crate::metrics::{PayMetrics, ProfileMetrics};
 use crate::webhook::Webhook;
 
@@ -40,6 +41,8 @@ pub struct Services {
     pub profiles: ProfileRules,
     /// Counts it.
     pub profile_metrics: ProfileMetrics,
+    /// Where events go.
+    pub analytics: Analytics,
     /// Signs tokens.
     pub tokens: Arc<TokenIssuer>,
     /// How long events of the audit log are kept.
@@ -56,6 +59,8 @@ pub struct Payments {
     pub reconcile_after: Duration,
     /// Whether a payment that comes after the order was closed is paid back, not kept.
     pub refund_late_payments: bool,
+    /// How long processed callbacks and delivered webhooks are kept.
+    pub inbox_retention: Duration,
 }
 
 /// What is believed of what clients pass on.

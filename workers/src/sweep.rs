@@ -71,6 +71,7 @@ pub(crate) async fn handle(
         }
     }
     wechat_pay::announce(&services).await;
+    services.analytics.relay.wake();
     if swept != Swept::default() {
         tracing::info!(?swept, "work that fell through was enqueued again");
     }

@@ -208,6 +208,7 @@ pub(crate) async fn apply(
                 settle(services, refund).await?;
             }
             announce(services).await;
+            services.analytics.relay.wake();
             Ok("granted")
         }
         Paid::Before(_) => Ok("duplicate"),

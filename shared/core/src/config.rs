@@ -12,6 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+mod analytics;
 mod auth;
 mod database;
 mod error;
@@ -28,6 +29,7 @@ mod text;
 mod validate;
 mod web;
 
+pub use analytics::{AnalyticsConfig, SinkName};
 pub use auth::{AuthConfig, DevicePolicy, DevicePolicyError, SignaturePolicy};
 pub use database::{DatabaseConfig, DatabaseUrl, DatabaseUrlError, Dialect};
 pub use error::{ConfigError, Origin};
@@ -68,6 +70,8 @@ pub struct Config {
     pub profile: ProfileConfig,
     /// The webhook to the game server.
     pub fulfil: FulfilConfig,
+    /// Events.
+    pub analytics: AnalyticsConfig,
     /// Sessions and tokens.
     pub auth: AuthConfig,
     /// Encryption at rest, and how long things are kept.

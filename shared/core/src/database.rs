@@ -151,6 +151,18 @@ impl Database {
         Ok(begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??)
     }
 
+    /// Begins a transaction that only reads, and sees the data of one moment however long it takes.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`] when there is no connection to be had.
+    pub async fn begin_snapshot(&self) -> Result<Transaction<'static, Any>, DatabaseError> {
+        let begin = match self.dialect {
+            Dialect::Sqlite => "BEGIN",
+            Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        Ok(self.pool.begin_with(begin).await?)
+    }
+
     /// Brings the schema up to date. Safe to run from many processes at once, and next to an older
     /// version of this program: migrations expand first and contract in a later version.
     ///
@@ -207,6 +219,8 @@ fn migrator(dialect: Dialect) -> Migrator {
             3 "0003_player_sessions",
             4 "0004_session_key_versions",
             5 "0005_audit",
+            6 "0006_analytics",
+            8 "0008_retention",
         ),
         Dialect::Postgres => migrations!("postgres":
             1 "0001_users_and_sessions",
@@ -214,6 +228,8 @@ fn migrator(dialect: Dialect) -> Migrator {
             3 "0003_player_sessions",
             4 "0004_session_key_versions",
             5 "0005_audit",
+            6 "0006_analytics",
+            8 "0008_retention",
         ),
     };
     let migrations = files

@@ -1,8 +1,10 @@
 //! What API and workers share: the domain model, its persistence, configuration and telemetry.
 
+pub mod analytics;
 pub mod audit;
 pub mod config;
 pub mod database;
+pub mod database_copy;
 pub mod dev_keys;
 pub mod ids;
 pub mod jobs;

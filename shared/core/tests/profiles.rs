@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use avalon_core::config::{Config, Role};
 use avalon_core::database::Database;
+use avalon_core::ids::SessionId;
 use avalon_core::keyring::{EncryptionKey, Keyring};
 use avalon_core::profiles::{Fields, Source, Update, rows};
 use avalon_core::session_keys::{self, SessionKeys};
-use avalon_core::sign_in;
+use avalon_core::sign_in::{self, SignInFacts};
 use avalon_core::users::UserInfo;
 use avalon_test_support::TestDatabase;
 use avalon_wechat::{Code2Session, OpenId, SessionKey, UnionId};
@@ -56,7 +57,13 @@ impl Player {
             session_key: SessionKey::new(key.into()),
             union_id: union_id.map(UnionId::new),
         };
-        let stored = sign_in::store(&self.database, &self.keyring, &exchanged, at(second)).await;
+        let facts = SignInFacts {
+            session: SessionId::new(),
+            device_type: None,
+            scene: None,
+        };
+        let (database, keyring) = (&self.database, &self.keyring);
+        let stored = sign_in::store(database, keyring, &exchanged, &facts, at(second)).await;
         stored.unwrap().user
     }
 

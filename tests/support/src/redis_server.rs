@@ -1,6 +1,7 @@
 //! A private Redis with the durability that the project asks for, and ways to break it.
 //! For the server that tests share, see `shared_redis_url`.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -107,6 +108,11 @@ impl RedisServer {
     /// `redis://127.0.0.1:PORT`; the same after a restart.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The folder of its data; a back-up is copied from there, or there before `launch`.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// `rediss://127.0.0.1:PORT`, when it speaks TLS.

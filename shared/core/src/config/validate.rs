@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::{Config, RedisNodes, Role, WebOrigin};
+use super::{AnalyticsConfig, Config, RedisNodes, Role, WebOrigin};
 use crate::telemetry::parse_filter;
 
 /// A key and what is wrong with it.
@@ -14,6 +14,7 @@ type Problem = (&'static str, &'static str);
 /// Finds the first problem.
 pub(super) fn check(config: &Config, role: Role) -> Result<(), Problem> {
     check_values(config)?;
+    check_analytics(&config.analytics)?;
     check_role(config, role)
 }
 
@@ -117,6 +118,12 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         pay.order_ttl <= week,
         "pay.order_ttl",
         "must not be longer than 7d",
+    )?;
+    // WeChat repeats a callback for a day.
+    rule(
+        pay.inbox_retention >= Duration::from_secs(2 * 24 * 60 * 60),
+        "pay.inbox_retention",
+        "must not be shorter than 2d",
     )?;
     rule(pay.reconcile_after > zero, "pay.reconcile_after", not_zero)?;
     rule(pay.connect_timeout > zero, "pay.connect_timeout", not_zero)?;
@@ -243,6 +250,48 @@ fn check_pay(config: &Config, role: Role) -> Result<(), Problem> {
         !pays || wechat.app_id.is_some(),
         "wechat.app_id",
         "required beside pay.mch_id (app id of the mini-game)",
+    )
+}
+
+fn check_analytics(analytics: &AnalyticsConfig) -> Result<(), Problem> {
+    let day = Duration::from_secs(24 * 60 * 60);
+    rule(
+        analytics.max_age > Duration::ZERO,
+        "analytics.max_age",
+        "must be longer than 0s",
+    )?;
+    rule(
+        analytics.retention >= analytics.max_age.saturating_add(day),
+        "analytics.retention",
+        "must be at least a day longer than analytics.max_age",
+    )?;
+    rule(
+        analytics.sink_timeout > Duration::ZERO
+            && analytics.sink_timeout <= Duration::from_secs(30),
+        "analytics.sink_timeout",
+        "must be longer than 0s and at most 30s",
+    )?;
+    let word = |text: &str| {
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    rule(
+        analytics.clickhouse_table.split('.').count() == 2
+            && analytics.clickhouse_table.split('.').all(word),
+        "analytics.clickhouse_table",
+        "must be DATABASE.TABLE, each of letters, digits and _",
+    )?;
+    rule(
+        !analytics.kafka_topic.is_empty(),
+        "analytics.kafka_topic",
+        "must not be empty",
+    )?;
+    rule(
+        analytics.collector_url.is_none() || analytics.collector_app_id.is_some(),
+        "analytics.collector_app_id",
+        "required beside analytics.collector_url (the collector's id of this project)",
     )
 }
 

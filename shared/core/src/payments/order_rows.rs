@@ -203,7 +203,7 @@ pub struct HistoryEntry {
 /// # Errors
 /// [`PaymentError::Database`].
 pub async fn history(database: &Database, id: &str) -> Result<Vec<HistoryEntry>, PaymentError> {
-    sqlx::query("SELECT status, cause, at FROM order_history WHERE order_id = $1 ORDER BY id")
+    sqlx::query("SELECT status, cause, at FROM order_history WHERE order_id = $1 ORDER BY at, id")
         .bind(id)
         .fetch_all(database.pool())
         .await?
