@@ -17,6 +17,8 @@ use crate::store::StoreError;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How a certificate begins, written as PEM.
+const PEM_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 /// How long the server may take to answer what it can answer at once.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -68,15 +70,15 @@ impl RedisEndpoint {
     /// # Errors
     /// As [`RedisEndpoint::new`]; also when a URL is not one of TLS or the authority can't be read.
     pub fn trusting(url: &str, authority: Option<&str>) -> Result<Self, StoreError> {
+        // The library would trust nobody, or believe everybody, without a word.
+        let no_authority = authority.is_some_and(|pem| !pem.contains(PEM_CERTIFICATE));
+        if no_authority || url.contains('#') {
+            return Err(malformed());
+        }
         let tls = authority.map(|pem| TlsCertificates {
             client_tls: None,
             root_cert: Some(pem.as_bytes().to_vec()),
         });
-        // Without what the library says: it may quote a password.
-        let malformed = |_| {
-            let why = "the Redis URL or the authority for its TLS is malformed";
-            StoreError::Unexpected(why.to_owned())
-        };
         let urls: Vec<&str> = url
             .split(',')
             .map(str::trim)
@@ -86,7 +88,7 @@ impl RedisEndpoint {
             .iter()
             .map(|url| open(url, tls.as_ref()))
             .collect::<Result<Vec<_>, _>>();
-        let nodes = Nodes::new(nodes.map_err(malformed)?);
+        let nodes = Nodes::new(nodes.map_err(|_| malformed())?);
         if urls.len() > 1 {
             let cluster = ClusterClient::builder(urls);
             let cluster = match tls {
@@ -99,7 +101,7 @@ impl RedisEndpoint {
                 .response_timeout(RESPONSE_TIMEOUT)
                 .retries(2)
                 .build()
-                .map_err(malformed)?;
+                .map_err(|_| malformed())?;
             let shared = RedisLink(Kind::Cluster(
                 cluster.get_pending_async_connection_with_config(ClusterConfig::new()),
             ));
@@ -162,6 +164,12 @@ impl RedisEndpoint {
             .map_err(|_| StoreError::Unavailable("connecting took too long".to_owned()))?
             .map_err(StoreError::from)
     }
+}
+
+/// Without what the library says: it may quote a password.
+fn malformed() -> StoreError {
+    let why = "the Redis URL or the authority for its TLS is malformed";
+    StoreError::Unexpected(why.to_owned())
 }
 
 fn open(url: &str, tls: Option<&TlsCertificates>) -> Result<Client, RedisError> {

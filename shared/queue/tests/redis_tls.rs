@@ -56,8 +56,8 @@ async fn a_server_that_nobody_vouches_for_is_not_spoken_to() {
     }
 }
 
-#[test]
-fn an_authority_without_tls_is_a_mistake() {
+#[tokio::test]
+async fn an_authority_without_tls_is_a_mistake() {
     let certificates = TestCertificates::make();
     let plain = RedisEndpoint::trusting("redis://127.0.0.1:1", Some(&certificates.authority));
     assert!(plain.is_err());

@@ -41,8 +41,7 @@ pub struct RedisNodes(Vec<SecretString>);
 /// A text is no [`RedisNodes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must be redis://HOST:PORT (rediss:// for TLS), or several of these separated by commas, all with \
-     TLS or none"
+    "must be redis://HOST:PORT or, for TLS, rediss://HOST:PORT; or several of one sort, with commas"
 )]
 pub struct RedisNodesError;
 

@@ -245,11 +245,11 @@ fn values_are_checked_and_never_quoted() {
         ),
         (
             "redis.url = 'hunter2@localhost'",
-            "must be redis://HOST:PORT, or several of these separated by commas",
+            "must be redis://HOST:PORT or, for TLS, rediss://HOST:PORT; or several of one sort, with commas",
         ),
         (
             "redis.url = 'redis://a:1,http://hunter2'",
-            "must be redis://HOST:PORT, or several of these separated by commas",
+            "must be redis://HOST:PORT or, for TLS, rediss://HOST:PORT; or several of one sort, with commas",
         ),
         (
             "wechat.api_base = 'ftp://hunter2'",

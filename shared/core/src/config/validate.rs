@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
+
 use super::{AnalyticsConfig, Config, RedisNodes, Role, WebOrigin};
 use crate::telemetry::parse_filter;
 
@@ -75,6 +77,12 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         redis.tls_ca.is_none() || encrypted,
         "redis.tls_ca",
         "is for a redis.url with rediss://",
+    )?;
+    let authority = redis.tls_ca.as_ref().map(ExposeSecret::expose_secret);
+    rule(
+        authority.is_none_or(|pem| pem.contains("-----BEGIN CERTIFICATE-----")),
+        "redis.tls_ca",
+        "must be a certificate, PEM",
     )?;
     rule(!redis.key_prefix.is_empty(), "redis.key_prefix", not_empty)?;
     rule(

@@ -32,7 +32,9 @@ impl FromStr for WebOrigin {
     fn from_str(text: &str) -> Result<Self, WebOriginError> {
         // Browsers compare the text: another spelling of the same origin would never fit.
         let exact = Url::parse(text).is_ok_and(|url| {
-            matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
+            matches!(url.scheme(), "http" | "https")
+                && url.origin().ascii_serialization() == text
+                && !text.contains('*')
         });
         if text == "*" || exact {
             Ok(Self(text.to_owned()))
