@@ -10,10 +10,10 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::pipeline;
 use crate::problem::ApiError;
-use crate::routes::{inventory, jobs, keys, login, orders, pay_notify, products};
+use crate::routes::{inventory, jobs, keys, login, orders, pay_notify, products, session};
 use crate::state::ApiState;
+use crate::{guard, pipeline};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -43,6 +43,7 @@ impl utoipa::Modify for Security {
 fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(login::routes())
+        .merge(session::routes())
         .merge(products::routes())
         .merge(orders::routes())
         .merge(inventory::routes())
@@ -64,6 +65,7 @@ pub fn router(state: ApiState) -> Router {
         .fallback(|| async { ApiError::from(ProblemCode::NotFound) })
         .method_not_allowed_fallback(|| async { ApiError::from(ProblemCode::MethodNotAllowed) })
         .layer(CatchPanicLayer::custom(pipeline::panicked))
+        .layer(from_fn_with_state(state.clone(), guard::run))
         .layer(from_fn_with_state(state.clone(), pipeline::run))
         .with_state(state)
 }
@@ -77,6 +79,8 @@ mod tests {
         let document = serde_json::to_value(openapi()).unwrap();
         for (method, path, token) in [
             ("post", "/api/wx/login", false),
+            ("post", "/api/wx/refreshToken", false),
+            ("post", "/api/wx/logout", true),
             ("get", "/api/wx/products", false),
             ("post", "/api/wx/createOrder", true),
             ("get", "/api/wx/getOrder/{orderId}", true),

@@ -1,17 +1,24 @@
 //! How bodies, queries and tokens are read: into typed values, or a problem that says what is wrong.
 
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_core::problem::{Problem, ProblemCode};
 use avalon_core::tokens::Claims;
 use avalon_queue::JobId;
+use axum::body::HttpBody;
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{
+    ConnectInfo, FromRequest, FromRequestParts, OptionalFromRequest, Path, Query, Request,
+};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
+use crate::guard::Caller;
 use crate::problem::ApiError;
 use crate::state::ApiState;
 
@@ -35,6 +42,20 @@ impl BodyLimit for ApiState {
 
 /// A JSON body.
 pub(crate) struct JsonBody<T>(pub(crate) T);
+
+/// A body that may be left out.
+impl<T: DeserializeOwned, S: BodyLimit + Sync> OptionalFromRequest<S> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, ApiError> {
+        if request.body().is_end_stream() {
+            return Ok(None);
+        }
+        <Self as FromRequest<S>>::from_request(request, state)
+            .await
+            .map(Some)
+    }
+}
 
 impl<T: DeserializeOwned, S: BodyLimit + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = ApiError;
@@ -189,32 +210,38 @@ impl<S: Send + Sync> FromRequestParts<S> for JobPath {
     }
 }
 
+/// The address at the other end of the connection, which may be a proxy's.
+pub(crate) struct Peer(pub(crate) Option<IpAddr>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        Ok(Self(peer.map(|ConnectInfo(peer)| peer.ip().to_canonical())))
+    }
+}
+
 /// The player whose token the request carries, if it carries one. A token that is not good is
 /// refused even where none is needed.
-pub(crate) struct MaybePlayer(pub(crate) Option<Claims>);
+pub(crate) struct MaybePlayer(pub(crate) Option<Arc<Claims>>);
 
 impl FromRequestParts<ApiState> for MaybePlayer {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        let Some(header) = parts.headers.get(header::AUTHORIZATION) else {
-            return Ok(Self(None));
-        };
-        let token = header
-            .to_str()
-            .ok()
-            .and_then(bearer)
-            .ok_or(ProblemCode::Unauthenticated)?;
-        let claims = state.tokens.verify(token).map_err(|error| {
-            tracing::debug!(%error, "a token was refused");
-            ApiError::from(ProblemCode::Unauthenticated)
-        })?;
-        Ok(Self(Some(claims)))
+    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, ApiError> {
+        match parts.extensions.get::<Caller>() {
+            Some(Caller::Anonymous) => Ok(Self(None)),
+            Some(Caller::Player(claims)) => Ok(Self(Some(Arc::clone(claims)))),
+            Some(Caller::Refused(error)) => Err(error.clone()),
+            // A route that the guard does not stand before.
+            None => Err(ProblemCode::Internal.into()),
+        }
     }
 }
 
 /// The player whose token the request carries; without one it is refused.
-pub(crate) struct Player(pub(crate) Claims);
+pub(crate) struct Player(pub(crate) Arc<Claims>);
 
 impl FromRequestParts<ApiState> for Player {
     type Rejection = ApiError;

@@ -3,11 +3,13 @@
 //! `avalon_core::jobs`.
 //!
 //! `app` puts the public routes together, `ops` the listener for operators; a route group is a file
-//! of `routes`. `pipeline` is what every request goes through.
+//! of `routes`. `pipeline` is what every request goes through, `guard` what it must pass.
 
 mod answer;
 mod app;
+mod client_address;
 mod extract;
+mod guard;
 mod metrics;
 pub mod ops;
 mod pipeline;
@@ -17,8 +19,10 @@ mod routes;
 mod serve;
 mod shop;
 mod state;
+mod to_the_end;
 
 pub use app::{openapi, router};
-pub use metrics::{HttpMetrics, PayMetrics};
+pub use client_address::TrustedProxies;
+pub use metrics::{GuardMetrics, HttpMetrics, PayMetrics};
 pub use serve::serve;
 pub use state::ApiState;

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, exponential_buckets};
+use avalon_core::limits::Limit;
+use avalon_core::problem::ProblemCode;
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, exponential_buckets,
+};
 
 /// Counts and times requests. Cheap to clone.
 #[derive(Clone)]
@@ -45,6 +49,64 @@ impl HttpMetrics {
         self.duration
             .with_label_values(&[method, route])
             .observe(elapsed.as_secs_f64());
+    }
+}
+
+/// Counts whom the guard turned away. Cheap to clone.
+#[derive(Clone)]
+pub struct GuardMetrics {
+    limited: IntCounterVec,
+    uncounted: IntCounter,
+    refused: IntCounterVec,
+}
+
+impl GuardMetrics {
+    /// Registers the metrics.
+    ///
+    /// # Errors
+    /// When one of the names is taken in the registry.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let limited = IntCounterVec::new(
+            Opts::new(
+                "avalon_rate_limited_total",
+                "Requests that were too many, by the limit that they passed.",
+            ),
+            &["limit"],
+        )?;
+        let uncounted = IntCounter::new(
+            "avalon_rate_limit_uncounted_total",
+            "Requests that were let through uncounted because Redis did not answer.",
+        )?;
+        let refused = IntCounterVec::new(
+            Opts::new(
+                "avalon_callers_refused_total",
+                "Requests whose token, session or signature was not good, by problem code.",
+            ),
+            &["code"],
+        )?;
+        for limit in Limit::ALL {
+            limited.with_label_values(&[limit.as_str()]);
+        }
+        registry.register(Box::new(limited.clone()))?;
+        registry.register(Box::new(uncounted.clone()))?;
+        registry.register(Box::new(refused.clone()))?;
+        Ok(Self {
+            limited,
+            uncounted,
+            refused,
+        })
+    }
+
+    pub(crate) fn limited(&self, limit: Limit) {
+        self.limited.with_label_values(&[limit.as_str()]).inc();
+    }
+
+    pub(crate) fn uncounted(&self) {
+        self.uncounted.inc();
+    }
+
+    pub(crate) fn refused(&self, code: ProblemCode) {
+        self.refused.with_label_values(&[&code.to_string()]).inc();
     }
 }
 

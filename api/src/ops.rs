@@ -1,15 +1,20 @@
 //! The listener for operators: health, readiness, metrics, and the admin routes behind a bearer
 //! token. Never on the public port.
 
+mod audit;
 mod health;
 mod jobs;
+mod moment;
 mod orders;
 mod products;
+mod users;
 
 use std::sync::Arc;
 
 use avalon_core::database::Database;
 use avalon_core::problem::ProblemCode;
+use avalon_core::sessions::Sessions;
+use avalon_core::tokens::TokenVerifier;
 use avalon_queue::{JobStore, QueueMetrics};
 use aws_lc_rs::{constant_time, digest};
 use axum::Router;
@@ -21,8 +26,10 @@ use axum::routing::get;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 
-use crate::extract::{BodyLimit, bearer};
+use crate::extract::{BodyLimit, Peer, bearer};
 use crate::problem::ApiError;
+
+pub use audit::AuditMetrics;
 
 /// What the listener for operators works with. Cheap to clone.
 #[derive(Clone)]
@@ -35,6 +42,10 @@ pub struct OpsState {
     pub registry: prometheus::Registry,
     /// Told how full the queues are before metrics are read.
     pub queue_metrics: QueueMetrics,
+    /// Players' sessions.
+    pub sessions: Sessions,
+    /// Verifies players' tokens, for the game's other services.
+    pub tokens: Arc<TokenVerifier>,
     /// Opens the admin routes; none: they stay shut.
     pub admin_token: Option<Arc<SecretString>>,
     /// Where the process is in its life: only in the middle of it is it ready.
@@ -63,6 +74,8 @@ pub fn router(state: OpsState) -> Router {
     let admin = jobs::routes()
         .merge(products::routes())
         .merge(orders::routes())
+        .merge(users::routes())
+        .merge(audit::routes())
         .route_layer(from_fn_with_state(state.clone(), admin_only));
     Router::new()
         .route("/healthz", get(health::healthz))
@@ -74,14 +87,22 @@ pub fn router(state: OpsState) -> Router {
         .with_state(state)
 }
 
-async fn admin_only(State(state): State<OpsState>, request: Request, next: Next) -> Response {
+async fn admin_only(
+    State(state): State<OpsState>,
+    peer: Peer,
+    request: Request,
+    next: Next,
+) -> Response {
     let given = request
         .headers()
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
     match (given.and_then(bearer), &state.admin_token) {
         (Some(given), Some(token)) if same(given, token.expose_secret()) => next.run(request).await,
-        _ => ApiError::from(ProblemCode::Unauthenticated).into_response(),
+        _ => {
+            audit::refused(&state.database, peer, request.method(), request.uri()).await;
+            ApiError::from(ProblemCode::Unauthenticated).into_response()
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! A problem as axum's answer. The body is written by `pipeline`, which knows the request's id.
 
+use avalon_core::database::DatabaseError;
 use avalon_core::payments::PaymentError;
 use avalon_core::problem::{Problem, ProblemCode};
+use avalon_core::sessions::SessionError;
+use avalon_core::users::UserError;
 use avalon_queue::StoreError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -19,6 +22,30 @@ impl From<Problem> for ApiError {
 impl From<ProblemCode> for ApiError {
     fn from(code: ProblemCode) -> Self {
         Self(code.into())
+    }
+}
+
+impl From<SessionError> for ApiError {
+    fn from(error: SessionError) -> Self {
+        match error.code() {
+            code @ ProblemCode::Internal => {
+                tracing::error!(%error, "the sessions failed");
+                code.into()
+            }
+            code => code.into(),
+        }
+    }
+}
+
+impl From<UserError> for ApiError {
+    fn from(error: UserError) -> Self {
+        match error {
+            UserError::Database(error) => PaymentError::Database(error).into(),
+            error => {
+                tracing::error!(%error, "a player could not be read");
+                ProblemCode::Internal.into()
+            }
+        }
     }
 }
 
@@ -45,6 +72,12 @@ impl From<PaymentError> for ApiError {
             tracing::error!(%error, "the database answered unexpectedly");
         }
         error.problem().into()
+    }
+}
+
+impl From<DatabaseError> for ApiError {
+    fn from(error: DatabaseError) -> Self {
+        PaymentError::from(error).into()
     }
 }
 

@@ -7,3 +7,4 @@ pub(crate) mod login;
 pub(crate) mod orders;
 pub(crate) mod pay_notify;
 pub(crate) mod products;
+pub(crate) mod session;

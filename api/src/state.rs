@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon_core::config::SignaturePolicy;
 use avalon_core::database::Database;
+use avalon_core::limits::Limits;
 use avalon_core::payments::inbox::InboxWriter;
-use avalon_core::tokens::TokenVerifier;
+use avalon_core::sessions::Sessions;
+use avalon_core::tokens::{TokenIssuer, TokenVerifier};
 use avalon_queue::{JobStore, QueueMetrics};
 use avalon_wechat::pay::PayClient;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::{HttpMetrics, PayMetrics};
+use crate::client_address::TrustedProxies;
+use crate::metrics::{GuardMetrics, HttpMetrics, PayMetrics};
 
 /// What public routes work with. Cheap to clone.
 #[derive(Clone)]
@@ -25,10 +29,22 @@ pub struct ApiState {
     pub inbox: InboxWriter,
     /// Verifies players' tokens.
     pub tokens: Arc<TokenVerifier>,
+    /// Signs the tokens of renewed sessions.
+    pub issuer: Arc<TokenIssuer>,
+    /// Players' sessions.
+    pub sessions: Sessions,
+    /// Whether requests must be signed.
+    pub signatures: SignaturePolicy,
+    /// How much anybody may ask.
+    pub limits: Limits,
+    /// Who is believed about clients' addresses.
+    pub proxies: Arc<TrustedProxies>,
     /// Counts jobs.
     pub queue_metrics: QueueMetrics,
     /// Counts requests.
     pub http_metrics: HttpMetrics,
+    /// Counts whom the guard turned away.
+    pub guard_metrics: GuardMetrics,
     /// Counts payment callbacks.
     pub pay_metrics: PayMetrics,
     /// How long a request is held for its job when it does not say.

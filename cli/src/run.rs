@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_api::ops::{OpsState, Phase};
-use avalon_api::{ApiState, HttpMetrics};
+use avalon_api::{ApiState, GuardMetrics, HttpMetrics, TrustedProxies};
 use avalon_core::config::{Config, Role};
 use avalon_core::database::{Database, DatabaseError};
 use avalon_core::payments::inbox::InboxWriter;
@@ -33,9 +33,14 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
     let stop = signals::stop_on_signals()?;
     let registry = prometheus::Registry::new();
     let queue_metrics = wiring::queue_metrics(&registry)?;
+    avalon_api::ops::AuditMetrics::register(&registry)?;
     let database = Database::new(&config.database)?;
     let redis = wiring::redis(&config)?;
     let store = wiring::store(&config, redis.as_ref()).await?;
+    let keyring = Arc::new(wiring::keyring(&config)?);
+    let sessions = wiring::sessions(&config, &keyring, redis.as_ref(), &database);
+    let issuer = Arc::new(wiring::issuer(&config)?);
+    let verifier = Arc::new(wiring::verifier(&config)?);
     // What players use, and what goes on for operators until that has ended.
     let (mut public, mut servers) = (JoinSet::new(), JoinSet::new());
 
@@ -47,6 +52,8 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
         database: database.clone(),
         registry: registry.clone(),
         queue_metrics: queue_metrics.clone(),
+        sessions: sessions.clone(),
+        tokens: Arc::clone(&verifier),
         admin_token: config.admin.token.clone().map(Arc::new),
         phase: phases,
     });
@@ -83,6 +90,9 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
         let shared = wiring::Shared {
             database: &database,
             store: &store,
+            keyring: &keyring,
+            sessions: &sessions,
+            tokens: &issuer,
             pay: pay.clone(),
             wechat_metrics: &wechat_metrics,
             registry: &registry,
@@ -100,8 +110,14 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
             database: database.clone(),
             pay,
             inbox: InboxWriter::spawn(database.clone()),
+            guard_metrics: GuardMetrics::new(&registry)?,
             pay_metrics: avalon_api::PayMetrics::new(&registry)?,
-            tokens: Arc::new(wiring::verifier(&config)?),
+            sessions,
+            tokens: verifier,
+            issuer,
+            signatures: config.auth.signatures,
+            limits: wiring::limits(&config, role, redis.as_ref()),
+            proxies: Arc::new(TrustedProxies::new(config.http.trusted_proxies.clone())),
             queue_metrics,
             http_metrics: HttpMetrics::new(&registry)?,
             wait: config.http.wait,

@@ -2,11 +2,14 @@
 //! there are no globals.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use avalon_core::config::{Config, LatePayment, Role};
 use avalon_core::database::Database;
 use avalon_core::jobs::QUEUES;
 use avalon_core::keyring::Keyring;
+use avalon_core::limits::{Limits, LocalLimiter, RedisLimiter};
+use avalon_core::sessions::{RedisSessions, SessionStore, Sessions, SqlSessions};
 use avalon_core::tokens::{TokenIssuer, TokenVerifier};
 use avalon_queue::{
     JobStore, PoolSettings, QueueMetrics, QueueName, RedisEndpoint, RedisSettings, RedisStreams,
@@ -15,9 +18,13 @@ use avalon_queue::{
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
 use avalon_workers::{PayMetrics, Payments, PoolsSettings, Services, Webhook};
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 
 use crate::failure::Failure;
+
+/// How often what is no longer needed is forgotten by the embedded engine.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
 
 /// Redis, when it is configured: one shared connection for all parts of the process.
 pub(crate) fn redis(config: &Config) -> Result<Option<RedisEndpoint>, Failure> {
@@ -87,6 +94,84 @@ pub(crate) fn verifier(config: &Config) -> Result<TokenVerifier, Failure> {
     ))
 }
 
+/// Signs players' tokens.
+pub(crate) fn issuer(config: &Config) -> Result<TokenIssuer, Failure> {
+    let auth = &config.auth;
+    let key = auth
+        .signing_key
+        .as_ref()
+        .ok_or_else(|| missing("auth.signing_key"))?;
+    Ok(TokenIssuer::new(key, &auth.issuer, auth.token_ttl))
+}
+
+/// Seals what must not be read at rest.
+pub(crate) fn keyring(config: &Config) -> Result<Keyring, Failure> {
+    let storage = &config.storage;
+    let key = storage
+        .encryption_key
+        .as_ref()
+        .ok_or_else(|| missing("storage.encryption_key"))?;
+    Ok(Keyring::new(key, &storage.previous_encryption_keys)?)
+}
+
+/// Players' sessions: in Redis when that is configured, else in the database of the one process.
+pub(crate) fn sessions(
+    config: &Config,
+    keyring: &Arc<Keyring>,
+    redis: Option<&RedisEndpoint>,
+    database: &Database,
+) -> Sessions {
+    let store: Arc<dyn SessionStore> = match redis {
+        Some(endpoint) => Arc::new(RedisSessions::new(
+            endpoint.clone(),
+            &config.redis.key_prefix,
+        )),
+        None => {
+            let sessions = Arc::new(SqlSessions::new(database.clone()));
+            tokio::spawn(forget_expired(Arc::clone(&sessions)));
+            sessions
+        }
+    };
+    let auth = &config.auth;
+    let keyring = Arc::clone(keyring);
+    Sessions::new(store, keyring, auth.device_policy, auth.refresh_ttl)
+}
+
+/// Ends with the process: it has nothing to finish.
+async fn forget_expired(sessions: Arc<SqlSessions>) {
+    let mut ticks = tokio::time::interval(FORGET_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = sessions.forget_expired(Timestamp::now()).await {
+            tracing::debug!(%error, "expired sessions are not removed yet");
+        }
+    }
+}
+
+/// Rate limits: in Redis when that is configured, else in the one process.
+pub(crate) fn limits(config: &Config, role: Role, redis: Option<&RedisEndpoint>) -> Limits {
+    let limits = &config.limits;
+    match redis {
+        _ if !limits.enabled(role) => Limits::Off,
+        Some(endpoint) => {
+            let prefix = &config.redis.key_prefix;
+            Limits::Shared(RedisLimiter::new(endpoint.clone(), prefix, limits))
+        }
+        None => {
+            let limiter = LocalLimiter::new(limits);
+            let forgetful = limiter.clone();
+            tokio::spawn(async move {
+                let mut ticks = tokio::time::interval(FORGET_EVERY);
+                loop {
+                    ticks.tick().await;
+                    forgetful.forget_idle();
+                }
+            });
+            Limits::Local(limiter)
+        }
+    }
+}
+
 /// WeChat Pay, when it is configured.
 pub(crate) fn pay_client(
     config: &Config,
@@ -104,6 +189,9 @@ pub(crate) fn pay_client(
 pub(crate) struct Shared<'a> {
     pub(crate) database: &'a Database,
     pub(crate) store: &'a Arc<dyn JobStore>,
+    pub(crate) keyring: &'a Arc<Keyring>,
+    pub(crate) sessions: &'a Sessions,
+    pub(crate) tokens: &'a Arc<TokenIssuer>,
     pub(crate) pay: Option<PayClient>,
     pub(crate) wechat_metrics: &'a WechatMetrics,
     pub(crate) registry: &'a prometheus::Registry,
@@ -115,15 +203,7 @@ pub(crate) fn services(
     role: Role,
     shared: Shared<'_>,
 ) -> Result<Services, Failure> {
-    let (auth, storage, wechat) = (&config.auth, &config.storage, &config.wechat);
-    let signing_key = auth
-        .signing_key
-        .as_ref()
-        .ok_or_else(|| missing("auth.signing_key"))?;
-    let encryption_key = storage
-        .encryption_key
-        .as_ref()
-        .ok_or_else(|| missing("storage.encryption_key"))?;
+    let wechat = &config.wechat;
     let app_id = wechat
         .app_id
         .clone()
@@ -152,13 +232,14 @@ pub(crate) fn services(
     Ok(Services {
         database: shared.database.clone(),
         store: Arc::clone(shared.store),
-        keyring: Keyring::new(encryption_key, &storage.previous_encryption_keys)?,
+        keyring: Arc::clone(shared.keyring),
+        sessions: shared.sessions.clone(),
         wechat: client,
         pay: payments,
         webhook: webhook(config, role),
         metrics: PayMetrics::new(shared.registry)?,
-        tokens: TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl),
-        refresh_ttl: auth.refresh_ttl,
+        tokens: Arc::clone(shared.tokens),
+        audit_retention: config.storage.audit_retention,
     })
 }
 

@@ -135,10 +135,6 @@ async fn a_killed_workers_hundred_jobs_are_finished_by_another_each_once_in_effe
         count(&database, "SELECT count(*) FROM users").await,
         JOBS as i64
     );
-    assert_eq!(
-        count(&database, "SELECT count(*) FROM sessions").await,
-        JOBS as i64
-    );
     let recovered = "avalon_jobs_recovered_total{queue=\"login\",reason=\"requeued\"}";
     assert_eq!(
         gauge(&game, &fleet.workers[1].ops, recovered).await,

@@ -7,6 +7,8 @@
     reason = "a test that can't go on has failed"
 )]
 
+mod attacks;
+mod audit;
 mod bad_input;
 mod bad_weather;
 mod command_line;
@@ -16,4 +18,6 @@ mod operators;
 mod payments;
 mod payments_in_bad_weather;
 mod platform_keys;
+mod protection;
+mod sessions;
 mod sign_in;

@@ -4,15 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_api::{ApiState, HttpMetrics};
+use avalon_api::{ApiState, GuardMetrics, HttpMetrics};
 use avalon_core::config::{Config, Role};
 use avalon_core::database::Database;
 use avalon_core::ids::UserId;
 use avalon_core::jobs::create_order::CreatedOrder;
 use avalon_core::jobs::{CreateOrder, QUEUES};
 use avalon_core::keyring::{EncryptionKey, Keyring};
+use avalon_core::limits::Limits;
 use avalon_core::payments::inbox::InboxWriter;
 use avalon_core::payments::products::{self, Product};
+use avalon_core::sessions::{Sessions, SqlSessions};
 use avalon_core::tokens::{SigningKey, TokenIssuer, TokenVerifier};
 use avalon_queue::{Handlers, JobStore, QueueMetrics, Sqlite};
 use avalon_simulator::PayCredentials;
@@ -48,7 +50,9 @@ pub(crate) struct Shop {
 struct Parts {
     client: PayClient,
     wechat_metrics: WechatMetrics,
-    signing_key: SigningKey,
+    keyring: Arc<Keyring>,
+    sessions: Sessions,
+    issuer: Arc<TokenIssuer>,
     webhook: String,
 }
 
@@ -105,12 +109,28 @@ impl Shop {
         let client = PayClient::new(settings, wechat_metrics.clone()).unwrap();
         let pem = SigningKey::generate_pem().unwrap();
         let signing_key: SigningKey = pem.expose_secret().parse().unwrap();
+        let keyring = Keyring::new(&EncryptionKey::generate().unwrap(), &[]).unwrap();
+        let keyring = Arc::new(keyring);
+        let minute = Duration::from_secs(60);
+        let sessions = Sessions::new(
+            Arc::new(SqlSessions::new(database.clone())),
+            Arc::clone(&keyring),
+            config.auth.device_policy,
+            minute,
+        );
+        let issuer = Arc::new(TokenIssuer::new(&signing_key, "test", minute));
         let api = ApiState {
             store: Arc::clone(&store) as Arc<dyn JobStore>,
             database: database.clone(),
             pay: Some(client.clone()),
             inbox: InboxWriter::spawn(database.clone()),
             tokens: Arc::new(TokenVerifier::new(signing_key.verifying_key(), &[], "test")),
+            issuer: Arc::clone(&issuer),
+            sessions: sessions.clone(),
+            signatures: config.auth.signatures,
+            limits: Limits::Off,
+            proxies: Arc::default(),
+            guard_metrics: GuardMetrics::new(&registry).unwrap(),
             queue_metrics: QueueMetrics::new(&registry).unwrap(),
             http_metrics: HttpMetrics::new(&registry).unwrap(),
             pay_metrics: avalon_api::PayMetrics::new(&registry).unwrap(),
@@ -132,7 +152,9 @@ impl Shop {
             parts: Parts {
                 client,
                 wechat_metrics,
-                signing_key,
+                keyring,
+                sessions,
+                issuer,
                 webhook,
             },
             _files: (file, folder),
@@ -153,7 +175,8 @@ impl Shop {
         let services = Services {
             database: self.database.clone(),
             store: Arc::clone(&self.store) as Arc<dyn JobStore>,
-            keyring: Keyring::new(&EncryptionKey::generate().unwrap(), &[]).unwrap(),
+            keyring: Arc::clone(&parts.keyring),
+            sessions: parts.sessions.clone(),
             wechat: WechatClient::new(wechat, parts.wechat_metrics.clone()).unwrap(),
             pay: Some(Payments {
                 client: parts.client.clone(),
@@ -164,8 +187,8 @@ impl Shop {
             }),
             webhook: Some(Webhook::new(webhook, b"s", true, Duration::from_secs(5))),
             metrics: PayMetrics::new(&Registry::new()).unwrap(),
-            tokens: TokenIssuer::new(&parts.signing_key, "test", Duration::from_secs(60)),
-            refresh_ttl: Duration::from_secs(60),
+            tokens: Arc::clone(&parts.issuer),
+            audit_retention: Duration::from_secs(60),
         };
         avalon_workers::handlers(&Arc::new(services))
     }

@@ -7,6 +7,8 @@
     reason = "a test that can't go on has failed"
 )]
 
+pub mod sessions;
+
 use std::time::Duration;
 
 use avalon_test_support::Avalon;

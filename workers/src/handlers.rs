@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use avalon_core::jobs::{
-    Callback, CancelOrder, CheckOrder, CreateOrder, Fulfil, Login, Reconcile, Retention,
-    SettleRefund, Sweep,
+    Callback, CancelOrder, CheckOrder, CreateOrder, Fulfil, Login, PruneAudit, Reconcile,
+    Retention, SettleRefund, Sweep,
 };
 use avalon_queue::Handlers;
 
 use crate::services::Services;
 use crate::{
-    callback, cancel_order, check_order, create_order, fulfil, login, reconcile, refund, retention,
-    sweep,
+    callback, cancel_order, check_order, create_order, fulfil, login, prune_audit, reconcile,
+    refund, retention, sweep,
 };
 
 /// The handlers of all job kinds.
@@ -34,4 +34,5 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
         .on::<Sweep, _, _>(with!(sweep::handle))
         .on::<Reconcile, _, _>(with!(reconcile::handle))
         .on::<Retention, _, _>(with!(retention::handle))
+        .on::<PruneAudit, _, _>(with!(prune_audit::handle))
 }

@@ -12,6 +12,7 @@ mod handlers;
 pub mod login;
 mod metrics;
 mod pools;
+mod prune_audit;
 mod reconcile;
 mod refund;
 mod retention;

@@ -1,15 +1,16 @@
-//! The sign-in job: exchanges the code at WeChat, then makes player, session and token in one
-//! transaction. What WeChat's answers mean for a sign-in is decided here.
+//! The sign-in job: exchanges the code at WeChat, then makes player, session and token. What WeChat's
+//! answers mean for a sign-in is decided here.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::ids::SessionId;
 use avalon_core::jobs::login::SignedIn;
 use avalon_core::jobs::{self, Login};
 use avalon_core::problem::{Problem, ProblemCode};
-use avalon_core::sessions::Device;
-use avalon_core::sign_in::store;
+use avalon_core::sessions::{Device, SessionError, SignedInSession};
+use avalon_core::sign_in::{SignedInPlayer, store};
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::{Code2Session, ErrorClass, JsCode, WechatError};
 use backon::{ExponentialBuilder, Retryable};
@@ -56,13 +57,27 @@ pub async fn handle(
     // Not a retry of the job: its code is spent.
     let give_up = |code: ProblemCode| Err(JobError::Fail(jobs::failure(&code.into())));
     match stored {
-        Ok(Ok(signed_in)) => Ok(signed_in),
+        Ok(Ok((signed_in, replaced))) => {
+            for session in replaced {
+                let event = AuditEvent::new(AuditKind::SessionReplaced, Actor::Player)
+                    .user(signed_in.user_info.id)
+                    .session(session)
+                    .with("by", context.id.to_string());
+                // Nobody has to wait for it.
+                let database = services.database.clone();
+                tokio::spawn(async move { audit::record(&database, event).await });
+            }
+            Ok(signed_in)
+        }
+        Ok(Err(SignInError::Banned)) => Err(JobError::Reject(jobs::failure(
+            &ProblemCode::UserBanned.into(),
+        ))),
         Ok(Err(error)) if !error.is_transient() => {
             tracing::error!(%error, "the sign-in could not be stored");
             give_up(ProblemCode::Internal)
         }
         _ => {
-            tracing::error!("the database was away too long to store the sign-in");
+            tracing::error!("the stores were away too long for the sign-in");
             give_up(ProblemCode::StoreUnavailable)
         }
     }
@@ -73,8 +88,19 @@ async fn sign_in(
     login: &Login,
     context: &JobContext,
     exchanged: &Code2Session,
-) -> Result<SignedIn, SignInError> {
+) -> Result<(SignedIn, Vec<SessionId>), SignInError> {
     let now = Timestamp::now();
+    let Services {
+        database,
+        keyring,
+        sessions,
+        tokens,
+        ..
+    } = services;
+    let SignedInPlayer { user, banned } = store(database, keyring, exchanged, now).await?;
+    if banned {
+        return Err(SignInError::Banned);
+    }
     // The job's id: whatever happens to this job, it makes one session.
     let session = SessionId::from(context.id.ulid());
     let device = Device {
@@ -82,45 +108,34 @@ async fn sign_in(
         kind: login.device_type.clone(),
         scene: login.scene,
     };
-    let Services {
-        database,
-        keyring,
-        refresh_ttl,
-        tokens,
-        ..
-    } = services;
-    let (user, secrets) = store(
-        database,
-        keyring,
-        exchanged,
-        session,
-        device,
-        *refresh_ttl,
-        now,
-    )
-    .await?;
+    let made = sessions.sign_in(user.id, &user.open_id, session, device, now);
+    let SignedInSession { secrets, replaced } = match made.await {
+        Err(SessionError::Banned(_)) => return Err(SignInError::Banned),
+        made => made?,
+    };
     let token = tokens.issue(user.id, session, &exchanged.open_id, now)?;
-    Ok(SignedIn {
-        token: token.token,
-        expires: token.expires.as_millisecond(),
-        refresh_token: secrets.refresh_token,
-        refresh_expires: secrets.refresh_expires.as_millisecond(),
-        signing_key: secrets.signing_key,
-        user_info: user,
-    })
+    Ok((SignedIn::new(token, secrets, user), replaced))
 }
 
 #[derive(Debug, thiserror::Error)]
 enum SignInError {
+    #[error("the player is banned")]
+    Banned,
     #[error(transparent)]
     Store(#[from] avalon_core::sign_in::SignInError),
+    #[error(transparent)]
+    Session(#[from] SessionError),
     #[error(transparent)]
     Token(#[from] avalon_core::tokens::TokenError),
 }
 
 impl SignInError {
     fn is_transient(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_transient())
+        match self {
+            Self::Store(error) => error.is_transient(),
+            Self::Session(error) => error.is_transient(),
+            Self::Banned | Self::Token(_) => false,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use avalon_core::database::Database;
 use avalon_core::keyring::Keyring;
+use avalon_core::sessions::Sessions;
 use avalon_core::tokens::TokenIssuer;
 use avalon_queue::{Enqueued, JobStore, NewJob, StoreError};
 use avalon_wechat::WechatClient;
@@ -15,12 +16,14 @@ use crate::webhook::Webhook;
 
 /// What handlers work with.
 pub struct Services {
-    /// Where players, sessions, orders and goods are.
+    /// Where players, orders and goods are.
     pub database: Database,
     /// Where jobs go that follow from a job.
     pub store: Arc<dyn JobStore>,
     /// Seals what must not be read at rest.
-    pub keyring: Keyring,
+    pub keyring: Arc<Keyring>,
+    /// Players' sessions.
+    pub sessions: Sessions,
     /// WeChat's platform.
     pub wechat: WechatClient,
     /// WeChat Pay, when it is configured.
@@ -30,9 +33,9 @@ pub struct Services {
     /// Counts orders and callbacks.
     pub metrics: PayMetrics,
     /// Signs tokens.
-    pub tokens: TokenIssuer,
-    /// How long a session lives.
-    pub refresh_ttl: Duration,
+    pub tokens: Arc<TokenIssuer>,
+    /// How long events of the audit log are kept.
+    pub audit_retention: Duration,
 }
 
 /// WeChat Pay and the rules of its orders.

@@ -1,5 +1,6 @@
 //! `/admin/jobs`: looking at jobs, and replaying or purging dead letters.
 
+use avalon_core::audit::{self, AuditKind};
 use avalon_core::problem::{Problem, ProblemCode};
 use avalon_queue::{JobFilter, JobState, JobView, QueueName};
 use axum::extract::State;
@@ -11,7 +12,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::OpsState;
-use crate::extract::{JobPath, QueryOf};
+use super::audit::by_operator;
+use crate::extract::{JobPath, Peer, QueryOf};
 use crate::problem::ApiError;
 
 pub(super) fn routes() -> Router<OpsState> {
@@ -93,12 +95,14 @@ async fn show(
 
 async fn retry(
     State(state): State<OpsState>,
+    peer: Peer,
     JobPath(id): JobPath,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     if !state.store.replay(id).await? {
         return Err(ProblemCode::JobNotFound.into());
     }
-    tracing::info!(job_id = %id, "an operator replays a dead letter");
+    let event = by_operator(AuditKind::JobReplayed, peer).with("jobId", id.to_string());
+    audit::record(&state.database, event).await;
     Ok((
         StatusCode::ACCEPTED,
         Json(json!({"jobId": id.to_string(), "status": "queued"})),
@@ -107,11 +111,13 @@ async fn retry(
 
 async fn purge(
     State(state): State<OpsState>,
+    peer: Peer,
     JobPath(id): JobPath,
 ) -> Result<StatusCode, ApiError> {
     if !state.store.purge(id).await? {
         return Err(ProblemCode::JobNotFound.into());
     }
-    tracing::info!(job_id = %id, "an operator purges a dead letter");
+    let event = by_operator(AuditKind::JobDeleted, peer).with("jobId", id.to_string());
+    audit::record(&state.database, event).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use avalon_core::audit::{self, AuditKind};
 use avalon_core::jobs::SettleRefund;
 use avalon_core::payments::order_rows::{self, HistoryEntry};
 use avalon_core::payments::refunds::{self, NewRefund};
@@ -16,13 +17,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use jiff::Timestamp;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::OpsState;
+use super::audit::by_operator;
+use super::moment::Moment;
 use crate::answer::{enqueue, unmade};
-use crate::extract::{JsonBody, QueryOf, invalid_field};
+use crate::extract::{JsonBody, Peer, QueryOf, invalid_field};
 use crate::problem::ApiError;
 use crate::shop::{OrderPath, RequestKey, bounded};
 
@@ -44,21 +46,6 @@ struct ListQuery {
     to: Option<Moment>,
     cursor: Option<String>,
     limit: Option<i64>,
-}
-
-/// A time as operators write it: ISO 8601 or Unix ms.
-struct Moment(Timestamp);
-
-impl<'de> Deserialize<'de> for Moment {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let time = match text.parse::<i64>() {
-            Ok(ms) => Timestamp::from_millisecond(ms),
-            Err(_) => text.parse(),
-        };
-        time.map(Self)
-            .map_err(|_| D::Error::custom("a time is ISO 8601 with its offset, or Unix ms"))
-    }
 }
 
 async fn list(
@@ -163,18 +150,18 @@ impl RefundBody {
 /// again finds the same refund, and the clock finds it too.
 async fn refund(
     State(state): State<OpsState>,
+    peer: Peer,
     OrderPath(order_id): OrderPath,
     RequestKey(key): RequestKey,
     JsonBody(body): JsonBody<RefundBody>,
 ) -> Result<Response, ApiError> {
     let new = body.into_refund(order_id, key)?;
     let refund = refunds::request(&state.database, &new, Timestamp::now()).await?;
-    tracing::info!(
-        order_id = refund.order_id,
-        refund_id = refund.refund_id,
-        amount = refund.amount,
-        "an operator refunds an order"
-    );
+    let event = by_operator(AuditKind::OrderRefunded, peer)
+        .with("orderId", &*refund.order_id)
+        .with("refundId", &*refund.refund_id)
+        .with("amount", refund.amount);
+    audit::record(&state.database, event).await;
     let settle = SettleRefund {
         refund_id: refund.refund_id.clone(),
         check: 0,

@@ -1,5 +1,6 @@
 //! `/admin/products`: what is for sale, and at which price.
 
+use avalon_core::audit::{self, AuditKind};
 use avalon_core::payments::products::{self, Product};
 use avalon_core::problem::Problem;
 use avalon_wechat::pay::Fen;
@@ -12,7 +13,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::OpsState;
-use crate::extract::{JsonBody, invalid_field, invalid_query};
+use super::audit::by_operator;
+use crate::extract::{JsonBody, Peer, invalid_field, invalid_query};
 use crate::problem::ApiError;
 use crate::shop::{MOST_COUNTED, bounded, is_product_id};
 
@@ -116,14 +118,17 @@ async fn list(State(state): State<OpsState>) -> Result<Json<Value>, ApiError> {
 /// Makes a product or replaces it as a whole: what is not given has no limit, or its default.
 async fn change(
     State(state): State<OpsState>,
+    peer: Peer,
     ProductPath(id): ProductPath,
     JsonBody(body): JsonBody<ProductBody>,
 ) -> Result<Json<Product>, ApiError> {
     let product = products::put(&state.database, &body.into_product(id)?).await?;
-    tracing::info!(
-        product_id = product.product_id,
-        "an operator changed a product"
-    );
+    let event = by_operator(AuditKind::ProductChanged, peer)
+        .with("productId", &*product.product_id)
+        .with("price", product.price.get())
+        .with("stock", product.stock)
+        .with("active", product.active);
+    audit::record(&state.database, event).await;
     Ok(Json(product))
 }
 

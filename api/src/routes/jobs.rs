@@ -112,10 +112,10 @@ async fn job(
     MaybePlayer(player): MaybePlayer,
 ) -> Result<Response, ApiError> {
     // Looked at before it is waited for: who may not read it is told so at once.
-    let mut view = readable(state.store.get(id).await?, player.as_ref())?;
+    let mut view = readable(state.store.get(id).await?, player.as_deref())?;
     let wait = Duration::from_secs(query.wait.unwrap_or(0).into()).min(state.max_wait);
     if !wait.is_zero() && !view.state.is_final() {
-        view = readable(state.store.outcome(id, wait).await?, player.as_ref())?;
+        view = readable(state.store.outcome(id, wait).await?, player.as_deref())?;
     }
     Ok(uncached(Json(JobResponse::from(view))))
 }
@@ -144,7 +144,7 @@ async fn events(
 ) -> Result<Response, ApiError> {
     // Registered before the look: no change between the two is missed.
     let ticket = state.store.waiters().register(id);
-    let view = readable(state.store.get(id).await?, player.as_ref())?;
+    let view = readable(state.store.get(id).await?, player.as_deref())?;
     let ends = tokio::time::Instant::now() + LONGEST_STREAM;
     let stopping = state.stopping.clone();
     let watch = Watch {

@@ -2,6 +2,7 @@
 
 use avalon_core::jobs::Login;
 use avalon_core::jobs::login::SignedIn;
+use avalon_core::limits::{Counted, Limit};
 use avalon_core::problem::Problem;
 use avalon_wechat::JsCode;
 use axum::Extension;
@@ -14,7 +15,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::answer::{Accepted, answer_by_job, unmade};
+use crate::client_address::ClientAddress;
 use crate::extract::{JsonBody, invalid_field};
+use crate::guard;
 use crate::pipeline::Trace;
 use crate::preference::Preference;
 use crate::problem::ApiError;
@@ -30,7 +33,7 @@ struct LoginRequest {
     /// From `wx.login`. Visible ASCII.
     #[schema(max_length = 128, min_length = 1, example = "sim-alice")]
     code: String,
-    /// The client's own name of the device.
+    /// The client's own name of the device, made up at random and kept by the installation.
     #[schema(max_length = 128)]
     device_id: Option<String>,
     /// Such as `ios`, `android`, `pc`.
@@ -92,20 +95,31 @@ fn plain(name: &str, text: Option<String>, most: usize) -> Result<Option<String>
         (status = 202, description = "Not done yet: ask for the job", body = Accepted),
         (status = 400, description = "No body, or not JSON", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "The code is unknown, expired or used", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "WeChat has blocked the player", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The player is banned, or blocked by WeChat", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is not sent as application/json", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field is missing or wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many sign-ins", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "WeChat or the queue is unavailable", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 async fn login(
     State(state): State<ApiState>,
     Extension(trace): Extension<Trace>,
+    ClientAddress(address): ClientAddress,
     headers: HeaderMap,
     JsonBody(request): JsonBody<LoginRequest>,
 ) -> Result<Response, ApiError> {
-    let job = request.into_login()?.into_job().map_err(unmade)?;
+    let login = request.into_login()?;
+    if let Some(device) = &login.device_id {
+        guard::take(
+            &state,
+            Limit::SignInDevice,
+            Counted::device(address, device),
+        )
+        .await?;
+    }
+    let job = login.into_job().map_err(unmade)?;
     let preference = Preference::of(&headers, state.max_wait);
     answer_by_job(&state, job, &trace, preference).await
 }

@@ -106,7 +106,7 @@ async fn create(
 ) -> Result<Response, ApiError> {
     let order = CreateOrder {
         user_id: player.sub,
-        open_id: player.oid,
+        open_id: player.oid.clone(),
         product_id: product_id(request.product_id)?,
         quantity: bounded("quantity", request.quantity, 1..=MOST_ORDERED)?,
         idempotency_key,

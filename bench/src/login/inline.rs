@@ -7,6 +7,7 @@ use avalon_core::config::{Config, Role};
 use avalon_core::database::Database;
 use avalon_core::jobs::{Login, QUEUES};
 use avalon_core::keyring::Keyring;
+use avalon_core::sessions::{RedisSessions, Sessions};
 use avalon_core::tokens::TokenIssuer;
 use avalon_queue::{JobContext, JobId, RedisEndpoint, RedisSettings, RedisStreams};
 use avalon_test_support::FleetSettings;
@@ -44,17 +45,26 @@ impl Inline {
             queues: QUEUES.to_vec(),
             shards: 1,
         };
-        let store = RedisStreams::new(RedisEndpoint::new(&nodes.joined())?, settings);
+        let redis = RedisEndpoint::new(&nodes.joined())?;
+        let store = RedisStreams::new(redis.clone(), settings);
+        let keyring = Arc::new(Keyring::new(encryption_key, &[])?);
+        let kept = Arc::new(RedisSessions::new(redis, &config.redis.key_prefix));
         Ok(Self(Arc::new(Services {
             database: Database::new(&config.database)?,
             store: Arc::new(store),
             pay: None,
             webhook: None,
             metrics: PayMetrics::new(&registry)?,
-            keyring: Keyring::new(encryption_key, &[])?,
+            sessions: Sessions::new(
+                kept,
+                Arc::clone(&keyring),
+                auth.device_policy,
+                auth.refresh_ttl,
+            ),
+            keyring,
             wechat: client,
-            tokens: TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl),
-            refresh_ttl: auth.refresh_ttl,
+            tokens: Arc::new(TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl)),
+            audit_retention: config.storage.audit_retention,
         })))
     }
 

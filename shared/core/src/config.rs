@@ -16,6 +16,7 @@ mod auth;
 mod database;
 mod error;
 mod fulfil;
+mod limits;
 mod node;
 mod pay;
 mod redis;
@@ -29,6 +30,7 @@ pub use auth::{AuthConfig, DevicePolicy, DevicePolicyError, SignaturePolicy};
 pub use database::{DatabaseConfig, DatabaseUrl, DatabaseUrlError, Dialect};
 pub use error::{ConfigError, Origin};
 pub use fulfil::{FulfilConfig, WebhookSecret, WebhookSecretError, WebhookUrl, WebhookUrlError};
+pub use limits::LimitsConfig;
 pub use pay::{
     ApiV3Secret, ApiV3SecretError, LatePayment, MerchantKey, MerchantKeyError, MissingPayKey,
     NotifyUrl, NotifyUrlError, PayConfig,
@@ -36,8 +38,8 @@ pub use pay::{
 pub use redis::{RedisConfig, RedisNodes, RedisNodesError};
 pub use role::Role;
 pub use sections::{
-    AdminConfig, HttpConfig, HttpUrl, HttpUrlError, LimitsConfig, LogConfig, LogFormat, OpsConfig,
-    QueueConfig, SimulatorConfig, StorageConfig, WechatConfig, WorkersConfig,
+    AdminConfig, HttpConfig, HttpUrl, HttpUrlError, LogConfig, LogFormat, OpsConfig, QueueConfig,
+    SimulatorConfig, StorageConfig, WechatConfig, WorkersConfig,
 };
 
 /// Everything that can be configured, a section each.
@@ -62,7 +64,7 @@ pub struct Config {
     pub fulfil: FulfilConfig,
     /// Sessions and tokens.
     pub auth: AuthConfig,
-    /// Encryption at rest.
+    /// Encryption at rest, and how long things are kept.
     pub storage: StorageConfig,
     /// The admin routes.
     pub admin: AdminConfig,

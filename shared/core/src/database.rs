@@ -1,5 +1,5 @@
 //! The database: one pool that speaks SQLite or Postgres, its migrations, and transactions. The
-//! SQL itself stands with the tables it is about (`users`, `sessions`).
+//! SQL itself stands with the tables it is about (`users`, `payments`).
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -201,14 +201,20 @@ macro_rules! migrations {
 /// The migrations, in order. A file that was released is never changed.
 fn migrator(dialect: Dialect) -> Migrator {
     let files = match dialect {
-        Dialect::Sqlite => migrations!(
-            "sqlite": 1 "0001_users_and_sessions", 2 "0002_payments", 8 "0008_retention"
+        Dialect::Sqlite => migrations!("sqlite":
+            1 "0001_users_and_sessions",
+            2 "0002_payments",
+            3 "0003_player_sessions",
+            5 "0005_audit",
+            8 "0008_retention",
         ),
-        Dialect::Postgres => {
-            migrations!(
-                "postgres": 1 "0001_users_and_sessions", 2 "0002_payments", 8 "0008_retention"
-            )
-        }
+        Dialect::Postgres => migrations!("postgres":
+            1 "0001_users_and_sessions",
+            2 "0002_payments",
+            3 "0003_player_sessions",
+            5 "0005_audit",
+            8 "0008_retention",
+        ),
     };
     let migrations = files
         .into_iter()

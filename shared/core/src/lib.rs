@@ -1,16 +1,20 @@
 //! What API and workers share: the domain model, its persistence, configuration and telemetry.
 
+pub mod audit;
 pub mod config;
 pub mod database;
 pub mod dev_keys;
 pub mod ids;
 pub mod jobs;
 pub mod keyring;
+pub mod limits;
 pub mod payments;
 pub mod problem;
+pub mod request_signature;
 pub mod sessions;
 pub mod sign_in;
 pub mod telemetry;
 pub mod tokens;
 pub mod trace_context;
 pub mod users;
+pub mod words;

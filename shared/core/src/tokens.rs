@@ -105,6 +105,14 @@ impl TokenIssuer {
         Ok(Self::new(&pem.parse()?, issuer, ttl))
     }
 
+    /// Whether a good token is so near its end that its bearer should be given the next one: in the
+    /// last quarter of its life.
+    pub fn should_renew(&self, claims: &Claims, now: Timestamp) -> bool {
+        let left = claims.exp.saturating_sub(now.as_second());
+        let ttl = i64::try_from(self.ttl.as_secs()).unwrap_or(i64::MAX);
+        left <= ttl / 4
+    }
+
     /// Issues a token at `now` for a player's session.
     ///
     /// # Errors

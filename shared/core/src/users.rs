@@ -112,6 +112,68 @@ pub async fn by_open_id(
     .transpose()
 }
 
+/// The player with this id.
+///
+/// # Errors
+/// [`UserError::Database`].
+pub async fn by_id(database: &Database, id: UserId) -> Result<Option<UserInfo>, UserError> {
+    sqlx::query(concat!(
+        "SELECT ",
+        user_columns!(),
+        " FROM users WHERE id = $1"
+    ))
+    .bind(id.to_string())
+    .fetch_optional(database.pool())
+    .await?
+    .map(|row| user_of(&row))
+    .transpose()
+}
+
+/// Why and since when a player may not play.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ban {
+    /// ISO 8601, UTC.
+    pub at: Timestamp,
+    /// The operator's own words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The player's ban, if there is one.
+///
+/// # Errors
+/// [`UserError::Database`].
+pub async fn ban_of(database: &Database, id: UserId) -> Result<Option<Ban>, UserError> {
+    let row = sqlx::query(
+        "SELECT banned_at, ban_reason FROM users WHERE id = $1 AND banned_at IS NOT NULL",
+    )
+    .bind(id.to_string())
+    .fetch_optional(database.pool())
+    .await?;
+    row.map(|row| {
+        Ok(Ban {
+            at: time(&row, "banned_at")?,
+            reason: row.try_get("ban_reason")?,
+        })
+    })
+    .transpose()
+}
+
+/// Bans a player, or changes the reason of a ban; `None` lifts it. The player's sessions are ended
+/// apart from this, by `Sessions::ban`.
+///
+/// # Errors
+/// [`UserError::Database`].
+pub async fn set_ban(database: &Database, id: UserId, ban: Option<&Ban>) -> Result<(), UserError> {
+    sqlx::query("UPDATE users SET banned_at = $2, ban_reason = $3 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(ban.map(|ban| ban.at.as_millisecond()))
+        .bind(ban.and_then(|ban| ban.reason.clone()))
+        .execute(database.pool())
+        .await?;
+    Ok(())
+}
+
 /// The player's session key, opened.
 ///
 /// # Errors

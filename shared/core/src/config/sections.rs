@@ -1,5 +1,5 @@
 //! The sections whose values need few words: one struct each. Those with types of their own have
-//! files of their own (`auth.rs`, `database.rs`, `fulfil.rs`, `pay.rs`, `redis.rs`).
+//! files of their own (`auth.rs`, `database.rs`, `fulfil.rs`, `limits.rs`, `pay.rs`, `redis.rs`).
 
 use std::{
     fmt,
@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
@@ -40,6 +41,9 @@ pub struct HttpConfig {
     /// How long it may ask to be held (`Prefer: wait`).
     #[serde(with = "text::duration")]
     pub max_wait: Duration,
+    /// The proxies whose `X-Forwarded-For` is believed; nobody else's is.
+    #[serde(deserialize_with = "text::list")]
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Default for HttpConfig {
@@ -50,6 +54,7 @@ impl Default for HttpConfig {
             request_timeout: Duration::from_secs(35),
             wait: Duration::from_secs(5),
             max_wait: Duration::from_secs(30),
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -122,8 +127,8 @@ impl Default for WechatConfig {
     }
 }
 
-/// `storage`: encryption at rest.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// `storage`: encryption at rest, and how long things are kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub struct StorageConfig {
     /// Seals secrets of players. Base64 of 32 bytes.
@@ -132,6 +137,19 @@ pub struct StorageConfig {
     /// Keys that were in use before and still open what they sealed.
     #[serde(deserialize_with = "text::list", serialize_with = "text::all_hidden")]
     pub previous_encryption_keys: Vec<EncryptionKey>,
+    /// How long events of the audit log are kept.
+    #[serde(with = "text::duration")]
+    pub audit_retention: Duration,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self {
+            encryption_key: None,
+            previous_encryption_keys: Vec::new(),
+            audit_retention: Duration::from_secs(180 * 24 * 60 * 60),
+        }
+    }
 }
 
 /// `admin`: the admin routes of the listener for operators.
@@ -141,21 +159,6 @@ pub struct AdminConfig {
     /// The bearer token that opens them.
     #[serde(deserialize_with = "text::secret", serialize_with = "text::hidden")]
     pub token: Option<SecretString>,
-}
-
-/// `limits`: rate limits.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a table")]
-pub struct LimitsConfig {
-    /// On or off. See [`LimitsConfig::enabled`] for the default.
-    pub enabled: Option<bool>,
-}
-
-impl LimitsConfig {
-    /// Whether rates are limited: as configured, else everywhere but in `dev`.
-    pub fn enabled(&self, role: Role) -> bool {
-        self.enabled.unwrap_or(role != Role::Dev)
-    }
 }
 
 /// `log`: logging.

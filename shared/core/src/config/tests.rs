@@ -265,7 +265,7 @@ fn values_are_checked_and_never_quoted() {
         ),
         (
             "auth.device_policy = 'multi:0'",
-            "must be single, per_device_type or multi:N with N at least 1",
+            "must be single, per_device_type or multi:N with N from 1 to 32",
         ),
         (
             "auth.signatures = 'hunter2'",
@@ -433,7 +433,7 @@ fn every_role_names_the_first_secret_that_it_lacks() {
         (Role::Simulator, vec![]),
         (Role::Migrate, vec![]),
         (Role::Jobs, vec![]),
-        (Role::Api, vec![redis, signing, admin]),
+        (Role::Api, vec![redis, signing, encryption, admin]),
         (
             Role::Workers,
             vec![redis, signing, encryption, app_id, app_secret],
@@ -811,4 +811,14 @@ fn the_example_has_every_key_and_shows_the_defaults() {
         }
     }
     assert_eq!(shown, source::known_keys());
+}
+
+#[test]
+fn the_production_sample_wants_signatures_and_only_lacks_secrets() {
+    let sample = from_file(include_str!("../../../../avalon.production.toml")).unwrap();
+    assert_eq!(sample.auth.signatures, SignaturePolicy::Required);
+    assert!(sample.limits.enabled(Role::Api));
+    assert_eq!(sample.database.url.dialect(), Dialect::Postgres);
+    let lacking = validate::check(&sample, Role::Api).unwrap_err();
+    assert_eq!(lacking.0, "auth.signing_key");
 }

@@ -24,6 +24,7 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         pay,
         fulfil,
         auth,
+        storage,
         workers,
         redis,
         log,
@@ -120,6 +121,11 @@ fn check_values(config: &Config) -> Result<(), Problem> {
     )?;
     rule(!auth.issuer.is_empty(), "auth.issuer", not_empty)?;
     rule(
+        storage.audit_retention > zero,
+        "storage.audit_retention",
+        not_zero,
+    )?;
+    rule(
         parse_filter(&log.level).is_ok(),
         "log.level",
         "must be a level (error, warn, info, debug, trace) or directives such as info,sqlx=warn",
@@ -144,7 +150,7 @@ fn check_role(config: &Config, role: Role) -> Result<(), Problem> {
         "required (Ed25519 private key, PKCS#8 PEM)",
     )?;
     rule(
-        !workers || config.storage.encryption_key.is_some(),
+        !(api || workers) || config.storage.encryption_key.is_some(),
         "storage.encryption_key",
         "required (base64 of 32 bytes)",
     )?;

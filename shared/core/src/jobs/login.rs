@@ -8,6 +8,8 @@ use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::sessions::SessionSecrets;
+use crate::tokens::IssuedToken;
 use crate::users::UserInfo;
 
 /// The code exchange and all that follows from it.
@@ -88,6 +90,20 @@ pub struct SignedIn {
     pub signing_key: String,
     /// The player.
     pub user_info: UserInfo,
+}
+
+impl SignedIn {
+    /// The answer for a token, its session's secrets and its player.
+    pub fn new(token: IssuedToken, secrets: SessionSecrets, user_info: UserInfo) -> Self {
+        Self {
+            token: token.token,
+            expires: token.expires.as_millisecond(),
+            refresh_token: secrets.refresh_token,
+            refresh_expires: secrets.refresh_expires.as_millisecond(),
+            signing_key: secrets.signing_key,
+            user_info,
+        }
+    }
 }
 
 impl fmt::Debug for SignedIn {

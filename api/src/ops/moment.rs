@@ -1,0 +1,20 @@
+//! Times in the queries of operators.
+
+use jiff::Timestamp;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+/// A time as operators write it: ISO 8601 or Unix ms.
+pub(super) struct Moment(pub(super) Timestamp);
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let time = match text.parse::<i64>() {
+            Ok(ms) => Timestamp::from_millisecond(ms),
+            Err(_) => text.parse(),
+        };
+        time.map(Self)
+            .map_err(|_| D::Error::custom("a time is ISO 8601 with its offset, or Unix ms"))
+    }
+}

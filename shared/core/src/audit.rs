@@ -1,0 +1,260 @@
+//! The audit log: who did what to sessions, players, orders, jobs and keys, and what was refused for
+//! want of a right. Recorded beside the request that it tells of, which it can neither hold up nor
+//! fail. It is no request log: what succeeds every day is not here.
+
+mod gate;
+pub mod search;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use ulid::Ulid;
+
+pub use gate::{Outcome, counts};
+
+use crate::database::{Database, DatabaseError};
+use crate::ids::{SessionId, UserId};
+use crate::words::words;
+use gate::Admitted;
+
+/// A database that takes longer than this does not get the event: somebody waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Most characters of a text in an event's detail.
+const MOST_CHARS: usize = 200;
+/// How many old events one statement deletes.
+const PRUNE_BATCH: i64 = 1000;
+
+words! {
+    /// What happened.
+    AuditKind {
+        /// A session was ended: by its player, an operator, or a ban.
+        SessionEnded = "session_ended",
+        /// A spent refresh token was used again, which ends its session.
+        RefreshTokenReused = "refresh_token_reused",
+        /// A sign-in ended another session of the player, as the device policy wants.
+        SessionReplaced = "session_replaced",
+        /// WeChat was told to give the player a new session key.
+        SessionKeyReset = "session_key_reset",
+        /// A player may not sign in any more.
+        UserBanned = "user_banned",
+        /// A player may sign in again.
+        UserUnbanned = "user_unbanned",
+        /// A nickname was refused, by our rules or by WeChat's.
+        NicknameRefused = "nickname_refused",
+        /// A request's signature was missing or wrong.
+        SignatureRefused = "signature_refused",
+        /// A signed request was sent again.
+        NonceReplayed = "nonce_replayed",
+        /// An admin route was asked for without the right token.
+        AdminRefused = "admin_refused",
+        /// An operator paid an order back.
+        OrderRefunded = "order_refunded",
+        /// An operator made or changed a product.
+        ProductChanged = "product_changed",
+        /// An operator had a dead letter done again.
+        JobReplayed = "job_replayed",
+        /// An operator deleted a dead letter.
+        JobDeleted = "job_deleted",
+        /// What is sealed at rest was sealed again with the current key.
+        KeysRotated = "keys_rotated",
+    }
+}
+
+impl AuditKind {
+    /// Whether anybody out there can cause it as often as they like. Of these only so many are kept
+    /// in a minute; the next one that is kept tells how many were not.
+    pub const fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::NicknameRefused
+                | Self::SignatureRefused
+                | Self::NonceReplayed
+                | Self::AdminRefused
+        )
+    }
+}
+
+words! {
+    /// Who caused it.
+    Actor {
+        /// A player, or somebody who claims to be one.
+        Player = "player",
+        /// An operator, or somebody who claims to be one.
+        Operator = "operator",
+        /// The service itself.
+        System = "system",
+    }
+}
+
+/// Something that happened, before it is recorded.
+#[derive(Clone, Debug)]
+pub struct AuditEvent {
+    kind: AuditKind,
+    actor: Actor,
+    user: Option<UserId>,
+    session: Option<SessionId>,
+    address: Option<IpAddr>,
+    detail: Map<String, Value>,
+}
+
+impl AuditEvent {
+    /// An event of nobody in particular.
+    pub fn new(kind: AuditKind, actor: Actor) -> Self {
+        Self {
+            kind,
+            actor,
+            user: None,
+            session: None,
+            address: None,
+            detail: Map::new(),
+        }
+    }
+
+    /// About this player.
+    #[must_use]
+    pub fn user(mut self, user: impl Into<Option<UserId>>) -> Self {
+        self.user = user.into();
+        self
+    }
+
+    /// About this session.
+    #[must_use]
+    pub fn session(mut self, session: impl Into<Option<SessionId>>) -> Self {
+        self.session = session.into();
+        self
+    }
+
+    /// From this address.
+    #[must_use]
+    pub fn address(mut self, address: impl Into<Option<IpAddr>>) -> Self {
+        self.address = address.into();
+        self
+    }
+
+    /// What else is worth knowing, never a secret. Texts may come from outside: characters that
+    /// could play tricks on whoever reads a log are replaced, and long ones are cut.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        let value = match value.into() {
+            Value::String(text) => Value::String(harmless(&text)),
+            other => other,
+        };
+        self.detail.insert(name.to_owned(), value);
+        self
+    }
+}
+
+/// Records an event: in the log at once, and in the table when the database takes it. Never fails:
+/// what could not be stored is in the log and in [`counts`].
+pub async fn record(database: &Database, event: AuditEvent) {
+    let event = match gate::admit(event.kind, Timestamp::now()) {
+        Admitted::Yes => event,
+        Admitted::After { suppressed } => event.with("suppressed", suppressed),
+        Admitted::No => return,
+    };
+    let kind = event.kind;
+    let detail = Value::Object(event.detail.clone()).to_string();
+    tracing::info!(
+        %kind,
+        actor = %event.actor,
+        user_id = event.user.map(tracing::field::display),
+        session_id = event.session.map(tracing::field::display),
+        address = event.address.map(tracing::field::display),
+        detail,
+        "security event"
+    );
+    let stored = tokio::time::timeout(PATIENCE, store(database, event, detail)).await;
+    let problem = match stored {
+        Ok(Ok(())) => return gate::count(kind, Outcome::Stored),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the database did not answer in time".to_owned(),
+    };
+    gate::count(kind, Outcome::Lost);
+    tracing::error!(%kind, problem, "a security event could not be stored");
+}
+
+async fn store(
+    database: &Database,
+    event: AuditEvent,
+    detail: String,
+) -> Result<(), DatabaseError> {
+    // The id carries the time, so that the primary key is the order of time as well.
+    let id = Ulid::generate();
+    sqlx::query(
+        "INSERT INTO audit_events (id, at, kind, user_id, session_id, actor, address, detail)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(id.to_string())
+    .bind(i64::try_from(id.timestamp_ms()).unwrap_or(i64::MAX))
+    .bind(event.kind.as_str())
+    .bind(event.user.map(|id| id.to_string()))
+    .bind(event.session.map(|id| id.to_string()))
+    .bind(event.actor.as_str())
+    .bind(event.address.map(|address| address.to_string()))
+    .bind(detail)
+    .execute(database.pool())
+    .await?;
+    Ok(())
+}
+
+/// Deletes events that are older than `before`; answers how many. In small steps, so that nobody
+/// waits for it.
+///
+/// # Errors
+/// [`DatabaseError`]; what was deleted until then stays deleted.
+pub async fn prune(database: &Database, before: Timestamp) -> Result<u64, DatabaseError> {
+    let mut deleted = 0;
+    loop {
+        let step = sqlx::query(
+            "DELETE FROM audit_events WHERE id IN
+                 (SELECT id FROM audit_events WHERE at < $1 ORDER BY at LIMIT $2)",
+        )
+        .bind(before.as_millisecond())
+        .bind(PRUNE_BATCH)
+        .execute(database.pool())
+        .await?
+        .rows_affected();
+        deleted += step;
+        if i64::try_from(step).is_ok_and(|step| step < PRUNE_BATCH) {
+            return Ok(deleted);
+        }
+    }
+}
+
+/// The text without what ends a line, moves a cursor or turns the direction of writing.
+fn harmless(text: &str) -> String {
+    let tricky =
+        |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars()
+        .take(MOST_CHARS)
+        .map(|c| if tricky(c) { '\u{fffd}' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detail_can_forge_no_log_line() {
+        let forged = "x\n2026-01-01 INFO all is well\r\u{1b}[2J\u{202e}\u{2028}";
+        let event = AuditEvent::new(AuditKind::NicknameRefused, Actor::Player).with("name", forged);
+        let text = event.detail["name"].as_str().unwrap();
+        assert_eq!(
+            text,
+            "x\u{fffd}2026-01-01 INFO all is well\u{fffd}\u{fffd}[2J\u{fffd}\u{fffd}"
+        );
+        let long = event.with("name", "字".repeat(1000));
+        assert_eq!(long.detail["name"].as_str().unwrap().chars().count(), 200);
+    }
+
+    #[test]
+    fn each_kind_has_one_word_in_tables_and_in_json() {
+        for kind in AuditKind::ALL {
+            assert_eq!(kind.as_str().parse::<AuditKind>().unwrap(), *kind);
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What operators ask of the audit log: events of a kind, a player and a time, newest first.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+use ulid::Ulid;
+
+use super::AuditKind;
+use crate::database::{Database, DatabaseError};
+use crate::ids::UserId;
+
+/// Which events.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Of this kind.
+    pub kind: Option<AuditKind>,
+    /// About this player.
+    pub user: Option<UserId>,
+    /// At this time or later.
+    pub from: Option<Timestamp>,
+    /// Before this time.
+    pub to: Option<Timestamp>,
+    /// Older than this event.
+    pub cursor: Option<Ulid>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// An event as it was recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditRecord {
+    /// A ULID, ordered by time.
+    #[serde(rename = "_id")]
+    pub id: String,
+    /// When: ISO 8601, UTC.
+    pub at: Timestamp,
+    /// What; a word that this version may not know.
+    pub kind: String,
+    /// About whom.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// About which session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// Who caused it.
+    pub actor: String,
+    /// From where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// What else is known.
+    pub detail: Value,
+}
+
+/// The one query, by what is asked for: each form has an index.
+macro_rules! events {
+    ($filter:literal) => {
+        concat!(
+            "SELECT * FROM audit_events WHERE id >= $1 AND id < $2",
+            $filter,
+            " ORDER BY id DESC LIMIT $3"
+        )
+    };
+}
+
+/// Events, newest first.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn events(
+    database: &Database,
+    filter: &AuditFilter,
+) -> Result<Vec<AuditRecord>, DatabaseError> {
+    let (from, to) = ids(filter);
+    let sql = match (filter.kind, filter.user) {
+        (None, None) => events!(""),
+        (Some(_), None) => events!(" AND kind = $4"),
+        (None, Some(_)) => events!(" AND user_id = $4"),
+        (Some(_), Some(_)) => events!(" AND kind = $4 AND user_id = $5"),
+    };
+    let mut query = sqlx::query(sql).bind(from).bind(to).bind(filter.limit);
+    if let Some(kind) = filter.kind {
+        query = query.bind(kind.as_str());
+    }
+    if let Some(user) = filter.user {
+        query = query.bind(user.to_string());
+    }
+    let rows = query.fetch_all(database.pool()).await?;
+    rows.iter().map(record_of).collect()
+}
+
+/// The ids of a time: the first one in it, and the first one after it or the cursor.
+fn ids(filter: &AuditFilter) -> (String, String) {
+    let first = |time: Timestamp| {
+        let ms = u64::try_from(time.as_millisecond()).unwrap_or(0);
+        // Later than that, to the year 10889, ids do not count.
+        Ulid::from_parts(ms.min((1 << Ulid::TIME_BITS) - 1), 0)
+    };
+    let last = Ulid::from(u128::MAX);
+    let to = filter.to.map_or(last, first);
+    let to = filter.cursor.map_or(to, |cursor| cursor.min(to));
+    let from = filter.from.map_or(Ulid::from(0), first);
+    (from.to_string(), to.to_string())
+}
+
+fn record_of(row: &AnyRow) -> Result<AuditRecord, DatabaseError> {
+    let damaged = |column: &str| DatabaseError::Damaged(format!("audit_events.{column}"));
+    let detail: String = row.try_get("detail")?;
+    Ok(AuditRecord {
+        id: row.try_get("id")?,
+        at: Timestamp::from_millisecond(row.try_get("at")?).map_err(|_| damaged("at"))?,
+        kind: row.try_get("kind")?,
+        user_id: row.try_get("user_id")?,
+        session_id: row.try_get("session_id")?,
+        actor: row.try_get("actor")?,
+        address: row.try_get("address")?,
+        detail: serde_json::from_str(&detail).map_err(|_| damaged("detail"))?,
+    })
+}

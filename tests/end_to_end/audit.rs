@@ -1,0 +1,115 @@
+//! The audit log, as an operator reads it.
+
+use std::time::Duration;
+
+use avalon_test_support::{Avalon, FleetSettings, eventually_eq};
+use avalon_tests::{Answer, Game, send};
+use reqwest::RequestBuilder;
+use serde_json::{Value, json};
+
+const TOKEN: &str = FleetSettings::ADMIN_TOKEN;
+
+async fn as_admin(request: RequestBuilder) -> Answer {
+    send(request.bearer_auth(TOKEN)).await
+}
+
+async fn events(game: &Game, dev: &Avalon, query: &str) -> Vec<Value> {
+    let url = format!("{}/admin/audit{query}", dev.ops);
+    let answer = as_admin(game.client.get(url)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.body["events"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn what_operators_do_is_recorded_with_the_address_they_came_from() {
+    let dev = Avalon::command("dev")
+        .env("AVALON_ADMIN__TOKEN", TOKEN)
+        .start()
+        .await;
+    let game = Game::of(&dev, &dev);
+    let admin = |path: &str| format!("{}/admin/{path}", dev.ops);
+
+    let product = json!({"name": "Hat", "price": 100});
+    let put = game.client.put(admin("products/hat")).json(&product);
+    assert_eq!(as_admin(put).await.status, 200);
+    let alice = game.player("alice").await;
+    let created = alice.order("hat", 1, "one").await;
+    alice.pay(&created).await;
+    let order = created.body["orderId"].as_str().unwrap();
+    let paid = async || alice.status(order).await;
+    eventually_eq(Duration::from_secs(10), "paid".to_owned(), paid).await;
+    let refund = game.client.post(admin(&format!("orders/{order}/refund")));
+    let refund = refund.header("idempotency-key", "r1");
+    let refunded = as_admin(refund.json(&json!({"reason": "asked for"}))).await;
+    assert_eq!(refunded.status, 202, "{refunded:?}");
+    game.login("sim-error-40125").await;
+    let dead = as_admin(game.client.get(admin("jobs?queue=login")))
+        .await
+        .body;
+    let job = dead["jobs"][0]["jobId"].as_str().unwrap();
+    as_admin(game.client.post(admin(&format!("jobs/{job}/retry")))).await;
+    game.job(job).await;
+    as_admin(game.client.delete(admin(&format!("jobs/{job}")))).await;
+
+    let all = events(&game, &dev, "").await;
+    let kinds: Vec<_> = all.iter().map(|event| event["kind"].clone()).collect();
+    let expected = [
+        "job_deleted",
+        "job_replayed",
+        "order_refunded",
+        "product_changed",
+    ];
+    assert_eq!(kinds, expected);
+    for event in &all {
+        assert_eq!(event["actor"], "operator");
+        assert_eq!(event["address"], "127.0.0.1");
+    }
+    assert_eq!(all[2]["detail"]["orderId"], order);
+    assert_eq!(all[2]["detail"]["amount"], 100);
+
+    let one = events(&game, &dev, "?kind=product_changed").await;
+    assert_eq!(one.len(), 1);
+    assert_eq!(one[0]["detail"]["productId"], "hat");
+    let cursor = all[1]["_id"].as_str().unwrap();
+    let older = events(&game, &dev, &format!("?cursor={cursor}&limit=1")).await;
+    assert_eq!(older, all[2..3]);
+    for odd in ["?kind=nothing", "?userId=x", "?cursor=x", "?colour=red"] {
+        let answer = as_admin(game.client.get(admin(&format!("audit{odd}")))).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.code()),
+            (400, "QUERY_INVALID")
+        );
+    }
+}
+
+#[tokio::test]
+async fn guessing_the_admin_token_is_recorded_but_fills_no_table() {
+    let dev = Avalon::command("dev")
+        .env("AVALON_ADMIN__TOKEN", TOKEN)
+        .start()
+        .await;
+    let game = Game::of(&dev, &dev);
+    // More than are kept in two minutes, should the minute change meanwhile.
+    let guesses = 150;
+    for guess in 0..guesses {
+        let url = format!("{}/admin/jobs?guess={guess}", dev.ops);
+        let answer = send(game.client.get(url).bearer_auth("guess")).await;
+        assert_eq!(answer.status, 401);
+    }
+    let kept = events(&game, &dev, "?kind=admin_refused&limit=1000").await;
+    assert!((60..=121).contains(&kept.len()), "{}", kept.len());
+    assert_eq!(kept[0]["detail"]["path"], "/admin/jobs");
+    assert!(!json!(kept).to_string().contains("guess"));
+
+    let metrics = game.client.get(format!("{}/metrics", dev.ops)).send();
+    let metrics = metrics.await.unwrap().text().await.unwrap();
+    let count = |outcome: &str| -> usize {
+        let series =
+            format!("avalon_audit_events_total{{kind=\"admin_refused\",outcome=\"{outcome}\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&series));
+        line.expect(&series).parse().unwrap()
+    };
+    assert_eq!(count("stored"), kept.len());
+    assert_eq!(count("suppressed"), guesses - kept.len());
+    assert_eq!(count("lost"), 0);
+}

@@ -1,0 +1,259 @@
+//! Sessions as clients meet them: device policies, renewal, ends, bans. Signed requests and rate
+//! limits are in `protection`.
+
+use std::time::Duration;
+
+use avalon_test_support::FleetSettings;
+use avalon_tests::send;
+use avalon_tests::sessions::{dev, dev_with, inventory, logout, refresh, sign_in, two_apis};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_new_sign_in_ends_the_session_on_the_other_device_which_is_told_why() {
+    let (_dev, game) = dev().await;
+    let phone = sign_in(&game, "alice", "phone", "ios").await;
+    assert_eq!(inventory(&game, &phone).await.status, 200);
+    let pc = sign_in(&game, "alice", "pc", "pc").await;
+    inventory(&game, &phone)
+        .await
+        .assert_problem(401, "SESSION_REPLACED");
+    refresh(&game, &phone)
+        .await
+        .assert_problem(401, "SESSION_REPLACED");
+    assert_eq!(inventory(&game, &pc).await.status, 200);
+    // Other players are not meant.
+    let bob = sign_in(&game, "bob", "phone", "ios").await;
+    assert_eq!(inventory(&game, &pc).await.status, 200);
+    assert_eq!(inventory(&game, &bob).await.status, 200);
+}
+
+#[tokio::test]
+async fn two_of_a_kind_or_more_than_n_devices_end_the_oldest() {
+    let (_dev, game) = dev_with(&[("AVALON_AUTH__DEVICE_POLICY", "per_device_type")]).await;
+    let phone = sign_in(&game, "alice", "phone", "ios").await;
+    let pc = sign_in(&game, "alice", "pc", "pc").await;
+    let tablet = sign_in(&game, "alice", "tablet", "ios").await;
+    inventory(&game, &phone)
+        .await
+        .assert_problem(401, "SESSION_REPLACED");
+    assert_eq!(inventory(&game, &pc).await.status, 200);
+    assert_eq!(inventory(&game, &tablet).await.status, 200);
+
+    let (_dev, game) = dev_with(&[("AVALON_AUTH__DEVICE_POLICY", "multi:2")]).await;
+    let first = sign_in(&game, "alice", "a", "ios").await;
+    let second = sign_in(&game, "alice", "b", "ios").await;
+    assert_eq!(inventory(&game, &first).await.status, 200);
+    let third = sign_in(&game, "alice", "c", "ios").await;
+    inventory(&game, &first)
+        .await
+        .assert_problem(401, "SESSION_REPLACED");
+    assert_eq!(inventory(&game, &second).await.status, 200);
+    assert_eq!(inventory(&game, &third).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_refresh_token_renews_once_and_its_reuse_ends_the_session() {
+    let (_dev, game) = dev().await;
+    let first = sign_in(&game, "alice", "phone", "ios").await;
+    let renewed = refresh(&game, &first).await;
+    assert_eq!(renewed.status, 200, "{renewed:?}");
+    assert_eq!(renewed.header("cache-control"), "no-store");
+    let second = renewed.body;
+    assert_ne!(first["refreshToken"], second["refreshToken"]);
+    assert_eq!(first["signingKey"], second["signingKey"]);
+    assert_eq!(first["userInfo"]["_id"], second["userInfo"]["_id"]);
+    assert_eq!(inventory(&game, &second).await.status, 200);
+    // Access tokens are of the session, not of the refresh token.
+    assert_eq!(inventory(&game, &first).await.status, 200);
+
+    refresh(&game, &first)
+        .await
+        .assert_problem(401, "REFRESH_TOKEN_REUSED");
+    for session in [&first, &second] {
+        inventory(&game, session)
+            .await
+            .assert_problem(401, "REFRESH_TOKEN_REUSED");
+    }
+    refresh(&game, &second)
+        .await
+        .assert_problem(401, "REFRESH_TOKEN_REUSED");
+    for rubbish in ["", "x", "a.b.c", second["token"].as_str().unwrap()] {
+        let answer = refresh(&game, &json!({"refreshToken": rubbish})).await;
+        answer.assert_problem(401, "UNAUTHENTICATED");
+    }
+    let nothing = game
+        .client
+        .post(game.url("/api/wx/refreshToken"))
+        .json(&json!({}));
+    send(nothing).await.assert_problem(422, "FIELD_MISSING");
+}
+
+#[tokio::test]
+async fn a_token_near_its_end_is_answered_with_the_next_one() {
+    let env = [
+        ("AVALON_AUTH__TOKEN_TTL", "4s"),
+        ("AVALON_AUTH__REFRESH_TTL", "1h"),
+    ];
+    let (_dev, game) = dev_with(&env).await;
+    let session = sign_in(&game, "alice", "phone", "ios").await;
+    let early = inventory(&game, &session).await;
+    assert_eq!(early.header("x-avalon-token"), "", "it is fresh");
+    let offered = avalon_test_support::eventually(Duration::from_secs(5), async || {
+        let answer = inventory(&game, &session).await;
+        match answer.header("x-avalon-token") {
+            "" => Err(answer),
+            _ => Ok(answer),
+        }
+    })
+    .await;
+    assert_eq!(offered.status, 200);
+    let expires: i64 = offered.header("x-avalon-token-expires").parse().unwrap();
+    assert!(expires > session["expires"].as_i64().unwrap());
+    avalon_test_support::eventually_eq(
+        Duration::from_secs(5),
+        "TOKEN_EXPIRED".to_owned(),
+        async || inventory(&game, &session).await.code().to_owned(),
+    )
+    .await;
+    let renewed = json!({"token": offered.header("x-avalon-token")});
+    assert_eq!(inventory(&game, &renewed).await.status, 200);
+}
+
+#[tokio::test]
+async fn who_signs_out_is_signed_out_here_or_everywhere() {
+    let (_dev, game) = dev_with(&[("AVALON_AUTH__DEVICE_POLICY", "multi:5")]).await;
+    let phone = sign_in(&game, "alice", "phone", "ios").await;
+    let pc = sign_in(&game, "alice", "pc", "pc").await;
+    assert_eq!(logout(&game, &phone, "").await.status, 204);
+    inventory(&game, &phone)
+        .await
+        .assert_problem(401, "SESSION_ENDED");
+    refresh(&game, &phone)
+        .await
+        .assert_problem(401, "SESSION_ENDED");
+    logout(&game, &phone, "")
+        .await
+        .assert_problem(401, "SESSION_ENDED");
+    assert_eq!(inventory(&game, &pc).await.status, 200);
+
+    let phone = sign_in(&game, "alice", "phone", "ios").await;
+    assert_eq!(logout(&game, &pc, "?everywhere=true").await.status, 204);
+    for session in [&phone, &pc] {
+        inventory(&game, session)
+            .await
+            .assert_problem(401, "SESSION_ENDED");
+    }
+    let nobody = game.client.post(game.url("/api/wx/logout"));
+    send(nobody).await.assert_problem(401, "UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn a_session_that_ends_at_one_api_is_refused_by_the_other_within_100_ms() {
+    let (_database, _fleet, [one, other]) = two_apis().await;
+    for round in 0..20 {
+        let session = sign_in(&one, &format!("player-{round}"), "phone", "ios").await;
+        assert_eq!(inventory(&other, &session).await.status, 200);
+        assert_eq!(logout(&one, &session, "").await.status, 204);
+        let begun = std::time::Instant::now();
+        inventory(&other, &session)
+            .await
+            .assert_problem(401, "SESSION_ENDED");
+        let took = begun.elapsed();
+        assert!(took < Duration::from_millis(100), "{took:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_banned_player_is_out_everywhere_until_the_ban_is_lifted() {
+    let (_database, fleet, [one, other]) = two_apis().await;
+    let session = sign_in(&one, "mallory", "phone", "ios").await;
+    let open_id = session["userInfo"]["openId"].as_str().unwrap();
+    let admin = |method: reqwest::Method, path: &str| {
+        let url = format!("{}/admin/users/{open_id}{path}", fleet.apis[0].ops);
+        one.client
+            .request(method, url)
+            .bearer_auth(FleetSettings::ADMIN_TOKEN)
+    };
+    let ban = admin(reqwest::Method::POST, "/ban").json(&json!({"reason": "cheats"}));
+    let banned = send(ban).await;
+    assert_eq!(banned.body["ban"]["reason"], "cheats", "{banned:?}");
+    assert_eq!(
+        banned.body["sessions"][0]["endReason"], "banned",
+        "{banned:?}"
+    );
+    inventory(&other, &session)
+        .await
+        .assert_problem(403, "USER_BANNED");
+    refresh(&other, &session)
+        .await
+        .assert_problem(403, "USER_BANNED");
+    let code = one.mint_code("mallory").await;
+    one.login(&code).await.assert_problem(403, "USER_BANNED");
+
+    assert_eq!(
+        send(admin(reqwest::Method::DELETE, "/ban")).await.status,
+        200
+    );
+    inventory(&other, &session)
+        .await
+        .assert_problem(401, "SESSION_ENDED");
+    let session = sign_in(&other, "mallory", "phone", "ios").await;
+    assert_eq!(inventory(&one, &session).await.status, 200);
+    let shown = send(admin(reqwest::Method::GET, "")).await;
+    assert!(shown.body["ban"].is_null(), "{shown:?}");
+    assert!(!shown.body.to_string().contains("signing"), "{shown:?}");
+    let url = format!("{}/admin/audit?kind=user_banned", fleet.apis[1].ops);
+    let audit = send(one.client.get(url).bearer_auth(FleetSettings::ADMIN_TOKEN)).await;
+    assert!(audit.body.to_string().contains("cheats"), "{audit:?}");
+    let out = send(admin(reqwest::Method::POST, "/signOut")).await;
+    assert_eq!(out.status, 200);
+    inventory(&other, &session)
+        .await
+        .assert_problem(401, "SESSION_ENDED");
+}
+
+#[tokio::test]
+async fn the_games_other_services_learn_whose_a_token_is_and_whether_it_counts() {
+    let (_database, fleet, [one, _]) = two_apis().await;
+    let session = sign_in(&one, "alice", "phone", "ios").await;
+    let introspect = |token: Value| {
+        let url = format!("{}/internal/introspect", fleet.apis[1].ops);
+        one.client.post(url).json(&json!({"token": token}))
+    };
+    let nobody = send(introspect(session["token"].clone())).await;
+    assert_eq!(
+        (nobody.status.as_u16(), nobody.code()),
+        (401, "UNAUTHENTICATED")
+    );
+    let ask = async |token: &Value| {
+        send(introspect(token.clone()).bearer_auth(FleetSettings::ADMIN_TOKEN))
+            .await
+            .body
+    };
+    let told = ask(&session["token"]).await;
+    assert_eq!(told["active"], true, "{told}");
+    assert_eq!(told["userId"], session["userInfo"]["_id"]);
+    assert_eq!(told["openId"], session["userInfo"]["openId"]);
+    assert_eq!(told["expires"], session["expires"]);
+    assert_eq!(told["sessionId"].as_str().unwrap().len(), 26);
+    assert_eq!(ask(&json!("rubbish")).await["active"], false);
+    logout(&one, &session, "").await;
+    let ended = ask(&session["token"]).await;
+    assert_eq!(
+        (&ended["active"], &ended["code"]),
+        (&json!(false), &json!("SESSION_ENDED"))
+    );
+
+    let open_id = session["userInfo"]["openId"].as_str().unwrap();
+    let lookup = |open_id: &str| {
+        let url = format!("{}/internal/users/{open_id}", fleet.apis[1].ops);
+        one.client.get(url).bearer_auth(FleetSettings::ADMIN_TOKEN)
+    };
+    let user = send(lookup(open_id)).await.body;
+    assert_eq!(user["user"]["_id"], session["userInfo"]["_id"]);
+    let nobody = send(lookup("oNobody")).await;
+    assert_eq!(
+        (nobody.status.as_u16(), nobody.code()),
+        (404, "USER_NOT_FOUND")
+    );
+}
