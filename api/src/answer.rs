@@ -137,17 +137,22 @@ pub(crate) fn problem_of(error: Option<&Failure>) -> Problem {
 
 /// A short outage of the queue is waited out. Repeating is harmless: the job has its id already.
 pub(crate) async fn enqueue(store: &dyn JobStore, job: NewJob) -> Result<Enqueued, ApiError> {
+    let enqueued = enqueue_all(store, vec![job]).await?;
+    let first = enqueued.first().copied();
+    first.ok_or_else(|| ProblemCode::Internal.into())
+}
+
+/// The same for several jobs, in one step.
+pub(crate) async fn enqueue_all(
+    store: &dyn JobStore,
+    jobs: Vec<NewJob>,
+) -> Result<Vec<Enqueued>, ApiError> {
     let deadline = Instant::now() + ENQUEUE_PATIENCE;
     let mut pause = Duration::from_millis(50);
     loop {
-        let attempt = store.enqueue(vec![job.clone()]);
+        let attempt = store.enqueue(jobs.clone());
         let error = match tokio::time::timeout_at(deadline, attempt).await {
-            Ok(Ok(enqueued)) => {
-                return enqueued
-                    .first()
-                    .copied()
-                    .ok_or_else(|| ProblemCode::Internal.into());
-            }
+            Ok(Ok(enqueued)) => return Ok(enqueued),
             Ok(Err(error @ StoreError::Unexpected(_))) => return Err(error.into()),
             Ok(Err(error)) => error,
             Err(_) => StoreError::Unavailable("it did not answer in time".to_owned()),

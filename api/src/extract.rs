@@ -132,7 +132,8 @@ fn too_large(most: usize) -> ApiError {
         .into()
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// Whether the body is sent as JSON.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -144,7 +145,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// Parses JSON; the problem names the field.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let field = error.path().to_string();
@@ -172,6 +173,24 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 pub(crate) fn invalid_field(field: &str, message: impl std::fmt::Display) -> Problem {
     let field = if field == "." { "the body" } else { field };
     Problem::new(ProblemCode::FieldInvalid).with_detail(format!("{field}: {message}"))
+}
+
+/// A short text without control characters; an empty one is none.
+pub(crate) fn plain(
+    name: &str,
+    text: Option<String>,
+    most: usize,
+) -> Result<Option<String>, Problem> {
+    match text {
+        Some(text) if text.chars().count() > most => Err(invalid_field(
+            name,
+            format!("may have at most {most} characters"),
+        )),
+        Some(text) if text.chars().any(char::is_control) => {
+            Err(invalid_field(name, "may not have control characters"))
+        }
+        text => Ok(text.filter(|text| !text.is_empty())),
+    }
 }
 
 /// A parameter of the path or the query has a value that it may not have.

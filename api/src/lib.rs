@@ -8,10 +8,13 @@
 mod answer;
 mod app;
 mod client_address;
+mod events;
 mod extract;
 mod guard;
+mod headers;
 mod metrics;
 pub mod ops;
+mod packed;
 mod pipeline;
 mod preference;
 mod problem;
@@ -19,10 +22,14 @@ mod routes;
 mod serve;
 mod shop;
 mod state;
+mod tls;
 mod to_the_end;
 
 pub use app::{openapi, router};
 pub use client_address::TrustedProxies;
+pub use events::Events;
+pub use headers::HeaderPolicy;
 pub use metrics::{GuardMetrics, HttpMetrics, PayMetrics};
 pub use serve::serve;
 pub use state::ApiState;
+pub use tls::{Tls, TlsError};

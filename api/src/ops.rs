@@ -1,9 +1,13 @@
-//! The listener for operators: health, readiness, metrics, and the admin routes behind a bearer
-//! token. Never on the public port.
+//! The listener for operators: health, readiness, metrics, and behind the admin token the admin routes
+//! and the board. Never on the public port.
 
 mod audit;
+mod board;
+mod events;
 mod health;
 mod jobs;
+mod log;
+mod metrics;
 mod moment;
 mod orders;
 mod products;
@@ -14,8 +18,9 @@ use std::sync::Arc;
 use avalon_core::database::Database;
 use avalon_core::problem::ProblemCode;
 use avalon_core::sessions::Sessions;
+use avalon_core::telemetry::LogHandle;
 use avalon_core::tokens::TokenVerifier;
-use avalon_queue::{JobStore, QueueMetrics};
+use avalon_queue::{JobStore, QueueMetrics, RedisEndpoint};
 use aws_lc_rs::{constant_time, digest};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -26,10 +31,13 @@ use axum::routing::get;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 
+use crate::events::Events;
 use crate::extract::{BodyLimit, Peer, bearer};
+use crate::headers;
 use crate::problem::ApiError;
 
 pub use audit::AuditMetrics;
+pub use metrics::{BacklogCache, describe_process};
 
 /// What the listener for operators works with. Cheap to clone.
 #[derive(Clone)]
@@ -40,14 +48,24 @@ pub struct OpsState {
     pub database: Database,
     /// All metrics of the process.
     pub registry: prometheus::Registry,
-    /// Told how full the queues are before metrics are read.
+    /// Counts the jobs that operators make.
     pub queue_metrics: QueueMetrics,
+    /// The queue's Redis, when it has one.
+    pub redis: Option<RedisEndpoint>,
+    /// Whether a game server is told of paid goods.
+    pub tells_game: bool,
+    /// What waits in the database.
+    pub backlog: BacklogCache,
+    /// Changes the log level.
+    pub log: LogHandle,
     /// Players' sessions.
     pub sessions: Sessions,
     /// Verifies players' tokens, for the game's other services.
     pub tokens: Arc<TokenVerifier>,
     /// Opens the admin routes; none: they stay shut.
     pub admin_token: Option<Arc<SecretString>>,
+    /// How events are taken in.
+    pub events: Events,
     /// Where the process is in its life: only in the middle of it is it ready.
     pub phase: watch::Receiver<Phase>,
 }
@@ -74,17 +92,22 @@ pub fn router(state: OpsState) -> Router {
     let admin = jobs::routes()
         .merge(products::routes())
         .merge(orders::routes())
+        .merge(events::routes())
+        .merge(log::routes())
         .merge(users::routes())
         .merge(audit::routes())
         .route_layer(from_fn_with_state(state.clone(), admin_only));
-    Router::new()
+    let router = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
+        .route("/metrics", get(metrics::metrics))
+        .merge(board::routes(&state))
         .merge(admin)
         .fallback(|| async { ApiError::from(ProblemCode::NotFound) })
         .method_not_allowed_fallback(|| async { ApiError::from(ProblemCode::MethodNotAllowed) })
-        .with_state(state)
+        .with_state(state);
+    // Never for pages of other sites: there is no CORS here.
+    headers::secure(router)
 }
 
 async fn admin_only(

@@ -14,6 +14,7 @@ use avalon_wechat::pay::PayClient;
 use tokio_util::sync::CancellationToken;
 
 use crate::client_address::TrustedProxies;
+use crate::events::Events;
 use crate::metrics::{GuardMetrics, HttpMetrics, PayMetrics};
 
 /// What public routes work with. Cheap to clone.
@@ -29,6 +30,8 @@ pub struct ApiState {
     pub inbox: InboxWriter,
     /// Verifies players' tokens.
     pub tokens: Arc<TokenVerifier>,
+    /// How events are taken in.
+    pub events: Events,
     /// Signs the tokens of renewed sessions.
     pub issuer: Arc<TokenIssuer>,
     /// Players' sessions.
@@ -55,6 +58,9 @@ pub struct ApiState {
     pub max_body: usize,
     /// A request is answered within this.
     pub request_timeout: Duration,
-    /// Cancelled when the process stops: streams end.
+    /// Cancelled when the process was told to stop: it still takes requests for a while, and asks
+    /// clients to use their connections no more.
+    pub draining: CancellationToken,
+    /// Cancelled when it takes no more: streams end.
     pub stopping: CancellationToken,
 }

@@ -3,10 +3,12 @@
 
 mod acknowledge;
 mod callbacks;
+mod events;
 mod latencies;
 mod login;
 mod queue;
 mod report;
+mod rolling;
 mod shop;
 mod stores;
 
@@ -36,8 +38,12 @@ enum Benchmark {
     Login(login::LoginArguments),
     /// Many payments at once, each told several times: how fast they are granted, once each.
     Callbacks(callbacks::CallbacksArguments),
+    /// Many events while workers are killed, and how they are stored beside one INSERT a batch.
+    Events(events::EventsArguments),
     /// How long a payment callback waits for its answer, also while something is away.
     Acknowledge(acknowledge::AcknowledgeArguments),
+    /// A service whose every process is replaced under load: what fails, which should be nothing.
+    Rolling(rolling::RollingArguments),
 }
 
 #[tokio::main]
@@ -48,7 +54,9 @@ async fn main() -> Outcome<()> {
         Benchmark::Queue(arguments) => queue::run(&arguments, &mut report).await?,
         Benchmark::Login(arguments) => login::run(&arguments, &mut report).await?,
         Benchmark::Callbacks(arguments) => callbacks::run(&arguments, &mut report).await?,
+        Benchmark::Events(arguments) => events::run(&arguments, &mut report).await?,
         Benchmark::Acknowledge(arguments) => acknowledge::run(&arguments, &mut report).await?,
+        Benchmark::Rolling(arguments) => rolling::run(&arguments, &mut report).await?,
     }
     report.print(arguments.json);
     Ok(())

@@ -2,10 +2,18 @@
 //! for the chosen role, and turns failures into one line and an exit code.
 
 mod arguments;
+mod certificates;
+mod copy;
 mod dev;
+mod doctor;
 mod failure;
+mod healthcheck;
 mod jobs;
+mod keys;
+mod orders;
+mod progress;
 mod run;
+mod sessions;
 mod signals;
 mod simulator;
 mod wiring;
@@ -15,8 +23,9 @@ use std::process::ExitCode;
 use avalon_core::config::{Config, Role, process_env};
 use clap::Parser;
 
-use arguments::{Arguments, Command, ConfigCommand};
+use arguments::{Arguments, Command, ConfigCommand, KeysCommand, MigrateCommand};
 use failure::Failure;
+use signals::Logging;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -35,7 +44,18 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
         println!("{}", avalon_api::openapi().to_pretty_json()?);
         return Ok(());
     }
+    if let Command::Keys {
+        command: KeysCommand::Generate { purpose },
+    } = arguments.command
+    {
+        return keys::generate(purpose);
+    }
     let role = arguments.command.role();
+    if let Command::Doctor { json, .. } = arguments.command {
+        // A configuration that is wrong is one of its findings.
+        let runtime = tokio::runtime::Runtime::new()?;
+        return runtime.block_on(doctor::run(arguments.config.as_deref(), role, json));
+    }
     let environment = process_env().chain(arguments.command.overrides());
     let mut config = Config::load(arguments.config.as_deref(), environment, role)?;
     if let Command::Config {
@@ -49,19 +69,34 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
     if role == Role::Dev {
         dev::complete(&mut config)?;
     }
-    avalon_core::telemetry::init(&config.log, role)?;
+    let telemetry = avalon_core::telemetry::init(&config.log, &config.telemetry, role)?;
+    let log = Logging {
+        handle: telemetry.log.clone(),
+        config: arguments.config,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         match arguments.command {
             Command::Dev | Command::All | Command::Api | Command::Workers(_) => {
-                run::run(config, role).await
+                run::run(config, role, log).await
             }
             Command::Simulator => simulator::run(config).await,
-            Command::Migrate => run::migrate(&config).await,
+            Command::Migrate { command: None } => run::migrate(&config).await,
+            Command::Migrate {
+                command: Some(MigrateCommand::Copy { from, to }),
+            } => copy::run(&config, from, to).await,
+            Command::Healthcheck { url } => healthcheck::run(&config, url).await,
             Command::Jobs { command } => jobs::run(&config, command).await,
-            Command::Config { .. } | Command::Openapi => Ok(()),
+            Command::Keys { command } => keys::run(&config, command).await,
+            Command::Orders { command } => orders::run(&config, command).await,
+            Command::Sessions { command } => sessions::run(&config, command).await,
+            Command::Config { .. } | Command::Doctor { .. } | Command::Openapi => Ok(()),
         }
-    })
+    });
+    // Spans of tasks that are still there are the last ones.
+    drop(runtime);
+    telemetry.finish();
+    ended
 }

@@ -1,11 +1,13 @@
 //! The roles that stay: `dev`, `all`, `api`, `workers`. Starts their parts in order, and stops them
 //! in the other order when asked.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_api::ops::{OpsState, Phase};
-use avalon_api::{ApiState, GuardMetrics, HttpMetrics, TrustedProxies};
+use avalon_api::ops::{BacklogCache, OpsState, Phase};
+use avalon_api::{ApiState, GuardMetrics, HeaderPolicy, HttpMetrics, TrustedProxies};
+use avalon_core::analytics::EventMetrics;
 use avalon_core::config::{Config, Role};
 use avalon_core::database::{Database, DatabaseError};
 use avalon_core::payments::inbox::InboxWriter;
@@ -16,14 +18,19 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
-use crate::{dev, signals, simulator, wiring};
+use crate::signals::Logging;
+use crate::{certificates, dev, signals, simulator, wiring};
 
 /// How long the listener for operators goes on answering requests at the end.
 const OPS_GRACE: Duration = Duration::from_secs(2);
 /// How often WeChat Pay's certificates are fetched.
 const PLATFORM_KEYS_EVERY: Duration = Duration::from_secs(3600);
 
-pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
+pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), Failure> {
+    let tls = match role.serves_api() {
+        true => certificates::tls(&config)?,
+        false => None,
+    };
     // Sockets first: a port that is taken is told before anything is touched.
     let ops_socket = wiring::listen("ops.listen", config.ops_listen(role)).await?;
     let http_socket = match role.serves_api() {
@@ -31,8 +38,16 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
         false => None,
     };
     let stop = signals::stop_on_signals()?;
+    if let Some(tls) = tls.clone() {
+        certificates::renew_on_hangup(tls, log.config.clone(), role)?;
+    }
+    let log_handle = log.handle.clone();
+    signals::reload_on_hangup(log, role)?;
     let registry = prometheus::Registry::new();
+    avalon_api::ops::describe_process(&registry)?;
     let queue_metrics = wiring::queue_metrics(&registry)?;
+    let event_metrics = EventMetrics::new(&registry)?;
+    let events = wiring::events(&config, &event_metrics);
     avalon_api::ops::AuditMetrics::register(&registry)?;
     let database = Database::new(&config.database)?;
     let redis = wiring::redis(&config)?;
@@ -52,16 +67,23 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
         database: database.clone(),
         registry: registry.clone(),
         queue_metrics: queue_metrics.clone(),
+        redis: redis.clone(),
+        tells_game: config.fulfil.webhook_url.is_some(),
+        backlog: BacklogCache::default(),
+        log: log_handle,
         sessions: sessions.clone(),
         tokens: Arc::clone(&verifier),
         admin_token: config.admin.token.clone().map(Arc::new),
         phase: phases,
+        events: events.clone(),
     });
     servers.spawn(avalon_api::serve(
         ops_socket,
         ops,
+        None,
         ops_stop.clone(),
         OPS_GRACE,
+        None,
     ));
 
     if role == Role::Dev {
@@ -95,6 +117,8 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
             tokens: &issuer,
             pay: pay.clone(),
             wechat_metrics: &wechat_metrics,
+            event_metrics: &event_metrics,
+            queue_metrics: &queue_metrics,
             registry: &registry,
         };
         let services = Arc::new(wiring::services(&config, role, shared)?);
@@ -104,14 +128,19 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
     } else {
         None
     };
+    // Told to stop, the API still takes requests for a while; then it closes.
+    let closing = CancellationToken::new();
     if let Some(socket) = http_socket {
-        let router = avalon_api::router(ApiState {
+        let http_metrics = HttpMetrics::new(&registry)?;
+        let connections = http_metrics.connections();
+        let state = ApiState {
             store: Arc::clone(&store),
             database: database.clone(),
             pay,
             inbox: InboxWriter::spawn(database.clone()),
             guard_metrics: GuardMetrics::new(&registry)?,
             pay_metrics: avalon_api::PayMetrics::new(&registry)?,
+            events,
             sessions,
             tokens: verifier,
             issuer,
@@ -119,18 +148,26 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
             limits: wiring::limits(&config, role, redis.as_ref()),
             proxies: Arc::new(TrustedProxies::new(config.http.trusted_proxies.clone())),
             queue_metrics,
-            http_metrics: HttpMetrics::new(&registry)?,
+            http_metrics,
             wait: config.http.wait,
             max_wait: config.http.max_wait,
             max_body: config.http.max_body as usize,
             request_timeout: config.http.request_timeout,
-            stopping: stop.clone(),
-        });
+            draining: stop.clone(),
+            stopping: closing.clone(),
+        };
+        let headers = HeaderPolicy {
+            cors_origins: config.http.cors_origins.clone(),
+            hsts: config.http.hsts(),
+        };
+        let router = avalon_api::router(state, &headers);
         public.spawn(avalon_api::serve(
             socket,
             router,
-            stop.clone(),
+            tls,
+            closing.clone(),
             config.http.request_timeout,
+            Some(connections),
         ));
     }
     if role == Role::Dev {
@@ -141,8 +178,13 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
 
     stop.cancelled().await;
     phase.send_replace(Phase::Stopping);
+    if !public.is_empty() {
+        tokio::time::sleep(config.http.drain_delay(role)).await;
+    }
+    closing.cancel();
     if let Some(pools) = pools {
-        // Requests that are held for their jobs get their answers while the pools drain.
+        // Requests under way may wait for jobs: most get their answers before the pools stop.
+        let _ = tokio::time::timeout(config.http.wait, finished(&mut public)).await;
         pools.stop().await;
     }
     finished(&mut public).await;

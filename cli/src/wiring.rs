@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon_api::Events;
+use avalon_core::analytics::EventMetrics;
 use avalon_core::config::{Config, LatePayment, Role};
 use avalon_core::database::Database;
 use avalon_core::jobs::QUEUES;
@@ -16,9 +18,13 @@ use avalon_queue::{
     Sqlite,
 };
 use avalon_wechat::pay::PayClient;
-use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
-use avalon_workers::{PayMetrics, Payments, PoolsSettings, Services, Webhook};
+use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
+use avalon_workers::{
+    Analytics, OwnToken, PayMetrics, Payments, PoolsSettings, ProfileMetrics, ProfileRules,
+    Services, Webhook,
+};
 use jiff::Timestamp;
+use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
 use crate::failure::Failure;
@@ -29,8 +35,13 @@ const FORGET_EVERY: Duration = Duration::from_secs(60);
 /// Redis, when it is configured: one shared connection for all parts of the process.
 pub(crate) fn redis(config: &Config) -> Result<Option<RedisEndpoint>, Failure> {
     let nodes = config.redis.url.as_ref();
+    let authority = config
+        .redis
+        .tls_ca
+        .as_ref()
+        .map(ExposeSecret::expose_secret);
     Ok(nodes
-        .map(|nodes| RedisEndpoint::new(&nodes.joined()))
+        .map(|nodes| RedisEndpoint::trusting(&nodes.joined(), authority))
         .transpose()?)
 }
 
@@ -61,6 +72,18 @@ pub(crate) async fn store(
         avalon_core::database::make_private(folder)?;
     }
     Ok(Arc::new(Sqlite::open(&path, QUEUES.to_vec()).await?))
+}
+
+/// The queue, for those who look at it: an embedded one that is not there is not made.
+pub(crate) async fn existing_store(
+    config: &Config,
+    redis: Option<&RedisEndpoint>,
+) -> Result<Arc<dyn JobStore>, Failure> {
+    let path = config.queue_path();
+    if redis.is_none() && !path.exists() {
+        return Err(Failure::NoQueue(path));
+    }
+    store(config, redis).await
 }
 
 async fn warn_of_lossy_redis(redis: &RedisStreams) -> Result<(), avalon_queue::StoreError> {
@@ -194,6 +217,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) tokens: &'a Arc<TokenIssuer>,
     pub(crate) pay: Option<PayClient>,
     pub(crate) wechat_metrics: &'a WechatMetrics,
+    pub(crate) event_metrics: &'a EventMetrics,
+    pub(crate) queue_metrics: &'a QueueMetrics,
     pub(crate) registry: &'a prometheus::Registry,
 }
 
@@ -204,17 +229,15 @@ pub(crate) fn services(
     shared: Shared<'_>,
 ) -> Result<Services, Failure> {
     let wechat = &config.wechat;
-    let app_id = wechat
-        .app_id
-        .clone()
-        .ok_or_else(|| missing("wechat.app_id"))?;
+    let app_id = wechat.app_id.clone().map(AppId::new);
+    let app_id = app_id.ok_or_else(|| missing("wechat.app_id"))?;
     let app_secret = wechat
         .app_secret
         .clone()
         .ok_or_else(|| missing("wechat.app_secret"))?;
     let client = WechatClient::new(
         WechatSettings {
-            app_id: AppId::new(app_id),
+            app_id: app_id.clone(),
             app_secret,
             api_base: wechat.api_base.as_url().clone(),
             connect_timeout: wechat.connect_timeout,
@@ -229,18 +252,39 @@ pub(crate) fn services(
         refund_late_payments: config.pay.late_payment == LatePayment::Refund,
         inbox_retention: config.pay.inbox_retention,
     });
+    let analytics = Analytics::start(
+        config,
+        shared.database,
+        shared.store,
+        shared.event_metrics.clone(),
+        shared.queue_metrics.clone(),
+    )?;
     Ok(Services {
         database: shared.database.clone(),
         store: Arc::clone(shared.store),
         keyring: Arc::clone(shared.keyring),
         sessions: shared.sessions.clone(),
+        platform: PlatformClient::new(client.clone(), Arc::new(OwnToken::new(client.clone()))),
         wechat: client,
         pay: payments,
         webhook: webhook(config, role),
         metrics: PayMetrics::new(shared.registry)?,
+        profiles: ProfileRules::new(app_id, &config.profile),
+        profile_metrics: ProfileMetrics::new(shared.registry)?,
+        analytics,
         tokens: Arc::clone(shared.tokens),
         audit_retention: config.storage.audit_retention,
     })
+}
+
+/// How events are taken in.
+pub(crate) fn events(config: &Config, metrics: &EventMetrics) -> Events {
+    let max_age = config.analytics.max_age.as_millis();
+    Events {
+        metrics: metrics.clone(),
+        sinks: config.analytics.sinks().into(),
+        max_age_ms: i64::try_from(max_age).unwrap_or(i64::MAX),
+    }
 }
 
 /// Where the game server hears of paid goods, when it is configured.

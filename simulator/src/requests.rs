@@ -43,6 +43,8 @@ pub(crate) struct Entry {
     method: String,
     path: String,
     query: BTreeMap<String, String>,
+    /// The names of its headers.
+    headers: Vec<String>,
     time: Timestamp,
     /// What the caller was told; null while unanswered and for what is no answer of WeChat.
     errcode: Option<i64>,
@@ -66,6 +68,7 @@ impl RequestLog {
             method: request.method().to_string(),
             path: request.uri().path().to_owned(),
             query: shown_query(request),
+            headers: request.headers().keys().map(ToString::to_string).collect(),
             time,
             errcode: None,
             code: None,
@@ -117,12 +120,17 @@ impl RequestLog {
     }
 }
 
-/// The query parameters as they may be shown: a list of requests must not give the secret away.
+/// Query parameters that are not shown.
+const SECRET: [&str; 3] = ["secret", "access_token", "signature"];
+
+/// The query parameters as they may be shown: a list of requests must not give secrets away.
 fn shown_query(request: &Request) -> BTreeMap<String, String> {
     let Query(mut query) =
         Query::<BTreeMap<String, String>>::try_from_uri(request.uri()).unwrap_or_default();
-    if let Some(secret) = query.get_mut("secret") {
-        "***".clone_into(secret);
+    for name in SECRET {
+        if let Some(secret) = query.get_mut(name) {
+            "***".clone_into(secret);
+        }
     }
     query
 }

@@ -7,17 +7,34 @@
     reason = "a test that can't go on has failed"
 )]
 
+mod alert_drill;
 mod attacks;
 mod audit;
+mod backup;
 mod bad_input;
 mod bad_weather;
+mod board;
+mod browsers;
 mod command_line;
 mod configuration;
+mod dashboards;
+mod events;
 mod fleet;
+mod keys;
+mod metrics_page;
+mod moving;
+mod nicknames;
+mod operator_commands;
 mod operators;
 mod payments;
 mod payments_in_bad_weather;
 mod platform_keys;
+mod profiles;
 mod protection;
+mod rolling_restart;
+mod secrets;
+mod session_keys;
 mod sessions;
 mod sign_in;
+mod tracing;
+mod transport;

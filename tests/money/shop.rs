@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_api::{ApiState, GuardMetrics, HttpMetrics};
-use avalon_core::config::{Config, Role};
+use avalon_api::{ApiState, Events, GuardMetrics, HeaderPolicy, HttpMetrics};
+use avalon_core::analytics::EventMetrics;
+use avalon_core::config::{Config, ProfileConfig, Role};
 use avalon_core::database::Database;
 use avalon_core::ids::UserId;
 use avalon_core::jobs::create_order::CreatedOrder;
@@ -20,8 +21,10 @@ use avalon_queue::{Handlers, JobStore, QueueMetrics, Sqlite};
 use avalon_simulator::PayCredentials;
 use avalon_test_support::TestDatabase;
 use avalon_wechat::pay::{Fen, PayClient};
-use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
-use avalon_workers::{PayMetrics, Payments, Services, Webhook};
+use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
+use avalon_workers::{
+    Analytics, OwnToken, PayMetrics, Payments, ProfileMetrics, ProfileRules, Services, Webhook,
+};
 use prometheus::Registry;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
@@ -54,6 +57,9 @@ struct Parts {
     sessions: Sessions,
     issuer: Arc<TokenIssuer>,
     webhook: String,
+    config: Config,
+    event_metrics: EventMetrics,
+    queue_metrics: QueueMetrics,
 }
 
 /// A player of the shop.
@@ -119,6 +125,8 @@ impl Shop {
             minute,
         );
         let issuer = Arc::new(TokenIssuer::new(&signing_key, "test", minute));
+        let event_metrics = EventMetrics::new(&registry).unwrap();
+        let queue_metrics = QueueMetrics::new(&registry).unwrap();
         let api = ApiState {
             store: Arc::clone(&store) as Arc<dyn JobStore>,
             database: database.clone(),
@@ -131,18 +139,24 @@ impl Shop {
             limits: Limits::Off,
             proxies: Arc::default(),
             guard_metrics: GuardMetrics::new(&registry).unwrap(),
-            queue_metrics: QueueMetrics::new(&registry).unwrap(),
+            events: Events {
+                metrics: event_metrics.clone(),
+                sinks: config.analytics.sinks().into(),
+                max_age_ms: i64::MAX,
+            },
+            queue_metrics: queue_metrics.clone(),
             http_metrics: HttpMetrics::new(&registry).unwrap(),
             pay_metrics: avalon_api::PayMetrics::new(&registry).unwrap(),
             wait: config.http.wait,
             max_wait: config.http.max_wait,
             max_body: config.http.max_body as usize,
             request_timeout: config.http.request_timeout,
+            draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
         };
-        let router = avalon_api::router(api);
+        let router = avalon_api::router(api, &HeaderPolicy::default());
         let (stop, grace) = (CancellationToken::new(), Duration::ZERO);
-        tokio::spawn(avalon_api::serve(door, router, stop, grace));
+        tokio::spawn(avalon_api::serve(door, router, None, stop, grace, None));
         Self {
             database,
             store,
@@ -156,6 +170,9 @@ impl Shop {
                 sessions,
                 issuer,
                 webhook,
+                config,
+                event_metrics,
+                queue_metrics,
             },
             _files: (file, folder),
         }
@@ -172,12 +189,14 @@ impl Shop {
             request_timeout: Duration::from_secs(2),
         };
         let webhook = parts.webhook.parse().unwrap();
+        let wechat = WechatClient::new(wechat, parts.wechat_metrics.clone()).unwrap();
         let services = Services {
             database: self.database.clone(),
             store: Arc::clone(&self.store) as Arc<dyn JobStore>,
             keyring: Arc::clone(&parts.keyring),
             sessions: parts.sessions.clone(),
-            wechat: WechatClient::new(wechat, parts.wechat_metrics.clone()).unwrap(),
+            platform: PlatformClient::new(wechat.clone(), Arc::new(OwnToken::new(wechat.clone()))),
+            wechat,
             pay: Some(Payments {
                 client: parts.client.clone(),
                 order_ttl: Duration::from_secs(1800),
@@ -187,6 +206,16 @@ impl Shop {
             }),
             webhook: Some(Webhook::new(webhook, b"s", true, Duration::from_secs(5))),
             metrics: PayMetrics::new(&Registry::new()).unwrap(),
+            profiles: ProfileRules::new(AppId::new(APP), &ProfileConfig::default()),
+            profile_metrics: ProfileMetrics::new(&Registry::new()).unwrap(),
+            analytics: Analytics::start(
+                &parts.config,
+                &self.database,
+                &(Arc::clone(&self.store) as Arc<dyn JobStore>),
+                parts.event_metrics.clone(),
+                parts.queue_metrics.clone(),
+            )
+            .unwrap(),
             tokens: Arc::clone(&parts.issuer),
             audit_retention: Duration::from_secs(60),
         };

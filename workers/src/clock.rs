@@ -1,11 +1,11 @@
-//! What happens by the clock: each process of workers asks for a sweep now and then, in the morning
-//! for the comparison with WeChat's bill, and each hour for the deletion of what is old. The jobs' keys
-//! make each one for the whole fleet.
+//! What happens by the clock: each process of workers asks for a sweep now and then, each hour for what
+//! is old to be deleted, and in the morning for the comparison with WeChat's bill. The jobs' keys make
+//! each one for the whole fleet.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_core::jobs::{PruneAudit, Reconcile, Retention, Sweep};
+use avalon_core::jobs::{EventRetention, PruneAudit, Reconcile, Retention, Sweep};
 use avalon_core::payments::reconciliation::{beijing_day, beijing_hour};
 use avalon_queue::{JobStore, NewJob};
 use jiff::{Timestamp, ToSpan};
@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const RECONCILE_EVERY: Duration = Duration::from_secs(900);
-const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+const DELETE_EVERY: Duration = Duration::from_secs(3600);
 /// WeChat's bill of a day is there at ten the next morning, Beijing time.
 const BILL_HOUR: i8 = 10;
 /// Days before today that are compared, should the service have been down.
@@ -24,16 +24,17 @@ const BILL_DAYS: i64 = 3;
 pub(crate) fn start(store: Arc<dyn JobStore>, compares_bills: bool) -> AbortHandle {
     tokio::spawn(async move {
         let (mut sweeps, mut bills) = (ticks(SWEEP_EVERY), ticks(RECONCILE_EVERY));
-        let mut prunings = ticks(PRUNE_EVERY);
+        let mut deletions = ticks(DELETE_EVERY);
         loop {
             let jobs = tokio::select! {
                 // A little less than the pace, so that each tick finds the last sweep's key gone.
                 _ = sweeps.tick() => Sweep {}.into_job(SWEEP_EVERY / 2).into_iter().collect(),
                 _ = bills.tick(), if compares_bills => days_to_compare(Timestamp::now()),
-                _ = prunings.tick() => {
-                    let (audit, money) = (PruneAudit {}, Retention {});
-                    let pause = PRUNE_EVERY / 2;
-                    audit.into_job(pause).into_iter().chain(money.into_job(pause)).collect()
+                _ = deletions.tick() => {
+                    let once = DELETE_EVERY / 2;
+                    let (audit, rest) = (PruneAudit {}.into_job(once), Retention {}.into_job(once));
+                    let events = EventRetention {}.into_job(once);
+                    audit.into_iter().chain(rest).chain(events).collect()
                 }
             };
             if let Err(error) = store.enqueue(jobs).await {
@@ -56,7 +57,7 @@ fn days_to_compare(now: Timestamp) -> Vec<NewJob> {
     let newest = if beijing_hour(now) >= BILL_HOUR { 1 } else { 2 };
     (newest..newest + BILL_DAYS)
         .filter_map(|ago| today.checked_sub(ago.days()).ok())
-        .filter_map(|day| Reconcile { day }.into_job().ok())
+        .filter_map(|day| Reconcile { day, again: false }.into_job().ok())
         .collect()
 }
 

@@ -10,7 +10,7 @@ use avalon_core::jobs::login::SignedIn;
 use avalon_core::jobs::{self, Login};
 use avalon_core::problem::{Problem, ProblemCode};
 use avalon_core::sessions::{Device, SessionError, SignedInSession};
-use avalon_core::sign_in::{SignedInPlayer, store};
+use avalon_core::sign_in::{SignInFacts, SignedInPlayer, store};
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::{Code2Session, ErrorClass, JsCode, WechatError};
 use backon::{ExponentialBuilder, Retryable};
@@ -97,12 +97,19 @@ async fn sign_in(
         tokens,
         ..
     } = services;
-    let SignedInPlayer { user, banned } = store(database, keyring, exchanged, now).await?;
+    // The job's id: whatever happens to this job, it makes one session.
+    let session = SessionId::from(context.id.ulid());
+    let facts = SignInFacts {
+        session,
+        device_type: login.device_type.as_deref(),
+        scene: login.scene,
+    };
+    let stored = store(database, keyring, exchanged, &facts, now).await?;
+    let SignedInPlayer { user, banned } = stored;
     if banned {
         return Err(SignInError::Banned);
     }
-    // The job's id: whatever happens to this job, it makes one session.
-    let session = SessionId::from(context.id.ulid());
+    services.analytics.relay.wake();
     let device = Device {
         id: login.device_id.clone(),
         kind: login.device_type.clone(),

@@ -40,6 +40,7 @@ pub(crate) async fn announce(services: &Services, changed: Option<&Order>) {
             services.metrics.order(order.status);
         }
         wechat_pay::announce(services).await;
+        services.analytics.relay.wake();
     }
 }
 

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon_core::config::{CheckText, ProfileConfig};
 use avalon_core::database::Database;
 use avalon_core::keyring::Keyring;
+use avalon_core::profiles::AvatarHosts;
 use avalon_core::sessions::Sessions;
 use avalon_core::tokens::TokenIssuer;
-use avalon_queue::{Enqueued, JobStore, NewJob, StoreError};
-use avalon_wechat::WechatClient;
+use avalon_queue::{Enqueued, JobStore, NewJob, StoreError, trace};
 use avalon_wechat::pay::PayClient;
+use avalon_wechat::{AppId, PlatformClient, WechatClient};
 
-use crate::metrics::PayMetrics;
+use crate::analytics::Analytics;
+use crate::metrics::{PayMetrics, ProfileMetrics};
 use crate::webhook::Webhook;
 
 /// What handlers work with.
@@ -26,12 +29,20 @@ pub struct Services {
     pub sessions: Sessions,
     /// WeChat's platform.
     pub wechat: WechatClient,
+    /// Its APIs that want an access token.
+    pub platform: PlatformClient,
     /// WeChat Pay, when it is configured.
     pub pay: Option<Payments>,
     /// Where the game server hears of paid goods, when it wants to.
     pub webhook: Option<Webhook>,
     /// Counts orders and callbacks.
     pub metrics: PayMetrics,
+    /// What is believed of what clients pass on.
+    pub profiles: ProfileRules,
+    /// Counts it.
+    pub profile_metrics: ProfileMetrics,
+    /// Where events go.
+    pub analytics: Analytics,
     /// Signs tokens.
     pub tokens: Arc<TokenIssuer>,
     /// How long events of the audit log are kept.
@@ -52,10 +63,42 @@ pub struct Payments {
     pub inbox_retention: Duration,
 }
 
+/// What is believed of what clients pass on.
+pub struct ProfileRules {
+    /// Our mini-game, which watermarks must name.
+    pub app_id: AppId,
+    /// A session key still opens data for this long after it was replaced.
+    pub session_key_grace: Duration,
+    /// How far a watermark's time may be from ours.
+    pub watermark_window: Duration,
+    /// Where pictures may be.
+    pub avatar_hosts: AvatarHosts,
+    /// What WeChat's content check of nicknames is used for.
+    pub check_text: CheckText,
+}
+
+impl ProfileRules {
+    /// The rules as configured, for this app.
+    pub fn new(app_id: AppId, config: &ProfileConfig) -> Self {
+        let hosts = config.avatar_hosts.iter().map(ToString::to_string);
+        Self {
+            app_id,
+            session_key_grace: config.session_key_grace,
+            watermark_window: config.watermark_window,
+            avatar_hosts: AvatarHosts::new(hosts),
+            check_text: config.check_text,
+        }
+    }
+}
+
 impl Services {
-    /// Enqueues a job that follows from this one; `false` when its idempotency key found it there
+    /// Enqueues a job that follows from this one, as a further step of its trace; `false` when its idempotency key found it there
     /// already.
     pub(crate) async fn enqueue(&self, job: NewJob) -> Result<bool, StoreError> {
+        let mut job = job;
+        if job.traceparent.is_none() {
+            job.traceparent = trace::current();
+        }
         let enqueued = self.store.enqueue(vec![job]).await?;
         Ok(matches!(enqueued.first(), Some(Enqueued::New(_))))
     }

@@ -39,8 +39,6 @@ pub(crate) async fn handle(
         let new = follow(&services, Callback { inbox_id }.into_job()).await?;
         swept.callbacks += usize::from(new);
     }
-    let pending = inbox::pending(database).await.map_err(failing::payment)?;
-    services.metrics.inbox_pending(pending);
 
     for id in orders::due_checks(database, before(OVERDUE), BATCH)
         .await
@@ -71,6 +69,7 @@ pub(crate) async fn handle(
         }
     }
     wechat_pay::announce(&services).await;
+    services.analytics.relay.wake();
     if swept != Swept::default() {
         tracing::info!(?swept, "work that fell through was enqueued again");
     }

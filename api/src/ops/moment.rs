@@ -5,6 +5,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 /// A time as operators write it: ISO 8601 or Unix ms.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Moment(pub(super) Timestamp);
 
 impl<'de> Deserialize<'de> for Moment {

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 
 use crate::answer::{Accepted, answer_by_job, unmade};
 use crate::client_address::ClientAddress;
-use crate::extract::{JsonBody, invalid_field};
+use crate::extract::{JsonBody, invalid_field, plain};
 use crate::guard;
 use crate::pipeline::Trace;
 use crate::preference::Preference;
@@ -63,20 +63,6 @@ impl LoginRequest {
             invite_code: plain("inviteCode", self.invite_code, 64)?,
             scene: self.scene,
         })
-    }
-}
-
-/// A short text without control characters; an empty one is none.
-fn plain(name: &str, text: Option<String>, most: usize) -> Result<Option<String>, Problem> {
-    match text {
-        Some(text) if text.chars().count() > most => Err(invalid_field(
-            name,
-            format!("may have at most {most} characters"),
-        )),
-        Some(text) if text.chars().any(char::is_control) => {
-            Err(invalid_field(name, "may not have control characters"))
-        }
-        text => Ok(text.filter(|text| !text.is_empty())),
     }
 }
 

@@ -3,16 +3,21 @@
 
 use std::sync::Arc;
 
+use avalon_core::analytics::EventMetrics;
 use avalon_core::config::{Config, Role};
 use avalon_core::database::Database;
 use avalon_core::jobs::{Login, QUEUES};
 use avalon_core::keyring::Keyring;
 use avalon_core::sessions::{RedisSessions, Sessions};
 use avalon_core::tokens::TokenIssuer;
-use avalon_queue::{JobContext, JobId, RedisEndpoint, RedisSettings, RedisStreams};
+use avalon_queue::{
+    JobContext, JobId, JobStore, QueueMetrics, RedisEndpoint, RedisSettings, RedisStreams,
+};
 use avalon_test_support::FleetSettings;
-use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
-use avalon_workers::{PayMetrics, Services, login};
+use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
+use avalon_workers::{
+    Analytics, OwnToken, PayMetrics, ProfileMetrics, ProfileRules, Services, login,
+};
 
 use crate::Outcome;
 
@@ -26,9 +31,10 @@ impl Inline {
         let (auth, wechat) = (&config.auth, &config.wechat);
         let needed = "the fleet's settings lack a secret";
         let registry = prometheus::Registry::new();
+        let app_id = AppId::new(wechat.app_id.clone().ok_or(needed)?);
         let client = WechatClient::new(
             WechatSettings {
-                app_id: AppId::new(wechat.app_id.clone().ok_or(needed)?),
+                app_id: app_id.clone(),
                 app_secret: wechat.app_secret.clone().ok_or(needed)?,
                 api_base: wechat.api_base.as_url().clone(),
                 connect_timeout: wechat.connect_timeout,
@@ -39,22 +45,32 @@ impl Inline {
         let encryption_key = config.storage.encryption_key.as_ref().ok_or(needed)?;
         let signing_key = auth.signing_key.as_ref().ok_or(needed)?;
         let nodes = config.redis.url.as_ref().ok_or(needed)?;
-        // No handler of a sign-in uses it; it connects when it is first used.
         let settings = RedisSettings {
             prefix: config.redis.key_prefix.clone(),
             queues: QUEUES.to_vec(),
             shards: 1,
         };
         let redis = RedisEndpoint::new(&nodes.joined())?;
-        let store = RedisStreams::new(redis.clone(), settings);
+        let store: Arc<dyn JobStore> = Arc::new(RedisStreams::new(redis.clone(), settings));
+        let database = Database::new(&config.database)?;
+        let analytics = Analytics::start(
+            &config,
+            &database,
+            &store,
+            EventMetrics::new(&registry)?,
+            QueueMetrics::new(&registry)?,
+        )?;
         let keyring = Arc::new(Keyring::new(encryption_key, &[])?);
         let kept = Arc::new(RedisSessions::new(redis, &config.redis.key_prefix));
         Ok(Self(Arc::new(Services {
-            database: Database::new(&config.database)?,
-            store: Arc::new(store),
+            database,
+            store,
+            analytics,
             pay: None,
             webhook: None,
             metrics: PayMetrics::new(&registry)?,
+            profiles: ProfileRules::new(app_id, &config.profile),
+            profile_metrics: ProfileMetrics::new(&registry)?,
             sessions: Sessions::new(
                 kept,
                 Arc::clone(&keyring),
@@ -62,6 +78,7 @@ impl Inline {
                 auth.refresh_ttl,
             ),
             keyring,
+            platform: PlatformClient::new(client.clone(), Arc::new(OwnToken::new(client.clone()))),
             wechat: client,
             tokens: Arc::new(TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl)),
             audit_retention: config.storage.audit_retention,

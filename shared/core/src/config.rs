@@ -12,6 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+mod analytics;
 mod auth;
 mod database;
 mod error;
@@ -19,13 +20,16 @@ mod fulfil;
 mod limits;
 mod node;
 mod pay;
+mod profile;
 mod redis;
 mod role;
 mod sections;
 mod source;
 mod text;
 mod validate;
+mod web;
 
+pub use analytics::{AnalyticsConfig, SinkName};
 pub use auth::{AuthConfig, DevicePolicy, DevicePolicyError, SignaturePolicy};
 pub use database::{DatabaseConfig, DatabaseUrl, DatabaseUrlError, Dialect};
 pub use error::{ConfigError, Origin};
@@ -35,12 +39,14 @@ pub use pay::{
     ApiV3Secret, ApiV3SecretError, LatePayment, MerchantKey, MerchantKeyError, MissingPayKey,
     NotifyUrl, NotifyUrlError, PayConfig,
 };
+pub use profile::{CheckText, HostName, HostNameError, ProfileConfig};
 pub use redis::{RedisConfig, RedisNodes, RedisNodesError};
 pub use role::Role;
 pub use sections::{
     AdminConfig, HttpConfig, HttpUrl, HttpUrlError, LogConfig, LogFormat, OpsConfig, QueueConfig,
-    SimulatorConfig, StorageConfig, WechatConfig, WorkersConfig,
+    SimulatorConfig, StorageConfig, TelemetryConfig, WechatConfig, WorkersConfig,
 };
+pub use web::{WebOrigin, WebOriginError};
 
 /// Everything that can be configured, a section each.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -60,8 +66,12 @@ pub struct Config {
     pub wechat: WechatConfig,
     /// The merchant at WeChat Pay.
     pub pay: PayConfig,
+    /// Players' profiles.
+    pub profile: ProfileConfig,
     /// The webhook to the game server.
     pub fulfil: FulfilConfig,
+    /// Events.
+    pub analytics: AnalyticsConfig,
     /// Sessions and tokens.
     pub auth: AuthConfig,
     /// Encryption at rest, and how long things are kept.
@@ -72,6 +82,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Logging.
     pub log: LogConfig,
+    /// The export of traces.
+    pub telemetry: TelemetryConfig,
     /// Worker pools.
     pub workers: WorkersConfig,
     /// The WeChat simulator.
@@ -131,6 +143,7 @@ impl Config {
 
     /// Writes down the defaults that depend on the role or on other keys.
     pub fn spell_out(&mut self, role: Role) {
+        self.http.drain_delay = Some(self.http.drain_delay(role));
         self.ops.listen = Some(self.ops_listen(role));
         self.fulfil.allow_private_addresses = Some(self.fulfil.allow_private_addresses(role));
         self.limits.enabled = Some(self.limits.enabled(role));

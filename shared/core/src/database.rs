@@ -151,6 +151,18 @@ impl Database {
         Ok(begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??)
     }
 
+    /// Begins a transaction that only reads, and sees the data of one moment however long it takes.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`] when there is no connection to be had.
+    pub async fn begin_snapshot(&self) -> Result<Transaction<'static, Any>, DatabaseError> {
+        let begin = match self.dialect {
+            Dialect::Sqlite => "BEGIN",
+            Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        Ok(self.pool.begin_with(begin).await?)
+    }
+
     /// Brings the schema up to date. Safe to run from many processes at once, and next to an older
     /// version of this program: migrations expand first and contract in a later version.
     ///
@@ -165,6 +177,23 @@ impl Database {
                 MigrateError::Execute(error) => error.into(),
                 other => DatabaseError::Migration(other),
             })
+    }
+
+    /// The migrations that this version knows and the database has not seen, in order.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn missing_migrations(&self) -> Result<Vec<String>, DatabaseError> {
+        let known = migrator(self.dialect);
+        let applied = sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success");
+        let applied: Vec<i64> = match applied.fetch_all(&self.pool).await.map_err(Into::into) {
+            Ok(applied) => applied,
+            // Nothing was ever applied: there is no such table.
+            Err(DatabaseError::Refused(_)) => vec![],
+            Err(error) => return Err(error),
+        };
+        let missing = known.iter().filter(|it| !applied.contains(&it.version));
+        Ok(missing.map(|it| it.description.to_string()).collect())
     }
 
     /// Whether the database answers.
@@ -205,14 +234,18 @@ fn migrator(dialect: Dialect) -> Migrator {
             1 "0001_users_and_sessions",
             2 "0002_payments",
             3 "0003_player_sessions",
+            4 "0004_session_key_versions",
             5 "0005_audit",
+            6 "0006_analytics",
             8 "0008_retention",
         ),
         Dialect::Postgres => migrations!("postgres":
             1 "0001_users_and_sessions",
             2 "0002_payments",
             3 "0003_player_sessions",
+            4 "0004_session_key_versions",
             5 "0005_audit",
+            6 "0006_analytics",
             8 "0008_retention",
         ),
     };

@@ -2,15 +2,22 @@
 
 pub mod callback;
 pub mod cancel_order;
+pub mod check_nickname;
 pub mod check_order;
 pub mod create_order;
+pub mod event_retention;
+pub mod events;
 pub mod fulfil;
 pub mod login;
+pub mod open_group;
+pub mod probe_session_key;
 pub mod prune_audit;
 pub mod reconcile;
 pub mod refund;
+pub mod reset_session_key;
 pub mod retention;
 pub mod sweep;
+pub mod update_user_info;
 
 use avalon_queue::{Failure, QueueName};
 
@@ -18,15 +25,24 @@ use crate::problem::{Problem, ProblemCode};
 
 pub use callback::Callback;
 pub use cancel_order::CancelOrder;
+pub use check_nickname::CheckNickname;
 pub use check_order::CheckOrder;
 pub use create_order::CreateOrder;
+pub use event_retention::EventRetention;
+pub use events::{
+    SendToClickhouse, SendToCollector, SendToKafka, StoreEvents, StoreRealtimeEvents,
+};
 pub use fulfil::Fulfil;
 pub use login::Login;
+pub use open_group::OpenGroup;
+pub use probe_session_key::ProbeSessionKey;
 pub use prune_audit::PruneAudit;
 pub use reconcile::Reconcile;
 pub use refund::SettleRefund;
+pub use reset_session_key::ResetSessionKey;
 pub use retention::Retention;
 pub use sweep::Sweep;
+pub use update_user_info::UpdateUserInfo;
 
 /// Sign-ins.
 pub const LOGIN: QueueName = QueueName::new("login");
@@ -45,8 +61,15 @@ pub const SOCIAL: QueueName = QueueName::new("social");
 /// What happens by the clock.
 pub const MAINTENANCE: QueueName = QueueName::new("maintenance");
 
+/// Batches of events for ClickHouse.
+pub const SINK_CLICKHOUSE: QueueName = QueueName::new("sink-clickhouse");
+/// Batches of events for Kafka.
+pub const SINK_KAFKA: QueueName = QueueName::new("sink-kafka");
+/// Batches of events for the collector.
+pub const SINK_HTTP: QueueName = QueueName::new("sink-http");
+
 /// Every queue there is.
-pub const QUEUES: [QueueName; 8] = [
+pub const QUEUES: [QueueName; 11] = [
     LOGIN,
     ORDER,
     CALLBACK,
@@ -55,6 +78,9 @@ pub const QUEUES: [QueueName; 8] = [
     FULFIL,
     SOCIAL,
     MAINTENANCE,
+    SINK_CLICKHOUSE,
+    SINK_KAFKA,
+    SINK_HTTP,
 ];
 
 /// What a job that failed with this problem keeps.

@@ -63,6 +63,13 @@ impl AvalonCommand {
         }
     }
 
+    /// The same in another role.
+    #[must_use]
+    pub(crate) fn role(mut self, role: &str) -> Self {
+        role.clone_into(&mut self.role);
+        self
+    }
+
     /// Adds a command line argument, after the role.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
@@ -177,6 +184,8 @@ impl AvalonCommand {
         }
         command
             .env("NO_PROXY", "127.0.0.1,localhost")
+            // Nobody balances the load of tests that do not say so.
+            .env("AVALON_HTTP__DRAIN_DELAY", "0s")
             .env("AVALON_HTTP__LISTEN", &self.http)
             .env("AVALON_OPS__LISTEN", &self.ops)
             .env("AVALON_SIMULATOR__LISTEN", &self.simulator)

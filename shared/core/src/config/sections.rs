@@ -1,5 +1,6 @@
 //! The sections whose values need few words: one struct each. Those with types of their own have
-//! files of their own (`auth.rs`, `database.rs`, `fulfil.rs`, `limits.rs`, `pay.rs`, `redis.rs`).
+//! files of their own (`auth.rs`, `database.rs`, `fulfil.rs`, `limits.rs`, `pay.rs`, `profile.rs`,
+//! `redis.rs`).
 
 use std::{
     fmt,
@@ -16,7 +17,7 @@ use url::Url;
 
 #[cfg(doc)]
 use super::Config;
-use super::{Role, text};
+use super::{Role, WebOrigin, text};
 use crate::keyring::EncryptionKey;
 
 fn loopback(port: u16) -> SocketAddr {
@@ -41,9 +42,49 @@ pub struct HttpConfig {
     /// How long it may ask to be held (`Prefer: wait`).
     #[serde(with = "text::duration")]
     pub max_wait: Duration,
+    /// How long requests are still taken after `/readyz` has said that the process stops. See
+    /// [`HttpConfig::drain_delay`] for the default.
+    #[serde(with = "text::optional_duration")]
+    pub drain_delay: Option<Duration>,
     /// The proxies whose `X-Forwarded-For` is believed; nobody else's is.
     #[serde(deserialize_with = "text::list")]
     pub trusted_proxies: Vec<IpNet>,
+    /// The certificate and its chain, PEM: with it the listener speaks TLS alone. Hidden like the key,
+    /// for its length.
+    #[serde(deserialize_with = "text::secret", serialize_with = "text::hidden")]
+    pub tls_certificate: Option<SecretString>,
+    /// The certificate's private key, PEM.
+    #[serde(deserialize_with = "text::secret", serialize_with = "text::hidden")]
+    pub tls_key: Option<SecretString>,
+    /// How long browsers are to keep to https; 0s: nothing is said. See [`HttpConfig::hsts`] for the
+    /// default.
+    #[serde(with = "text::optional_duration")]
+    pub hsts: Option<Duration>,
+    /// Web pages that may call the API; none by default. Mini-games are no web pages.
+    #[serde(deserialize_with = "text::list")]
+    pub cors_origins: Vec<WebOrigin>,
+}
+
+impl HttpConfig {
+    /// How long browsers are to keep to https: as configured, else a year when we speak TLS
+    /// ourselves. None: nothing is said.
+    pub fn hsts(&self) -> Option<Duration> {
+        let year = Duration::from_secs(365 * 24 * 60 * 60);
+        let default = self.tls_certificate.as_ref().map(|_| year);
+        self.hsts.or(default).filter(|ttl| !ttl.is_zero())
+    }
+}
+
+impl HttpConfig {
+    /// How long a load balancer may take to notice that the process stops: as configured, else five
+    /// seconds, and no time in `dev`.
+    pub fn drain_delay(&self, role: Role) -> Duration {
+        let default = match role {
+            Role::Dev => Duration::ZERO,
+            _ => Duration::from_secs(5),
+        };
+        self.drain_delay.unwrap_or(default)
+    }
 }
 
 impl Default for HttpConfig {
@@ -54,7 +95,12 @@ impl Default for HttpConfig {
             request_timeout: Duration::from_secs(35),
             wait: Duration::from_secs(5),
             max_wait: Duration::from_secs(30),
+            drain_delay: None,
             trusted_proxies: Vec::new(),
+            tls_certificate: None,
+            tls_key: None,
+            hsts: None,
+            cors_origins: Vec::new(),
         }
     }
 }
@@ -199,6 +245,30 @@ impl Default for LogConfig {
             format: None,
             // sqlx notes each table that is there already.
             level: "info,sqlx=warn".to_owned(),
+        }
+    }
+}
+
+/// `telemetry`: the export of traces.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct TelemetryConfig {
+    /// Where an OpenTelemetry collector takes OTLP over HTTP (`/v1/traces` is appended); unset: no
+    /// export.
+    #[serde(deserialize_with = "text::optional")]
+    pub otlp_endpoint: Option<HttpUrl>,
+    /// What this service is called there.
+    pub service_name: String,
+    /// Which part of all traces is exported, 0 to 1.
+    pub sample_ratio: f64,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self {
+            otlp_endpoint: None,
+            service_name: "avalon-wx".to_owned(),
+            sample_ratio: 1.0,
         }
     }
 }

@@ -339,6 +339,19 @@ fn values_are_checked_and_never_quoted() {
         ),
         ("fulfil.webhook_secret = 'whsec_'", "must not be empty"),
         ("fulfil.timeout = '0s'", "must be longer than 0s"),
+        ("profile.watermark_window = '0s'", "must be longer than 0s"),
+        (
+            "profile.avatar_hosts = ['https://hunter2']",
+            "must be the name of a host such as qlogo.cn",
+        ),
+        (
+            "profile.avatar_hosts = ['127.0.0.1']",
+            "must be the name of a host such as qlogo.cn",
+        ),
+        (
+            "profile.check_text = 'hunter2'",
+            "must be one of: off, observe, enforce",
+        ),
         (
             "auth.refresh_ttl = '1h'",
             "must not be shorter than auth.token_ttl",

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Config, Role};
+use super::{AnalyticsConfig, Config, RedisNodes, Role, WebOrigin};
 use crate::telemetry::parse_filter;
 
 /// A key and what is wrong with it.
@@ -12,6 +12,7 @@ type Problem = (&'static str, &'static str);
 /// Finds the first problem.
 pub(super) fn check(config: &Config, role: Role) -> Result<(), Problem> {
     check_values(config)?;
+    check_analytics(&config.analytics)?;
     check_role(config, role)
 }
 
@@ -22,12 +23,14 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         queue,
         wechat,
         pay,
+        profile,
         fulfil,
         auth,
         storage,
         workers,
         redis,
         log,
+        telemetry,
         ..
     } = config;
     let at_least_1 = "must be at least 1";
@@ -47,9 +50,31 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         "must be longer than http.max_wait",
     )?;
     rule(
+        http.tls_certificate.is_none() || http.tls_key.is_some(),
+        "http.tls_key",
+        "required beside http.tls_certificate (PEM)",
+    )?;
+    rule(
+        http.tls_key.is_none() || http.tls_certificate.is_some(),
+        "http.tls_certificate",
+        "required beside http.tls_key (PEM)",
+    )?;
+    let any = http.cors_origins.iter().any(WebOrigin::is_any);
+    rule(
+        !any || http.cors_origins.len() == 1,
+        "http.cors_origins",
+        "* means all, so it must stand alone",
+    )?;
+    rule(
         database.max_connections > 0,
         "database.max_connections",
         at_least_1,
+    )?;
+    let encrypted = redis.url.as_ref().is_some_and(RedisNodes::use_tls);
+    rule(
+        redis.tls_ca.is_none() || encrypted,
+        "redis.tls_ca",
+        "is for a redis.url with rediss://",
     )?;
     rule(!redis.key_prefix.is_empty(), "redis.key_prefix", not_empty)?;
     rule(
@@ -106,6 +131,11 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         "pay.platform_public_key_id",
         "required beside pay.platform_public_key (PUB_KEY_ID_ and digits)",
     )?;
+    rule(
+        profile.watermark_window > zero,
+        "profile.watermark_window",
+        not_zero,
+    )?;
     rule(fulfil.timeout > zero, "fulfil.timeout", not_zero)?;
     // Tokens count in whole seconds.
     let second = Duration::from_secs(1);
@@ -130,6 +160,16 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         "log.level",
         "must be a level (error, warn, info, debug, trace) or directives such as info,sqlx=warn",
     )?;
+    rule(
+        !telemetry.service_name.is_empty(),
+        "telemetry.service_name",
+        not_empty,
+    )?;
+    rule(
+        (0.0..=1.0).contains(&telemetry.sample_ratio),
+        "telemetry.sample_ratio",
+        "must be between 0.0 and 1.0",
+    )?;
     rule(workers.concurrency > 0, "workers.concurrency", at_least_1)
 }
 
@@ -150,7 +190,7 @@ fn check_role(config: &Config, role: Role) -> Result<(), Problem> {
         "required (Ed25519 private key, PKCS#8 PEM)",
     )?;
     rule(
-        !(api || workers) || config.storage.encryption_key.is_some(),
+        !(api || workers || role == Role::Keys) || config.storage.encryption_key.is_some(),
         "storage.encryption_key",
         "required (base64 of 32 bytes)",
     )?;
@@ -213,6 +253,48 @@ fn check_pay(config: &Config, role: Role) -> Result<(), Problem> {
         !pays || wechat.app_id.is_some(),
         "wechat.app_id",
         "required beside pay.mch_id (app id of the mini-game)",
+    )
+}
+
+fn check_analytics(analytics: &AnalyticsConfig) -> Result<(), Problem> {
+    let day = Duration::from_secs(24 * 60 * 60);
+    rule(
+        analytics.max_age > Duration::ZERO,
+        "analytics.max_age",
+        "must be longer than 0s",
+    )?;
+    rule(
+        analytics.retention >= analytics.max_age.saturating_add(day),
+        "analytics.retention",
+        "must be at least a day longer than analytics.max_age",
+    )?;
+    rule(
+        analytics.sink_timeout > Duration::ZERO
+            && analytics.sink_timeout <= Duration::from_secs(30),
+        "analytics.sink_timeout",
+        "must be longer than 0s and at most 30s",
+    )?;
+    let word = |text: &str| {
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    rule(
+        analytics.clickhouse_table.split('.').count() == 2
+            && analytics.clickhouse_table.split('.').all(word),
+        "analytics.clickhouse_table",
+        "must be DATABASE.TABLE, each of letters, digits and _",
+    )?;
+    rule(
+        !analytics.kafka_topic.is_empty(),
+        "analytics.kafka_topic",
+        "must not be empty",
+    )?;
+    rule(
+        analytics.collector_url.is_none() || analytics.collector_app_id.is_some(),
+        "analytics.collector_app_id",
+        "required beside analytics.collector_url (the collector's id of this project)",
     )
 }
 

@@ -12,7 +12,8 @@ use super::order_rows::{self, Order, order_of};
 use super::products::product_of;
 use super::refunds::{self, NewRefund, Refund};
 use super::status::{Channel, OrderStatus};
-use super::{PaymentError, inventory};
+use super::{PaymentError, events, inventory};
+use crate::analytics::outbox;
 use crate::database::Database;
 use crate::ids::UserId;
 
@@ -299,6 +300,7 @@ pub async fn pay(
     .await?;
     note(&mut transaction, id, OrderStatus::Paid, cause, now).await?;
     tell(&mut transaction, &order, "order.paid", &source, now).await?;
+    outbox::keep(&mut transaction, &events::paid(&order), now).await?;
     let mut refund = None;
     if was_closed && pay_back_late {
         let new = NewRefund::of_late_payment(id);

@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 use super::order_rows::{Order, integer, order_of};
 use super::orders::{move_stock, note, tell};
 use super::status::{OrderStatus, RefundStatus};
-use super::{PaymentError, damaged, inventory};
+use super::{PaymentError, damaged, events, inventory};
+use crate::analytics::outbox;
 use crate::database::Database;
 
 /// What an operator wants to pay back.
@@ -359,6 +360,7 @@ async fn succeed(
         move_stock(connection, order, 1).await?;
     }
     set_status(connection, &order.id, status, "refund succeeded", now).await?;
+    outbox::keep(connection, &events::refunded(&changed, refund), now).await?;
     if full {
         tell(connection, &changed, "order.refunded", &source, now).await?;
     }

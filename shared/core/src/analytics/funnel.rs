@@ -1,0 +1,111 @@
+//! Funnels: how many players did the first step, then the second, and so on, in order and within a
+//! time from the first.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::counts::Span;
+use super::day::Day;
+use crate::database::{Database, DatabaseError};
+
+/// Most steps of a funnel.
+pub const MOST_STEPS: usize = 10;
+
+/// How many players came to a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FunnelStep {
+    /// The event.
+    pub event_name: String,
+    /// Players who came to it.
+    pub players: i64,
+}
+
+/// Counts the players who did the steps in this order, each not before the one before it and the
+/// last at most `within` after the first. The first step must be in the span; a later one may be
+/// after it. A player who did a step several times counts when any of these ways leads through.
+///
+/// # Errors
+/// The database's.
+pub async fn funnel(
+    database: &Database,
+    span: Span,
+    steps: &[String],
+    within: Duration,
+) -> Result<Vec<FunnelStep>, DatabaseError> {
+    if steps.is_empty() {
+        return Ok(Vec::new());
+    }
+    let within = i64::try_from(within.as_millis()).unwrap_or(i64::MAX);
+    let (from, to) = (span.from.as_millisecond(), span.to.as_millisecond());
+    let last = to.saturating_add(within);
+    let mut query = sqlx::query(AssertSqlSafe(statement(steps.len())))
+        .bind(Day::of_ms(from).number())
+        .bind(Day::of_ms(last).number())
+        .bind(from)
+        .bind(to)
+        .bind(last)
+        .bind(within);
+    for step in steps {
+        query = query.bind(step);
+    }
+    let rows = query.fetch_all(database.pool()).await?;
+    let mut counted: Vec<FunnelStep> = steps
+        .iter()
+        .map(|step| FunnelStep {
+            event_name: step.clone(),
+            players: 0,
+        })
+        .collect();
+    for row in rows {
+        let place: i64 = row.try_get("place")?;
+        let place = usize::try_from(place).unwrap_or(usize::MAX);
+        if let Some(step) = counted.get_mut(place) {
+            step.players = row.try_get("players")?;
+        }
+    }
+    Ok(counted)
+}
+
+/// For each event of a step, the latest start from which a way leads to it: the later the start,
+/// the more time is left, so no other start has to be remembered. One sort a step, whatever the
+/// number of events.
+fn statement(steps: usize) -> String {
+    let mut sql = "WITH step0 AS (
+            SELECT user_id, at, at AS began FROM analytics_events
+            WHERE event_name = $7 AND day BETWEEN $1 AND $2 AND at >= $3 AND at < $4
+        )"
+    .to_owned();
+    for step in 1..steps {
+        let (before, name) = (step - 1, step + 7);
+        sql += &format!(
+            ", step{step} AS (
+                SELECT user_id, at, began FROM (
+                    SELECT user_id, at, later,
+                           max(began) OVER (PARTITION BY user_id ORDER BY at, later
+                                            ROWS UNBOUNDED PRECEDING) AS began
+                    FROM (
+                        SELECT user_id, at, began, 0 AS later FROM step{before}
+                        UNION ALL
+                        SELECT user_id, at, NULL, 1 FROM analytics_events
+                        WHERE event_name = ${name} AND day BETWEEN $1 AND $2
+                          AND at >= $3 AND at <= $5
+                    ) both_steps
+                ) reached
+                WHERE later = 1 AND began >= at - $6
+            )"
+        );
+    }
+    for step in 0..steps {
+        let joined = if step == 0 { " " } else { " UNION ALL " };
+        sql += joined;
+        sql += &format!(
+            "SELECT CAST({step} AS BIGINT) AS place, count(DISTINCT user_id) AS players
+             FROM step{step}"
+        );
+    }
+    // A funnel of one step uses fewer parameters; Postgres wants to know the types of all.
+    sql + " WHERE CAST($5 AS BIGINT) IS NOT NULL AND CAST($6 AS BIGINT) IS NOT NULL"
+}

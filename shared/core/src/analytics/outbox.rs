@@ -1,0 +1,133 @@
+//! Events of the service itself: written in the transaction of what they tell of, so that neither
+//! is without the other, and passed on to the queue soon after. Passing one on twice is harmless,
+//! since its id says what happened.
+
+use jiff::Timestamp;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
+use ulid::Ulid;
+
+use super::batch::{BatchHead, Client, EventBatch, EventLine, Player, Source};
+use crate::database::{Database, DatabaseError};
+
+/// Who has claimed events and did not pass them on in this time has died.
+const CLAIM_MS: i64 = 30_000;
+
+/// Something that happened here.
+#[derive(Debug)]
+pub struct ServiceEvent<'a> {
+    /// Its id, made from what happened: one for each thing that happened.
+    pub id: String,
+    /// The player.
+    pub user_id: String,
+    /// WeChat's id of the player.
+    pub open_id: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Its parameters, an object.
+    pub params: Value,
+}
+
+/// Keeps an event, in the transaction of what it tells of. A second time changes nothing.
+///
+/// # Errors
+/// The database's.
+pub async fn keep(
+    connection: &mut AnyConnection,
+    event: &ServiceEvent<'_>,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO event_outbox (id, user_id, open_id, event_name, params, at)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(&event.id)
+    .bind(&event.user_id)
+    .bind(event.open_id)
+    .bind(event.name)
+    .bind(event.params.to_string())
+    .bind(now.as_millisecond())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Claims up to `limit` events that wait, oldest first, as a batch; none when none waits. Who
+/// claims them passes them on and then calls [`passed_on`].
+///
+/// # Errors
+/// The database's.
+pub async fn claim(
+    database: &Database,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Option<EventBatch>, DatabaseError> {
+    let now_ms = now.as_millisecond();
+    let rows = sqlx::query(
+        "UPDATE event_outbox SET claimed_at = $1 WHERE id IN
+             (SELECT id FROM event_outbox WHERE claimed_at < $2 ORDER BY claimed_at LIMIT $3)
+           AND claimed_at < $2
+         RETURNING id, user_id, open_id, event_name, params, at",
+    )
+    .bind(now_ms)
+    .bind(now_ms - CLAIM_MS)
+    .bind(limit)
+    .fetch_all(database.pool())
+    .await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let mut batch = EventBatch {
+        head: BatchHead {
+            id: Ulid::generate(),
+            received_at: now_ms,
+            source: Source::Service,
+            players: Vec::with_capacity(rows.len()),
+            client: Client::default(),
+        },
+        events: Vec::with_capacity(rows.len()),
+    };
+    for row in &rows {
+        let (player, mut line) = read(row)?;
+        line.player = batch.head.players.len();
+        batch.head.players.push(player);
+        batch.events.push(line);
+    }
+    Ok(Some(batch))
+}
+
+fn read(row: &AnyRow) -> Result<(Player, EventLine), DatabaseError> {
+    let params = RawValue::from_string(row.try_get("params")?)
+        .map_err(|_| DatabaseError::Damaged("event_outbox.params".to_owned()))?;
+    let player = Player {
+        user_id: row.try_get("user_id")?,
+        open_id: Some(row.try_get("open_id")?),
+    };
+    let line = EventLine {
+        name: row.try_get("event_name")?,
+        params,
+        at: row.try_get("at")?,
+        id: Some(row.try_get("id")?),
+        session_id: None,
+        player: 0,
+    };
+    Ok((player, line))
+}
+
+/// The batch is in the queue: forgets its events.
+///
+/// # Errors
+/// The database's. They are passed on once more then.
+pub async fn passed_on(database: &Database, batch: &EventBatch) -> Result<(), DatabaseError> {
+    let mut transaction = database.begin().await?;
+    for id in batch.events.iter().filter_map(|event| event.id.as_deref()) {
+        sqlx::query("DELETE FROM event_outbox WHERE id = $1")
+            .bind(id)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}

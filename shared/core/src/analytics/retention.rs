@@ -1,0 +1,108 @@
+//! Retention: of the players who were first seen on a day, how many were there so many days later.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sqlx::Row;
+
+use super::day::Day;
+use crate::database::{Database, DatabaseError};
+
+/// Most days after the first that can be asked for at once.
+pub const MOST_DAYS: usize = 20;
+
+/// The players who were first seen on a day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Cohort {
+    /// The day, by Beijing time.
+    pub day: Day,
+    /// How many they are.
+    pub players: i64,
+    /// How many of them came back.
+    pub retained: Vec<Retained>,
+}
+
+/// Players who came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Retained {
+    /// So many days after their first.
+    pub days: i64,
+    /// How many; none: that day has not ended yet.
+    pub players: Option<i64>,
+}
+
+/// Counts, for each of the days from `from` to `to`, who was first seen then and who of them was
+/// there `days` days later. A player is there on a day that has an event of theirs. A day without
+/// new players has no cohort. `today` has not ended.
+///
+/// # Errors
+/// The database's.
+pub async fn retention(
+    database: &Database,
+    from: Day,
+    to: Day,
+    days: &[i64],
+    today: Day,
+) -> Result<Vec<Cohort>, DatabaseError> {
+    let mut cohorts = BTreeMap::new();
+    let rows = sqlx::query(
+        "SELECT first.day, count(*) AS players FROM analytics_user_days first
+         WHERE first.day BETWEEN $1 AND $2
+           AND NOT EXISTS (SELECT 1 FROM analytics_user_days before
+                           WHERE before.user_id = first.user_id AND before.day < first.day)
+         GROUP BY first.day",
+    )
+    .bind(from.number())
+    .bind(to.number())
+    .fetch_all(database.pool())
+    .await?;
+    for row in rows {
+        let day = Day::from_number(row.try_get("day")?);
+        let cohort = Cohort {
+            day,
+            players: row.try_get("players")?,
+            retained: Vec::with_capacity(days.len()),
+        };
+        cohorts.insert(day, cohort);
+    }
+    for after in days {
+        let came_back = came_back(database, from, to, *after).await?;
+        for (day, cohort) in &mut cohorts {
+            let ended = day.plus(*after) < today;
+            let players = came_back.get(day).copied().unwrap_or(0);
+            cohort.retained.push(Retained {
+                days: *after,
+                players: ended.then_some(players),
+            });
+        }
+    }
+    Ok(cohorts.into_values().collect())
+}
+
+async fn came_back(
+    database: &Database,
+    from: Day,
+    to: Day,
+    after: i64,
+) -> Result<BTreeMap<Day, i64>, DatabaseError> {
+    let rows = sqlx::query(
+        "SELECT first.day, count(*) AS players FROM analytics_user_days first
+         JOIN analytics_user_days back
+           ON back.user_id = first.user_id AND back.day = first.day + $3
+         WHERE first.day BETWEEN $1 AND $2
+           AND NOT EXISTS (SELECT 1 FROM analytics_user_days before
+                           WHERE before.user_id = first.user_id AND before.day < first.day)
+         GROUP BY first.day",
+    )
+    .bind(from.number())
+    .bind(to.number())
+    .bind(after)
+    .fetch_all(database.pool())
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let day = Day::from_number(row.try_get("day")?);
+            Ok((day, row.try_get("players")?))
+        })
+        .collect()
+}

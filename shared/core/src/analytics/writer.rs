@@ -1,0 +1,167 @@
+//! Writes prepared batches to the database with group commit: one task puts all that is waiting
+//! into one transaction, whatever jobs it comes from, and tells each job only after the commit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::metrics::{EventMetrics, EventOutcome};
+use super::postgres::PostgresEvents;
+use super::prepare::Prepared;
+use super::sqlite;
+use crate::config::{DatabaseConfig, Dialect};
+use crate::database::{Database, DatabaseError};
+
+/// Batches per transaction.
+const MOST_BATCHES: usize = 256;
+/// About how many bytes of events per transaction.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Writes events. Cheap to clone.
+#[derive(Clone)]
+pub struct EventWriter {
+    queue: mpsc::Sender<Waiting>,
+}
+
+struct Waiting {
+    batch: Arc<Prepared>,
+    told: oneshot::Sender<Result<(), Arc<DatabaseError>>>,
+}
+
+impl EventWriter {
+    /// Starts the writing task; it ends with the last handle.
+    ///
+    /// # Errors
+    /// When the URL of the database is malformed.
+    pub fn spawn(
+        database: Database,
+        config: &DatabaseConfig,
+        metrics: EventMetrics,
+    ) -> Result<Self, DatabaseError> {
+        let events = match database.dialect() {
+            Dialect::Postgres => Events::Postgres(Box::new(PostgresEvents::new(config)?)),
+            Dialect::Sqlite => Events::Sqlite(database),
+        };
+        let (queue, waiting) = mpsc::channel(MOST_BATCHES);
+        tokio::spawn(write_all(events, metrics, waiting));
+        Ok(Self { queue })
+    }
+
+    /// Writes a batch; when this returns `Ok` its events are on disk. A database that is away is
+    /// waited for: who does not want to wait drops this, and the batch is not written then, unless
+    /// it is being written in this moment. To write it again is harmless.
+    ///
+    /// # Errors
+    /// The database refused the batch; trying again will not help.
+    pub async fn write(&self, batch: Arc<Prepared>) -> Result<(), Arc<DatabaseError>> {
+        let (told, answer) = oneshot::channel();
+        let gone = || Arc::new(DatabaseError::Unavailable(sqlx::Error::PoolClosed));
+        self.queue
+            .send(Waiting { batch, told })
+            .await
+            .map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+enum Events {
+    Postgres(Box<PostgresEvents>),
+    Sqlite(Database),
+}
+
+impl Events {
+    /// Writes batches in one transaction; answers how many events are new.
+    async fn write(&mut self, batches: &[&Prepared]) -> Result<u64, DatabaseError> {
+        match self {
+            Self::Postgres(events) => events.write(batches).await,
+            Self::Sqlite(database) => sqlite::write(database, batches).await,
+        }
+    }
+}
+
+async fn write_all(mut events: Events, metrics: EventMetrics, mut queue: mpsc::Receiver<Waiting>) {
+    let mut received = Vec::with_capacity(MOST_BATCHES);
+    while queue.recv_many(&mut received, MOST_BATCHES).await > 0 {
+        while !received.is_empty() {
+            let rest = received.split_off(as_many_as_fit(&received));
+            let group = std::mem::replace(&mut received, rest);
+            write_group(&mut events, &metrics, group).await;
+        }
+    }
+}
+
+/// How many from the front go into one transaction: at least one.
+fn as_many_as_fit(waiting: &[Waiting]) -> usize {
+    let mut bytes = 0;
+    let fit = waiting.iter().take_while(|waiting| {
+        let before = bytes;
+        let rows = waiting.batch.rows.iter();
+        bytes += rows
+            .map(|row| row.line.params.get().len() + 200)
+            .sum::<usize>();
+        before < MOST_BYTES
+    });
+    fit.count()
+}
+
+async fn write_group(events: &mut Events, metrics: &EventMetrics, mut group: Vec<Waiting>) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        // Whose job has given up is tried again by that job.
+        group.retain(|waiting| !waiting.told.is_closed());
+        if group.is_empty() {
+            return;
+        }
+        match write_once(events, metrics, &group).await {
+            Ok(()) => return group.into_iter().for_each(|waiting| tell(waiting, Ok(()))),
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, batches = group.len(), "events wait for the database");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            Err(error) if group.len() == 1 => {
+                let error = Arc::new(error);
+                let tell_all = |waiting| tell(waiting, Err(Arc::clone(&error)));
+                return group.into_iter().for_each(tell_all);
+            }
+            Err(error) => {
+                // One of them can't be written; the others must not suffer for it.
+                tracing::warn!(%error, batches = group.len(), "events are written batch by batch");
+                for waiting in group {
+                    Box::pin(write_group(events, metrics, vec![waiting])).await;
+                }
+                return;
+            }
+        }
+    }
+}
+
+fn tell(waiting: Waiting, answer: Result<(), Arc<DatabaseError>>) {
+    // A job that has given up meanwhile does it again, which is harmless.
+    let _ = waiting.told.send(answer);
+}
+
+async fn write_once(
+    events: &mut Events,
+    metrics: &EventMetrics,
+    group: &[Waiting],
+) -> Result<(), DatabaseError> {
+    let batches: Vec<&Prepared> = group.iter().map(|waiting| &*waiting.batch).collect();
+    let all = batches.iter().map(|batch| batch.rows.len()).sum::<usize>();
+    if all > 0 {
+        let begun = Instant::now();
+        let stored = events.write(&batches).await?;
+        let stored = usize::try_from(stored).unwrap_or(all).min(all);
+        metrics.flushed(all, begun.elapsed());
+        metrics.count(EventOutcome::Stored, stored);
+        metrics.count(EventOutcome::Duplicate, all - stored);
+    }
+    for batch in batches {
+        batch.left_out.count(metrics);
+    }
+    Ok(())
+}

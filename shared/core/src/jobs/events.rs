@@ -1,0 +1,83 @@
+//! Events on their way: one job for each store and batch, made at once when a batch is accepted, so
+//! that a store that is away delays no other.
+
+use std::time::Duration;
+
+use avalon_queue::{Job, JobId, NewJob, QueueName, RetryPolicy};
+use serde::{Deserialize, Serialize};
+
+use crate::analytics::EventBatch;
+use crate::config::SinkName;
+
+/// A store that is away is waited for about three days, by the attempts themselves and between
+/// them; what then is left becomes dead letters, to be replayed.
+const PATIENT: RetryPolicy = RetryPolicy {
+    max_attempts: 5000,
+    base: Duration::from_secs(1),
+    cap: Duration::from_secs(10),
+};
+
+macro_rules! event_jobs {
+    ($($(#[$doc:meta])* $name:ident: $queue:expr, $kind:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub EventBatch);
+
+        impl Job for $name {
+            const QUEUE: QueueName = $queue;
+            const KIND: &'static str = $kind;
+            const RETRY: RetryPolicy = PATIENT;
+            const TIME_LIMIT: Duration = Duration::from_secs(60);
+            const RESULT_TTL: Duration = Duration::from_secs(10);
+            type Output = ();
+        }
+    )*};
+}
+
+event_jobs! {
+    /// Stores a batch in the database.
+    StoreEvents: super::EVENT, "store_events";
+    /// The same, for events that must not wait behind others.
+    StoreRealtimeEvents: super::EVENT_REALTIME, "store_realtime_events";
+    /// Sends a batch to ClickHouse.
+    SendToClickhouse: super::SINK_CLICKHOUSE, "send_to_clickhouse";
+    /// Sends a batch to Kafka.
+    SendToKafka: super::SINK_KAFKA, "send_to_kafka";
+    /// Sends a batch to the collector.
+    SendToCollector: super::SINK_HTTP, "send_to_collector";
+}
+
+/// The jobs of a batch: one for the database, one for each sink.
+///
+/// # Errors
+/// When it can't be serialised, which is a defect.
+pub fn jobs_of(
+    batch: EventBatch,
+    realtime: bool,
+    sinks: &[SinkName],
+) -> Result<Vec<NewJob>, serde_json::Error> {
+    let stored = if realtime {
+        NewJob::of(&StoreRealtimeEvents(batch))?
+    } else {
+        NewJob::of(&StoreEvents(batch))?
+    };
+    let sent = sinks.iter().map(|sink| match sink {
+        SinkName::Clickhouse => like::<SendToClickhouse>(&stored),
+        SinkName::Kafka => like::<SendToKafka>(&stored),
+        SinkName::Collector => like::<SendToCollector>(&stored),
+    });
+    let mut jobs: Vec<NewJob> = sent.collect();
+    jobs.push(stored);
+    Ok(jobs)
+}
+
+/// The same batch for another store: the rules of all these kinds are the same.
+fn like<J: Job>(job: &NewJob) -> NewJob {
+    NewJob {
+        id: JobId::generate(),
+        queue: J::QUEUE,
+        kind: J::KIND.to_owned(),
+        ..job.clone()
+    }
+}

@@ -1,0 +1,587 @@
+//! Events from the report to the answers: on `avalon dev`, on a fleet whose workers are killed, and
+//! while one of those who are sent events is away.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::time::Duration;
+
+use avalon_test_support::{
+    Avalon, FleetSettings, TestDatabase, eventually, eventually_eq, shared_redis_url, unique_prefix,
+};
+use avalon_tests::event_sinks::SinkDouble;
+use avalon_tests::kafka_broker::{KafkaBroker, Produced};
+use avalon_tests::{Answer, Game, Player, send};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use sqlx::{AnyConnection, Connection};
+
+const LONG: Duration = Duration::from_secs(40);
+
+async fn dev() -> (Avalon, Game) {
+    let dev = Avalon::command("dev")
+        .env("AVALON_ADMIN__TOKEN", FleetSettings::ADMIN_TOKEN)
+        .start()
+        .await;
+    let game = Game::of(&dev, &dev);
+    (dev, game)
+}
+
+fn now_ms() -> u64 {
+    let since_epoch = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    u64::try_from(since_epoch.as_millis()).unwrap()
+}
+
+fn event(name: &str) -> Value {
+    json!({"eventName": name, "eventParams": {"level": 3}, "timestamp": now_ms()})
+}
+
+async fn report(player: &Player<'_>, body: Value) -> Answer {
+    player.post("/api/wx/report", "unused", body).await
+}
+
+/// Asks or tells as an operator.
+async fn ops(
+    process: &Avalon,
+    game: &Game,
+    method: &str,
+    path: &str,
+    body: Option<Value>,
+) -> Answer {
+    let request = game
+        .client
+        .request(method.parse().unwrap(), format!("{}{path}", process.ops))
+        .bearer_auth(FleetSettings::ADMIN_TOKEN);
+    send(match body {
+        Some(body) => request.json(&body),
+        None => request,
+    })
+    .await
+}
+
+/// How often an event was stored, and for how many players.
+async fn counted(process: &Avalon, game: &Game, name: &str) -> (i64, i64) {
+    let path = format!("/admin/stats/events?eventName={name}");
+    let answer = ops(process, game, "GET", &path, None).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let event = &answer.body["events"][0];
+    assert_eq!(
+        answer.body["total"].as_i64(),
+        Some(event["count"].as_i64().unwrap_or(0))
+    );
+    (
+        event["count"].as_i64().unwrap_or(0),
+        event["players"].as_i64().unwrap_or(0),
+    )
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn what_is_good_in_a_report_is_taken_and_what_is_not_is_told() {
+    let (dev, game) = dev().await;
+    let alice = game.player("alice").await;
+    let mut odd = event("late");
+    odd["timestamp"] = json!(now_ms() - 30 * 24 * 3600 * 1000);
+    let mut urgent = event("urgent");
+    urgent["realtime"] = json!(true);
+    let body = json!({"events": [event("play"), {"eventName": "no time"}, urgent, odd, 7]});
+    let answer = report(&alice, body).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let rejected = json!([
+        {"index": 1, "code": "EVENT_NAME_INVALID"},
+        {"index": 3, "code": "TIMESTAMP_OUT_OF_RANGE"},
+        {"index": 4, "code": "EVENT_NOT_OBJECT"},
+    ]);
+    assert_eq!(
+        answer.body,
+        json!({"success": true, "accepted": 2, "rejected": rejected})
+    );
+    for name in ["play", "urgent"] {
+        eventually_eq(LONG, (1, 1), async || counted(&dev, &game, name).await).await;
+    }
+    // All of them may be wrong; that is no failure of the request.
+    let answer = report(&alice, json!({"events": [7]})).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["accepted"]),
+        (200, &json!(0))
+    );
+}
+
+#[tokio::test]
+async fn an_event_that_is_sent_again_under_its_id_is_counted_once_for_its_player() {
+    let (dev, game) = dev().await;
+    let (alice, bob) = (game.player("alice").await, game.player("bob").await);
+    let mut once = event("once");
+    once["eventId"] = json!("e1");
+    for player in [&alice, &alice, &bob] {
+        report(player, json!({"events": [once, once]})).await;
+    }
+    report(&alice, json!({"events": [event("last")]})).await;
+    eventually_eq(LONG, (1, 1), async || counted(&dev, &game, "last").await).await;
+    eventually_eq(LONG, (2, 2), async || counted(&dev, &game, "once").await).await;
+}
+
+#[tokio::test]
+async fn a_report_may_be_packed_and_nothing_can_be_hidden_in_that() {
+    let (dev, game) = dev().await;
+    let alice = game.player("alice").await;
+    let post = async |encoding: &str, body: Vec<u8>| {
+        let request = game
+            .client
+            .post(game.url("/api/wx/report"))
+            .bearer_auth(&alice.token)
+            .header("content-type", "application/json")
+            .header("content-encoding", encoding);
+        send(request.body(body)).await
+    };
+    // More than a body of other routes may have.
+    let many: Vec<Value> = (0..500).map(|_| json!({
+        "eventName": "packed", "eventParams": {"text": "x".repeat(1000)}, "timestamp": now_ms(),
+    })).collect();
+    let many = json!({"events": many}).to_string().into_bytes();
+    assert!(many.len() > 500_000);
+    let answer = post("gzip", gzip(&many)).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["accepted"]),
+        (200, &json!(500)),
+        "{answer:?}"
+    );
+    let answer = post("identity", many).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["accepted"]),
+        (200, &json!(500)),
+        "{answer:?}"
+    );
+    eventually_eq(LONG, (1000, 1), async || {
+        counted(&dev, &game, "packed").await
+    })
+    .await;
+    let bomb = gzip(&vec![b' '; 50_000_000]);
+    assert!(bomb.len() < 100_000);
+    post("gzip", bomb)
+        .await
+        .assert_problem(413, "BODY_TOO_LARGE");
+    post("gzip", b"{}".to_vec())
+        .await
+        .assert_problem(400, "BODY_NOT_JSON");
+    post("br", b"{}".to_vec())
+        .await
+        .assert_problem(415, "UNSUPPORTED_MEDIA_TYPE");
+    post("identity", vec![b' '; 1_100_000])
+        .await
+        .assert_problem(413, "BODY_TOO_LARGE");
+}
+
+#[tokio::test]
+async fn a_wrong_envelope_is_refused_as_a_whole() {
+    let (_dev, game) = dev().await;
+    let alice = game.player("alice").await;
+    for (body, code) in [
+        (json!({}), "FIELD_MISSING"),
+        (json!({"events": {}}), "FIELD_INVALID"),
+        (json!({"events": []}), "FIELD_INVALID"),
+        (json!({"events": vec![event("a"); 501]}), "FIELD_INVALID"),
+        (
+            json!({"events": [event("a")], "sentAt": "yesterday"}),
+            "FIELD_INVALID",
+        ),
+        (
+            json!({"events": [event("a")], "platform": "x".repeat(33)}),
+            "FIELD_INVALID",
+        ),
+        (
+            json!({"events": [event("a")], "scene": -1}),
+            "FIELD_INVALID",
+        ),
+        (json!([]), "FIELD_INVALID"),
+    ] {
+        report(&alice, body).await.assert_problem(422, code);
+    }
+    let unsigned = game
+        .client
+        .post(game.url("/api/wx/report"))
+        .json(&json!({"events": [event("a")]}));
+    send(unsigned).await.assert_problem(401, "UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_a_year_slow_is_set_right() {
+    let (dev, game) = dev().await;
+    let alice = game.player("alice").await;
+    let year = 365 * 24 * 3600 * 1000;
+    let mut slow = event("slow");
+    slow["timestamp"] = json!(now_ms() - year - 5000);
+    let answer = report(&alice, json!({"events": [slow], "sentAt": now_ms() - year})).await;
+    assert_eq!(answer.body["accepted"], 1, "{answer:?}");
+    let recent = format!("/admin/stats/events?from={}", now_ms() - 120_000);
+    eventually(LONG, async || {
+        let answer = ops(&dev, &game, "GET", &recent, None).await;
+        let seen = answer.body.to_string();
+        seen.contains("\"slow\"").then_some(()).ok_or(seen)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn operators_see_counts_funnels_and_retention() {
+    let (dev, game) = dev().await;
+    for (name, steps) in [("alice", 3), ("bob", 2), ("carol", 1)] {
+        let player = game.player(name).await;
+        let events = ["open", "play", "win"].iter().take(steps).enumerate().map(|(n, name)| {
+            json!({"eventName": name, "timestamp": now_ms() - 10_000 + n as u64 * 1000})
+        });
+        report(&player, json!({"events": events.collect::<Vec<_>>()})).await;
+    }
+    let path = "/admin/stats/funnel?steps=open,play,win&within=1h";
+    let expected = json!([
+        {"eventName": "open", "players": 3},
+        {"eventName": "play", "players": 2},
+        {"eventName": "win", "players": 1},
+    ]);
+    eventually_eq(LONG, expected, async || {
+        ops(&dev, &game, "GET", path, None).await.body["steps"].clone()
+    })
+    .await;
+    let answer = ops(&dev, &game, "GET", "/admin/stats/retention?days=1,3", None).await;
+    let cohorts = answer.body["cohorts"].as_array().unwrap();
+    let players: i64 = cohorts
+        .iter()
+        .map(|cohort| cohort["players"].as_i64().unwrap())
+        .sum();
+    assert_eq!(players, 3, "{answer:?}");
+    // Tomorrow has not been yet.
+    assert_eq!(
+        cohorts.last().unwrap()["retained"][0],
+        json!({"days": 1, "players": null})
+    );
+    for odd in [
+        "events?from=x",
+        "funnel",
+        "funnel?steps=",
+        "funnel?steps=a,b&within=1y",
+        "retention?days=0",
+        "retention?days=a",
+        "events?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z",
+    ] {
+        let answer = ops(&dev, &game, "GET", &format!("/admin/stats/{odd}"), None).await;
+        answer_is(&answer, 400, "QUERY_INVALID");
+    }
+}
+
+/// The ops listener gives its problems no request ids.
+fn answer_is(answer: &Answer, status: u16, code: &str) {
+    assert_eq!(
+        (answer.status.as_u16(), answer.code()),
+        (status, code),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_catalogue_keeps_out_what_does_not_fit_and_what_is_nobodys_business() {
+    let (dev, game) = dev().await;
+    let alice = game.player("alice").await;
+    let definition = json!({
+        "schema": {"type": "object", "required": ["level"]},
+        "sensitive": ["phone"],
+    });
+    let put = ops(&dev, &game, "PUT", "/admin/events/strict", Some(definition)).await;
+    assert_eq!(
+        (put.status.as_u16(), &put.body["samplingRate"]),
+        (200, &json!(1.0)),
+        "{put:?}"
+    );
+    ops(
+        &dev,
+        &game,
+        "PUT",
+        "/admin/events/never",
+        Some(json!({"samplingRate": 0})),
+    )
+    .await;
+    let bad = json!({"schema": {"type": "nonsense"}});
+    answer_is(
+        &ops(&dev, &game, "PUT", "/admin/events/x", Some(bad)).await,
+        422,
+        "FIELD_INVALID",
+    );
+    answer_is(
+        &ops(&dev, &game, "PUT", "/admin/events/a%2Cb", Some(json!({}))).await,
+        400,
+        "QUERY_INVALID",
+    );
+    let listed = ops(&dev, &game, "GET", "/admin/events", None).await.body;
+    assert_eq!(listed["events"].as_array().map(Vec::len), Some(2));
+    // In effect within seconds: what is sent until then shows when.
+    let strict = |level: bool| {
+        let mut params = json!({"phone": "123", "n": now_ms()});
+        if level {
+            params["level"] = json!(1);
+        }
+        json!({"eventName": "strict", "eventParams": params, "timestamp": now_ms()})
+    };
+    eventually(LONG, async || {
+        let outcome = "avalon_events_total{outcome=\"invalid\"} 0";
+        report(&alice, json!({"events": [strict(false)]})).await;
+        let metrics = game
+            .client
+            .get(format!("{}/metrics", dev.ops))
+            .send()
+            .await
+            .unwrap();
+        let metrics = metrics.text().await.unwrap();
+        (!metrics.contains(outcome)).then_some(()).ok_or(metrics)
+    })
+    .await;
+    report(&alice, json!({"events": [strict(true), {"eventName": "never", "timestamp": now_ms()}, event("end")]})).await;
+    eventually_eq(LONG, (1, 1), async || counted(&dev, &game, "end").await).await;
+    assert_eq!(counted(&dev, &game, "never").await, (0, 0));
+    sqlx::any::install_default_drivers();
+    let url = format!("sqlite://{}/data/avalon.db", dev.folder().display());
+    let mut database = AnyConnection::connect(&url).await.unwrap();
+    let params: String = sqlx::query_scalar(
+        "SELECT params FROM analytics_events WHERE params LIKE '%level%' AND event_name = 'strict'",
+    )
+    .fetch_one(&mut database)
+    .await
+    .unwrap();
+    assert!(!params.contains("123"), "{params}");
+    assert_eq!(
+        ops(&dev, &game, "DELETE", "/admin/events/never", None)
+            .await
+            .status,
+        204
+    );
+    answer_is(
+        &ops(&dev, &game, "DELETE", "/admin/events/never", None).await,
+        404,
+        "NOT_FOUND",
+    );
+}
+
+#[tokio::test]
+async fn our_own_events_and_the_game_servers_go_the_same_way() {
+    let (dev, game) = dev().await;
+    let alice = game.player("alice").await;
+    eventually_eq(LONG, (1, 1), async || {
+        counted(&dev, &game, "signed_in").await
+    })
+    .await;
+    let created = alice.order("gems-60", 1, "k1").await;
+    alice.pay(&created).await;
+    eventually_eq(LONG, (1, 1), async || {
+        counted(&dev, &game, "order_paid").await
+    })
+    .await;
+    let id = created.body["orderId"].as_str().unwrap();
+    let refund = game
+        .client
+        .post(format!("{}/admin/orders/{id}/refund", dev.ops))
+        .bearer_auth(FleetSettings::ADMIN_TOKEN)
+        .header("idempotency-key", "r1")
+        .json(&json!({"reason": "sorry"}));
+    assert_eq!(send(refund).await.status, 202);
+    eventually_eq(LONG, (1, 1), async || {
+        counted(&dev, &game, "order_refunded").await
+    })
+    .await;
+
+    let user = "01JZ5N4V7W8X9YABCDEFGHJKMN";
+    let mut theirs = event("match_end");
+    theirs["userId"] = json!(user);
+    let body = json!({"events": [theirs, event("match_end")]});
+    let answer = ops(&dev, &game, "POST", "/internal/events", Some(body)).await;
+    let rejected = json!([{"index": 1, "code": "USER_ID_INVALID"}]);
+    assert_eq!(
+        answer.body,
+        json!({"success": true, "accepted": 1, "rejected": rejected})
+    );
+    eventually_eq(LONG, (1, 1), async || {
+        counted(&dev, &game, "match_end").await
+    })
+    .await;
+    let url = format!("{}/internal/events", dev.ops);
+    let unsigned = send(game.client.post(url).json(&json!({"events": [event("a")]}))).await;
+    answer_is(&unsigned, 401, "UNAUTHENTICATED");
+}
+
+async fn settings(database: &TestDatabase) -> FleetSettings {
+    FleetSettings::new(database.url(), &shared_redis_url().await)
+        .env("AVALON_REDIS__KEY_PREFIX", unique_prefix())
+        .env("AVALON_QUEUE__LEASE_TIMEOUT", "2s")
+}
+
+/// Reports `batches` of 50 numbered events, 16 at a time.
+async fn report_many(game: &Game, players: &[Player<'_>], batches: usize) {
+    let batches: Vec<usize> = (0..batches).collect();
+    for some in batches.chunks(16) {
+        let answers = join_all(some.iter().map(|n| {
+            let events: Vec<Value> = (0..50)
+                .map(|place| {
+                    let mut event = event("numbered");
+                    event["eventId"] = json!(format!("e-{n}-{place}"));
+                    event
+                })
+                .collect();
+            report(&players[n % players.len()], json!({"events": events}))
+        }))
+        .await;
+        assert!(
+            answers.iter().all(|answer| answer.body["accepted"] == 50),
+            "{answers:?}"
+        );
+    }
+    let _ = game;
+}
+
+#[tokio::test]
+async fn twenty_thousand_events_arrive_once_each_though_a_worker_is_killed() {
+    let database = TestDatabase::postgres().await;
+    let mut fleet = settings(&database).await.start(1, 2).await;
+    let game = Game::of(&fleet.apis[0], &fleet.simulator);
+    let players = join_all((0..10).map(|n| {
+        let game = &game;
+        async move { game.player(&format!("p{n}")).await }
+    }))
+    .await;
+    report_many(&game, &players, 200).await;
+    fleet.workers[0].kill9();
+    report_many(&game, &players, 400).await;
+    fleet.workers[0].restart().await;
+    eventually_eq(LONG, (20_000, 10), async || {
+        counted(&fleet.apis[0], &game, "numbered").await
+    })
+    .await;
+    // Nothing comes late.
+    let depth = game.client.get(format!("{}/metrics", fleet.apis[0].ops));
+    let metrics = depth.send().await.unwrap().text().await.unwrap();
+    let idle = |state: &str| format!("avalon_queue_depth{{queue=\"event\",state=\"{state}\"}} 0");
+    assert!(
+        ["ready", "scheduled", "dead"]
+            .iter()
+            .all(|state| metrics.contains(&idle(state))),
+        "{metrics}"
+    );
+    assert_eq!(
+        counted(&fleet.apis[0], &game, "numbered").await,
+        (20_000, 10)
+    );
+}
+
+#[tokio::test]
+async fn one_that_is_away_delays_no_other_and_catches_up() {
+    let database = TestDatabase::postgres().await;
+    let clickhouse = SinkDouble::clickhouse("game.events", "writer", "p&ss");
+    let collector = SinkDouble::collector("project-1");
+    let kafka = KafkaBroker::with_topic("game-events", 3);
+    collector.start().await;
+    let fleet = settings(&database)
+        .await
+        .env("AVALON_ANALYTICS__CLICKHOUSE_URL", &clickhouse.url)
+        .env("AVALON_ANALYTICS__CLICKHOUSE_TABLE", "game.events")
+        .env("AVALON_ANALYTICS__CLICKHOUSE_USER", "writer")
+        .env("AVALON_ANALYTICS__CLICKHOUSE_PASSWORD", "p&ss")
+        .env("AVALON_ANALYTICS__COLLECTOR_URL", &collector.url)
+        .env("AVALON_ANALYTICS__COLLECTOR_APP_ID", "project-1")
+        .env("AVALON_ANALYTICS__KAFKA_BROKERS", &kafka.address)
+        .env("AVALON_ANALYTICS__KAFKA_TOPIC", "game-events")
+        .start(1, 1)
+        .await;
+    let game = Game::of(&fleet.apis[0], &fleet.simulator);
+    let players = [game.player("alice").await];
+    // More batches than the pool of the one that is away has places.
+    report_many(&game, &players, 100).await;
+    eventually_eq(LONG, (5000, 1), async || {
+        counted(&fleet.apis[0], &game, "numbered").await
+    })
+    .await;
+    // With the sign-in.
+    eventually_eq(LONG, 5001, async || collector.events()).await;
+    assert_eq!((clickhouse.events(), kafka.produced().len()), (0, 0));
+
+    clickhouse.start().await;
+    eventually_eq(LONG, 5001, async || clickhouse.events()).await;
+    kafka.start().await;
+    let ids = || -> BTreeSet<String> {
+        let produced = kafka.produced();
+        let ids = produced
+            .iter()
+            .map(|record| record.headers["eventId"].clone());
+        ids.collect()
+    };
+    eventually_eq(LONG, 5001, async || ids().len()).await;
+    let produced = kafka.produced();
+    let (first, same) = (&produced[0], |record: &Produced| record.partition);
+    assert!(
+        produced.iter().all(|record| same(record) == same(first)),
+        "a player's order is kept"
+    );
+    assert!(
+        produced
+            .iter()
+            .all(|record| record.value["userId"] == record.key.as_str())
+    );
+    assert!(
+        produced
+            .iter()
+            .all(|record| record.value["eventParams"].is_object())
+    );
+    for sink in [&clickhouse, &collector] {
+        let twice = sink
+            .taken
+            .lock()
+            .unwrap()
+            .values()
+            .filter(|times| **times > 1)
+            .count();
+        assert_eq!(twice, 0, "{}", sink.url);
+    }
+    let metrics = game.client.get(format!("{}/metrics", fleet.workers[0].ops));
+    let metrics = metrics.send().await.unwrap().text().await.unwrap();
+    for sink in ["clickhouse", "collector", "database", "kafka"] {
+        let line = format!("avalon_event_sink_events_total{{sink=\"{sink}\"}} 5001");
+        assert!(
+            metrics.lines().any(|other| other == line),
+            "{line} is not in\n{metrics}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn reports_are_taken_while_the_database_is_away_and_stored_when_it_is_back() {
+    let mut postgres = avalon_test_support::PostgresServer::start().await;
+    let database = TestDatabase::on_postgres(&postgres.url()).await;
+    let fleet = settings(&database).await.start(1, 1).await;
+    let game = Game::of(&fleet.apis[0], &fleet.simulator);
+    let players = [game.player("alice").await];
+    postgres.stop();
+    report_many(&game, &players, 10).await;
+    postgres.launch().await;
+    eventually_eq(LONG, (500, 1), async || {
+        counted_anyhow(&fleet.apis[0], &game).await
+    })
+    .await;
+}
+
+/// As `counted`, from a database that may still be away.
+async fn counted_anyhow(process: &Avalon, game: &Game) -> (i64, i64) {
+    let answer = ops(
+        process,
+        game,
+        "GET",
+        "/admin/stats/events?eventName=numbered",
+        None,
+    )
+    .await;
+    let event = &answer.body["events"][0];
+    (
+        event["count"].as_i64().unwrap_or(0),
+        event["players"].as_i64().unwrap_or(0),
+    )
+}

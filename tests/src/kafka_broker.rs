@@ -1,0 +1,265 @@
+//! A double of a Kafka broker with one topic: speaks as much of the protocol as a producer needs
+//! (`ApiVersions` 3, `Metadata` 4, `Produce` 7, record batches of version 2), and checks what it is
+//! sent, the checksum too. There is no broker to be had where the tests run.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use avalon_test_support::free_port;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const API_VERSIONS: i16 = 18;
+const METADATA: i16 = 3;
+const PRODUCE: i16 = 0;
+
+/// A record that was produced.
+#[derive(Clone, Debug)]
+pub struct Produced {
+    /// In which partition.
+    pub partition: i32,
+    /// Its key.
+    pub key: String,
+    /// Its value.
+    pub value: Value,
+    /// Its headers.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// A broker, away until it is started.
+pub struct KafkaBroker {
+    /// `HOST:PORT`.
+    pub address: String,
+    port: u16,
+    topic: &'static str,
+    partitions: i32,
+    produced: Arc<Mutex<Vec<Produced>>>,
+}
+
+impl KafkaBroker {
+    /// A broker with one topic.
+    pub fn with_topic(topic: &'static str, partitions: i32) -> Self {
+        let port = free_port();
+        Self {
+            address: format!("127.0.0.1:{port}"),
+            port,
+            topic,
+            partitions,
+            produced: Arc::default(),
+        }
+    }
+
+    /// All that was produced.
+    pub fn produced(&self) -> Vec<Produced> {
+        self.produced.lock().unwrap().clone()
+    }
+
+    /// It is there from now on.
+    pub async fn start(&self) {
+        let socket = TcpListener::bind(&self.address).await.unwrap();
+        let (port, topic, partitions) = (self.port, self.topic, self.partitions);
+        let produced = Arc::clone(&self.produced);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = socket.accept().await {
+                let connection = Connection {
+                    port,
+                    topic,
+                    partitions,
+                    produced: Arc::clone(&produced),
+                };
+                tokio::spawn(connection.serve(stream));
+            }
+        });
+    }
+}
+
+struct Connection {
+    port: u16,
+    topic: &'static str,
+    partitions: i32,
+    produced: Arc<Mutex<Vec<Produced>>>,
+}
+
+impl Connection {
+    /// Ends with the first thing that is wrong: a producer sees a broken connection.
+    async fn serve(self, mut stream: TcpStream) {
+        while let Ok(length) = stream.read_i32().await {
+            let mut request = vec![0; usize::try_from(length).unwrap()];
+            stream.read_exact(&mut request).await.unwrap();
+            let answer = self.answer(Bytes::from(request));
+            stream
+                .write_i32(i32::try_from(answer.len()).unwrap())
+                .await
+                .unwrap();
+            stream.write_all(&answer).await.unwrap();
+        }
+    }
+
+    fn answer(&self, mut request: Bytes) -> BytesMut {
+        let (key, version) = (request.get_i16(), request.get_i16());
+        let mut answer = BytesMut::new();
+        answer.put_i32(request.get_i32());
+        let _client_id = string(&mut request);
+        match (key, version) {
+            (API_VERSIONS, 3) => api_versions(&mut answer),
+            (METADATA, 4) => self.metadata(&mut answer),
+            (PRODUCE, 7) => self.produce(&mut request, &mut answer),
+            other => panic!("the double does not speak {other:?}"),
+        }
+        answer
+    }
+
+    fn metadata(&self, answer: &mut BytesMut) {
+        answer.put_i32(0);
+        // The brokers: this one, without a rack.
+        answer.put_i32(1);
+        answer.put_i32(1);
+        put_string(answer, "127.0.0.1");
+        answer.put_i32(i32::from(self.port));
+        answer.put_i16(-1);
+        // The cluster has no name; the controller.
+        answer.put_i16(-1);
+        answer.put_i32(1);
+        // The topics.
+        answer.put_i32(1);
+        answer.put_i16(0);
+        put_string(answer, self.topic);
+        answer.put_u8(0);
+        answer.put_i32(self.partitions);
+        for partition in 0..self.partitions {
+            answer.put_i16(0);
+            answer.put_i32(partition);
+            // Its leader, replicas and those in sync: this broker.
+            answer.put_i32(1);
+            for _ in 0..2 {
+                answer.put_i32(1);
+                answer.put_i32(1);
+            }
+        }
+    }
+
+    fn produce(&self, request: &mut Bytes, answer: &mut BytesMut) {
+        assert_eq!(request.get_i16(), -1, "no transaction");
+        assert_eq!(request.get_i16(), -1, "acknowledged by all replicas");
+        assert!(request.get_i32() > 0, "a time limit");
+        assert_eq!(request.get_i32(), 1, "one topic");
+        assert_eq!(string(request), self.topic);
+        assert_eq!(request.get_i32(), 1, "one partition");
+        let partition = request.get_i32();
+        assert!((0..self.partitions).contains(&partition));
+        let length = usize::try_from(request.get_i32()).unwrap();
+        let records = records(request.split_to(length), partition);
+        assert!(!request.has_remaining());
+        let mut produced = self.produced.lock().unwrap();
+        let offset = i64::try_from(produced.len()).unwrap();
+        produced.extend(records);
+        answer.put_i32(1);
+        put_string(answer, self.topic);
+        answer.put_i32(1);
+        answer.put_i32(partition);
+        answer.put_i16(0);
+        answer.put_i64(offset);
+        answer.put_i64(-1);
+        answer.put_i64(0);
+        answer.put_i32(0);
+    }
+}
+
+fn api_versions(answer: &mut BytesMut) {
+    answer.put_i16(0);
+    // A compact list: its length and one.
+    answer.put_u8(4);
+    for (key, least, most) in [(API_VERSIONS, 0, 3), (METADATA, 4, 4), (PRODUCE, 7, 7)] {
+        answer.put_i16(key);
+        answer.put_i16(least);
+        answer.put_i16(most);
+        answer.put_u8(0);
+    }
+    answer.put_i32(0);
+    answer.put_u8(0);
+}
+
+/// The records of a batch of version 2.
+fn records(mut batch: Bytes, partition: i32) -> Vec<Produced> {
+    let _base_offset = batch.get_i64();
+    assert_eq!(usize::try_from(batch.get_i32()), Ok(batch.remaining()));
+    let _leader_epoch = batch.get_i32();
+    assert_eq!(batch.get_i8(), 2, "the batch's version");
+    assert_eq!(batch.get_u32(), crc32c(&batch), "the checksum");
+    assert_eq!(batch.get_i16(), 0, "not packed");
+    // The last offset's delta, two times, the producer's id, epoch and sequence.
+    batch.advance(4 + 8 + 8 + 8 + 2 + 4);
+    let count = batch.get_i32();
+    let records = (0..count).map(|_| {
+        let length = usize::try_from(varint(&mut batch)).unwrap();
+        let mut record = batch.split_to(length);
+        assert_eq!(record.get_i8(), 0, "attributes");
+        let _time = varint(&mut record);
+        let _offset = varint(&mut record);
+        let key = sized(&mut record);
+        let value = sized(&mut record);
+        let headers = (0..varint(&mut record)).map(|_| {
+            let name = sized(&mut record);
+            (text(&name), text(&sized(&mut record)))
+        });
+        let headers = headers.collect();
+        assert!(!record.has_remaining());
+        Produced {
+            partition,
+            key: text(&key),
+            value: serde_json::from_slice(&value).unwrap(),
+            headers,
+        }
+    });
+    let records = records.collect();
+    assert!(!batch.has_remaining());
+    records
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn string(bytes: &mut Bytes) -> String {
+    let length = usize::try_from(bytes.get_i16()).unwrap();
+    text(&bytes.split_to(length))
+}
+
+fn put_string(bytes: &mut BytesMut, text: &str) {
+    bytes.put_i16(i16::try_from(text.len()).unwrap());
+    bytes.put_slice(text.as_bytes());
+}
+
+fn sized(bytes: &mut Bytes) -> Bytes {
+    let length = usize::try_from(varint(bytes)).unwrap();
+    bytes.split_to(length)
+}
+
+/// Zigzag, seven bits a byte, the lowest first.
+fn varint(bytes: &mut Bytes) -> i64 {
+    let (mut value, mut shift) = (0u64, 0);
+    loop {
+        let byte = bytes.get_u8();
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            let half = i64::try_from(value >> 1).unwrap();
+            return if value & 1 == 0 { half } else { -half - 1 };
+        }
+        shift += 7;
+    }
+}
+
+/// Castagnoli's, bit by bit.
+fn crc32c(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0u32, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
+            if sum & 1 == 0 {
+                sum >> 1
+            } else {
+                (sum >> 1) ^ 0x82f6_3b78
+            }
+        })
+    })
+}

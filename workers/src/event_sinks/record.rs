@@ -1,0 +1,68 @@
+//! An event with all that is known of it, as sinks write it down. The names are those of the
+//! public API.
+
+use avalon_core::analytics::prepare::EventRow;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::Delivery;
+
+/// An event.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Record<'a> {
+    #[serde(rename = "_id")]
+    pub(super) id: &'a str,
+    pub(super) user_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) open_id: Option<&'a str>,
+    pub(super) event_name: &'a str,
+    pub(super) event_params: &'a RawValue,
+    pub(super) timestamp: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) session_id: Option<&'a str>,
+    pub(super) received_at: Timestamp,
+    pub(super) source: &'static str,
+    pub(super) known: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) app_version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) platform: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) scene: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) country: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) city: Option<&'a str>,
+}
+
+impl Delivery {
+    /// The events, in the order in which they came.
+    pub(super) fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        self.batch.rows.iter().map(|row| self.record(row))
+    }
+
+    fn record<'a>(&'a self, row: &'a EventRow) -> Record<'a> {
+        let (head, line) = (&self.batch.head, &row.line);
+        let player = head.players.get(line.player);
+        let home = player.and_then(|player| self.homes.get(&player.user_id));
+        Record {
+            id: &row.id,
+            user_id: player.map_or("", |player| &player.user_id),
+            open_id: player.and_then(|player| player.open_id.as_deref()),
+            event_name: &line.name,
+            event_params: &line.params,
+            timestamp: Timestamp::from_millisecond(line.at).unwrap_or_default(),
+            session_id: line.session_id.as_deref(),
+            received_at: Timestamp::from_millisecond(head.received_at).unwrap_or_default(),
+            source: head.source.as_str(),
+            known: row.known,
+            app_version: head.client.app_version.as_deref(),
+            platform: head.client.platform.as_deref(),
+            scene: head.client.scene,
+            country: home.and_then(|home| home.country.as_deref()),
+            city: home.and_then(|home| home.city.as_deref()),
+        }
+    }
+}
