@@ -10,8 +10,12 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
+use crate::headers::{self, HeaderPolicy};
 use crate::problem::ApiError;
-use crate::routes::{inventory, jobs, keys, login, orders, pay_notify, products, report, session};
+use crate::routes::{
+    inventory, jobs, keys, login, orders, pay_notify, products, profile, report, session,
+    share_group,
+};
 use crate::state::ApiState;
 use crate::{guard, pipeline};
 
@@ -44,6 +48,8 @@ fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(login::routes())
         .merge(session::routes())
+        .merge(profile::routes())
+        .merge(share_group::routes())
         .merge(products::routes())
         .merge(orders::routes())
         .merge(inventory::routes())
@@ -58,17 +64,19 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     routes().into_openapi()
 }
 
-/// The public router.
-pub fn router(state: ApiState) -> Router {
+/// The public router, which says to browsers what `headers` has.
+pub fn router(state: ApiState, headers: &HeaderPolicy) -> Router {
     let (router, document) = routes().split_for_parts();
-    router
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+    let docs = SwaggerUi::new("/docs").url("/openapi.json", document);
+    let router = router
+        .merge(Router::from(docs).layer(headers::page()))
         .fallback(|| async { ApiError::from(ProblemCode::NotFound) })
         .method_not_allowed_fallback(|| async { ApiError::from(ProblemCode::MethodNotAllowed) })
         .layer(CatchPanicLayer::custom(pipeline::panicked))
         .layer(from_fn_with_state(state.clone(), guard::run))
         .layer(from_fn_with_state(state.clone(), pipeline::run))
-        .with_state(state)
+        .with_state(state);
+    headers.apply(router)
 }
 
 #[cfg(test)]
@@ -82,6 +90,9 @@ mod tests {
             ("post", "/api/wx/login", false),
             ("post", "/api/wx/refreshToken", false),
             ("post", "/api/wx/logout", true),
+            ("post", "/api/wx/updateUserInfo", true),
+            ("get", "/api/wx/userInfo", true),
+            ("post", "/api/wx/share/group", true),
             ("get", "/api/wx/products", false),
             ("post", "/api/wx/createOrder", true),
             ("get", "/api/wx/getOrder/{orderId}", true),

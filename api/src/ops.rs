@@ -29,6 +29,7 @@ use tokio::sync::watch;
 
 use crate::events::Events;
 use crate::extract::{BodyLimit, Peer, bearer};
+use crate::headers;
 use crate::problem::ApiError;
 
 pub use audit::AuditMetrics;
@@ -82,14 +83,16 @@ pub fn router(state: OpsState) -> Router {
         .merge(users::routes())
         .merge(audit::routes())
         .route_layer(from_fn_with_state(state.clone(), admin_only));
-    Router::new()
+    let router = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .merge(admin)
         .fallback(|| async { ApiError::from(ProblemCode::NotFound) })
         .method_not_allowed_fallback(|| async { ApiError::from(ProblemCode::MethodNotAllowed) })
-        .with_state(state)
+        .with_state(state);
+    // Never for pages of other sites: there is no CORS here.
+    headers::secure(router)
 }
 
 async fn admin_only(

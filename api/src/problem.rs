@@ -39,13 +39,8 @@ impl From<SessionError> for ApiError {
 
 impl From<UserError> for ApiError {
     fn from(error: UserError) -> Self {
-        match error {
-            UserError::Database(error) => PaymentError::Database(error).into(),
-            error => {
-                tracing::error!(%error, "a player could not be read");
-                ProblemCode::Internal.into()
-            }
-        }
+        let UserError::Database(error) = error;
+        PaymentError::Database(error).into()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use avalon_core::config::Role;
+use avalon_core::config::{DatabaseUrl, Role};
 use avalon_queue::{JobId, QueueName};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -30,11 +30,19 @@ pub(crate) enum Command {
     /// The WeChat simulator alone.
     Simulator,
     /// Brings the database's schema up to date.
-    Migrate,
+    Migrate {
+        #[command(subcommand)]
+        command: Option<MigrateCommand>,
+    },
     /// Looks at jobs; replays and purges dead letters.
     Jobs {
         #[command(subcommand)]
         command: JobsCommand,
+    },
+    /// Encryption keys of what is sealed at rest.
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
     },
     /// Prints the OpenAPI document of the public API.
     Openapi,
@@ -42,6 +50,25 @@ pub(crate) enum Command {
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Fails when the process on this machine is not ready; for containers.
+    Healthcheck {
+        /// What to ask instead of /readyz of ops.listen.
+        #[arg(long)]
+        url: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum MigrateCommand {
+    /// Copies all data into an empty database, from SQLite to Postgres or the other way.
+    Copy {
+        /// Where from: sqlite://PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE.
+        #[arg(long, value_name = "URL")]
+        from: DatabaseUrl,
+        /// Where to: a database without rows; its schema is brought up to date first.
+        #[arg(long, value_name = "URL")]
+        to: DatabaseUrl,
     },
 }
 
@@ -123,6 +150,37 @@ impl JobsCommand {
     }
 }
 
+#[derive(Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Seals everything again that a previous key has sealed. Beside the running service; can be
+    /// broken off and begun again.
+    Rotate {
+        /// What was done, as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Which keys have sealed how much.
+    Status {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Makes a new key and prints it. Needs no configuration.
+    Generate {
+        /// What for.
+        #[arg(default_value = "encryption")]
+        purpose: KeyPurpose,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum KeyPurpose {
+    /// `storage.encryption_key`.
+    Encryption,
+    /// `auth.signing_key`.
+    Signing,
+}
+
 /// Which dead letters.
 #[derive(Args)]
 pub(crate) struct Selection {
@@ -154,8 +212,9 @@ impl Command {
             Self::Api => Role::Api,
             Self::Workers(_) => Role::Workers,
             Self::Simulator => Role::Simulator,
-            Self::Migrate => Role::Migrate,
-            Self::Jobs { .. } => Role::Jobs,
+            Self::Migrate { .. } => Role::Migrate,
+            Self::Jobs { .. } | Self::Healthcheck { .. } => Role::Jobs,
+            Self::Keys { .. } => Role::Keys,
             Self::Config {
                 command: ConfigCommand::Check { role },
             } => match role {

@@ -36,6 +36,8 @@ pub(crate) enum Failure {
     Store(#[from] StoreError),
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    #[error("configuration: http.{0}")]
+    Tls(#[from] avalon_api::TlsError),
     #[error("the WeChat client: {0}")]
     Wechat(#[from] avalon_wechat::WechatClientError),
     #[error("the WeChat Pay client: {0}")]
@@ -46,10 +48,25 @@ pub(crate) enum Failure {
     Analytics(#[from] avalon_workers::AnalyticsError),
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
+    #[error("there is no database at {}", .0.display())]
+    NoDatabase(PathBuf),
     #[error("there is no embedded queue at {}", .0.display())]
     NoQueue(PathBuf),
+    #[error("{url}: {problem}")]
+    Unhealthy { url: String, problem: String },
+    #[error(transparent)]
+    Copy(#[from] avalon_core::database_copy::CopyError),
     #[error("{0}: no such job, or no dead letter")]
     NoSuchJob(avalon_queue::JobId),
+    #[error(transparent)]
+    Rotation(#[from] avalon_core::rotation::RotationError),
+    #[error(transparent)]
+    Key(#[from] avalon_core::tokens::KeyError),
+    #[error(
+        "{unknown} values are sealed with keys that storage.previous_encryption_keys does not have, and \
+         {damaged} are damaged"
+    )]
+    NotRotated { damaged: u64, unknown: u64 },
     #[error(transparent)]
     Json(#[from] serde_json::Error),
     #[error(transparent)]
@@ -60,7 +77,9 @@ impl Failure {
     /// 2 for what the operator has to mend before another start can succeed, 1 for the rest.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Setting { .. } | Self::Listen { .. } => ExitCode::from(2),
+            Self::Config(_) | Self::Setting { .. } | Self::Listen { .. } | Self::Tls(_) => {
+                ExitCode::from(2)
+            }
             _ => ExitCode::FAILURE,
         }
     }

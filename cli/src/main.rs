@@ -2,9 +2,13 @@
 //! for the chosen role, and turns failures into one line and an exit code.
 
 mod arguments;
+mod certificates;
+mod copy;
 mod dev;
 mod failure;
+mod healthcheck;
 mod jobs;
+mod keys;
 mod run;
 mod signals;
 mod simulator;
@@ -15,7 +19,7 @@ use std::process::ExitCode;
 use avalon_core::config::{Config, Role, process_env};
 use clap::Parser;
 
-use arguments::{Arguments, Command, ConfigCommand};
+use arguments::{Arguments, Command, ConfigCommand, KeysCommand, MigrateCommand};
 use failure::Failure;
 
 fn main() -> ExitCode {
@@ -34,6 +38,12 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
     if matches!(arguments.command, Command::Openapi) {
         println!("{}", avalon_api::openapi().to_pretty_json()?);
         return Ok(());
+    }
+    if let Command::Keys {
+        command: KeysCommand::Generate { purpose },
+    } = arguments.command
+    {
+        return keys::generate(purpose);
     }
     let role = arguments.command.role();
     let environment = process_env().chain(arguments.command.overrides());
@@ -56,11 +66,16 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
     runtime.block_on(async {
         match arguments.command {
             Command::Dev | Command::All | Command::Api | Command::Workers(_) => {
-                run::run(config, role).await
+                run::run(config, role, arguments.config).await
             }
             Command::Simulator => simulator::run(config).await,
-            Command::Migrate => run::migrate(&config).await,
+            Command::Migrate { command: None } => run::migrate(&config).await,
+            Command::Migrate {
+                command: Some(MigrateCommand::Copy { from, to }),
+            } => copy::run(&config, from, to).await,
+            Command::Healthcheck { url } => healthcheck::run(&config, url).await,
             Command::Jobs { command } => jobs::run(&config, command).await,
+            Command::Keys { command } => keys::run(&config, command).await,
             Command::Config { .. } | Command::Openapi => Ok(()),
         }
     })

@@ -1,11 +1,12 @@
 //! The roles that stay: `dev`, `all`, `api`, `workers`. Starts their parts in order, and stops them
 //! in the other order when asked.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_api::ops::{OpsState, Phase};
-use avalon_api::{ApiState, GuardMetrics, HttpMetrics, TrustedProxies};
+use avalon_api::{ApiState, GuardMetrics, HeaderPolicy, HttpMetrics, TrustedProxies};
 use avalon_core::analytics::EventMetrics;
 use avalon_core::config::{Config, Role};
 use avalon_core::database::{Database, DatabaseError};
@@ -17,14 +18,18 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
-use crate::{dev, signals, simulator, wiring};
+use crate::{certificates, dev, signals, simulator, wiring};
 
 /// How long the listener for operators goes on answering requests at the end.
 const OPS_GRACE: Duration = Duration::from_secs(2);
 /// How often WeChat Pay's certificates are fetched.
 const PLATFORM_KEYS_EVERY: Duration = Duration::from_secs(3600);
 
-pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
+pub(crate) async fn run(config: Config, role: Role, file: Option<PathBuf>) -> Result<(), Failure> {
+    let tls = match role.serves_api() {
+        true => certificates::tls(&config)?,
+        false => None,
+    };
     // Sockets first: a port that is taken is told before anything is touched.
     let ops_socket = wiring::listen("ops.listen", config.ops_listen(role)).await?;
     let http_socket = match role.serves_api() {
@@ -32,6 +37,9 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
         false => None,
     };
     let stop = signals::stop_on_signals()?;
+    if let Some(tls) = tls.clone() {
+        certificates::renew_on_hangup(tls, file, role)?;
+    }
     let registry = prometheus::Registry::new();
     let queue_metrics = wiring::queue_metrics(&registry)?;
     let event_metrics = EventMetrics::new(&registry)?;
@@ -64,6 +72,7 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
     servers.spawn(avalon_api::serve(
         ops_socket,
         ops,
+        None,
         ops_stop.clone(),
         OPS_GRACE,
     ));
@@ -105,13 +114,13 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
         };
         let services = Arc::new(wiring::services(&config, role, shared)?);
         let handlers = avalon_workers::handlers(&services);
-        let settings = wiring::pools(&config)?;
+        let settings = wiring::pools(&config, role)?;
         Some(Pools::start(&store, handlers, &settings, &queue_metrics))
     } else {
         None
     };
     if let Some(socket) = http_socket {
-        let router = avalon_api::router(ApiState {
+        let state = ApiState {
             store: Arc::clone(&store),
             database: database.clone(),
             pay,
@@ -132,10 +141,16 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
             max_body: config.http.max_body as usize,
             request_timeout: config.http.request_timeout,
             stopping: stop.clone(),
-        });
+        };
+        let headers = HeaderPolicy {
+            cors_origins: config.http.cors_origins.clone(),
+            hsts: config.http.hsts(),
+        };
+        let router = avalon_api::router(state, &headers);
         public.spawn(avalon_api::serve(
             socket,
             router,
+            tls,
             stop.clone(),
             config.http.request_timeout,
         ));

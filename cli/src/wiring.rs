@@ -18,9 +18,13 @@ use avalon_queue::{
     Sqlite,
 };
 use avalon_wechat::pay::PayClient;
-use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
-use avalon_workers::{Analytics, PayMetrics, Payments, PoolsSettings, Services, Webhook};
+use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
+use avalon_workers::{
+    Analytics, OwnToken, PayMetrics, Payments, PoolsSettings, ProfileMetrics, ProfileRules,
+    Services, Webhook,
+};
 use jiff::Timestamp;
+use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
 use crate::failure::Failure;
@@ -31,8 +35,13 @@ const FORGET_EVERY: Duration = Duration::from_secs(60);
 /// Redis, when it is configured: one shared connection for all parts of the process.
 pub(crate) fn redis(config: &Config) -> Result<Option<RedisEndpoint>, Failure> {
     let nodes = config.redis.url.as_ref();
+    let authority = config
+        .redis
+        .tls_ca
+        .as_ref()
+        .map(ExposeSecret::expose_secret);
     Ok(nodes
-        .map(|nodes| RedisEndpoint::new(&nodes.joined()))
+        .map(|nodes| RedisEndpoint::trusting(&nodes.joined(), authority))
         .transpose()?)
 }
 
@@ -208,17 +217,15 @@ pub(crate) fn services(
     shared: Shared<'_>,
 ) -> Result<Services, Failure> {
     let wechat = &config.wechat;
-    let app_id = wechat
-        .app_id
-        .clone()
-        .ok_or_else(|| missing("wechat.app_id"))?;
+    let app_id = wechat.app_id.clone().map(AppId::new);
+    let app_id = app_id.ok_or_else(|| missing("wechat.app_id"))?;
     let app_secret = wechat
         .app_secret
         .clone()
         .ok_or_else(|| missing("wechat.app_secret"))?;
     let client = WechatClient::new(
         WechatSettings {
-            app_id: AppId::new(app_id),
+            app_id: app_id.clone(),
             app_secret,
             api_base: wechat.api_base.as_url().clone(),
             connect_timeout: wechat.connect_timeout,
@@ -231,6 +238,7 @@ pub(crate) fn services(
         order_ttl: config.pay.order_ttl,
         reconcile_after: config.pay.reconcile_after,
         refund_late_payments: config.pay.late_payment == LatePayment::Refund,
+        inbox_retention: config.pay.inbox_retention,
     });
     let analytics = Analytics::start(
         config,
@@ -244,10 +252,13 @@ pub(crate) fn services(
         store: Arc::clone(shared.store),
         keyring: Arc::clone(shared.keyring),
         sessions: shared.sessions.clone(),
+        platform: PlatformClient::new(client.clone(), Arc::new(OwnToken::new(client.clone()))),
         wechat: client,
         pay: payments,
         webhook: webhook(config, role),
         metrics: PayMetrics::new(shared.registry)?,
+        profiles: ProfileRules::new(app_id, &config.profile),
+        profile_metrics: ProfileMetrics::new(shared.registry)?,
         analytics,
         tokens: Arc::clone(shared.tokens),
         audit_retention: config.storage.audit_retention,
@@ -281,7 +292,7 @@ fn webhook(config: &Config, role: Role) -> Option<Webhook> {
 }
 
 /// Which pools to run, and how.
-pub(crate) fn pools(config: &Config) -> Result<PoolsSettings, Failure> {
+pub(crate) fn pools(config: &Config, role: Role) -> Result<PoolsSettings, Failure> {
     let known = |name: &String| known_queue("workers.queues", name);
     Ok(PoolsSettings {
         queues: config
@@ -297,6 +308,8 @@ pub(crate) fn pools(config: &Config) -> Result<PoolsSettings, Failure> {
             stop_grace: config.queue.stop_grace,
             ..PoolSettings::default()
         },
+        // The simulator of `dev` forgets its orders when it stops; the database does not.
+        compares_bills: role != Role::Dev,
     })
 }
 

@@ -19,4 +19,5 @@ CREATE INDEX audit_events_user ON audit_events (user_id, id) WHERE user_id IS NO
 
 -- Key rotation goes from key to key, a batch at a time.
 CREATE INDEX users_session_key_kid ON users (session_key_kid, id) WHERE session_key_kid IS NOT NULL;
-CREATE INDEX sessions_signing_key_kid ON sessions (signing_key_kid, id);
+CREATE INDEX users_previous_session_key_kid ON users (previous_session_key_kid, id)
+    WHERE previous_session_key_kid IS NOT NULL;

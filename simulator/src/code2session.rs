@@ -125,11 +125,13 @@ async fn exchange(world: &World, code: &str) -> Result<Answer, i64> {
 
 fn sign_in(world: &World, name: &str) -> Answer {
     let mut state = world.state();
-    let behaviour = state.behaviour.clone();
-    let player =
-        state
-            .players
-            .sign_in(&world.settings.app_id, name, behaviour.session_key_rotation);
+    let (behaviour, now) = (state.behaviour.clone(), state.now());
+    let player = state.players.sign_in(
+        &world.settings.app_id,
+        name,
+        behaviour.session_key_rotation,
+        now,
+    );
     let mut fields = json!({"session_key": player.session_key, "openid": player.openid});
     if behaviour.unionid {
         fields["unionid"] = player.unionid.clone().into();

@@ -12,19 +12,19 @@ use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value, json};
 
 use crate::code2session;
 use crate::faults::{ALL_OF_PAY, Faults};
 use crate::pay::api;
+use crate::platform;
 use crate::players::{is_name, openid};
 use crate::settings::{Behaviour, ContentType, SessionKeyRotation};
 use crate::state::World;
 
-/// The APIs that faults and lists of requests can be about.
-const APIS: &[&str] = &[
-    code2session::API,
+/// The APIs of WeChat Pay that faults and lists of requests can be about.
+const PAY_APIS: &[&str] = &[
     api::JSAPI,
     api::QUERY,
     api::CLOSE,
@@ -33,6 +33,14 @@ const APIS: &[&str] = &[
     api::CERTIFICATES,
     api::BILL,
 ];
+
+/// All APIs that faults and lists of requests can be about.
+fn apis() -> Vec<&'static str> {
+    let mut apis = vec![code2session::API];
+    apis.extend(platform::api_names());
+    apis.extend(PAY_APIS);
+    apis
+}
 
 /// The farthest that the clock can be set either way: ten years.
 const MAX_SKEW_SECONDS: i64 = 10 * 366 * 24 * 3600;
@@ -48,6 +56,7 @@ pub(crate) fn routes(world: &Arc<World>) -> Router {
         .route("/requests", get(requests))
         .route("/requests/count", get(count_requests))
         .with_state(Arc::clone(world))
+        .merge(platform::control_routes(world))
 }
 
 /// What every route works on.
@@ -189,12 +198,25 @@ async fn count_requests(
 
 fn known_api(api: Option<&str>) -> Result<(), Refusal> {
     match api {
-        Some(api) if !APIS.contains(&api) => Err(Refusal(format!(
+        Some(api) if !apis().contains(&api) => Err(Refusal(format!(
             "unknown api `{api}`, expected one of {}",
-            APIS.join(", ")
+            apis().join(", ")
         ))),
         _ => Ok(()),
     }
+}
+
+/// The settings of now with what is given in their place.
+pub(crate) fn merged<T: Serialize + DeserializeOwned>(
+    now: &T,
+    given: Map<String, Value>,
+) -> Result<T, Refusal> {
+    let wrong = |error: serde_json::Error| Refusal(error.to_string());
+    let mut settings = serde_json::to_value(now).map_err(wrong)?;
+    for (name, value) in given {
+        settings[name] = value;
+    }
+    serde_json::from_value(settings).map_err(wrong)
 }
 
 /// A 400 that says why.

@@ -5,12 +5,14 @@
 //! it takes is written in [`JsCode`]; what its control routes under `/_sim/` do, in its README. With
 //! [`SimulatorSettings::pay`] it is WeChat Pay for one merchant too.
 
+mod client_data;
 mod code2session;
 mod codes;
 mod connection;
 mod control;
 mod faults;
 mod pay;
+mod platform;
 mod players;
 mod quota;
 mod requests;
@@ -53,9 +55,11 @@ impl Simulator {
     /// Served otherwise than by [`Simulator::serve`], a "reset" is an answer that breaks off in its
     /// body, since only the connection itself can be reset before its first byte.
     pub fn router(&self) -> Router {
+        let control = control::routes(&self.world).merge(client_data::routes(&self.world));
         let routes = Router::new()
             .merge(code2session::routes(&self.world))
-            .nest("/_sim", control::routes(&self.world));
+            .merge(platform::routes(&self.world))
+            .nest("/_sim", control);
         match &self.world.settings.pay {
             Some(settings) => routes.merge(pay::routes(&self.world, settings)),
             None => routes,

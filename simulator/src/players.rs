@@ -7,11 +7,15 @@ use std::collections::HashMap;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::settings::SessionKeyRotation;
 
 const MAX_NAME_LEN: usize = 64;
+
+/// How long after a sign-in some APIs take a player for active.
+const ACTIVE_FOR: SignedDuration = SignedDuration::from_hours(2);
 
 /// Whether something can be a player's name: 1 to 64 ASCII letters, digits, `_`, `.` and `-`.
 pub(crate) fn is_name(name: &str) -> bool {
@@ -19,6 +23,16 @@ pub(crate) fn is_name(name: &str) -> bool {
         && name
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+/// `o` and 27 letters, digits, `-` and `_`. The platform cannot know all players of an app: accepted
+/// is who has never signed in, too.
+pub(crate) fn is_openid(text: &str) -> bool {
+    text.len() == 28
+        && text.starts_with('o')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 /// The players who have signed in, by openid.
@@ -33,7 +47,9 @@ pub(crate) struct Player {
     pub(crate) openid: String,
     pub(crate) unionid: String,
     pub(crate) session_key: String,
-    generation: u64,
+    pub(crate) generation: u64,
+    /// When the player was last seen in the game, which is at sign-in.
+    last_seen: Timestamp,
 }
 
 impl Players {
@@ -43,14 +59,15 @@ impl Players {
         app_id: &str,
         name: &str,
         rotation: SessionKeyRotation,
+        now: Timestamp,
     ) -> &Player {
         let openid = openid(app_id, name);
         self.0
             .entry(openid)
             .and_modify(|player| {
+                player.last_seen = now;
                 if rotation == SessionKeyRotation::Always {
-                    player.generation += 1;
-                    player.session_key = session_key(&player.openid, player.generation);
+                    player.replace_key();
                 }
             })
             .or_insert_with_key(|openid| Player {
@@ -59,7 +76,23 @@ impl Players {
                 unionid: unionid(name),
                 session_key: session_key(openid, 0),
                 generation: 0,
+                last_seen: now,
             })
+    }
+
+    /// Gives a player another session key; the one before is dead at once.
+    pub(crate) fn reset_key(&mut self, openid: &str) -> Option<&Player> {
+        let player = self.0.get_mut(openid)?;
+        player.replace_key();
+        Some(player)
+    }
+
+    /// Whether the player was in the game within the last two hours.
+    pub(crate) fn is_active(&self, openid: &str, now: Timestamp) -> bool {
+        self.0.get(openid).is_some_and(|player| {
+            // A clock that was set back is no absence.
+            now.duration_since(player.last_seen) <= ACTIVE_FOR
+        })
     }
 
     pub(crate) fn get(&self, openid: &str) -> Option<&Player> {
@@ -68,6 +101,13 @@ impl Players {
 
     pub(crate) fn len(&self) -> usize {
         self.0.len()
+    }
+}
+
+impl Player {
+    fn replace_key(&mut self) {
+        self.generation += 1;
+        self.session_key = session_key(&self.openid, self.generation);
     }
 }
 
@@ -88,8 +128,8 @@ fn id_of(what: &str) -> String {
     id
 }
 
-/// Base64 of 16 bytes.
-fn session_key(openid: &str, generation: u64) -> String {
+/// The key of a player after so many replacements: base64 of 16 bytes.
+pub(crate) fn session_key(openid: &str, generation: u64) -> String {
     let hash = digest(
         &SHA256,
         format!("session_key:{openid}:{generation}").as_bytes(),

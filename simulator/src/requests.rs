@@ -117,12 +117,17 @@ impl RequestLog {
     }
 }
 
-/// The query parameters as they may be shown: a list of requests must not give the secret away.
+/// Query parameters that are not shown.
+const SECRET: [&str; 3] = ["secret", "access_token", "signature"];
+
+/// The query parameters as they may be shown: a list of requests must not give secrets away.
 fn shown_query(request: &Request) -> BTreeMap<String, String> {
     let Query(mut query) =
         Query::<BTreeMap<String, String>>::try_from_uri(request.uri()).unwrap_or_default();
-    if let Some(secret) = query.get_mut("secret") {
-        "***".clone_into(secret);
+    for name in SECRET {
+        if let Some(secret) = query.get_mut(name) {
+            "***".clone_into(secret);
+        }
     }
     query
 }

@@ -12,6 +12,7 @@ use crate::SimulatorSettings;
 use crate::codes::CodeBook;
 use crate::faults::Faults;
 use crate::pay::PayState;
+use crate::platform::PlatformState;
 use crate::players::Players;
 use crate::quota::Quotas;
 use crate::requests::RequestLog;
@@ -75,6 +76,7 @@ pub(crate) struct State {
     pub(crate) players: Players,
     pub(crate) quotas: Quotas,
     pub(crate) requests: RequestLog,
+    pub(crate) platform: PlatformState,
     pub(crate) pay: PayState,
 }
 
@@ -87,6 +89,7 @@ impl State {
             players: Players::default(),
             quotas: Quotas::default(),
             requests: RequestLog::default(),
+            platform: PlatformState::default(),
             pay: PayState::new(settings.pay.as_ref()),
         }
     }

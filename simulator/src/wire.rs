@@ -20,16 +20,41 @@ use crate::settings::ContentType;
 /// WeChat's codes that the simulator answers of its own accord.
 pub(crate) mod errcode {
     pub(crate) const SYSTEM_BUSY: i64 = -1;
+    pub(crate) const TOKEN_NOT_LATEST: i64 = 40001;
     pub(crate) const INVALID_GRANT_TYPE: i64 = 40002;
+    pub(crate) const INVALID_OPENID: i64 = 40003;
     pub(crate) const INVALID_APPID: i64 = 40013;
+    pub(crate) const INVALID_TOKEN: i64 = 40014;
     pub(crate) const INVALID_CODE: i64 = 40029;
+    pub(crate) const INVALID_ARGUMENTS: i64 = 40097;
     pub(crate) const INVALID_SECRET: i64 = 40125;
+    pub(crate) const INVALID_SCENE: i64 = 40129;
     pub(crate) const CODE_USED: i64 = 40163;
+    pub(crate) const TOKEN_MISSING: i64 = 41001;
     pub(crate) const APPID_MISSING: i64 = 41002;
     pub(crate) const SECRET_MISSING: i64 = 41004;
     pub(crate) const CODE_MISSING: i64 = 41008;
+    pub(crate) const TOKEN_EXPIRED: i64 = 42001;
     pub(crate) const NEEDS_GET: i64 = 43001;
+    pub(crate) const NEEDS_POST: i64 = 43002;
+    pub(crate) const EMPTY_BODY: i64 = 44002;
+    pub(crate) const TOO_LONG: i64 = 45002;
+    pub(crate) const DAY_QUOTA: i64 = 45009;
     pub(crate) const MINUTE_QUOTA: i64 = 45011;
+    pub(crate) const NOT_JSON: i64 = 47001;
+    pub(crate) const PLAYER_INACTIVE: i64 = 61010;
+    pub(crate) const DATE_FORMAT: i64 = 61500;
+    pub(crate) const DATE_RANGE: i64 = 61501;
+    pub(crate) const DATA_NOT_READY: i64 = 61503;
+    pub(crate) const GAME_METRIC: i64 = 61552;
+    pub(crate) const GAME_GRANULARITY: i64 = 61553;
+    pub(crate) const GAME_TIME_RANGE: i64 = 61554;
+    pub(crate) const GAME_DIMENSION: i64 = 61555;
+    pub(crate) const GAME_GRANULARITY_UNSUPPORTED: i64 = 61557;
+    pub(crate) const SIG_METHOD: i64 = 87008;
+    pub(crate) const SIGNATURE: i64 = 87009;
+    pub(crate) const RISKY_CONTENT: i64 = 87014;
+    pub(crate) const GAME_TEXT_VERSION: i64 = 750_030;
 }
 
 /// What an API or a fault answers. As a response it is only carried: [`Answer::render`] writes it.
@@ -168,22 +193,38 @@ fn errmsg(code: i64) -> &'static str {
     match code {
         errcode::SYSTEM_BUSY => "system error",
         0 => "ok",
-        40001 => "invalid credential, access_token is invalid or not latest",
+        errcode::TOKEN_NOT_LATEST => "invalid credential, access_token is invalid or not latest",
         errcode::INVALID_GRANT_TYPE => "invalid grant_type",
+        errcode::INVALID_OPENID => "invalid openid",
         errcode::INVALID_APPID => "invalid appid",
+        errcode::INVALID_TOKEN => "invalid access_token",
         errcode::INVALID_CODE => "invalid code",
+        errcode::INVALID_ARGUMENTS => "invalid args",
         errcode::INVALID_SECRET => "invalid appsecret",
+        errcode::INVALID_SCENE => "invalid scene value",
         errcode::CODE_USED => "code been used",
         40164 => "invalid ip 127.0.0.1, not in whitelist",
         40226 => "code blocked",
+        errcode::TOKEN_MISSING => "access_token missing",
         errcode::APPID_MISSING => "appid missing",
         errcode::SECRET_MISSING => "appsecret missing",
         errcode::CODE_MISSING => "missing code",
-        42001 => "access_token expired",
+        errcode::TOKEN_EXPIRED => "access_token expired",
         errcode::NEEDS_GET => "require GET method",
-        45009 => "reach max api daily quota limit",
+        errcode::NEEDS_POST => "require POST method",
+        errcode::EMPTY_BODY => "empty post data",
+        errcode::TOO_LONG => "content size out of limit",
+        errcode::DAY_QUOTA => "reach max api daily quota limit",
         errcode::MINUTE_QUOTA => "api minute-quota reach limit, must slower, retry next minute",
+        errcode::NOT_JSON => "data format error",
         48001 => "api unauthorized",
+        errcode::PLAYER_INACTIVE => "code is expired",
+        errcode::DATE_FORMAT => "date format error",
+        errcode::DATE_RANGE => "date range error",
+        errcode::DATA_NOT_READY => "data not ready",
+        errcode::SIG_METHOD => "invalid sig_method",
+        errcode::SIGNATURE => "invalid signature",
+        errcode::RISKY_CONTENT => "risky content",
         _ => "error",
     }
 }

@@ -126,3 +126,27 @@ async fn a_queue_that_is_not_there_is_told_not_made() {
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[tokio::test]
+async fn a_container_can_ask_whether_its_process_is_ready() {
+    let mut dev = Avalon::command("dev").start().await;
+    let address = dev.ops.trim_start_matches("http://").to_owned();
+    let asked = async |argument: Option<&str>| {
+        let command = Avalon::command("healthcheck").env("AVALON_OPS__LISTEN", &address);
+        let command = match argument {
+            Some(url) => command.arg("--url").arg(url),
+            None => command,
+        };
+        command.run().await
+    };
+    assert!(asked(None).await.status.success());
+    let simulator = format!("{}/_sim/state", dev.simulator);
+    assert!(asked(Some(&simulator)).await.status.success());
+    let nowhere = format!("{}/nowhere", dev.ops);
+    assert!(!asked(Some(&nowhere)).await.status.success());
+    dev.kill9();
+    let output = asked(None).await;
+    assert!(!output.status.success());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(told.lines().count(), 1, "{told}");
+}

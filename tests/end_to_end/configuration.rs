@@ -39,6 +39,30 @@ async fn each_mistake_is_told_in_one_line_that_names_the_key() {
         ),
         (dev().env("AVALON_HTTP__LISTEN", "8080"), "http.listen"),
         (
+            dev().env("AVALON_HTTP__TLS_KEY", "pa55word"),
+            "http.tls_certificate: required beside",
+        ),
+        (
+            dev()
+                .env("AVALON_HTTP__TLS_KEY", "pa55word")
+                .env("AVALON_HTTP__TLS_CERTIFICATE", "x"),
+            "http.tls_certificate: must be",
+        ),
+        (
+            dev().env("AVALON_HTTP__CORS_ORIGINS", "https://a.example.com/,*"),
+            "http.cors_origins: must be origins",
+        ),
+        (
+            dev().env("AVALON_HTTP__CORS_ORIGINS", "https://a.example.com,*"),
+            "http.cors_origins: * means all",
+        ),
+        (
+            dev()
+                .env("AVALON_REDIS__URL", "redis://h")
+                .env("AVALON_REDIS__TLS_CA", "x"),
+            "redis.tls_ca",
+        ),
+        (
             dev().env("AVALON_AUTH__TOKEN_TTL", "2 fortnights"),
             "auth.token_ttl",
         ),

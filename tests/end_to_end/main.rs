@@ -7,18 +7,29 @@
     reason = "a test that can't go on has failed"
 )]
 
+mod alert_drill;
 mod attacks;
 mod audit;
+mod backup;
 mod bad_input;
 mod bad_weather;
+mod browsers;
 mod command_line;
 mod configuration;
+mod dashboards;
 mod events;
 mod fleet;
+mod keys;
+mod moving;
+mod nicknames;
 mod operators;
 mod payments;
 mod payments_in_bad_weather;
 mod platform_keys;
+mod profiles;
 mod protection;
+mod secrets;
+mod session_keys;
 mod sessions;
 mod sign_in;
+mod transport;

@@ -9,13 +9,18 @@
 
 pub mod event_sinks;
 pub mod kafka_broker;
+pub mod promql;
 pub mod sessions;
+
+mod client;
 
 use std::time::Duration;
 
 use avalon_test_support::Avalon;
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
+
+pub use client::Client;
 
 /// An answer, read to its end.
 #[derive(Debug)]
@@ -94,8 +99,8 @@ pub async fn send(request: RequestBuilder) -> Answer {
 }
 
 /// A client that keeps connections alive and uses no proxy.
-pub fn client() -> Client {
-    Client::builder()
+pub fn client() -> reqwest::Client {
+    reqwest::Client::builder()
         .no_proxy()
         .timeout(Duration::from_secs(60))
         .build()
@@ -105,7 +110,7 @@ pub fn client() -> Client {
 /// A game's client of one API process, with the simulator that is its WeChat.
 pub struct Game {
     /// For requests of any other kind.
-    pub client: Client,
+    pub client: reqwest::Client,
     api: String,
     simulator: String,
 }

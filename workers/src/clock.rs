@@ -1,41 +1,40 @@
-//! What happens by the clock: each process of workers asks for a sweep now and then, in the morning
-//! for the comparison with WeChat's bill, and each hour for the pruning of the audit log. The jobs'
-//! keys make each one for the whole fleet.
+//! What happens by the clock: each process of workers asks for a sweep now and then, each hour for what
+//! is old to be deleted, and in the morning for the comparison with WeChat's bill. The jobs' keys make
+//! each one for the whole fleet.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_core::jobs::{EventRetention, PruneAudit, Reconcile, Sweep};
+use avalon_core::jobs::{EventRetention, PruneAudit, Reconcile, Retention, Sweep};
 use avalon_core::payments::reconciliation::{beijing_day, beijing_hour};
 use avalon_queue::{JobStore, NewJob};
 use jiff::{Timestamp, ToSpan};
 use tokio::task::AbortHandle;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
-const RETENTION_EVERY: Duration = Duration::from_secs(3600);
 const RECONCILE_EVERY: Duration = Duration::from_secs(900);
-const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+const DELETE_EVERY: Duration = Duration::from_secs(3600);
 /// WeChat's bill of a day is there at ten the next morning, Beijing time.
 const BILL_HOUR: i8 = 10;
 /// Days before today that are compared, should the service have been down.
 const BILL_DAYS: i64 = 3;
 
-/// Starts the clock; aborting it stops it.
-pub(crate) fn start(store: Arc<dyn JobStore>) -> AbortHandle {
+/// Starts the clock; aborting it stops it. Where WeChat forgets its orders (a simulator that was
+/// restarted), there is no sense in comparing its bills.
+pub(crate) fn start(store: Arc<dyn JobStore>, compares_bills: bool) -> AbortHandle {
     tokio::spawn(async move {
         let (mut sweeps, mut bills) = (ticks(SWEEP_EVERY), ticks(RECONCILE_EVERY));
-        let mut retentions = ticks(RETENTION_EVERY);
-        let mut prunings = ticks(PRUNE_EVERY);
+        let mut deletions = ticks(DELETE_EVERY);
         loop {
             let jobs = tokio::select! {
                 // A little less than the pace, so that each tick finds the last sweep's key gone.
                 _ = sweeps.tick() => Sweep {}.into_job(SWEEP_EVERY / 2).into_iter().collect(),
-                _ = bills.tick() => days_to_compare(Timestamp::now()),
-                _ = retentions.tick() => {
-                    EventRetention {}.into_job(RETENTION_EVERY / 2).into_iter().collect()
-                }
-                _ = prunings.tick() => {
-                    PruneAudit {}.into_job(PRUNE_EVERY / 2).into_iter().collect()
+                _ = bills.tick(), if compares_bills => days_to_compare(Timestamp::now()),
+                _ = deletions.tick() => {
+                    let once = DELETE_EVERY / 2;
+                    let (audit, rest) = (PruneAudit {}.into_job(once), Retention {}.into_job(once));
+                    let events = EventRetention {}.into_job(once);
+                    audit.into_iter().chain(rest).chain(events).collect()
                 }
             };
             if let Err(error) = store.enqueue(jobs).await {

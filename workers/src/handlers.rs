@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use avalon_core::jobs::{
-    Callback, CancelOrder, CheckOrder, CreateOrder, EventRetention, Fulfil, Login, PruneAudit,
-    Reconcile, SendToClickhouse, SendToCollector, SendToKafka, SettleRefund, StoreEvents,
-    StoreRealtimeEvents, Sweep,
+    Callback, CancelOrder, CheckNickname, CheckOrder, CreateOrder, EventRetention, Fulfil, Login,
+    OpenGroup, ProbeSessionKey, PruneAudit, Reconcile, ResetSessionKey, Retention,
+    SendToClickhouse, SendToCollector, SendToKafka, SettleRefund, StoreEvents, StoreRealtimeEvents,
+    Sweep, UpdateUserInfo,
 };
 use avalon_queue::Handlers;
 
 use crate::services::Services;
 use crate::{
-    callback, cancel_order, check_order, create_order, event_retention, fulfil, login, prune_audit,
-    reconcile, refund, store_events, sweep,
+    callback, cancel_order, check_nickname, check_order, create_order, event_retention, fulfil,
+    login, open_group, probe_session_key, prune_audit, reconcile, refund, reset_session_key,
+    retention, store_events, sweep, update_user_info,
 };
 
 /// The handlers of all job kinds.
@@ -26,6 +28,11 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
     }
     Handlers::new()
         .on::<Login, _, _>(with!(login::handle))
+        .on::<UpdateUserInfo, _, _>(with!(update_user_info::handle))
+        .on::<CheckNickname, _, _>(with!(check_nickname::handle))
+        .on::<ProbeSessionKey, _, _>(with!(probe_session_key::handle))
+        .on::<ResetSessionKey, _, _>(with!(reset_session_key::handle))
+        .on::<OpenGroup, _, _>(with!(open_group::handle))
         .on::<CreateOrder, _, _>(with!(create_order::handle))
         .on::<CancelOrder, _, _>(with!(cancel_order::handle))
         .on::<CheckOrder, _, _>(with!(check_order::handle))
@@ -41,4 +48,5 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
         .on::<SendToCollector, _, _>(with!(store_events::collector))
         .on::<EventRetention, _, _>(with!(event_retention::handle))
         .on::<PruneAudit, _, _>(with!(prune_audit::handle))
+        .on::<Retention, _, _>(with!(retention::handle))
 }

@@ -14,6 +14,8 @@ pub struct PoolsSettings {
     pub queues: Vec<QueueName>,
     /// How each pool works.
     pub pool: PoolSettings,
+    /// Whether the clock has WeChat's bills compared with our orders.
+    pub compares_bills: bool,
 }
 
 /// The running pools of a process.
@@ -52,7 +54,7 @@ impl Pools {
             .collect();
         Self {
             pools,
-            clock: clock::start(Arc::clone(store)),
+            clock: clock::start(Arc::clone(store), settings.compares_bills),
         }
     }
 

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon_core::config::{CheckText, ProfileConfig};
 use avalon_core::database::Database;
 use avalon_core::keyring::Keyring;
+use avalon_core::profiles::AvatarHosts;
 use avalon_core::sessions::Sessions;
 use avalon_core::tokens::TokenIssuer;
 use avalon_queue::{Enqueued, JobStore, NewJob, StoreError};
-use avalon_wechat::WechatClient;
 use avalon_wechat::pay::PayClient;
+use avalon_wechat::{AppId, PlatformClient, WechatClient};
 
 use crate::analytics::Analytics;
-use crate::metrics::PayMetrics;
+use crate::metrics::{PayMetrics, ProfileMetrics};
 use crate::webhook::Webhook;
 
 /// What handlers work with.
@@ -27,12 +29,18 @@ pub struct Services {
     pub sessions: Sessions,
     /// WeChat's platform.
     pub wechat: WechatClient,
+    /// Its APIs that want an access token.
+    pub platform: PlatformClient,
     /// WeChat Pay, when it is configured.
     pub pay: Option<Payments>,
     /// Where the game server hears of paid goods, when it wants to.
     pub webhook: Option<Webhook>,
     /// Counts orders and callbacks.
     pub metrics: PayMetrics,
+    /// What is believed of what clients pass on.
+    pub profiles: ProfileRules,
+    /// Counts it.
+    pub profile_metrics: ProfileMetrics,
     /// Where events go.
     pub analytics: Analytics,
     /// Signs tokens.
@@ -51,6 +59,36 @@ pub struct Payments {
     pub reconcile_after: Duration,
     /// Whether a payment that comes after the order was closed is paid back, not kept.
     pub refund_late_payments: bool,
+    /// How long processed callbacks and delivered webhooks are kept.
+    pub inbox_retention: Duration,
+}
+
+/// What is believed of what clients pass on.
+pub struct ProfileRules {
+    /// Our mini-game, which watermarks must name.
+    pub app_id: AppId,
+    /// A session key still opens data for this long after it was replaced.
+    pub session_key_grace: Duration,
+    /// How far a watermark's time may be from ours.
+    pub watermark_window: Duration,
+    /// Where pictures may be.
+    pub avatar_hosts: AvatarHosts,
+    /// What WeChat's content check of nicknames is used for.
+    pub check_text: CheckText,
+}
+
+impl ProfileRules {
+    /// The rules as configured, for this app.
+    pub fn new(app_id: AppId, config: &ProfileConfig) -> Self {
+        let hosts = config.avatar_hosts.iter().map(ToString::to_string);
+        Self {
+            app_id,
+            session_key_grace: config.session_key_grace,
+            watermark_window: config.watermark_window,
+            avatar_hosts: AvatarHosts::new(hosts),
+            check_text: config.check_text,
+        }
+    }
 }
 
 impl Services {

@@ -2,9 +2,10 @@
 
 use avalon_core::audit::{self, AuditKind};
 use avalon_core::problem::{Problem, ProblemCode};
-use avalon_queue::{JobFilter, JobState, JobView, QueueName};
+use avalon_queue::{Enqueued, JobFilter, JobState, JobView, NewJob, QueueName};
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use jiff::Timestamp;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::OpsState;
 use super::audit::by_operator;
+use crate::answer::enqueue;
 use crate::extract::{JobPath, Peer, QueryOf};
 use crate::problem::ApiError;
 
@@ -21,6 +23,24 @@ pub(super) fn routes() -> Router<OpsState> {
         .route("/admin/jobs", get(list))
         .route("/admin/jobs/{id}", get(show).delete(purge))
         .route("/admin/jobs/{id}/retry", post(retry))
+}
+
+/// Answers a request that becomes a job: 202, with where to look for it, and with what else is told.
+pub(super) async fn accept(
+    state: &OpsState,
+    job: NewJob,
+    mut told: Value,
+) -> Result<Response, ApiError> {
+    let (queue, kind) = (job.queue.clone(), job.kind.clone());
+    let enqueued = enqueue(&*state.store, job).await?;
+    if let Enqueued::New(_) = enqueued {
+        state.queue_metrics.enqueued(&queue, &kind);
+    }
+    let id = enqueued.id().to_string();
+    let location = [(header::LOCATION, format!("/admin/jobs/{id}"))];
+    told["jobId"] = id.into();
+    told["status"] = "queued".into();
+    Ok((StatusCode::ACCEPTED, location, Json(told)).into_response())
 }
 
 #[derive(Deserialize)]

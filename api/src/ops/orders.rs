@@ -9,11 +9,9 @@ use avalon_core::payments::refunds::{self, NewRefund};
 use avalon_core::payments::search::{self, OrderFilter};
 use avalon_core::payments::{OrderStatus, PaymentError, reconciliation};
 use avalon_core::problem::Problem;
-use avalon_queue::Enqueued;
 use avalon_wechat::pay::Reason;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use jiff::Timestamp;
@@ -22,8 +20,9 @@ use serde_json::{Value, json};
 
 use super::OpsState;
 use super::audit::by_operator;
+use super::jobs::accept;
 use super::moment::Moment;
-use crate::answer::{enqueue, unmade};
+use crate::answer::unmade;
 use crate::extract::{JsonBody, Peer, QueryOf, invalid_field};
 use crate::problem::ApiError;
 use crate::shop::{OrderPath, RequestKey, bounded};
@@ -167,13 +166,5 @@ async fn refund(
         check: 0,
     };
     let job = settle.into_job(Duration::ZERO).map_err(unmade)?;
-    let (queue, kind) = (job.queue.clone(), job.kind.clone());
-    let enqueued = enqueue(&*state.store, job).await?;
-    if let Enqueued::New(_) = enqueued {
-        state.queue_metrics.enqueued(&queue, &kind);
-    }
-    let id = enqueued.id();
-    let location = [(header::LOCATION, format!("/admin/jobs/{id}"))];
-    let body = json!({"jobId": id.to_string(), "status": "queued", "refund": refund});
-    Ok((StatusCode::ACCEPTED, location, Json(body)).into_response())
+    accept(&state, job, json!({"refund": refund})).await
 }

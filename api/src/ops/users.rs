@@ -2,12 +2,14 @@
 //! operators and for the game's own services.
 
 use avalon_core::audit::{self, AuditKind};
+use avalon_core::jobs::ResetSessionKey;
 use avalon_core::problem::{Problem, ProblemCode};
 use avalon_core::sessions::{EndReason, Session, SessionError};
 use avalon_core::users::{self, Ban, UserInfo};
 use avalon_wechat::OpenId;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use jiff::Timestamp;
@@ -16,6 +18,8 @@ use serde_json::{Value, json};
 
 use super::OpsState;
 use super::audit::by_operator;
+use super::jobs::accept;
+use crate::answer::unmade;
 use crate::extract::{JsonBody, Peer, invalid_field};
 use crate::problem::ApiError;
 use crate::to_the_end::to_the_end;
@@ -25,6 +29,10 @@ pub(super) fn routes() -> Router<OpsState> {
         .route("/admin/users/{openId}", get(show))
         .route("/admin/users/{openId}/ban", post(ban).delete(lift_ban))
         .route("/admin/users/{openId}/signOut", post(sign_out))
+        .route(
+            "/admin/users/{openId}/resetSessionKey",
+            post(reset_session_key),
+        )
         .route("/internal/users/{openId}", get(lookup))
         .route("/internal/introspect", post(introspect))
 }
@@ -152,6 +160,21 @@ async fn sign_out(
         .with("reason", reason.as_str());
     audit::record(&state.database, event).await;
     Ok(Json(describe(&state, user).await?))
+}
+
+/// Has WeChat give the player a new session key, by a job. The old one is dead then, and data under it
+/// no longer open: for a key that may be in wrong hands.
+async fn reset_session_key(
+    State(state): State<OpsState>,
+    peer: Peer,
+    Path(open_id): Path<String>,
+) -> Result<Response, ApiError> {
+    let user = player(&state, open_id).await?;
+    let event = by_operator(AuditKind::SessionKeyReset, peer).user(user.id);
+    audit::record(&state.database, event).await;
+    let open_id = user.open_id;
+    let job = ResetSessionKey { open_id }.into_job().map_err(unmade)?;
+    accept(&state, job, json!({})).await
 }
 
 async fn lookup(

@@ -193,7 +193,7 @@ fn made(n: usize, size: usize) -> EventBatch {
         EventLine {
         name: ["level_start", "level_end", "card_played", "chat"][place % 4].to_owned(),
         params: serde_json::value::to_raw_value(
-            &json!({"level": place % 90, "score": n * 7 % 10_000, "role": "merlin", "win": n % 2 == 0}),
+            &json!({"level": place % 90, "score": n * 7 % 10_000, "role": "merlin", "win": n.is_multiple_of(2)}),
         )
         .unwrap_or_default(),
         at: now,

@@ -13,6 +13,8 @@ use tokio::time::sleep;
 use crate::Outcome;
 
 const PLAYERS: usize = 50;
+/// What players report.
+const NAMES: [&str; 4] = ["level_start", "level_end", "card_played", "chat"];
 /// Requests at a time.
 const LANES: usize = 16;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -94,8 +96,8 @@ pub(super) fn body(numbers: std::ops::Range<usize>) -> String {
     let event = |n: usize| {
         json!({
             "eventId": format!("e-{n}"),
-            "eventName": names[n % 4],
-            "eventParams": {"level": n % 90, "score": n * 7 % 10_000, "role": "merlin", "win": n % 2 == 0},
+            "eventName": NAMES[n % NAMES.len()],
+            "eventParams": {"level": n % 90, "score": n * 7 % 10_000, "role": "merlin", "win": n.is_multiple_of(2)},
             "timestamp": now,
             "sessionId": format!("s-{}", n / 1000),
         })

@@ -14,8 +14,10 @@ use avalon_queue::{
     JobContext, JobId, JobStore, QueueMetrics, RedisEndpoint, RedisSettings, RedisStreams,
 };
 use avalon_test_support::FleetSettings;
-use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
-use avalon_workers::{Analytics, PayMetrics, Services, login};
+use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
+use avalon_workers::{
+    Analytics, OwnToken, PayMetrics, ProfileMetrics, ProfileRules, Services, login,
+};
 
 use crate::Outcome;
 
@@ -29,9 +31,10 @@ impl Inline {
         let (auth, wechat) = (&config.auth, &config.wechat);
         let needed = "the fleet's settings lack a secret";
         let registry = prometheus::Registry::new();
+        let app_id = AppId::new(wechat.app_id.clone().ok_or(needed)?);
         let client = WechatClient::new(
             WechatSettings {
-                app_id: AppId::new(wechat.app_id.clone().ok_or(needed)?),
+                app_id: app_id.clone(),
                 app_secret: wechat.app_secret.clone().ok_or(needed)?,
                 api_base: wechat.api_base.as_url().clone(),
                 connect_timeout: wechat.connect_timeout,
@@ -66,6 +69,8 @@ impl Inline {
             pay: None,
             webhook: None,
             metrics: PayMetrics::new(&registry)?,
+            profiles: ProfileRules::new(app_id, &config.profile),
+            profile_metrics: ProfileMetrics::new(&registry)?,
             sessions: Sessions::new(
                 kept,
                 Arc::clone(&keyring),
@@ -73,6 +78,7 @@ impl Inline {
                 auth.refresh_ttl,
             ),
             keyring,
+            platform: PlatformClient::new(client.clone(), Arc::new(OwnToken::new(client.clone()))),
             wechat: client,
             tokens: Arc::new(TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl)),
             audit_retention: config.storage.audit_retention,

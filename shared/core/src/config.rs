@@ -20,12 +20,14 @@ mod fulfil;
 mod limits;
 mod node;
 mod pay;
+mod profile;
 mod redis;
 mod role;
 mod sections;
 mod source;
 mod text;
 mod validate;
+mod web;
 
 pub use analytics::{AnalyticsConfig, SinkName};
 pub use auth::{AuthConfig, DevicePolicy, DevicePolicyError, SignaturePolicy};
@@ -37,12 +39,14 @@ pub use pay::{
     ApiV3Secret, ApiV3SecretError, LatePayment, MerchantKey, MerchantKeyError, MissingPayKey,
     NotifyUrl, NotifyUrlError, PayConfig,
 };
+pub use profile::{CheckText, HostName, HostNameError, ProfileConfig};
 pub use redis::{RedisConfig, RedisNodes, RedisNodesError};
 pub use role::Role;
 pub use sections::{
     AdminConfig, HttpConfig, HttpUrl, HttpUrlError, LogConfig, LogFormat, OpsConfig, QueueConfig,
     SimulatorConfig, StorageConfig, WechatConfig, WorkersConfig,
 };
+pub use web::{WebOrigin, WebOriginError};
 
 /// Everything that can be configured, a section each.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -62,6 +66,8 @@ pub struct Config {
     pub wechat: WechatConfig,
     /// The merchant at WeChat Pay.
     pub pay: PayConfig,
+    /// Players' profiles.
+    pub profile: ProfileConfig,
     /// The webhook to the game server.
     pub fulfil: FulfilConfig,
     /// Events.

@@ -137,11 +137,30 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Unavailable`] when there is no connection to be had.
     pub async fn begin(&self) -> Result<Transaction<'static, Any>, DatabaseError> {
-        Ok(match self.dialect {
-            // A transaction that reads first and then writes could otherwise fail in the middle.
-            Dialect::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await?,
-            Dialect::Postgres => self.pool.begin().await?,
-        })
+        let (pool, dialect) = (self.pool.clone(), self.dialect);
+        // In a task of its own, which goes on when the caller is dropped (its time is over, say). sqlx
+        // forgets a BEGIN whose answer nobody waits for, and gives the connection to the next user,
+        // whose statements would be in a transaction that nobody commits.
+        let begun = tokio::spawn(async move {
+            match dialect {
+                // One that reads first and then writes could otherwise fail in the middle.
+                Dialect::Sqlite => pool.begin_with("BEGIN IMMEDIATE").await,
+                Dialect::Postgres => pool.begin().await,
+            }
+        });
+        Ok(begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??)
+    }
+
+    /// Begins a transaction that only reads, and sees the data of one moment however long it takes.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`] when there is no connection to be had.
+    pub async fn begin_snapshot(&self) -> Result<Transaction<'static, Any>, DatabaseError> {
+        let begin = match self.dialect {
+            Dialect::Sqlite => "BEGIN",
+            Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        Ok(self.pool.begin_with(begin).await?)
     }
 
     /// Brings the schema up to date. Safe to run from many processes at once, and next to an older
@@ -198,15 +217,19 @@ fn migrator(dialect: Dialect) -> Migrator {
             1 "0001_users_and_sessions",
             2 "0002_payments",
             3 "0003_player_sessions",
+            4 "0004_session_key_versions",
             5 "0005_audit",
             6 "0006_analytics",
+            8 "0008_retention",
         ),
         Dialect::Postgres => migrations!("postgres":
             1 "0001_users_and_sessions",
             2 "0002_payments",
             3 "0003_player_sessions",
+            4 "0004_session_key_versions",
             5 "0005_audit",
             6 "0006_analytics",
+            8 "0008_retention",
         ),
     };
     let migrations = files

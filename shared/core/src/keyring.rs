@@ -169,6 +169,13 @@ impl Keyring {
         Ok(body.into())
     }
 
+    /// Whether the key with this id is on the ring.
+    pub fn holds(&self, key_id: &str) -> bool {
+        std::iter::once(&self.current)
+            .chain(&self.previous)
+            .any(|ring_key| ring_key.id == key_id)
+    }
+
     /// The id of the key that seals.
     pub fn current_key_id(&self) -> &str {
         &self.current.id

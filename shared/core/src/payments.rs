@@ -49,6 +49,9 @@ pub enum PaymentError {
     /// The player does not own so many.
     #[error("the player does not own so many")]
     NotEnough,
+    /// Too many callbacks of unknown keys wait to be judged.
+    #[error("too many callbacks of unknown keys wait to be judged")]
+    TooManyUnverified,
     /// Money beyond all bounds.
     #[error("the amount is out of range")]
     Amount,
@@ -70,6 +73,7 @@ impl PaymentError {
     pub fn problem(&self) -> Problem {
         let code = match self {
             Self::Database(error) if error.is_transient() => ProblemCode::StoreUnavailable,
+            Self::TooManyUnverified => ProblemCode::StoreUnavailable,
             Self::Database(_) => ProblemCode::Internal,
             Self::UnknownProduct => ProblemCode::ProductNotFound,
             Self::OutOfStock => ProblemCode::OutOfStock,

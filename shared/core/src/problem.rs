@@ -50,7 +50,7 @@ problem_codes! {
     QueryInvalid: 400, NO, "The path or the query string is malformed.";
     Unauthenticated: 401, NO, "A valid token is needed: refresh it or sign in.";
     TokenExpired: 401, NO, "The token has expired: refresh it.";
-    SignInAgain: 401, NO, "The sign-in code is unknown, expired or used: call wx.login again.";
+    SignInAgain: 401, NO, "The sign-in code or the session key is no longer good: call wx.login again.";
     SessionExpired: 401, NO, "The session was not refreshed in time: sign in again.";
     SessionReplaced: 401, NO, "The player has signed in elsewhere.";
     SessionEnded: 401, NO, "The session was ended: sign in again.";
@@ -78,6 +78,7 @@ problem_codes! {
     UnsupportedMediaType: 415, NO, "The body must be sent as application/json.";
     FieldMissing: 422, NO, "A required field is missing.";
     FieldInvalid: 422, NO, "A field has a value that is not allowed.";
+    WatermarkRefused: 422, NO, "The encrypted data were made for another app, or too long ago.";
     IdempotencyKeyReused: 422, NO, "The idempotency key was used with another request.";
     RateLimited: 429, YES, "Too many requests: slow down.";
     JobUndecodable: 500, NO, "The job could not be read by this version of the service.";

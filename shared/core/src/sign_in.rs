@@ -13,6 +13,7 @@ use crate::config::Dialect;
 use crate::database::{Database, DatabaseError};
 use crate::ids::{SessionId, UserId};
 use crate::keyring::{Keyring, KeyringError};
+use crate::session_keys::{self, replace_session_key};
 use crate::users::{self, UserError, UserInfo, user_columns};
 
 /// A sign-in could not be stored.
@@ -51,20 +52,21 @@ pub struct SignedInPlayer {
     pub banned: bool,
 }
 
-/// Two sign-ins of one openid at once make one player.
+/// Two sign-ins of one openid at once make one player, and one version of a key that both bring.
 macro_rules! put_user {
     () => {
         concat!(
             "INSERT INTO users (id, open_id, union_id, session_key, session_key_kid,
+                                session_key_digest, session_key_version,
                                 created_at, updated_at, last_login_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $6, $6)
+             VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $7, $7)
              ON CONFLICT (open_id) DO UPDATE SET
                  union_id = coalesce(excluded.union_id, users.union_id),
-                 session_key = excluded.session_key,
-                 session_key_kid = excluded.session_key_kid,
                  updated_at = excluded.updated_at,
-                 last_login_at = excluded.last_login_at
-             RETURNING banned_at, ",
+                 last_login_at = excluded.last_login_at,
+                 ",
+            replace_session_key!(),
+            " RETURNING banned_at, ",
             user_columns!()
         )
     };
@@ -79,7 +81,7 @@ const POSTGRES: &str = concat!(
     put_user!(),
     "), event AS (
          INSERT INTO event_outbox (id, user_id, open_id, event_name, params, at)
-         SELECT $7, player.id, $2, $8, $9, $6 FROM player WHERE banned_at IS NULL
+         SELECT $8, player.id, $2, $9, $10, $7 FROM player WHERE banned_at IS NULL
          ON CONFLICT (id) DO NOTHING
      ) SELECT banned_at, ",
     user_columns!(),
@@ -111,8 +113,7 @@ pub async fn store(
     now: Timestamp,
 ) -> Result<SignedInPlayer, SignInError> {
     let open_id = exchanged.open_id.as_str();
-    let session_key = exchanged.session_key.expose_secret().as_bytes();
-    let sealed = keyring.seal(session_key, users::owner(open_id).as_bytes())?;
+    let key = session_keys::seal(keyring, open_id, &exchanged.session_key)?;
     let union_id = exchanged.union_id.as_ref().map(UnionId::as_str);
     let event_id = format!("{EVENT}:{}", facts.session);
     let params = json!({"deviceType": facts.device_type, "scene": facts.scene});
@@ -121,8 +122,9 @@ pub async fn store(
             .bind(UserId::new().to_string())
             .bind(open_id.to_owned())
             .bind(union_id.map(str::to_owned))
-            .bind(sealed.ciphertext)
-            .bind(sealed.key_id)
+            .bind(key.sealed.ciphertext)
+            .bind(key.sealed.key_id)
+            .bind(key.digest)
             .bind(now.as_millisecond())
     };
     match database.dialect() {

@@ -1,9 +1,8 @@
-//! Players: the table and what clients see of it. The session key is sealed here and opened for
-//! those who decrypt; it is in no type that can be serialised.
+//! Players: the table and what clients see of it. Session keys are the business of `session_keys`,
+//! profiles that of `profiles`.
 
-use avalon_wechat::{OpenId, SessionKey};
+use avalon_wechat::OpenId;
 use jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -11,7 +10,6 @@ use utoipa::ToSchema;
 
 use crate::database::{Database, DatabaseError};
 use crate::ids::UserId;
-use crate::keyring::{Keyring, KeyringError, Sealed};
 
 /// A player, as clients and the game's services see one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -63,12 +61,6 @@ pub enum UserError {
     /// The database.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// The session key could not be sealed or opened.
-    #[error(transparent)]
-    Keyring(#[from] KeyringError),
-    /// What was opened is no session key.
-    #[error("the stored session key is no text")]
-    NotText,
 }
 
 impl From<sqlx::Error> for UserError {
@@ -86,11 +78,6 @@ macro_rules! user_columns {
 }
 
 pub(crate) use user_columns;
-
-/// What a sealed session key belongs to: moved to another player's row, it does not open.
-pub(crate) fn owner(open_id: &str) -> String {
-    format!("users.session_key:{open_id}")
-}
 
 /// The player with this openid.
 ///
@@ -172,33 +159,6 @@ pub async fn set_ban(database: &Database, id: UserId, ban: Option<&Ban>) -> Resu
         .execute(database.pool())
         .await?;
     Ok(())
-}
-
-/// The player's session key, opened.
-///
-/// # Errors
-/// [`UserError::Keyring`] when no key on the ring opens it.
-pub async fn session_key(
-    database: &Database,
-    keyring: &Keyring,
-    open_id: &OpenId,
-) -> Result<Option<SessionKey>, UserError> {
-    let row = sqlx::query(
-        "SELECT session_key, session_key_kid FROM users
-         WHERE open_id = $1 AND session_key IS NOT NULL",
-    )
-    .bind(open_id.as_str())
-    .fetch_optional(database.pool())
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    let sealed = Sealed {
-        ciphertext: row.try_get("session_key")?,
-        key_id: row.try_get("session_key_kid")?,
-    };
-    let aad = owner(open_id.as_str());
-    let opened = keyring.open(&sealed.key_id, &sealed.ciphertext, aad.as_bytes())?;
-    let text = std::str::from_utf8(opened.expose_secret()).map_err(|_| UserError::NotText)?;
-    Ok(Some(SessionKey::new(SecretString::from(text))))
 }
 
 pub(crate) fn user_of(row: &AnyRow) -> Result<UserInfo, UserError> {

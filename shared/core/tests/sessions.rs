@@ -394,3 +394,33 @@ async fn a_limiter_without_its_redis_counts_nobody_and_soon_stops_asking() {
         begun.elapsed()
     );
 }
+
+#[tokio::test]
+async fn a_session_that_was_refreshed_after_a_key_rotation_needs_the_old_key_no_more() {
+    let (url, prefix) = (shared_redis_url().await, unique_prefix());
+    let (old, new) = (
+        EncryptionKey::from_bytes([1; 32]),
+        EncryptionKey::from_bytes([2; 32]),
+    );
+    let with = |current: &EncryptionKey, previous: &[EncryptionKey]| {
+        let endpoint = RedisEndpoint::new(&url).unwrap();
+        let keyring = Arc::new(Keyring::new(current, previous).unwrap());
+        sessions(Arc::new(RedisSessions::new(endpoint, &prefix)), &keyring)
+    };
+    let (user, id, now) = (UserId::new(), SessionId::new(), Timestamp::now());
+    let before = with(&old, &[]);
+    let signed_in = before
+        .sign_in(user, "o-1", id, Device::default(), now)
+        .await
+        .unwrap();
+    let secrets = signed_in.secrets;
+
+    let both = with(&new, &[old]);
+    let refreshed = both.refresh(&secrets.refresh_token, now).await.unwrap();
+    assert_eq!(refreshed.secrets.signing_key, secrets.signing_key);
+
+    let after = with(&new, &[]);
+    let session = after.live(user, id, now).await.unwrap();
+    assert!(after.signing_key(&session).is_ok());
+    assert!(before.signing_key(&session).is_err(), "it was sealed again");
+}

@@ -11,7 +11,7 @@ use redis::cluster::{ClusterClient, ClusterConfig};
 use redis::cluster_async::ClusterConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisError, RedisFuture};
-use redis::{IntoConnectionInfo, ServerErrorKind, Value};
+use redis::{IntoConnectionInfo, ServerErrorKind, TlsCertificates, Value};
 
 use crate::store::StoreError;
 
@@ -52,13 +52,31 @@ pub struct RedisEndpoint {
 }
 
 impl RedisEndpoint {
-    /// Sets the connection up from `redis://…`, or several of these, comma-separated, for Cluster.
-    /// Connects when first used: a server that is absent now makes commands fail until it is there.
+    /// Sets the connection up from `redis://…` or, for TLS, `rediss://…`; from several of these,
+    /// comma-separated, for Cluster. Connects when first used: a server that is absent now makes
+    /// commands fail until it is there. With TLS it must have a certificate that the system trusts.
     ///
     /// # Errors
     /// When a URL is malformed. The error does not repeat it, since it may hold a password.
     pub fn new(url: &str) -> Result<Self, StoreError> {
-        let malformed = |_| StoreError::Unexpected("the Redis URL is malformed".to_owned());
+        Self::trusting(url, None)
+    }
+
+    /// The same, for servers whose certificates are signed by this authority (PEM) instead of one
+    /// that the system trusts.
+    ///
+    /// # Errors
+    /// As [`RedisEndpoint::new`]; also when a URL is not one of TLS or the authority can't be read.
+    pub fn trusting(url: &str, authority: Option<&str>) -> Result<Self, StoreError> {
+        let tls = authority.map(|pem| TlsCertificates {
+            client_tls: None,
+            root_cert: Some(pem.as_bytes().to_vec()),
+        });
+        // Without what the library says: it may quote a password.
+        let malformed = |_| {
+            let why = "the Redis URL or the authority for its TLS is malformed";
+            StoreError::Unexpected(why.to_owned())
+        };
         let urls: Vec<&str> = url
             .split(',')
             .map(str::trim)
@@ -66,11 +84,16 @@ impl RedisEndpoint {
             .collect();
         let nodes = urls
             .iter()
-            .map(|url| open(url))
+            .map(|url| open(url, tls.as_ref()))
             .collect::<Result<Vec<_>, _>>();
         let nodes = Nodes::new(nodes.map_err(malformed)?);
         if urls.len() > 1 {
-            let cluster = ClusterClient::builder(urls)
+            let cluster = ClusterClient::builder(urls);
+            let cluster = match tls {
+                Some(tls) => cluster.certs(tls),
+                None => cluster,
+            };
+            let cluster = cluster
                 .tcp_settings(at_once())
                 .connection_timeout(CONNECT_TIMEOUT)
                 .response_timeout(RESPONSE_TIMEOUT)
@@ -136,8 +159,12 @@ impl RedisEndpoint {
     }
 }
 
-fn open(url: &str) -> Result<Client, RedisError> {
-    Client::open(url.into_connection_info()?.set_tcp_settings(at_once()))
+fn open(url: &str, tls: Option<&TlsCertificates>) -> Result<Client, RedisError> {
+    let server = url.into_connection_info()?.set_tcp_settings(at_once());
+    match tls {
+        Some(tls) => Client::build_with_tls(server, tls.clone()),
+        None => Client::open(server),
+    }
 }
 
 /// What is written is sent at once; the crate's default waits for the answer to what went before.

@@ -10,11 +10,11 @@ use crate::{Api, ErrCode, WechatError};
 /// Enough of an `errmsg` for a person; some APIs echo the whole request in it.
 const MAX_MESSAGE_CHARS: usize = 200;
 
-/// Gives the success answer as `T`, or the business error. `secret` is struck out of messages.
+/// Gives the success answer as `T`, or the business error. `secrets` are struck out of messages.
 pub(crate) fn parse<T: DeserializeOwned>(
     api: Api,
     body: &[u8],
-    secret: &[(&str, &str)],
+    secrets: &[&str],
 ) -> Result<T, WechatError> {
     let malformed = |reason| WechatError::Malformed { api, reason };
     if body.trim_ascii().is_empty() {
@@ -32,7 +32,7 @@ pub(crate) fn parse<T: DeserializeOwned>(
         return Err(WechatError::Api {
             api,
             code,
-            message: presentable(message, secret),
+            message: presentable(message, secrets),
             rid: rid(message).map(str::to_owned),
         });
     }
@@ -49,9 +49,9 @@ fn errcode(value: &Value) -> Option<ErrCode> {
     }
 }
 
-fn presentable(message: &str, secret: &[(&str, &str)]) -> String {
+fn presentable(message: &str, secrets: &[&str]) -> String {
     let mut message = message.to_owned();
-    for (_, value) in secret {
+    for value in secrets {
         if !value.is_empty() {
             message = message.replace(value, "***");
         }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     fn parse_value(body: &str) -> Result<Value, WechatError> {
-        parse(Api::Code2Session, body.as_bytes(), &[("secret", "hush")])
+        parse(Api::Code2Session, body.as_bytes(), &["hush"])
     }
 
     #[test]

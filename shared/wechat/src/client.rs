@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use url::{Host, Url};
 
 use crate::metrics::outcome_label;
+use crate::request::Request;
 use crate::{WechatError, WechatMetrics, answer};
 
 /// More than any JSON answer of WeChat has; a longer body is not WeChat's.
@@ -21,6 +22,26 @@ const MAX_BODY_BYTES: usize = 1024 * 1024;
 pub enum Api {
     /// `GET /sns/jscode2session`.
     Code2Session,
+    /// `POST /cgi-bin/stable_token`: the access token.
+    StableToken,
+    /// `GET /wxa/checksession`: whether a session key is still good.
+    CheckSession,
+    /// `GET /wxa/resetusersessionkey`: a new session key.
+    ResetSessionKey,
+    /// `POST /wxa/getuserriskrank`: how risky a player is.
+    RiskRank,
+    /// `POST /wxa/msg_sec_check`: whether a text may be shown.
+    MsgSecCheck,
+    /// `POST /wxa/game/content_spam/msg_sec_check`: the same, made for games.
+    GameMsgSecCheck,
+    /// `POST /datacube/getgameanalysisdata`: a metric of the mini-game.
+    GameAnalysis,
+    /// `POST /datacube/getweanalysisappiddailysummarytrend`: visitors and shares in all.
+    SummaryTrend,
+    /// `POST /datacube/getweanalysisappiddailyvisittrend`: visits of a day.
+    VisitTrend,
+    /// `POST /datacube/getweanalysisappiddailyretaininfo`: who of a day came back.
+    RetainInfo,
     /// `POST /v3/pay/transactions/jsapi`: an order.
     PayJsapi,
     /// `GET /v3/pay/transactions/…`: where an order stands.
@@ -41,6 +62,16 @@ impl Api {
     /// All of them.
     pub const ALL: &'static [Api] = &[
         Api::Code2Session,
+        Api::StableToken,
+        Api::CheckSession,
+        Api::ResetSessionKey,
+        Api::RiskRank,
+        Api::MsgSecCheck,
+        Api::GameMsgSecCheck,
+        Api::GameAnalysis,
+        Api::SummaryTrend,
+        Api::VisitTrend,
+        Api::RetainInfo,
         Api::PayJsapi,
         Api::PayQuery,
         Api::PayClose,
@@ -54,6 +85,16 @@ impl Api {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Code2Session => "code2session",
+            Self::StableToken => "stable_token",
+            Self::CheckSession => "check_session",
+            Self::ResetSessionKey => "reset_session_key",
+            Self::RiskRank => "risk_rank",
+            Self::MsgSecCheck => "msg_sec_check",
+            Self::GameMsgSecCheck => "game_msg_sec_check",
+            Self::GameAnalysis => "game_analysis",
+            Self::SummaryTrend => "summary_trend",
+            Self::VisitTrend => "visit_trend",
+            Self::RetainInfo => "retain_info",
             Self::PayJsapi => "pay_jsapi",
             Self::PayQuery => "pay_query",
             Self::PayClose => "pay_close",
@@ -66,13 +107,32 @@ impl Api {
 
     /// Whether it is WeChat Pay's, with errors of its own.
     pub(crate) const fn is_pay(self) -> bool {
-        !matches!(self, Self::Code2Session)
+        matches!(
+            self,
+            Self::PayJsapi
+                | Self::PayQuery
+                | Self::PayClose
+                | Self::PayRefund
+                | Self::PayRefundQuery
+                | Self::PayCertificates
+                | Self::PayBill
+        )
     }
 
     /// The path, or what all its paths begin with.
     pub(crate) const fn path(self) -> &'static str {
         match self {
             Self::Code2Session => "/sns/jscode2session",
+            Self::StableToken => "/cgi-bin/stable_token",
+            Self::CheckSession => "/wxa/checksession",
+            Self::ResetSessionKey => "/wxa/resetusersessionkey",
+            Self::RiskRank => "/wxa/getuserriskrank",
+            Self::MsgSecCheck => "/wxa/msg_sec_check",
+            Self::GameMsgSecCheck => "/wxa/game/content_spam/msg_sec_check",
+            Self::GameAnalysis => "/datacube/getgameanalysisdata",
+            Self::SummaryTrend => "/datacube/getweanalysisappiddailysummarytrend",
+            Self::VisitTrend => "/datacube/getweanalysisappiddailyvisittrend",
+            Self::RetainInfo => "/datacube/getweanalysisappiddailyretaininfo",
             Self::PayJsapi => "/v3/pay/transactions/jsapi",
             Self::PayQuery | Self::PayClose => "/v3/pay/transactions",
             Self::PayRefund | Self::PayRefundQuery => "/v3/refund/domestic/refunds",
@@ -184,18 +244,17 @@ impl WechatClient {
         &self.settings
     }
 
-    /// Calls `api` with `open` and `secret` query parameters; `secret` values are kept out of every
-    /// error and log, even when WeChat echoes them.
-    pub(crate) async fn get<T: DeserializeOwned>(
+    /// Calls an API of the platform. The request's `secret` values are kept out of every error and
+    /// log, even when WeChat echoes them.
+    pub(crate) async fn call<T: DeserializeOwned>(
         &self,
-        api: Api,
-        open: &[(&str, &str)],
-        secret: &[(&str, &str)],
+        request: &Request<'_>,
     ) -> Result<T, WechatError> {
-        let request = self.http.get(self.endpoint(api)).query(open).query(secret);
+        let api = request.api;
         let started = Instant::now();
-        let result = match exchange(api, request).await {
-            Ok(body) => answer::parse(api, &body, secret),
+        let sent = request.to_http(&self.http, self.endpoint(api));
+        let result = match exchange(api, sent).await {
+            Ok(body) => answer::parse(api, &body, &request.secrets()),
             Err(error) => Err(error),
         };
         self.record(api, result.as_ref().err(), started.elapsed());

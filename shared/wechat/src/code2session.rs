@@ -8,6 +8,7 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use crate::request::Request;
 use crate::{Api, WechatClient, WechatError};
 
 impl WechatClient {
@@ -20,19 +21,12 @@ impl WechatClient {
     /// [`WechatError::Malformed`].
     pub async fn code2session(&self, code: &JsCode) -> Result<Code2Session, WechatError> {
         let settings = self.settings();
-        let body: Body = self
-            .get(
-                Api::Code2Session,
-                &[
-                    ("appid", settings.app_id.as_str()),
-                    ("grant_type", "authorization_code"),
-                ],
-                &[
-                    ("secret", settings.app_secret.expose_secret()),
-                    ("js_code", code.0.expose_secret()),
-                ],
-            )
-            .await?;
+        let request = Request::get(Api::Code2Session)
+            .with("appid", settings.app_id.as_str())
+            .with("grant_type", "authorization_code")
+            .with_secret("secret", settings.app_secret.expose_secret())
+            .with_secret("js_code", code.0.expose_secret());
+        let body: Body = self.call(&request).await?;
         body.into_session()
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::Api;
+use crate::{AccessTokenError, Api};
 
 /// WeChat's `errcode`; 0 is success and never part of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,6 +14,10 @@ pub struct ErrCode(pub i64);
 impl ErrCode {
     /// "System busy": WeChat does not say whether it did the work.
     pub const SYSTEM_BUSY: ErrCode = ErrCode(-1);
+    /// The signature is not by the player's session key of now: it was replaced, or never theirs.
+    pub const STALE_SESSION_KEY: ErrCode = ErrCode(87009);
+    /// The player was not in the game lately (two hours), which some APIs ask for.
+    pub const INACTIVE_PLAYER: ErrCode = ErrCode(61010);
 
     /// What to do about this code, from WeChat's global return codes and the tables of its APIs.
     ///
@@ -21,17 +25,23 @@ impl ErrCode {
     /// we do not know only spends quota.
     pub fn class(self) -> ErrorClass {
         match self.0 {
-            // System busy.
-            -1 => ErrorClass::Retry,
+            // System busy; an update that is being applied; the risk service is away; analysis data
+            // that is not there yet (for minutes to hours), or busy.
+            -1 | 43108 | 61080 | 61503 | 61504 => ErrorClass::Retry,
 
             // The sign-in code: unknown or expired; used before.
             40029 | 40163 => ErrorClass::SignInAgain,
+            // The session key: gone; replaced by another. (90010 is virtual payment's word for it.)
+            87007 | 87009 | 90010 => ErrorClass::SignInAgain,
 
             // The access token: not the latest; malformed; expired.
             40001 | 40014 | 42001 => ErrorClass::RefreshToken,
 
             // Limits per second, minute (two codes) and day (two codes).
             44990 | 44991 | 45011 | 44993 | 45009 => ErrorClass::RateLimited,
+            // Limits that some APIs have codes of their own for: risk, its tests, text checks by
+            // minute and day, media checks, analysis.
+            61081 | 9410009 | 750032 | 750033 | 87020 | -10094011 => ErrorClass::RateLimited,
 
             // The app id; its secret, wrong or frozen.
             40013 | 40125 | 40243 => ErrorClass::Misconfigured,
@@ -39,8 +49,11 @@ impl ErrCode {
             40164 | 45035 | 61004 | 89503 | 89506 | 89507 => ErrorClass::Misconfigured,
             // The account lacks the API, is banned from it, or is frozen.
             48001 | 48004 | 50004 | 50007 | 61007 => ErrorClass::Misconfigured,
+            // The quota-clear budget is spent; codes, subscriptions or text checks are not ours to use.
+            48006 | 45029 | 43107 | 750031 => ErrorClass::Misconfigured,
 
-            // Among them 40226: WeChat blocks this player, and asking again makes it worse.
+            // Among them 40226, WeChat blocks this player, and asking again makes it worse; and 61010,
+            // the player was not in the game lately.
             _ => ErrorClass::Permanent,
         }
     }
@@ -139,13 +152,40 @@ pub enum WechatError {
         /// What is wrong with it; never a part of the body, which may hold a session key.
         reason: &'static str,
     },
+    /// There was no access token to call with, so nothing was sent.
+    #[error("{api}: there is no access token to call with")]
+    NoToken {
+        /// The API that was not called.
+        api: Api,
+        /// Why there is none.
+        source: AccessTokenError,
+    },
+    /// WeChat refused two access tokens in turn, the second one fetched because of the first.
+    #[error("{api}: WeChat answered {code} to an access token that was fetched anew")]
+    TokenRefused {
+        /// The API that was called.
+        api: Api,
+        /// WeChat's code for the second.
+        code: ErrCode,
+        /// WeChat's request id.
+        rid: Option<String>,
+    },
 }
 
 impl WechatError {
     /// What to do about it.
     pub fn class(&self) -> ErrorClass {
         match self {
+            // A token that is asked for with bad credentials: there is none to fetch anew.
+            Self::Api { api, code, .. }
+                if *api == Api::StableToken && code.class() == ErrorClass::RefreshToken =>
+            {
+                ErrorClass::Misconfigured
+            }
             Self::Api { code, .. } => code.class(),
+            Self::NoToken { source, .. } => source.class(),
+            // Something else uses up our tokens: another service that forces new ones, most likely.
+            Self::TokenRefused { .. } => ErrorClass::Misconfigured,
             Self::Timeout { .. } | Self::Transport { .. } | Self::Malformed { .. } => {
                 ErrorClass::Retry
             }
@@ -168,13 +208,14 @@ impl WechatError {
             Self::Timeout { sent, .. } | Self::Transport { sent, .. } => *sent,
             Self::HttpStatus { status, .. } => matches!(status, 408 | 500..),
             Self::Malformed { .. } => true,
+            Self::NoToken { .. } | Self::TokenRefused { .. } => false,
         }
     }
 
     /// WeChat's code, when it gave one.
     pub fn code(&self) -> Option<ErrCode> {
         match self {
-            Self::Api { code, .. } => Some(*code),
+            Self::Api { code, .. } | Self::TokenRefused { code, .. } => Some(*code),
             _ => None,
         }
     }
@@ -182,7 +223,7 @@ impl WechatError {
     /// WeChat's request id, when it gave one.
     pub fn rid(&self) -> Option<&str> {
         match self {
-            Self::Api { rid, .. } => rid.as_deref(),
+            Self::Api { rid, .. } | Self::TokenRefused { rid, .. } => rid.as_deref(),
             _ => None,
         }
     }

@@ -4,14 +4,50 @@
 //! [`WechatError`] of the mini-game's platform, a [`pay::PayError`] of WeChat Pay.
 //! It knows nothing of jobs, tables or retries: whoever calls decides when to call again.
 
+mod access_token;
 mod answer;
+mod check_session;
 mod client;
+mod client_data;
 mod code2session;
+mod days;
+mod encrypted_data;
 mod error;
+mod game_analysis;
+mod game_msg_sec_check;
+mod group_entry;
+mod login_signature;
 mod metrics;
+mod msg_sec_check;
 pub mod pay;
+mod platform;
+mod raw_data;
+mod request;
+mod reset_session_key;
+mod retain_info;
+mod risk_rank;
+mod stable_token;
+mod summary_trend;
+mod user_profile;
+mod visit_trend;
 
+pub use access_token::{AccessToken, AccessTokenError, AccessTokens};
+pub use check_session::SessionCheck;
 pub use client::{Api, AppId, WechatClient, WechatClientError, WechatSettings};
+pub use client_data::DataError;
 pub use code2session::{Code2Session, InvalidJsCode, JsCode, OpenId, SessionKey, UnionId};
+pub use encrypted_data::{EncryptedData, Expected, InvalidEncryptedData, OpenedData};
 pub use error::{ErrCode, ErrorClass, WechatError};
+pub use game_analysis::{GameMetric, InvalidGameMetric};
+pub use game_msg_sec_check::{GameTextCheck, GameTextScene, GameTextVerdict};
+pub use group_entry::GroupEntry;
 pub use metrics::WechatMetrics;
+pub use msg_sec_check::{Suggest, TextCheck, TextScene, TextVerdict};
+pub use platform::PlatformClient;
+pub use raw_data::{InvalidRawData, RawData};
+pub use retain_info::{DailyRetain, Retained};
+pub use risk_rank::{InvalidRiskRank, RiskAssessment, RiskQuery, RiskRank, RiskScene};
+pub use stable_token::{FetchedToken, TokenMode};
+pub use summary_trend::DailySummary;
+pub use user_profile::{EncryptedProfile, UserProfile};
+pub use visit_trend::DailyVisits;

@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use bytes::Bytes;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::behaviour::PayBehaviour;
@@ -18,7 +18,7 @@ use super::paying::{self, RequestPayment, Wish};
 use super::refunds::{self, RefundStatus};
 use super::state::Rotation;
 use super::{Pay, control_callbacks};
-use crate::control::{Refusal, Strict};
+use crate::control::{Refusal, Strict, merged};
 
 pub(crate) fn routes(pay: &Arc<Pay>) -> Router {
     Router::new()
@@ -152,19 +152,6 @@ async fn rotate(State(pay): Platform, Optional(To { stage }): Optional<To>) -> J
     Json(json!({"stage": stage, "signer": signer, "listed": listed}))
 }
 
-/// The settings of now with what is given in their place.
-pub(crate) fn merged<T: Serialize + DeserializeOwned>(
-    now: &T,
-    given: Map<String, Value>,
-) -> Result<T, Deny> {
-    let wrong = |error: serde_json::Error| Deny::bad_request(&error.to_string());
-    let mut settings = serde_json::to_value(now).map_err(wrong)?;
-    for (name, value) in given {
-        settings[name] = value;
-    }
-    serde_json::from_value(settings).map_err(wrong)
-}
-
 /// An error that says why.
 pub(crate) struct Deny {
     status: StatusCode,
@@ -187,6 +174,12 @@ impl Deny {
 
     pub(crate) fn conflict(error: &str) -> Self {
         Self::new(StatusCode::CONFLICT, error)
+    }
+}
+
+impl From<Refusal> for Deny {
+    fn from(Refusal(error): Refusal) -> Self {
+        Self::bad_request(&error)
     }
 }
 

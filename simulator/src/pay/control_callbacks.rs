@@ -10,10 +10,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::callbacks::{Callback, Policy, Status};
-use super::control::{Deny, Optional, Platform, merged};
+use super::control::{Deny, Optional, Platform};
 use super::forge::{self, Wish};
 use super::{Pay, deliver};
-use crate::control::{Refusal, Strict, StrictQuery};
+use crate::control::{Refusal, Strict, StrictQuery, merged};
 
 const MAX_COPIES: u32 = 100;
 

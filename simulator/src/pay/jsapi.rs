@@ -15,8 +15,9 @@ use super::behaviour::reentry_differs;
 use super::door::{Api, Call, Success, route};
 use super::fields::{self, Fields};
 use super::orders::{self, LIFE, Order, TradeState};
-use super::shapes::{is_ip, is_openid, notify_url};
+use super::shapes::{is_ip, notify_url};
 use super::{Pay, api, times};
+use crate::players::is_openid;
 
 /// Sooner than this no order expires; WeChat moves the time without a word.
 const SHORTEST: SignedDuration = SignedDuration::from_mins(1);

@@ -1,4 +1,4 @@
-//! Shapes of single values in requests: openids, addresses and URLs.
+//! Shapes of single values in requests: addresses and URLs.
 
 use std::net::IpAddr;
 
@@ -6,16 +6,6 @@ use reqwest::Url;
 
 use super::answer::PayError;
 use super::fields::Fields;
-
-/// `o` and 27 letters, digits, `-` and `_`. The platform cannot know all players of an app: accepted
-/// is who has never signed in, too.
-pub(crate) fn is_openid(text: &str) -> bool {
-    text.len() == 28
-        && text.starts_with('o')
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-}
 
 pub(crate) fn is_ip(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok()

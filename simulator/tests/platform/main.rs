@@ -5,6 +5,8 @@
     reason = "helpers of tests, outside #[test] functions"
 )]
 
+mod access;
+mod client_data;
 mod code2session;
 mod control;
 mod faults;

@@ -92,6 +92,11 @@ impl Avalon {
         self.process.signal(Signal::TERM);
     }
 
+    /// SIGHUP: it reads its certificate again.
+    pub fn hang_up(&self) {
+        self.process.signal(Signal::HUP);
+    }
+
     /// Waits for the process to end.
     ///
     /// # Panics

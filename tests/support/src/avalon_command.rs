@@ -63,6 +63,13 @@ impl AvalonCommand {
         }
     }
 
+    /// The same in another role.
+    #[must_use]
+    pub(crate) fn role(mut self, role: &str) -> Self {
+        role.clone_into(&mut self.role);
+        self
+    }
+
     /// Adds a command line argument, after the role.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<String>) -> Self {

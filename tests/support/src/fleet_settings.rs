@@ -91,6 +91,11 @@ impl FleetSettings {
         self.apply(self.first_api.clone())
     }
 
+    /// API and workers in one process, where the callbacks of payments go.
+    pub fn all(&self) -> AvalonCommand {
+        self.first_api().role("all")
+    }
+
     /// The environment of its processes.
     pub fn environment(&self) -> impl Iterator<Item = (String, String)> + '_ {
         self.env

@@ -12,6 +12,7 @@
 
 mod avalon;
 mod avalon_command;
+mod certificates;
 mod database;
 mod eventually;
 mod fleet;
@@ -20,18 +21,21 @@ mod ports;
 mod postgres_programs;
 mod postgres_server;
 mod process;
+mod prometheus_server;
 mod redis_cluster;
 mod redis_server;
 mod shared;
 
 pub use avalon::Avalon;
 pub use avalon_command::{AvalonBinary, AvalonCommand};
+pub use certificates::TestCertificates;
 pub use database::TestDatabase;
 pub use eventually::{eventually, eventually_eq};
 pub use fleet::Fleet;
 pub use fleet_settings::FleetSettings;
 pub use ports::free_port;
 pub use postgres_server::PostgresServer;
+pub use prometheus_server::PrometheusServer;
 pub use redis_cluster::RedisCluster;
 pub use redis_server::RedisServer;
 pub use shared::{shared_postgres_url, shared_redis_url, unique_prefix};

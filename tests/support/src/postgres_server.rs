@@ -1,6 +1,8 @@
 //! A private Postgres, and ways to break it: for tests of outages.
 //! A test that only needs a database takes a `TestDatabase`, which costs far less.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -10,9 +12,9 @@ use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::free_port;
 use crate::postgres_programs::PostgresPrograms;
 use crate::process::{Orphaned, Process};
+use crate::{TestCertificates, free_port};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -82,6 +84,18 @@ impl PostgresServer {
     pub fn configured(mut self, setting: &str, value: &str) -> Self {
         self.settings.push(format!("{setting}={value}"));
         self
+    }
+
+    /// Takes TLS connections beside others; before `launch`.
+    #[must_use]
+    pub fn with_tls(self, certificates: &TestCertificates) -> Self {
+        let [_, certificate, key] = certificates.write(self.folder.path());
+        let private = Permissions::from_mode(0o600);
+        std::fs::set_permissions(&key, private).expect("make a key private");
+        self.programs.own(&key);
+        self.configured("ssl", "on")
+            .configured("ssl_cert_file", &certificate.display().to_string())
+            .configured("ssl_key_file", &key.display().to_string())
     }
 
     /// Starts the server of `reserve` or one that was stopped; it finds the data it had.

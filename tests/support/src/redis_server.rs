@@ -1,6 +1,7 @@
 //! A private Redis with the durability that the project asks for, and ways to break it.
 //! For the server that tests share, see `shared_redis_url`.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::free_port;
 use crate::process::{Orphaned, Process, in_path};
+use crate::{TestCertificates, free_port};
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -20,6 +21,7 @@ pub struct RedisServer {
     process: Option<Process>,
     folder: TempDir,
     port: u16,
+    tls_port: Option<u16>,
     /// Directives over those of `launch`: what comes later counts.
     directives: Vec<String>,
 }
@@ -39,6 +41,7 @@ impl RedisServer {
             process: None,
             folder,
             port: free_port(),
+            tls_port: None,
             directives: Vec::new(),
         }
     }
@@ -49,6 +52,19 @@ impl RedisServer {
         self.directives.push(format!("--{directive}"));
         self.directives.push(value.to_owned());
         self
+    }
+
+    /// Speaks TLS on a second port, and asks clients for no certificate; before `launch`.
+    #[must_use]
+    pub fn with_tls(mut self, certificates: &TestCertificates) -> Self {
+        let port = free_port();
+        self.tls_port = Some(port);
+        let [authority, certificate, key] = certificates.write(self.folder.path());
+        self.configured("tls-port", &port.to_string())
+            .configured("tls-auth-clients", "no")
+            .configured("tls-ca-cert-file", &authority.display().to_string())
+            .configured("tls-cert-file", &certificate.display().to_string())
+            .configured("tls-key-file", &key.display().to_string())
     }
 
     /// Starts the server of `reserve` or one that was stopped; it finds the data it had.
@@ -92,6 +108,19 @@ impl RedisServer {
     /// `redis://127.0.0.1:PORT`; the same after a restart.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The folder of its data; a back-up is copied from there, or there before `launch`.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// `rediss://127.0.0.1:PORT`, when it speaks TLS.
+    pub fn tls_url(&self) -> String {
+        format!(
+            "rediss://127.0.0.1:{}",
+            self.tls_port.expect("it speaks TLS")
+        )
     }
 
     /// The port that it listens on, or will.

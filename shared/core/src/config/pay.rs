@@ -34,6 +34,9 @@ pub struct PayConfig {
     /// The APIv3 key: 32 bytes.
     #[serde(deserialize_with = "text::optional", serialize_with = "text::hidden")]
     pub api_v3_key: Option<ApiV3Secret>,
+    /// The APIv3 key that it replaces, while it is being changed in the merchant portal.
+    #[serde(deserialize_with = "text::optional", serialize_with = "text::hidden")]
+    pub previous_api_v3_key: Option<ApiV3Secret>,
     /// Where WeChat Pay's APIs are.
     #[serde(deserialize_with = "text::parsed")]
     pub api_base: HttpUrl,
@@ -59,6 +62,9 @@ pub struct PayConfig {
     pub reconcile_after: Duration,
     /// What happens to a payment that arrives after its order was closed.
     pub late_payment: LatePayment,
+    /// How long a callback is kept after it was processed, and a webhook after it was delivered.
+    #[serde(with = "text::duration")]
+    pub inbox_retention: Duration,
     /// How long connecting may take.
     #[serde(with = "text::duration")]
     pub connect_timeout: Duration,
@@ -74,6 +80,7 @@ impl Default for PayConfig {
             merchant_serial: None,
             merchant_key: None,
             api_v3_key: None,
+            previous_api_v3_key: None,
             api_base: HttpUrl::wechat_pay_platform(),
             backup_base: None,
             notify_url: None,
@@ -82,6 +89,7 @@ impl Default for PayConfig {
             order_ttl: Duration::from_secs(30 * 60),
             reconcile_after: Duration::from_secs(30),
             late_payment: LatePayment::Keep,
+            inbox_retention: Duration::from_secs(90 * 24 * 3600),
             connect_timeout: Duration::from_secs(2),
             request_timeout: Duration::from_secs(6),
         }
@@ -119,7 +127,10 @@ impl PayConfig {
             mch_id,
             merchant_serial: needed(&self.merchant_serial, "pay.merchant_serial")?.clone(),
             merchant_key: merchant_key.0.clone(),
-            api_v3_key: api_v3_key.key.clone(),
+            api_v3_key: match &self.previous_api_v3_key {
+                Some(previous) => api_v3_key.key.clone().replacing(&previous.key),
+                None => api_v3_key.key.clone(),
+            },
             api_base: self.api_base.as_url().clone(),
             backup_base: self.backup_base.as_ref().map(|url| url.as_url().clone()),
             notify_url: notify_url.as_url().clone(),

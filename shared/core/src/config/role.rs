@@ -19,6 +19,8 @@ pub enum Role {
     Migrate,
     /// Operates on jobs from the command line and ends.
     Jobs,
+    /// Looks at what is sealed at rest, or seals it again, and ends.
+    Keys,
 }
 
 impl Role {
@@ -43,6 +45,7 @@ impl fmt::Display for Role {
             Self::Simulator => "simulator",
             Self::Migrate => "migrate",
             Self::Jobs => "jobs",
+            Self::Keys => "keys",
         })
     }
 }

@@ -1,5 +1,6 @@
 //! The sections whose values need few words: one struct each. Those with types of their own have
-//! files of their own (`auth.rs`, `database.rs`, `fulfil.rs`, `limits.rs`, `pay.rs`, `redis.rs`).
+//! files of their own (`auth.rs`, `database.rs`, `fulfil.rs`, `limits.rs`, `pay.rs`, `profile.rs`,
+//! `redis.rs`).
 
 use std::{
     fmt,
@@ -16,7 +17,7 @@ use url::Url;
 
 #[cfg(doc)]
 use super::Config;
-use super::{Role, text};
+use super::{Role, WebOrigin, text};
 use crate::keyring::EncryptionKey;
 
 fn loopback(port: u16) -> SocketAddr {
@@ -44,6 +45,30 @@ pub struct HttpConfig {
     /// The proxies whose `X-Forwarded-For` is believed; nobody else's is.
     #[serde(deserialize_with = "text::list")]
     pub trusted_proxies: Vec<IpNet>,
+    /// The certificate and its chain, PEM: with it the listener speaks TLS alone. Hidden like the key,
+    /// for its length.
+    #[serde(deserialize_with = "text::secret", serialize_with = "text::hidden")]
+    pub tls_certificate: Option<SecretString>,
+    /// The certificate's private key, PEM.
+    #[serde(deserialize_with = "text::secret", serialize_with = "text::hidden")]
+    pub tls_key: Option<SecretString>,
+    /// How long browsers are to keep to https; 0s: nothing is said. See [`HttpConfig::hsts`] for the
+    /// default.
+    #[serde(with = "text::optional_duration")]
+    pub hsts: Option<Duration>,
+    /// Web pages that may call the API; none by default. Mini-games are no web pages.
+    #[serde(deserialize_with = "text::list")]
+    pub cors_origins: Vec<WebOrigin>,
+}
+
+impl HttpConfig {
+    /// How long browsers are to keep to https: as configured, else a year when we speak TLS
+    /// ourselves. None: nothing is said.
+    pub fn hsts(&self) -> Option<Duration> {
+        let year = Duration::from_secs(365 * 24 * 60 * 60);
+        let default = self.tls_certificate.as_ref().map(|_| year);
+        self.hsts.or(default).filter(|ttl| !ttl.is_zero())
+    }
 }
 
 impl Default for HttpConfig {
@@ -55,6 +80,10 @@ impl Default for HttpConfig {
             wait: Duration::from_secs(5),
             max_wait: Duration::from_secs(30),
             trusted_proxies: Vec::new(),
+            tls_certificate: None,
+            tls_key: None,
+            hsts: None,
+            cors_origins: Vec::new(),
         }
     }
 }

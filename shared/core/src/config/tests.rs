@@ -302,6 +302,10 @@ fn values_are_checked_and_never_quoted() {
             "must be an RSA private key of at least 2048 bits, PKCS#8 PEM (`apiclient_key.pem`)",
         ),
         (
+            "pay.previous_api_v3_key = 'hunter2'",
+            "must be the 32 characters that were set in the merchant portal",
+        ),
+        (
             "pay.api_v3_key = 'hunter2'",
             "must be the 32 characters that were set in the merchant portal",
         ),
@@ -319,6 +323,7 @@ fn values_are_checked_and_never_quoted() {
         ),
         ("pay.order_ttl = '0s'", "must be longer than 0s"),
         ("pay.order_ttl = '8d'", "must not be longer than 7d"),
+        ("pay.inbox_retention = '47h'", "must not be shorter than 2d"),
         (
             "pay.late_payment = 'hunter2'",
             "must be one of: keep, refund",
@@ -334,6 +339,19 @@ fn values_are_checked_and_never_quoted() {
         ),
         ("fulfil.webhook_secret = 'whsec_'", "must not be empty"),
         ("fulfil.timeout = '0s'", "must be longer than 0s"),
+        ("profile.watermark_window = '0s'", "must be longer than 0s"),
+        (
+            "profile.avatar_hosts = ['https://hunter2']",
+            "must be the name of a host such as qlogo.cn",
+        ),
+        (
+            "profile.avatar_hosts = ['127.0.0.1']",
+            "must be the name of a host such as qlogo.cn",
+        ),
+        (
+            "profile.check_text = 'hunter2'",
+            "must be one of: off, observe, enforce",
+        ),
         (
             "auth.refresh_ttl = '1h'",
             "must not be shorter than auth.token_ttl",

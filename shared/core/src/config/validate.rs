@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{AnalyticsConfig, Config, Role};
+use super::{AnalyticsConfig, Config, RedisNodes, Role, WebOrigin};
 use crate::telemetry::parse_filter;
 
 /// A key and what is wrong with it.
@@ -23,6 +23,7 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         queue,
         wechat,
         pay,
+        profile,
         fulfil,
         auth,
         storage,
@@ -48,9 +49,31 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         "must be longer than http.max_wait",
     )?;
     rule(
+        http.tls_certificate.is_none() || http.tls_key.is_some(),
+        "http.tls_key",
+        "required beside http.tls_certificate (PEM)",
+    )?;
+    rule(
+        http.tls_key.is_none() || http.tls_certificate.is_some(),
+        "http.tls_certificate",
+        "required beside http.tls_key (PEM)",
+    )?;
+    let any = http.cors_origins.iter().any(WebOrigin::is_any);
+    rule(
+        !any || http.cors_origins.len() == 1,
+        "http.cors_origins",
+        "* means all, so it must stand alone",
+    )?;
+    rule(
         database.max_connections > 0,
         "database.max_connections",
         at_least_1,
+    )?;
+    let encrypted = redis.url.as_ref().is_some_and(RedisNodes::use_tls);
+    rule(
+        redis.tls_ca.is_none() || encrypted,
+        "redis.tls_ca",
+        "is for a redis.url with rediss://",
     )?;
     rule(!redis.key_prefix.is_empty(), "redis.key_prefix", not_empty)?;
     rule(
@@ -88,6 +111,12 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         "pay.order_ttl",
         "must not be longer than 7d",
     )?;
+    // WeChat repeats a callback for a day.
+    rule(
+        pay.inbox_retention >= Duration::from_secs(2 * 24 * 60 * 60),
+        "pay.inbox_retention",
+        "must not be shorter than 2d",
+    )?;
     rule(pay.reconcile_after > zero, "pay.reconcile_after", not_zero)?;
     rule(pay.connect_timeout > zero, "pay.connect_timeout", not_zero)?;
     rule(pay.request_timeout > zero, "pay.request_timeout", not_zero)?;
@@ -100,6 +129,11 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         pay.platform_public_key.is_none() || pay.platform_public_key_id.is_some(),
         "pay.platform_public_key_id",
         "required beside pay.platform_public_key (PUB_KEY_ID_ and digits)",
+    )?;
+    rule(
+        profile.watermark_window > zero,
+        "profile.watermark_window",
+        not_zero,
     )?;
     rule(fulfil.timeout > zero, "fulfil.timeout", not_zero)?;
     // Tokens count in whole seconds.
@@ -145,7 +179,7 @@ fn check_role(config: &Config, role: Role) -> Result<(), Problem> {
         "required (Ed25519 private key, PKCS#8 PEM)",
     )?;
     rule(
-        !(api || workers) || config.storage.encryption_key.is_some(),
+        !(api || workers || role == Role::Keys) || config.storage.encryption_key.is_some(),
         "storage.encryption_key",
         "required (base64 of 32 bytes)",
     )?;

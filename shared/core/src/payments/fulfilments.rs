@@ -87,3 +87,23 @@ pub async fn delivered(database: &Database, id: &str) -> Result<(), PaymentError
         .await?;
     Ok(())
 }
+
+/// Deletes the oldest of those that were delivered before `before`, at most `limit`; answers how many.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn forget(
+    database: &Database,
+    before: Timestamp,
+    limit: i64,
+) -> Result<u64, PaymentError> {
+    let deleted = sqlx::query(
+        "DELETE FROM fulfilments WHERE id IN
+             (SELECT id FROM fulfilments WHERE delivered_at < $1 ORDER BY delivered_at LIMIT $2)",
+    )
+    .bind(before.as_millisecond())
+    .bind(limit)
+    .execute(database.pool())
+    .await?;
+    Ok(deleted.rows_affected())
+}

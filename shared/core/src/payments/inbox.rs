@@ -1,6 +1,8 @@
 //! Payment callbacks as they came: on disk before they are acknowledged. Writing goes through one
 //! task that puts all that is waiting into one transaction (group commit).
 
+use std::time::{Duration, Instant};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
@@ -14,6 +16,11 @@ use crate::database::{Database, DatabaseError};
 
 /// Callbacks per transaction.
 const MOST_PER_TRANSACTION: usize = 64;
+/// Callbacks of unknown keys that wait to be judged, at most. Anybody can make them up; a true one that
+/// is too many now is sent again by WeChat.
+pub const MOST_UNVERIFIED: i64 = 1000;
+/// How long a count of them is believed, but for what this process adds.
+const COUNT_HOLDS: Duration = Duration::from_secs(1);
 
 /// What a callback is about, by the route that it came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,7 +89,7 @@ impl InboxWriter {
     /// Keeps the callback; when this returns `Ok` it is on disk. Answers its id.
     ///
     /// # Errors
-    /// [`PaymentError::Database`]: it was not kept.
+    /// [`PaymentError::Database`] and [`PaymentError::TooManyUnverified`]: it was not kept.
     pub async fn keep(&self, received: Received) -> Result<String, PaymentError> {
         let (told, answer) = oneshot::channel();
         let gone = || PaymentError::Database(DatabaseError::Unavailable(sqlx::Error::PoolClosed));
@@ -96,11 +103,23 @@ impl InboxWriter {
 
 async fn write_all(database: Database, mut waiting: mpsc::Receiver<Waiting>) {
     let mut batch = Vec::with_capacity(MOST_PER_TRANSACTION);
+    let mut unverified = Unverified::default();
     while waiting.recv_many(&mut batch, MOST_PER_TRANSACTION).await > 0 {
         // Who has given up waiting has told WeChat so, and WeChat sends it again: keeping this one
         // too would only add to the load that made it late.
         batch.retain(|(_, told)| !told.is_closed());
-        let (received, told): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+        let (mut received, mut told) = (Vec::new(), Vec::new());
+        for (callback, waiter) in batch.drain(..) {
+            match callback.verified || unverified.admit_one(&database).await {
+                true => {
+                    received.push(callback);
+                    told.push(waiter);
+                }
+                false => {
+                    let _ = waiter.send(Err(PaymentError::TooManyUnverified));
+                }
+            }
+        }
         if received.is_empty() {
             continue;
         }
@@ -117,6 +136,48 @@ async fn write_all(database: Database, mut waiting: mpsc::Receiver<Waiting>) {
             }
         }
     }
+}
+
+/// How many callbacks of unknown keys wait to be judged.
+#[derive(Default)]
+struct Unverified {
+    counted_at: Option<Instant>,
+    waiting: i64,
+}
+
+impl Unverified {
+    /// Whether there is room for one more.
+    async fn admit_one(&mut self, database: &Database) -> bool {
+        let holds = self
+            .counted_at
+            .is_some_and(|counted_at| counted_at.elapsed() < COUNT_HOLDS);
+        if !holds {
+            match unverified(database).await {
+                Ok(waiting) => {
+                    self.waiting = waiting;
+                    self.counted_at = Some(Instant::now());
+                }
+                Err(error) => {
+                    tracing::error!(%error, "callbacks of unknown keys could not be counted");
+                    return false;
+                }
+            }
+        }
+        let room = self.waiting < MOST_UNVERIFIED;
+        self.waiting += i64::from(room);
+        room
+    }
+}
+
+/// Callbacks of unknown keys that wait to be judged; no further than [`MOST_UNVERIFIED`].
+async fn unverified(database: &Database) -> Result<i64, PaymentError> {
+    Ok(sqlx::query_scalar(
+        "SELECT count(*) FROM
+             (SELECT id FROM inbox WHERE outcome IS NULL AND verified = 0 LIMIT $1) AS waiting",
+    )
+    .bind(MOST_UNVERIFIED)
+    .fetch_one(database.pool())
+    .await?)
 }
 
 async fn write(database: &Database, batch: &[Received]) -> Result<Vec<String>, PaymentError> {
@@ -229,4 +290,24 @@ pub async fn pending(database: &Database) -> Result<i64, PaymentError> {
             .fetch_one(database.pool())
             .await?,
     )
+}
+
+/// Deletes the oldest of those that were processed before `before`, at most `limit`; answers how many.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn forget(
+    database: &Database,
+    before: Timestamp,
+    limit: i64,
+) -> Result<u64, PaymentError> {
+    let deleted = sqlx::query(
+        "DELETE FROM inbox WHERE id IN
+             (SELECT id FROM inbox WHERE processed_at < $1 ORDER BY processed_at LIMIT $2)",
+    )
+    .bind(before.as_millisecond())
+    .bind(limit)
+    .execute(database.pool())
+    .await?;
+    Ok(deleted.rows_affected())
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
@@ -11,9 +11,13 @@ use super::OpenError;
 
 const ALGORITHM: &str = "AEAD_AES_256_GCM";
 
-/// The APIv3 key of the merchant portal: 32 bytes, used as they are. `Debug` does not show it.
+/// The APIv3 key of the merchant portal: 32 bytes, used as they are. `Debug` does not show it. While it
+/// is being changed in the portal there are two: nobody knows with which one WeChat encrypts next.
 #[derive(Clone)]
-pub struct ApiV3Key([u8; Self::LEN]);
+pub struct ApiV3Key {
+    key: [u8; Self::LEN],
+    previous: Option<[u8; Self::LEN]>,
+}
 
 /// A key of another length than 32 bytes. It is never padded or cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,8 +34,20 @@ impl ApiV3Key {
     pub fn parse(key: &str) -> Result<Self, InvalidApiV3Key> {
         key.as_bytes()
             .try_into()
-            .map(Self)
+            .map(|key| Self {
+                key,
+                previous: None,
+            })
             .map_err(|_| InvalidApiV3Key)
+    }
+
+    /// The key, and the one that it replaces, which still opens what it closed.
+    #[must_use]
+    pub fn replacing(self, previous: &Self) -> Self {
+        Self {
+            previous: Some(previous.key),
+            ..self
+        }
     }
 }
 
@@ -61,23 +77,38 @@ impl Resource {
             return Err(OpenError::Algorithm);
         }
         let nonce = field("resource.nonce", &self.nonce)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce.as_bytes())
+        let nonce: [u8; NONCE_LEN] = nonce
+            .as_bytes()
+            .try_into()
             .map_err(|_| OpenError::NonceLength)?;
-        let mut sealed = BASE64_STANDARD
+        let sealed = BASE64_STANDARD
             .decode(field("resource.ciphertext", &self.ciphertext)?)
             .map_err(|_| OpenError::Base64)?;
         if sealed.len() < AES_256_GCM.tag_len() {
             return Err(OpenError::TooShort);
         }
-        let aad = Aad::from(self.associated_data.as_deref().unwrap_or_default());
-        let key = UnboundKey::new(&AES_256_GCM, &key.0).map_err(|_| OpenError::Decrypt)?;
-        let length = LessSafeKey::new(key)
-            .open_in_place(nonce, aad, &mut sealed)
-            .map_err(|_| OpenError::Decrypt)?
-            .len();
-        sealed.truncate(length);
-        Ok(sealed)
+        let aad = self.associated_data.as_deref().unwrap_or_default();
+        match (open(&key.key, nonce, aad, sealed.clone()), &key.previous) {
+            (Err(_), Some(previous)) => open(previous, nonce, aad, sealed),
+            (opened, _) => opened,
+        }
     }
+}
+
+fn open(
+    key: &[u8; ApiV3Key::LEN],
+    nonce: [u8; NONCE_LEN],
+    aad: &str,
+    mut sealed: Vec<u8>,
+) -> Result<Vec<u8>, OpenError> {
+    let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| OpenError::Decrypt)?;
+    let nonce = Nonce::assume_unique_for_key(nonce);
+    let length = LessSafeKey::new(key)
+        .open_in_place(nonce, Aad::from(aad), &mut sealed)
+        .map_err(|_| OpenError::Decrypt)?
+        .len();
+    sealed.truncate(length);
+    Ok(sealed)
 }
 
 #[cfg(test)]

@@ -46,6 +46,22 @@ fn good_callbacks_open() {
 }
 
 #[test]
+fn while_the_apiv3_key_changes_both_keys_open() {
+    let other = ApiV3Key::parse("0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0v").unwrap();
+    let case = body(&cases("notifications")[0]);
+    for changing in [
+        other.clone().replacing(&api_v3_key()),
+        api_v3_key().replacing(&other),
+    ] {
+        assert!(Notification::open(&changing, &case).is_ok());
+    }
+    assert_eq!(
+        Notification::open(&other.clone().replacing(&other), &case).unwrap_err(),
+        OpenError::Decrypt
+    );
+}
+
+#[test]
 fn tricky_callbacks_open_and_show_what_is_wrong() {
     for case in cases("business_notifications") {
         let event = open(case).event;

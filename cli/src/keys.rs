@@ -1,0 +1,137 @@
+//! `avalon keys`: looks at what is sealed in the database, seals it again, and makes new keys.
+
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
+use avalon_core::config::Config;
+use avalon_core::database::Database;
+use avalon_core::keyring::{EncryptionKey, Keyring};
+use avalon_core::rotation::{self, KeyStanding, KeyUse, Rotated};
+use avalon_core::tokens::SigningKey;
+use secrecy::ExposeSecret;
+use serde_json::json;
+
+use crate::arguments::{KeyPurpose, KeysCommand};
+use crate::failure::Failure;
+use crate::wiring;
+
+/// How often a rotation says how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+
+pub(crate) async fn run(config: &Config, command: KeysCommand) -> Result<(), Failure> {
+    let keyring = wiring::keyring(config)?;
+    let database = Database::new(&config.database)?;
+    match command {
+        KeysCommand::Rotate { json } => rotate(&database, &keyring, json).await,
+        KeysCommand::Status { json } => status(&database, &keyring, json).await,
+        KeysCommand::Generate { purpose } => generate(purpose),
+    }
+}
+
+/// Prints a new key to standard output, and nothing else.
+pub(crate) fn generate(purpose: KeyPurpose) -> Result<(), Failure> {
+    match purpose {
+        KeyPurpose::Encryption => {
+            println!("{}", EncryptionKey::generate()?.to_base64().expose_secret());
+        }
+        KeyPurpose::Signing => print!("{}", SigningKey::generate_pem()?.expose_secret()),
+    }
+    Ok(())
+}
+
+async fn rotate(database: &Database, keyring: &Keyring, json: bool) -> Result<(), Failure> {
+    let uses = rotation::status(database, keyring).await?;
+    let previous = uses.iter().filter(|use_| use_.key == KeyStanding::Previous);
+    let mut progress = Progress::new(previous.map(|use_| use_.sealed).sum());
+    let rotated = rotation::rotate(database, keyring, |rotated| progress.tell(rotated)).await?;
+    progress.end();
+    let event = AuditEvent::new(AuditKind::KeysRotated, Actor::Operator)
+        .with("keyId", keyring.current_key_id())
+        .with("resealed", rotated.resealed)
+        .with("damaged", rotated.damaged)
+        .with("unknown", rotated.unknown);
+    audit::record(database, event).await;
+    if json {
+        let told = json!({"keyId": keyring.current_key_id(), "rotated": rotated});
+        println!("{}", serde_json::to_string_pretty(&told)?);
+    } else {
+        println!(
+            "{} sealed again with key {}; {} were changed by others meanwhile",
+            rotated.resealed,
+            keyring.current_key_id(),
+            rotated.overtaken
+        );
+    }
+    match rotated.is_complete() {
+        true => Ok(()),
+        false => Err(Failure::NotRotated {
+            damaged: rotated.damaged,
+            unknown: rotated.unknown,
+        }),
+    }
+}
+
+/// How far a rotation is, on standard error: over the same line for people, in lines for logs.
+struct Progress {
+    of: i64,
+    told: Instant,
+    terminal: bool,
+}
+
+impl Progress {
+    fn new(of: i64) -> Self {
+        Self {
+            of,
+            told: Instant::now(),
+            terminal: stderr().is_terminal(),
+        }
+    }
+
+    fn tell(&mut self, rotated: &Rotated) {
+        if self.told.elapsed() < PROGRESS_EVERY {
+            return;
+        }
+        self.told = Instant::now();
+        let done = rotated.resealed + rotated.overtaken + rotated.damaged;
+        let of = self.of;
+        match self.terminal {
+            true => eprint!("\r{done} of {of}"),
+            false => eprintln!("{done} of {of}"),
+        }
+    }
+
+    fn end(&self) {
+        if self.terminal {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+async fn status(database: &Database, keyring: &Keyring, json: bool) -> Result<(), Failure> {
+    let uses = rotation::status(database, keyring).await?;
+    if json {
+        let told = json!({"currentKeyId": keyring.current_key_id(), "sealed": uses});
+        println!("{}", serde_json::to_string_pretty(&told)?);
+        return Ok(());
+    }
+    println!(
+        "{:<30}  {:<8}  {:<8}  {:>10}",
+        "column", "key", "", "sealed"
+    );
+    for KeyUse {
+        column,
+        key_id,
+        key,
+        sealed,
+    } in uses
+    {
+        let standing = match key {
+            KeyStanding::Current => "current",
+            KeyStanding::Previous => "previous",
+            KeyStanding::Unknown => "unknown",
+        };
+        println!("{column:<30}  {key_id:<8}  {standing:<8}  {sealed:>10}");
+    }
+    Ok(())
+}

@@ -1,0 +1,12 @@
+#!/bin/sh
+# Runs once, when the database is made: a role for Grafana that can read all tables, those of later
+# migrations too, and change nothing. Whoever may edit dashboards can read players' rows by it.
+set -eu
+
+psql --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" --set ON_ERROR_STOP=1 \
+    --set password="$(cat /run/secrets/grafana_postgres_password)" <<'SQL'
+CREATE ROLE grafana LOGIN PASSWORD :'password' CONNECTION LIMIT 5;
+ALTER ROLE grafana SET default_transaction_read_only = on;
+ALTER ROLE grafana SET statement_timeout = '15s';
+ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO grafana;
+SQL

@@ -1,0 +1,211 @@
+"""Checks the files under deploy/ and docker-compose.yml. Run by scripts/check-deploy, which brings the
+libraries; each check says what is wrong and goes on, so that one run shows everything."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from cloudcoil.models.keda import v1alpha1 as keda
+from compose_spec import PyCompose
+from kubernetes_validate import ValidationError, validate
+from pydantic import ValidationError as ModelError
+
+AVALON, SECRETS = sys.argv[1:]
+COMPOSE = Path("docker-compose.yml")
+KUBERNETES = Path("deploy/kubernetes")
+
+problems = []
+
+
+def check(holds, problem):
+    if not holds:
+        problems.append(problem)
+
+
+def queues():
+    """The queues that the program knows."""
+    source = Path("shared/core/src/jobs.rs").read_text()
+    return set(re.findall(r'QueueName::new\("([a-z-]+)"\)', source))
+
+
+def accepts(what, role, environment):
+    """Asks the program whether it would start with this environment."""
+    environment = {key: str(value) for key, value in environment.items()}
+    run = subprocess.run([AVALON, "config", "check", "--role", role], env=environment, capture_output=True, text=True)
+    check(run.returncode == 0, f"{what}: avalon {role}: {run.stderr.strip()}")
+
+
+# --- Compose --------------------------------------------------------------------------------------
+
+
+def settings(file):
+    lines = (line for line in Path(file).read_text().splitlines() if line and not line.startswith("#"))
+    return dict(line.split("=", 1) for line in lines)
+
+
+def substituted(node, values):
+    """A tree whose texts have ${NAME}, ${NAME:-default} and ${NAME:?problem} filled in, and $$ as $."""
+    if isinstance(node, dict):
+        return {key: substituted(item, values) for key, item in node.items()}
+    if isinstance(node, list):
+        return [substituted(item, values) for item in node]
+
+    def value(match):
+        if match[0] == "$$":
+            return "$"
+        name, default = match["name"], match["default"]
+        if not values.get(name) and default is None:
+            problems.append(f"{COMPOSE}: {name} is not set")
+        return values.get(name) or default or ""
+
+    if not isinstance(node, str):
+        return node
+    return re.sub(r"\$\$|\$\{(?P<name>\w+)(?::-(?P<default>[^}]*)|:\?[^}]*)?\}", value, node)
+
+
+def check_compose():
+    # As Compose reads it: merge keys resolved, variables filled in.
+    merged = {key: value for key, value in yaml.safe_load(COMPOSE.read_text()).items() if not key.startswith("x-")}
+    for secret in merged["secrets"].values():
+        check((Path(SECRETS) / Path(secret["file"]).name).is_file(), f"scripts/compose-secrets does not make {secret}")
+    for file in ("deploy/compose/env.example", "deploy/compose/simulator.env"):
+        filled = substituted(merged, settings(file))
+        try:
+            # Its grammar; what is unknown is an error. Anchors are written out, which it does not know.
+            compose = PyCompose.from_yaml(yaml.dump(filled, Dumper=Plain))
+            compose.validate()
+        except Exception as error:
+            problems.append(f"{COMPOSE} with {file}: {error}")
+        check_services(file, filled["services"])
+
+
+class Plain(yaml.SafeDumper):
+    def ignore_aliases(self, data):
+        return True
+
+
+def check_services(file, services):
+    worked_on = set()
+    for name, service in services.items():
+        if "avalon-wx" not in service["image"]:
+            continue
+        role, *arguments = service["command"]
+        environment = dict(service["environment"])
+        for key, value in environment.items():
+            mounted = str(value).removeprefix("/run/secrets/")
+            if mounted != str(value):
+                check(mounted in service["secrets"], f"{COMPOSE}: {name} does not mount the secret {mounted}")
+                environment[key] = f"{SECRETS}/{mounted}"
+        accepts(f"{COMPOSE} with {file}: {name}", role, environment)
+        if role == "workers":
+            worked_on |= set(arguments[1].split(","))
+            # What would keep it from being scaled.
+            check(not {"ports", "container_name", "hostname"} & service.keys(), f"{COMPOSE}: {name} can't be scaled")
+    check(worked_on == queues(), f"{COMPOSE}: workers for {worked_on}, queues {queues()}")
+
+
+# --- Kubernetes -----------------------------------------------------------------------------------
+
+
+def check_kubernetes():
+    secret = yaml.safe_load((KUBERNETES / "secrets.example.yaml").read_text())
+    for folder in [KUBERNETES / "base", *(KUBERNETES / "overlays").iterdir()]:
+        run = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True)
+        if run.returncode:
+            problems.append(f"{folder}: {run.stderr.strip()}")
+            continue
+        check_manifests(folder, list(yaml.safe_load_all(run.stdout)), secret)
+
+
+def check_manifests(folder, manifests, secret):
+    for manifest in [*manifests, secret]:
+        check_schema(f"{folder}: {manifest['kind']} {manifest['metadata']['name']}", manifest)
+    named = {(manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in manifests}
+    worked_on, scaled = set(), set()
+    for (kind, name), manifest in named.items():
+        if kind in ("Deployment", "Job"):
+            pod = manifest["spec"]["template"]["spec"]
+            worked_on |= check_container(f"{folder}: {name}", pod["containers"][0], named, secret)
+            check(pod["volumes"][0]["secret"]["secretName"] == secret["metadata"]["name"], f"{folder}: {name}: which secret?")
+        if kind == "Deployment":
+            check(("PodDisruptionBudget", name) in named, f"{folder}: {name} has no PodDisruptionBudget")
+        if kind == "ScaledObject":
+            spec = manifest["spec"]
+            target = named.get(("Deployment", spec["scaleTargetRef"]["name"]))
+            check(target, f"{folder}: {name} scales what is not there")
+            if target:
+                queue = target["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"]
+                stream = spec["triggers"][0]["metadata"]["stream"]
+                check(stream == f"avalon:v1:{{{queue}.0}}:ready", f"{folder}: {name} scales {queue} by {stream}")
+                scaled.add(queue)
+            check(("TriggerAuthentication", spec["triggers"][0]["authenticationRef"]["name"]) in named, f"{folder}: {name}")
+        if kind == "TriggerAuthentication":
+            for reference in manifest["spec"]["secretTargetRef"]:
+                check(reference["key"] in secret["stringData"], f"{folder}: {name}: no key {reference['key']}")
+    check(worked_on == queues() == scaled, f"{folder}: workers for {worked_on}, scaled {scaled}, queues {queues()}")
+
+
+def check_container(what, container, named, secret):
+    """Starts nothing, but has the program read what the container would; tells its queues."""
+    environment = {variable["name"]: variable["value"] for variable in container.get("env", [])}
+    for source in container.get("envFrom", []):
+        config = named.get(("ConfigMap", source["configMapRef"]["name"]))
+        check(config, f"{what}: its ConfigMap is not there")
+        environment |= (config or {"data": {}})["data"]
+    for key, value in environment.items():
+        mounted = value.removeprefix("/secrets/")
+        if mounted != value:
+            check(mounted in secret["stringData"], f"{what}: the secret has no {mounted}")
+            environment[key] = f"{SECRETS}/{mounted}"
+    role = container["args"][0]
+    accepts(what, role, environment)
+    return {environment["AVALON_WORKERS__QUEUES"]} if role == "workers" else set()
+
+
+def check_schema(what, manifest):
+    group = manifest["apiVersion"].split("/")[0]
+    try:
+        if group == "keda.sh":
+            strict(getattr(keda, manifest["kind"]), manifest)
+        else:
+            validate(manifest, "1.37.0", strict=True)
+    except (ValidationError, ModelError) as error:
+        problems.append(f"{what}: {error}")
+
+
+def strict(model, manifest):
+    """KEDA's models ignore what they don't know; here that is an error."""
+    parsed = model.model_validate(manifest).model_dump(by_alias=True, exclude_none=True)
+
+    def known(path, given, kept):
+        if isinstance(given, dict):
+            for key in given:
+                check(isinstance(kept, dict) and key in kept, f"{manifest['kind']} {manifest['metadata']['name']}: {path}{key} is not in the schema")
+                if isinstance(kept, dict) and key in kept:
+                    known(f"{path}{key}.", given[key], kept[key])
+        elif isinstance(given, list):
+            for index, item in enumerate(given):
+                known(f"{path}{index}.", item, kept[index])
+
+    known("", {key: value for key, value in manifest.items() if key != "metadata"}, parsed)
+
+
+# --- Image ----------------------------------------------------------------------------------------
+
+
+def check_image():
+    """What the program was built from must be in the image's build context."""
+    ignored = [line for line in Path(".dockerignore").read_text().splitlines() if line and line[0] not in "#*"]
+    sources = Path(f"{AVALON}.d").read_text().split(": ", 1)[1].split()
+    for source in (Path(source).resolve().relative_to(Path.cwd()) for source in sources):
+        check(source.parts[0] not in ignored, f".dockerignore hides {source}, which the build reads")
+
+
+check_compose()
+check_kubernetes()
+check_image()
+if problems:
+    sys.exit("\n".join(problems))
+print("docker-compose.yml and the manifests are in order")

@@ -1,0 +1,71 @@
+//! The group that a share was opened in, out of what WeChat's client encrypts.
+
+use std::fmt;
+use std::time::Duration;
+
+use avalon_queue::{IdempotencyKey, Job, NewJob, QueueName, RetryPolicy};
+use aws_lc_rs::digest;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::ids::UserId;
+
+/// Opens the data of `wx.getShareInfo` or `wx.getGroupEnterInfo`.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct OpenGroup {
+    /// Whose session key opens them.
+    pub user_id: UserId,
+    /// WeChat's id of the player.
+    pub open_id: String,
+    /// Base64.
+    pub encrypted_data: String,
+    /// Base64 of 16 bytes.
+    pub iv: String,
+}
+
+impl fmt::Debug for OpenGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenGroup")
+            .field("user_id", &self.user_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Job for OpenGroup {
+    const QUEUE: QueueName = super::SOCIAL;
+    const KIND: &'static str = "open_group";
+    const RETRY: RetryPolicy = RetryPolicy {
+        max_attempts: 5,
+        base: Duration::from_millis(250),
+        cap: Duration::from_secs(5),
+    };
+    const TIME_LIMIT: Duration = Duration::from_secs(15);
+    const RESULT_TTL: Duration = Duration::from_secs(300);
+    const DEAD_TTL: Option<Duration> = Some(Duration::from_secs(3600));
+    type Output = GroupOpened;
+}
+
+impl OpenGroup {
+    /// The job, owned by the player. Sent twice at once it is one job.
+    ///
+    /// # Errors
+    /// When it can't be serialised, which is a defect.
+    pub fn into_job(self) -> Result<NewJob, serde_json::Error> {
+        let data = format!("{} {}", self.encrypted_data, self.iv);
+        let digest = hex::encode(digest::digest(&digest::SHA256, data.as_bytes()));
+        let key = format!("group:{}:{digest}", self.user_id);
+        let owner = self.user_id.to_string();
+        Ok(NewJob::of(&self)?
+            .once_per(IdempotencyKey::new(key, Duration::ZERO))
+            .owned_by(owner))
+    }
+}
+
+/// A group of WeChat's, by its id within our app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GroupOpened {
+    /// The same for every member of the group.
+    #[serde(rename = "openGId")]
+    #[schema(example = "tGxyz0123456789abcdefghijklm")]
+    pub open_gid: String,
+}

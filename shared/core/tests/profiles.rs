@@ -1,0 +1,233 @@
+//! Session keys by version and profiles in the database, on both engines.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that can't go on has failed"
+)]
+
+use std::time::Duration;
+
+use avalon_core::config::{Config, Role};
+use avalon_core::database::Database;
+use avalon_core::ids::SessionId;
+use avalon_core::keyring::{EncryptionKey, Keyring};
+use avalon_core::profiles::{Fields, Source, Update, rows};
+use avalon_core::session_keys::{self, SessionKeys};
+use avalon_core::sign_in::{self, SignInFacts};
+use avalon_core::users::UserInfo;
+use avalon_test_support::TestDatabase;
+use avalon_wechat::{Code2Session, OpenId, SessionKey, UnionId};
+use jiff::Timestamp;
+
+const GRACE: Duration = Duration::from_secs(300);
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_790_000_000 + second).unwrap()
+}
+
+/// A player who has not signed in yet.
+struct Player {
+    database: Database,
+    keyring: Keyring,
+    open_id: OpenId,
+}
+
+impl Player {
+    async fn on(database: &TestDatabase) -> Self {
+        let env = [("AVALON_DATABASE__URL".to_owned(), database.url().to_owned())];
+        let config = Config::load(None, env.into_iter(), Role::Migrate).unwrap();
+        let database = Database::new(&config.database).unwrap();
+        database.migrate().await.unwrap();
+        Self {
+            database,
+            keyring: Keyring::new(&EncryptionKey::from_bytes([1; 32]), &[]).unwrap(),
+            open_id: OpenId::new("oPlayer"),
+        }
+    }
+
+    /// Signs in; WeChat gives this key.
+    async fn sign_in(&self, key: &str, second: i64) -> UserInfo {
+        self.sign_in_as(key, None, second).await
+    }
+
+    async fn sign_in_as(&self, key: &str, union_id: Option<&str>, second: i64) -> UserInfo {
+        let exchanged = Code2Session {
+            open_id: self.open_id.clone(),
+            session_key: SessionKey::new(key.into()),
+            union_id: union_id.map(UnionId::new),
+        };
+        let facts = SignInFacts {
+            session: SessionId::new(),
+            device_type: None,
+            scene: None,
+        };
+        let (database, keyring) = (&self.database, &self.keyring);
+        let stored = sign_in::store(database, keyring, &exchanged, &facts, at(second)).await;
+        stored.unwrap().user
+    }
+
+    async fn keys(&self) -> Option<SessionKeys> {
+        let keys = session_keys::of_player(&self.database, &self.keyring, &self.open_id);
+        keys.await.unwrap()
+    }
+
+    /// The keys that are good for data that came in then, and the version.
+    async fn good_at(&self, second: i64) -> (Vec<String>, i64) {
+        let keys = self.keys().await.unwrap();
+        let good = keys.good_at(at(second), GRACE);
+        let good = good.map(|key| key.expose_secret().to_owned()).collect();
+        (good, keys.version)
+    }
+
+    async fn tell(&self, source: Source, second: i64, name: &str) -> rows::Updated {
+        let update = Update {
+            fields: Fields {
+                nickname: Some(name.to_owned()).filter(|name| !name.is_empty()),
+                ..Fields::default()
+            },
+            standing: (source, at(second)),
+            union_id: Some(UnionId::new("oTold")),
+        };
+        let updated = rows::update(&self.database, &self.open_id, &update, true, at(second));
+        updated.await.unwrap().unwrap()
+    }
+}
+
+fn keys<const N: usize>(keys: [&str; N], version: i64) -> (Vec<String>, i64) {
+    (keys.map(str::to_owned).to_vec(), version)
+}
+
+#[tokio::test]
+async fn the_previous_key_is_good_for_a_grace_and_no_more_than_two_are_kept() {
+    for database in TestDatabase::both().await {
+        let player = Player::on(&database).await;
+        assert!(player.keys().await.is_none(), "{}", database.engine());
+        player.sign_in("first", 0).await;
+        assert_eq!(player.good_at(0).await, keys(["first"], 1));
+        player.sign_in("second", 100).await;
+        assert_eq!(player.good_at(100).await, keys(["second", "first"], 2));
+        assert_eq!(player.good_at(399).await, keys(["second", "first"], 2));
+        assert_eq!(player.good_at(400).await, keys(["second"], 2));
+        // Data that came in before the key was replaced are judged by then.
+        assert_eq!(player.good_at(50).await, keys(["second", "first"], 2));
+        player.sign_in("third", 200).await;
+        assert_eq!(player.good_at(200).await, keys(["third", "second"], 3));
+    }
+}
+
+#[tokio::test]
+async fn the_same_key_again_is_no_new_version_and_a_replaced_one_does_not_come_back() {
+    for database in TestDatabase::both().await {
+        let player = Player::on(&database).await;
+        player.sign_in("first", 0).await;
+        player.sign_in("second", 100).await;
+        player.sign_in("second", 390).await;
+        assert_eq!(player.good_at(399).await, keys(["second", "first"], 2));
+        assert_eq!(
+            player.good_at(400).await,
+            keys(["second"], 2),
+            "the grace did not begin anew, {}",
+            database.engine()
+        );
+        // A sign-in that WeChat answered before the last one, stored after it.
+        let late = player.sign_in("first", 395).await;
+        assert_eq!(player.good_at(399).await, keys(["second", "first"], 2));
+        assert_eq!(late.last_login_at, at(395), "the rest of it counts");
+    }
+}
+
+#[tokio::test]
+async fn many_sign_ins_at_once_leave_one_player_with_one_key() {
+    for database in TestDatabase::both().await {
+        let player = Player::on(&database).await;
+        let sign_ins = (0..20).map(|_| player.sign_in("only", 0));
+        let users = futures_util::future::join_all(sign_ins).await;
+        assert!(users.iter().all(|user| user.id == users[0].id));
+        assert_eq!(player.good_at(0).await, keys(["only"], 1));
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_was_reset_is_good_for_nothing_at_once() {
+    for database in TestDatabase::both().await {
+        let player = Player::on(&database).await;
+        let key = |text: &str| SessionKey::new(text.into());
+        let reset = async |old: &str, new: &str| {
+            let (old, new) = (key(old), key(new));
+            let (database, keyring) = (&player.database, &player.keyring);
+            session_keys::reset(database, keyring, &player.open_id, &old, &new)
+                .await
+                .unwrap()
+        };
+        player.sign_in("leaked", 0).await;
+        assert!(reset("leaked", "new").await);
+        assert_eq!(player.good_at(0).await, keys(["new"], 2));
+        assert!(!reset("leaked", "newer").await, "another was faster");
+        assert_eq!(player.good_at(0).await, keys(["new"], 2));
+        player.sign_in("leaked", 10).await;
+        assert_eq!(
+            player.good_at(10).await,
+            keys(["new"], 2),
+            "a late sign-in does not bring it back, {}",
+            database.engine()
+        );
+    }
+}
+
+#[tokio::test]
+async fn of_profiles_told_at_once_the_newest_wins_and_none_is_lost() {
+    for database in TestDatabase::both().await {
+        let player = Player::on(&database).await;
+        player.sign_in("key", 0).await;
+        let names: Vec<String> = (1..=8).map(|n| format!("name-{n}")).collect();
+        let told = names
+            .iter()
+            .zip(1..)
+            .map(|(name, second)| player.tell(Source::Encrypted, second, name));
+        futures_util::future::join_all(told).await;
+        let after = player.tell(Source::Encrypted, 9, "").await;
+        assert_eq!(after.user.nickname.as_deref(), Some("name-8"));
+        assert_eq!(after.user.union_id.as_deref(), Some("oTold"));
+        assert!(!after.changed);
+        let raw = player.tell(Source::Raw, 20, "raw").await;
+        assert_eq!(
+            raw.user.nickname.as_deref(),
+            Some("name-8"),
+            "{}",
+            database.engine()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_unionid_of_a_sign_in_stays_whatever_a_profile_says() {
+    for database in TestDatabase::both().await {
+        let player = Player::on(&database).await;
+        player.sign_in_as("key", Some("oSignIn"), 0).await;
+        let told = player.tell(Source::Encrypted, 5, "Ann").await;
+        assert_eq!(told.user.union_id.as_deref(), Some("oSignIn"));
+        assert_eq!(told.user.updated_at, at(5));
+    }
+}
+
+#[tokio::test]
+async fn a_refused_nickname_is_taken_away_once_and_not_taken_again() {
+    for database in TestDatabase::both().await {
+        let player = Player::on(&database).await;
+        let user = player.sign_in("key", 0).await;
+        player.tell(Source::Encrypted, 1, "rude").await;
+        let refuse = async |name: &str| {
+            rows::refuse_nickname(&player.database, user.id, name, at(2))
+                .await
+                .unwrap()
+        };
+        assert!(!refuse("other").await, "it is called otherwise by now");
+        assert!(refuse("rude").await);
+        assert!(!refuse("rude").await, "done already");
+        let again = player.tell(Source::Encrypted, 3, "rude").await;
+        assert_eq!((again.user.nickname, again.changed), (None, false));
+        let another = player.tell(Source::Encrypted, 4, "kind").await;
+        assert_eq!(another.user.nickname.as_deref(), Some("kind"));
+    }
+}

@@ -1,0 +1,66 @@
+//! Redis over TLS, on a real server with a certificate of its own.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+mod engines;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use avalon_queue::{
+    Handlers, JobState, JobStore, Pool, PoolSettings, RedisEndpoint, RedisStreams, StoreError,
+};
+use avalon_test_support::{RedisServer, TestCertificates};
+use engines::{LONG, Probe, QUEUE, metrics, probe, redis_settings};
+
+async fn server(certificates: &TestCertificates) -> RedisServer {
+    let mut server = RedisServer::reserve().with_tls(certificates);
+    server.launch().await;
+    server
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_go_their_whole_way_over_tls() {
+    let certificates = TestCertificates::make();
+    let server = server(&certificates).await;
+    let endpoint = RedisEndpoint::trusting(&server.tls_url(), Some(&certificates.authority));
+    let store = Arc::new(RedisStreams::new(endpoint.unwrap(), redis_settings(1)));
+    let handlers = Handlers::new().on::<Probe, _, _>(|job, _| async move { Ok(job.n) });
+    // Blocking reads, the shared connection and the subscription: each is a connection of its own.
+    let pool = Pool::start(
+        Arc::clone(&store) as Arc<dyn JobStore>,
+        &QUEUE,
+        Arc::new(handlers),
+        PoolSettings::default(),
+        metrics(),
+    );
+    let delayed = probe(2).delayed(Duration::from_millis(50));
+    for enqueued in store.enqueue(vec![probe(1), delayed]).await.unwrap() {
+        let view = store.outcome(enqueued.id(), LONG).await.unwrap().unwrap();
+        assert_eq!(view.state, JobState::Succeeded);
+    }
+    pool.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_nobody_vouches_for_is_not_spoken_to() {
+    let server = server(&TestCertificates::make()).await;
+    let other = TestCertificates::make().authority;
+    for authority in [Some(other.as_str()), None] {
+        let endpoint = RedisEndpoint::trusting(&server.tls_url(), authority).unwrap();
+        let store = RedisStreams::new(endpoint, redis_settings(1));
+        match store.ping().await {
+            Err(StoreError::Unavailable(why)) => assert!(why.contains("certificate"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_authority_without_tls_is_a_mistake() {
+    let certificates = TestCertificates::make();
+    let plain = RedisEndpoint::trusting("redis://127.0.0.1:1", Some(&certificates.authority));
+    assert!(plain.is_err());
+    assert!(RedisEndpoint::trusting("rediss://127.0.0.1:1", Some("no PEM")).is_err());
+    assert!(RedisEndpoint::new("rediss://127.0.0.1:1/#insecure").is_err());
+}

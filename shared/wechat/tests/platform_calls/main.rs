@@ -1,0 +1,13 @@
+//! The APIs that need an access token, against the simulator over a real listener and against servers
+//! that answer what the simulator does not.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests, outside #[test] functions"
+)]
+
+mod analysis;
+mod platform;
+mod players;
+mod tokens;

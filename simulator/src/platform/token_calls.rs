@@ -1,0 +1,68 @@
+//! `GET /cgi-bin/token` and `POST /cgi-bin/stable_token`: an access token for the app's secret.
+
+use serde_json::{Value, json};
+
+use super::door::{Api, Call, Verb};
+use super::tokens::Given;
+use crate::state::{State, World};
+use crate::wire::errcode;
+
+pub(crate) const TOKEN: Api = Api {
+    name: "token",
+    path: "/cgi-bin/token",
+    method: Verb::Get,
+    wants_token: false,
+    run: classic,
+};
+
+pub(crate) const STABLE_TOKEN: Api = Api {
+    name: "stable_token",
+    path: "/cgi-bin/stable_token",
+    method: Verb::Post,
+    wants_token: false,
+    run: stable,
+};
+
+fn classic(world: &World, state: &mut State, call: &Call<'_>) -> Result<Value, i64> {
+    let names = ["grant_type", "appid", "secret"];
+    check(world, names.map(|name| call.query(name)))?;
+    Ok(answer(state.platform.tokens.classic(call.now)))
+}
+
+fn stable(world: &World, state: &mut State, call: &Call<'_>) -> Result<Value, i64> {
+    let body = call.body;
+    check(
+        world,
+        [
+            body.text("grant_type")?,
+            body.text("appid")?,
+            body.text("secret")?,
+        ],
+    )?;
+    let tokens = &mut state.platform.tokens;
+    let given = if body.bool("force_refresh")?.unwrap_or(false) {
+        tokens.forced(call.now)?
+    } else {
+        tokens.stable(call.now)
+    };
+    Ok(answer(given))
+}
+
+fn check(world: &World, [grant_type, app_id, secret]: [Option<&str>; 3]) -> Result<(), i64> {
+    let app_id = app_id.ok_or(errcode::APPID_MISSING)?;
+    let secret = secret.ok_or(errcode::SECRET_MISSING)?;
+    if grant_type != Some("client_credential") {
+        return Err(errcode::INVALID_GRANT_TYPE);
+    }
+    if app_id != world.settings.app_id {
+        return Err(errcode::INVALID_APPID);
+    }
+    if secret != world.settings.app_secret {
+        return Err(errcode::INVALID_SECRET);
+    }
+    Ok(())
+}
+
+fn answer(given: Given) -> Value {
+    json!({"access_token": given.token, "expires_in": given.expires_in})
+}

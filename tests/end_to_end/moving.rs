@@ -1,0 +1,136 @@
+//! From the embedded databases to Redis and Postgres: what a service has stored comes along.
+
+use std::time::Duration;
+
+use avalon_test_support::{
+    Avalon, FleetSettings, TestDatabase, eventually_eq, shared_redis_url, unique_prefix,
+};
+use avalon_tests::Game;
+use sqlx::any::AnyRow;
+use sqlx::{AnyPool, AssertSqlSafe, Row, ValueRef};
+
+const LONG: Duration = Duration::from_secs(30);
+
+/// Copies and tells what was printed; the error when it failed.
+async fn copy(from: &str, to: &str) -> Result<String, String> {
+    let command = Avalon::command("migrate").arg("copy");
+    let command = command.arg("--from").arg(from).arg("--to").arg(to);
+    let output = command.run().await;
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    match output.status.success() {
+        true => Ok(text(output.stdout)),
+        false => Err(text(output.stderr)),
+    }
+}
+
+#[tokio::test]
+async fn a_service_moves_from_sqlite_to_redis_and_postgres_with_all_it_has() {
+    let settings = |database: &str| {
+        FleetSettings::new(database, "")
+            .with_payments()
+            .env("AVALON_REDIS__KEY_PREFIX", unique_prefix())
+    };
+    let [sqlite, postgres] = TestDatabase::both().await;
+    let small = settings(sqlite.url());
+    let simulator = small.simulator().start().await;
+    let mut all = small.all().start().await;
+    let game = Game::of(&all, &simulator);
+    let url = format!("{}/admin/products/gems-60", all.ops);
+    let gems = serde_json::json!({"name": "60 gems", "price": 600});
+    let put = game.client.put(url).bearer_auth(FleetSettings::ADMIN_TOKEN);
+    assert_eq!(put.json(&gems).send().await.unwrap().status(), 200);
+    let alice = game.player("alice").await;
+    let created = alice.order("gems-60", 2, "k1").await;
+    let order = created.body["orderId"].as_str().unwrap().to_owned();
+    alice.pay(&created).await;
+    eventually_eq(LONG, "paid".to_owned(), || alice.status(&order)).await;
+    all.terminate();
+    assert!(all.wait_exit().await.success());
+
+    let told = copy(sqlite.url(), postgres.url()).await.unwrap();
+    assert!(told.contains("1  orders"), "{told}");
+
+    // The same service, in parts, at the simulator that it had.
+    let redis = shared_redis_url().await;
+    let big = small
+        .env("AVALON_DATABASE__URL", postgres.url())
+        .env("AVALON_REDIS__URL", redis);
+    let (api, _workers) = (
+        big.command("api").start().await,
+        big.command("workers").start().await,
+    );
+    let game = Game::of(&api, &simulator);
+    // Sessions live in Redis from now on: players sign in again, which the game does unseen.
+    let alice = game.player("alice").await;
+    assert_eq!(alice.status(&order).await, "paid");
+    assert_eq!(alice.owns("gems-60").await, 2);
+    let again = alice.order("gems-60", 2, "k1").await;
+    again.assert_problem(409, "ORDER_STATE");
+}
+
+#[tokio::test]
+async fn a_copy_is_the_same_rows_and_goes_into_an_empty_database_only() {
+    let dev = Avalon::command("dev").start().await;
+    let game = Game::of(&dev, &dev);
+    let alice = game.player("alice").await;
+    let paid = alice.order("gems-60", 1, "k1").await;
+    alice.pay(&paid).await;
+    eventually_eq(LONG, 1, || alice.owns("gems-60")).await;
+    alice.order("golden-cup", 1, "k2").await;
+    let body = serde_json::json!({"productId": "gems-60", "quantity": 1});
+    alice.post("/api/wx/consume", "k3", body).await;
+    let mut dev = dev;
+    dev.terminate();
+    assert!(dev.wait_exit().await.success());
+
+    let file = dev.folder().join("data/avalon.db");
+    let from = format!("sqlite://{}", file.display());
+    let (postgres, back) = (TestDatabase::postgres().await, TestDatabase::sqlite());
+    copy(&from, postgres.url()).await.unwrap();
+    copy(postgres.url(), back.url()).await.unwrap();
+    let (before, after) = (rows(&from).await, rows(back.url()).await);
+    assert_eq!(before, after);
+    for full in [
+        "users",
+        "player_sessions",
+        "orders",
+        "inbox",
+        "inventory_ledger",
+    ] {
+        let start = format!("{full}: ");
+        assert!(before.iter().any(|row| row.starts_with(&start)), "{full}");
+    }
+
+    let refused = copy(&from, postgres.url()).await.unwrap_err();
+    assert!(refused.contains("the target is not empty"), "{refused}");
+    let nothing = copy("sqlite:///nowhere/at/all.db", postgres.url()).await;
+    assert!(nothing.unwrap_err().contains("there is no database at"));
+    // A copy sets no counters of a database, and needs to set none: no id is made by one.
+    let pool = AnyPool::connect(postgres.url()).await.unwrap();
+    let sequences = sqlx::query("SELECT 1 FROM information_schema.sequences");
+    assert!(sequences.fetch_all(&pool).await.unwrap().is_empty());
+}
+
+/// All rows of an SQLite database, as text.
+async fn rows(url: &str) -> Vec<String> {
+    sqlx::any::install_default_drivers();
+    let pool = AnyPool::connect(url).await.unwrap();
+    let tables = "SELECT name FROM sqlite_master WHERE type = 'table' \
+                  AND name NOT LIKE 'sqlite%' AND name <> '_sqlx_migrations' ORDER BY name";
+    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&pool).await.unwrap();
+    let mut all = Vec::new();
+    for table in tables {
+        let select = format!("SELECT * FROM \"{table}\"");
+        let rows = sqlx::query(AssertSqlSafe(select)).fetch_all(&pool).await;
+        let line = |row: AnyRow| {
+            let values = (0..row.len()).map(|column| {
+                let value = row.try_get_raw(column).unwrap();
+                format!("{:?}", ValueRef::to_owned(&value))
+            });
+            format!("{table}: {}", values.collect::<Vec<_>>().join(", "))
+        };
+        all.extend(rows.unwrap().into_iter().map(line));
+    }
+    all.sort_unstable();
+    all
+}

@@ -1,0 +1,129 @@
+//! Nicknames under WeChat's content check: what is risky is not shown when the check is enforced, and
+//! what WeChat does not say costs nobody a name.
+
+use std::time::Duration;
+
+use avalon_test_support::{Avalon, FleetSettings, eventually_eq};
+use avalon_tests::{Client, Game, send};
+use serde_json::{Value, json};
+
+const SOON: Duration = Duration::from_secs(15);
+
+async fn dev(check_text: &str) -> (Avalon, Game) {
+    let dev = Avalon::command("dev")
+        .env("AVALON_PROFILE__CHECK_TEXT", check_text)
+        .env("AVALON_ADMIN__TOKEN", FleetSettings::ADMIN_TOKEN)
+        .start()
+        .await;
+    let game = Game::of(&dev, &dev);
+    let words = json!({"words": [
+        {"word": "rude", "suggest": "risky", "label": 20003},
+        {"word": "odd", "suggest": "review", "label": 21000},
+    ]});
+    game.set("words", words).await;
+    (dev, game)
+}
+
+async fn tell(client: &Client<'_>, name: &str) -> Value {
+    let told = client.encrypted(json!({"data": {"nickName": name}})).await;
+    let answer = client.update(&told).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.body["userInfo"]["nickname"].clone()
+}
+
+/// How many checks came to this, as the process counts them.
+async fn checks(game: &Game, dev: &Avalon, outcome: &str) -> u64 {
+    let metrics = game.client.get(format!("{}/metrics", dev.ops)).send();
+    let metrics = metrics.await.unwrap().text().await.unwrap();
+    let series = format!("avalon_nickname_checks_total{{outcome=\"{outcome}\"}} ");
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&series));
+    line.map_or(0, |count| count.parse().unwrap())
+}
+
+async fn admin(game: &Game, dev: &Avalon, path: &str) -> Value {
+    let request = game.client.get(format!("{}/admin/{path}", dev.ops));
+    let request = request.bearer_auth(FleetSettings::ADMIN_TOKEN);
+    send(request).await.body
+}
+
+#[tokio::test]
+async fn a_risky_nickname_is_shown_until_it_was_checked_and_not_again() {
+    let (dev, game) = dev("enforce").await;
+    let alice = Client::sign_in(&game, "alice").await;
+    assert_eq!(tell(&alice, "rude Alice").await, "rude Alice");
+    let nickname = async || alice.user_info().await["nickname"].clone();
+    eventually_eq(SOON, Value::Null, nickname).await;
+    let events = admin(&game, &dev, "audit?kind=nickname_refused").await;
+    let detail = &events["events"][0]["detail"];
+    assert_eq!(detail["nickname"], "rude Alice");
+    assert_eq!(detail["label"], 20003);
+    // Told again, it is not taken again; another is.
+    assert_eq!(tell(&alice, "rude Alice").await, Value::Null);
+    assert_eq!(tell(&alice, "kind Alice").await, "kind Alice");
+    eventually_eq(SOON, 1, async || checks(&game, &dev, "pass").await).await;
+    assert_eq!(alice.user_info().await["nickname"], "kind Alice");
+}
+
+#[tokio::test]
+async fn what_a_person_should_look_at_is_shown_and_counted() {
+    let (dev, game) = dev("enforce").await;
+    let bob = Client::sign_in(&game, "bob").await;
+    tell(&bob, "odd Bob").await;
+    eventually_eq(SOON, 1, async || checks(&game, &dev, "review").await).await;
+    assert_eq!(bob.user_info().await["nickname"], "odd Bob");
+}
+
+#[tokio::test]
+async fn when_it_only_observes_a_risky_nickname_is_counted_and_stays() {
+    let (dev, game) = dev("observe").await;
+    let carol = Client::sign_in(&game, "carol").await;
+    tell(&carol, "rude Carol").await;
+    eventually_eq(SOON, 1, async || checks(&game, &dev, "risky").await).await;
+    assert_eq!(carol.user_info().await["nickname"], "rude Carol");
+}
+
+#[tokio::test]
+async fn while_wechat_is_away_a_nickname_is_shown_and_it_is_checked_afterwards() {
+    let (_dev, game) = dev("enforce").await;
+    let dora = Client::sign_in(&game, "dora").await;
+    game.faults(json!({"outage": "http502", "api": "msg_sec_check"}))
+        .await;
+    tell(&dora, "rude Dora").await;
+    let asked = async || {
+        let count = game.ask_simulator("requests/count?api=msg_sec_check").await;
+        count["count"].as_u64() > Some(0)
+    };
+    eventually_eq(SOON, true, asked).await;
+    assert_eq!(dora.user_info().await["nickname"], "rude Dora");
+    game.good_weather().await;
+    let nickname = async || dora.user_info().await["nickname"].clone();
+    eventually_eq(Duration::from_secs(40), Value::Null, nickname).await;
+}
+
+#[tokio::test]
+async fn of_a_player_who_was_away_wechat_is_asked_again_later() {
+    let (dev, game) = dev("enforce").await;
+    let erin = Client::sign_in(&game, "erin").await;
+    let told = erin
+        .encrypted(json!({"data": {"nickName": "rude Erin"}}))
+        .await;
+    // WeChat has not seen the player for three hours.
+    game.set("settings", json!({"clockSkewSeconds": 3 * 3600}))
+        .await;
+    assert_eq!(erin.update(&told).await.status, 200);
+    let waiting = async || {
+        let jobs = admin(&game, &dev, "jobs?queue=social&status=retrying").await;
+        jobs["jobs"][0]["kind"].clone()
+    };
+    eventually_eq(SOON, json!("check_nickname"), waiting).await;
+    assert_eq!(erin.user_info().await["nickname"], "rude Erin");
+}
+
+#[tokio::test]
+async fn when_it_is_off_wechat_sees_no_nickname() {
+    let (_dev, game) = dev("off").await;
+    let frank = Client::sign_in(&game, "frank").await;
+    assert_eq!(tell(&frank, "rude Frank").await, "rude Frank");
+    let jobs = game.ask_simulator("requests/count?api=msg_sec_check").await;
+    assert_eq!(jobs["count"], 0);
+}

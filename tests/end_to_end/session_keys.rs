@@ -1,0 +1,134 @@
+//! Session keys that went wrong: an operator has them replaced, and finds out whether one that does not
+//! fit is stale or the data were changed.
+
+use std::time::Duration;
+
+use avalon_test_support::{Avalon, FleetSettings, eventually_eq};
+use avalon_tests::{Client, Game, send};
+use serde_json::{Value, json};
+
+const SOON: Duration = Duration::from_secs(15);
+const APP_ID: &str = FleetSettings::APP_ID;
+const APP_SECRET: &str = FleetSettings::APP_SECRET;
+
+async fn dev() -> (Avalon, Game) {
+    let dev = Avalon::command("dev")
+        .env("AVALON_ADMIN__TOKEN", FleetSettings::ADMIN_TOKEN)
+        .env("AVALON_WECHAT__APP_ID", APP_ID)
+        .env("AVALON_WECHAT__APP_SECRET", APP_SECRET)
+        .start()
+        .await;
+    let game = Game::of(&dev, &dev);
+    (dev, game)
+}
+
+fn named(name: &str) -> Value {
+    json!({"data": {"nickName": name}})
+}
+
+async fn reset(game: &Game, dev: &Avalon, open_id: &str) -> Value {
+    let admin = |path: &str| format!("{}{path}", dev.ops);
+    let path = format!("/admin/users/{open_id}/resetSessionKey");
+    let request = game.client.post(admin(&path));
+    let accepted = send(request.bearer_auth(FleetSettings::ADMIN_TOKEN)).await;
+    assert_eq!(accepted.status, 202, "{accepted:?}");
+    let job = admin(accepted.header("location"));
+    let ended = async || {
+        let request = game.client.get(&job);
+        let job = send(request.bearer_auth(FleetSettings::ADMIN_TOKEN))
+            .await
+            .body;
+        let status = job["status"].as_str().unwrap_or_default().to_owned();
+        (matches!(&*status, "succeeded" | "failed"), job)
+    };
+    eventually_eq(SOON, true, async || ended().await.0).await;
+    ended().await.1
+}
+
+/// How often WeChat's word on a key was this, as the process counts it.
+async fn probes(game: &Game, dev: &Avalon, outcome: &str) -> u64 {
+    let metrics = game.client.get(format!("{}/metrics", dev.ops)).send();
+    let metrics = metrics.await.unwrap().text().await.unwrap();
+    let series = format!("avalon_session_key_probes_total{{outcome=\"{outcome}\"}} ");
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&series));
+    line.map_or(0, |count| count.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_key_that_an_operator_resets_is_good_for_nothing_and_the_new_one_works_at_once() {
+    let (dev, game) = dev().await;
+    let alice = Client::sign_in(&game, "alice").await;
+    let under_old = alice.encrypted(named("old")).await;
+    let job = reset(&game, &dev, &alice.open_id).await;
+    assert_eq!(job["status"], "succeeded", "{job}");
+    assert_eq!(job["result"], json!({"stored": true}));
+    let player = game
+        .ask_simulator(&format!("players/{}", alice.open_id))
+        .await;
+    assert_eq!(player["generation"], 1, "WeChat made a new one");
+    assert!(
+        !job.to_string()
+            .contains(player["sessionKey"].as_str().unwrap())
+    );
+    // The session goes on; only the key is another, and the old one has no grace.
+    alice
+        .update(&under_old)
+        .await
+        .assert_problem(401, "SIGN_IN_AGAIN");
+    let under_new = alice.encrypted(named("new")).await;
+    let told = alice.update(&under_new).await;
+    assert_eq!(told.body["userInfo"]["nickname"], "new");
+
+    let nobody = format!("{}/admin/users/oNobody/resetSessionKey", dev.ops);
+    let request = game.client.post(&nobody);
+    let unknown = send(request.bearer_auth(FleetSettings::ADMIN_TOKEN)).await;
+    unknown.assert_problem(404, "USER_NOT_FOUND");
+    send(game.client.post(&nobody))
+        .await
+        .assert_problem(401, "UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn a_stale_key_and_changed_data_look_alike_to_players_and_not_to_operators() {
+    let (dev, game) = dev().await;
+    let bob = Client::sign_in(&game, "bob").await;
+    let good = bob.encrypted(named("Bob")).await;
+    let changed = json!({"encryptedData": good["encryptedData"], "iv": "AQEBAQEBAQEBAQEBAQEBAQ=="});
+    bob.update(&changed)
+        .await
+        .assert_problem(401, "SIGN_IN_AGAIN");
+    eventually_eq(SOON, 1, async || probes(&game, &dev, "valid").await).await;
+    // However often: WeChat is asked once for a while.
+    for _ in 0..3 {
+        bob.update(&changed)
+            .await
+            .assert_problem(401, "SIGN_IN_AGAIN");
+    }
+
+    // WeChat replaces a key by a sign-in that we do not hear of.
+    let carol = Client::sign_in(&game, "carol").await;
+    game.set("settings", json!({"sessionKeyRotation": "always"}))
+        .await;
+    let code = game.mint_code("carol").await;
+    let exchange = format!("{}/sns/jscode2session", dev.simulator);
+    let exchange = game.client.get(exchange).query(&[
+        ("appid", APP_ID),
+        ("secret", APP_SECRET),
+        ("grant_type", "authorization_code"),
+        ("js_code", &code),
+    ]);
+    assert!(send(exchange).await.body["session_key"].is_string());
+    let ahead = carol.encrypted(named("Carol")).await;
+    carol
+        .update(&ahead)
+        .await
+        .assert_problem(401, "SIGN_IN_AGAIN");
+    eventually_eq(SOON, 1, async || probes(&game, &dev, "stale").await).await;
+    assert_eq!(probes(&game, &dev, "valid").await, 1);
+    let asked = game.ask_simulator("requests/count?api=check_session").await;
+    assert_eq!(asked["count"], 2);
+    // A sign-in is the cure.
+    let carol = Client::sign_in(&game, "carol").await;
+    let fresh = carol.encrypted(named("Carol")).await;
+    assert_eq!(carol.update(&fresh).await.status, 200);
+}

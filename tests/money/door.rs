@@ -1,0 +1,79 @@
+//! What the door takes in, and what comes of it where that is not a matter of course.
+
+use std::time::Duration;
+
+use avalon_core::payments::inbox::MOST_UNVERIFIED;
+use avalon_core::payments::{OrderStatus, order_rows};
+use avalon_simulator::PayCredentials;
+use avalon_test_support::TestDatabase;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::shop::Shop;
+
+/// Has WeChat's simulator forge a callback; answers how the door answered it.
+async fn forge(shop: &Shop, order: &str, kind: &str) -> Value {
+    let wish = json!({"outTradeNo": order, "kind": kind});
+    shop.wechat
+        .must(Method::POST, "pay/callbacks/forge", wish)
+        .await;
+    let path = format!("callbacks?outTradeNo={order}");
+    let callbacks = shop.wechat.list(&path, "callbacks").await;
+    let attempts = &callbacks.last().unwrap()["attempts"];
+    attempts.as_array().unwrap().last().unwrap()["status"].clone()
+}
+
+#[tokio::test]
+async fn made_up_keys_fill_the_inbox_to_a_bound_and_true_callbacks_still_come_in() {
+    for file in TestDatabase::both().await {
+        let shop = Shop::open(file).await;
+        let (handlers, player) = (shop.handlers(false), shop.player().await);
+        let gems = shop.product(100, None, None).await;
+        let order = shop.order(&handlers, player, &gems, "k").await;
+        sqlx::query(
+            "INSERT INTO inbox (id, channel, kind, headers, body, received_at, verified)
+             WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1)
+             SELECT CAST(n AS TEXT), 'wechat_pay', 'payment', '{}', $2, 0, 0 FROM n",
+        )
+        .bind(MOST_UNVERIFIED - 1)
+        .bind(b"{}".to_vec())
+        .execute(shop.database.pool())
+        .await
+        .unwrap();
+        assert_eq!(forge(&shop, &order, "unknownSerial").await, 204);
+        assert_eq!(forge(&shop, &order, "unknownSerial").await, 503);
+        assert_eq!(forge(&shop, &order, "coupon").await, 204);
+
+        // Those that have been judged make room.
+        sqlx::query("UPDATE inbox SET outcome = 'unknown_serial', processed_at = 0")
+            .execute(shop.database.pool())
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        assert_eq!(forge(&shop, &order, "unknownSerial").await, 204);
+    }
+}
+
+#[tokio::test]
+async fn while_the_apiv3_key_changes_callbacks_under_either_key_are_granted() {
+    // The simulator's forger encrypts with this one.
+    let new = ("PAY__API_V3_KEY", "another-merchants-api-v3-key-32!");
+    let old = ("PAY__PREVIOUS_API_V3_KEY", PayCredentials::TEST.api_v3_key);
+    for (more, after) in [
+        (&[new, old][..], OrderStatus::Paid),
+        (&[][..], OrderStatus::Pending),
+    ] {
+        let shop = Shop::open_with(TestDatabase::sqlite(), more).await;
+        let (handlers, player) = (shop.handlers(false), shop.player().await);
+        let gems = shop.product(100, None, None).await;
+        let under_old = shop.order(&handlers, player, &gems, "k1").await;
+        let under_new = shop.order(&handlers, player, &gems, "k2").await;
+        assert_eq!(forge(&shop, &under_old, "coupon").await, 204);
+        assert_eq!(forge(&shop, &under_new, "apiV3Key").await, 204);
+        shop.judge_callbacks(&handlers).await;
+        for (id, status) in [(&under_old, OrderStatus::Paid), (&under_new, after)] {
+            let order = order_rows::by_id(&shop.database, id).await.unwrap();
+            assert_eq!(order.unwrap().status, status);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Certificates for one test, made up anew each time: an authority that nobody knows, and a server's
+//! certificate of it for this machine.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+/// An authority and a server, all PEM.
+pub struct TestCertificates {
+    /// The authority's certificate: who trusts it trusts the server.
+    pub authority: String,
+    /// The server's certificate, for 127.0.0.1 and localhost.
+    pub certificate: String,
+    /// The server's private key.
+    pub key: String,
+}
+
+impl TestCertificates {
+    /// Makes up both.
+    pub fn make() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let authority = CertifiedIssuer::self_signed(params, key).expect("an authority");
+        let names = ["127.0.0.1", "localhost"].map(str::to_owned);
+        let params = CertificateParams::new(names).expect("names of this machine");
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &authority).expect("a certificate");
+        Self {
+            authority: authority.pem(),
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
+    /// Writes `authority.pem`, `certificate.pem` and `key.pem` into a folder; gives their paths.
+    pub fn write(&self, folder: &Path) -> [PathBuf; 3] {
+        [
+            ("authority.pem", &self.authority),
+            ("certificate.pem", &self.certificate),
+            ("key.pem", &self.key),
+        ]
+        .map(|(name, text)| {
+            let path = folder.join(name);
+            std::fs::write(&path, text).expect("write a PEM file");
+            path
+        })
+    }
+}

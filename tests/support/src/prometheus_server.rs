@@ -1,0 +1,121 @@
+//! A private Prometheus that scrapes processes of ours, with rules of its caller's.
+
+use std::process::Command;
+use std::time::Duration;
+
+use reqwest::Client;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use crate::free_port;
+use crate::process::{Orphaned, Process, in_path};
+
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// A `prometheus` on a port and in a folder of its own; it ends when this is dropped.
+pub struct PrometheusServer {
+    /// Its URL, without a slash at its end.
+    pub url: String,
+    client: Client,
+    // Before the folder: fields are dropped in order, the process must be gone first.
+    process: Process,
+    _folder: TempDir,
+}
+
+impl PrometheusServer {
+    /// Starts a server that scrapes `targets` (job and URL) every `interval` (such as `1s`), evaluates
+    /// `rules` (file name and text) as often, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it is not installed, refuses the rules, or does not get ready: with its log.
+    pub async fn start(
+        interval: &str,
+        targets: &[(&str, &str)],
+        rules: &[(String, String)],
+    ) -> Self {
+        assert!(
+            in_path("prometheus").is_some(),
+            "prometheus not found: run scripts/test, or install the package prometheus"
+        );
+        let folder = TempDir::with_prefix("avalon-prometheus-").expect("make a folder");
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).expect("write a file of Prometheus");
+        };
+        for (name, text) in rules {
+            write(&format!("{name}.rules"), text);
+        }
+        write("prometheus.yml", &config(interval, targets));
+
+        let port = free_port();
+        let mut command = Command::new("prometheus");
+        command
+            .current_dir(folder.path())
+            .arg("--config.file=prometheus.yml")
+            .arg("--storage.tsdb.path=data")
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        let orphaned = Orphaned {
+            signal: "TERM",
+            remove: Some(folder.path()),
+        };
+        let process = Process::spawn(&mut command, folder.path().join("log"), &orphaned);
+        let client = Client::builder().no_proxy().build();
+        let mut server = Self {
+            url: format!("http://127.0.0.1:{port}"),
+            client: client.expect("make an HTTP client"),
+            process,
+            _folder: folder,
+        };
+        server.wait_ready().await;
+        server
+    }
+
+    /// An answer of its HTTP API, such as of `rules` or `query?query=up`: the `data` in it, as JSON text.
+    ///
+    /// # Panics
+    /// When it does not answer, or with an error.
+    pub async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> String {
+        let url = format!("{}/api/v1/{path}", self.url);
+        let request = self.client.get(url).query(parameters);
+        let answer = request.send().await.expect("Prometheus answers");
+        let status = answer.status();
+        let text = answer.text().await.expect("Prometheus answers");
+        assert!(status.is_success(), "{path} {parameters:?}: {text}");
+        text
+    }
+
+    async fn wait_ready(&mut self) {
+        let deadline = Instant::now() + START_LIMIT;
+        let url = format!("{}/-/ready", self.url);
+        loop {
+            let answer = self.client.get(&url).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return;
+            }
+            if self.process.exited().is_some() || Instant::now() > deadline {
+                panic!("Prometheus did not start:\n{}", self.process.log());
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+fn config(interval: &str, targets: &[(&str, &str)]) -> String {
+    let mut text = format!(
+        "global: {{scrape_interval: {interval}, scrape_timeout: {interval}, \
+         evaluation_interval: {interval}}}\nrule_files: ['*.rules']\nscrape_configs:\n"
+    );
+    let mut jobs: Vec<&str> = targets.iter().map(|(job, _)| *job).collect();
+    jobs.sort_unstable();
+    jobs.dedup();
+    for job in jobs {
+        let of_job = targets.iter().filter(|(name, _)| *name == job);
+        let hosts: Vec<&str> = of_job
+            .map(|(_, url)| url.trim_start_matches("http://"))
+            .collect();
+        let hosts = hosts.join("', '");
+        text.push_str(&format!(
+            "  - {{job_name: {job}, static_configs: [{{targets: ['{hosts}']}}]}}\n"
+        ));
+    }
+    text
+}
