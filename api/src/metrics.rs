@@ -5,7 +5,8 @@ use std::time::Duration;
 use avalon_core::limits::Limit;
 use avalon_core::problem::ProblemCode;
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, exponential_buckets,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    exponential_buckets,
 };
 
 /// Counts and times requests. Cheap to clone.
@@ -13,6 +14,7 @@ use prometheus::{
 pub struct HttpMetrics {
     requests: IntCounterVec,
     duration: HistogramVec,
+    connections: IntGauge,
 }
 
 impl HttpMetrics {
@@ -38,8 +40,22 @@ impl HttpMetrics {
             &["method", "route"],
         )?;
         registry.register(Box::new(requests.clone()))?;
+        let connections = IntGauge::new(
+            "avalon_http_connections",
+            "Connections to the public API that are open.",
+        )?;
         registry.register(Box::new(duration.clone()))?;
-        Ok(Self { requests, duration })
+        registry.register(Box::new(connections.clone()))?;
+        Ok(Self {
+            requests,
+            duration,
+            connections,
+        })
+    }
+
+    /// Counts the connections that are open.
+    pub fn connections(&self) -> IntGauge {
+        self.connections.clone()
     }
 
     pub(crate) fn answered(&self, method: &str, route: &str, status: u16, elapsed: Duration) {

@@ -1,10 +1,13 @@
-//! The listener for operators: health, readiness, metrics, and the admin routes behind a bearer
-//! token. Never on the public port.
+//! The listener for operators: health, readiness, metrics, and behind the admin token the admin routes
+//! and the board. Never on the public port.
 
 mod audit;
+mod board;
 mod events;
 mod health;
 mod jobs;
+mod log;
+mod metrics;
 mod moment;
 mod orders;
 mod products;
@@ -15,8 +18,9 @@ use std::sync::Arc;
 use avalon_core::database::Database;
 use avalon_core::problem::ProblemCode;
 use avalon_core::sessions::Sessions;
+use avalon_core::telemetry::LogHandle;
 use avalon_core::tokens::TokenVerifier;
-use avalon_queue::{JobStore, QueueMetrics};
+use avalon_queue::{JobStore, QueueMetrics, RedisEndpoint};
 use aws_lc_rs::{constant_time, digest};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -33,6 +37,7 @@ use crate::headers;
 use crate::problem::ApiError;
 
 pub use audit::AuditMetrics;
+pub use metrics::{BacklogCache, describe_process};
 
 /// What the listener for operators works with. Cheap to clone.
 #[derive(Clone)]
@@ -43,8 +48,16 @@ pub struct OpsState {
     pub database: Database,
     /// All metrics of the process.
     pub registry: prometheus::Registry,
-    /// Told how full the queues are before metrics are read.
+    /// Counts the jobs that operators make.
     pub queue_metrics: QueueMetrics,
+    /// The queue's Redis, when it has one.
+    pub redis: Option<RedisEndpoint>,
+    /// Whether a game server is told of paid goods.
+    pub tells_game: bool,
+    /// What waits in the database.
+    pub backlog: BacklogCache,
+    /// Changes the log level.
+    pub log: LogHandle,
     /// Players' sessions.
     pub sessions: Sessions,
     /// Verifies players' tokens, for the game's other services.
@@ -80,13 +93,15 @@ pub fn router(state: OpsState) -> Router {
         .merge(products::routes())
         .merge(orders::routes())
         .merge(events::routes())
+        .merge(log::routes())
         .merge(users::routes())
         .merge(audit::routes())
         .route_layer(from_fn_with_state(state.clone(), admin_only));
     let router = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
+        .route("/metrics", get(metrics::metrics))
+        .merge(board::routes(&state))
         .merge(admin)
         .fallback(|| async { ApiError::from(ProblemCode::NotFound) })
         .method_not_allowed_fallback(|| async { ApiError::from(ProblemCode::MethodNotAllowed) })

@@ -6,11 +6,13 @@ use std::time::Instant;
 
 use avalon_core::problem::{Problem, ProblemCode};
 use avalon_core::trace_context::TraceParent;
+use avalon_queue::trace;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tracing::Instrument;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::problem::{ApiError, render};
 use crate::state::ApiState;
@@ -29,15 +31,23 @@ pub(crate) async fn run(
 ) -> Response {
     let begun = Instant::now();
     let id = request_id(request.headers());
-    let trace = trace_of(request.headers());
+    let caller = caller_of(request.headers());
     let method = request.method().clone();
     let route = matched
         .as_ref()
         .map_or("unmatched", MatchedPath::as_str)
         .to_owned();
     let span = tracing::info_span!(
-        "request", request_id = id, trace_id = trace.trace_id(), %method, route
+        "request",
+        request_id = id,
+        trace_id = Empty,
+        %method,
+        route,
+        otel.kind = Empty,
+        otel.name = Empty
     );
+    let trace = begin_trace(&span, caller, &method, &route);
+    span.record("trace_id", trace.trace_id());
     request.extensions_mut().insert(Trace(trace));
 
     let limited = tokio::time::timeout(state.request_timeout, next.run(request));
@@ -53,18 +63,26 @@ pub(crate) async fn run(
         let told = render(&problem.with_request_id(&id));
         let (parts, body) = told.into_parts();
         response.headers_mut().extend(parts.headers);
-        response
-            .headers_mut()
-            .remove(axum::http::header::CONTENT_LENGTH);
+        response.headers_mut().remove(header::CONTENT_LENGTH);
         *response.body_mut() = body;
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(&REQUEST_ID, value);
     }
+    if state.draining.is_cancelled() {
+        // The client's next request goes elsewhere.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
     let (status, elapsed) = (response.status().as_u16(), begun.elapsed());
     state
         .http_metrics
         .answered(method_label(&method), &route, status, elapsed);
+    trace::note(&span, "http.response.status_code", i64::from(status));
+    if status >= 500 {
+        let why = code.map_or_else(|| status.to_string(), |code| code.to_string());
+        trace::failed(&span, why);
+    }
     span.in_scope(|| {
         let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         match code {
@@ -97,13 +115,23 @@ fn request_id(headers: &HeaderMap) -> String {
         .map_or_else(|| ulid::Ulid::generate().to_string(), str::to_owned)
 }
 
+/// The caller's place in a trace.
+fn caller_of(headers: &HeaderMap) -> Option<TraceParent> {
+    headers.get("traceparent")?.to_str().ok()?.parse().ok()
+}
+
 /// A step of the caller's trace, or the beginning of a new one.
-fn trace_of(headers: &HeaderMap) -> TraceParent {
-    headers
-        .get("traceparent")
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.parse::<TraceParent>().ok())
-        .map_or_else(TraceParent::new_root, |parent| parent.child())
+fn begin_trace(
+    span: &Span,
+    caller: Option<TraceParent>,
+    method: &Method,
+    route: &str,
+) -> TraceParent {
+    let parent = caller.map(|caller| caller.to_string());
+    let name = || format!("{} {route}", method_label(method));
+    trace::begin(span, parent.as_deref(), "server", name)
+        .and_then(|step| step.parse().ok())
+        .unwrap_or_else(|| caller.map_or_else(TraceParent::new_root, |caller| caller.child()))
 }
 
 /// Methods are free text in HTTP; labels are not.

@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use prometheus::IntGauge;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
@@ -25,10 +26,26 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a client may take to agree on TLS.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A connection that is counted while it is open.
+struct Counted(IntGauge);
+
+impl Counted {
+    fn new(open: IntGauge) -> Self {
+        open.inc();
+        Self(open)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 type Service = TowerToHyperService<AddExtension<Router, ConnectInfo<SocketAddr>>>;
 
 /// Serves until `stop`, over TLS alone when `tls` is given; then takes no more connections, and gives
-/// requests that are under way `grace` to finish.
+/// requests that are under way `grace` to finish. Connections are counted in `open`.
 ///
 /// # Errors
 /// Never at present; accepting goes on after errors, since they pass (too many open files, say).
@@ -38,6 +55,7 @@ pub async fn serve(
     tls: Option<Tls>,
     stop: CancellationToken,
     grace: Duration,
+    open: Option<IntGauge>,
 ) -> io::Result<()> {
     let connections = GracefulShutdown::new();
     let mut server = http1::Builder::new();
@@ -62,7 +80,9 @@ pub async fn serve(
         let service: Service = TowerToHyperService::new(peer);
         let (server, watcher) = (server.clone(), connections.watcher());
         let (tls, stop) = (tls.clone(), stop.clone());
+        let counted = open.clone().map(Counted::new);
         tokio::spawn(async move {
+            let _counted = counted;
             match tls {
                 None => talk(stream, service, &server, watcher).await,
                 Some(tls) => tokio::select! {

@@ -58,6 +58,9 @@ pub struct ApiState {
     pub max_body: usize,
     /// A request is answered within this.
     pub request_timeout: Duration,
-    /// Cancelled when the process stops: streams end.
+    /// Cancelled when the process was told to stop: it still takes requests for a while, and asks
+    /// clients to use their connections no more.
+    pub draining: CancellationToken,
+    /// Cancelled when it takes no more: streams end.
     pub stopping: CancellationToken,
 }

@@ -8,6 +8,7 @@ mod latencies;
 mod login;
 mod queue;
 mod report;
+mod rolling;
 mod shop;
 mod stores;
 
@@ -41,6 +42,8 @@ enum Benchmark {
     Events(events::EventsArguments),
     /// How long a payment callback waits for its answer, also while something is away.
     Acknowledge(acknowledge::AcknowledgeArguments),
+    /// A service whose every process is replaced under load: what fails, which should be nothing.
+    Rolling(rolling::RollingArguments),
 }
 
 #[tokio::main]
@@ -53,6 +56,7 @@ async fn main() -> Outcome<()> {
         Benchmark::Callbacks(arguments) => callbacks::run(&arguments, &mut report).await?,
         Benchmark::Events(arguments) => events::run(&arguments, &mut report).await?,
         Benchmark::Acknowledge(arguments) => acknowledge::run(&arguments, &mut report).await?,
+        Benchmark::Rolling(arguments) => rolling::run(&arguments, &mut report).await?,
     }
     report.print(arguments.json);
     Ok(())

@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 
 use avalon_core::config::{DatabaseUrl, Role};
+use avalon_core::ids::SessionId;
+use avalon_core::payments::OrderStatus;
 use avalon_queue::{JobId, QueueName};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
+use jiff::civil::Date;
 
 /// The WeChat access service of the mini-game Avalon.
 #[derive(Parser)]
@@ -38,6 +42,25 @@ pub(crate) enum Command {
     Jobs {
         #[command(subcommand)]
         command: JobsCommand,
+    },
+    /// Looks at orders; has a day compared with WeChat's bill.
+    Orders {
+        #[command(subcommand)]
+        command: OrdersCommand,
+    },
+    /// Looks at players' sessions, and ends them.
+    Sessions {
+        #[command(subcommand)]
+        command: SessionsCommand,
+    },
+    /// Checks configuration, stores, clock, WeChat, keys and addresses; changes nothing.
+    Doctor {
+        /// Check what this role needs.
+        #[arg(long, default_value = "all")]
+        role: CheckedRole,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Encryption keys of what is sealed at rest.
     Keys {
@@ -100,6 +123,91 @@ pub(crate) enum CheckedRole {
     Workers,
     Simulator,
     Migrate,
+}
+
+impl CheckedRole {
+    pub(crate) fn role(self) -> Role {
+        match self {
+            Self::Dev => Role::Dev,
+            Self::All => Role::All,
+            Self::Api => Role::Api,
+            Self::Workers => Role::Workers,
+            Self::Simulator => Role::Simulator,
+            Self::Migrate => Role::Migrate,
+        }
+    }
+}
+
+#[derive(Subcommand)]
+pub(crate) enum OrdersCommand {
+    /// Lists orders, newest first.
+    List {
+        #[command(flatten)]
+        selection: OrderSelection,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows one order with its history and refunds.
+    Show {
+        /// Its id.
+        id: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Has workers compare a day of WeChat's bill with our orders, and waits for what they find. Fails
+    /// when there are differences.
+    Reconcile {
+        /// The day at Beijing, YYYY-MM-DD.
+        day: Date,
+        /// Also when the day was compared before.
+        #[arg(long)]
+        again: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which orders.
+#[derive(Args)]
+pub(crate) struct OrderSelection {
+    /// In this state: pending, paid, failed, refunding, refunded or closed.
+    #[arg(long)]
+    pub(crate) status: Option<OrderStatus>,
+    /// Of this player.
+    #[arg(long)]
+    pub(crate) open_id: Option<String>,
+    /// Made at this time or later (ISO 8601 with its offset).
+    #[arg(long)]
+    pub(crate) from: Option<Timestamp>,
+    /// Made before this time.
+    #[arg(long)]
+    pub(crate) to: Option<Timestamp>,
+    /// At most so many.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: u32,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum SessionsCommand {
+    /// Lists what is remembered of a player's sessions.
+    List {
+        /// WeChat's id of the player.
+        open_id: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ends a player's sessions: all, or one.
+    End {
+        /// WeChat's id of the player.
+        open_id: String,
+        /// This one only.
+        #[arg(long)]
+        session: Option<SessionId>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -193,6 +301,9 @@ pub(crate) struct Selection {
     /// With --all: those of this queue.
     #[arg(long, requires = "all")]
     pub(crate) queue: Option<QueueName>,
+    /// Tell it as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -213,18 +324,15 @@ impl Command {
             Self::Workers(_) => Role::Workers,
             Self::Simulator => Role::Simulator,
             Self::Migrate { .. } => Role::Migrate,
-            Self::Jobs { .. } | Self::Healthcheck { .. } => Role::Jobs,
+            Self::Jobs { .. }
+            | Self::Orders { .. }
+            | Self::Sessions { .. }
+            | Self::Healthcheck { .. } => Role::Jobs,
             Self::Keys { .. } => Role::Keys,
             Self::Config {
                 command: ConfigCommand::Check { role },
-            } => match role {
-                CheckedRole::Dev => Role::Dev,
-                CheckedRole::All => Role::All,
-                CheckedRole::Api => Role::Api,
-                CheckedRole::Workers => Role::Workers,
-                CheckedRole::Simulator => Role::Simulator,
-                CheckedRole::Migrate => Role::Migrate,
-            },
+            }
+            | Self::Doctor { role, .. } => role.role(),
         }
     }
 

@@ -58,6 +58,29 @@ pub(crate) enum Failure {
     Copy(#[from] avalon_core::database_copy::CopyError),
     #[error("{0}: no such job, or no dead letter")]
     NoSuchJob(avalon_queue::JobId),
+    /// Told in full on standard output.
+    #[error("{0} of the checks failed")]
+    Unhealthy(usize),
+    #[error("{0}: there is no such player")]
+    NoSuchPlayer(String),
+    #[error(
+        "an embedded service remembers its sessions itself: ask it by POST /admin/users/ID/signOut"
+    )]
+    EmbeddedSessions,
+    #[error("the queue did not tell what became of the job")]
+    NotEnqueued,
+    #[error("job {0} failed: {1}")]
+    JobFailed(avalon_queue::JobId, String),
+    #[error("job {0} has not ended yet: do workers run? avalon jobs show tells")]
+    StillRunning(avalon_queue::JobId),
+    #[error("{0} was not compared: payments are not configured where workers run")]
+    NotCompared(jiff::civil::Date),
+    #[error("{0} differences")]
+    Differences(usize),
+    #[error(transparent)]
+    Session(#[from] avalon_core::sessions::SessionError),
+    #[error(transparent)]
+    User(#[from] avalon_core::users::UserError),
     #[error(transparent)]
     Rotation(#[from] avalon_core::rotation::RotationError),
     #[error(transparent)]

@@ -7,17 +7,14 @@ use serde_json::{Value, json};
 
 use crate::arguments::{JobsCommand, ListedStatus, Selection};
 use crate::failure::Failure;
-use crate::wiring;
+use crate::{progress, wiring};
 
 pub(crate) async fn run(config: &Config, command: JobsCommand) -> Result<(), Failure> {
-    let path = config.queue_path();
-    if config.redis.url.is_none() && !path.exists() {
-        return Err(Failure::NoQueue(path));
-    }
     if let Some(queue) = command.queue() {
         wiring::known_queue("--queue", queue.as_str())?;
     }
-    let store = wiring::store(config, wiring::redis(config)?.as_ref()).await?;
+    let redis = wiring::redis(config)?;
+    let store = wiring::existing_store(config, redis.as_ref()).await?;
     let store = store.as_ref();
     match command {
         JobsCommand::List {
@@ -28,13 +25,15 @@ pub(crate) async fn run(config: &Config, command: JobsCommand) -> Result<(), Fai
         } => list(store, queue, status.into(), limit, json).await,
         JobsCommand::Show { id, payload } => show(store, id, payload).await,
         JobsCommand::Retry(selection) => {
+            let json = selection.json;
             let changed = each(store, selection, |id| store.replay(id)).await?;
-            println!("{changed} made ready again");
+            tell(changed, "made ready again", json);
             Ok(())
         }
         JobsCommand::Purge(selection) => {
+            let json = selection.json;
             let changed = each(store, selection, |id| store.purge(id)).await?;
-            println!("{changed} deleted");
+            tell(changed, "deleted", json);
             Ok(())
         }
         JobsCommand::Stats { json } => stats(store, json).await,
@@ -144,6 +143,13 @@ fn time(ms: u64) -> String {
         .unwrap_or_default()
 }
 
+fn tell(changed: usize, what: &str, as_json: bool) {
+    match as_json {
+        true => println!("{}", json!({"changed": changed})),
+        false => println!("{changed} {what}"),
+    }
+}
+
 /// Changes the chosen dead letters; answers how many.
 async fn each<F>(
     store: &dyn JobStore,
@@ -169,13 +175,18 @@ where
         cursor: None,
         limit: 1000,
     };
+    let stats = store.stats().await?.into_iter();
+    let chosen = stats.filter(|it| filter.queue.as_ref().is_none_or(|queue| it.queue == *queue));
+    let bar = progress::steps(chosen.map(|it| it.dead).sum());
     loop {
         let page = store.list(&filter).await?;
         for job in page.jobs {
             changed += usize::from(change(job.id).await?);
+            bar.inc(1);
         }
         filter.cursor = page.next;
         if filter.cursor.is_none() {
+            bar.finish_and_clear();
             return Ok(changed);
         }
     }

@@ -5,11 +5,15 @@ mod arguments;
 mod certificates;
 mod copy;
 mod dev;
+mod doctor;
 mod failure;
 mod healthcheck;
 mod jobs;
 mod keys;
+mod orders;
+mod progress;
 mod run;
+mod sessions;
 mod signals;
 mod simulator;
 mod wiring;
@@ -21,6 +25,7 @@ use clap::Parser;
 
 use arguments::{Arguments, Command, ConfigCommand, KeysCommand, MigrateCommand};
 use failure::Failure;
+use signals::Logging;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -46,6 +51,11 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
         return keys::generate(purpose);
     }
     let role = arguments.command.role();
+    if let Command::Doctor { json, .. } = arguments.command {
+        // A configuration that is wrong is one of its findings.
+        let runtime = tokio::runtime::Runtime::new()?;
+        return runtime.block_on(doctor::run(arguments.config.as_deref(), role, json));
+    }
     let environment = process_env().chain(arguments.command.overrides());
     let mut config = Config::load(arguments.config.as_deref(), environment, role)?;
     if let Command::Config {
@@ -59,14 +69,18 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
     if role == Role::Dev {
         dev::complete(&mut config)?;
     }
-    avalon_core::telemetry::init(&config.log, role)?;
+    let telemetry = avalon_core::telemetry::init(&config.log, &config.telemetry, role)?;
+    let log = Logging {
+        handle: telemetry.log.clone(),
+        config: arguments.config,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         match arguments.command {
             Command::Dev | Command::All | Command::Api | Command::Workers(_) => {
-                run::run(config, role, arguments.config).await
+                run::run(config, role, log).await
             }
             Command::Simulator => simulator::run(config).await,
             Command::Migrate { command: None } => run::migrate(&config).await,
@@ -76,7 +90,13 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
             Command::Healthcheck { url } => healthcheck::run(&config, url).await,
             Command::Jobs { command } => jobs::run(&config, command).await,
             Command::Keys { command } => keys::run(&config, command).await,
-            Command::Config { .. } | Command::Openapi => Ok(()),
+            Command::Orders { command } => orders::run(&config, command).await,
+            Command::Sessions { command } => sessions::run(&config, command).await,
+            Command::Config { .. } | Command::Doctor { .. } | Command::Openapi => Ok(()),
         }
-    })
+    });
+    // Spans of tasks that are still there are the last ones.
+    drop(runtime);
+    telemetry.finish();
+    ended
 }

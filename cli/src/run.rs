@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_api::ops::{OpsState, Phase};
+use avalon_api::ops::{BacklogCache, OpsState, Phase};
 use avalon_api::{ApiState, GuardMetrics, HeaderPolicy, HttpMetrics, TrustedProxies};
 use avalon_core::analytics::EventMetrics;
 use avalon_core::config::{Config, Role};
@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
+use crate::signals::Logging;
 use crate::{certificates, dev, signals, simulator, wiring};
 
 /// How long the listener for operators goes on answering requests at the end.
@@ -25,7 +26,7 @@ const OPS_GRACE: Duration = Duration::from_secs(2);
 /// How often WeChat Pay's certificates are fetched.
 const PLATFORM_KEYS_EVERY: Duration = Duration::from_secs(3600);
 
-pub(crate) async fn run(config: Config, role: Role, file: Option<PathBuf>) -> Result<(), Failure> {
+pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), Failure> {
     let tls = match role.serves_api() {
         true => certificates::tls(&config)?,
         false => None,
@@ -38,9 +39,12 @@ pub(crate) async fn run(config: Config, role: Role, file: Option<PathBuf>) -> Re
     };
     let stop = signals::stop_on_signals()?;
     if let Some(tls) = tls.clone() {
-        certificates::renew_on_hangup(tls, file, role)?;
+        certificates::renew_on_hangup(tls, log.config.clone(), role)?;
     }
+    let log_handle = log.handle.clone();
+    signals::reload_on_hangup(log, role)?;
     let registry = prometheus::Registry::new();
+    avalon_api::ops::describe_process(&registry)?;
     let queue_metrics = wiring::queue_metrics(&registry)?;
     let event_metrics = EventMetrics::new(&registry)?;
     let events = wiring::events(&config, &event_metrics);
@@ -63,6 +67,10 @@ pub(crate) async fn run(config: Config, role: Role, file: Option<PathBuf>) -> Re
         database: database.clone(),
         registry: registry.clone(),
         queue_metrics: queue_metrics.clone(),
+        redis: redis.clone(),
+        tells_game: config.fulfil.webhook_url.is_some(),
+        backlog: BacklogCache::default(),
+        log: log_handle,
         sessions: sessions.clone(),
         tokens: Arc::clone(&verifier),
         admin_token: config.admin.token.clone().map(Arc::new),
@@ -75,6 +83,7 @@ pub(crate) async fn run(config: Config, role: Role, file: Option<PathBuf>) -> Re
         None,
         ops_stop.clone(),
         OPS_GRACE,
+        None,
     ));
 
     if role == Role::Dev {
@@ -119,7 +128,11 @@ pub(crate) async fn run(config: Config, role: Role, file: Option<PathBuf>) -> Re
     } else {
         None
     };
+    // Told to stop, the API still takes requests for a while; then it closes.
+    let closing = CancellationToken::new();
     if let Some(socket) = http_socket {
+        let http_metrics = HttpMetrics::new(&registry)?;
+        let connections = http_metrics.connections();
         let state = ApiState {
             store: Arc::clone(&store),
             database: database.clone(),
@@ -135,12 +148,13 @@ pub(crate) async fn run(config: Config, role: Role, file: Option<PathBuf>) -> Re
             limits: wiring::limits(&config, role, redis.as_ref()),
             proxies: Arc::new(TrustedProxies::new(config.http.trusted_proxies.clone())),
             queue_metrics,
-            http_metrics: HttpMetrics::new(&registry)?,
+            http_metrics,
             wait: config.http.wait,
             max_wait: config.http.max_wait,
             max_body: config.http.max_body as usize,
             request_timeout: config.http.request_timeout,
-            stopping: stop.clone(),
+            draining: stop.clone(),
+            stopping: closing.clone(),
         };
         let headers = HeaderPolicy {
             cors_origins: config.http.cors_origins.clone(),
@@ -151,8 +165,9 @@ pub(crate) async fn run(config: Config, role: Role, file: Option<PathBuf>) -> Re
             socket,
             router,
             tls,
-            stop.clone(),
+            closing.clone(),
             config.http.request_timeout,
+            Some(connections),
         ));
     }
     if role == Role::Dev {
@@ -163,8 +178,13 @@ pub(crate) async fn run(config: Config, role: Role, file: Option<PathBuf>) -> Re
 
     stop.cancelled().await;
     phase.send_replace(Phase::Stopping);
+    if !public.is_empty() {
+        tokio::time::sleep(config.http.drain_delay(role)).await;
+    }
+    closing.cancel();
     if let Some(pools) = pools {
-        // Requests that are held for their jobs get their answers while the pools drain.
+        // Requests under way may wait for jobs: most get their answers before the pools stop.
+        let _ = tokio::time::timeout(config.http.wait, finished(&mut public)).await;
         pools.stop().await;
     }
     finished(&mut public).await;

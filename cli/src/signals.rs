@@ -1,5 +1,10 @@
-//! SIGTERM and Ctrl-C: the first asks for an orderly stop, the second ends the program at once.
+//! SIGTERM and Ctrl-C: the first asks for an orderly stop, the second ends the program at once. SIGHUP:
+//! the log level is read again.
 
+use std::path::PathBuf;
+
+use avalon_core::config::{Config, Role, process_env};
+use avalon_core::telemetry::LogHandle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -26,4 +31,35 @@ pub(crate) fn stop_on_signals() -> std::io::Result<CancellationToken> {
         }
     });
     Ok(stop)
+}
+
+/// How logging can be changed while the process runs.
+pub(crate) struct Logging {
+    /// Changes the level.
+    pub(crate) handle: LogHandle,
+    /// The configuration's file, to be read again.
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// On SIGHUP, takes `log.level` from the configuration as it is now. Nothing else changes, and a
+/// configuration that is wrong changes nothing.
+pub(crate) fn reload_on_hangup(log: Logging, role: Role) -> std::io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            let config = match Config::load(log.config.as_deref(), process_env(), role) {
+                Ok(config) => config,
+                Err(error) => {
+                    tracing::error!(%error, "the log level stays as it is");
+                    continue;
+                }
+            };
+            let level = config.log.level;
+            match log.handle.set_level(&level) {
+                Ok(()) => tracing::warn!(level, "the log level was read again"),
+                Err(error) => tracing::error!(%error, "the log level stays as it is"),
+            }
+        }
+    });
+    Ok(())
 }

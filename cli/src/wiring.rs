@@ -74,6 +74,18 @@ pub(crate) async fn store(
     Ok(Arc::new(Sqlite::open(&path, QUEUES.to_vec()).await?))
 }
 
+/// The queue, for those who look at it: an embedded one that is not there is not made.
+pub(crate) async fn existing_store(
+    config: &Config,
+    redis: Option<&RedisEndpoint>,
+) -> Result<Arc<dyn JobStore>, Failure> {
+    let path = config.queue_path();
+    if redis.is_none() && !path.exists() {
+        return Err(Failure::NoQueue(path));
+    }
+    store(config, redis).await
+}
+
 async fn warn_of_lossy_redis(redis: &RedisStreams) -> Result<(), avalon_queue::StoreError> {
     match redis.durability_warnings().await {
         Ok(warnings) => {

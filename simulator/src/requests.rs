@@ -43,6 +43,8 @@ pub(crate) struct Entry {
     method: String,
     path: String,
     query: BTreeMap<String, String>,
+    /// The names of its headers.
+    headers: Vec<String>,
     time: Timestamp,
     /// What the caller was told; null while unanswered and for what is no answer of WeChat.
     errcode: Option<i64>,
@@ -66,6 +68,7 @@ impl RequestLog {
             method: request.method().to_string(),
             path: request.uri().path().to_owned(),
             query: shown_query(request),
+            headers: request.headers().keys().map(ToString::to_string).collect(),
             time,
             errcode: None,
             code: None,

@@ -1,8 +1,12 @@
 //! What operators see and can do over the ops listener.
 
-use avalon_test_support::{Avalon, FleetSettings};
+use std::time::Duration;
+
+use avalon_test_support::{Avalon, FleetSettings, eventually_eq};
 use avalon_tests::{Game, send};
 use serde_json::json;
+
+const LONG: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn health_readiness_and_metrics_are_on_a_port_of_their_own() {
@@ -110,4 +114,75 @@ async fn admin_routes_want_the_token_and_can_replay_and_purge_dead_letters() {
     );
     assert_eq!(admin(game.client.get(url("?status=odd"))).await.status, 400);
     assert_eq!(admin(game.client.get(url("?colour=red"))).await.status, 400);
+}
+
+#[tokio::test]
+async fn the_log_level_can_be_changed_while_the_process_runs() {
+    let token = FleetSettings::ADMIN_TOKEN;
+    let dev = Avalon::command("dev")
+        .env("AVALON_ADMIN__TOKEN", token)
+        .config("[log]\nlevel = \"warn\"\n")
+        .start()
+        .await;
+    let game = Game::of(&dev, &dev);
+    let log_of = async |code: &str| {
+        let before = dev.log().len();
+        assert_eq!(game.login(code).await.status, 200);
+        dev.log()[before..].to_owned()
+    };
+    let put = |body: serde_json::Value| {
+        let request = game.client.put(format!("{}/admin/log", dev.ops));
+        send(request.bearer_auth(token).json(&body))
+    };
+    assert_eq!(log_of("sim-a").await, "");
+    assert_eq!(put(json!({"level": "info"})).await.status, 200);
+    assert!(log_of("sim-b").await.contains("answered"));
+    let refused = put(json!({"level": "info,avalon=loud"})).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.code()),
+        (422, "FIELD_INVALID")
+    );
+    assert!(
+        log_of("sim-c").await.contains("answered"),
+        "nothing has changed"
+    );
+    // The configuration's own level is back when it is read again.
+    dev.hang_up();
+    eventually_eq(LONG, true, async || dev.log().contains("read again")).await;
+    assert_eq!(log_of("sim-d").await, "");
+}
+
+#[tokio::test]
+async fn readiness_goes_first_and_requests_are_answered_until_the_balancer_has_noticed() {
+    let mut dev = Avalon::command("dev")
+        .env("AVALON_HTTP__DRAIN_DELAY", "2s")
+        .start()
+        .await;
+    let game = Game::of(&dev, &dev);
+    let first = game.login("sim-a").await;
+    assert_eq!(
+        (first.status.as_u16(), first.header("connection")),
+        (200, "")
+    );
+    dev.terminate();
+    let ready = format!("{}/readyz", dev.ops);
+    eventually_eq(LONG, json!("stopping"), async || {
+        send(game.client.get(&ready)).await.body["status"].clone()
+    })
+    .await;
+    // A request that is under way when the listener closes is answered as well.
+    let slow = game.login("sim-slow-2500-b");
+    let late = async {
+        let late = game.login("sim-c").await;
+        assert_eq!(late.status, 200, "{late:?}");
+        assert_eq!(
+            late.header("connection"),
+            "close",
+            "the next one goes elsewhere"
+        );
+    };
+    let (slow, ()) = tokio::join!(slow, late);
+    assert_eq!(slow.status, 200, "{slow:?}");
+    assert!(dev.wait_exit().await.success());
+    assert!(game.client.get(&ready).send().await.is_err());
 }

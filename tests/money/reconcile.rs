@@ -35,7 +35,7 @@ async fn a_payment_that_nobody_told_us_of_is_found_in_the_bill_and_granted() {
     .unwrap();
 
     let day = beijing_day(Timestamp::now());
-    let job = Reconcile { day }.into_job().unwrap();
+    let job = Reconcile { day, again: false }.into_job().unwrap();
     let view = shop.done(&handlers, job).await;
     assert_eq!(view.state, JobState::Succeeded, "{view:?}");
     assert_eq!(view.result.unwrap().get(), "2");

@@ -151,11 +151,12 @@ impl Shop {
             max_wait: config.http.max_wait,
             max_body: config.http.max_body as usize,
             request_timeout: config.http.request_timeout,
+            draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
         };
         let router = avalon_api::router(api, &HeaderPolicy::default());
         let (stop, grace) = (CancellationToken::new(), Duration::ZERO);
-        tokio::spawn(avalon_api::serve(door, router, None, stop, grace));
+        tokio::spawn(avalon_api::serve(door, router, None, stop, grace, None));
         Self {
             database,
             store,

@@ -7,6 +7,7 @@
     reason = "a test that can't go on has failed"
 )]
 
+pub mod collector;
 pub mod event_sinks;
 pub mod kafka_broker;
 pub mod promql;

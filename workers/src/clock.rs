@@ -57,7 +57,7 @@ fn days_to_compare(now: Timestamp) -> Vec<NewJob> {
     let newest = if beijing_hour(now) >= BILL_HOUR { 1 } else { 2 };
     (newest..newest + BILL_DAYS)
         .filter_map(|ago| today.checked_sub(ago.days()).ok())
-        .filter_map(|day| Reconcile { day }.into_job().ok())
+        .filter_map(|day| Reconcile { day, again: false }.into_job().ok())
         .collect()
 }
 

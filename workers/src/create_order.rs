@@ -3,22 +3,50 @@
 
 use std::sync::Arc;
 
-use avalon_core::jobs::CreateOrder;
 use avalon_core::jobs::create_order::CreatedOrder;
+use avalon_core::jobs::{self, CreateOrder};
 use avalon_core::payments::orders::{self, NewOrder};
 use avalon_core::payments::{Channel, OrderStatus};
 use avalon_core::problem::ProblemCode;
 use avalon_queue::{JobContext, JobError};
 use jiff::Timestamp;
 
+use crate::metrics::OrderRequest;
 use crate::services::Services;
 use crate::{failing, wechat_pay};
 
 pub(crate) async fn handle(
     services: Arc<Services>,
     job: CreateOrder,
-    _: JobContext,
+    context: JobContext,
 ) -> Result<CreatedOrder, JobError> {
+    let metrics = services.metrics.clone();
+    let answer = create(services, job).await;
+    let last = context.attempt >= context.max_attempts;
+    if let Some(request) = ended(&answer, last) {
+        metrics.requested(request);
+    }
+    answer
+}
+
+/// How the request ended; none: it is tried again.
+fn ended(answer: &Result<CreatedOrder, JobError>, last: bool) -> Option<OrderRequest> {
+    match answer {
+        Ok(_) => Some(OrderRequest::Offered),
+        Err(JobError::Reject(failure)) => {
+            let problem = jobs::problem(failure);
+            let ours = problem.status >= 500 || problem.code == ProblemCode::PaymentRefused;
+            Some(match ours {
+                true => OrderRequest::Unavailable,
+                false => OrderRequest::Refused,
+            })
+        }
+        Err(JobError::Fail(_)) => Some(OrderRequest::Unavailable),
+        Err(JobError::Retry { .. }) => last.then_some(OrderRequest::Unavailable),
+    }
+}
+
+async fn create(services: Arc<Services>, job: CreateOrder) -> Result<CreatedOrder, JobError> {
     let pay = wechat_pay::payments(&services)?;
     let new = NewOrder {
         user_id: job.user_id,
@@ -49,4 +77,24 @@ pub(crate) async fn handle(
         order_id: order.id,
         pay_params,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_wechats_faults_and_ours_count_against_us() {
+        let rejected = |code| ended(&Err(failing::reject(code)), false);
+        assert_eq!(
+            rejected(ProblemCode::OutOfStock),
+            Some(OrderRequest::Refused)
+        );
+        for ours in [ProblemCode::PaymentRefused, ProblemCode::PaymentsDisabled] {
+            assert_eq!(rejected(ours), Some(OrderRequest::Unavailable));
+        }
+        let retried = |last| ended(&Err(failing::retry(ProblemCode::PayBusy)), last);
+        assert_eq!(retried(false), None);
+        assert_eq!(retried(true), Some(OrderRequest::Unavailable));
+    }
 }

@@ -39,4 +39,4 @@ pub use metrics::{PayMetrics, ProfileMetrics};
 pub use own_token::OwnToken;
 pub use pools::{Pools, PoolsSettings};
 pub use services::{Payments, ProfileRules, Services};
-pub use webhook::{Webhook, WebhookError};
+pub use webhook::{Webhook, WebhookError, is_public};

@@ -22,9 +22,10 @@ pub(crate) async fn handle(
     if services.pay.is_none() {
         return Ok(0);
     }
-    if reconciliation::is_done(database, job.day)
-        .await
-        .map_err(failing::payment)?
+    if !job.again
+        && reconciliation::is_done(database, job.day)
+            .await
+            .map_err(failing::payment)?
     {
         return Ok(0);
     }
@@ -52,7 +53,6 @@ pub(crate) async fn handle(
             }
         }
     }
-    services.metrics.reconciled(found.differences.len());
     tracing::info!(
         day = found.day,
         rows = found.rows_compared,

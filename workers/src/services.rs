@@ -9,7 +9,7 @@ use avalon_core::keyring::Keyring;
 use avalon_core::profiles::AvatarHosts;
 use avalon_core::sessions::Sessions;
 use avalon_core::tokens::TokenIssuer;
-use avalon_queue::{Enqueued, JobStore, NewJob, StoreError};
+use avalon_queue::{Enqueued, JobStore, NewJob, StoreError, trace};
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient};
 
@@ -92,9 +92,13 @@ impl ProfileRules {
 }
 
 impl Services {
-    /// Enqueues a job that follows from this one; `false` when its idempotency key found it there
+    /// Enqueues a job that follows from this one, as a further step of its trace; `false` when its idempotency key found it there
     /// already.
     pub(crate) async fn enqueue(&self, job: NewJob) -> Result<bool, StoreError> {
+        let mut job = job;
+        if job.traceparent.is_none() {
+            job.traceparent = trace::current();
+        }
         let enqueued = self.store.enqueue(vec![job]).await?;
         Ok(matches!(enqueued.first(), Some(Enqueued::New(_))))
     }

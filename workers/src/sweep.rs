@@ -39,8 +39,6 @@ pub(crate) async fn handle(
         let new = follow(&services, Callback { inbox_id }.into_job()).await?;
         swept.callbacks += usize::from(new);
     }
-    let pending = inbox::pending(database).await.map_err(failing::payment)?;
-    services.metrics.inbox_pending(pending);
 
     for id in orders::due_checks(database, before(OVERDUE), BATCH)
         .await

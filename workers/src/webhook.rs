@@ -5,11 +5,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use avalon_queue::trace;
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use reqwest::Url;
+use tracing::Instrument;
 
 /// Where webhooks go.
 pub struct Webhook {
@@ -71,8 +73,18 @@ impl Webhook {
             .map_err(WebhookError::Transport)?;
         let timestamp = Timestamp::now().as_second();
         let tag = hmac::sign(&self.key, format!("{id}.{timestamp}.{body}").as_bytes());
-        let answer = client
-            .post(self.url.clone())
+        let span = tracing::info_span!(
+            "webhook",
+            otel.kind = "client",
+            otel.name = "webhook",
+            webhook_id = id
+        );
+        let mut request = client.post(self.url.clone());
+        // The game server may go on with the trace.
+        if let Some(traceparent) = span.in_scope(trace::current) {
+            request = request.header("traceparent", traceparent);
+        }
+        let answer = request
             .header("content-type", "application/json")
             .header("webhook-id", id)
             .header("webhook-timestamp", timestamp)
@@ -82,6 +94,7 @@ impl Webhook {
             )
             .body(body.to_owned())
             .send()
+            .instrument(span)
             .await
             .map_err(|error| WebhookError::Transport(error.without_url()))?;
         match answer.status() {
@@ -106,7 +119,7 @@ impl Webhook {
 }
 
 /// Whether an address is one of the open internet.
-fn is_public(address: IpAddr) -> bool {
+pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
             let [a, b, c, _] = v4.octets();

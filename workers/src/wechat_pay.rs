@@ -203,6 +203,7 @@ pub(crate) async fn apply(
     match paid {
         Paid::Now(order, refund) => {
             services.metrics.order(OrderStatus::Paid);
+            services.metrics.paid(cause, payment.at);
             tracing::info!(order_id = order.id, cause, "order paid");
             if let Some(refund) = refund {
                 settle(services, refund).await?;

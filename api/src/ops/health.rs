@@ -1,12 +1,11 @@
-//! Whether the process lives, whether its stores answer, and its metrics.
+//! Whether the process lives, and whether its stores answer.
 
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use prometheus::{Encoder, TextEncoder};
 use serde_json::json;
 
 use super::{OpsState, Phase};
@@ -51,26 +50,5 @@ fn told<E: std::fmt::Display>(
             "unavailable"
         }
         Err(_) => "timeout",
-    }
-}
-
-/// All metrics of the process, in Prometheus' text format.
-pub(super) async fn metrics(State(state): State<OpsState>) -> Response {
-    // Without the store the other metrics are still worth having.
-    if let Ok(Ok(stats)) = tokio::time::timeout(PATIENCE, state.store.stats()).await {
-        state.queue_metrics.observe_depth(&stats);
-    }
-    let encoder = TextEncoder::new();
-    let mut text = Vec::new();
-    match encoder.encode(&state.registry.gather(), &mut text) {
-        Ok(()) => (
-            [(header::CONTENT_TYPE, encoder.format_type().to_owned())],
-            text,
-        )
-            .into_response(),
-        Err(error) => {
-            tracing::error!(%error, "the metrics can't be written");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
     }
 }

@@ -113,7 +113,8 @@ async fn show(
     Ok(Json(describe(&view)))
 }
 
-async fn retry(
+/// Makes a dead letter ready again.
+pub(super) async fn retry(
     State(state): State<OpsState>,
     peer: Peer,
     JobPath(id): JobPath,
@@ -129,7 +130,8 @@ async fn retry(
     ))
 }
 
-async fn purge(
+/// Deletes a dead letter.
+pub(super) async fn purge(
     State(state): State<OpsState>,
     peer: Peer,
     JobPath(id): JobPath,

@@ -92,7 +92,6 @@ impl Load {
 /// What a game might report: each event has its number as its id.
 pub(super) fn body(numbers: std::ops::Range<usize>) -> String {
     let now = now_ms();
-    let names = ["level_start", "level_end", "card_played", "chat"];
     let event = |n: usize| {
         json!({
             "eventId": format!("e-{n}"),

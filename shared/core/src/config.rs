@@ -44,7 +44,7 @@ pub use redis::{RedisConfig, RedisNodes, RedisNodesError};
 pub use role::Role;
 pub use sections::{
     AdminConfig, HttpConfig, HttpUrl, HttpUrlError, LogConfig, LogFormat, OpsConfig, QueueConfig,
-    SimulatorConfig, StorageConfig, WechatConfig, WorkersConfig,
+    SimulatorConfig, StorageConfig, TelemetryConfig, WechatConfig, WorkersConfig,
 };
 pub use web::{WebOrigin, WebOriginError};
 
@@ -82,6 +82,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Logging.
     pub log: LogConfig,
+    /// The export of traces.
+    pub telemetry: TelemetryConfig,
     /// Worker pools.
     pub workers: WorkersConfig,
     /// The WeChat simulator.
@@ -141,6 +143,7 @@ impl Config {
 
     /// Writes down the defaults that depend on the role or on other keys.
     pub fn spell_out(&mut self, role: Role) {
+        self.http.drain_delay = Some(self.http.drain_delay(role));
         self.ops.listen = Some(self.ops_listen(role));
         self.fulfil.allow_private_addresses = Some(self.fulfil.allow_private_addresses(role));
         self.limits.enabled = Some(self.limits.enabled(role));

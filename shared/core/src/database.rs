@@ -179,6 +179,23 @@ impl Database {
             })
     }
 
+    /// The migrations that this version knows and the database has not seen, in order.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn missing_migrations(&self) -> Result<Vec<String>, DatabaseError> {
+        let known = migrator(self.dialect);
+        let applied = sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success");
+        let applied: Vec<i64> = match applied.fetch_all(&self.pool).await.map_err(Into::into) {
+            Ok(applied) => applied,
+            // Nothing was ever applied: there is no such table.
+            Err(DatabaseError::Refused(_)) => vec![],
+            Err(error) => return Err(error),
+        };
+        let missing = known.iter().filter(|it| !applied.contains(&it.version));
+        Ok(missing.map(|it| it.description.to_string()).collect())
+    }
+
     /// Whether the database answers.
     ///
     /// # Errors

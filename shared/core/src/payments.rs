@@ -2,6 +2,7 @@
 //! is one transaction that a repeat finds done. Nothing here calls anybody; how an order reaches
 //! WeChat is the workers' business.
 
+pub mod backlog;
 mod events;
 pub mod fulfilments;
 pub mod inbox;

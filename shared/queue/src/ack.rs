@@ -108,6 +108,7 @@ fn count(metrics: &QueueMetrics, settlement: &Settlement, answer: Settled) {
 pub struct AckLayer {
     pub(crate) settler: Settler,
     pub(crate) in_flight: InFlight,
+    pub(crate) metrics: QueueMetrics,
 }
 
 impl<S> Layer<S> for AckLayer {
@@ -145,13 +146,14 @@ where
     fn call(&mut self, task: Task<Work>) -> Self::Future {
         let (leased, permit) = (task.args.leased.clone(), Arc::clone(&task.args.permit));
         let held = self.ack.in_flight.hold(leased.lease.clone());
+        let busy = self.ack.metrics.busy(&leased.job.queue);
         let running = self.inner.call(task);
         let settler = self.ack.settler.clone();
         Box::pin(async move {
             let settle = running.await.map_err(Into::into)?;
             settler.settle(Settlement { leased, settle }).await;
             // Only now may the pool lease another job in its place.
-            drop((held, permit));
+            drop((held, busy, permit));
             Ok(())
         })
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 
-use crate::job::{Failure, Job, JobId, QueueName};
+use crate::job::{Failure, Job, JobId, NewJob, QueueName};
 use crate::retry::RetryPolicy;
 use crate::store::Leased;
 
@@ -78,6 +78,8 @@ type Start = Arc<dyn Fn(&Leased) -> Result<Running, serde_json::Error> + Send + 
 #[derive(Clone)]
 pub(crate) struct Handler {
     start: Start,
+    /// The newest shape of the payload that it knows.
+    pub(crate) version: u16,
     pub(crate) retry: RetryPolicy,
     pub(crate) time_limit: Duration,
 }
@@ -124,6 +126,7 @@ impl Handlers {
         });
         let handler = Handler {
             start,
+            version: J::VERSION,
             retry: J::RETRY,
             time_limit: J::TIME_LIMIT,
         };
@@ -139,7 +142,20 @@ impl Handlers {
         self.by_queue.keys()
     }
 
-    pub(crate) fn find(&self, queue: &QueueName, kind: &str) -> Option<&Handler> {
-        self.by_queue.get(queue)?.get(kind)
+    /// The kinds of a queue that have handlers.
+    pub(crate) fn kinds(&self, queue: &QueueName) -> Vec<&'static str> {
+        let kinds = self.by_queue.get(queue).into_iter().flat_map(HashMap::keys);
+        kinds.copied().collect()
+    }
+
+    /// The handler of a job, or the word for why there is none: the job is one of a newer version.
+    pub(crate) fn knowing(&self, job: &NewJob) -> Result<&Handler, &'static str> {
+        let kinds = self.by_queue.get(&job.queue);
+        let handler = kinds.and_then(|kinds| kinds.get(job.kind.as_str()));
+        let handler = handler.ok_or("UNKNOWN_KIND")?;
+        match job.version <= handler.version {
+            true => Ok(handler),
+            false => Err("UNKNOWN_VERSION"),
+        }
     }
 }

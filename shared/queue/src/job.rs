@@ -164,7 +164,8 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     /// Its name in payloads, logs and metric labels. Never reused for something else.
     const KIND: &'static str;
     /// Version of the payload's shape. A handler gets the version of the job that it runs, so that
-    /// jobs enqueued before a deployment still run after it.
+    /// jobs enqueued before a deployment still run after it. A worker that knows only older versions
+    /// leaves the job to a newer one. A field that may be missing needs no new version.
     const VERSION: u16 = 1;
     /// How often and how soon it is tried again.
     const RETRY: RetryPolicy;

@@ -13,14 +13,17 @@ pub mod backend;
 mod handlers;
 mod in_flight;
 pub mod job;
+pub mod listing;
 pub mod metrics;
 pub mod pool;
 mod redis_endpoint;
 pub mod redis_streams;
 pub mod retry;
 mod runner;
+mod server_info;
 pub mod sqlite;
 pub mod store;
+pub mod trace;
 mod waiters;
 
 pub use handlers::{Handlers, JobContext, JobError};
@@ -30,9 +33,10 @@ pub use pool::{Pool, PoolSettings};
 pub use redis_endpoint::{RedisEndpoint, RedisLink};
 pub use redis_streams::{RedisSettings, RedisStreams};
 pub use retry::RetryPolicy;
+pub use server_info::ServerInfo;
 pub use sqlite::Sqlite;
 pub use store::{
-    Enqueued, JobFilter, JobState, JobStore, JobView, Lane, Leased, Page, QueueStats, Reclaimed,
-    Settle, Settled, Settlement, StoreError,
+    Consumer, Enqueued, JobFilter, JobState, JobStore, JobView, Lane, Leased, Page, QueueStats,
+    Reclaimed, Settle, Settled, Settlement, StoreError,
 };
 pub use waiters::{Ended, Ticket, Waiters};

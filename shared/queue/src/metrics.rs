@@ -1,13 +1,27 @@
 //! The queue's metrics. Names are part of the contract with operators (`docs/` of the project).
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, exponential_buckets,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    exponential_buckets,
 };
 
 use crate::job::QueueName;
-use crate::store::{Leased, QueueStats, Reclaimed};
+use crate::store::{Consumer, Leased, QueueStats, Reclaimed};
+
+const RECOVERIES: [&str; 3] = ["requeued", "exhausted", "poisoned"];
+const OUTCOMES: [&str; 6] = [
+    "succeeded",
+    "rejected",
+    "retried",
+    "dead",
+    "handed_back",
+    "lease_lost",
+];
+/// A consumer that was not heard of for this long does not count any more.
+const ALIVE: Duration = Duration::from_secs(60);
 
 /// Counters, histograms and gauges of all queues of a process. Cheap to clone.
 #[derive(Clone)]
@@ -18,8 +32,8 @@ pub struct QueueMetrics {
     wait: HistogramVec,
     run: HistogramVec,
     end_to_end: HistogramVec,
-    depth: IntGaugeVec,
-    oldest: prometheus::GaugeVec,
+    places: IntGaugeVec,
+    busy: IntGaugeVec,
 }
 
 impl QueueMetrics {
@@ -58,18 +72,15 @@ impl QueueMetrics {
                 "avalon_job_end_to_end_seconds",
                 "From being enqueued to its end, retries included.",
             )?,
-            depth: IntGaugeVec::new(
+            places: IntGaugeVec::new(
                 Opts::new(
-                    "avalon_queue_depth",
-                    "Jobs in the queue, by state: ready, running, scheduled or dead.",
+                    "avalon_pool_places",
+                    "Jobs that the pool of this process can run at once.",
                 ),
-                &["queue", "state"],
+                &["queue"],
             )?,
-            oldest: prometheus::GaugeVec::new(
-                Opts::new(
-                    "avalon_queue_oldest_seconds",
-                    "Age of the oldest ready job.",
-                ),
+            busy: IntGaugeVec::new(
+                Opts::new("avalon_pool_busy", "Jobs that the pool has in hand now."),
                 &["queue"],
             )?,
         };
@@ -87,8 +98,8 @@ impl QueueMetrics {
             Box::new(self.wait.clone()),
             Box::new(self.run.clone()),
             Box::new(self.end_to_end.clone()),
-            Box::new(self.depth.clone()),
-            Box::new(self.oldest.clone()),
+            Box::new(self.places.clone()),
+            Box::new(self.busy.clone()),
         ]
     }
 
@@ -99,23 +110,28 @@ impl QueueMetrics {
             .inc();
     }
 
-    /// How full the queues are now.
-    pub fn observe_depth(&self, all: &[QueueStats]) {
-        for stats in all {
-            let queue = stats.queue.as_str();
-            let states = [
-                ("ready", stats.ready),
-                ("running", stats.running),
-                ("scheduled", stats.scheduled),
-                ("dead", stats.dead),
-            ];
-            for (state, jobs) in states {
-                let jobs = i64::try_from(jobs).unwrap_or(i64::MAX);
-                self.depth.with_label_values(&[queue, state]).set(jobs);
-            }
-            let oldest = Duration::from_millis(stats.oldest_ready_ms).as_secs_f64();
-            self.oldest.with_label_values(&[queue]).set(oldest);
+    /// A pool begins. All its series are there from now on: an alert can only see a counter rise
+    /// that was there before.
+    pub(crate) fn pool(&self, queue: &QueueName, kinds: &[&'static str], places: usize) {
+        let queue = queue.as_str();
+        let places = i64::try_from(places).unwrap_or(i64::MAX);
+        self.places.with_label_values(&[queue]).set(places);
+        self.busy.with_label_values(&[queue]);
+        for reason in RECOVERIES {
+            self.recovered.with_label_values(&[queue, reason]);
         }
+        for kind in kinds {
+            for outcome in OUTCOMES {
+                self.settled.with_label_values(&[queue, *kind, outcome]);
+            }
+        }
+    }
+
+    /// The pool of the queue has a job in hand until the guard is dropped.
+    pub(crate) fn busy(&self, queue: &QueueName) -> Busy {
+        let busy = self.busy.with_label_values(&[queue.as_str()]);
+        busy.inc();
+        Busy(busy)
     }
 
     pub(crate) fn leased(&self, leased: &Leased, now_ms: u64) {
@@ -158,6 +174,75 @@ impl QueueMetrics {
             tracing::warn!(%queue, reason, jobs, "jobs of a lost worker were taken back");
         }
     }
+}
+
+pub(crate) struct Busy(IntGauge);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Writes how full the queues are, and who works on them, into a registry of this moment.
+///
+/// # Errors
+/// When one of the names is taken in the registry.
+pub fn describe(
+    registry: &Registry,
+    stats: &[QueueStats],
+    consumers: &[Consumer],
+) -> Result<(), prometheus::Error> {
+    let depth = IntGaugeVec::new(
+        Opts::new(
+            "avalon_queue_depth",
+            "Jobs in the queue, by state: ready (what consumers lag behind by), running (pending in \
+             the consumer group), scheduled (delayed or retrying) or dead.",
+        ),
+        &["queue", "state"],
+    )?;
+    let oldest = GaugeVec::new(
+        Opts::new(
+            "avalon_queue_oldest_seconds",
+            "Age of the oldest ready job.",
+        ),
+        &["queue"],
+    )?;
+    let working = IntGaugeVec::new(
+        Opts::new(
+            "avalon_queue_consumers",
+            "Pools, of all processes, that were heard of in the last minute.",
+        ),
+        &["queue"],
+    )?;
+    registry.register(Box::new(depth.clone()))?;
+    registry.register(Box::new(oldest.clone()))?;
+    registry.register(Box::new(working.clone()))?;
+    for stats in stats {
+        let queue = stats.queue.as_str();
+        let states = [
+            ("ready", stats.ready),
+            ("running", stats.running),
+            ("scheduled", stats.scheduled),
+            ("dead", stats.dead),
+        ];
+        for (state, jobs) in states {
+            let jobs = i64::try_from(jobs).unwrap_or(i64::MAX);
+            depth.with_label_values(&[queue, state]).set(jobs);
+        }
+        let age = Duration::from_millis(stats.oldest_ready_ms).as_secs_f64();
+        oldest.with_label_values(&[queue]).set(age);
+        let alive = |it: &&Consumer| it.queue == stats.queue && it.silent < ALIVE;
+        // A queue with several shards has a consumer of one name in each.
+        let names: HashSet<&str> = consumers
+            .iter()
+            .filter(alive)
+            .map(|it| it.name.as_str())
+            .collect();
+        let pools = i64::try_from(names.len()).unwrap_or(i64::MAX);
+        working.with_label_values(&[queue]).set(pools);
+    }
+    Ok(())
 }
 
 fn histogram(name: &str, help: &str) -> Result<HistogramVec, prometheus::Error> {

@@ -87,6 +87,7 @@ async fn run(
     let consumer = format!("{queue}-{}", JobId::generate());
     let lanes = store.lanes(&queue);
     let in_flight = InFlight::default();
+    metrics.pool(&queue, &handlers.kinds(&queue), settings.concurrency.max(1));
     let (settler, settling) = Settler::spawn(Arc::clone(&store), metrics.clone());
 
     let (jobs, leased) = mpsc::channel(settings.concurrency.max(1));
@@ -118,11 +119,12 @@ async fn run(
     let runner = Runner {
         handlers,
         in_flight: in_flight.clone(),
-        metrics,
+        metrics: metrics.clone(),
     };
     let ack = AckLayer {
         settler,
         in_flight: in_flight.clone(),
+        metrics,
     };
     let worker = WorkerBuilder::new(consumer.as_str())
         .backend(StoreBackend::new(leased, ack))

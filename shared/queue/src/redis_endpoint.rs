@@ -123,6 +123,11 @@ impl RedisEndpoint {
         })
     }
 
+    /// The configured servers.
+    pub(crate) fn clients(&self) -> &[Client] {
+        &self.nodes.clients
+    }
+
     /// The shared connection. Never for commands that block.
     pub fn shared(&self) -> RedisLink {
         self.shared.clone()

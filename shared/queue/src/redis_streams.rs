@@ -37,8 +37,8 @@ use futures_util::future::{join_all, try_join_all};
 use crate::job::{JobId, NewJob, QueueName};
 use crate::redis_endpoint::{self, RedisEndpoint};
 use crate::store::{
-    Enqueued, JobFilter, JobState, JobStore, JobView, Lane, Lease, Leased, Page, QueueStats,
-    ReclaimPolicy, Reclaimed, Settle, Settled, Settlement, StoreError,
+    Consumer, Enqueued, JobFilter, JobState, JobStore, JobView, Lane, Lease, Leased, Page,
+    QueueStats, ReclaimPolicy, Reclaimed, Settle, Settled, Settlement, StoreError,
 };
 use crate::waiters::Waiters;
 
@@ -348,6 +348,16 @@ impl JobStore for RedisStreams {
             Ok(total)
         }))
         .await
+    }
+
+    async fn consumers(&self) -> Result<Vec<Consumer>, StoreError> {
+        let lanes = self.all_lanes();
+        let found = try_join_all(lanes.iter().map(|lane| async {
+            let mut connection = self.inner.endpoint.shared();
+            lanes::consumers(&mut connection, &self.keys(lane), &lane.queue).await
+        }))
+        .await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     async fn list(&self, filter: &JobFilter) -> Result<Page, StoreError> {

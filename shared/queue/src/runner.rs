@@ -10,6 +10,7 @@ use apalis_core::task::Task;
 use futures_util::future::BoxFuture;
 use tower::Service;
 use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::backend::Work;
 use crate::handlers::{Handler, Handlers, JobError};
@@ -17,9 +18,14 @@ use crate::in_flight::InFlight;
 use crate::job::{Failure, millis, now_ms};
 use crate::metrics::QueueMetrics;
 use crate::store::{Leased, Settle};
+use crate::trace;
 
-/// A kind that this program does not know may be known to a newer one that is being rolled out.
-const UNKNOWN_KIND_RETRY: Duration = Duration::from_secs(5);
+/// A job that this program does not know, or in a shape that it does not know, may be known to a newer
+/// one that is being rolled out: it is kept for this long and then handed back, so that two old workers
+/// don't throw it to each other all the time.
+const UNKNOWN_HOLD: Duration = Duration::from_secs(2);
+/// When nobody has known it for this long, nobody will.
+const UNKNOWN_FOR: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Clone)]
 pub(crate) struct Runner {
@@ -51,8 +57,9 @@ impl Runner {
             let failure = Failure::new("DEADLINE_EXCEEDED", "nobody got to it in time");
             return Settle::Rejected(failure);
         }
-        let Some(handler) = self.handlers.find(&job.queue, &job.kind) else {
-            return unknown_kind(leased);
+        let handler = match self.handlers.knowing(job) {
+            Ok(handler) => handler,
+            Err(code) => return leave(leased, code).await,
         };
         let span = tracing::info_span!(
             "job",
@@ -61,22 +68,38 @@ impl Runner {
             kind = job.kind,
             attempt = leased.attempt,
             trace_id = job.traceparent.as_deref().and_then(trace_id),
+            otel.kind = Empty,
+            otel.name = Empty,
         );
+        let step = trace::begin(&span, job.traceparent.as_deref(), "consumer", || {
+            format!("job {}", job.kind)
+        });
+        let step = step.or_else(|| job.traceparent.clone());
         let begun = Instant::now();
-        let answer = self.attempt(handler, leased).instrument(span.clone()).await;
+        let attempt = self.attempt(handler, leased, step);
+        let answer = attempt.instrument(span.clone()).await;
         let run = begun.elapsed();
         self.metrics.ran(&job.queue, &job.kind, run);
         let settle = judge(handler, leased, answer);
+        if let Settle::Retry { failure, .. } | Settle::Dead(failure) = &settle {
+            trace::failed(&span, failure.code.clone());
+        }
         span.in_scope(|| log(&settle, run));
         settle
     }
 
-    async fn attempt(&self, handler: &Handler, leased: &Leased) -> Attempt {
+    async fn attempt(
+        &self,
+        handler: &Handler,
+        leased: &Leased,
+        traceparent: Option<String>,
+    ) -> Attempt {
         let running = match handler.start(leased) {
             Ok(running) => running,
             Err(error) => return Attempt::Undecodable(error.to_string()),
         };
         // A task of its own: a panic ends this attempt and nothing else, and it runs on any core.
+        let running = trace::within(traceparent, running);
         let task =
             tokio::spawn(tokio::time::timeout(handler.time_limit, running).in_current_span());
         self.in_flight.running(&leased.lease, task.abort_handle());
@@ -97,8 +120,9 @@ impl Handlers {
     /// ends the attempt where it stands, as the death of its process would: what pools never do, and
     /// what tests of such deaths need.
     pub async fn attempt(&self, leased: &Leased) -> Settle {
-        let Some(handler) = self.find(&leased.job.queue, &leased.job.kind) else {
-            return unknown_kind(leased);
+        let handler = match self.knowing(&leased.job) {
+            Ok(handler) => handler,
+            Err(code) => return leave(leased, code).await,
         };
         let answer = match handler.start(leased) {
             Err(error) => Attempt::Undecodable(error.to_string()),
@@ -111,9 +135,22 @@ impl Handlers {
     }
 }
 
-fn unknown_kind(leased: &Leased) -> Settle {
-    let failure = Failure::new("UNKNOWN_KIND", "no worker knows this kind of job");
-    retry_or_die(leased, UNKNOWN_KIND_RETRY, failure)
+/// Leaves a job to a newer worker. No attempt is used up, whatever the kind's limits are.
+async fn leave(leased: &Leased, code: &'static str) -> Settle {
+    let job = &leased.job;
+    let waited = now_ms().saturating_sub(job.enqueued_at.saturating_add(job.delay_ms));
+    if waited > millis(UNKNOWN_FOR) {
+        let detail = format!("no worker knew version {} of {}", job.version, job.kind);
+        let failure = Failure::new(code, detail);
+        tracing::error!(job_id = %job.id, queue = %job.queue, error = %failure, "job is dead");
+        return Settle::Dead(failure);
+    }
+    tracing::warn!(
+        job_id = %job.id, queue = %job.queue, kind = job.kind, version = job.version, code,
+        "the job is left to a newer worker"
+    );
+    tokio::time::sleep(UNKNOWN_HOLD).await;
+    Settle::HandBack
 }
 
 /// The part of a W3C traceparent that names the trace.

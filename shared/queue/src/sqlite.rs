@@ -12,8 +12,8 @@ mod writer;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use sqlx::sqlite::{
@@ -23,8 +23,8 @@ use tokio::sync::watch;
 
 use crate::job::{JobId, NewJob, QueueName, now_ms};
 use crate::store::{
-    Enqueued, JobFilter, JobState, JobStore, JobView, Lane, Lease, Leased, Page, QueueStats,
-    ReclaimPolicy, Reclaimed, Settle, Settled, Settlement, StoreError,
+    Consumer, Enqueued, JobFilter, JobState, JobStore, JobView, Lane, Lease, Leased, Page,
+    QueueStats, ReclaimPolicy, Reclaimed, Settle, Settled, Settlement, StoreError,
 };
 use crate::waiters::{Ended, Waiters};
 
@@ -49,6 +49,35 @@ pub struct Sqlite {
     queues: Arc<[QueueName]>,
     waiters: Waiters,
     bells: Arc<Bells>,
+    consumers: Arc<Consumers>,
+}
+
+/// When each consumer last asked for jobs.
+#[derive(Default)]
+struct Consumers(Mutex<HashMap<(QueueName, String), Instant>>);
+
+impl Consumers {
+    fn seen(&self, queue: &QueueName, name: &str) {
+        self.lock()
+            .insert((queue.clone(), name.to_owned()), Instant::now());
+    }
+
+    fn forget(&self, queue: &QueueName, name: &str) {
+        self.lock().remove(&(queue.clone(), name.to_owned()));
+    }
+
+    fn all(&self) -> Vec<Consumer> {
+        let consumer = |((queue, name), seen): (&(QueueName, String), &Instant)| Consumer {
+            queue: queue.clone(),
+            name: name.clone(),
+            silent: seen.elapsed(),
+        };
+        self.lock().iter().map(consumer).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(QueueName, String), Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One bell a queue, rung when a job becomes ready or the soonest due time may have changed.
@@ -104,6 +133,7 @@ impl Sqlite {
             queues: queues.into(),
             waiters: Waiters::default(),
             bells: Arc::default(),
+            consumers: Arc::default(),
         })
     }
 }
@@ -157,10 +187,11 @@ impl JobStore for Sqlite {
     async fn lease(
         &self,
         lane: &Lane,
-        _consumer: &str,
+        consumer: &str,
         max: usize,
         block: Duration,
     ) -> Result<Vec<Leased>, StoreError> {
+        self.consumers.seen(&lane.queue, consumer);
         let deadline = tokio::time::Instant::now() + block;
         let mut bell = self.bells.listen(&lane.queue);
         loop {
@@ -191,7 +222,10 @@ impl JobStore for Sqlite {
         }
     }
 
-    async fn extend(&self, _consumer: &str, leases: &[Lease]) -> Result<Vec<bool>, StoreError> {
+    async fn extend(&self, consumer: &str, leases: &[Lease]) -> Result<Vec<bool>, StoreError> {
+        for lease in leases {
+            self.consumers.seen(&lease.lane.queue, consumer);
+        }
         let leases = leases.to_vec();
         self.writer
             .write(
@@ -235,7 +269,8 @@ impl JobStore for Sqlite {
         Ok(reclaimed)
     }
 
-    async fn retire(&self, _lane: &Lane, _consumer: &str) -> Result<(), StoreError> {
+    async fn retire(&self, lane: &Lane, consumer: &str) -> Result<(), StoreError> {
+        self.consumers.forget(&lane.queue, consumer);
         Ok(())
     }
 
@@ -249,6 +284,10 @@ impl JobStore for Sqlite {
 
     async fn stats(&self) -> Result<Vec<QueueStats>, StoreError> {
         reads::stats(&self.readers, &self.queues).await
+    }
+
+    async fn consumers(&self) -> Result<Vec<Consumer>, StoreError> {
+        Ok(self.consumers.all())
     }
 
     async fn list(&self, filter: &JobFilter) -> Result<Page, StoreError> {

@@ -248,6 +248,18 @@ pub struct QueueStats {
     pub oldest_ready_ms: u64,
 }
 
+/// A consumer: one pool of one worker process, as the store has met it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consumer {
+    /// The queue that it takes jobs from.
+    pub queue: QueueName,
+    /// Its name, unique for ever.
+    pub name: String,
+    /// How long it has not been heard of. One that lives asks for jobs or renews its leases all the
+    /// time; a dead one is forgotten after a while.
+    pub silent: Duration,
+}
+
 /// Which jobs to list.
 #[derive(Clone, Debug)]
 pub struct JobFilter {
@@ -313,6 +325,9 @@ pub trait JobStore: Send + Sync + 'static {
 
     /// How full the queues are.
     async fn stats(&self) -> Result<Vec<QueueStats>, StoreError>;
+
+    /// Who takes jobs. The embedded engine knows only those of its own process.
+    async fn consumers(&self) -> Result<Vec<Consumer>, StoreError>;
 
     /// Lists jobs.
     async fn list(&self, filter: &JobFilter) -> Result<Page, StoreError>;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::value::RawValue;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use crate::job::{Failure, JobId};
 use crate::store::JobState;
@@ -24,9 +24,20 @@ pub struct Ended {
 }
 
 /// The requests that wait for jobs, by job.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Waiters {
     registry: Arc<Mutex<Registry>>,
+    /// For those who look at all jobs; most of the time nobody does.
+    all: broadcast::Sender<JobId>,
+}
+
+impl Default for Waiters {
+    fn default() -> Self {
+        Self {
+            registry: Arc::default(),
+            all: broadcast::Sender::new(256),
+        }
+    }
 }
 
 impl Waiters {
@@ -44,8 +55,15 @@ impl Waiters {
         }
     }
 
+    /// Hears of every job that changes from now on. Who is slow misses some.
+    pub fn watch_all(&self) -> broadcast::Receiver<JobId> {
+        self.all.subscribe()
+    }
+
     /// Wakes those who wait for this job.
     pub(crate) fn wake(&self, id: JobId) {
+        // Refused when nobody listens.
+        let _ = self.all.send(id);
         if let Some(sender) = self.lock().get(&id) {
             sender.send_modify(|_| {});
         }
@@ -53,6 +71,7 @@ impl Waiters {
 
     /// Wakes those who wait for this job, and tells them how it ended.
     pub(crate) fn ended(&self, id: JobId, ended: Ended) {
+        let _ = self.all.send(id);
         if let Some(sender) = self.lock().get(&id) {
             sender.send_replace(Some(Arc::new(ended)));
         }

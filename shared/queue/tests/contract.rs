@@ -42,6 +42,7 @@ on_every_engine!(
     dead_letters_of_a_kind_with_a_limit_expire,
     cleaning_up_keeps_jobs_that_wait_for_a_retry,
     stats_count_every_state,
+    consumers_are_known_while_they_ask_for_jobs,
     lists_go_page_by_page,
     settling_a_batch_answers_in_order,
     settling_again_after_a_lost_answer_changes_nothing,
@@ -723,4 +724,28 @@ async fn an_unknown_job_is_none(engine: Engine) {
     assert!(engine.store.outcome(id, LONG).await.unwrap().is_none());
     assert!(!engine.store.replay(id).await.unwrap());
     assert!(!engine.store.purge(id).await.unwrap());
+}
+
+async fn consumers_are_known_while_they_ask_for_jobs(engine: Engine) {
+    assert_eq!(engine.store.consumers().await.unwrap(), vec![]);
+    lease_as(&engine, "worker-1", 1, SHORT).await;
+    lease_as(&engine, "worker-2", 1, SHORT).await;
+    let names = |consumers: Vec<avalon_queue::Consumer>| {
+        assert!(
+            consumers
+                .iter()
+                .all(|it| it.queue == QUEUE && it.silent < LONG)
+        );
+        consumers
+            .into_iter()
+            .map(|it| it.name)
+            .collect::<HashSet<_>>()
+    };
+    let both = names(engine.store.consumers().await.unwrap());
+    assert_eq!(both, HashSet::from(["worker-1".into(), "worker-2".into()]));
+    for lane in engine.store.lanes(&QUEUE) {
+        engine.store.retire(&lane, "worker-1").await.unwrap();
+    }
+    let rest = names(engine.store.consumers().await.unwrap());
+    assert_eq!(rest, HashSet::from(["worker-2".into()]));
 }

@@ -15,9 +15,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use avalon_queue::{
-    Failure, Handlers, JobContext, JobError, JobId, JobState, JobView, NewJob, Pool, PoolSettings,
+    Failure, Handlers, Job, JobContext, JobError, JobId, JobState, JobView, NewJob, Pool,
+    PoolSettings, QueueName, RetryPolicy,
 };
 use engines::{Engine, LONG, Probe, QUEUE, metrics, probe};
+use serde::{Deserialize, Serialize};
 
 on_every_engine!(
     a_handler_gets_typed_input_and_its_output_is_the_result,
@@ -27,7 +29,7 @@ on_every_engine!(
     an_attempt_has_a_time_limit,
     a_job_past_its_deadline_is_not_started,
     an_undecodable_payload_is_dead_lettered_and_the_worker_goes_on,
-    an_unknown_kind_waits_for_a_worker_that_knows_it,
+    a_job_of_a_newer_version_is_left_to_a_newer_worker,
     a_pool_never_holds_more_jobs_than_it_can_run,
     a_handler_that_outlives_its_lease_time_keeps_its_job,
     a_stop_lets_running_jobs_finish,
@@ -207,18 +209,56 @@ async fn an_undecodable_payload_is_dead_lettered_and_the_worker_goes_on(engine: 
     pool.stop().await;
 }
 
-async fn an_unknown_kind_waits_for_a_worker_that_knows_it(engine: Engine) {
-    let pool = start(&engine, answering(|n, _| Ok(n)), settings());
-    let mut job = probe(1);
-    job.kind = "of_the_next_version".to_owned();
-    let id = enqueue(&engine, job).await;
-    avalon_test_support::eventually_eq(LONG, JobState::Retrying, async || {
-        engine.store.get(id).await.unwrap().unwrap().state
+/// The next version of [`Probe`], which older workers don't know.
+#[derive(Serialize, Deserialize)]
+struct NextProbe {
+    n: u64,
+    doubled: bool,
+}
+
+impl Job for NextProbe {
+    const QUEUE: QueueName = QUEUE;
+    const KIND: &'static str = Probe::KIND;
+    const VERSION: u16 = Probe::VERSION + 1;
+    const RETRY: RetryPolicy = RetryPolicy::NEVER;
+    const TIME_LIMIT: Duration = Probe::TIME_LIMIT;
+    type Output = u64;
+}
+
+async fn a_job_of_a_newer_version_is_left_to_a_newer_worker(engine: Engine) {
+    let old = start(&engine, answering(|n, _| Ok(n)), settings());
+    let next = NextProbe {
+        n: 21,
+        doubled: true,
+    };
+    let mut unknown_kind = NewJob::of(&next).unwrap();
+    unknown_kind.kind = "of_the_next_version".to_owned();
+    let newer = enqueue(&engine, NewJob::of(&next).unwrap()).await;
+    let unknown = enqueue(&engine, unknown_kind).await;
+    // The old worker has met both.
+    avalon_test_support::eventually_eq(LONG, true, async || {
+        let both = [newer, unknown].map(|id| engine.store.get(id));
+        let [newer, unknown] = both;
+        let states = [newer.await, unknown.await].map(|view| view.unwrap().unwrap().state);
+        states == [JobState::Running; 2]
     })
     .await;
-    let view = engine.store.get(id).await.unwrap().unwrap();
-    assert_eq!(view.error.unwrap().code, "UNKNOWN_KIND");
-    pool.stop().await;
+    let handlers = Handlers::new().on::<NextProbe, _, _>(|job, _| async move {
+        assert!(job.doubled);
+        Ok(job.n * 2)
+    });
+    let new = start(&engine, handlers, settings());
+    let view = end_of(&engine, newer).await;
+    assert_eq!(view.state, JobState::Succeeded, "{:?}", view.error);
+    assert_eq!(view.result.unwrap().get(), "42");
+    assert_eq!(view.attempts, 1, "meeting an older worker costs nothing");
+    let view = engine.store.get(unknown).await.unwrap().unwrap();
+    assert!(
+        !view.state.is_final(),
+        "not dead, though it may be tried once only"
+    );
+    old.stop().await;
+    new.stop().await;
 }
 
 async fn a_pool_never_holds_more_jobs_than_it_can_run(engine: Engine) {

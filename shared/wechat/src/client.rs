@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use reqwest::redirect::Policy;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
+use tracing::Instrument;
 use url::{Host, Url};
 
 use crate::metrics::outcome_label;
@@ -103,6 +104,12 @@ impl Api {
             Self::PayCertificates => "pay_certificates",
             Self::PayBill => "pay_bill",
         }
+    }
+
+    /// One call, as a step of a trace. WeChat is not told of it.
+    pub(crate) fn span(self) -> tracing::Span {
+        let api = self.as_str();
+        tracing::info_span!("wechat", otel.kind = "client", otel.name = api, api)
     }
 
     /// Whether it is WeChat Pay's, with errors of its own.
@@ -253,7 +260,7 @@ impl WechatClient {
         let api = request.api;
         let started = Instant::now();
         let sent = request.to_http(&self.http, self.endpoint(api));
-        let result = match exchange(api, sent).await {
+        let result = match exchange(api, sent).instrument(api.span()).await {
             Ok(body) => answer::parse(api, &body, &request.secrets()),
             Err(error) => Err(error),
         };
@@ -271,6 +278,9 @@ impl WechatClient {
     fn record(&self, api: Api, error: Option<&WechatError>, elapsed: Duration) {
         let outcome = outcome_label(error);
         self.metrics.record(api, outcome, elapsed);
+        if let Some(code) = error.and_then(WechatError::code) {
+            self.metrics.refused(api, code);
+        }
         tracing::debug!(
             api = api.as_str(),
             outcome,

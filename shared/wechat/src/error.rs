@@ -57,6 +57,13 @@ impl ErrCode {
             _ => ErrorClass::Permanent,
         }
     }
+
+    /// Whether [`Self::class`] or the runbook knows it: only these become labels of metrics.
+    pub(crate) fn is_known(self) -> bool {
+        // A player whom WeChat blocks, one who was not in the game lately, and risky content.
+        let told_apart = matches!(self.0, 40226 | 61010 | 87014);
+        told_apart || self.class() != ErrorClass::Permanent
+    }
 }
 
 impl fmt::Display for ErrCode {

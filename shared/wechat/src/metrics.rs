@@ -1,11 +1,13 @@
 //! Counts and times calls to WeChat. Labels are bounded: neither codes nor players appear in them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use jiff::Timestamp;
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
-use crate::pay::{PayError, PayErrorClass};
-use crate::{Api, ErrorClass, WechatError};
+use crate::pay::{PayCode, PayError, PayErrorClass, PlatformCertificate, Serial};
+use crate::{Api, ErrCode, ErrorClass, WechatError};
 
 /// From a fast answer near WeChat's data centre to the longest total time-out worth having.
 const BUCKETS_SECONDS: &[f64] = &[
@@ -43,6 +45,8 @@ fn outcomes(api: Api) -> Vec<&'static str> {
 pub struct WechatMetrics {
     requests: IntCounterVec,
     duration: HistogramVec,
+    errors: IntCounterVec,
+    certificates: IntGaugeVec,
 }
 
 impl WechatMetrics {
@@ -66,15 +70,80 @@ impl WechatMetrics {
             .buckets(BUCKETS_SECONDS.to_vec()),
             &["api"],
         )?;
+        let errors = IntCounterVec::new(
+            Opts::new(
+                "avalon_wechat_errors_total",
+                "Calls that WeChat answered with an error, by its code; codes that nobody knows are \
+                 other.",
+            ),
+            &["api", "code"],
+        )?;
+        let certificates = IntGaugeVec::new(
+            Opts::new(
+                "avalon_certificate_expiry_timestamp_seconds",
+                "When a certificate expires, Unix time.",
+            ),
+            &["certificate"],
+        )?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(duration.clone()))?;
+        registry.register(Box::new(errors.clone()))?;
+        registry.register(Box::new(certificates.clone()))?;
         for api in Api::ALL {
             duration.with_label_values(&[api.as_str()]);
             for outcome in outcomes(*api) {
                 requests.with_label_values(&[api.as_str(), outcome]);
             }
         }
-        Ok(Self { requests, duration })
+        Ok(Self {
+            requests,
+            duration,
+            errors,
+            certificates,
+        })
+    }
+
+    /// WeChat refused a call of its platform.
+    pub(crate) fn refused(&self, api: Api, code: ErrCode) {
+        let label = match code.is_known() {
+            true => code.to_string(),
+            false => "other".to_owned(),
+        };
+        self.errors.with_label_values(&[api.as_str(), &label]).inc();
+    }
+
+    /// WeChat Pay refused a call.
+    pub(crate) fn pay_refused(&self, api: Api, code: &PayCode) {
+        self.errors
+            .with_label_values(&[api.as_str(), code.label()])
+            .inc();
+    }
+
+    /// A certificate, under a name of its own, expires then. For certificates that this crate does
+    /// not fetch itself.
+    pub fn certificate(&self, name: &str, expires: Timestamp) {
+        self.certificates
+            .with_label_values(&[name])
+            .set(expires.as_second());
+    }
+
+    /// These are the platform certificates at hand now.
+    pub(crate) fn platform_certificates(
+        &self,
+        before: &[Serial],
+        now: &[Arc<PlatformCertificate>],
+    ) {
+        let name = |serial: &Serial| format!("platform_{serial}");
+        for serial in before {
+            if !now.iter().any(|certificate| certificate.serial == *serial) {
+                let _ = self.certificates.remove_label_values(&[&name(serial)]);
+            }
+        }
+        for certificate in now {
+            if let Some(expires) = certificate.expires {
+                self.certificate(&name(&certificate.serial), expires);
+            }
+        }
     }
 
     pub(crate) fn record(&self, api: Api, outcome: &'static str, elapsed: Duration) {

@@ -92,7 +92,7 @@ impl Avalon {
         self.process.signal(Signal::TERM);
     }
 
-    /// SIGHUP: it reads its certificate again.
+    /// SIGHUP: it reads its certificate and its log level again.
     pub fn hang_up(&self) {
         self.process.signal(Signal::HUP);
     }

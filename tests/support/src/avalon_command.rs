@@ -184,6 +184,8 @@ impl AvalonCommand {
         }
         command
             .env("NO_PROXY", "127.0.0.1,localhost")
+            // Nobody balances the load of tests that do not say so.
+            .env("AVALON_HTTP__DRAIN_DELAY", "0s")
             .env("AVALON_HTTP__LISTEN", &self.http)
             .env("AVALON_OPS__LISTEN", &self.ops)
             .env("AVALON_SIMULATOR__LISTEN", &self.simulator)

@@ -12,6 +12,7 @@
 
 mod avalon;
 mod avalon_command;
+mod balancer;
 mod certificates;
 mod database;
 mod eventually;
@@ -28,6 +29,7 @@ mod shared;
 
 pub use avalon::Avalon;
 pub use avalon_command::{AvalonBinary, AvalonCommand};
+pub use balancer::Balancer;
 pub use certificates::TestCertificates;
 pub use database::TestDatabase;
 pub use eventually::{eventually, eventually_eq};

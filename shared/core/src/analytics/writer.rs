@@ -43,7 +43,7 @@ impl EventWriter {
         metrics: EventMetrics,
     ) -> Result<Self, DatabaseError> {
         let events = match database.dialect() {
-            Dialect::Postgres => Events::Postgres(PostgresEvents::new(config)?),
+            Dialect::Postgres => Events::Postgres(Box::new(PostgresEvents::new(config)?)),
             Dialect::Sqlite => Events::Sqlite(database),
         };
         let (queue, waiting) = mpsc::channel(MOST_BATCHES);
@@ -69,7 +69,7 @@ impl EventWriter {
 }
 
 enum Events {
-    Postgres(PostgresEvents),
+    Postgres(Box<PostgresEvents>),
     Sqlite(Database),
 }
 

@@ -42,6 +42,10 @@ pub struct HttpConfig {
     /// How long it may ask to be held (`Prefer: wait`).
     #[serde(with = "text::duration")]
     pub max_wait: Duration,
+    /// How long requests are still taken after `/readyz` has said that the process stops. See
+    /// [`HttpConfig::drain_delay`] for the default.
+    #[serde(with = "text::optional_duration")]
+    pub drain_delay: Option<Duration>,
     /// The proxies whose `X-Forwarded-For` is believed; nobody else's is.
     #[serde(deserialize_with = "text::list")]
     pub trusted_proxies: Vec<IpNet>,
@@ -71,6 +75,18 @@ impl HttpConfig {
     }
 }
 
+impl HttpConfig {
+    /// How long a load balancer may take to notice that the process stops: as configured, else five
+    /// seconds, and no time in `dev`.
+    pub fn drain_delay(&self, role: Role) -> Duration {
+        let default = match role {
+            Role::Dev => Duration::ZERO,
+            _ => Duration::from_secs(5),
+        };
+        self.drain_delay.unwrap_or(default)
+    }
+}
+
 impl Default for HttpConfig {
     fn default() -> Self {
         Self {
@@ -79,6 +95,7 @@ impl Default for HttpConfig {
             request_timeout: Duration::from_secs(35),
             wait: Duration::from_secs(5),
             max_wait: Duration::from_secs(30),
+            drain_delay: None,
             trusted_proxies: Vec::new(),
             tls_certificate: None,
             tls_key: None,
@@ -228,6 +245,30 @@ impl Default for LogConfig {
             format: None,
             // sqlx notes each table that is there already.
             level: "info,sqlx=warn".to_owned(),
+        }
+    }
+}
+
+/// `telemetry`: the export of traces.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct TelemetryConfig {
+    /// Where an OpenTelemetry collector takes OTLP over HTTP (`/v1/traces` is appended); unset: no
+    /// export.
+    #[serde(deserialize_with = "text::optional")]
+    pub otlp_endpoint: Option<HttpUrl>,
+    /// What this service is called there.
+    pub service_name: String,
+    /// Which part of all traces is exported, 0 to 1.
+    pub sample_ratio: f64,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self {
+            otlp_endpoint: None,
+            service_name: "avalon-wx".to_owned(),
+            sample_ratio: 1.0,
         }
     }
 }

@@ -30,6 +30,7 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         workers,
         redis,
         log,
+        telemetry,
         ..
     } = config;
     let at_least_1 = "must be at least 1";
@@ -158,6 +159,16 @@ fn check_values(config: &Config) -> Result<(), Problem> {
         parse_filter(&log.level).is_ok(),
         "log.level",
         "must be a level (error, warn, info, debug, trace) or directives such as info,sqlx=warn",
+    )?;
+    rule(
+        !telemetry.service_name.is_empty(),
+        "telemetry.service_name",
+        not_empty,
+    )?;
+    rule(
+        (0.0..=1.0).contains(&telemetry.sample_ratio),
+        "telemetry.sample_ratio",
+        "must be between 0.0 and 1.0",
     )?;
     rule(workers.concurrency > 0, "workers.concurrency", at_least_1)
 }

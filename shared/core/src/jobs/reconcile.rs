@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 pub struct Reconcile {
     /// Beijing's day.
     pub day: Date,
+    /// Also when it was compared before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
 }
 
 impl Job for Reconcile {
@@ -34,6 +37,11 @@ impl Reconcile {
     /// When it can't be serialised, which is a defect.
     pub fn into_job(self) -> Result<NewJob, serde_json::Error> {
         let name = format!("reconcile:{}", self.day);
-        Ok(NewJob::of(&self)?.once_per(IdempotencyKey::new(name, Duration::from_secs(600))))
+        let key = match self.again {
+            false => IdempotencyKey::new(name, Duration::from_secs(600)),
+            // Asked for by an operator, who may ask again at once.
+            true => IdempotencyKey::new(format!("{name}:again"), Duration::ZERO),
+        };
+        Ok(NewJob::of(&self)?.once_per(key))
     }
 }

@@ -280,18 +280,6 @@ pub async fn unprocessed(
         .collect::<Result<_, _>>()?)
 }
 
-/// How many were not processed yet.
-///
-/// # Errors
-/// [`PaymentError::Database`].
-pub async fn pending(database: &Database) -> Result<i64, PaymentError> {
-    Ok(
-        sqlx::query_scalar("SELECT count(*) FROM inbox WHERE outcome IS NULL")
-            .fetch_one(database.pool())
-            .await?,
-    )
-}
-
 /// Deletes the oldest of those that were processed before `before`, at most `limit`; answers how many.
 ///
 /// # Errors

@@ -188,6 +188,11 @@ async fn keep(
     .bind(now.as_millisecond())
     .execute(&mut *transaction)
     .await?;
+    // Of a comparison before: what it found may have been mended.
+    sqlx::query("DELETE FROM reconciliation_differences WHERE day = $1")
+        .bind(&result.day)
+        .execute(&mut *transaction)
+        .await?;
     for difference in &result.differences {
         sqlx::query(
             "INSERT INTO reconciliation_differences (day, order_id, kind, ours, theirs, at)

@@ -67,6 +67,11 @@ words! {
 }
 
 impl RefundStatus {
+    /// Whether it still needs somebody's attention.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Requested | Self::Processing | Self::Abnormal)
+    }
+
     /// Whether `next` may follow.
     pub const fn may_become(self, next: Self) -> bool {
         matches!(

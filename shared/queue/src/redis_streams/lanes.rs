@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use redis::Value;
-use redis::streams::{StreamId, StreamReadReply};
+use redis::streams::{StreamId, StreamInfoConsumersReply, StreamReadReply};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::{listeners, scripts};
-use crate::job::{JobId, NewJob, millis, now_ms};
+use crate::job::{JobId, NewJob, QueueName, millis, now_ms};
 use crate::redis_endpoint::{RedisEndpoint, RedisLink};
-use crate::store::{Lane, Lease, Leased, StoreError};
+use crate::store::{Consumer, Lane, Lease, Leased, StoreError};
 
 /// The consumer group that all workers of a lane share.
 const GROUP: &str = "workers";
@@ -336,4 +336,26 @@ pub(super) async fn extend(
         }
     }
     Ok(held)
+}
+
+/// Who takes jobs from the lane; none while it was never used.
+pub(super) async fn consumers(
+    link: &mut RedisLink,
+    keys: &LaneKeys,
+    queue: &QueueName,
+) -> Result<Vec<Consumer>, StoreError> {
+    let mut command = redis::cmd("XINFO");
+    command.arg("CONSUMERS").arg(&keys.ready).arg(GROUP);
+    let reply: StreamInfoConsumersReply = match command.query_async(link).await {
+        Ok(reply) => reply,
+        // No group, or no stream at all.
+        Err(error) if matches!(error.code(), Some("NOGROUP" | "ERR")) => return Ok(vec![]),
+        Err(error) => return Err(error.into()),
+    };
+    let consumer = |found: redis::streams::StreamInfoConsumer| Consumer {
+        queue: queue.clone(),
+        name: found.name,
+        silent: Duration::from_millis(found.idle as u64),
+    };
+    Ok(reply.consumers.into_iter().map(consumer).collect())
 }

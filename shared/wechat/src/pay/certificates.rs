@@ -211,7 +211,10 @@ impl PayClient {
             request_id: answer.request_id.clone(),
             source,
         })?;
+        let before = self.keys().known_serials();
         self.keys().install(certificates, now);
+        let held = self.keys().certificates();
+        self.metrics().platform_certificates(&before, &held);
         Ok(())
     }
 }

@@ -168,6 +168,10 @@ impl PayClient {
         &self.0.signer
     }
 
+    pub(super) fn metrics(&self) -> &WechatMetrics {
+        &self.0.metrics
+    }
+
     pub(super) fn last_refresh(&self) -> &Mutex<Option<Instant>> {
         &self.0.last_refresh
     }
@@ -241,6 +245,9 @@ impl PayClient {
     pub(super) fn record(&self, api: Api, error: Option<&PayError>, elapsed: Duration) {
         let outcome = crate::metrics::pay_outcome_label(error);
         self.0.metrics.record(api, outcome, elapsed);
+        if let Some(code) = error.and_then(PayError::code) {
+            self.0.metrics.pay_refused(api, code);
+        }
         tracing::debug!(
             api = api.as_str(),
             outcome,

@@ -27,6 +27,46 @@ impl PayCode {
     }
 }
 
+/// The codes that [`reaction`] knows: the label values of a metric.
+const KNOWN: &[&str] = &[
+    "ACCOUNT_ERROR",
+    "APPID_MCHID_NOT_MATCH",
+    "BANK_ERROR",
+    "FREQUENCY_LIMITED",
+    "INVALID_REQUEST",
+    "INVALID_TRANSACTIONID",
+    "MCH_NOT_EXISTS",
+    "NO_AUTH",
+    "NO_STATEMENT_EXIST",
+    "NOT_ENOUGH",
+    "NOT_FOUND",
+    "OPENID_MISMATCH",
+    "ORDER_CLOSED",
+    "ORDER_NOT_EXIST",
+    "ORDER_PAID",
+    "OUT_TRADE_NO_USED",
+    "PARAM_ERROR",
+    "RATELIMIT_EXCEEDED",
+    "REFUND_FEE_MISMATCH",
+    "RESOURCE_NOT_EXISTS",
+    "RULE_LIMIT",
+    "SERVICE_UNAVAILABLE",
+    "SIGN_ERROR",
+    "STATEMENT_CREATING",
+    "SYSTEM_ERROR",
+    "TRADE_ERROR",
+    "TRADE_OVERDUE",
+    "USER_ACCOUNT_ABNORMAL",
+];
+
+impl PayCode {
+    /// The code as a label, in one spelling; `other` when nobody knows it.
+    pub(crate) fn label(&self) -> &'static str {
+        let known = KNOWN.iter().find(|known| self.is(known));
+        known.copied().unwrap_or("other")
+    }
+}
+
 fn normal(code: &str) -> String {
     code.replace('_', "").to_ascii_uppercase()
 }

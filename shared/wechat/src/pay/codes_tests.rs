@@ -59,3 +59,11 @@ fn the_table_of_codes() {
         assert_eq!(of(api, status, code), class, "{api} {status} {code}");
     }
 }
+
+#[test]
+fn a_code_is_a_label_in_one_spelling_and_made_up_ones_are_no_labels() {
+    for spelling in ["ORDER_NOT_EXIST", "ORDERNOTEXIST", "order_not_exist"] {
+        assert_eq!(PayCode::new(spelling).label(), "ORDER_NOT_EXIST");
+    }
+    assert_eq!(PayCode::new("whatever a gateway says").label(), "other");
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Method, Response};
+use tracing::Instrument;
 use url::Url;
 
 use super::client::PayClient;
@@ -98,7 +99,9 @@ impl PayClient {
         ));
         url.set_query(request.query.as_deref());
         let builder = self.signed(request.api, request.method.clone(), url, request.body)?;
-        self.read(request.api, builder, MAX_ANSWER_BYTES).await
+        self.read(request.api, builder, MAX_ANSWER_BYTES)
+            .instrument(request.api.span())
+            .await
     }
 
     /// A file from an address that WeChat gave: signed by us as always, never signed by WeChat (§9).
@@ -110,7 +113,9 @@ impl PayClient {
         max_bytes: usize,
     ) -> Result<Answer, PayError> {
         let builder = self.signed(api, Method::GET, url, None)?;
-        self.read(api, builder.timeout(timeout), max_bytes).await
+        self.read(api, builder.timeout(timeout), max_bytes)
+            .instrument(api.span())
+            .await
     }
 
     /// Every attempt is signed anew: whether WeChat minds a nonce that it has seen is not known.

@@ -1,0 +1,194 @@
+//! `/board`: apalis-board over all queues, and what it lacks: replaying and purging dead letters. Its
+//! pages are made for the root of a listener, so they have `/`, `/queues`, `/tasks`, `/workers`,
+//! `/logs`, `/settings` and `/api/v1` of this one. Opened by the admin token, as a bearer token or as the password of HTTP Basic,
+//! so that a browser can ask for it.
+
+mod events;
+
+use std::sync::Arc;
+
+use apalis_board_api::framework::{ApiBuilder, RegisterRoute};
+use apalis_board_api::ui::ServeUI;
+use avalon_core::jobs::QUEUES;
+use avalon_core::problem::ProblemCode;
+use avalon_queue::JobStore;
+use avalon_queue::listing::Listing;
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::ExposeSecret;
+use serde_json::Value;
+
+use super::{OpsState, audit, jobs, same};
+use crate::extract::{JobPath, Peer, bearer};
+use crate::problem::ApiError;
+
+/// The buttons that the board lacks.
+const ACTIONS: &str = include_str!("board/actions.js");
+/// A page of another site can make a browser send its password, but not this header.
+const ASKED_BY_BOARD: &str = "x-avalon-board";
+
+pub(super) fn routes(state: &OpsState) -> Router<OpsState> {
+    let api = api(&state.store).layer(from_fn(only_looks));
+    let closed = Router::new()
+        .route("/board", get(page))
+        .route("/", get(page))
+        .route("/queues", get(page))
+        .route("/queues/{*rest}", get(page))
+        .route("/tasks", get(page))
+        .route("/tasks/{*rest}", get(page))
+        .route("/workers", get(page))
+        .route("/logs", get(page))
+        .route("/settings", get(page))
+        .route("/board/jobs/{id}/retry", post(retry))
+        .route("/board/jobs/{id}", delete(purge))
+        .route("/api/v1/events", get(events::events))
+        .nest("/api/v1", api)
+        .route_layer(from_fn_with_state(state.clone(), token_only));
+    // What anybody may have: the board's published code, and ours.
+    Router::new()
+        .route("/board/actions.js", get(actions))
+        .route("/{asset}", get(asset))
+        .merge(closed)
+}
+
+/// The board's own routes, for every queue.
+fn api(store: &Arc<dyn JobStore>) -> Router<OpsState> {
+    let mut builder = ApiBuilder::new(Router::new());
+    for queue in QUEUES {
+        let listing = Listing::new(Arc::clone(store), queue.clone());
+        // Its second parameter is what a job's arguments are shown as.
+        builder = RegisterRoute::<Listing, Value>::register(builder, queue.as_str(), listing);
+    }
+    builder.build().with_state(())
+}
+
+/// Jobs come from the service, not from the board.
+async fn only_looks(request: Request, next: Next) -> Response {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return ApiError::from(ProblemCode::MethodNotAllowed).into_response();
+    }
+    next.run(request).await
+}
+
+async fn token_only(
+    State(state): State<OpsState>,
+    peer: Peer,
+    request: Request,
+    next: Next,
+) -> Response {
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| bearer(value).map(str::to_owned).or_else(|| password(value)));
+    match (given, &state.admin_token) {
+        (Some(given), Some(token)) if same(&given, token.expose_secret()) => {
+            return next.run(request).await;
+        }
+        // A wrong token is worth noting; a browser that has not asked for one yet is not.
+        (Some(_), _) => {
+            audit::refused(&state.database, peer, request.method(), request.uri()).await;
+        }
+        (None, _) => {}
+    }
+    let mut refusal = ApiError::from(ProblemCode::Unauthenticated).into_response();
+    let ask = HeaderValue::from_static("Basic realm=\"avalon: the admin token is the password\"");
+    refusal.headers_mut().insert(header::WWW_AUTHENTICATE, ask);
+    refusal
+}
+
+/// The password of an `Authorization: Basic …` header, whatever the name is.
+fn password(header: &str) -> Option<String> {
+    let (scheme, encoded) = header.split_once(' ')?;
+    let decoded = STANDARD.decode(encoded.trim()).ok()?;
+    let text = String::from_utf8(decoded).ok()?;
+    let (_, password) = text.split_once(':')?;
+    scheme
+        .eq_ignore_ascii_case("basic")
+        .then(|| password.to_owned())
+}
+
+/// The board's one page. It finds out by the address what to show.
+async fn page() -> Response {
+    let index = ServeUI::get_file("index.html").and_then(|file| file.contents_utf8());
+    let Some(index) = index else {
+        return ApiError::from(ProblemCode::NotFound).into_response();
+    };
+    let script = "<script src=\"/board/actions.js\"></script></head>";
+    let no_store = [(header::CACHE_CONTROL, "no-store")];
+    (no_store, Html(index.replacen("</head>", script, 1))).into_response()
+}
+
+async fn actions() -> impl IntoResponse {
+    (
+        [
+            (header::CONTENT_TYPE, "text/javascript; charset=utf-8"),
+            (header::CACHE_CONTROL, "no-cache"),
+        ],
+        ACTIONS,
+    )
+}
+
+async fn asset(Path(name): Path<String>) -> Response {
+    let kinds = [".css", ".js", ".wasm"];
+    let known = kinds.iter().any(|kind| name.ends_with(kind));
+    match ServeUI::get_file(&name).filter(|_| known) {
+        Some(file) => {
+            let cache = ServeUI::cache_control(&name).unwrap_or("no-cache");
+            let headers = [
+                (header::CONTENT_TYPE, ServeUI::content_type(&name)),
+                (header::CACHE_CONTROL, cache),
+            ];
+            (headers, file.contents().to_vec()).into_response()
+        }
+        None => ApiError::from(ProblemCode::NotFound).into_response(),
+    }
+}
+
+fn asked_by_board(headers: &HeaderMap) -> Result<(), ApiError> {
+    match headers.contains_key(ASKED_BY_BOARD) {
+        true => Ok(()),
+        false => Err(ProblemCode::Forbidden.into()),
+    }
+}
+
+async fn retry(
+    state: State<OpsState>,
+    job: JobPath,
+    peer: Peer,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, ApiError> {
+    asked_by_board(&headers)?;
+    jobs::retry(state, peer, job).await
+}
+
+async fn purge(
+    state: State<OpsState>,
+    job: JobPath,
+    peer: Peer,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, ApiError> {
+    asked_by_board(&headers)?;
+    jobs::purge(state, peer, job).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_password_is_what_follows_the_first_colon() {
+        let header = |text: &str| format!("Basic {}", STANDARD.encode(text));
+        assert_eq!(password(&header("admin:a:b")).as_deref(), Some("a:b"));
+        assert_eq!(password(&header(":secret")).as_deref(), Some("secret"));
+        for odd in ["Basic", "Basic x y", &header("no colon"), "Bearer Og=="] {
+            assert_eq!(password(odd), None, "{odd}");
+        }
+    }
+}

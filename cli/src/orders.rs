@@ -1,0 +1,207 @@
+//! `avalon orders`: looks at orders in the database, so it works while API and workers are down; and
+//! has a day's bill compared, which workers do.
+
+use std::time::Duration;
+
+use avalon_core::config::Config;
+use avalon_core::database::Database;
+use avalon_core::jobs::Reconcile;
+use avalon_core::payments::order_rows::{self, Order};
+use avalon_core::payments::reconciliation::{self, Reconciliation};
+use avalon_core::payments::search::{self, OrderFilter};
+use avalon_core::payments::{PaymentError, refunds};
+use avalon_queue::{JobState, JobStore};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde_json::json;
+
+use crate::arguments::{OrderSelection, OrdersCommand};
+use crate::failure::Failure;
+use crate::{progress, wiring};
+
+/// How long a comparison may take before the command gives up waiting; the job goes on.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+pub(crate) async fn run(config: &Config, command: OrdersCommand) -> Result<(), Failure> {
+    let database = Database::new(&config.database)?;
+    match command {
+        OrdersCommand::List { selection, json } => list(&database, selection, json).await,
+        OrdersCommand::Show { id, json } => show(&database, &id, json).await,
+        OrdersCommand::Reconcile { day, again, json } => {
+            reconcile(config, &database, day, again, json).await
+        }
+    }
+}
+
+async fn list(
+    database: &Database,
+    selection: OrderSelection,
+    as_json: bool,
+) -> Result<(), Failure> {
+    let filter = OrderFilter {
+        status: selection.status,
+        open_id: selection.open_id,
+        from: selection.from,
+        to: selection.to,
+        cursor: None,
+        limit: i64::from(selection.limit),
+    };
+    let orders = search::orders(database, &filter).await?;
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&orders)?);
+        return Ok(());
+    }
+    println!(
+        "{:<26}  {:<9}  {:>10}  {:<20}  {:<24}  player",
+        "id", "status", "fen", "made", "goods"
+    );
+    for order in &orders {
+        let goods = format!("{} x{}", order.product_id, order.quantity);
+        println!(
+            "{}  {:<9}  {:>10}  {:<20}  {goods:<24}  {}",
+            order.id,
+            order.status.as_str(),
+            order.total_fee.get(),
+            to_the_second(order.created_at),
+            order.open_id,
+        );
+    }
+    Ok(())
+}
+
+async fn show(database: &Database, id: &str, as_json: bool) -> Result<(), Failure> {
+    let order = order_rows::by_id(database, id).await?;
+    let order = order.ok_or(PaymentError::UnknownOrder)?;
+    let history = order_rows::history(database, id).await?;
+    let refunds = refunds::of_order(database, id).await?;
+    if as_json {
+        let all = json!({"order": order, "history": history, "refunds": refunds});
+        println!("{}", serde_json::to_string_pretty(&all)?);
+        return Ok(());
+    }
+    describe(&order);
+    println!("history");
+    for step in history {
+        let at = Timestamp::from_millisecond(step.at).map_or_else(|_| String::new(), to_the_second);
+        println!("  {at:<20}  {:<9}  {}", step.status, step.cause);
+    }
+    if !refunds.is_empty() {
+        println!("refunds");
+    }
+    for refund in refunds {
+        println!(
+            "  {}  {:<10}  {:>10} fen  {}",
+            refund.refund_id,
+            refund.status.as_str(),
+            refund.amount,
+            refund.reason
+        );
+    }
+    Ok(())
+}
+
+fn describe(order: &Order) {
+    let goods = format!(
+        "{} x{} ({})",
+        order.product_id, order.quantity, order.product_name
+    );
+    let fee = format!(
+        "{} fen, {} refunded",
+        order.total_fee.get(),
+        order.refunded_fee
+    );
+    let paid = order.paid_at.map_or_else(|| "-".to_owned(), to_the_second);
+    for (name, value) in [
+        ("order", order.id.as_str()),
+        ("status", order.status.as_str()),
+        ("player", &order.open_id),
+        ("goods", &goods),
+        ("price", &fee),
+        ("made", &to_the_second(order.created_at)),
+        ("expires", &to_the_second(order.expires_at)),
+        ("paid", &paid),
+        ("at WeChat", order.transaction_id.as_deref().unwrap_or("-")),
+        ("failure", order.failure.as_deref().unwrap_or("-")),
+    ] {
+        println!("{name:<10}  {value}");
+    }
+}
+
+/// To the second: nobody reads further in a table.
+fn to_the_second(time: Timestamp) -> String {
+    Timestamp::from_second(time.as_second())
+        .unwrap_or(time)
+        .to_string()
+}
+
+/// Has workers compare the day's bill, and tells what they found.
+async fn reconcile(
+    config: &Config,
+    database: &Database,
+    day: Date,
+    again: bool,
+    as_json: bool,
+) -> Result<(), Failure> {
+    let redis = wiring::redis(config)?;
+    let store = wiring::existing_store(config, redis.as_ref()).await?;
+    let job = Reconcile { day, again }.into_job()?;
+    let enqueued = store.enqueue(vec![job]).await?;
+    let id = enqueued.first().ok_or(Failure::NotEnqueued)?.id();
+    let waiting = progress::waiting(format!("comparing the bill of {day} (job {id})"));
+    let ended = wait_for(&*store, id).await;
+    waiting.finish_and_clear();
+    if let Some(error) = ended? {
+        return Err(Failure::JobFailed(id, error));
+    }
+    let days = reconciliation::list(database).await?;
+    let found = days.into_iter().find(|found| found.day == day.to_string());
+    let found = found.ok_or(Failure::NotCompared(day))?;
+    print(&found, as_json)?;
+    match found.differences.len() {
+        0 => Ok(()),
+        differences => Err(Failure::Differences(differences)),
+    }
+}
+
+/// Waits until the job has ended; its error, if it ended with one. Looks again and again, since an
+/// embedded queue wakes nobody in other processes.
+async fn wait_for(
+    store: &dyn JobStore,
+    id: avalon_queue::JobId,
+) -> Result<Option<String>, Failure> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while tokio::time::Instant::now() < deadline {
+        let job = store.outcome(id, Duration::from_millis(500)).await?;
+        let Some(job) = job else {
+            return Err(Failure::NoSuchJob(id));
+        };
+        if job.state == JobState::Succeeded {
+            return Ok(None);
+        }
+        if job.state.is_final() {
+            let error = job
+                .error
+                .map_or_else(String::new, |error| error.to_string());
+            return Ok(Some(error));
+        }
+    }
+    Err(Failure::StillRunning(id))
+}
+
+fn print(found: &Reconciliation, as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(found)?);
+        return Ok(());
+    }
+    println!("{}: {} rows compared", found.day, found.rows_compared);
+    for difference in &found.differences {
+        println!(
+            "{}  {:<20}  ours {:<12}  WeChat's {}",
+            difference.order_id,
+            difference.kind,
+            difference.ours.as_deref().unwrap_or("-"),
+            difference.theirs.as_deref().unwrap_or("-"),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! `avalon sessions`: looks at a player's sessions, and ends them.
+
+use std::sync::Arc;
+
+use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
+use avalon_core::config::Config;
+use avalon_core::database::Database;
+use avalon_core::ids::SessionId;
+use avalon_core::keyring::{EncryptionKey, Keyring};
+use avalon_core::sessions::{EndReason, Session};
+use avalon_core::users;
+use avalon_wechat::OpenId;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::arguments::SessionsCommand;
+use crate::failure::Failure;
+use crate::wiring;
+
+pub(crate) async fn run(config: &Config, command: SessionsCommand) -> Result<(), Failure> {
+    let database = Database::new(&config.database)?;
+    let redis = wiring::redis(config)?;
+    // Looking at sessions and ending them opens no sealed key.
+    let keyring = Arc::new(Keyring::new(&EncryptionKey::generate()?, &[])?);
+    let sessions = wiring::sessions(config, &keyring, redis.as_ref(), &database);
+    let (SessionsCommand::List { open_id, .. } | SessionsCommand::End { open_id, .. }) = &command;
+    let user = users::by_open_id(&database, &OpenId::new(open_id)).await?;
+    let user = user.ok_or_else(|| Failure::NoSuchPlayer(open_id.clone()))?;
+    let now = Timestamp::now();
+    match command {
+        SessionsCommand::List { json, .. } => {
+            let all = sessions.of(user.id).await?;
+            list(all.all(), json)
+        }
+        SessionsCommand::End { session, .. } => {
+            if redis.is_none() {
+                return Err(Failure::EmbeddedSessions);
+            }
+            let reason = EndReason::ByOperator;
+            let ended: Vec<SessionId> = match session {
+                None => sessions.end_all(user.id, reason, now).await?,
+                Some(id) => match sessions.end(user.id, id, reason, now).await? {
+                    true => vec![id],
+                    false => vec![],
+                },
+            };
+            let event = AuditEvent::new(AuditKind::SessionEnded, Actor::Operator)
+                .user(user.id)
+                .with("sessions", ended.len())
+                .with("reason", reason.as_str());
+            audit::record(&database, event).await;
+            println!("{} ended", ended.len());
+            Ok(())
+        }
+    }
+}
+
+fn list(sessions: &[Session], as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        let all: Vec<Value> = sessions.iter().map(describe).collect();
+        println!("{}", serde_json::to_string_pretty(&all)?);
+        return Ok(());
+    }
+    println!(
+        "{:<26}  {:<20}  {:<20}  {:<14}  device",
+        "id", "made", "until", "state"
+    );
+    for session in sessions {
+        let state = match &session.ended {
+            Some(ended) => ended.reason.as_str(),
+            None => "lives",
+        };
+        println!(
+            "{:<26}  {:<20}  {:<20}  {state:<14}  {} {}",
+            session.id.to_string(),
+            time(session.created_at),
+            time(session.expires_at),
+            session.device.kind.as_deref().unwrap_or("-"),
+            session.device.id.as_deref().unwrap_or("-"),
+        );
+    }
+    Ok(())
+}
+
+/// Without its secrets.
+fn describe(session: &Session) -> Value {
+    json!({
+        "sessionId": session.id.to_string(),
+        "createdAt": time(session.created_at),
+        "refreshedAt": time(session.refreshed_at),
+        "expiresAt": time(session.expires_at),
+        "deviceId": session.device.id,
+        "deviceType": session.device.kind,
+        "endedAt": session.ended.as_ref().map(|ended| time(ended.at)),
+        "endReason": session.ended.as_ref().map(|ended| ended.reason.as_str()),
+    })
+}
+
+fn time(ms: i64) -> String {
+    Timestamp::from_second(ms / 1000).map_or_else(|_| String::new(), |time| time.to_string())
+}

@@ -1,0 +1,176 @@
+//! `docs/metrics.md` and what a running system tells: the same names, types and labels.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use avalon_test_support::{
+    FleetSettings, TestDatabase, eventually_eq, shared_redis_url, unique_prefix,
+};
+use avalon_tests::{Game, client, send};
+use serde_json::json;
+
+const PAGE: &str = include_str!("../../docs/metrics.md");
+const LONG: Duration = Duration::from_secs(40);
+
+/// A metric: its type and labels.
+#[derive(Debug, PartialEq, Eq)]
+struct Metric {
+    kind: String,
+    labels: BTreeSet<String>,
+}
+
+type Metrics = BTreeMap<String, Metric>;
+
+/// The rows of the page: what is told, and what is announced.
+fn documented() -> (Metrics, BTreeSet<String>) {
+    let (told, to_come) = PAGE.split_once("## To come").unwrap();
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [_, name, kind, labels, from, meaning, _] = cells[..] else {
+            panic!("not a row of five cells: {line}");
+        };
+        assert!(
+            matches!(from, "each" | "shared") && !meaning.is_empty(),
+            "{line}"
+        );
+        let names = |text: &str| -> BTreeSet<String> {
+            let quoted = text.split('`').skip(1).step_by(2);
+            quoted.map(str::to_owned).collect()
+        };
+        let name = names(name).pop_first().unwrap();
+        let kind = kind.to_owned();
+        (
+            name,
+            Metric {
+                kind,
+                labels: names(labels),
+            },
+        )
+    };
+    let rows = |text: &str| -> Vec<(String, Metric)> {
+        let lines = text.lines().filter(|line| line.starts_with("| `"));
+        lines.map(row).collect()
+    };
+    let announced = rows(to_come).into_iter().map(|(name, _)| name);
+    (rows(told).into_iter().collect(), announced.collect())
+}
+
+/// What a listener for operators tells.
+async fn told(ops: &str) -> Metrics {
+    let text = client().get(format!("{ops}/metrics")).send().await.unwrap();
+    let text = text.text().await.unwrap();
+    let mut metrics = Metrics::new();
+    let mut current = String::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            current = name.to_owned();
+            let metric = Metric {
+                kind: kind.to_owned(),
+                labels: BTreeSet::new(),
+            };
+            assert!(
+                metrics.insert(current.clone(), metric).is_none(),
+                "{name} is told twice"
+            );
+        } else if let Some(help) = line.strip_prefix("# HELP ") {
+            assert!(help.ends_with('.'), "a help text is a sentence: {help}");
+        } else {
+            let labels = line.split_once('{').map_or("", |(_, rest)| rest);
+            let names = labels.match_indices("=\"").map(|(at, _)| {
+                labels[..at]
+                    .rsplit([',', '{', ' '])
+                    .next()
+                    .unwrap_or_default()
+            });
+            let names = names.filter(|name| *name != "le").map(str::to_owned);
+            metrics.get_mut(&current).unwrap().labels.extend(names);
+        }
+    }
+    metrics
+}
+
+#[tokio::test]
+async fn the_page_of_metrics_is_what_a_running_system_tells() {
+    let database = TestDatabase::postgres().await;
+    let fleet = FleetSettings::new(database.url(), &shared_redis_url().await)
+        .with_payments()
+        .env("AVALON_REDIS__KEY_PREFIX", unique_prefix())
+        .env("AVALON_FULFIL__WEBHOOK_URL", "http://127.0.0.1:9/nobody")
+        .env("AVALON_FULFIL__WEBHOOK_SECRET", "a-shared-secret")
+        .env("AVALON_FULFIL__ALLOW_PRIVATE_ADDRESSES", "true")
+        .start(1, 1)
+        .await;
+    let game = Game::of(&fleet.apis[0], &fleet.simulator);
+    let put = game
+        .client
+        .put(format!("{}/admin/products/gems", fleet.apis[0].ops))
+        .bearer_auth(FleetSettings::ADMIN_TOKEN)
+        .json(&json!({"name": "Gems", "price": 100}));
+    assert_eq!(send(put).await.status, 200);
+    // Something of everything: a purchase, and a call that WeChat refuses.
+    let alice = game.player("alice").await;
+    game.login("sim-error-40029").await;
+    let created = alice.order("gems", 1, "k").await;
+    alice.pay(&created).await;
+    eventually_eq(LONG, 1, async || alice.owns("gems").await).await;
+
+    // And refusals of our own.
+    let stranger = game.client.get(game.url("/api/wx/orders"));
+    assert_eq!(send(stranger.bearer_auth("x")).await.status, 401);
+    let admin = game.client.get(format!("{}/admin/jobs", fleet.apis[0].ops));
+    assert_eq!(send(admin.bearer_auth("x")).await.status, 401);
+
+    let (documented, announced) = documented();
+    eventually_eq(LONG, Vec::<String>::new(), async || {
+        let mut all = told(&fleet.apis[0].ops).await;
+        for (name, metric) in told(&fleet.workers[0].ops).await {
+            match all.get_mut(&name) {
+                Some(known) => known.labels.extend(metric.labels),
+                None => drop(all.insert(name, metric)),
+            }
+        }
+        let mut wrong = Vec::new();
+        for (name, metric) in &all {
+            match documented.get(name) {
+                None => wrong.push(format!("{name} is not on the page")),
+                Some(row) if row != metric => {
+                    wrong.push(format!("{name} is {metric:?}, not {row:?}"));
+                }
+                Some(_) => {}
+            }
+        }
+        let missing = documented.keys().filter(|name| !all.contains_key(*name));
+        wrong.extend(missing.map(|name| format!("{name} is on the page and not told")));
+        let here = announced.iter().filter(|name| all.contains_key(*name));
+        wrong.extend(here.map(|name| format!("{name} is not to come any more")));
+        wrong
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_store_that_is_away_would_tell_is_left_out() {
+    let database = TestDatabase::postgres().await;
+    let mut redis = avalon_test_support::RedisServer::start().await;
+    let fleet = FleetSettings::new(database.url(), &redis.url())
+        .start(1, 0)
+        .await;
+    let ops = &fleet.apis[0].ops;
+    let up = async || {
+        let text = client().get(format!("{ops}/metrics")).send().await.unwrap();
+        let text = text.text().await.unwrap();
+        let has = |line: &str| text.lines().any(|it| it.starts_with(line));
+        (
+            has("avalon_store_up{store=\"queue\"} 1"),
+            has("avalon_queue_depth{"),
+            has("avalon_redis_aof_enabled{"),
+            has("avalon_inbox_pending"),
+        )
+    };
+    assert_eq!(up().await, (true, true, true, true));
+    redis.stop();
+    assert_eq!(up().await, (false, false, false, true));
+    redis.restart().await;
+    eventually_eq(LONG, (true, true, true, true), up).await;
+}

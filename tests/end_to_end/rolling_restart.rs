@@ -1,0 +1,116 @@
+//! A new version is rolled out while players play: nobody notices. The same at 200 requests a second,
+//! with figures, is `avalon-bench rolling`.
+
+use std::time::Duration;
+
+use avalon_test_support::{
+    Avalon, Balancer, Fleet, FleetSettings, TestDatabase, eventually_eq, shared_redis_url,
+    unique_prefix,
+};
+use avalon_tests::{Answer, Game, client, send};
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+const LONG: Duration = Duration::from_secs(40);
+/// From one request to the next.
+const PACE: Duration = Duration::from_millis(20);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_process_is_replaced_under_load_and_no_request_fails_and_no_job_is_lost() {
+    let database = TestDatabase::postgres().await;
+    let mut fleet = FleetSettings::new(database.url(), &shared_redis_url().await)
+        .with_payments()
+        .env("AVALON_REDIS__KEY_PREFIX", unique_prefix())
+        .env("AVALON_HTTP__DRAIN_DELAY", "1s")
+        .start(2, 2)
+        .await;
+    let put = client()
+        .put(format!("{}/admin/products/gems", fleet.apis[0].ops))
+        .bearer_auth(FleetSettings::ADMIN_TOKEN)
+        .json(&json!({"name": "Gems", "price": 100}));
+    assert_eq!(send(put).await.status, 200);
+    let game = Game::of(&fleet.apis[0], &fleet.simulator);
+    let token = game.player("buyer").await.token;
+
+    let balancer = Balancer::over(&fleet.apis, Duration::from_millis(100));
+    let stop = CancellationToken::new();
+    let load = tokio::spawn(load(balancer, token, stop.clone()));
+    for api in &mut fleet.apis {
+        replace(api).await;
+    }
+    for workers in &mut fleet.workers {
+        replace(workers).await;
+    }
+    stop.cancel();
+    let answered = load.await.unwrap();
+    assert!(answered > 100, "{answered} requests are no load");
+    assert_all_done(&fleet).await;
+}
+
+/// Replaces a process by a new one at the same address, in the way of an orchestrator.
+async fn replace(process: &mut Avalon) {
+    process.terminate();
+    let status = process.wait_exit().await;
+    assert!(status.success(), "it stopped in order: {status}");
+    process.restart().await;
+}
+
+/// Sends requests until told to stop, and fails when one of them does. Answers how many there were.
+async fn load(balancer: Balancer, token: String, stop: CancellationToken) -> u32 {
+    let client = client();
+    let mut requests = JoinSet::new();
+    let mut ticks = tokio::time::interval(PACE);
+    let mut n = 0_u32;
+    while !stop.is_cancelled() {
+        ticks.tick().await;
+        n += 1;
+        let api = balancer
+            .next()
+            .expect("an API is ready at any time")
+            .to_owned();
+        let request = if n % 4 == 0 {
+            client
+                .post(format!("{api}/api/wx/createOrder"))
+                .bearer_auth(&token)
+                .header("idempotency-key", format!("k{n}"))
+                .json(&json!({"productId": "gems", "quantity": 1}))
+        } else {
+            client
+                .post(format!("{api}/api/wx/login"))
+                .json(&json!({"code": format!("sim-player-{}", n % 500)}))
+        };
+        requests.spawn(async move {
+            let response = request
+                .send()
+                .await
+                .unwrap_or_else(|error| panic!("{n} at {api}: {error:?}"));
+            let answer = Answer::of(response).await;
+            assert!(
+                matches!(answer.status.as_u16(), 200 | 202),
+                "{n} at {api}: {answer:?}"
+            );
+        });
+        while let Some(ended) = requests.try_join_next() {
+            ended.unwrap();
+        }
+    }
+    requests.join_all().await;
+    n
+}
+
+/// Nothing is left in the queues but checks of orders that are due later, and nothing has died.
+async fn assert_all_done(fleet: &Fleet) {
+    let ops = &fleet.apis[0].ops;
+    let left = async || {
+        let text = client().get(format!("{ops}/metrics")).send().await.unwrap();
+        let text = text.text().await.unwrap();
+        let jobs = text
+            .lines()
+            .filter(|line| line.starts_with("avalon_queue_depth") && !line.contains("scheduled"));
+        jobs.filter(|line| !line.ends_with(" 0") && !line.contains("maintenance"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    eventually_eq(LONG, Vec::<String>::new(), left).await;
+}

@@ -1,0 +1,151 @@
+//! One trace from a player's request to the game server's webhook, across processes, as a collector
+//! sees it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use avalon_test_support::{
+    Avalon, FleetSettings, TestDatabase, eventually, shared_redis_url, unique_prefix,
+};
+use avalon_tests::collector::{Collector, Span};
+use avalon_tests::{Game, client, send};
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use serde_json::json;
+
+const LONG: Duration = Duration::from_secs(40);
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const CALLER: &str = "00f067aa0ba902b7";
+
+/// What the game server was sent as `traceparent`.
+type Heard = Arc<Mutex<Vec<String>>>;
+
+async fn game_server() -> (String, Heard) {
+    let heard = Heard::default();
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", socket.local_addr().unwrap());
+    let hear = |State(heard): State<Heard>, headers: HeaderMap| async move {
+        let traceparent = headers.get("traceparent").map(|it| it.to_str().unwrap());
+        let traceparent = traceparent.unwrap_or_default().to_owned();
+        heard.lock().unwrap().push(traceparent);
+        StatusCode::NO_CONTENT
+    };
+    let router = Router::new()
+        .route("/hook", post(hear))
+        .with_state(Arc::clone(&heard));
+    tokio::spawn(async move { axum::serve(socket, router).await });
+    (url, heard)
+}
+
+#[tokio::test]
+async fn one_trace_goes_from_the_request_through_the_queue_to_wechat_and_the_webhook() {
+    let database = TestDatabase::postgres().await;
+    let collector = Collector::start().await;
+    let (webhook_url, heard) = game_server().await;
+    let fleet = FleetSettings::new(database.url(), &shared_redis_url().await)
+        .with_payments()
+        .env("AVALON_REDIS__KEY_PREFIX", unique_prefix())
+        .env("AVALON_PAY__RECONCILE_AFTER", "3s")
+        // Spans are sent soon.
+        .env("OTEL_BSP_SCHEDULE_DELAY", "200")
+        .env("AVALON_FULFIL__WEBHOOK_URL", webhook_url)
+        .env("AVALON_FULFIL__WEBHOOK_SECRET", "a-shared-secret")
+        .env("AVALON_FULFIL__ALLOW_PRIVATE_ADDRESSES", "true")
+        .env("AVALON_TELEMETRY__OTLP_ENDPOINT", &collector.endpoint)
+        .env("AVALON_TELEMETRY__SERVICE_NAME", "avalon-test")
+        // Spans are exported however little is logged.
+        .env("AVALON_LOG__LEVEL", "error")
+        .start(1, 1)
+        .await;
+    let game = Game::of(&fleet.apis[0], &fleet.simulator);
+    let put = game
+        .client
+        .put(format!("{}/admin/products/gems", fleet.apis[0].ops))
+        .bearer_auth(FleetSettings::ADMIN_TOKEN)
+        .json(&json!({"name": "Gems", "price": 100}));
+    assert_eq!(send(put).await.status, 200);
+    // The payment is found out by asking, which is a consequence of the order.
+    game.set("pay/callbacks", json!({"mode": "drop"})).await;
+    let alice = game.player("alice").await;
+    let order = game
+        .client
+        .post(game.url("/api/wx/createOrder"))
+        .bearer_auth(&alice.token)
+        .header("idempotency-key", "k")
+        .header("traceparent", format!("00-{TRACE}-{CALLER}-01"))
+        .json(&json!({"productId": "gems", "quantity": 1}));
+    let created = send(order).await;
+    assert_eq!(created.status, 200, "{created:?}");
+    alice.pay(&created).await;
+
+    let expected = [
+        "POST /api/wx/createOrder",
+        "job create_order",
+        "pay_jsapi",
+        "job check_order",
+        "pay_query",
+        "job fulfil",
+        "webhook",
+    ];
+    let steps = eventually(LONG, async || {
+        let spans = collector.spans().into_iter();
+        let steps: Vec<Span> = spans.filter(|span| span.trace_id == TRACE).collect();
+        let names: Vec<&str> = steps.iter().map(|span| span.name.as_str()).collect();
+        match expected.iter().all(|name| names.contains(name)) {
+            true => Ok(steps),
+            false => Err(format!("{names:?}")),
+        }
+    })
+    .await;
+    let step = |name: &str| steps.iter().find(|span| span.name == name).unwrap();
+    let mut cause = CALLER.to_owned();
+    for (name, kind) in expected.iter().zip([
+        "Server", "Consumer", "Client", "Consumer", "Client", "Consumer", "Client",
+    ]) {
+        let span = step(name);
+        assert_eq!(format!("{:?}", span.kind), kind, "{name}");
+        assert_eq!(span.service, "avalon-test");
+        assert_eq!(span.parent_id, cause, "{name} has another cause");
+        // A call ends where it began; what follows is caused by the job.
+        if kind != "Client" {
+            cause.clone_from(&span.span_id);
+        }
+    }
+    let told = heard.lock().unwrap().clone();
+    let place = format!("00-{TRACE}-{}-01", step("webhook").span_id);
+    assert_eq!(told, [place], "the game server can go on with the trace");
+    let sent = game.ask_simulator("requests").await["requests"].clone();
+    for request in sent.as_array().unwrap() {
+        let headers = request["headers"].as_array().unwrap();
+        assert!(headers.contains(&json!("host")), "{request}");
+        assert!(
+            !headers.contains(&json!("traceparent")),
+            "WeChat is told of no trace: {request}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_last_spans_are_exported_before_the_process_ends() {
+    let collector = Collector::start().await;
+    let mut dev = Avalon::command("dev")
+        .env("AVALON_TELEMETRY__OTLP_ENDPOINT", &collector.endpoint)
+        .start()
+        .await;
+    let login = client().post(format!("{}/api/wx/login", dev.http));
+    assert_eq!(
+        send(login.json(&json!({"code": "sim-alice"}))).await.status,
+        200
+    );
+    dev.terminate();
+    assert!(dev.wait_exit().await.success());
+    let names: Vec<String> = collector.spans().into_iter().map(|it| it.name).collect();
+    for name in ["POST /api/wx/login", "job login", "code2session"] {
+        assert!(
+            names.iter().any(|it| it == name),
+            "{name} is not in {names:?}"
+        );
+    }
+}
