@@ -94,7 +94,7 @@ pub(crate) async fn run(path: Option<&Path>, role: Role, json: bool) -> Result<(
     print(&findings, json)?;
     match findings.failed() {
         0 => Ok(()),
-        failed => Err(Failure::Unhealthy(failed)),
+        failed => Err(Failure::ChecksFailed(failed)),
     }
 }
 

@@ -60,7 +60,7 @@ pub(crate) enum Failure {
     NoSuchJob(avalon_queue::JobId),
     /// Told in full on standard output.
     #[error("{0} of the checks failed")]
-    Unhealthy(usize),
+    ChecksFailed(usize),
     #[error("{0}: there is no such player")]
     NoSuchPlayer(String),
     #[error(

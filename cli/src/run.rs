@@ -1,7 +1,6 @@
 //! The roles that stay: `dev`, `all`, `api`, `workers`. Starts their parts in order, and stops them
 //! in the other order when asked.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 

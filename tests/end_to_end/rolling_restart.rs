@@ -65,7 +65,7 @@ async fn load(balancer: Balancer, token: String, stop: CancellationToken) -> u32
             .next()
             .expect("an API is ready at any time")
             .to_owned();
-        let request = if n % 4 == 0 {
+        let request = if n.is_multiple_of(4) {
             client
                 .post(format!("{api}/api/wx/createOrder"))
                 .bearer_auth(&token)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use avalon_queue::store::{Lease, ReclaimPolicy};
 use avalon_queue::{
-    Enqueued, JobFilter, JobId, JobStore, JobView, Lane, Leased, NewJob, Page, QueueName,
+    Consumer, Enqueued, JobFilter, JobId, JobStore, JobView, Lane, Leased, NewJob, Page, QueueName,
     QueueStats, Reclaimed, Settled, Settlement, StoreError, Waiters,
 };
 
@@ -44,6 +44,10 @@ impl JobStore for PatchyStore {
             1 => self.engine.enqueue(jobs).await.and(Err(away())),
             _ => self.engine.enqueue(jobs).await,
         }
+    }
+
+    async fn consumers(&self) -> Result<Vec<Consumer>, StoreError> {
+        self.engine.consumers().await
     }
 
     fn lanes(&self, queue: &QueueName) -> Vec<Lane> {
