@@ -2,7 +2,9 @@
 //! token and session are looked at, and its signature is checked. Routes hear of it by the extractors
 //! `Player` and `MaybePlayer`; a token that is not good is refused only by those who want one.
 //!
-//! Limits and session are asked for at the same time: one round trip to Redis, none to the database.
+//! The limits of the address and the session are asked for at the same time, then those of the player:
+//! two round trips to Redis, none to the database. A player's limits are counted only for a session
+//! that lives, or else whoever holds an old token could use them up.
 
 use std::sync::Arc;
 
@@ -15,7 +17,7 @@ use avalon_core::sessions::{Session, SessionError};
 use avalon_core::tokens::{Claims, TokenError};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::future::{join, join_all};
@@ -28,8 +30,10 @@ use crate::state::ApiState;
 
 /// WeChat's callbacks are believed by their signatures alone, and wait for nothing but the inbox.
 const CALLBACKS: &str = "/api/wx/pay/";
-/// Routes that make or renew sessions.
+/// Routes that make or renew sessions. They don't ask whose the token is, if there is one.
 const SIGN_INS: [&str; 2] = ["/api/wx/login", "/api/wx/refreshToken"];
+/// What ends a session should not prolong it.
+const LOGOUT: &str = "/api/wx/logout";
 /// The largest body that any route takes, unless the configuration allows more.
 const MOST_SIGNED: usize = 1024 * 1024;
 
@@ -58,7 +62,10 @@ pub(crate) async fn run(
         return next.run(request).await;
     }
     let address = ClientAddress::of(&state, request.extensions(), request.headers());
-    let claims = claims_of(&state, request.headers());
+    let claims = match SIGN_INS.contains(&route) {
+        true => Ok(None),
+        false => claims_of(&state, request.headers()),
+    };
     let now = Timestamp::now();
     let session = async {
         match &claims {
@@ -66,8 +73,11 @@ pub(crate) async fn run(
             _ => None,
         }
     };
-    let known = claims.as_ref().ok().and_then(Option::as_ref);
-    let (verdicts, session) = join(count(&state, address, known, route), session).await;
+    let counted = count(&state, of_address(address, route));
+    let (mut verdicts, session) = join(counted, session).await;
+    if let (Ok(Some(claims)), Some(Ok(_))) = (&claims, &session) {
+        verdicts.extend(count(&state, of_player(claims, route)).await);
+    }
     if let Some(refused) = verdicts.iter().find(|verdict| !verdict.allowed) {
         state.guard_metrics.limited(refused.limit);
         return tell_limits(ApiError(limited(refused)).into_response(), &verdicts);
@@ -76,10 +86,13 @@ pub(crate) async fn run(
         (Ok(None), _) => Caller::Anonymous,
         (Err(code), _) => refuse(&state, code.into()),
         (Ok(Some(claims)), Some(Ok(session))) => {
-            let (checked, verdict) = check_signature(&state, &session, request, now).await;
-            request = checked;
+            let verdict;
+            (request, verdict) = match check_signature(&state, &session, request, now).await {
+                Ok(checked) => checked,
+                Err(unread) => return tell_limits(unread.into_response(), &verdicts),
+            };
             if let Err(ApiError(problem)) = &verdict {
-                audit_signature(&state, &session, problem, address).await;
+                audit_signature(&state, &claims, problem, address).await;
             }
             match verdict {
                 Ok(()) => Caller::Player(Arc::new(claims)),
@@ -97,7 +110,7 @@ pub(crate) async fn run(
     };
     request.extensions_mut().insert(caller);
     let mut response = next.run(request).await;
-    if let Some(claims) = player {
+    if let Some(claims) = player.filter(|_| route != LOGOUT) {
         offer_renewal(&state, &claims, now, &mut response);
     }
     tell_limits(response, &verdicts)
@@ -141,7 +154,7 @@ fn session_refused(claims: &Claims, error: &SessionError) -> ProblemCode {
 /// A signature that was refused may be an attack; a body that was too large for it is not.
 async fn audit_signature(
     state: &ApiState,
-    session: &Session,
+    claims: &Claims,
     problem: &Problem,
     ClientAddress(address): ClientAddress,
 ) {
@@ -153,31 +166,34 @@ async fn audit_signature(
         _ => return,
     };
     let event = AuditEvent::new(kind, Actor::Player)
-        .session(session.id)
+        .user(claims.sub)
+        .session(claims.sid)
         .address(address)
-        .with("code", problem.code.to_string())
-        .with("openId", session.open_id.as_str());
+        .with("code", problem.code.to_string());
     audit::record(&state.database, event).await;
 }
 
-/// Counts the request wherever it counts; at the same time, so that it takes as long as one.
-async fn count(
-    state: &ApiState,
-    ClientAddress(address): ClientAddress,
-    claims: Option<&Claims>,
-    route: &str,
-) -> Vec<Verdict> {
-    if !state.limits.is_on() {
-        return Vec::new();
-    }
+fn of_address(ClientAddress(address): ClientAddress, route: &str) -> Vec<(Limit, Counted)> {
     let from = Counted::address(address);
     let mut counted = vec![(Limit::Address, from.clone())];
     if SIGN_INS.contains(&route) {
         counted.push((Limit::SignInAddress, from));
     }
-    if let Some(claims) = claims {
-        counted.push((Limit::Player, Counted::player(claims.sub)));
-        counted.push((Limit::Route, Counted::player_on(claims.sub, route)));
+    counted
+}
+
+fn of_player(claims: &Claims, route: &str) -> Vec<(Limit, Counted)> {
+    let player = (Limit::Player, Counted::player(claims.sub));
+    vec![
+        player,
+        (Limit::Route, Counted::player_on(claims.sub, route)),
+    ]
+}
+
+/// Counts the request wherever it counts; at the same time, so that it takes as long as one.
+async fn count(state: &ApiState, counted: Vec<(Limit, Counted)>) -> Vec<Verdict> {
+    if !state.limits.is_on() {
+        return Vec::new();
     }
     let taken = counted
         .iter()
@@ -213,6 +229,10 @@ fn tell_limits(mut response: Response, verdicts: &[Verdict]) -> Response {
     let Some(nearest) = verdicts.iter().min_by_key(share) else {
         return response;
     };
+    if response.status() == StatusCode::TOO_MANY_REQUESTS && nearest.allowed {
+        // A limit that only the body could name was passed; these would say that all is well.
+        return response;
+    }
     let policies: Vec<String> = verdicts
         .iter()
         .map(|Verdict { limit, rate, .. }| {
@@ -238,28 +258,27 @@ fn tell_limits(mut response: Response, verdicts: &[Verdict]) -> Response {
 }
 
 /// Checks the request's signature as the policy wants it, which takes the body; gives the request
-/// back as it was.
+/// back as it was, with the verdict.
+///
+/// # Errors
+/// When the body can't be read: no route could either.
 async fn check_signature(
     state: &ApiState,
     session: &Session,
     request: Request,
     now: Timestamp,
-) -> (Request, Result<(), ApiError>) {
+) -> Result<(Request, Result<(), ApiError>), ApiError> {
     let signed = request.headers().contains_key("x-avalon-signature");
     match state.signatures {
-        SignaturePolicy::Off => return (request, Ok(())),
-        SignaturePolicy::Optional if !signed => return (request, Ok(())),
+        SignaturePolicy::Off => return Ok((request, Ok(()))),
+        SignaturePolicy::Optional if !signed => return Ok((request, Ok(()))),
         SignaturePolicy::Required if !signed => {
-            return (request, Err(ProblemCode::SignatureRequired.into()));
+            return Ok((request, Err(ProblemCode::SignatureRequired.into())));
         }
         SignaturePolicy::Optional | SignaturePolicy::Required => {}
     }
     let (parts, body) = request.into_parts();
-    let most = state.max_body.max(MOST_SIGNED);
-    let body = match read(body, &parts.headers, most).await {
-        Ok(body) => body,
-        Err(error) => return (Request::from_parts(parts, Body::empty()), Err(error)),
-    };
+    let body = read(body, &parts.headers, state.max_body.max(MOST_SIGNED)).await?;
     let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let signed = SignedRequest {
         method: parts.method.as_str(),
@@ -267,7 +286,7 @@ async fn check_signature(
         body: &body,
     };
     let verdict = verify(state, session, &parts.headers, signed, now).await;
-    (Request::from_parts(parts, Body::from(body)), verdict)
+    Ok((Request::from_parts(parts, Body::from(body)), verdict))
 }
 
 async fn verify(

@@ -19,6 +19,7 @@ mod routes;
 mod serve;
 mod shop;
 mod state;
+mod to_the_end;
 
 pub use app::{openapi, router};
 pub use client_address::TrustedProxies;

@@ -295,21 +295,35 @@ async fn raw(game: &Game, request: &str) -> String {
 async fn headers_that_say_two_things_are_not_believed() {
     let (_dev, game) = dev().await;
     let alice = game.player("alice").await;
-    // Two lengths, or a length and chunks: the second request must not be hidden in the first body.
-    let smuggled = "GET /api/wx/products HTTP/1.1\r\nhost: x\r\n\r\n";
+    // Two lengths, or a length and chunks: a second request must not hide in the first one's body.
+    let body = r#"{"code":"sim-bob"}"#;
+    let (length, chunks) = (
+        body.len(),
+        format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()),
+    );
+    let hidden = "GET /api/wx/products HTTP/1.1\r\nhost: x\r\n\r\n";
+    let send_raw = async |lengths: String, body: &str| {
+        let head = "POST /api/wx/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+        raw(&game, &format!("{head}{lengths}\r\n{body}{hidden}")).await
+    };
     for lengths in [
-        "content-length: 4\r\ncontent-length: 44\r\n",
-        "content-length: 4\r\ntransfer-encoding: chunked\r\n",
-        "transfer-encoding: identity\r\n",
-        "content-length: +4\r\n",
+        format!(
+            "content-length: {length}\r\ncontent-length: {}\r\n",
+            length + 1
+        ),
+        format!("transfer-encoding: identity\r\ncontent-length: {length}\r\n"),
+        format!("content-length: +{length}\r\n"),
     ] {
-        let request = format!(
-            "POST /api/wx/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{lengths}\r\n0\r\n\r\n{smuggled}"
-        );
-        let answer = raw(&game, &request).await;
-        assert!(answer.starts_with("HTTP/1.1 4"), "{lengths}: {answer}");
+        let answer = send_raw(lengths.clone(), body).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{lengths}: {answer}");
         assert!(!answer.contains("\"products\""), "{lengths}: {answer}");
     }
+    // A length beside chunks counts for nothing, and the connection ends with that request.
+    let both = "content-length: 4\r\ntransfer-encoding: chunked\r\n".to_owned();
+    let answer = send_raw(both, &chunks).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    assert!(!answer.contains("\"products\""), "{answer}");
     // Two tokens: a proxy could have looked at the other one.
     let request = game
         .client

@@ -236,3 +236,20 @@ async fn limits_are_shared_by_all_apis() {
     }
     assert_eq!(statuses, [200, 200, 200, 200, 429, 429]);
 }
+
+#[tokio::test]
+async fn whoever_holds_the_token_of_an_ended_session_uses_up_nobodys_limits() {
+    let env = [
+        ("AVALON_LIMITS__ENABLED", "true"),
+        ("AVALON_LIMITS__PER_PLAYER", "5/1m"),
+    ];
+    let (_dev, game) = dev_with(&env).await;
+    let old = sign_in(&game, "alice", "phone", "ios").await;
+    let new = sign_in(&game, "alice", "pc", "pc").await;
+    for _ in 0..20 {
+        inventory(&game, &old)
+            .await
+            .assert_problem(401, "SESSION_REPLACED");
+    }
+    assert_eq!(inventory(&game, &new).await.status, 200);
+}

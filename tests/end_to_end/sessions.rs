@@ -194,6 +194,9 @@ async fn a_banned_player_is_out_everywhere_until_the_ban_is_lifted() {
         send(admin(reqwest::Method::DELETE, "/ban")).await.status,
         200
     );
+    inventory(&other, &session)
+        .await
+        .assert_problem(401, "SESSION_ENDED");
     let session = sign_in(&other, "mallory", "phone", "ios").await;
     assert_eq!(inventory(&one, &session).await.status, 200);
     let shown = send(admin(reqwest::Method::GET, "")).await;

@@ -31,7 +31,8 @@ pub(crate) async fn handle(
         match standing {
             Standing::Paid => {}
             Standing::Closed | Standing::Absent => {
-                wechat_pay::end(&services, &order.id, OrderStatus::Closed, "cancelled").await?;
+                let (to, cause) = (OrderStatus::Closed, "cancelled");
+                wechat_pay::end(&services, &order.id, to, cause, standing).await?;
             }
             Standing::Unpaid => return Err(failing::retry(ProblemCode::PayBusy)),
         }

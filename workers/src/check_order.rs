@@ -1,5 +1,6 @@
 //! Asks WeChat whether an unpaid order was paid, less and less often, and closes it when its time is
-//! over.
+//! over. One that ended because WeChat did not know it is asked about once more: the request may have
+//! been on its way.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use avalon_core::jobs::CheckOrder;
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::{OrderStatus, orders};
+use avalon_core::problem::ProblemCode;
 use avalon_queue::{JobContext, JobError};
 use jiff::Timestamp;
 
@@ -25,27 +27,54 @@ pub(crate) async fn handle(
     let order = order_rows::by_id(&services.database, &job.order_id)
         .await
         .map_err(failing::payment)?;
-    // Paid, cancelled or gone in the meantime.
-    let Some(order) = order.filter(|order| order.status == OrderStatus::Pending) else {
-        return Ok(());
-    };
+    let now = Timestamp::now();
+    match order {
+        Some(order) if order.status == OrderStatus::Pending => check(&services, &order).await,
+        // Checks from before its end come too early.
+        Some(order)
+            if order
+                .next_check_at
+                .is_some_and(|at| at <= now.as_millisecond()) =>
+        {
+            look_last(&services, &order).await
+        }
+        // Paid, closed or gone in the meantime.
+        _ => Ok(()),
+    }
+}
+
+async fn check(services: &Services, order: &Order) -> Result<(), JobError> {
     let expired = Timestamp::now() >= order.expires_at;
     let standing = match order.submitted_at {
         None => Standing::Absent,
-        Some(_) => match wechat_pay::learn(&services, &order, "query").await? {
-            Standing::Unpaid if expired => wechat_pay::close(&services, &order).await?,
+        Some(_) => match wechat_pay::learn(services, order, "query").await? {
+            Standing::Unpaid if expired => wechat_pay::close(services, order).await?,
             standing => standing,
         },
     };
     match standing {
         Standing::Paid => Ok(()),
-        Standing::Closed => {
-            wechat_pay::end(&services, &order.id, OrderStatus::Closed, "expired").await
+        Standing::Absent | Standing::Unpaid if !expired => again(services, order).await,
+        Standing::Unpaid => again(services, order).await,
+        Standing::Closed | Standing::Absent => {
+            let (to, cause) = (OrderStatus::Closed, "expired");
+            wechat_pay::end(services, &order.id, to, cause, standing).await
         }
-        Standing::Absent if expired => {
-            wechat_pay::end(&services, &order.id, OrderStatus::Closed, "expired").await
-        }
-        Standing::Absent | Standing::Unpaid => again(&services, &order).await,
+    }
+}
+
+/// Of an order that has ended.
+async fn look_last(services: &Services, order: &Order) -> Result<(), JobError> {
+    let standing = match wechat_pay::learn(services, order, "last look").await? {
+        Standing::Unpaid => wechat_pay::close(services, order).await?,
+        standing => standing,
+    };
+    match standing {
+        Standing::Paid => Ok(()),
+        Standing::Unpaid => Err(failing::retry(ProblemCode::PayBusy)),
+        Standing::Closed | Standing::Absent => orders::looked_last(&services.database, &order.id)
+            .await
+            .map_err(failing::payment),
     }
 }
 

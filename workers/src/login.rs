@@ -57,7 +57,18 @@ pub async fn handle(
     // Not a retry of the job: its code is spent.
     let give_up = |code: ProblemCode| Err(JobError::Fail(jobs::failure(&code.into())));
     match stored {
-        Ok(Ok(signed_in)) => Ok(signed_in),
+        Ok(Ok((signed_in, replaced))) => {
+            for session in replaced {
+                let event = AuditEvent::new(AuditKind::SessionReplaced, Actor::Player)
+                    .user(signed_in.user_info.id)
+                    .session(session)
+                    .with("by", context.id.to_string());
+                // Nobody has to wait for it.
+                let database = services.database.clone();
+                tokio::spawn(async move { audit::record(&database, event).await });
+            }
+            Ok(signed_in)
+        }
         Ok(Err(SignInError::Banned)) => Err(JobError::Reject(jobs::failure(
             &ProblemCode::UserBanned.into(),
         ))),
@@ -77,7 +88,7 @@ async fn sign_in(
     login: &Login,
     context: &JobContext,
     exchanged: &Code2Session,
-) -> Result<SignedIn, SignInError> {
+) -> Result<(SignedIn, Vec<SessionId>), SignInError> {
     let now = Timestamp::now();
     let Services {
         database,
@@ -102,15 +113,8 @@ async fn sign_in(
         Err(SessionError::Banned(_)) => return Err(SignInError::Banned),
         made => made?,
     };
-    for ended in replaced {
-        let event = AuditEvent::new(AuditKind::SessionReplaced, Actor::Player)
-            .user(user.id)
-            .session(ended)
-            .with("by", session.to_string());
-        audit::record(database, event).await;
-    }
     let token = tokens.issue(user.id, session, &exchanged.open_id, now)?;
-    Ok(SignedIn::new(token, secrets, user))
+    Ok((SignedIn::new(token, secrets, user), replaced))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -46,7 +46,7 @@ pub(crate) async fn announce(services: &Services, changed: Option<&Order>) {
 pub(crate) async fn handle(
     services: Arc<Services>,
     job: SettleRefund,
-    context: JobContext,
+    _: JobContext,
 ) -> Result<Refund, JobError> {
     let refund = refunds::by_id(&services.database, &job.refund_id)
         .await
@@ -62,7 +62,7 @@ pub(crate) async fn handle(
     let number = OutRefundNo::parse(&refund.refund_id).map_err(|_| internal())?;
     let client = &payments(&services)?.client;
     // Sent before, as far as we know: its fate is asked for first.
-    let known = if refund.channel_request.is_some() && (job.check > 0 || context.attempt > 1) {
+    let known = if refund.channel_request.is_some() {
         match client.query_refund(&number).await {
             Ok(answer) => Some(answer),
             Err(error) if error.is_absent() => None,

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use avalon_core::jobs::{CheckOrder, Fulfil, SettleRefund};
-use avalon_core::payments::order_rows::{self, Order};
+use avalon_core::payments::order_rows::Order;
 use avalon_core::payments::orders::{self, Paid, Payment};
-use avalon_core::payments::refunds::{self, NewRefund};
+use avalon_core::payments::refunds::{self, NewRefund, Refund};
 use avalon_core::payments::{OrderStatus, fulfilments};
 use avalon_core::problem::ProblemCode;
 use avalon_queue::JobError;
@@ -23,15 +23,20 @@ use crate::services::{Payments, Services};
 /// WeChat's offers end after two hours; one that is older than this is renewed.
 const OFFER_TTL: Duration = Duration::from_secs(110 * 60);
 
+/// A request that was on its way when WeChat did not know the order has arrived after this, or never
+/// will.
+const LAST_LOOK: Duration = Duration::from_secs(300);
+
 /// What WeChat knows of an order.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// It was paid, and we have acted upon it.
     Paid,
     /// It can still be paid.
     Unpaid,
-    /// It is closed.
+    /// It is closed: WeChat's signature is under it.
     Closed,
-    /// WeChat has never heard of it.
+    /// WeChat has never heard of it, as an error says that nobody has signed.
     Absent,
 }
 
@@ -85,21 +90,25 @@ async fn submit(services: &Services, pay: &Payments, order: &Order) -> Result<Pr
                 client_ip: None,
             };
             // Stored before it is sent: whatever happens now, a repeat sends the same bytes.
-            orders::keep_request(
-                &services.database,
-                &order.id,
-                &request.to_body(pay.client.settings()),
-                now,
-            )
-            .await
-            .map_err(failing::payment)?
+            let body = request.to_body(pay.client.settings());
+            orders::keep_request(&services.database, &order.id, &body, now)
+                .await
+                .map_err(failing::payment)?
+                // Cancelled meanwhile.
+                .ok_or_else(|| failing::reject(ProblemCode::OrderState))?
         }
     };
     let error = match pay.client.submit_order(&body).await {
         Ok(prepay_id) => {
-            orders::prepaid(&services.database, &order.id, prepay_id.as_str(), now)
+            let order = orders::prepaid(&services.database, &order.id, prepay_id.as_str(), now)
                 .await
                 .map_err(failing::payment)?;
+            if order.status != OrderStatus::Pending {
+                // It ended while this was under way, and WeChat did not know it then. Should closing
+                // it fail now, the last look does it.
+                close(services, &order).await?;
+                return Err(failing::reject(ProblemCode::OrderState));
+            }
             return Ok(prepay_id);
         }
         Err(error) => error,
@@ -113,19 +122,15 @@ async fn submit(services: &Services, pay: &Payments, order: &Order) -> Result<Pr
             tracing::warn!(%error, order_id = order.id, "WeChat did not take the order");
             match learn(services, order, "order").await? {
                 Standing::Paid => Err(failing::reject(ProblemCode::OrderState)),
-                Standing::Closed => {
-                    end(services, &order.id, OrderStatus::Closed, "closed at WeChat").await?;
+                standing @ Standing::Closed => {
+                    let (to, cause) = (OrderStatus::Closed, "closed at WeChat");
+                    end(services, &order.id, to, cause, standing).await?;
                     Err(failing::reject(ProblemCode::OrderState))
                 }
                 // Refused for good and never made: nobody can pay it.
-                Standing::Absent if permanent => {
-                    end(
-                        services,
-                        &order.id,
-                        OrderStatus::Failed,
-                        "refused by WeChat",
-                    )
-                    .await?;
+                standing @ Standing::Absent if permanent => {
+                    let (to, cause) = (OrderStatus::Failed, "refused by WeChat");
+                    end(services, &order.id, to, cause, standing).await?;
                     Err(failing::reject(ProblemCode::PaymentRefused))
                 }
                 Standing::Absent | Standing::Unpaid => Err(failing::retry(ProblemCode::PayBusy)),
@@ -191,19 +196,16 @@ pub(crate) async fn apply(
     };
     let id = &transaction.out_trade_no;
     let database = &services.database;
-    let before = order_rows::by_id(database, id)
-        .await
-        .map_err(failing::payment)?;
-    let paid = orders::pay(database, id, &payment, cause, now)
+    let pay_back_late = payments(services)?.refund_late_payments;
+    let paid = orders::pay(database, id, &payment, cause, pay_back_late, now)
         .await
         .map_err(failing::payment)?;
     match paid {
-        Paid::Now(order) => {
+        Paid::Now(order, refund) => {
             services.metrics.order(OrderStatus::Paid);
             tracing::info!(order_id = order.id, cause, "order paid");
-            let late = before.is_some_and(|before| before.status == OrderStatus::Closed);
-            if late && payments(services)?.refund_late_payments {
-                pay_back(services, &order).await?;
+            if let Some(refund) = refund {
+                settle(services, refund).await?;
             }
             announce(services).await;
             Ok("granted")
@@ -225,17 +227,15 @@ pub(crate) async fn apply(
 
 /// The player cancelled, and the payment won: all of it goes back.
 pub(crate) async fn pay_back(services: &Services, order: &Order) -> Result<(), JobError> {
-    let new = NewRefund {
-        order_id: order.id.clone(),
-        amount: None,
-        quantity: None,
-        reason: "paid after it was cancelled".to_owned(),
-        idempotency_key: "late-payment".to_owned(),
-        request_digest: String::new(),
-    };
+    let new = NewRefund::of_late_payment(&order.id);
     let refund = refunds::request(&services.database, &new, Timestamp::now())
         .await
         .map_err(failing::payment)?;
+    settle(services, refund).await
+}
+
+/// Has WeChat told of a refund. When that fails, the sweeper finds it.
+async fn settle(services: &Services, refund: Refund) -> Result<(), JobError> {
     let settle = SettleRefund {
         refund_id: refund.refund_id,
         check: refund.checks,
@@ -262,14 +262,21 @@ pub(crate) async fn close(services: &Services, order: &Order) -> Result<Standing
     }
 }
 
-/// Ends an order that nobody can pay any more.
+/// Ends an order that nobody can pay any more, for all that WeChat says of it. What WeChat only does
+/// not know may still be on its way to it: it is asked once more, later.
 pub(crate) async fn end(
     services: &Services,
     id: &str,
     to: OrderStatus,
     cause: &str,
+    standing: Standing,
 ) -> Result<(), JobError> {
-    let ended = orders::end_unpaid(&services.database, id, to, cause, Timestamp::now())
+    let now = Timestamp::now();
+    let last_look = match standing {
+        Standing::Closed => None,
+        _ => Some(now.checked_add(LAST_LOOK).unwrap_or(Timestamp::MAX)),
+    };
+    let ended = orders::end_unpaid(&services.database, id, to, cause, last_look, now)
         .await
         .map_err(failing::payment)?;
     if ended.is_some() {

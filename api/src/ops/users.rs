@@ -18,6 +18,7 @@ use super::OpsState;
 use super::audit::by_operator;
 use crate::extract::{JsonBody, Peer, invalid_field};
 use crate::problem::ApiError;
+use crate::to_the_end::to_the_end;
 
 pub(super) fn routes() -> Router<OpsState> {
     Router::new()
@@ -99,15 +100,24 @@ async fn ban(
         return Err(invalid_field("reason", "may have at most 200 characters").into());
     }
     let user = player(&state, open_id).await?;
+    to_the_end(ban_and_sign_out(state, peer, user, reason)).await
+}
+
+async fn ban_and_sign_out(
+    state: OpsState,
+    peer: Peer,
+    user: UserInfo,
+    reason: Option<String>,
+) -> Result<Json<Value>, ApiError> {
     let now = Timestamp::now();
+    let event = by_operator(AuditKind::UserBanned, peer).user(user.id);
+    let event = event.with("reason", reason.clone());
     let ban = Ban { at: now, reason };
     users::set_ban(&state.database, user.id, Some(&ban)).await?;
-    let ended = state.sessions.ban(user.id, now).await?;
-    let event = by_operator(AuditKind::UserBanned, peer).user(user.id);
-    let event = event
-        .with("sessions", ended.len())
-        .with("reason", ban.reason);
     audit::record(&state.database, event).await;
+    // Should this fail, the operator is told and does it again; meanwhile no sign-in and no refresh
+    // passes by the row.
+    state.sessions.ban(user.id, now).await?;
     Ok(Json(describe(&state, user).await?))
 }
 
@@ -118,7 +128,7 @@ async fn lift_ban(
 ) -> Result<Json<Value>, ApiError> {
     let user = player(&state, open_id).await?;
     users::set_ban(&state.database, user.id, None).await?;
-    state.sessions.lift_ban(user.id).await?;
+    state.sessions.lift_ban(user.id, Timestamp::now()).await?;
     let event = by_operator(AuditKind::UserUnbanned, peer).user(user.id);
     audit::record(&state.database, event).await;
     Ok(Json(describe(&state, user).await?))

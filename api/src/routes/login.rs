@@ -15,6 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::answer::{Accepted, answer_by_job, unmade};
+use crate::client_address::ClientAddress;
 use crate::extract::{JsonBody, invalid_field};
 use crate::guard;
 use crate::pipeline::Trace;
@@ -32,7 +33,7 @@ struct LoginRequest {
     /// From `wx.login`. Visible ASCII.
     #[schema(max_length = 128, min_length = 1, example = "sim-alice")]
     code: String,
-    /// The client's own name of the device.
+    /// The client's own name of the device, made up at random and kept by the installation.
     #[schema(max_length = 128)]
     device_id: Option<String>,
     /// Such as `ios`, `android`, `pc`.
@@ -105,12 +106,18 @@ fn plain(name: &str, text: Option<String>, most: usize) -> Result<Option<String>
 async fn login(
     State(state): State<ApiState>,
     Extension(trace): Extension<Trace>,
+    ClientAddress(address): ClientAddress,
     headers: HeaderMap,
     JsonBody(request): JsonBody<LoginRequest>,
 ) -> Result<Response, ApiError> {
     let login = request.into_login()?;
     if let Some(device) = &login.device_id {
-        guard::take(&state, Limit::SignInDevice, Counted::device(device)).await?;
+        guard::take(
+            &state,
+            Limit::SignInDevice,
+            Counted::device(address, device),
+        )
+        .await?;
     }
     let job = login.into_job().map_err(unmade)?;
     let preference = Preference::of(&headers, state.max_wait);

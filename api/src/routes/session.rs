@@ -1,9 +1,13 @@
 //! Renewing and ending a session. No jobs: WeChat has nothing to say to it.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::jobs::login::SignedIn;
 use avalon_core::problem::{Problem, ProblemCode};
 use avalon_core::sessions::{EndReason, SessionError, Sessions};
+use avalon_core::tokens::Claims;
 use avalon_core::users;
 use avalon_wechat::OpenId;
 use axum::Json;
@@ -21,6 +25,7 @@ use crate::client_address::ClientAddress;
 use crate::extract::{JsonBody, Player, QueryOf};
 use crate::problem::ApiError;
 use crate::state::ApiState;
+use crate::to_the_end::to_the_end;
 
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
@@ -62,13 +67,25 @@ async fn refresh_token(
     address: ClientAddress,
     JsonBody(request): JsonBody<RefreshRequest>,
 ) -> Result<Response, ApiError> {
-    let (now, given) = (Timestamp::now(), &request.refresh_token);
+    let answer = to_the_end(refresh(state, request.refresh_token, address)).await?;
+    Ok(uncached(Json(answer)))
+}
+
+async fn refresh(
+    state: ApiState,
+    given: String,
+    address: ClientAddress,
+) -> Result<SignedIn, ApiError> {
+    let now = Timestamp::now();
     // The player first: a database that is away must not cost the token.
-    let owner = Sessions::owner_of(given).ok_or(ProblemCode::Unauthenticated)?;
+    let owner = Sessions::owner_of(&given).ok_or(ProblemCode::Unauthenticated)?;
     let user = users::by_id(&state.database, owner).await?;
     let user = user.ok_or(ProblemCode::Unauthenticated)?;
-    let refreshed = state.sessions.refresh(given, now).await;
-    let session = match refreshed {
+    if users::ban_of(&state.database, owner).await?.is_some() {
+        // Should the ban not have reached the sessions, it does now.
+        state.sessions.ban(owner, now).await?;
+    }
+    let session = match state.sessions.refresh(&given, now).await {
         Ok(session) => session,
         Err(error) => return Err(refused(&state, error, address).await),
     };
@@ -78,8 +95,7 @@ async fn refresh_token(
         tracing::error!(%error, "a token could not be signed");
         ApiError::from(ProblemCode::Internal)
     })?;
-    let answer = SignedIn::new(token, session.secrets, user);
-    Ok(uncached(Json(answer)))
+    Ok(SignedIn::new(token, session.secrets, user))
 }
 
 async fn refused(
@@ -125,9 +141,19 @@ async fn logout(
     ClientAddress(address): ClientAddress,
     QueryOf(query): QueryOf<LogoutQuery>,
 ) -> Result<StatusCode, ApiError> {
+    to_the_end(sign_out(state, player, address, query.everywhere)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn sign_out(
+    state: ApiState,
+    player: Arc<Claims>,
+    address: IpAddr,
+    everywhere: bool,
+) -> Result<(), ApiError> {
     let (now, reason) = (Timestamp::now(), EndReason::SignedOut);
     let (user, session) = (player.sub, player.sid);
-    if query.everywhere {
+    if everywhere {
         state.sessions.end_all(user, reason, now).await?;
     } else {
         state.sessions.end(user, session, reason, now).await?;
@@ -137,7 +163,7 @@ async fn logout(
         .session(session)
         .address(address)
         .with("reason", reason.as_str())
-        .with("everywhere", query.everywhere);
+        .with("everywhere", everywhere);
     audit::record(&state.database, event).await;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(())
 }

@@ -68,8 +68,7 @@ impl AuditKind {
     pub const fn is_refusal(self) -> bool {
         matches!(
             self,
-            Self::RefreshTokenReused
-                | Self::NicknameRefused
+            Self::NicknameRefused
                 | Self::SignatureRefused
                 | Self::NonceReplayed
                 | Self::AdminRefused

@@ -137,11 +137,18 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Unavailable`] when there is no connection to be had.
     pub async fn begin(&self) -> Result<Transaction<'static, Any>, DatabaseError> {
-        Ok(match self.dialect {
-            // A transaction that reads first and then writes could otherwise fail in the middle.
-            Dialect::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await?,
-            Dialect::Postgres => self.pool.begin().await?,
-        })
+        let (pool, dialect) = (self.pool.clone(), self.dialect);
+        // In a task of its own, which goes on when the caller is dropped (its time is over, say). sqlx
+        // forgets a BEGIN whose answer nobody waits for, and gives the connection to the next user,
+        // whose statements would be in a transaction that nobody commits.
+        let begun = tokio::spawn(async move {
+            match dialect {
+                // One that reads first and then writes could otherwise fail in the middle.
+                Dialect::Sqlite => pool.begin_with("BEGIN IMMEDIATE").await,
+                Dialect::Postgres => pool.begin().await,
+            }
+        });
+        Ok(begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??)
     }
 
     /// Brings the schema up to date. Safe to run from many processes at once, and next to an older

@@ -90,13 +90,15 @@ impl Counted {
 
     /// A player on a route. The route is one of ours, never a client's text.
     pub fn player_on(user: UserId, route: &str) -> Self {
-        Self(format!("{user}:{route}"))
+        // Braces would choose a Cluster's node: one for all players.
+        Self(format!("{user}:{}", route.replace(['{', '}'], "")))
     }
 
-    /// A device, by the name that the client gave it.
-    pub fn device(name: &str) -> Self {
+    /// A device, by the name that the client gave it, at an address: a name is anybody's to give.
+    pub fn device(address: IpAddr, name: &str) -> Self {
         let hash = digest::digest(&digest::SHA256, name.as_bytes());
-        Self(hex::encode(&hash.as_ref()[..16]))
+        let Self(address) = Self::address(address);
+        Self(format!("{address}:{}", hex::encode(&hash.as_ref()[..16])))
     }
 }
 

@@ -169,14 +169,16 @@ impl Sessions {
             created_at: now.as_millisecond(),
             refreshed_at: now.as_millisecond(),
             expires_at: after(now, self.ttl),
+            family: refresh.family(),
             refresh: refresh.digest(),
-            spent: Vec::new(),
             signing_key: Some(SealedKey::seal(&self.keyring, id, &signing_key)?),
             ended: None,
         };
         let secrets = secrets(&refresh, session.expires_at, &signing_key);
         let replaced = self
-            .change(user, |all| all.sign_in(session.clone(), self.policy, now))
+            .change(user, now, |all| {
+                all.sign_in(session.clone(), self.policy, now)
+            })
             .await??;
         Ok(SignedInSession { secrets, replaced })
     }
@@ -198,11 +200,15 @@ impl Sessions {
     ) -> Result<RefreshedSession, SessionError> {
         let given = RefreshToken::parse(token).ok_or(Refusal::Unknown)?;
         let (user, id) = (given.user, given.session);
-        let next = RefreshToken::make_up(user, id)?;
-        let (given, digest) = (given.digest(), next.digest());
+        let next = given.next()?;
+        // Opened before the token is spent: a key that is gone must not cost the session. Sealed again,
+        // so that a session that goes on for ever does not hold on to an old key.
+        let signing_key = self.signing_key(&self.live(user, id, now).await?)?;
+        let sealed = SealedKey::seal(&self.keyring, id, &signing_key)?;
         let refreshed = self
-            .change(user, |all| {
-                let session = all.refresh(id, &given, digest, self.ttl, now)?;
+            .change(user, now, |all| {
+                let session = all.refresh(&given, &next, self.ttl, now)?;
+                session.signing_key = Some(sealed.clone());
                 Ok(session.clone())
             })
             .await?;
@@ -210,7 +216,6 @@ impl Sessions {
             RefreshRefusal::Reused => SessionError::RefreshReused(user, id),
             RefreshRefusal::Session(refusal) => refusal.into(),
         })?;
-        let signing_key = self.signing_key(&session)?;
         Ok(RefreshedSession {
             user,
             id,
@@ -274,7 +279,7 @@ impl Sessions {
         reason: EndReason,
         now: Timestamp,
     ) -> Result<bool, SessionError> {
-        self.change(user, |all| all.end(id, reason, now)).await
+        self.change(user, now, |all| all.end(id, reason, now)).await
     }
 
     /// Ends all sessions of a player; gives those that lived.
@@ -287,7 +292,7 @@ impl Sessions {
         reason: EndReason,
         now: Timestamp,
     ) -> Result<Vec<SessionId>, SessionError> {
-        self.change(user, |all| all.end_all(reason, now)).await
+        self.change(user, now, |all| all.end_all(reason, now)).await
     }
 
     /// Ends all sessions of a player and makes no more; gives those that lived. The player's row
@@ -296,28 +301,27 @@ impl Sessions {
     /// # Errors
     /// The store's.
     pub async fn ban(&self, user: UserId, now: Timestamp) -> Result<Vec<SessionId>, SessionError> {
-        self.change(user, |all| {
-            all.banned = true;
-            all.end_all(EndReason::Banned, now)
-        })
-        .await
+        self.change(user, now, |all| all.ban(now)).await
     }
 
     /// Lets a player sign in again.
     ///
     /// # Errors
     /// The store's.
-    pub async fn lift_ban(&self, user: UserId) -> Result<(), SessionError> {
-        self.change(user, |all| all.banned = false).await
+    pub async fn lift_ban(&self, user: UserId, now: Timestamp) -> Result<(), SessionError> {
+        self.change(user, now, PlayerSessions::lift_ban).await
     }
 
     /// Changes a player's sessions: read, change, and write if nobody else wrote meanwhile, else
-    /// again. What changes nothing is not written.
+    /// again. What changes nothing is not written. A write may have happened although its answer was
+    /// lost, so a change must know its own work when it sees it.
     async fn change<T>(
         &self,
         user: UserId,
+        now: Timestamp,
         mut change: impl FnMut(&mut PlayerSessions) -> T,
     ) -> Result<T, SessionError> {
+        let mut lost = 0;
         for tries in 0..MOST_TRIES {
             let seen = self.store.load(user).await?;
             let before = read(seen.as_deref())?;
@@ -327,9 +331,12 @@ impl Sessions {
                 return Ok(answer);
             }
             let new = serde_json::to_string(&all).map_err(|_| SessionError::Damaged)?;
-            let (seen, expires_at) = (seen.as_deref(), all.expires_at());
-            if self.store.replace(user, seen, &new, expires_at).await? {
-                return Ok(answer);
+            let (seen, expires_at) = (seen.as_deref(), all.expires_at(now));
+            match self.store.replace(user, seen, &new, expires_at).await {
+                Ok(true) => return Ok(answer),
+                Ok(false) => {}
+                Err(SessionStoreError::Unavailable(_)) if lost == 0 => lost += 1,
+                Err(error) => return Err(error.into()),
             }
             if tries > 0 {
                 // Many at once: not all of them again at the same moment.

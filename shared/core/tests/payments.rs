@@ -166,15 +166,15 @@ impl Shop {
                     currency: "CNY".to_owned(),
                     at: now,
                 };
-                let told = orders::pay(&database, &order.id, &payment, "test", now)
+                let told = orders::pay(&database, &order.id, &payment, "test", false, now)
                     .await
                     .unwrap();
                 let expected_now = *right && !order.status.was_paid();
-                assert_eq!(matches!(told, Paid::Now(_)), expected_now, "{order:?}");
-                let again = orders::pay(&database, &order.id, &payment, "test", now)
+                assert_eq!(matches!(told, Paid::Now(..)), expected_now, "{order:?}");
+                let again = orders::pay(&database, &order.id, &payment, "test", false, now)
                     .await
                     .unwrap();
-                assert!(!matches!(again, Paid::Now(_)), "paid at most once");
+                assert!(!matches!(again, Paid::Now(..)), "paid at most once");
             }
             Step::End { order, failed } => {
                 let Some(order) = self.order(*order).await else {
@@ -186,7 +186,7 @@ impl Shop {
                     OrderStatus::Closed
                 };
                 for _ in 0..2 {
-                    orders::end_unpaid(&database, &order.id, to, "test", now)
+                    orders::end_unpaid(&database, &order.id, to, "test", None, now)
                         .await
                         .unwrap();
                 }
@@ -434,13 +434,13 @@ async fn hold_in_a_crowd(database: TestDatabase) {
                         currency: "CNY".to_owned(),
                         at: now,
                     };
-                    let paid = orders::pay(&database, &id, &payment, "test", now)
+                    let paid = orders::pay(&database, &id, &payment, "test", false, now)
                         .await
                         .unwrap();
-                    matches!(paid, Paid::Now(_))
+                    matches!(paid, Paid::Now(..))
                 } else {
                     let to = OrderStatus::Closed;
-                    orders::end_unpaid(&database, &id, to, "test", now)
+                    orders::end_unpaid(&database, &id, to, "test", None, now)
                         .await
                         .unwrap();
                     false

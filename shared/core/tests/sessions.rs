@@ -216,8 +216,38 @@ on_every_engine!(
             .one
             .sign_in(user, "openid-1", SessionId::new(), Device::default(), now);
         assert!(matches!(tried.await, Err(SessionError::Banned(_))));
-        engine.one.lift_ban(user).await.unwrap();
+        engine.one.lift_ban(user, now).await.unwrap();
         sign_in(&engine.other, user).await;
+    }
+);
+
+on_every_engine!(
+    a_ban_of_a_player_without_sessions_can_be_lifted,
+    async |engine: Engine| {
+        let (user, now) = (UserId::new(), Timestamp::now());
+        assert!(engine.one.ban(user, now).await.unwrap().is_empty());
+        engine.other.lift_ban(user, now).await.unwrap();
+        sign_in(&engine.one, user).await;
+    }
+);
+
+on_every_engine!(
+    a_change_whose_caller_has_gone_is_seen_by_the_next,
+    async |engine: Engine| {
+        let (user, now) = (UserId::new(), Timestamp::now());
+        for patience in 0..20 {
+            let (id, _) = sign_in(&engine.one, user).await;
+            let end = engine.one.end(user, id, EndReason::SignedOut, now);
+            let patience = Duration::from_micros(patience * 50);
+            let _ = tokio::time::timeout(patience, end).await;
+            // Whether it happened or not: who ends it for sure afterwards finds the truth.
+            engine
+                .other
+                .end(user, id, EndReason::SignedOut, now)
+                .await
+                .unwrap();
+            assert!(engine.one.live(user, id, now).await.is_err());
+        }
     }
 );
 

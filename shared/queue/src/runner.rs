@@ -52,8 +52,7 @@ impl Runner {
             return Settle::Rejected(failure);
         }
         let Some(handler) = self.handlers.find(&job.queue, &job.kind) else {
-            let failure = Failure::new("UNKNOWN_KIND", "no worker knows this kind of job");
-            return retry_or_die(leased, UNKNOWN_KIND_RETRY, failure);
+            return unknown_kind(leased);
         };
         let span = tracing::info_span!(
             "job",
@@ -91,6 +90,30 @@ impl Runner {
             Err(_) => Attempt::Aborted,
         }
     }
+}
+
+impl Handlers {
+    /// Runs one attempt in the caller's own task and judges it as a pool does. Dropping the future
+    /// ends the attempt where it stands, as the death of its process would: what pools never do, and
+    /// what tests of such deaths need.
+    pub async fn attempt(&self, leased: &Leased) -> Settle {
+        let Some(handler) = self.find(&leased.job.queue, &leased.job.kind) else {
+            return unknown_kind(leased);
+        };
+        let answer = match handler.start(leased) {
+            Err(error) => Attempt::Undecodable(error.to_string()),
+            Ok(running) => match tokio::time::timeout(handler.time_limit, running).await {
+                Ok(answer) => Attempt::Answered(answer),
+                Err(_) => Attempt::TooSlow,
+            },
+        };
+        judge(handler, leased, answer)
+    }
+}
+
+fn unknown_kind(leased: &Leased) -> Settle {
+    let failure = Failure::new("UNKNOWN_KIND", "no worker knows this kind of job");
+    retry_or_die(leased, UNKNOWN_KIND_RETRY, failure)
 }
 
 /// The part of a W3C traceparent that names the trace.

@@ -59,8 +59,13 @@ pub enum DevicePolicy {
 
 /// A text is no [`DevicePolicy`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be single, per_device_type or multi:N with N at least 1")]
+#[error("must be single, per_device_type or multi:N with N from 1 to 32")]
 pub struct DevicePolicyError;
+
+impl DevicePolicy {
+    /// On how many devices a player may be signed in at most.
+    pub const MOST: u32 = 32;
+}
 
 impl FromStr for DevicePolicy {
     type Err = DevicePolicyError;
@@ -73,7 +78,8 @@ impl FromStr for DevicePolicy {
                 let number = text
                     .strip_prefix("multi:")
                     .and_then(|number| number.parse().ok());
-                number.map(Self::Multi).ok_or(DevicePolicyError)
+                let bounded = number.filter(|number: &NonZeroU32| number.get() <= Self::MOST);
+                bounded.map(Self::Multi).ok_or(DevicePolicyError)
             }
         }
     }

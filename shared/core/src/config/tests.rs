@@ -265,7 +265,7 @@ fn values_are_checked_and_never_quoted() {
         ),
         (
             "auth.device_policy = 'multi:0'",
-            "must be single, per_device_type or multi:N with N at least 1",
+            "must be single, per_device_type or multi:N with N from 1 to 32",
         ),
         (
             "auth.signatures = 'hunter2'",

@@ -72,6 +72,9 @@ pub struct Order {
     /// How often the channel was asked whether it was paid.
     #[serde(skip)]
     pub checks: i64,
+    /// When it is asked next, Unix ms; none: not any more.
+    #[serde(skip)]
+    pub next_check_at: Option<i64>,
     /// Digest of the request that made it.
     #[serde(skip)]
     pub(super) request_digest: String,
@@ -115,6 +118,7 @@ pub(super) fn order_of(row: &AnyRow) -> Result<Order, PaymentError> {
         submitted_at,
         prepaid_at: row.try_get("prepaid_at")?,
         checks: integer(row, "checks")?,
+        next_check_at: row.try_get("next_check_at")?,
         request_digest: row.try_get("request_digest")?,
         holds_stock: super::products::flag(row, "holds_stock")?,
         id,

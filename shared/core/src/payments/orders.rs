@@ -10,6 +10,7 @@ use ulid::Ulid;
 
 use super::order_rows::{self, Order, order_of};
 use super::products::product_of;
+use super::refunds::{self, NewRefund, Refund};
 use super::status::{Channel, OrderStatus};
 use super::{PaymentError, inventory};
 use crate::database::Database;
@@ -166,45 +167,47 @@ async fn why_not(
 }
 
 /// Keeps what will be sent to the channel, before it is sent first; answers what was kept first.
+/// `None` when the order has ended meanwhile: it must not be sent any more.
 ///
 /// # Errors
-/// [`PaymentError::UnknownOrder`] and [`PaymentError::Database`].
+/// [`PaymentError::Database`].
 pub async fn keep_request(
     database: &Database,
     id: &str,
     request: &str,
     now: Timestamp,
-) -> Result<String, PaymentError> {
-    sqlx::query_scalar::<_, String>(
+) -> Result<Option<String>, PaymentError> {
+    Ok(sqlx::query_scalar(
         "UPDATE orders SET channel_request = coalesce(channel_request, $1),
                            submitted_at = coalesce(submitted_at, $2)
-         WHERE id = $3 RETURNING channel_request",
+         WHERE id = $3 AND status = 'pending' RETURNING channel_request",
     )
     .bind(request)
     .bind(now.as_millisecond())
     .bind(id)
     .fetch_optional(database.pool())
-    .await?
-    .ok_or(PaymentError::UnknownOrder)
+    .await?)
 }
 
-/// Keeps the channel's offer to pay.
+/// Keeps the channel's offer to pay; answers the order as it stands now, which may have ended
+/// meanwhile.
 ///
 /// # Errors
-/// [`PaymentError::Database`].
+/// [`PaymentError::UnknownOrder`] and [`PaymentError::Database`].
 pub async fn prepaid(
     database: &Database,
     id: &str,
     prepay_id: &str,
     now: Timestamp,
-) -> Result<(), PaymentError> {
-    sqlx::query("UPDATE orders SET prepay_id = $1, prepaid_at = $2 WHERE id = $3")
-        .bind(prepay_id)
-        .bind(now.as_millisecond())
-        .bind(id)
-        .execute(database.pool())
-        .await?;
-    Ok(())
+) -> Result<Order, PaymentError> {
+    let row =
+        sqlx::query("UPDATE orders SET prepay_id = $1, prepaid_at = $2 WHERE id = $3 RETURNING *")
+            .bind(prepay_id)
+            .bind(now.as_millisecond())
+            .bind(id)
+            .fetch_optional(database.pool())
+            .await?;
+    order_of(&row.ok_or(PaymentError::UnknownOrder)?)
 }
 
 /// A payment, as the channel has told under its signature.
@@ -223,8 +226,8 @@ pub struct Payment {
 /// What telling of a payment did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Paid {
-    /// The order is paid now, and its goods granted.
-    Now(Order),
+    /// The order is paid now, and its goods granted; with the refund that was decided with it.
+    Now(Order, Option<Refund>),
     /// It was paid before.
     Before(Order),
     /// Another sum, currency or transaction than the order's: nothing was granted.
@@ -233,7 +236,9 @@ pub enum Paid {
     Unknown,
 }
 
-/// The order was paid: grants its goods, once, whatever we thought of it before.
+/// The order was paid: grants its goods, once, whatever we thought of it before. With
+/// `pay_back_late`, the payment of an order that was closed is paid back: that is decided in the same
+/// transaction, so that no crash comes between the two.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
@@ -242,6 +247,7 @@ pub async fn pay(
     id: &str,
     payment: &Payment,
     cause: &str,
+    pay_back_late: bool,
     now: Timestamp,
 ) -> Result<Paid, PaymentError> {
     let mut transaction = database.begin().await?;
@@ -268,7 +274,9 @@ pub async fn pay(
             Some(order) => Paid::Mismatch(order),
         });
     };
-    let order = order_of(&row)?;
+    let mut order = order_of(&row)?;
+    // Only an order that ended has let go of its stock, and only one that failed has a failure.
+    let was_closed = !order.holds_stock && order.failure.is_none();
     if !order.holds_stock {
         // Its stock was released before the money came. The player's money counts for more than
         // our count, which may go below zero.
@@ -291,8 +299,15 @@ pub async fn pay(
     .await?;
     note(&mut transaction, id, OrderStatus::Paid, cause, now).await?;
     tell(&mut transaction, &order, "order.paid", &source, now).await?;
+    let mut refund = None;
+    if was_closed && pay_back_late {
+        let new = NewRefund::of_late_payment(id);
+        let decided = refunds::decide(&mut transaction, &order, &new, now).await?;
+        order.status = OrderStatus::Refunding;
+        refund = Some(decided);
+    }
     transaction.commit().await?;
-    Ok(Paid::Now(order))
+    Ok(Paid::Now(order, refund))
 }
 
 fn same_payment(order: &Order, payment: &Payment) -> bool {
@@ -302,6 +317,8 @@ fn same_payment(order: &Order, payment: &Payment) -> bool {
 }
 
 /// The order ends unpaid (`closed` or `failed`): releases its stock. `None` when it was not pending.
+/// At `last_look` the channel is asked once more, if the order was ever sent to it; none: the channel
+/// itself has said that nobody can pay it any more.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
@@ -310,18 +327,21 @@ pub async fn end_unpaid(
     id: &str,
     to: OrderStatus,
     cause: &str,
+    last_look: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<Option<Order>, PaymentError> {
     debug_assert!(OrderStatus::Pending.may_become(to) && !to.was_paid());
     let mut transaction = database.begin().await?;
     let row = sqlx::query(
-        "UPDATE orders SET status = $1, failure = $2, ended_at = $3, next_check_at = NULL,
-                           holds_stock = 0
-         WHERE id = $4 AND status = 'pending' RETURNING *",
+        "UPDATE orders SET status = $1, failure = $2, ended_at = $3, holds_stock = 0,
+                           next_check_at = CASE WHEN submitted_at IS NULL THEN NULL
+                                           ELSE CAST($4 AS BIGINT) END
+         WHERE id = $5 AND status = 'pending' RETURNING *",
     )
     .bind(to.as_str())
     .bind((to == OrderStatus::Failed).then_some(cause))
     .bind(now.as_millisecond())
+    .bind(last_look.map(Timestamp::as_millisecond))
     .bind(id)
     .fetch_optional(&mut *transaction)
     .await?;
@@ -331,6 +351,20 @@ pub async fn end_unpaid(
     note(&mut transaction, id, to, cause, now).await?;
     transaction.commit().await?;
     Ok(Some(order))
+}
+
+/// The channel was asked for the last time about an order that has ended: nobody can pay it.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn looked_last(database: &Database, id: &str) -> Result<(), PaymentError> {
+    sqlx::query(
+        "UPDATE orders SET next_check_at = NULL WHERE id = $1 AND status IN ('closed', 'failed')",
+    )
+    .bind(id)
+    .execute(database.pool())
+    .await?;
+    Ok(())
 }
 
 /// Gives an order's stock back (1) or takes it (-1).

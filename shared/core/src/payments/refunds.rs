@@ -30,6 +30,21 @@ pub struct NewRefund {
     pub request_digest: String,
 }
 
+impl NewRefund {
+    /// Of a payment that came when its order was closed, or that won against its cancellation: all of
+    /// it, once.
+    pub fn of_late_payment(order_id: &str) -> Self {
+        Self {
+            order_id: order_id.to_owned(),
+            amount: None,
+            quantity: None,
+            reason: "paid after it was cancelled".to_owned(),
+            idempotency_key: "late-payment".to_owned(),
+            request_digest: String::new(),
+        }
+    }
+}
+
 /// A refund.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -92,10 +107,22 @@ pub async fn request(
         .fetch_optional(&mut *transaction)
         .await?;
     let order = order_of(&row.ok_or(PaymentError::UnknownOrder)?)?;
+    let refund = decide(&mut transaction, &order, new, now).await?;
+    transaction.commit().await?;
+    Ok(refund)
+}
+
+/// Inside a transaction that has the order's row.
+pub(super) async fn decide(
+    connection: &mut AnyConnection,
+    order: &Order,
+    new: &NewRefund,
+    now: Timestamp,
+) -> Result<Refund, PaymentError> {
     let before = sqlx::query("SELECT * FROM refunds WHERE order_id = $1 AND idempotency_key = $2")
         .bind(&new.order_id)
         .bind(&new.idempotency_key)
-        .fetch_optional(&mut *transaction)
+        .fetch_optional(&mut *connection)
         .await?;
     if let Some(row) = before {
         let refund = refund_of(&row)?;
@@ -107,13 +134,13 @@ pub async fn request(
     if order.status != OrderStatus::Paid {
         return Err(PaymentError::StateForbids(order.status));
     }
-    let (under_way, goods_under_way) = sums(&mut transaction, &order.id, "under way").await?;
+    let (under_way, goods_under_way) = sums(connection, &order.id, "under way").await?;
     let left = order.total_fee.get() - order.refunded_fee - under_way;
     let amount = new.amount.unwrap_or(left);
     if amount <= 0 || amount > left {
         return Err(PaymentError::TooMuch);
     }
-    let (_, goods_taken) = sums(&mut transaction, &order.id, "done").await?;
+    let (_, goods_taken) = sums(connection, &order.id, "done").await?;
     let goods_left = order.quantity - goods_under_way - goods_taken;
     // Once all that is under way has succeeded.
     let full = amount == left;
@@ -134,19 +161,11 @@ pub async fn request(
     .bind(&new.idempotency_key)
     .bind(&new.request_digest)
     .bind(now.as_millisecond())
-    .fetch_one(&mut *transaction)
+    .fetch_one(&mut *connection)
     .await?;
     if full {
-        set_status(
-            &mut transaction,
-            &order.id,
-            OrderStatus::Refunding,
-            "refund",
-            now,
-        )
-        .await?;
+        set_status(connection, &order.id, OrderStatus::Refunding, "refund", now).await?;
     }
-    transaction.commit().await?;
     refund_of(&row)
 }
 

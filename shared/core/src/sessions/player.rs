@@ -8,14 +8,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::secrets::{Digest, SealedKey};
+use super::secrets::{Digest, RefreshToken, SealedKey};
 use crate::config::DevicePolicy;
 use crate::ids::SessionId;
 
 /// Ended sessions that are remembered for a player, so that their devices hear why.
 const MOST_ENDED: usize = 16;
-/// Spent refresh tokens that are recognised for a session. Older ones are merely unknown.
-const MOST_SPENT: usize = 16;
+/// Live sessions of a player, whatever the policy: a client may call each of its sign-ins another
+/// device, or another type of device.
+const MOST_LIVE: usize = DevicePolicy::MOST as usize;
+
+/// How long a document without sessions stays.
+const SOON: Duration = Duration::from_secs(60);
 
 /// On what a player signs in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,11 +95,10 @@ pub struct Session {
     pub refreshed_at: i64,
     /// Ends by itself then, Unix ms.
     pub expires_at: i64,
+    /// What all its refresh tokens have in common.
+    pub(super) family: Digest,
     /// The refresh token that is good.
     pub(super) refresh: Digest,
-    /// Those that were, the latest last.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) spent: Vec<Digest>,
     /// Signs the player's requests; forgotten when the session ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) signing_key: Option<SealedKey>,
@@ -114,7 +117,6 @@ impl Session {
             reason,
             at: now.as_millisecond(),
         });
-        self.spent.clear();
         self.signing_key = None;
     }
 }
@@ -210,34 +212,41 @@ impl PlayerSessions {
             session.end(EndReason::Replaced, now);
             ended.push(session.id);
         }
+        let live = self.sessions.iter_mut().filter(|s| s.is_live(now));
+        let live: Vec<_> = live.collect();
+        let surplus = (live.len() + 1).saturating_sub(MOST_LIVE);
+        for session in live.into_iter().take(surplus) {
+            session.end(EndReason::Replaced, now);
+            ended.push(session.id);
+        }
         self.sessions.push(new);
         Ok(ended)
     }
 
-    /// Spends a refresh token for the next one.
+    /// Spends a refresh token for the next one of its family.
     ///
     /// # Errors
     /// [`RefreshRefusal::Reused`] has ended the session: store what has changed.
     pub(super) fn refresh(
         &mut self,
-        id: SessionId,
-        given: &Digest,
-        next: Digest,
+        given: &RefreshToken,
+        next: &RefreshToken,
         ttl: Duration,
         now: Timestamp,
-    ) -> Result<&Session, RefreshRefusal> {
+    ) -> Result<&mut Session, RefreshRefusal> {
+        let id = given.session;
         self.live(id, now)?;
         let session = self.sessions.iter_mut().find(|session| session.id == id);
         let session = session.ok_or(Refusal::Unknown)?;
-        if session.refresh == *given {
-            let spent = std::mem::replace(&mut session.refresh, next);
-            session.spent.push(spent);
-            let surplus = session.spent.len().saturating_sub(MOST_SPENT);
-            session.spent.drain(..surplus);
+        if session.refresh == given.digest() {
+            session.refresh = next.digest();
             session.refreshed_at = now.as_millisecond();
             session.expires_at = after(now, ttl);
             Ok(session)
-        } else if session.spent.contains(given) {
+        } else if session.refresh == next.digest() {
+            // This very refresh has been written before, and the answer to that was lost.
+            Ok(session)
+        } else if session.family == given.family() {
             session.end(EndReason::RefreshReused, now);
             Err(RefreshRefusal::Reused)
         } else {
@@ -268,18 +277,34 @@ impl PlayerSessions {
         .collect()
     }
 
+    /// Nobody signs in as this player any more; gives the sessions that lived.
+    pub(super) fn ban(&mut self, now: Timestamp) -> Vec<SessionId> {
+        self.banned = true;
+        self.end_all(EndReason::Banned, now)
+    }
+
+    /// The player may sign in again, and devices that come back hear no more of the ban.
+    pub(super) fn lift_ban(&mut self) {
+        self.banned = false;
+        let ended = self.sessions.iter_mut().filter_map(|s| s.ended.as_mut());
+        for ended in ended.filter(|ended| ended.reason == EndReason::Banned) {
+            ended.reason = EndReason::ByOperator;
+        }
+    }
+
     /// Every session that is remembered, oldest first.
     pub fn all(&self) -> &[Session] {
         &self.sessions
     }
 
     /// When nothing in here matters any more, Unix ms; none: never.
-    pub(super) fn expires_at(&self) -> Option<i64> {
+    pub(super) fn expires_at(&self, now: Timestamp) -> Option<i64> {
         if self.banned {
             return None;
         }
         let ends = self.sessions.iter().map(|session| session.expires_at);
-        Some(ends.max().unwrap_or(0))
+        // Not at once, even when nothing is left: stores want a time to come.
+        Some(ends.max().unwrap_or(0).max(after(now, SOON)))
     }
 
     fn forget_what_is_over(&mut self, now: Timestamp) {

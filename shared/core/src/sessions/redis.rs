@@ -4,7 +4,9 @@
 //! | key | what |
 //! |---|---|
 //! | `P:v1:sessions:USER` | the player's document, with a TTL while not banned |
-//! | `P:v1:nonce:SESSION:NONCE` | a claimed nonce, with a TTL |
+//! | `P:v1:nonce:{SESSION}:NONCE` | a claimed nonce, with a TTL |
+//!
+//! The braces keep the client's own text from choosing a Cluster's node.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -84,7 +86,7 @@ impl SessionStore for RedisSessions {
         let mut link = self.endpoint.shared();
         let mut command = redis::cmd("SET");
         command
-            .arg(format!("{}:v1:nonce:{session}:{nonce}", self.prefix))
+            .arg(format!("{}:v1:nonce:{{{session}}}:{nonce}", self.prefix))
             .arg(1)
             .arg("NX")
             .arg("PX")

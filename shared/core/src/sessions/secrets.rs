@@ -18,41 +18,63 @@ use crate::keyring::{Keyring, KeyringError, Sealed};
 #[error("no random numbers to be had")]
 pub struct NoRandomness;
 
-/// A refresh token: whose session it is of, and 32 random bytes. Clients take it for one text.
+/// Bytes of a refresh token that all tokens of a session have in common.
+const FAMILY: usize = 16;
+/// Bytes that each has for itself.
+const OWN: usize = 32;
+
+/// A refresh token: whose session it is of, random bytes that stay for the session's life, and random
+/// bytes that are new with each. Who knows the first and not the latest of the second has a token
+/// that was spent, however long ago. Clients take it for one text.
 pub(super) struct RefreshToken {
     pub(super) user: UserId,
     pub(super) session: SessionId,
+    family: SecretSlice<u8>,
     text: SecretString,
 }
 
 impl RefreshToken {
+    /// The first of a session.
     pub(super) fn make_up(user: UserId, session: SessionId) -> Result<Self, NoRandomness> {
-        let secret = URL_SAFE_NO_PAD.encode(random()?);
+        Self::of_family(user, session, &random::<FAMILY>()?)
+    }
+
+    /// The one after this one.
+    pub(super) fn next(&self) -> Result<Self, NoRandomness> {
+        Self::of_family(self.user, self.session, self.family.expose_secret())
+    }
+
+    fn of_family(user: UserId, session: SessionId, family: &[u8]) -> Result<Self, NoRandomness> {
+        let secret = URL_SAFE_NO_PAD.encode([family, &random::<OWN>()?].concat());
         Ok(Self {
             user,
             session,
+            family: family.to_vec().into(),
             text: format!("{user}.{session}.{secret}").into(),
         })
     }
 
-    /// Reads what [`RefreshToken::make_up`] may have made.
+    /// Reads what may be one.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
         let user = parts.next()?.parse().ok()?;
         let session = parts.next()?.parse().ok()?;
         let secret = URL_SAFE_NO_PAD.decode(parts.next()?).ok()?;
-        (secret.len() == 32 && parts.next().is_none()).then(|| Self {
+        (secret.len() == FAMILY + OWN && parts.next().is_none()).then(|| Self {
             user,
             session,
+            family: secret[..FAMILY].to_vec().into(),
             text: text.into(),
         })
     }
 
+    /// What is kept of the bytes that all tokens of the session have.
+    pub(super) fn family(&self) -> Digest {
+        Digest::of(self.family.expose_secret())
+    }
+
     pub(super) fn digest(&self) -> Digest {
-        let hash = digest::digest(&digest::SHA256, self.text.expose_secret().as_bytes());
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(hash.as_ref());
-        Digest(bytes)
+        Digest::of(self.text.expose_secret().as_bytes())
     }
 
     pub(super) fn expose(&self) -> &str {
@@ -60,9 +82,18 @@ impl RefreshToken {
     }
 }
 
-/// SHA-256 of a refresh token. Compared in constant time; base64 when kept.
+/// SHA-256 of a secret. Compared in constant time; base64 when kept.
 #[derive(Clone, Copy, Eq)]
 pub(super) struct Digest([u8; 32]);
+
+impl Digest {
+    fn of(secret: &[u8]) -> Self {
+        let hash = digest::digest(&digest::SHA256, secret);
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(hash.as_ref());
+        Self(bytes)
+    }
+}
 
 impl PartialEq for Digest {
     fn eq(&self, other: &Self) -> bool {
@@ -136,7 +167,7 @@ pub struct SigningSecret(SecretSlice<u8>);
 
 impl SigningSecret {
     pub(super) fn make_up() -> Result<Self, NoRandomness> {
-        Ok(Self(random()?.to_vec().into()))
+        Ok(Self(random::<32>()?.to_vec().into()))
     }
 
     /// The bytes, for HMAC.
@@ -150,8 +181,8 @@ impl SigningSecret {
     }
 }
 
-fn random() -> Result<[u8; 32], NoRandomness> {
-    let mut bytes = [0; 32];
+fn random<const LENGTH: usize>() -> Result<[u8; LENGTH], NoRandomness> {
+    let mut bytes = [0; LENGTH];
     rand::fill(&mut bytes).map_err(|_| NoRandomness)?;
     Ok(bytes)
 }

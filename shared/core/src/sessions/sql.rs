@@ -1,35 +1,77 @@
-//! Sessions in the database, for the embedded engine: one process, so a cache in front of the table
-//! is never behind it, and a request that is checked costs no statement.
+//! Sessions in the database, for the embedded engine. A SQLite file is one process' alone, so what is
+//! at hand of it is never behind it, and a request that is checked costs no statement.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use moka::Entry;
 use moka::future::Cache;
 use moka::ops::compute::Op;
 use sqlx::Row;
 
 use super::player::after;
 use super::store::{SessionStore, SessionStoreError};
+use crate::config::Dialect;
 use crate::database::{Database, DatabaseError};
 use crate::ids::{SessionId, UserId};
 
 /// Players whose sessions are kept at hand.
 const MOST_CACHED: u64 = 10_000;
 
-/// Sessions in the database. There must be no other process that changes them.
+/// Sessions in the database. Cheap to clone.
+#[derive(Clone)]
 pub struct SqlSessions {
     database: Database,
-    at_hand: Cache<UserId, Option<String>>,
+    /// Only of SQLite, which one process has to itself.
+    at_hand: Option<Cache<UserId, Option<String>>>,
 }
 
+/// What becomes of a player's document at hand.
+type Change = Op<Option<String>>;
+
 impl SqlSessions {
-    /// Keeps them in this database.
+    /// Keeps them in this database. Of a SQLite file there must be no other process that changes
+    /// them.
     pub fn new(database: Database) -> Self {
-        Self {
-            database,
-            at_hand: Cache::new(MOST_CACHED),
-        }
+        let at_hand = (database.dialect() == Dialect::Sqlite).then(|| Cache::new(MOST_CACHED));
+        Self { database, at_hand }
+    }
+
+    /// Does something to a player's row and to what is at hand of it, one after the other for each
+    /// player. It goes on when the caller is dropped, whose statement would: what is at hand must not
+    /// be behind the row.
+    async fn in_order<T, F>(
+        &self,
+        user: UserId,
+        work: impl FnOnce(Option<Option<String>>) -> F + Send + 'static,
+    ) -> Result<T, SessionStoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<(T, Change), SessionStoreError>> + Send,
+    {
+        let at_hand = self.at_hand.clone();
+        let task = tokio::spawn(async move {
+            let Some(at_hand) = at_hand else {
+                return work(None).await.map(|(answer, _)| Some(answer));
+            };
+            let mut answer = None;
+            let done = at_hand.entry(user).and_try_compute_with(async |entry| {
+                let (told, change) = work(entry.map(Entry::into_value)).await?;
+                answer = Some(told);
+                Ok::<_, SessionStoreError>(change)
+            });
+            match done.await {
+                Ok(_) => Ok(answer),
+                Err(error) => {
+                    // Nobody knows what the row is now.
+                    at_hand.invalidate(&user).await;
+                    Err(error)
+                }
+            }
+        });
+        let crashed = || SessionStoreError::Refused("a statement's task crashed".to_owned());
+        task.await.map_err(|_| crashed())??.ok_or_else(crashed)
     }
 
     /// Removes what nobody asks for any more: documents and nonces whose time is over.
@@ -89,8 +131,21 @@ impl SqlSessions {
 #[async_trait]
 impl SessionStore for SqlSessions {
     async fn load(&self, user: UserId) -> Result<Option<String>, SessionStoreError> {
-        let loaded = self.at_hand.try_get_with(user, self.read(user)).await;
-        loaded.map_err(|error| SessionStoreError::Unavailable(error.to_string()))
+        let Some(at_hand) = &self.at_hand else {
+            return self.read(user).await;
+        };
+        if let Some(document) = at_hand.get(&user).await {
+            return Ok(document);
+        }
+        let this = self.clone();
+        let loaded = self.in_order(user, async move |current| match current {
+            Some(document) => Ok((document, Op::Nop)),
+            None => {
+                let document = this.read(user).await?;
+                Ok((document.clone(), Op::Put(document)))
+            }
+        });
+        loaded.await
     }
 
     async fn replace(
@@ -100,21 +155,15 @@ impl SessionStore for SqlSessions {
         new: &str,
         expires_at: Option<i64>,
     ) -> Result<bool, SessionStoreError> {
-        let mut replaced = false;
-        let written = async {
-            replaced = self.write(user, seen, new, expires_at).await?;
-            Ok::<_, SessionStoreError>(match replaced {
-                true => Op::Put(Some(new.to_owned())),
-                false => Op::Remove,
-            })
-        };
-        // Written while the cache holds the player's entry, so that both change in one order.
-        let entry = self.at_hand.entry(user);
-        let outcome = entry.and_try_compute_with(|_| written).await;
-        if outcome.is_err() {
-            self.at_hand.invalidate(&user).await;
-        }
-        outcome.map(|_| replaced)
+        let this = self.clone();
+        let (seen, new) = (seen.map(str::to_owned), new.to_owned());
+        let replaced = self.in_order(user, async move |_| {
+            match this.write(user, seen.as_deref(), &new, expires_at).await? {
+                true => Ok((true, Op::Put(Some(new)))),
+                false => Ok((false, Op::Remove)),
+            }
+        });
+        replaced.await
     }
 
     async fn claim_nonce(

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use crate::ids::{SessionId, UserId};
 
 /// The store of sessions did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum SessionStoreError {
     /// It is away, or too slow; it may be back at any time.
     #[error("the session store is unavailable: {0}")]

@@ -1,5 +1,6 @@
 //! The rules as players notice them.
 
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 
 use proptest::prelude::*;
@@ -15,15 +16,19 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_795_000_000 + second).unwrap()
 }
 
-fn digest() -> Digest {
-    RefreshToken::make_up(UserId::new(), SessionId::new())
-        .unwrap()
-        .digest()
+/// A session and its first refresh token.
+fn with_token(second: i64) -> (Session, RefreshToken) {
+    let mut session = session(None, None, second);
+    let token = RefreshToken::make_up(UserId::new(), session.id).unwrap();
+    (session.family, session.refresh) = (token.family(), token.digest());
+    (session, token)
 }
 
 fn session(id: Option<&str>, kind: Option<&str>, second: i64) -> Session {
+    let session = SessionId::new();
+    let token = RefreshToken::make_up(UserId::new(), session).unwrap();
     Session {
-        id: SessionId::new(),
+        id: session,
         open_id: "openid-1".to_owned(),
         device: Device {
             id: id.map(str::to_owned),
@@ -33,8 +38,8 @@ fn session(id: Option<&str>, kind: Option<&str>, second: i64) -> Session {
         created_at: at(second).as_millisecond(),
         refreshed_at: at(second).as_millisecond(),
         expires_at: after(at(second), TTL),
-        refresh: digest(),
-        spent: Vec::new(),
+        family: token.family(),
+        refresh: token.digest(),
         signing_key: None,
         ended: None,
     }
@@ -114,7 +119,7 @@ fn a_sign_in_job_that_is_done_again_makes_one_session_with_the_latest_secrets() 
     all.sign_in(first.clone(), DevicePolicy::Single, at(0))
         .unwrap();
     let mut again = first.clone();
-    again.refresh = digest();
+    again.refresh = with_token(0).1.digest();
     let ended = all
         .sign_in(again.clone(), DevicePolicy::Single, at(1))
         .unwrap();
@@ -132,40 +137,56 @@ fn a_sign_in_job_that_is_done_again_makes_one_session_with_the_latest_secrets() 
 #[test]
 fn a_refresh_spends_its_token_and_prolongs_the_session() {
     let mut all = PlayerSessions::default();
-    let new = session(None, None, 0);
+    let (new, first) = with_token(0);
     all.sign_in(new.clone(), DevicePolicy::Single, at(0))
         .unwrap();
-    let next = digest();
-    let refreshed = all
-        .refresh(new.id, &new.refresh, next, TTL, at(3599))
-        .unwrap();
+    let next = first.next().unwrap();
+    let refreshed = all.refresh(&first, &next, TTL, at(3599)).unwrap();
     assert_eq!(refreshed.expires_at, after(at(3599), TTL));
     assert!(all.live(new.id, at(7000)).is_ok());
-    assert!(all.refresh(new.id, &next, digest(), TTL, at(3600)).is_ok());
+    let third = next.next().unwrap();
+    assert!(all.refresh(&next, &third, TTL, at(3600)).is_ok());
 }
 
 #[test]
-fn a_spent_token_ends_the_session_and_a_guess_does_not() {
+fn a_refresh_whose_answer_was_lost_knows_its_own_work() {
     let mut all = PlayerSessions::default();
-    let new = session(None, None, 0);
+    let (new, first) = with_token(0);
+    all.sign_in(new, DevicePolicy::Single, at(0)).unwrap();
+    let next = first.next().unwrap();
+    all.refresh(&first, &next, TTL, at(1)).unwrap();
+    let written = all.clone();
+    all.refresh(&first, &next, TTL, at(2)).unwrap();
+    assert_eq!(all, written, "nothing is left to do");
+}
+
+#[test]
+fn a_spent_token_ends_the_session_however_old_and_a_guess_does_not() {
+    let mut all = PlayerSessions::default();
+    let (new, first) = with_token(0);
     all.sign_in(new.clone(), DevicePolicy::Single, at(0))
         .unwrap();
-    let next = digest();
-    all.refresh(new.id, &new.refresh, next, TTL, at(1)).unwrap();
-    let guess = all
-        .refresh(new.id, &digest(), digest(), TTL, at(2))
+    let mut token = RefreshToken::parse(first.expose()).unwrap();
+    for second in 1..50 {
+        let next = token.next().unwrap();
+        all.refresh(&token, &next, TTL, at(second)).unwrap();
+        token = next;
+    }
+    let guess = RefreshToken::make_up(first.user, new.id).unwrap();
+    let refused = all
+        .refresh(&guess, &guess.next().unwrap(), TTL, at(60))
         .unwrap_err();
-    assert_eq!(guess, RefreshRefusal::Session(Refusal::Unknown));
-    assert!(all.live(new.id, at(2)).is_ok());
+    assert_eq!(refused, RefreshRefusal::Session(Refusal::Unknown));
+    assert!(all.live(new.id, at(60)).is_ok());
 
     let theft = all
-        .refresh(new.id, &new.refresh, digest(), TTL, at(3))
+        .refresh(&first, &first.next().unwrap(), TTL, at(61))
         .unwrap_err();
     assert_eq!(theft, RefreshRefusal::Reused);
     let ended = Refusal::Ended(EndReason::RefreshReused);
-    assert_eq!(all.live(new.id, at(4)).unwrap_err(), ended);
+    assert_eq!(all.live(new.id, at(62)).unwrap_err(), ended);
     let too_late = all
-        .refresh(new.id, &next, digest(), TTL, at(5))
+        .refresh(&token, &token.next().unwrap(), TTL, at(63))
         .unwrap_err();
     assert_eq!(too_late, RefreshRefusal::Session(ended));
 }
@@ -173,11 +194,11 @@ fn a_spent_token_ends_the_session_and_a_guess_does_not() {
 #[test]
 fn a_session_that_was_not_refreshed_in_time_has_expired() {
     let mut all = PlayerSessions::default();
-    let new = session(None, None, 0);
+    let (new, token) = with_token(0);
     all.sign_in(new.clone(), DevicePolicy::Single, at(0))
         .unwrap();
     assert_eq!(all.live(new.id, at(3600)).unwrap_err(), Refusal::Expired);
-    let refused = all.refresh(new.id, &new.refresh, digest(), TTL, at(3600));
+    let refused = all.refresh(&token, &token.next().unwrap(), TTL, at(3600));
     assert_eq!(
         refused.unwrap_err(),
         RefreshRefusal::Session(Refusal::Expired)
@@ -192,7 +213,42 @@ fn a_banned_player_cannot_sign_in_even_when_the_sign_in_was_under_way() {
     };
     let refused = all.sign_in(session(None, None, 0), multi(5), at(0));
     assert_eq!(refused, Err(Banned));
-    assert_eq!(all.expires_at(), None, "a ban is not forgotten");
+    assert_eq!(all.expires_at(at(0)), None, "a ban is not forgotten");
+    // Lifted, it leaves nothing behind, and a store wants a time to come for that.
+    all.lift_ban();
+    assert!(all.expires_at(at(0)).unwrap() > at(0).as_millisecond());
+}
+
+#[test]
+fn clients_that_call_each_sign_in_another_device_type_fill_no_store() {
+    let mut all = PlayerSessions::default();
+    for second in 0..200 {
+        let kind = format!("k{second}");
+        let new = session(None, Some(&kind), second);
+        all.sign_in(new, DevicePolicy::PerDeviceType, at(second))
+            .unwrap();
+    }
+    assert!(
+        all.sessions.len() <= MOST_LIVE + MOST_ENDED,
+        "{}",
+        all.sessions.len()
+    );
+    let last = all.sessions.last().unwrap().id;
+    assert!(all.live(last, at(200)).is_ok());
+}
+
+#[test]
+fn devices_that_a_ban_signed_out_hear_no_more_of_it_when_it_is_lifted() {
+    let mut all = PlayerSessions::default();
+    let new = session(None, None, 0);
+    all.sign_in(new.clone(), DevicePolicy::Single, at(0))
+        .unwrap();
+    assert_eq!(all.ban(at(1)), [new.id]);
+    let banned = Refusal::Ended(EndReason::Banned);
+    assert_eq!(all.live(new.id, at(2)).unwrap_err(), banned);
+    all.lift_ban();
+    let ended = Refusal::Ended(EndReason::ByOperator);
+    assert_eq!(all.live(new.id, at(3)).unwrap_err(), ended);
 }
 
 #[test]
@@ -242,38 +298,44 @@ proptest! {
     ) {
         let mut all = PlayerSessions::default();
         let mut clock = 0;
-        let mut spent = Vec::new();
-        let mut over = std::collections::HashSet::new();
+        // The refresh tokens of each session, the good one last.
+        let mut tokens: HashMap<SessionId, Vec<RefreshToken>> = HashMap::new();
+        let mut over = HashSet::new();
         for step in steps {
             clock += 1;
             let now = at(clock);
             let chosen = |index: Index| {
-                (!all.sessions.is_empty()).then(|| index.get(&all.sessions).clone())
+                (!all.sessions.is_empty()).then(|| index.get(&all.sessions).id)
             };
             match step {
                 Step::SignIn { device, kind } => {
-                    let (id, kind) = (format!("d{device}"), format!("k{kind}"));
-                    let new = session(Some(&id), Some(&kind), clock);
+                    let (mut new, token) = with_token(clock);
+                    new.device.id = Some(format!("d{device}"));
+                    new.device.kind = Some(format!("k{kind}"));
+                    tokens.insert(new.id, vec![token]);
                     all.sign_in(new, policy, now).unwrap();
                 }
                 Step::Refresh(index) => {
-                    if let Some(session) = chosen(index) {
-                        let given = session.refresh;
-                        if all.refresh(session.id, &given, digest(), TTL, now).is_ok() {
-                            spent.push((session.id, given));
+                    if let Some(id) = chosen(index) {
+                        let given = tokens[&id].last().unwrap();
+                        let next = given.next().unwrap();
+                        if all.refresh(given, &next, TTL, now).is_ok() {
+                            tokens.get_mut(&id).unwrap().push(next);
                         }
                     }
                 }
                 Step::Reuse(index) => {
-                    if !spent.is_empty() {
-                        let (id, given) = *index.get(&spent);
-                        prop_assert!(all.refresh(id, &given, digest(), TTL, now).is_err());
+                    if let Some(id) = chosen(index)
+                        && let [spent, _, ..] = &tokens[&id][..]
+                    {
+                        let next = spent.next().unwrap();
+                        prop_assert!(all.refresh(spent, &next, TTL, now).is_err());
                         over.insert(id);
                     }
                 }
                 Step::End(index) => {
-                    if let Some(session) = chosen(index) {
-                        all.end(session.id, EndReason::ByOperator, now);
+                    if let Some(id) = chosen(index) {
+                        all.end(id, EndReason::ByOperator, now);
                     }
                 }
                 Step::EndAll => {

@@ -1,0 +1,321 @@
+//! What must be true after whatever happened, once it has settled: our books in themselves, and our
+//! books beside WeChat's.
+
+use std::collections::HashMap;
+
+use avalon_core::payments::order_rows::{self, Order};
+use avalon_core::payments::refunds::{self, Refund};
+use avalon_core::payments::{OrderStatus, RefundStatus, inventory, products};
+use avalon_queue::{JobState, JobStore};
+use serde_json::Value;
+
+use crate::run::{LIMIT, Run, STOCK};
+use crate::shop::Player;
+
+/// What a dead letter may have died of: the weather, and its workers' deaths. All else is a defect.
+const WEATHER: [&str; 6] = [
+    "LEASE_EXPIRED",
+    "PAY_BUSY",
+    "POISON",
+    "QUEUE_UNAVAILABLE",
+    "STORE_UNAVAILABLE",
+    "WEBHOOK_FAILED",
+];
+
+/// How often something happened, to see that runs are worth something.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) orders: usize,
+    pub(crate) paid: usize,
+    pub(crate) late: usize,
+    pub(crate) refunds: usize,
+    pub(crate) refunded: usize,
+    pub(crate) closed: usize,
+    pub(crate) dead_letters: usize,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.orders += other.orders;
+        self.paid += other.paid;
+        self.late += other.late;
+        self.refunds += other.refunds;
+        self.refunded += other.refunded;
+        self.closed += other.closed;
+        self.dead_letters += other.dead_letters;
+    }
+}
+
+/// An entry of the ledger.
+struct Entry {
+    source: String,
+    product: String,
+    delta: i64,
+}
+
+impl Run<'_> {
+    /// Checks all of it.
+    pub(crate) async fn audit(&self) -> Tally {
+        let wechat = &self.shop.wechat;
+        let (theirs, their_refunds) = (
+            by(wechat.list("orders", "orders").await, "outTradeNo"),
+            by(wechat.list("refunds", "refunds").await, "outRefundNo"),
+        );
+        let mut tally = Tally::default();
+        let (mut ours, mut our_refunds) = (0, 0);
+        let mut held = [0, 0];
+        for player in &self.players {
+            let ledger = self.ledger(*player).await;
+            self.ledger_is_balance(*player, &ledger).await;
+            let orders = order_rows::of_user(&self.shop.database, player.0, None, None, 100);
+            let (mut bought, mut late_ones) = (0, 0);
+            for order in orders.await.unwrap() {
+                let refunds = refunds::of_order(&self.shop.database, &order.id);
+                let refunds = refunds.await.unwrap();
+                let their_order = theirs.get(&order.id);
+                ours += usize::from(their_order.is_some());
+                our_refunds += refunds
+                    .iter()
+                    .filter(|refund| their_refunds.contains_key(&refund.refund_id))
+                    .count();
+
+                let late = self.history_is_legal(&order).await;
+                is_as_at_wechat(&order, their_order);
+                granted_once(&order, &ledger);
+                for refund in &refunds {
+                    refund_is_as_at_wechat(refund, their_refunds.get(&refund.refund_id));
+                    revoked_once(refund, &ledger);
+                }
+                money_adds_up(&order, &refunds);
+                self.late_payment_went_back(&order, late, &refunds).await;
+                self.game_server_was_told(&order).await;
+
+                let product = usize::from(order.product_id == self.products[1]);
+                if holds_stock(order.status) {
+                    held[product] += order.quantity;
+                    bought += if product == 1 { order.quantity } else { 0 };
+                }
+                late_ones += usize::from(late);
+                tally.orders += 1;
+                tally.paid += usize::from(order.status.was_paid());
+                tally.late += usize::from(late);
+                tally.refunds += refunds.len();
+                tally.refunded += usize::from(order.status == OrderStatus::Refunded);
+                tally.closed += usize::from(order.status == OrderStatus::Closed);
+            }
+            assert!(
+                late_ones > 0 || bought <= LIMIT,
+                "{bought} are over the limit"
+            );
+        }
+        assert_eq!(
+            theirs.len(),
+            ours,
+            "WeChat knows of an order that we do not"
+        );
+        assert_eq!(
+            their_refunds.len(),
+            our_refunds,
+            "WeChat knows of a refund that we do not"
+        );
+        self.stock_is_conserved(held[0]).await;
+        tally.dead_letters = self.dead_letters_died_of_the_weather().await;
+        tally
+    }
+
+    async fn ledger(&self, player: Player) -> Vec<Entry> {
+        let rows: Vec<(String, String, i64)> = sqlx::query_as(
+            "SELECT source, product_id, delta FROM inventory_ledger WHERE user_id = $1",
+        )
+        .bind(player.0.to_string())
+        .fetch_all(self.shop.database.pool())
+        .await
+        .unwrap();
+        rows.into_iter()
+            .map(|(source, product, delta)| Entry {
+                source,
+                product,
+                delta,
+            })
+            .collect()
+    }
+
+    async fn ledger_is_balance(&self, player: Player, ledger: &[Entry]) {
+        let items = inventory::items(&self.shop.database, player.0)
+            .await
+            .unwrap();
+        for product in &self.products {
+            let sum: i64 = ledger
+                .iter()
+                .filter(|entry| entry.product == *product)
+                .map(|entry| entry.delta)
+                .sum();
+            let item = items.iter().find(|item| item.product_id == *product);
+            let balance = item.map_or(0, |item| item.quantity);
+            assert_eq!(balance, sum, "the balance is the ledger's sum");
+        }
+    }
+
+    /// Each state follows from the one before. Answers whether it was paid after it had ended.
+    async fn history_is_legal(&self, order: &Order) -> bool {
+        let history = order_rows::history(&self.shop.database, &order.id);
+        let mut history = history.await.unwrap();
+        // Ids of one millisecond are in no order; states of one are rare, and told by what they are.
+        history.sort_by_key(|entry| entry.at);
+        let states: Vec<OrderStatus> = history
+            .iter()
+            .map(|entry| entry.status.parse().unwrap())
+            .collect();
+        assert_eq!(states.first(), Some(&OrderStatus::Pending), "{history:?}");
+        let paid = states
+            .windows(2)
+            .filter(|pair| !pair[0].was_paid() && pair[1].was_paid())
+            .count();
+        assert_eq!(paid, usize::from(order.status.was_paid()), "{history:?}");
+        for pair in states.windows(2) {
+            // A part that was paid back leaves the order as it is.
+            let legal = pair[0].may_become(pair[1]) || (pair[0] == pair[1] && pair[0].was_paid());
+            assert!(legal, "{history:?}");
+        }
+        assert_eq!(states.last(), Some(&order.status), "{history:?}");
+        states
+            .windows(2)
+            .any(|pair| pair == [OrderStatus::Closed, OrderStatus::Paid])
+    }
+
+    async fn late_payment_went_back(&self, order: &Order, late: bool, refunds: &[Refund]) {
+        if !late || !self.script.refund_late_payments {
+            return;
+        }
+        let id: Option<String> = sqlx::query_scalar(
+            "SELECT id FROM refunds WHERE order_id = $1 AND idempotency_key = 'late-payment'",
+        )
+        .bind(&order.id)
+        .fetch_optional(self.shop.database.pool())
+        .await
+        .unwrap();
+        let refund = refunds
+            .iter()
+            .find(|refund| Some(&refund.refund_id) == id.as_ref())
+            .unwrap_or_else(|| panic!("a late payment was kept: {order:?}"));
+        assert_eq!(refund.amount, order.total_fee.get(), "{refund:?}");
+    }
+
+    async fn game_server_was_told(&self, order: &Order) {
+        let mut told: Vec<(String, String)> =
+            sqlx::query_as("SELECT type, id FROM fulfilments WHERE order_id = $1")
+                .bind(&order.id)
+                .fetch_all(self.shop.database.pool())
+                .await
+                .unwrap();
+        told.sort();
+        let kinds: Vec<&str> = told.iter().map(|(kind, _)| kind.as_str()).collect();
+        let expected: &[&str] = match order.status {
+            OrderStatus::Refunded => &["order.paid", "order.refunded"],
+            status if status.was_paid() => &["order.paid"],
+            _ => &[],
+        };
+        assert_eq!(kinds, expected, "{order:?}");
+        for (_, id) in &told {
+            assert!(self.shop.game_server.taken(id) > 0, "{order:?}");
+        }
+    }
+
+    async fn stock_is_conserved(&self, held: i64) {
+        let all = products::list(&self.shop.database, false).await.unwrap();
+        let scarce = all
+            .iter()
+            .find(|product| product.product_id == self.products[0]);
+        let left = scarce.unwrap().stock.unwrap();
+        assert_eq!(left + held, STOCK, "left {left}, sold or held {held}");
+    }
+
+    async fn dead_letters_died_of_the_weather(&self) -> usize {
+        let dead = self.shop.jobs(JobState::Dead).await;
+        for job in &dead {
+            let code = job.error.as_ref().map(|failure| failure.code.as_str());
+            assert!(code.is_some_and(|code| WEATHER.contains(&code)), "{job:?}");
+            self.shop.store.purge(job.id).await.unwrap();
+        }
+        dead.len()
+    }
+}
+
+fn by(list: Vec<Value>, name: &str) -> HashMap<String, Value> {
+    list.into_iter()
+        .map(|item| (item[name].as_str().unwrap().to_owned(), item))
+        .collect()
+}
+
+fn holds_stock(status: OrderStatus) -> bool {
+    use OrderStatus::{Paid, Pending, Refunding};
+    matches!(status, Pending | Paid | Refunding)
+}
+
+fn is_as_at_wechat(order: &Order, theirs: Option<&Value>) {
+    let state = theirs.map_or("never made", |order| order["tradeState"].as_str().unwrap());
+    let expected: &[&str] = match order.status {
+        status if status.was_paid() => &["SUCCESS", "REFUND"],
+        _ => &["CLOSED", "never made"],
+    };
+    assert!(expected.contains(&state), "{state} at WeChat: {order:?}");
+    if let Some(theirs) = theirs.filter(|_| order.status.was_paid()) {
+        assert_eq!(theirs["total"], order.total_fee.get(), "{order:?}");
+        let transaction = theirs["transactionId"].as_str();
+        assert_eq!(transaction, order.transaction_id.as_deref(), "{order:?}");
+    }
+}
+
+fn refund_is_as_at_wechat(refund: &Refund, theirs: Option<&Value>) {
+    let state = theirs.map_or("never made", |refund| refund["status"].as_str().unwrap());
+    let expected: &[&str] = match refund.status {
+        RefundStatus::Succeeded => &["SUCCESS"],
+        RefundStatus::Closed => &["CLOSED", "never made"],
+        _ => &[],
+    };
+    assert!(expected.contains(&state), "{state} at WeChat: {refund:?}");
+    if let Some(theirs) = theirs {
+        assert_eq!(theirs["refund"], refund.amount, "{refund:?}");
+    }
+}
+
+fn caused_by<'a>(source: &str, ledger: &'a [Entry]) -> Vec<&'a Entry> {
+    ledger
+        .iter()
+        .filter(|entry| entry.source == source)
+        .collect()
+}
+
+fn granted_once(order: &Order, ledger: &[Entry]) {
+    let granted: Vec<i64> = caused_by(&format!("order:{}", order.id), ledger)
+        .iter()
+        .map(|entry| entry.delta)
+        .collect();
+    let due = match order.status.was_paid() {
+        true => vec![order.quantity],
+        false => vec![],
+    };
+    assert_eq!(granted, due, "granted what was paid: {order:?}");
+}
+
+fn revoked_once(refund: &Refund, ledger: &[Entry]) {
+    let taken: i64 = caused_by(&format!("refund:{}", refund.refund_id), ledger)
+        .iter()
+        .map(|entry| -entry.delta)
+        .sum();
+    assert_eq!(taken, refund.revoked.unwrap_or(0), "{refund:?}");
+    assert!(taken <= refund.quantity, "{refund:?}");
+}
+
+fn money_adds_up(order: &Order, refunds: &[Refund]) {
+    let back: i64 = refunds
+        .iter()
+        .filter(|refund| refund.status == RefundStatus::Succeeded)
+        .map(|refund| refund.amount)
+        .sum();
+    assert_eq!(back, order.refunded_fee, "{order:?}");
+    assert!(back <= order.total_fee.get(), "{order:?}");
+    let full = back == order.total_fee.get();
+    assert_eq!(full, order.status == OrderStatus::Refunded, "{order:?}");
+    assert_ne!(order.status, OrderStatus::Refunding, "nothing is under way");
+}

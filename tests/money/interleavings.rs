@@ -1,0 +1,88 @@
+//! The property: whatever players, WeChat, operators, time, weather and dying workers do in whatever
+//! order, the books are right when it has settled. On both databases, by the real handlers.
+//!
+//! `AVALON_TEST_RUNS` sets how many runs there are on each database, `AVALON_TEST_SEED` the first
+//! seed. A failure prints its seed and what happened. The seed settles everything but the time that
+//! databases and sockets take, so the same seed mostly comes to the same end.
+
+use std::time::Instant;
+
+use avalon_test_support::TestDatabase;
+
+use crate::books::Tally;
+use crate::run::Run;
+use crate::script::Script;
+use crate::shop::Shop;
+
+fn number(variable: &str, default: u64) -> u64 {
+    match std::env::var(variable) {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{variable}: {text}")),
+        Err(_) => default,
+    }
+}
+
+/// Prints what happened when the run panics.
+struct Confession<'a>(&'a Script);
+
+impl Drop for Confession<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let script = self.0;
+            eprintln!(
+                "AVALON_TEST_SEED={}: late payments are {}, callbacks that are left are {}",
+                script.seed,
+                if script.refund_late_payments {
+                    "paid back"
+                } else {
+                    "kept"
+                },
+                if script.lose_callbacks {
+                    "lost"
+                } else {
+                    "sent"
+                },
+            );
+            for moment in &script.moments {
+                eprintln!("  {moment:?}");
+            }
+        }
+    }
+}
+
+async fn the_books_are_right(database: TestDatabase, runs: u64) {
+    let engine = database.engine();
+    let shop = Shop::open(database).await;
+    let (runs, first) = (
+        number("AVALON_TEST_RUNS", runs),
+        number("AVALON_TEST_SEED", 1),
+    );
+    let (started, mut tally) = (Instant::now(), Tally::default());
+    for seed in first..first + runs {
+        let script = Script::of(seed);
+        let confession = Confession(&script);
+        let run = Run::of(&shop, &script).await;
+        run.play().await;
+        run.settle().await;
+        tally.add(run.audit().await);
+        drop(confession);
+    }
+    let time = started.elapsed();
+    eprintln!("{engine}: {runs} runs in {time:.1?}, {tally:?}");
+    // Runs in which nothing happens prove nothing.
+    if runs >= 20 {
+        let happened = [tally.paid, tally.late, tally.refunded, tally.closed];
+        assert!(happened.iter().all(|times| *times > 0), "{tally:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_books_are_right_after_any_interleaving_of_deaths_and_callbacks_on_sqlite() {
+    the_books_are_right(TestDatabase::sqlite(), 40).await;
+}
+
+#[tokio::test]
+async fn the_books_are_right_after_any_interleaving_of_deaths_and_callbacks_on_postgres() {
+    the_books_are_right(TestDatabase::postgres().await, 40).await;
+}

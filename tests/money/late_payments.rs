@@ -1,0 +1,183 @@
+//! Orders that reach WeChat, or are paid there, after they have ended here.
+
+use std::time::Duration;
+
+use avalon_core::jobs::{CancelOrder, Sweep};
+use avalon_core::payments::order_rows::{self, Order};
+use avalon_core::payments::{OrderStatus, inventory};
+use avalon_queue::{Handlers, JobState, JobStore};
+use avalon_test_support::TestDatabase;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::by_hand::{Death, live};
+use crate::shop::{Player, Shop};
+
+struct Scene {
+    shop: Shop,
+    handlers: Handlers,
+    player: Player,
+    gems: String,
+}
+
+impl Scene {
+    async fn of(refund_late_payments: bool) -> Self {
+        let shop = Shop::open(TestDatabase::sqlite()).await;
+        shop.wechat.reset().await;
+        Self {
+            handlers: shop.handlers(refund_late_payments),
+            player: shop.player().await,
+            gems: shop.product(100, None, None).await,
+            shop,
+        }
+    }
+
+    /// An order that was cancelled while its request was on its way to WeChat, where it has arrived
+    /// now.
+    async fn overtaken_order(&self, key: &str) -> Order {
+        let lost = json!({"outage": "reset", "api": "pay_jsapi"});
+        self.shop.wechat.faults(lost).await;
+        let create = self.player.order(&self.gems, 1, key).into_job().unwrap();
+        self.shop.done(&self.handlers, create).await;
+        // Nobody tries again.
+        self.shop.flush_queue().await;
+        self.shop.wechat.faults(json!({})).await;
+        let orders = order_rows::of_user(&self.shop.database, self.player.0, None, None, 1);
+        let order = orders.await.unwrap().remove(0);
+
+        let (order_id, user_id) = (order.id.clone(), self.player.0);
+        let cancel = CancelOrder { order_id, user_id }.into_job().unwrap();
+        let view = self.shop.done(&self.handlers, cancel).await;
+        assert_eq!(view.state, JobState::Succeeded, "{view:?}");
+        assert_eq!(self.order(&order.id).await.status, OrderStatus::Closed);
+
+        let request = order.channel_request.clone().unwrap();
+        self.shop.client().submit_order(&request).await.unwrap();
+        order
+    }
+
+    async fn order(&self, id: &str) -> Order {
+        let order = order_rows::by_id(&self.shop.database, id).await.unwrap();
+        order.unwrap()
+    }
+
+    async fn at_wechat(&self, id: &str) -> Value {
+        let path = format!("pay/orders/{id}");
+        self.shop.wechat.must(Method::GET, &path, json!({})).await["tradeState"].take()
+    }
+
+    async fn pay(&self, id: &str, notify: bool) {
+        let path = format!("pay/orders/{id}/pay");
+        let wish = json!({"notify": notify});
+        self.shop.wechat.must(Method::POST, &path, wish).await;
+    }
+
+    async fn six_minutes_later(&self) {
+        self.shop.pass(Duration::from_secs(360)).await;
+        let sweep = Sweep {}.into_job(Duration::from_millis(1)).unwrap();
+        self.shop.done(&self.handlers, sweep).await;
+    }
+
+    async fn owns(&self) -> i64 {
+        let items = inventory::items(&self.shop.database, self.player.0);
+        items.await.unwrap().iter().map(|item| item.quantity).sum()
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_reaches_wechat_after_its_cancellation_is_closed_there() {
+    let scene = Scene::of(false).await;
+    let order = scene.overtaken_order("k").await;
+    assert_eq!(scene.at_wechat(&order.id).await, "NOTPAY");
+    scene.six_minutes_later().await;
+    assert_eq!(scene.at_wechat(&order.id).await, "CLOSED");
+    // That was the last look.
+    let order = scene.order(&order.id).await;
+    assert_eq!(order.next_check_at, None);
+    assert_eq!(order.status, OrderStatus::Closed);
+}
+
+#[tokio::test]
+async fn a_payment_after_the_cancellation_is_found_though_nobody_tells_of_it() {
+    let scene = Scene::of(false).await;
+    let order = scene.overtaken_order("k").await;
+    scene.pay(&order.id, false).await;
+    scene.six_minutes_later().await;
+    assert_eq!(scene.order(&order.id).await.status, OrderStatus::Paid);
+    assert_eq!(scene.owns().await, 1);
+}
+
+#[tokio::test]
+async fn an_order_that_is_cancelled_while_wechat_takes_it_is_closed_and_not_offered() {
+    let scene = Scene::of(false).await;
+    let slow = json!({"latencyMs": 300, "api": "pay_jsapi"});
+    scene.shop.wechat.faults(slow).await;
+    let create = scene.player.order(&scene.gems, 1, "k").into_job().unwrap();
+    let id = create.id;
+    scene.shop.store.enqueue(vec![create]).await.unwrap();
+    let leased = scene.shop.take_jobs().await.remove(0);
+    let cancel = async {
+        let order = loop {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let orders = order_rows::of_user(&scene.shop.database, scene.player.0, None, None, 1);
+            let order = orders.await.unwrap().pop();
+            if let Some(order) = order.filter(|order| order.submitted_at.is_some()) {
+                break order;
+            }
+        };
+        let (order_id, user_id) = (order.id.clone(), scene.player.0);
+        let cancel = CancelOrder { order_id, user_id }.into_job().unwrap();
+        let view = scene.shop.done(&scene.handlers, cancel).await;
+        assert_eq!(view.state, JobState::Succeeded, "{view:?}");
+        order.id
+    };
+    let ((), order) = tokio::join!(scene.shop.work(&scene.handlers, leased), cancel);
+    let view = scene.shop.store.get(id).await.unwrap().unwrap();
+    assert_eq!(view.state, JobState::Rejected, "{view:?}");
+    assert_eq!(view.error.unwrap().code, "ORDER_STATE");
+    assert_eq!(scene.at_wechat(&order).await, "CLOSED");
+}
+
+#[tokio::test]
+async fn a_late_payment_is_paid_back_wherever_the_worker_dies() {
+    let scene = Scene::of(true).await;
+    for after in 1..40 {
+        let order = scene.overtaken_order(&after.to_string()).await;
+        scene.pay(&order.id, true).await;
+        let all = json!({});
+        scene
+            .shop
+            .wechat
+            .must(Method::POST, "pay/callbacks/release", all)
+            .await;
+        let death = Death {
+            after,
+            lingers_ms: 0,
+        };
+        for leased in scene.shop.take_jobs().await {
+            let work = scene.shop.work(&scene.handlers, leased);
+            live(work, Some(death), fastrand::Rng::with_seed(0)).await;
+        }
+        let status = scene.order(&order.id).await.status;
+        assert_ne!(status, OrderStatus::Paid, "it died after {after} waits");
+        scene.shop.flush_queue().await;
+    }
+    scene.six_minutes_later().await;
+    for refund in scene.shop.wechat.list("refunds", "refunds").await {
+        let path = format!(
+            "pay/refunds/{}/finish",
+            refund["outRefundNo"].as_str().unwrap()
+        );
+        scene
+            .shop
+            .wechat
+            .may(&path, json!({"status": "SUCCESS"}))
+            .await;
+    }
+    scene.six_minutes_later().await;
+    let orders = order_rows::of_user(&scene.shop.database, scene.player.0, None, None, 100);
+    for order in orders.await.unwrap() {
+        assert_eq!(order.status, OrderStatus::Refunded, "{order:?}");
+    }
+    assert_eq!(scene.owns().await, 0);
+}

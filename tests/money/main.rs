@@ -1,0 +1,21 @@
+//! The money, from WeChat's door to the ledger, in one process: the real door, handlers, queue and
+//! databases over the simulator, worked by hand, so that a test decides what runs when, what dies and
+//! what time it is. What needs real processes is in `end_to_end/`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that can't go on has failed"
+)]
+
+mod books;
+mod by_hand;
+mod game_server;
+mod interleavings;
+mod late_payments;
+mod patchy_store;
+mod reconcile;
+mod run;
+mod script;
+mod shop;
+mod wechat;

@@ -1,0 +1,243 @@
+//! A shop: the door, the handlers and their stores, wired as the binary wires them, with WeChat
+//! simulated. Jobs run when a test says so: see `by_hand`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use avalon_api::{ApiState, GuardMetrics, HttpMetrics};
+use avalon_core::config::{Config, Role};
+use avalon_core::database::Database;
+use avalon_core::ids::UserId;
+use avalon_core::jobs::{CreateOrder, QUEUES};
+use avalon_core::keyring::{EncryptionKey, Keyring};
+use avalon_core::limits::Limits;
+use avalon_core::payments::inbox::InboxWriter;
+use avalon_core::payments::products::{self, Product};
+use avalon_core::sessions::{Sessions, SqlSessions};
+use avalon_core::tokens::{SigningKey, TokenIssuer, TokenVerifier};
+use avalon_queue::{Handlers, JobStore, QueueMetrics, Sqlite};
+use avalon_simulator::PayCredentials;
+use avalon_test_support::TestDatabase;
+use avalon_wechat::pay::{Fen, PayClient};
+use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
+use avalon_workers::{PayMetrics, Payments, Services, Webhook};
+use prometheus::Registry;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::game_server::GameServer;
+use crate::patchy_store::PatchyStore;
+use crate::wechat::{APP, WeChat};
+
+pub(crate) struct Shop {
+    pub(crate) database: Database,
+    pub(crate) store: Arc<PatchyStore>,
+    /// The queue's own file: its times are moved there.
+    pub(crate) queue_file: SqlitePool,
+    pub(crate) wechat: WeChat,
+    pub(crate) game_server: GameServer,
+    parts: Parts,
+    _files: (TestDatabase, TempDir),
+}
+
+/// What services are made of.
+struct Parts {
+    client: PayClient,
+    wechat_metrics: WechatMetrics,
+    keyring: Arc<Keyring>,
+    sessions: Sessions,
+    issuer: Arc<TokenIssuer>,
+    webhook: String,
+}
+
+/// A player of the shop.
+#[derive(Clone, Copy)]
+pub(crate) struct Player(pub(crate) UserId);
+
+impl Player {
+    /// Of the form that WeChat's have.
+    pub(crate) fn open_id(self) -> String {
+        format!("o{}_", self.0)
+    }
+
+    /// The job that `createOrder` makes.
+    pub(crate) fn order(self, product: &str, quantity: i64, key: &str) -> CreateOrder {
+        CreateOrder {
+            user_id: self.0,
+            open_id: self.open_id(),
+            product_id: product.to_owned(),
+            quantity,
+            idempotency_key: key.to_owned(),
+        }
+    }
+}
+
+impl Shop {
+    pub(crate) async fn open(file: TestDatabase) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let door = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let notify_url = format!("http://{}/api/wx/pay/notify", door.local_addr().unwrap());
+        let wechat = WeChat::start().await;
+        let (game_server, webhook) = GameServer::start().await;
+
+        let config = config(&file, &wechat, &notify_url);
+        let database = Database::new(&config.database).unwrap();
+        database.migrate().await.unwrap();
+        let path = folder.path().join("queue.db");
+        let engine = Sqlite::open(&path, QUEUES.to_vec()).await.unwrap();
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .busy_timeout(Duration::from_secs(5));
+        let queue_file = SqlitePool::connect_with(options).await.unwrap();
+        let store = Arc::new(PatchyStore::over(Arc::new(engine)));
+
+        let registry = Registry::new();
+        let wechat_metrics = WechatMetrics::new(&registry).unwrap();
+        let settings = config.pay.client_settings(&AppId::new(APP));
+        let settings = settings.unwrap().unwrap();
+        let client = PayClient::new(settings, wechat_metrics.clone()).unwrap();
+        let pem = SigningKey::generate_pem().unwrap();
+        let signing_key: SigningKey = pem.expose_secret().parse().unwrap();
+        let keyring = Keyring::new(&EncryptionKey::generate().unwrap(), &[]).unwrap();
+        let keyring = Arc::new(keyring);
+        let minute = Duration::from_secs(60);
+        let sessions = Sessions::new(
+            Arc::new(SqlSessions::new(database.clone())),
+            Arc::clone(&keyring),
+            config.auth.device_policy,
+            minute,
+        );
+        let issuer = Arc::new(TokenIssuer::new(&signing_key, "test", minute));
+        let api = ApiState {
+            store: Arc::clone(&store) as Arc<dyn JobStore>,
+            database: database.clone(),
+            pay: Some(client.clone()),
+            inbox: InboxWriter::spawn(database.clone()),
+            tokens: Arc::new(TokenVerifier::new(signing_key.verifying_key(), &[], "test")),
+            issuer: Arc::clone(&issuer),
+            sessions: sessions.clone(),
+            signatures: config.auth.signatures,
+            limits: Limits::Off,
+            proxies: Arc::default(),
+            guard_metrics: GuardMetrics::new(&registry).unwrap(),
+            queue_metrics: QueueMetrics::new(&registry).unwrap(),
+            http_metrics: HttpMetrics::new(&registry).unwrap(),
+            pay_metrics: avalon_api::PayMetrics::new(&registry).unwrap(),
+            wait: config.http.wait,
+            max_wait: config.http.max_wait,
+            max_body: config.http.max_body as usize,
+            request_timeout: config.http.request_timeout,
+            stopping: CancellationToken::new(),
+        };
+        let router = avalon_api::router(api);
+        let (stop, grace) = (CancellationToken::new(), Duration::ZERO);
+        tokio::spawn(avalon_api::serve(door, router, stop, grace));
+        Self {
+            database,
+            store,
+            queue_file,
+            wechat,
+            game_server,
+            parts: Parts {
+                client,
+                wechat_metrics,
+                keyring,
+                sessions,
+                issuer,
+                webhook,
+            },
+            _files: (file, folder),
+        }
+    }
+
+    /// The handlers of workers that pay late payments back, or keep them.
+    pub(crate) fn handlers(&self, refund_late_payments: bool) -> Handlers {
+        let parts = &self.parts;
+        let wechat = WechatSettings {
+            app_id: AppId::new(APP),
+            app_secret: SecretString::from("secret"),
+            api_base: self.wechat.url.parse().unwrap(),
+            connect_timeout: Duration::from_secs(1),
+            request_timeout: Duration::from_secs(2),
+        };
+        let webhook = parts.webhook.parse().unwrap();
+        let services = Services {
+            database: self.database.clone(),
+            store: Arc::clone(&self.store) as Arc<dyn JobStore>,
+            keyring: Arc::clone(&parts.keyring),
+            sessions: parts.sessions.clone(),
+            wechat: WechatClient::new(wechat, parts.wechat_metrics.clone()).unwrap(),
+            pay: Some(Payments {
+                client: parts.client.clone(),
+                order_ttl: Duration::from_secs(1800),
+                reconcile_after: Duration::from_secs(30),
+                refund_late_payments,
+            }),
+            webhook: Some(Webhook::new(webhook, b"s", true, Duration::from_secs(5))),
+            metrics: PayMetrics::new(&Registry::new()).unwrap(),
+            tokens: Arc::clone(&parts.issuer),
+            audit_retention: Duration::from_secs(60),
+        };
+        avalon_workers::handlers(&Arc::new(services))
+    }
+
+    /// The shop's client of WeChat Pay.
+    pub(crate) fn client(&self) -> &PayClient {
+        &self.parts.client
+    }
+
+    pub(crate) async fn player(&self) -> Player {
+        let player = Player(UserId::new());
+        sqlx::query(
+            "INSERT INTO users (id, open_id, created_at, updated_at, last_login_at)
+             VALUES ($1, $2, 0, 0, 0)",
+        )
+        .bind(player.0.to_string())
+        .bind(player.open_id())
+        .execute(self.database.pool())
+        .await
+        .unwrap();
+        player
+    }
+
+    /// Something for sale that nothing else is called; answers its id.
+    pub(crate) async fn product(
+        &self,
+        price: i64,
+        stock: Option<i64>,
+        limit_per_user: Option<i64>,
+    ) -> String {
+        let product = Product {
+            product_id: UserId::new().to_string(),
+            name: "Gems".to_owned(),
+            description: None,
+            image_url: None,
+            price: Fen::new(price).unwrap(),
+            limit_per_user,
+            stock,
+            active: true,
+        };
+        products::put(&self.database, &product).await.unwrap();
+        product.product_id
+    }
+}
+
+fn config(file: &TestDatabase, wechat: &WeChat, notify_url: &str) -> Config {
+    let test = PayCredentials::TEST;
+    let env = [
+        ("DATABASE__URL", file.url()),
+        ("WECHAT__APP_ID", APP),
+        ("PAY__MCH_ID", test.mch_id),
+        ("PAY__MERCHANT_SERIAL", test.merchant_serial),
+        ("PAY__MERCHANT_KEY", test.merchant_key),
+        ("PAY__API_V3_KEY", test.api_v3_key),
+        ("PAY__API_BASE", &wechat.url),
+        ("PAY__NOTIFY_URL", notify_url),
+        ("PAY__PLATFORM_PUBLIC_KEY_ID", test.platform_public_key_id),
+        ("PAY__PLATFORM_PUBLIC_KEY", test.platform_public_key),
+    ]
+    .map(|(key, value)| (format!("AVALON_{key}"), value.to_owned()));
+    Config::load(None, env.into_iter(), Role::Migrate).unwrap()
+}
