@@ -9,6 +9,7 @@ pub mod jobs;
 pub mod keyring;
 pub mod limits;
 pub mod payments;
+pub mod platform_token;
 pub mod problem;
 pub mod request_signature;
 pub mod sessions;
