@@ -6,6 +6,7 @@ mod health;
 mod jobs;
 mod moment;
 mod orders;
+mod platform_stats;
 mod products;
 mod users;
 
@@ -76,6 +77,7 @@ pub fn router(state: OpsState) -> Router {
         .merge(orders::routes())
         .merge(users::routes())
         .merge(audit::routes())
+        .merge(platform_stats::routes())
         .route_layer(from_fn_with_state(state.clone(), admin_only));
     Router::new()
         .route("/healthz", get(health::healthz))

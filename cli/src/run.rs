@@ -94,6 +94,7 @@ pub(crate) async fn run(config: Config, role: Role) -> Result<(), Failure> {
             sessions: &sessions,
             tokens: &issuer,
             pay: pay.clone(),
+            redis: redis.as_ref(),
             wechat_metrics: &wechat_metrics,
             registry: &registry,
         };

@@ -18,6 +18,8 @@ mod operators;
 mod payments;
 mod payments_in_bad_weather;
 mod platform_keys;
+mod platform_stats;
 mod protection;
+mod risk;
 mod sessions;
 mod sign_in;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_api::{ApiState, GuardMetrics, HttpMetrics};
-use avalon_core::config::{Config, Role};
+use avalon_core::config::{Config, RiskConfig, Role};
 use avalon_core::database::Database;
 use avalon_core::ids::UserId;
 use avalon_core::jobs::{CreateOrder, QUEUES};
@@ -13,14 +13,16 @@ use avalon_core::keyring::{EncryptionKey, Keyring};
 use avalon_core::limits::Limits;
 use avalon_core::payments::inbox::InboxWriter;
 use avalon_core::payments::products::{self, Product};
+use avalon_core::platform_token::{LocalTokens, PlatformTokens, Timing, TokenMetrics};
+use avalon_core::risk::RiskCache;
 use avalon_core::sessions::{Sessions, SqlSessions};
 use avalon_core::tokens::{SigningKey, TokenIssuer, TokenVerifier};
 use avalon_queue::{Handlers, JobStore, QueueMetrics, Sqlite};
 use avalon_simulator::PayCredentials;
 use avalon_test_support::TestDatabase;
 use avalon_wechat::pay::{Fen, PayClient};
-use avalon_wechat::{AppId, WechatClient, WechatMetrics, WechatSettings};
-use avalon_workers::{PayMetrics, Payments, Services, Webhook};
+use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
+use avalon_workers::{PayMetrics, Payments, Risk, Services, Webhook};
 use prometheus::Registry;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
@@ -70,6 +72,7 @@ impl Player {
             product_id: product.to_owned(),
             quantity,
             idempotency_key: key.to_owned(),
+            client_ip: None,
         }
     }
 }
@@ -163,12 +166,26 @@ impl Shop {
             request_timeout: Duration::from_secs(2),
         };
         let webhook = parts.webhook.parse().unwrap();
+        let (client, registry) = (
+            WechatClient::new(wechat, parts.wechat_metrics.clone()).unwrap(),
+            Registry::new(),
+        );
+        let tokens = PlatformTokens::new(
+            client.clone(),
+            Arc::new(LocalTokens::default()),
+            Arc::clone(&parts.keyring),
+            Timing::for_calls_of(Duration::from_secs(2)),
+            TokenMetrics::new(&registry).unwrap(),
+        );
+        let ranks = RiskCache::local(Duration::from_secs(60));
         let services = Services {
+            platform: PlatformClient::new(client.clone(), Arc::new(tokens)),
+            risk: Risk::new(RiskConfig::default(), ranks, &registry).unwrap(),
             database: self.database.clone(),
             store: Arc::clone(&self.store) as Arc<dyn JobStore>,
             keyring: Arc::clone(&parts.keyring),
             sessions: parts.sessions.clone(),
-            wechat: WechatClient::new(wechat, parts.wechat_metrics.clone()).unwrap(),
+            wechat: client,
             pay: Some(Payments {
                 client: parts.client.clone(),
                 order_ttl: Duration::from_secs(1800),
@@ -176,7 +193,7 @@ impl Shop {
                 refund_late_payments,
             }),
             webhook: Some(Webhook::new(webhook, b"s", true, Duration::from_secs(5))),
-            metrics: PayMetrics::new(&Registry::new()).unwrap(),
+            metrics: PayMetrics::new(&registry).unwrap(),
             tokens: Arc::clone(&parts.issuer),
             audit_retention: Duration::from_secs(60),
         };

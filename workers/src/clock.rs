@@ -1,18 +1,21 @@
 //! What happens by the clock: each process of workers asks for a sweep now and then, in the morning
-//! for the comparison with WeChat's bill, and each hour for the pruning of the audit log. The jobs'
-//! keys make each one for the whole fleet.
+//! for the comparison with WeChat's bill, all day for those of WeChat's figures that can be new, and
+//! each hour for the pruning of the audit log. The jobs' keys make each one for the whole fleet.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_core::jobs::{PruneAudit, Reconcile, Sweep};
+use avalon_core::jobs::{PruneAudit, PullPlatformStats, Reconcile, Sweep};
 use avalon_core::payments::reconciliation::{beijing_day, beijing_hour};
+use avalon_core::platform_stats::{self, Dataset};
 use avalon_queue::{JobStore, NewJob};
 use jiff::{Timestamp, ToSpan};
 use tokio::task::AbortHandle;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const RECONCILE_EVERY: Duration = Duration::from_secs(900);
+/// Figures that were not there are asked for again after this.
+const PULL_EVERY: Duration = Duration::from_secs(1800);
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// WeChat's bill of a day is there at ten the next morning, Beijing time.
 const BILL_HOUR: i8 = 10;
@@ -20,15 +23,16 @@ const BILL_HOUR: i8 = 10;
 const BILL_DAYS: i64 = 3;
 
 /// Starts the clock; aborting it stops it.
-pub(crate) fn start(store: Arc<dyn JobStore>) -> AbortHandle {
+pub(crate) fn start(store: Arc<dyn JobStore>, datasets: Vec<Dataset>) -> AbortHandle {
     tokio::spawn(async move {
         let (mut sweeps, mut bills) = (ticks(SWEEP_EVERY), ticks(RECONCILE_EVERY));
-        let mut prunings = ticks(PRUNE_EVERY);
+        let (mut prunings, mut figures) = (ticks(PRUNE_EVERY), ticks(PULL_EVERY));
         loop {
             let jobs = tokio::select! {
                 // A little less than the pace, so that each tick finds the last sweep's key gone.
                 _ = sweeps.tick() => Sweep {}.into_job(SWEEP_EVERY / 2).into_iter().collect(),
                 _ = bills.tick() => days_to_compare(Timestamp::now()),
+                _ = figures.tick() => figures_to_pull(&datasets, Timestamp::now()),
                 _ = prunings.tick() => {
                     PruneAudit {}.into_job(PRUNE_EVERY / 2).into_iter().collect()
                 }
@@ -54,6 +58,23 @@ fn days_to_compare(now: Timestamp) -> Vec<NewJob> {
     (newest..newest + BILL_DAYS)
         .filter_map(|ago| today.checked_sub(ago.days()).ok())
         .filter_map(|day| Reconcile { day }.into_job().ok())
+        .collect()
+}
+
+/// WeChat's figures that can be new. Those that are not are found so by their job.
+fn figures_to_pull(datasets: &[Dataset], now: Timestamp) -> Vec<NewJob> {
+    let of = |dataset: &Dataset| {
+        let days = platform_stats::days_to_pull(dataset, now).into_iter();
+        let dataset = dataset.clone();
+        days.map(move |day| PullPlatformStats {
+            day,
+            dataset: dataset.clone(),
+        })
+    };
+    datasets
+        .iter()
+        .flat_map(of)
+        .filter_map(|job| job.into_job(PULL_EVERY / 2).ok())
         .collect()
 }
 

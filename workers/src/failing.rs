@@ -8,6 +8,7 @@ use avalon_core::payments::PaymentError;
 use avalon_core::problem::ProblemCode;
 use avalon_queue::{JobError, StoreError};
 use avalon_wechat::pay::{PayError, PayErrorClass};
+use avalon_wechat::{ErrorClass, WechatError};
 
 /// Refuses: the request was wrong, and the caller is told so.
 pub(crate) fn reject(code: ProblemCode) -> JobError {
@@ -35,6 +36,24 @@ pub(crate) fn payment(error: PaymentError) -> JobError {
 pub(crate) fn queue(error: StoreError) -> JobError {
     tracing::warn!(%error, "a job that follows could not be enqueued");
     retry(ProblemCode::QueueUnavailable)
+}
+
+/// A call of the platform that can be made again by this or another job.
+pub(crate) fn wechat(error: &WechatError) -> JobError {
+    match error.class() {
+        ErrorClass::Retry | ErrorClass::RefreshToken => {
+            tracing::warn!(%error, "WeChat did not do it");
+            retry(ProblemCode::WechatBusy)
+        }
+        ErrorClass::RateLimited => {
+            tracing::warn!(%error, "WeChat limits us");
+            retry(ProblemCode::WechatRateLimited)
+        }
+        ErrorClass::Misconfigured | ErrorClass::Permanent | ErrorClass::SignInAgain => {
+            tracing::error!(%error, "WeChat refuses us");
+            JobError::Fail(jobs::failure(&ProblemCode::WechatMisconfigured.into()))
+        }
+    }
 }
 
 /// A call whose outcome does not matter yet: it is made again, or an operator is called.

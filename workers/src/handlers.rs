@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use avalon_core::jobs::{
-    Callback, CancelOrder, CheckOrder, CreateOrder, Fulfil, Login, PruneAudit, Reconcile,
-    SettleRefund, Sweep,
+    Callback, CancelOrder, CheckOrder, CreateOrder, Fulfil, Login, PruneAudit, PullPlatformStats,
+    Reconcile, SettleRefund, Sweep,
 };
 use avalon_queue::Handlers;
 
 use crate::services::Services;
 use crate::{
-    callback, cancel_order, check_order, create_order, fulfil, login, prune_audit, reconcile,
-    refund, sweep,
+    callback, cancel_order, check_order, create_order, fulfil, login, prune_audit,
+    pull_platform_stats, reconcile, refund, sweep,
 };
 
 /// The handlers of all job kinds.
@@ -33,5 +33,6 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
         .on::<Fulfil, _, _>(with!(fulfil::handle))
         .on::<Sweep, _, _>(with!(sweep::handle))
         .on::<Reconcile, _, _>(with!(reconcile::handle))
+        .on::<PullPlatformStats, _, _>(with!(pull_platform_stats::handle))
         .on::<PruneAudit, _, _>(with!(prune_audit::handle))
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use avalon_core::platform_stats::Dataset;
 use avalon_queue::{Handlers, JobStore, Pool, PoolSettings, QueueMetrics, QueueName};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -14,6 +15,8 @@ pub struct PoolsSettings {
     pub queues: Vec<QueueName>,
     /// How each pool works.
     pub pool: PoolSettings,
+    /// WeChat's own figures that are asked for each day; none: they are not.
+    pub platform_stats: Vec<Dataset>,
 }
 
 /// The running pools of a process.
@@ -52,7 +55,7 @@ impl Pools {
             .collect();
         Self {
             pools,
-            clock: clock::start(Arc::clone(store)),
+            clock: clock::start(Arc::clone(store), settings.platform_stats.clone()),
         }
     }
 

@@ -8,10 +8,11 @@ use avalon_core::keyring::Keyring;
 use avalon_core::sessions::Sessions;
 use avalon_core::tokens::TokenIssuer;
 use avalon_queue::{Enqueued, JobStore, NewJob, StoreError};
-use avalon_wechat::WechatClient;
 use avalon_wechat::pay::PayClient;
+use avalon_wechat::{PlatformClient, WechatClient};
 
 use crate::metrics::PayMetrics;
+use crate::risk::Risk;
 use crate::webhook::Webhook;
 
 /// What handlers work with.
@@ -26,6 +27,10 @@ pub struct Services {
     pub sessions: Sessions,
     /// WeChat's platform.
     pub wechat: WechatClient,
+    /// WeChat's platform, where it asks for an access token.
+    pub platform: PlatformClient,
+    /// Which players may do things of worth.
+    pub risk: Risk,
     /// WeChat Pay, when it is configured.
     pub pay: Option<Payments>,
     /// Where the game server hears of paid goods, when it wants to.

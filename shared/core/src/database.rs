@@ -206,12 +206,14 @@ fn migrator(dialect: Dialect) -> Migrator {
             2 "0002_payments",
             3 "0003_player_sessions",
             5 "0005_audit",
+            7 "0007_platform_stats",
         ),
         Dialect::Postgres => migrations!("postgres":
             1 "0001_users_and_sessions",
             2 "0002_payments",
             3 "0003_player_sessions",
             5 "0005_audit",
+            7 "0007_platform_stats",
         ),
     };
     let migrations = files
