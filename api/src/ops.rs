@@ -10,6 +10,7 @@ mod log;
 mod metrics;
 mod moment;
 mod orders;
+mod platform_stats;
 mod products;
 mod users;
 
@@ -96,6 +97,7 @@ pub fn router(state: OpsState) -> Router {
         .merge(log::routes())
         .merge(users::routes())
         .merge(audit::routes())
+        .merge(platform_stats::routes())
         .route_layer(from_fn_with_state(state.clone(), admin_only));
     let router = Router::new()
         .route("/healthz", get(health::healthz))

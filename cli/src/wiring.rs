@@ -11,6 +11,10 @@ use avalon_core::database::Database;
 use avalon_core::jobs::QUEUES;
 use avalon_core::keyring::Keyring;
 use avalon_core::limits::{Limits, LocalLimiter, RedisLimiter};
+use avalon_core::platform_token::{
+    LocalTokens, PlatformTokens, RedisTokens, Timing, TokenMetrics, TokenStore,
+};
+use avalon_core::risk::RiskCache;
 use avalon_core::sessions::{RedisSessions, SessionStore, Sessions, SqlSessions};
 use avalon_core::tokens::{TokenIssuer, TokenVerifier};
 use avalon_queue::{
@@ -20,8 +24,8 @@ use avalon_queue::{
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
 use avalon_workers::{
-    Analytics, OwnToken, PayMetrics, Payments, PoolsSettings, ProfileMetrics, ProfileRules,
-    Services, Webhook,
+    Analytics, PayMetrics, Payments, PoolsSettings, ProfileMetrics, ProfileRules, Risk, Services,
+    Webhook,
 };
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
@@ -216,6 +220,7 @@ pub(crate) struct Shared<'a> {
     pub(crate) sessions: &'a Sessions,
     pub(crate) tokens: &'a Arc<TokenIssuer>,
     pub(crate) pay: Option<PayClient>,
+    pub(crate) redis: Option<&'a RedisEndpoint>,
     pub(crate) wechat_metrics: &'a WechatMetrics,
     pub(crate) event_metrics: &'a EventMetrics,
     pub(crate) queue_metrics: &'a QueueMetrics,
@@ -245,6 +250,8 @@ pub(crate) fn services(
         },
         shared.wechat_metrics.clone(),
     )?;
+    let platform = platform(config, &shared, &client)?;
+    let risk = risk(config, &shared)?;
     let payments = shared.pay.map(|client| Payments {
         client,
         order_ttl: config.pay.order_ttl,
@@ -264,8 +271,9 @@ pub(crate) fn services(
         store: Arc::clone(shared.store),
         keyring: Arc::clone(shared.keyring),
         sessions: shared.sessions.clone(),
-        platform: PlatformClient::new(client.clone(), Arc::new(OwnToken::new(client.clone()))),
         wechat: client,
+        platform,
+        risk,
         pay: payments,
         webhook: webhook(config, role),
         metrics: PayMetrics::new(shared.registry)?,
@@ -285,6 +293,36 @@ pub(crate) fn events(config: &Config, metrics: &EventMetrics) -> Events {
         sinks: config.analytics.sinks().into(),
         max_age_ms: i64::try_from(max_age).unwrap_or(i64::MAX),
     }
+}
+
+/// The platform with its access token: in Redis when that is configured, else of the one process.
+fn platform(
+    config: &Config,
+    shared: &Shared<'_>,
+    client: &WechatClient,
+) -> Result<PlatformClient, Failure> {
+    let kept: Arc<dyn TokenStore> = match shared.redis {
+        Some(redis) => Arc::new(RedisTokens::new(redis.clone(), &config.redis.key_prefix)),
+        None => Arc::new(LocalTokens::default()),
+    };
+    let tokens = PlatformTokens::new(
+        client.clone(),
+        kept,
+        Arc::clone(shared.keyring),
+        Timing::for_calls_of(config.wechat.request_timeout),
+        TokenMetrics::new(shared.registry)?,
+    );
+    Ok(PlatformClient::new(client.clone(), Arc::new(tokens)))
+}
+
+/// Which players may do things of worth; what WeChat said of them is kept where sessions are.
+fn risk(config: &Config, shared: &Shared<'_>) -> Result<Risk, Failure> {
+    let keep = config.risk.cache;
+    let cache = match shared.redis {
+        Some(redis) => RiskCache::shared(redis.clone(), &config.redis.key_prefix, keep),
+        None => RiskCache::local(keep),
+    };
+    Ok(Risk::new(config.risk.clone(), cache, shared.registry)?)
 }
 
 /// Where the game server hears of paid goods, when it is configured.
@@ -322,6 +360,7 @@ pub(crate) fn pools(config: &Config, role: Role) -> Result<PoolsSettings, Failur
         },
         // The simulator of `dev` forgets its orders when it stops; the database does not.
         compares_bills: role != Role::Dev,
+        platform_stats: config.platform_stats.datasets(),
     })
 }
 

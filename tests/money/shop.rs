@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use avalon_api::{ApiState, Events, GuardMetrics, HeaderPolicy, HttpMetrics};
 use avalon_core::analytics::EventMetrics;
-use avalon_core::config::{Config, ProfileConfig, Role};
+use avalon_core::config::{Config, ProfileConfig, RiskConfig, Role};
 use avalon_core::database::Database;
 use avalon_core::ids::UserId;
 use avalon_core::jobs::create_order::CreatedOrder;
@@ -15,6 +15,8 @@ use avalon_core::keyring::{EncryptionKey, Keyring};
 use avalon_core::limits::Limits;
 use avalon_core::payments::inbox::InboxWriter;
 use avalon_core::payments::products::{self, Product};
+use avalon_core::platform_token::{LocalTokens, PlatformTokens, Timing, TokenMetrics};
+use avalon_core::risk::RiskCache;
 use avalon_core::sessions::{Sessions, SqlSessions};
 use avalon_core::tokens::{SigningKey, TokenIssuer, TokenVerifier};
 use avalon_queue::{Handlers, JobStore, QueueMetrics, Sqlite};
@@ -23,7 +25,7 @@ use avalon_test_support::TestDatabase;
 use avalon_wechat::pay::{Fen, PayClient};
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
 use avalon_workers::{
-    Analytics, OwnToken, PayMetrics, Payments, ProfileMetrics, ProfileRules, Services, Webhook,
+    Analytics, PayMetrics, Payments, ProfileMetrics, ProfileRules, Risk, Services, Webhook,
 };
 use prometheus::Registry;
 use secrecy::{ExposeSecret, SecretString};
@@ -80,6 +82,7 @@ impl Player {
             product_id: product.to_owned(),
             quantity,
             idempotency_key: key.to_owned(),
+            client_ip: None,
         }
     }
 }
@@ -189,14 +192,26 @@ impl Shop {
             request_timeout: Duration::from_secs(2),
         };
         let webhook = parts.webhook.parse().unwrap();
-        let wechat = WechatClient::new(wechat, parts.wechat_metrics.clone()).unwrap();
+        let (client, registry) = (
+            WechatClient::new(wechat, parts.wechat_metrics.clone()).unwrap(),
+            Registry::new(),
+        );
+        let tokens = PlatformTokens::new(
+            client.clone(),
+            Arc::new(LocalTokens::default()),
+            Arc::clone(&parts.keyring),
+            Timing::for_calls_of(Duration::from_secs(2)),
+            TokenMetrics::new(&registry).unwrap(),
+        );
+        let ranks = RiskCache::local(Duration::from_secs(60));
         let services = Services {
+            platform: PlatformClient::new(client.clone(), Arc::new(tokens)),
+            risk: Risk::new(RiskConfig::default(), ranks, &registry).unwrap(),
             database: self.database.clone(),
             store: Arc::clone(&self.store) as Arc<dyn JobStore>,
             keyring: Arc::clone(&parts.keyring),
             sessions: parts.sessions.clone(),
-            platform: PlatformClient::new(wechat.clone(), Arc::new(OwnToken::new(wechat.clone()))),
-            wechat,
+            wechat: client,
             pay: Some(Payments {
                 client: parts.client.clone(),
                 order_ttl: Duration::from_secs(1800),
@@ -205,9 +220,9 @@ impl Shop {
                 inbox_retention: RETENTION,
             }),
             webhook: Some(Webhook::new(webhook, b"s", true, Duration::from_secs(5))),
-            metrics: PayMetrics::new(&Registry::new()).unwrap(),
+            metrics: PayMetrics::new(&registry).unwrap(),
             profiles: ProfileRules::new(AppId::new(APP), &ProfileConfig::default()),
-            profile_metrics: ProfileMetrics::new(&Registry::new()).unwrap(),
+            profile_metrics: ProfileMetrics::new(&registry).unwrap(),
             analytics: Analytics::start(
                 &parts.config,
                 &self.database,

@@ -12,8 +12,12 @@ use avalon_queue::{JobContext, JobError};
 use jiff::Timestamp;
 
 use crate::metrics::OrderRequest;
+use crate::risk::{Purpose, Subject};
 use crate::services::Services;
 use crate::{failing, wechat_pay};
+
+/// Why an order failed that WeChat was never told of.
+const RISK: &str = "taken for a risk";
 
 pub(crate) async fn handle(
     services: Arc<Services>,
@@ -64,6 +68,9 @@ async fn create(services: Arc<Services>, job: CreateOrder) -> Result<CreatedOrde
         .map_err(failing::payment)?;
     match order.status {
         OrderStatus::Pending => {}
+        OrderStatus::Failed if order.failure.as_deref() == Some(RISK) => {
+            return Err(failing::reject(ProblemCode::RiskDenied));
+        }
         OrderStatus::Failed => return Err(failing::reject(ProblemCode::PaymentRefused)),
         _ => return Err(failing::reject(ProblemCode::OrderState)),
     }
@@ -72,11 +79,39 @@ async fn create(services: Arc<Services>, job: CreateOrder) -> Result<CreatedOrde
     }
     // From here on somebody asks about it, whatever becomes of this job.
     wechat_pay::check_later(&services, &order.id, order.checks, pay.reconcile_after).await?;
+    // What WeChat has been told of goes on.
+    if order.channel_request.is_none() {
+        let subject = Subject {
+            open_id: &order.open_id,
+            client_ip: job.client_ip,
+        };
+        let Services { risk, platform, .. } = &*services;
+        if !risk
+            .allows(platform, risk.orders(), Purpose::Order, subject)
+            .await
+        {
+            deny(&services, &order.id).await?;
+            return Err(failing::reject(ProblemCode::RiskDenied));
+        }
+    }
     let pay_params = wechat_pay::offer(&services, &order).await?;
     Ok(CreatedOrder {
         order_id: order.id,
         pay_params,
     })
+}
+
+/// Ends an order that nobody can pay, since it was not offered.
+async fn deny(services: &Services, id: &str) -> Result<(), JobError> {
+    let (database, failed, now) = (&services.database, OrderStatus::Failed, Timestamp::now());
+    let ended = orders::end_unpaid(database, id, failed, RISK, None, now)
+        .await
+        .map_err(failing::payment)?;
+    if ended.is_some() {
+        services.metrics.order(failed);
+        tracing::info!(order_id = id, "an order was refused for the player's risk");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

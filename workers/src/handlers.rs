@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use avalon_core::jobs::{
     Callback, CancelOrder, CheckNickname, CheckOrder, CreateOrder, EventRetention, Fulfil, Login,
-    OpenGroup, ProbeSessionKey, PruneAudit, Reconcile, ResetSessionKey, Retention,
-    SendToClickhouse, SendToCollector, SendToKafka, SettleRefund, StoreEvents, StoreRealtimeEvents,
-    Sweep, UpdateUserInfo,
+    OpenGroup, ProbeSessionKey, PruneAudit, PullPlatformStats, Reconcile, ResetSessionKey,
+    Retention, SendToClickhouse, SendToCollector, SendToKafka, SettleRefund, StoreEvents,
+    StoreRealtimeEvents, Sweep, UpdateUserInfo,
 };
 use avalon_queue::Handlers;
 
 use crate::services::Services;
 use crate::{
     callback, cancel_order, check_nickname, check_order, create_order, event_retention, fulfil,
-    login, open_group, probe_session_key, prune_audit, reconcile, refund, reset_session_key,
-    retention, store_events, sweep, update_user_info,
+    login, open_group, probe_session_key, prune_audit, pull_platform_stats, reconcile, refund,
+    reset_session_key, retention, store_events, sweep, update_user_info,
 };
 
 /// The handlers of all job kinds.
@@ -47,6 +47,7 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
         .on::<SendToKafka, _, _>(with!(store_events::kafka))
         .on::<SendToCollector, _, _>(with!(store_events::collector))
         .on::<EventRetention, _, _>(with!(event_retention::handle))
+        .on::<PullPlatformStats, _, _>(with!(pull_platform_stats::handle))
         .on::<PruneAudit, _, _>(with!(prune_audit::handle))
         .on::<Retention, _, _>(with!(retention::handle))
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use avalon_core::platform_stats::Dataset;
 use avalon_queue::{Handlers, JobStore, Pool, PoolSettings, QueueMetrics, QueueName};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -16,6 +17,8 @@ pub struct PoolsSettings {
     pub pool: PoolSettings,
     /// Whether the clock has WeChat's bills compared with our orders.
     pub compares_bills: bool,
+    /// WeChat's own figures that are asked for each day; none: they are not.
+    pub platform_stats: Vec<Dataset>,
 }
 
 /// The running pools of a process.
@@ -54,7 +57,11 @@ impl Pools {
             .collect();
         Self {
             pools,
-            clock: clock::start(Arc::clone(store), settings.compares_bills),
+            clock: clock::start(
+                Arc::clone(store),
+                settings.compares_bills,
+                settings.platform_stats.clone(),
+            ),
         }
     }
 

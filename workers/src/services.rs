@@ -15,6 +15,7 @@ use avalon_wechat::{AppId, PlatformClient, WechatClient};
 
 use crate::analytics::Analytics;
 use crate::metrics::{PayMetrics, ProfileMetrics};
+use crate::risk::Risk;
 use crate::webhook::Webhook;
 
 /// What handlers work with.
@@ -29,8 +30,10 @@ pub struct Services {
     pub sessions: Sessions,
     /// WeChat's platform.
     pub wechat: WechatClient,
-    /// Its APIs that want an access token.
+    /// WeChat's platform, where it asks for an access token.
     pub platform: PlatformClient,
+    /// Which players may do things of worth.
+    pub risk: Risk,
     /// WeChat Pay, when it is configured.
     pub pay: Option<Payments>,
     /// Where the game server hears of paid goods, when it wants to.

@@ -15,6 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::answer::{Accepted, answer_by_job, uncached, unmade};
+use crate::client_address::ClientAddress;
 use crate::extract::{JsonBody, Player, QueryOf, invalid_query};
 use crate::pipeline::Trace;
 use crate::preference::Preference;
@@ -87,6 +88,7 @@ struct PayParamsBody {
         (status = 202, description = "Not done yet: ask for the job", body = Accepted),
         (status = 400, description = "No body, not JSON, or no good Idempotency-Key", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No good token", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "WeChat takes the player for a risk", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such product for sale", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Out of stock, the player's limit is reached, the order has ended, or WeChat refused it", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
@@ -99,6 +101,7 @@ struct PayParamsBody {
 async fn create(
     State(state): State<ApiState>,
     Extension(trace): Extension<Trace>,
+    ClientAddress(address): ClientAddress,
     Player(player): Player,
     RequestKey(idempotency_key): RequestKey,
     headers: HeaderMap,
@@ -110,6 +113,7 @@ async fn create(
         product_id: product_id(request.product_id)?,
         quantity: bounded("quantity", request.quantity, 1..=MOST_ORDERED)?,
         idempotency_key,
+        client_ip: Some(address),
     };
     payments_enabled(&state)?;
     let job = order.into_job().map_err(unmade)?;

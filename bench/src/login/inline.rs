@@ -8,6 +8,8 @@ use avalon_core::config::{Config, Role};
 use avalon_core::database::Database;
 use avalon_core::jobs::{Login, QUEUES};
 use avalon_core::keyring::Keyring;
+use avalon_core::platform_token::{PlatformTokens, RedisTokens, Timing, TokenMetrics};
+use avalon_core::risk::RiskCache;
 use avalon_core::sessions::{RedisSessions, Sessions};
 use avalon_core::tokens::TokenIssuer;
 use avalon_queue::{
@@ -15,9 +17,7 @@ use avalon_queue::{
 };
 use avalon_test_support::FleetSettings;
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
-use avalon_workers::{
-    Analytics, OwnToken, PayMetrics, ProfileMetrics, ProfileRules, Services, login,
-};
+use avalon_workers::{Analytics, PayMetrics, ProfileMetrics, ProfileRules, Risk, Services, login};
 
 use crate::Outcome;
 
@@ -51,6 +51,8 @@ impl Inline {
             shards: 1,
         };
         let redis = RedisEndpoint::new(&nodes.joined())?;
+        let ranks = RiskCache::shared(redis.clone(), &config.redis.key_prefix, config.risk.cache);
+        let tokens = RedisTokens::new(redis.clone(), &config.redis.key_prefix);
         let store: Arc<dyn JobStore> = Arc::new(RedisStreams::new(redis.clone(), settings));
         let database = Database::new(&config.database)?;
         let analytics = Analytics::start(
@@ -62,10 +64,20 @@ impl Inline {
         )?;
         let keyring = Arc::new(Keyring::new(encryption_key, &[])?);
         let kept = Arc::new(RedisSessions::new(redis, &config.redis.key_prefix));
+        // No sign-in asks for it.
+        let tokens = PlatformTokens::new(
+            client.clone(),
+            Arc::new(tokens),
+            Arc::clone(&keyring),
+            Timing::for_calls_of(wechat.request_timeout),
+            TokenMetrics::new(&registry)?,
+        );
         Ok(Self(Arc::new(Services {
             database,
             store,
             analytics,
+            platform: PlatformClient::new(client.clone(), Arc::new(tokens)),
+            risk: Risk::new(config.risk.clone(), ranks, &registry)?,
             pay: None,
             webhook: None,
             metrics: PayMetrics::new(&registry)?,

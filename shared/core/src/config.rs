@@ -20,8 +20,10 @@ mod fulfil;
 mod limits;
 mod node;
 mod pay;
+mod platform_stats;
 mod profile;
 mod redis;
+mod risk;
 mod role;
 mod sections;
 mod source;
@@ -39,8 +41,10 @@ pub use pay::{
     ApiV3Secret, ApiV3SecretError, LatePayment, MerchantKey, MerchantKeyError, MissingPayKey,
     NotifyUrl, NotifyUrlError, PayConfig,
 };
+pub use platform_stats::PlatformStatsConfig;
 pub use profile::{CheckText, HostName, HostNameError, ProfileConfig};
 pub use redis::{RedisConfig, RedisNodes, RedisNodesError};
+pub use risk::{RiskConfig, RiskMode, WhenUnavailable};
 pub use role::Role;
 pub use sections::{
     AdminConfig, HttpConfig, HttpUrl, HttpUrlError, LogConfig, LogFormat, OpsConfig, QueueConfig,
@@ -80,6 +84,10 @@ pub struct Config {
     pub admin: AdminConfig,
     /// Rate limits.
     pub limits: LimitsConfig,
+    /// Risky players.
+    pub risk: RiskConfig,
+    /// WeChat's own figures of our days.
+    pub platform_stats: PlatformStatsConfig,
     /// Logging.
     pub log: LogConfig,
     /// The export of traces.

@@ -237,6 +237,7 @@ fn migrator(dialect: Dialect) -> Migrator {
             4 "0004_session_key_versions",
             5 "0005_audit",
             6 "0006_analytics",
+            7 "0007_platform_stats",
             8 "0008_retention",
         ),
         Dialect::Postgres => migrations!("postgres":
@@ -246,6 +247,7 @@ fn migrator(dialect: Dialect) -> Migrator {
             4 "0004_session_key_versions",
             5 "0005_audit",
             6 "0006_analytics",
+            7 "0007_platform_stats",
             8 "0008_retention",
         ),
     };

@@ -62,6 +62,7 @@ problem_codes! {
     Forbidden: 403, NO, "This is not allowed.";
     UserBanned: 403, NO, "The player is banned.";
     UserBlocked: 403, NO, "WeChat has blocked this user.";
+    RiskDenied: 403, NO, "WeChat takes this player for a risk.";
     NotFound: 404, NO, "There is nothing here.";
     UserNotFound: 404, NO, "There is no such player.";
     ProductNotFound: 404, NO, "There is no such product for sale.";

@@ -247,6 +247,11 @@ impl WechatClient {
         })
     }
 
+    /// The mini-game that it calls as.
+    pub fn app_id(&self) -> &AppId {
+        &self.settings.app_id
+    }
+
     pub(crate) fn settings(&self) -> &WechatSettings {
         &self.settings
     }

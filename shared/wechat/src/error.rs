@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{AccessTokenError, Api};
 
 /// WeChat's `errcode`; 0 is success and never part of an error.
@@ -16,6 +18,8 @@ impl ErrCode {
     pub const SYSTEM_BUSY: ErrCode = ErrCode(-1);
     /// The signature is not by the player's session key of now: it was replaced, or never theirs.
     pub const STALE_SESSION_KEY: ErrCode = ErrCode(87009);
+    /// The figures of a day are not made yet.
+    pub const DATA_NOT_READY: ErrCode = ErrCode(61503);
     /// The player was not in the game lately (two hours), which some APIs ask for.
     pub const INACTIVE_PLAYER: ErrCode = ErrCode(61010);
 
@@ -73,7 +77,8 @@ impl fmt::Display for ErrCode {
 }
 
 /// What the caller should do about an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ErrorClass {
     /// The player must call `wx.login` again: this code will never be good.
     SignInAgain,

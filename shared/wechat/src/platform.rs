@@ -22,7 +22,7 @@ impl PlatformClient {
     }
 
     pub(crate) fn app_id(&self) -> &AppId {
-        &self.wechat.settings().app_id
+        self.wechat.app_id()
     }
 
     /// Calls with the current token, and once more with another when WeChat refuses it (a refused

@@ -62,8 +62,12 @@ fn run(_: &World, state: &mut State, call: &Call<'_>) -> Result<Value, i64> {
             "time_label": day.to_string(),
             "group_dimension_list": [],
         });
-        // The day at the end of the range is not over yet; that is no error of the others.
-        if day < today && analysis.is_ready(day, beijing(call))? {
+        let is_ready = match analysis.is_ready(day, beijing(call)) {
+            Err(errcode) if day == start => return Err(errcode),
+            // A later day that is not there yet is no error of the first.
+            is_ready => is_ready == Ok(true),
+        };
+        if is_ready {
             row["metric_value"] = analysis.figure(metric, day, 500).into();
         }
         rows.push(row);

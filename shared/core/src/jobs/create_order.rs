@@ -1,5 +1,6 @@
 //! An order: its row first, then WeChat, then what `wx.requestPayment` wants.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use avalon_queue::{IdempotencyKey, Job, NewJob, QueueName, RetryPolicy};
@@ -21,6 +22,9 @@ pub struct CreateOrder {
     pub quantity: i64,
     /// The player's own name of this request: the same one gives the same order.
     pub idempotency_key: String,
+    /// The player's address, for WeChat's judgement of risk.
+    #[serde(default)]
+    pub client_ip: Option<IpAddr>,
 }
 
 impl Job for CreateOrder {

@@ -1,0 +1,66 @@
+//! WeChat's figures of our days, on both databases: told again they take the old ones' place.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+use avalon_core::config::{Config, Role};
+use avalon_core::database::Database;
+use avalon_core::platform_stats::{self, Dataset};
+use avalon_test_support::TestDatabase;
+use jiff::Timestamp;
+use jiff::civil::date;
+use serde_json::json;
+
+async fn migrated(test: &TestDatabase) -> Database {
+    let url = ("AVALON_DATABASE__URL".to_owned(), test.url().to_owned());
+    let config = Config::load(None, [url].into_iter(), Role::Migrate).unwrap();
+    let database = Database::new(&config.database).unwrap();
+    database.migrate().await.unwrap();
+    database
+}
+
+#[tokio::test]
+async fn what_is_told_last_counts_and_days_come_side_by_side() {
+    for test in TestDatabase::both().await {
+        let database = migrated(&test).await;
+        let (ninth, tenth) = (date(2026, 1, 9), date(2026, 1, 10));
+        let at = |ms| Timestamp::from_millisecond(ms).unwrap();
+        let game: Dataset = "game:1000006:4".parse().unwrap();
+        let keep = async |day, dataset: &Dataset, figures, now| {
+            platform_stats::keep(&database, day, dataset, &figures, at(now))
+                .await
+                .unwrap();
+        };
+        keep(tenth, &Dataset::Visits, json!({"visit_uv": 5}), 1).await;
+        keep(ninth, &Dataset::Visits, json!({"visit_uv": 3}), 2).await;
+        keep(ninth, &game, json!(7.5), 3).await;
+        let visits = Dataset::Visits;
+        let fetched = async |day, dataset| {
+            let fetched = platform_stats::fetched_at(&database, day, dataset);
+            fetched.await.unwrap()
+        };
+        assert_eq!(fetched(ninth, &visits).await, Some(at(2)));
+        assert_eq!(fetched(ninth, &Dataset::Retain).await, None);
+        // The same again, and then corrected.
+        keep(ninth, &visits, json!({"visit_uv": 3}), 4).await;
+        keep(tenth, &visits, json!({"visit_uv": 6}), 5).await;
+        assert_eq!(fetched(ninth, &visits).await, Some(at(4)));
+        let changed: Vec<i64> = sqlx::query_scalar(
+            "SELECT changed_at FROM platform_stats WHERE dataset = 'visits' ORDER BY day",
+        )
+        .fetch_all(database.pool())
+        .await
+        .unwrap();
+        assert_eq!(changed, [2, 5]);
+
+        let days = platform_stats::days(&database, ninth, tenth).await.unwrap();
+        assert_eq!(
+            json!(days),
+            json!([
+                {"day": "2026-01-09", "game:1000006:4": 7.5, "visits": {"visit_uv": 3}},
+                {"day": "2026-01-10", "visits": {"visit_uv": 6}},
+            ])
+        );
+        let none = platform_stats::days(&database, date(2026, 1, 11), date(2026, 2, 1)).await;
+        assert_eq!(none.unwrap(), []);
+    }
+}

@@ -1,0 +1,303 @@
+//! The access token of a fleet on both engines, with the simulator as WeChat: one fetch for all, and
+//! what is refused is replaced once.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that can't go on has failed"
+)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use avalon_core::keyring::{EncryptionKey, Keyring};
+use avalon_core::platform_token::{
+    LocalTokens, PlatformTokens, RedisTokens, Timing, TokenMetrics, TokenStore,
+};
+use avalon_queue::RedisEndpoint;
+use avalon_simulator::{Simulator, SimulatorSettings};
+use avalon_test_support::{RedisServer, eventually_eq, shared_redis_url, unique_prefix};
+use avalon_wechat::{
+    AccessToken, AccessTokenError, AccessTokens, AppId, ErrorClass, WechatClient, WechatMetrics,
+    WechatSettings,
+};
+use futures_util::future::join_all;
+use prometheus::Registry;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+/// A simulated platform, and where the token is kept; each call of `store` is another process', where
+/// the engine has more than one.
+struct World {
+    base: String,
+    keyring: Arc<Keyring>,
+    store: Box<dyn Fn() -> Arc<dyn TokenStore> + Send + Sync>,
+}
+
+async fn local() -> World {
+    let store: Arc<dyn TokenStore> = Arc::new(LocalTokens::default());
+    World::new(Box::new(move || Arc::clone(&store))).await
+}
+
+async fn redis() -> World {
+    let (url, prefix) = (shared_redis_url().await, unique_prefix());
+    World::new(Box::new(move || {
+        let endpoint = RedisEndpoint::new(&url).unwrap();
+        Arc::new(RedisTokens::new(endpoint, &prefix))
+    }))
+    .await
+}
+
+fn timing() -> Timing {
+    Timing::for_calls_of(Duration::from_secs(5))
+}
+
+impl World {
+    async fn new(store: Box<dyn Fn() -> Arc<dyn TokenStore> + Send + Sync>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let simulator = Simulator::new(SimulatorSettings::new("wx0123456789abcdef", "secret"));
+        tokio::spawn(simulator.serve(listener, std::future::pending()));
+        let key = EncryptionKey::generate().unwrap();
+        Self {
+            base,
+            keyring: Arc::new(Keyring::new(&key, &[]).unwrap()),
+            store,
+        }
+    }
+
+    fn holder(&self) -> PlatformTokens {
+        self.holder_with(timing())
+    }
+
+    fn holder_with(&self, timing: Timing) -> PlatformTokens {
+        let registry = Registry::new();
+        let settings = WechatSettings {
+            app_id: AppId::new("wx0123456789abcdef"),
+            app_secret: "secret".into(),
+            api_base: self.base.parse().unwrap(),
+            connect_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(5),
+        };
+        let wechat = WechatClient::new(settings, WechatMetrics::new(&registry).unwrap()).unwrap();
+        let metrics = TokenMetrics::new(&registry).unwrap();
+        PlatformTokens::new(
+            wechat,
+            (self.store)(),
+            Arc::clone(&self.keyring),
+            timing,
+            metrics,
+        )
+    }
+
+    async fn control(&self, method: reqwest::Method, path: &str, body: &str) -> Value {
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = http.request(method, format!("{}/_sim{path}", self.base));
+        let response = request.body(body.to_owned()).send().await.unwrap();
+        assert!(response.status().is_success(), "{path} {body}");
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or_default()
+    }
+
+    async fn put(&self, path: &str, body: &Value) {
+        self.control(reqwest::Method::PUT, path, &body.to_string())
+            .await;
+    }
+
+    /// How often WeChat was asked for a token.
+    async fn fetches(&self) -> u64 {
+        let path = "/requests/count?api=stable_token";
+        self.control(reqwest::Method::GET, path, "").await["count"]
+            .as_u64()
+            .unwrap()
+    }
+
+    async fn forced(&self) -> u64 {
+        self.control(reqwest::Method::GET, "/tokens", "").await["forcedToday"]
+            .as_u64()
+            .unwrap()
+    }
+
+    /// Makes WeChat refuse every token so far.
+    async fn leak(&self, sticky: bool) {
+        let body = json!({"sticky": sticky}).to_string();
+        self.control(reqwest::Method::POST, "/tokens/invalidate", &body)
+            .await;
+    }
+}
+
+async fn all_of(holders: &[PlatformTokens]) -> Vec<AccessToken> {
+    let tokens = holders.iter().map(PlatformTokens::current);
+    join_all(tokens)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect()
+}
+
+/// Runs a body on each engine.
+macro_rules! on_every_engine {
+    ($name:ident, $body:expr) => {
+        mod $name {
+            use super::*;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn redis() {
+                ($body)(super::redis().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn local() {
+                ($body)(super::local().await).await;
+            }
+        }
+    };
+}
+
+on_every_engine!(ten_holders_cause_one_fetch, async |world: World| {
+    // Slow enough that all of them ask while the one fetches.
+    world.put("/faults", &json!({"latencyMs": 200})).await;
+    let holders: Vec<_> = (0..10).map(|_| world.holder()).collect();
+    let tokens = all_of(&holders).await;
+    assert!(tokens.iter().all(|token| *token == tokens[0]));
+    assert_eq!(world.fetches().await, 1);
+    all_of(&holders).await;
+    assert_eq!(world.fetches().await, 1, "it is kept");
+});
+
+on_every_engine!(
+    a_refused_token_is_replaced_once_for_all,
+    async |world: World| {
+        let holders: Vec<_> = (0..10).map(|_| world.holder()).collect();
+        let old = all_of(&holders).await;
+        world.leak(false).await;
+        let new = join_all(holders.iter().map(async |holder| {
+            holder.refused(&old[0]).await.unwrap();
+            holder.current().await.unwrap()
+        }))
+        .await;
+        assert!(new.iter().all(|token| *token == new[0] && *token != old[0]));
+        assert_eq!(world.fetches().await, 2);
+        assert_eq!(world.forced().await, 0);
+        // Somebody who comes late with the old one.
+        holders[3].refused(&old[0]).await.unwrap();
+        assert_eq!(holders[3].current().await.unwrap(), new[0]);
+        assert_eq!(world.fetches().await, 2);
+    }
+);
+
+on_every_engine!(
+    force_is_used_only_when_wechat_gives_the_refused_token_again,
+    async |world: World| {
+        let holder = world.holder();
+        let old = holder.current().await.unwrap();
+        world.leak(true).await;
+        holder.refused(&old).await.unwrap();
+        let new = holder.current().await.unwrap();
+        assert_ne!(new, old);
+        assert_eq!(world.forced().await, 1);
+        // Again within half a minute: WeChat would not do it, so it is not asked.
+        world.leak(true).await;
+        holder.refused(&new).await.unwrap();
+        let error = holder.current().await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::RateLimited);
+        assert_eq!(world.forced().await, 1);
+        let fetches = world.fetches().await;
+        assert!(holder.current().await.is_err());
+        assert_eq!(world.fetches().await, fetches, "a failure is rested");
+    }
+);
+
+on_every_engine!(
+    a_refresher_that_died_is_followed_by_another,
+    async |world: World| {
+        let lease = Duration::from_millis(400);
+        let taken = (world.store)().lease("dead", lease).await.unwrap();
+        assert!(taken);
+        let impatient = world.holder_with(Timing {
+            patience: Duration::from_millis(50),
+            ..timing()
+        });
+        let late = impatient.current().await.unwrap_err();
+        assert!(matches!(late, AccessTokenError::Late), "{late:?}");
+        assert_eq!(world.fetches().await, 0);
+        world.holder().current().await.unwrap();
+        assert_eq!(world.fetches().await, 1);
+    }
+);
+
+on_every_engine!(
+    a_caller_who_gives_up_does_not_stop_the_fetch,
+    async |world: World| {
+        world.put("/faults", &json!({"latencyMs": 300})).await;
+        let holder = world.holder();
+        let gave_up = tokio::time::timeout(Duration::from_millis(100), holder.current()).await;
+        assert!(gave_up.is_err());
+        holder.current().await.unwrap();
+        assert_eq!(world.fetches().await, 1);
+    }
+);
+
+on_every_engine!(
+    a_token_near_its_end_is_used_and_renewed_behind,
+    async |world: World| {
+        let eager = Timing {
+            // Everything is near its end, and may be renewed at once.
+            renew_before: Duration::from_secs(10_000),
+            spacing: Duration::ZERO,
+            ..timing()
+        };
+        let holder = world.holder_with(eager);
+        let first = holder.current().await.unwrap();
+        world
+            .put("/settings", &json!({"clockSkewSeconds": 7000}))
+            .await;
+        world.put("/faults", &json!({"latencyMs": 300})).await;
+        assert_eq!(holder.current().await.unwrap(), first, "nobody waits");
+        eventually_eq(Duration::from_secs(5), true, async || {
+            holder.current().await.unwrap() != first
+        })
+        .await;
+    }
+);
+
+on_every_engine!(a_failed_fetch_is_told_and_rested, async |world: World| {
+    let holder = world.holder();
+    world.put("/faults", &json!({"errcode": 40125})).await;
+    let error = holder.current().await.unwrap_err();
+    assert!(matches!(error, AccessTokenError::Fetch(_)), "{error:?}");
+    assert_eq!(error.class(), ErrorClass::Misconfigured);
+    let error = world.holder().current().await.unwrap_err();
+    assert!(
+        matches!(error, AccessTokenError::Resting { .. }),
+        "{error:?}"
+    );
+    assert_eq!(world.fetches().await, 1, "for all holders");
+});
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_known_token_outlasts_an_absent_redis() {
+    let mut server = RedisServer::start().await;
+    let url = server.url();
+    let world = World::new(Box::new(move || {
+        let endpoint = RedisEndpoint::new(&url).unwrap();
+        Arc::new(RedisTokens::new(endpoint, "test"))
+    }))
+    .await;
+    let (holder, stranger) = (world.holder(), world.holder());
+    let token = holder.current().await.unwrap();
+    server.stop();
+    assert_eq!(holder.current().await.unwrap(), token);
+    let error = stranger.current().await.unwrap_err();
+    assert!(matches!(error, AccessTokenError::Store(_)), "{error:?}");
+    assert_eq!(error.class(), ErrorClass::Retry);
+    assert!(holder.refused(&token).await.is_err());
+    assert!(
+        holder.current().await.is_err(),
+        "a refused one is not remembered"
+    );
+    server.launch().await;
+    eventually_eq(Duration::from_secs(10), true, async || {
+        holder.current().await.is_ok()
+    })
+    .await;
+}

@@ -1,0 +1,52 @@
+//! The cache of risk ranks, on both engines.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+use std::time::Duration;
+
+use avalon_core::risk::RiskCache;
+use avalon_queue::RedisEndpoint;
+use avalon_test_support::{RedisServer, eventually_eq, shared_redis_url, unique_prefix};
+use avalon_wechat::RiskRank;
+
+async fn check(cache: RiskCache, other: RiskCache) {
+    let rank = RiskRank::try_from(3).unwrap();
+    assert_eq!(cache.get("alice").await, None);
+    cache.put("alice", rank).await;
+    assert_eq!(other.get("alice").await, Some(rank));
+    assert_eq!(other.get("bob").await, None);
+    eventually_eq(Duration::from_secs(5), None, async || {
+        other.get("alice").await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rank_in_redis_is_known_to_all_until_it_is_old() {
+    let (url, prefix) = (shared_redis_url().await, unique_prefix());
+    let cache = || {
+        let endpoint = RedisEndpoint::new(&url).unwrap();
+        RiskCache::shared(endpoint, &prefix, Duration::from_millis(800))
+    };
+    check(cache(), cache()).await;
+}
+
+#[tokio::test]
+async fn a_rank_in_memory_is_known_until_it_is_old() {
+    let cache = RiskCache::local(Duration::from_millis(800));
+    check(cache.clone(), cache).await;
+}
+
+#[tokio::test]
+async fn an_absent_redis_knows_nothing_and_keeps_nobody_waiting() {
+    let absent = RedisServer::reserve();
+    let endpoint = RedisEndpoint::new(&absent.url()).unwrap();
+    let cache = RiskCache::shared(endpoint, "test", Duration::from_secs(60));
+    let rank = RiskRank::try_from(3).unwrap();
+    let asked = async {
+        cache.put("alice", rank).await;
+        cache.get("alice").await
+    };
+    let asked = tokio::time::timeout(Duration::from_secs(2), asked).await;
+    assert_eq!(asked, Ok(None));
+}

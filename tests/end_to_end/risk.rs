@@ -1,0 +1,130 @@
+//! Orders of players whom WeChat takes for a risk, and of whom it does not tell.
+
+use std::time::Duration;
+
+use avalon_test_support::{Avalon, FleetSettings, eventually_eq};
+use avalon_tests::{Answer, Game};
+use serde_json::json;
+
+/// `avalon dev` with these rules of `risk`.
+async fn dev(rules: &[(&str, &str)]) -> (Avalon, Game) {
+    let mut command = Avalon::command("dev").env("AVALON_ADMIN__TOKEN", FleetSettings::ADMIN_TOKEN);
+    for (key, value) in rules {
+        command = command.env(format!("AVALON_RISK__{key}"), *value);
+    }
+    let dev = command.start().await;
+    let game = Game::of(&dev, &dev);
+    (dev, game)
+}
+
+async fn rank(game: &Game, name: &str, rank: u8) {
+    let open_id = game.login(&format!("sim-{name}")).await.body["userInfo"]["openId"].clone();
+    let path = format!("players/{}/risk", open_id.as_str().unwrap());
+    game.set(&path, json!({ "rank": rank })).await;
+}
+
+async fn asked(game: &Game) -> u64 {
+    let count = game.ask_simulator("requests/count?api=risk_rank").await;
+    count["count"].as_u64().unwrap()
+}
+
+fn assert_offered(created: &Answer) {
+    assert_eq!(created.status, 200, "{created:?}");
+}
+
+#[tokio::test]
+async fn a_risky_player_is_refused_before_wechat_pay_hears_of_the_order() {
+    let (_dev, game) = dev(&[("ORDERS", "block"), ("BLOCK_FROM_RANK", "3")]).await;
+    rank(&game, "mallory", 3).await;
+    rank(&game, "alice", 2).await;
+    let (mallory, alice) = (game.player("mallory").await, game.player("alice").await);
+
+    let refused = mallory.order("starter-pack", 1, "k1").await;
+    refused.assert_problem(403, "RISK_DENIED");
+    let orders = mallory.get("/api/wx/orders").await.body;
+    assert_eq!(orders["orders"][0]["status"], "failed", "{orders}");
+    let told = game.ask_simulator("requests/count?api=pay_jsapi").await;
+    assert_eq!(told["count"], 0);
+    // The limit of one each counts pending orders: the failed one is none.
+    rank(&game, "mallory", 0).await;
+    let again = mallory.order("starter-pack", 1, "k2").await;
+    again.assert_problem(403, "RISK_DENIED");
+    assert_eq!(asked(&game).await, 1, "what WeChat said counts for a while");
+
+    assert_offered(&alice.order("starter-pack", 1, "k1").await);
+    assert_offered(&alice.order("gems-60", 1, "k2").await);
+    assert_eq!(asked(&game).await, 2);
+    // The same request has the same answer.
+    let repeated = mallory.order("starter-pack", 1, "k1").await;
+    repeated.assert_problem(403, "RISK_DENIED");
+}
+
+#[tokio::test]
+async fn stock_of_a_refused_order_is_free_again() {
+    let (_dev, game) = dev(&[("ORDERS", "block"), ("CACHE", "1ms")]).await;
+    rank(&game, "mallory", 4).await;
+    let mallory = game.player("mallory").await;
+    let stock = async || {
+        let products = game.get("/api/wx/products").await.body["products"].clone();
+        let products = products.as_array().cloned().unwrap();
+        let cup = products.iter().find(|p| p["productId"] == "golden-cup");
+        cup.unwrap()["stock"].as_i64().unwrap()
+    };
+    let before = stock().await;
+    let refused = mallory.order("golden-cup", 1, "k1").await;
+    refused.assert_problem(403, "RISK_DENIED");
+    assert_eq!(stock().await, before);
+    rank(&game, "mallory", 0).await;
+    eventually_eq(Duration::from_secs(5), 200, async || {
+        mallory.order("golden-cup", 1, "k2").await.status.as_u16()
+    })
+    .await;
+    assert_eq!(stock().await, before - 1);
+}
+
+#[tokio::test]
+async fn observing_has_no_consequence_and_is_counted() {
+    let (dev, game) = dev(&[("ORDERS", "observe")]).await;
+    rank(&game, "mallory", 4).await;
+    let mallory = game.player("mallory").await;
+    assert_offered(&mallory.order("gems-60", 1, "k1").await);
+    let metrics = avalon_tests::client()
+        .get(format!("{}/metrics", dev.ops))
+        .send()
+        .await
+        .unwrap();
+    let metrics = metrics.text().await.unwrap();
+    let line = r#"avalon_risk_checks_total{outcome="risky",purpose="order"} 1"#;
+    assert!(metrics.contains(line), "{metrics}");
+}
+
+#[tokio::test]
+async fn when_wechat_does_not_tell_the_configuration_decides() {
+    for (rule, expected) in [("allow", 200), ("deny", 403)] {
+        let (_dev, game) = dev(&[("ORDERS", "block"), ("WHEN_UNAVAILABLE", rule)]).await;
+        let alice = game.player("alice").await;
+        // No access token to ask with; away for two hours; the service down; the connection gone.
+        for (number, fault) in [
+            json!({"errcode": -1, "api": "stable_token"}),
+            json!({"errcode": 61010, "api": "risk_rank"}),
+            json!({"errcode": 61080, "api": "risk_rank"}),
+            json!({"outage": "reset", "api": "risk_rank"}),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            game.faults(fault.clone()).await;
+            let order = alice.order("gems-60", 1, &format!("k{number}")).await;
+            assert_eq!(order.status, expected, "{rule} {fault}: {order:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_asked_about_unless_the_operator_wants_it() {
+    let (_dev, game) = dev(&[]).await;
+    rank(&game, "mallory", 4).await;
+    let mallory = game.player("mallory").await;
+    assert_offered(&mallory.order("gems-60", 1, "k1").await);
+    assert_eq!(asked(&game).await, 0);
+}

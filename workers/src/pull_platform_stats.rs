@@ -1,0 +1,70 @@
+//! Keeps WeChat's own figures of a day, while they can be new. Figures that are not there yet are no
+//! failure: the clock asks again.
+
+use std::sync::Arc;
+
+use avalon_core::database::DatabaseError;
+use avalon_core::jobs::PullPlatformStats;
+use avalon_core::jobs::pull_platform_stats::Pulled;
+use avalon_core::payments::PaymentError;
+use avalon_core::platform_stats::{self, Dataset};
+use avalon_queue::{JobContext, JobError};
+use avalon_wechat::{ErrCode, PlatformClient, WechatError};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::failing;
+use crate::services::Services;
+
+pub(crate) async fn handle(
+    services: Arc<Services>,
+    job: PullPlatformStats,
+    _: JobContext,
+) -> Result<Pulled, JobError> {
+    let PullPlatformStats { day, dataset } = job;
+    let database = &services.database;
+    let fetched = platform_stats::fetched_at(database, day, &dataset)
+        .await
+        .map_err(failed)?;
+    let now = Timestamp::now();
+    if !platform_stats::is_due(&dataset, day, fetched, now) {
+        return Ok(Pulled::NotDue);
+    }
+    let figures = match ask(&services.platform, day, &dataset).await {
+        Ok(Some(figures)) => figures,
+        Ok(None) => return Ok(Pulled::NotThere),
+        Err(error) if error.code() == Some(ErrCode::DATA_NOT_READY) => {
+            return Ok(Pulled::NotThere);
+        }
+        Err(error) => return Err(failing::wechat(&error)),
+    };
+    platform_stats::keep(database, day, &dataset, &figures, now)
+        .await
+        .map_err(failed)?;
+    tracing::info!(%day, %dataset, "kept WeChat's figures of a day");
+    Ok(Pulled::Kept)
+}
+
+/// The figures as they are kept.
+async fn ask(
+    platform: &PlatformClient,
+    day: Date,
+    dataset: &Dataset,
+) -> Result<Option<Value>, WechatError> {
+    fn json(figures: Option<impl Serialize>) -> Option<Value> {
+        // Numbers and lists of them can be written.
+        figures.and_then(|figures| serde_json::to_value(figures).ok())
+    }
+    Ok(match dataset {
+        Dataset::Summary => json(platform.daily_summary(day).await?),
+        Dataset::Visits => json(platform.daily_visits(day).await?),
+        Dataset::Retain => json(platform.daily_retain(day).await?),
+        Dataset::Game(metric) => json(platform.game_metric(metric, day).await?),
+    })
+}
+
+fn failed(error: DatabaseError) -> JobError {
+    failing::payment(PaymentError::from(error))
+}
