@@ -78,6 +78,14 @@ async fn a_day(fleet: &Fleet, game: &Game, day: u32) {
     }
     alice.order("gems-60", 1, &key("unpaid")).await;
     game.login("sim-error-40029").await;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = u64::try_from(now.unwrap().as_millis()).unwrap();
+    let events = json!({"events": [
+        {"eventName": "level_end", "timestamp": now},
+        {"eventName": "no name", "timestamp": now},
+    ]});
+    let reported = alice.post("/api/wx/report", "unused", events).await;
+    assert_eq!(reported.body["accepted"], 1, "{reported:?}");
 }
 
 /// The words that `docs/metrics.md` has for a metric: values of labels that need not have happened yet.
