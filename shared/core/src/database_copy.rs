@@ -9,6 +9,8 @@ use futures_util::TryStreamExt;
 use sqlx::any::{AnyArguments, AnyRow, AnyTypeInfoKind};
 use sqlx::{Any, Arguments, AssertSqlSafe, Row, Transaction, TypeInfo, Value, ValueRef};
 
+use crate::analytics::day::Day;
+use crate::analytics::partitions;
 use crate::config::Dialect;
 use crate::database::{Database, DatabaseError};
 
@@ -73,12 +75,17 @@ pub struct Copied {
 #[derive(Clone, Debug, Default)]
 struct Table {
     columns: Vec<String>,
+    /// Columns of a type that SQLite does not have, such as `jsonb`: read and written as text.
+    as_text: BTreeMap<String, String>,
     /// The columns of the primary key, in its order.
     key: Vec<String>,
     refers_to: Vec<String>,
 }
 
 type Schema = BTreeMap<String, Table>;
+
+/// The one table of partitions.
+const EVENTS: &str = "analytics_events";
 
 /// Copies all rows of all tables, those that are referred to first, each in the order of its primary
 /// key; `copied` hears of each table. What is read is the state of one moment; what is written is one
@@ -106,8 +113,11 @@ pub async fn copy(
         }
     }
     for name in order(&ours)? {
-        let table = &theirs[&name];
-        let rows = copy_table(&mut source, &mut target, &name, table).await?;
+        let (from_table, to_table) = (&theirs[&name], &ours[&name]);
+        if name == EVENTS && to.dialect() == Dialect::Postgres {
+            make_partitions(&mut source, &mut target).await?;
+        }
+        let rows = copy_table(&mut source, &mut target, &name, from_table, to_table).await?;
         let (read, written) = (
             count(&mut source, &name).await?,
             count(&mut target, &name).await?,
@@ -167,9 +177,18 @@ async fn copy_table(
     target: &mut Transaction<'static, Any>,
     name: &str,
     table: &Table,
+    to: &Table,
 ) -> Result<u64, CopyError> {
-    let columns = quoted(&table.columns);
-    let mut select = format!("SELECT {columns} FROM \"{name}\"");
+    let columns = table.columns.iter().map(|column| {
+        let cast = if table.as_text.contains_key(column) {
+            "::text"
+        } else {
+            ""
+        };
+        format!("\"{column}\"{cast}")
+    });
+    let columns: Vec<String> = columns.collect();
+    let mut select = format!("SELECT {} FROM \"{name}\"", columns.join(", "));
     if !table.key.is_empty() {
         let _ = write!(select, " ORDER BY {}", quoted(&table.key));
     }
@@ -180,7 +199,7 @@ async fn copy_table(
     let mut total = 0;
     while let Some(rows) = rows.try_next().await.map_err(|error| error.1)? {
         total += rows.len() as u64;
-        insert(target, name, table, &rows).await?;
+        insert(target, name, &table.columns, to, &rows).await?;
     }
     Ok(total)
 }
@@ -188,17 +207,15 @@ async fn copy_table(
 async fn insert(
     target: &mut Transaction<'static, Any>,
     name: &str,
-    table: &Table,
+    columns: &[String],
+    to: &Table,
     rows: &[AnyRow],
 ) -> Result<(), CopyError> {
-    let mut sql = format!(
-        "INSERT INTO \"{name}\" ({}) VALUES ",
-        quoted(&table.columns)
-    );
+    let mut sql = format!("INSERT INTO \"{name}\" ({}) VALUES ", quoted(columns));
     let mut values = AnyArguments::default();
     for (number, row) in rows.iter().enumerate() {
         sql.push_str(if number == 0 { "(" } else { ", (" });
-        for (index, column) in table.columns.iter().enumerate() {
+        for (index, column) in columns.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
             if row.try_get_raw(index)?.is_null() {
                 // As a parameter it would need the type of the column.
@@ -209,7 +226,11 @@ async fn insert(
                     column: column.clone(),
                     kind,
                 })?;
-                let _ = write!(sql, "{comma}${}", values.len());
+                let number = values.len();
+                let _ = match to.as_text.get(column) {
+                    None => write!(sql, "{comma}${number}"),
+                    Some(kind) => write!(sql, "{comma}CAST(${number} AS {kind})"),
+                };
             }
         }
         sql.push(')');
@@ -245,6 +266,21 @@ fn bind(values: &mut AnyArguments, row: &AnyRow, index: usize) -> Result<(), Str
     }
 }
 
+/// Makes a partition for each day that has events: they are made as days come, and the target has
+/// seen none of these.
+async fn make_partitions(
+    source: &mut Transaction<'static, Any>,
+    target: &mut Transaction<'static, Any>,
+) -> Result<(), CopyError> {
+    let days = sqlx::query_scalar("SELECT DISTINCT day FROM analytics_events ORDER BY day");
+    let days: Vec<i64> = days.fetch_all(&mut **source).await?;
+    for day in days {
+        let make = partitions::make_statement(Day::from_number(day));
+        sqlx::raw_sql(make).execute(&mut **target).await?;
+    }
+    Ok(())
+}
+
 async fn count(transaction: &mut Transaction<'static, Any>, table: &str) -> Result<u64, CopyError> {
     let sql = format!("SELECT COUNT(*) FROM \"{table}\"");
     let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
@@ -271,7 +307,12 @@ async fn schema(
             let key = keys.entry(table.clone()).or_default();
             key.insert(place, column.clone());
         }
-        schema.entry(table).or_default().columns.push(column);
+        let kind: String = row.try_get(3)?;
+        let table = schema.entry(table).or_default();
+        if !kind.is_empty() {
+            table.as_text.insert(column.clone(), kind);
+        }
+        table.columns.push(column);
     }
     for (table, key) in keys {
         schema.entry(table).or_default().key = key.into_values().collect();
@@ -292,10 +333,10 @@ fn quoted(columns: &[String]) -> String {
     quoted.join(", ")
 }
 
-/// Table, column, and the column's place in the primary key (0: not in it). `_sqlx_migrations` is the
-/// migrations' own.
+/// Table, column, the column's place in the primary key (0: not in it), and its type where that is read
+/// and written as text. `_sqlx_migrations` is the migrations' own.
 const SQLITE_COLUMNS: &str = r"
-    SELECT t.name, c.name, c.pk
+    SELECT t.name, c.name, c.pk, ''
     FROM sqlite_master t, pragma_table_info(t.name) c
     WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite\_%' ESCAPE '\' AND t.name <> '_sqlx_migrations'
     ORDER BY t.name, c.cid";
@@ -308,7 +349,11 @@ const SQLITE_REFERENCES: &str = r#"
 /// A partitioned table is one table here: its partitions are reached through it.
 const POSTGRES_COLUMNS: &str = "
     SELECT t.relname::text, c.attname::text,
-           COALESCE(array_position(k.conkey, c.attnum), 0)::bigint
+           COALESCE(array_position(k.conkey, c.attnum), 0)::bigint,
+           CASE WHEN c.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype,
+                                    'float4'::regtype, 'float8'::regtype,
+                                    'text'::regtype, 'bytea'::regtype)
+                THEN '' ELSE format_type(c.atttypid, c.atttypmod) END
     FROM pg_class t
     JOIN pg_attribute c ON c.attrelid = t.oid AND c.attnum > 0 AND NOT c.attisdropped
     LEFT JOIN pg_constraint k ON k.conrelid = t.oid AND k.contype = 'p'

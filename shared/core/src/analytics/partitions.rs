@@ -18,7 +18,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const ROWS_AT_ONCE: i64 = 5000;
 
 /// The statement that makes a day's partition unless it is there.
-pub(super) fn make_statement(day: Day) -> AssertSqlSafe<String> {
+pub(crate) fn make_statement(day: Day) -> AssertSqlSafe<String> {
     let (name, from, to) = (name_of(day), day.number(), day.plus(1).number());
     AssertSqlSafe(format!(
         "CREATE TABLE IF NOT EXISTS {name} PARTITION OF analytics_events
