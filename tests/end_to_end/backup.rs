@@ -40,7 +40,6 @@ fn load(api: &Avalon, simulator: &Avalon) -> (Arc<AtomicBool>, JoinHandle<()>) {
             number += 1;
             assert_eq!(game.login(&format!("sim-player{number}")).await.status, 200);
         }
-        assert!(number > 1, "nobody has signed in meanwhile");
     });
     (stop, players)
 }

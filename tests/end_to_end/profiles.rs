@@ -331,6 +331,11 @@ async fn a_fleet_opens_with_the_previous_key_and_tells_the_job_to_its_owner_alon
 
     let fresh = elsewhere.encrypted(named("Heidi 2")).await;
     let request = games[1].client.post(games[1].url("/api/wx/updateUserInfo"));
+    // Or else the job might be done before it is answered for.
+    fleet
+        .workers
+        .iter()
+        .for_each(avalon_test_support::Avalon::freeze);
     let accepted = send(
         request
             .bearer_auth(&elsewhere.token)
@@ -338,6 +343,10 @@ async fn a_fleet_opens_with_the_previous_key_and_tells_the_job_to_its_owner_alon
             .json(&fresh),
     )
     .await;
+    fleet
+        .workers
+        .iter()
+        .for_each(avalon_test_support::Avalon::thaw);
     assert_eq!(accepted.status, 202, "{accepted:?}");
     let job = format!("{}?wait=30", accepted.header("location"));
     let ask = |token: &str| games[0].client.get(games[0].url(&job)).bearer_auth(token);

@@ -341,11 +341,11 @@ fn values_are_checked_and_never_quoted() {
         ("fulfil.timeout = '0s'", "must be longer than 0s"),
         ("profile.watermark_window = '0s'", "must be longer than 0s"),
         (
-            "profile.avatar_hosts = ['https://hunter2']",
+            "profile.avatar_hosts = 'https://hunter2'",
             "must be the name of a host such as qlogo.cn",
         ),
         (
-            "profile.avatar_hosts = ['127.0.0.1']",
+            "profile.avatar_hosts = '127.0.0.1'",
             "must be the name of a host such as qlogo.cn",
         ),
         (
