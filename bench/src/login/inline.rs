@@ -90,7 +90,6 @@ impl Inline {
                 auth.refresh_ttl,
             ),
             keyring,
-            platform: PlatformClient::new(client.clone(), Arc::new(OwnToken::new(client.clone()))),
             wechat: client,
             tokens: Arc::new(TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl)),
             audit_retention: config.storage.audit_retention,
