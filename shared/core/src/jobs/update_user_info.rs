@@ -55,8 +55,9 @@ impl Job for UpdateUserInfo {
     const QUEUE: QueueName = super::LOGIN;
     const KIND: &'static str = "update_user_info";
     const RETRY: RetryPolicy = RetryPolicy {
-        max_attempts: 5,
-        base: Duration::from_millis(250),
+        // Long enough for a database to restart.
+        max_attempts: 10,
+        base: Duration::from_millis(500),
         cap: Duration::from_secs(5),
     };
     const TIME_LIMIT: Duration = Duration::from_secs(15);
