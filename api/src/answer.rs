@@ -82,11 +82,15 @@ pub(crate) async fn answer_by_job(
         Enqueued::New(_) => {
             state.queue_metrics.enqueued(&queue, &kind);
             tracing::info!(job_id = %id, "job enqueued");
+            // Not looked up: what a client that does not wait is told must not hang on a worker's speed.
+            if hold.is_zero() {
+                return Ok(preferred(accepted(id, JobStatus::Queued), preference));
+            }
             let _ = tokio::time::timeout_at(deadline, ticket.changed()).await;
         }
         Enqueued::Existing(_) => tracing::info!(job_id = %id, "the same job is there already"),
     }
-    let mut response = match ticket.ended() {
+    let response = match ticket.ended() {
         Some(ended) => finished(ended.result.clone(), ended.error.as_ref()),
         // The job is accepted, whatever happens now: a queue that goes away turns into "ask later".
         None => match outcome(state, id, deadline).await {
@@ -94,10 +98,15 @@ pub(crate) async fn answer_by_job(
             view => accepted(id, view.map_or(JobStatus::Queued, |view| view.state.into())),
         },
     };
+    Ok(preferred(response, preference))
+}
+
+/// The answer, with what was done of what the client preferred.
+fn preferred(mut response: Response, preference: Preference) -> Response {
     if let Some(applied) = preference.applied() {
         response.headers_mut().insert("preference-applied", applied);
     }
-    Ok(uncached(response))
+    uncached(response)
 }
 
 /// An answer that is one player's business, tokens and the like: nobody keeps it.

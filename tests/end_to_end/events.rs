@@ -542,14 +542,16 @@ async fn one_that_is_away_delays_no_other_and_catches_up() {
             .count();
         assert_eq!(twice, 0, "{}", sink.url);
     }
-    let metrics = game.client.get(format!("{}/metrics", fleet.workers[0].ops));
-    let metrics = metrics.send().await.unwrap().text().await.unwrap();
     for sink in ["clickhouse", "collector", "database", "kafka"] {
-        let line = format!("avalon_event_sink_events_total{{sink=\"{sink}\"}} 5001");
-        assert!(
-            metrics.lines().any(|other| other == line),
-            "{line} is not in\n{metrics}"
-        );
+        let series = format!("avalon_event_sink_events_total{{sink=\"{sink}\"}} ");
+        // A sink has the events a moment before the worker counts them.
+        eventually_eq(LONG, Some("5001".to_owned()), async || {
+            let metrics = game.client.get(format!("{}/metrics", fleet.workers[0].ops));
+            let metrics = metrics.send().await.unwrap().text().await.unwrap();
+            let mut lines = metrics.lines();
+            lines.find_map(|line| line.strip_prefix(&series).map(str::to_owned))
+        })
+        .await;
     }
 }
 

@@ -100,6 +100,8 @@ async fn the_page_of_metrics_is_what_a_running_system_tells() {
         // Two sinks: the database, and one that takes nothing.
         .env("AVALON_ANALYTICS__CLICKHOUSE_URL", "http://127.0.0.1:9")
         .env("AVALON_FULFIL__WEBHOOK_SECRET", "a-shared-secret")
+        // An order needs an access token, whose age is told then.
+        .env("AVALON_RISK__ORDERS", "observe")
         .env("AVALON_FULFIL__ALLOW_PRIVATE_ADDRESSES", "true")
         .start(1, 1)
         .await;

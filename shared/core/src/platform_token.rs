@@ -311,7 +311,7 @@ impl Holder {
     }
 
     fn remember(&self, held: &Held) {
-        self.metrics.fetched_at(held.fetched_at);
+        self.metrics.used(held.ends_at);
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(held.clone());
     }
 
@@ -325,7 +325,11 @@ impl Holder {
     fn recall(&self) -> Option<AccessToken> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let held = seen.as_ref()?;
-        (held.left(Timestamp::now()) > self.timing.margin).then(|| held.token.clone())
+        if held.left(Timestamp::now()) <= self.timing.margin {
+            return None;
+        }
+        self.metrics.used(held.ends_at);
+        Some(held.token.clone())
     }
 }
 

@@ -26,9 +26,8 @@ const FORCE_SPACING: SignedDuration = SignedDuration::from_secs(30);
 #[derive(Clone)]
 pub(super) struct Held {
     pub(super) token: AccessToken,
-    pub(super) fetched_at: Timestamp,
     pub(super) renew_at: Timestamp,
-    ends_at: Timestamp,
+    pub(super) ends_at: Timestamp,
 }
 
 impl Held {
@@ -38,7 +37,6 @@ impl Held {
         let early = timing.renew_before + timing.jitter.mul_f64(fastrand::f64());
         Self {
             token: fetched.token.clone(),
-            fetched_at: asked,
             renew_at: later(asked, life.saturating_sub(early).max(timing.spacing)),
             ends_at: later(asked, life),
         }
@@ -66,7 +64,6 @@ pub(super) struct Record {
 pub(super) struct SealedToken {
     key_id: String,
     sealed: String,
-    fetched_at: Timestamp,
     renew_at: Timestamp,
     ends_at: Timestamp,
 }
@@ -173,7 +170,6 @@ impl Safe {
         Ok(SealedToken {
             key_id: sealed.key_id,
             sealed: STANDARD.encode(sealed.ciphertext),
-            fetched_at: held.fetched_at,
             renew_at: held.renew_at,
             ends_at: held.ends_at,
         })
@@ -193,7 +189,6 @@ impl Safe {
         let token = std::str::from_utf8(opened.expose_secret()).ok()?;
         Some(Held {
             token: AccessToken::new(SecretString::from(token)),
-            fetched_at: kept.fetched_at,
             renew_at: kept.renew_at,
             ends_at: kept.ends_at,
         })
