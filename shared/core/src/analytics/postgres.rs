@@ -1,12 +1,15 @@
-//! Events into Postgres: COPY into a temporary table, from there into the partitions, in one
-//! transaction. What is there already is left out on the second step, which COPY alone can't do.
+//! Events into Postgres: COPY straight into the day's partition, in one transaction for a group of
+//! batches. COPY can't leave out what is there already; when it meets such an event, the group goes
+//! once more, by way of a temporary table, which can. That is rare: a repeat is what is left of a
+//! death or of a lost answer.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgConnection, PgPool};
+use tokio::sync::Mutex;
 
 use super::day::Day;
 use super::partitions;
@@ -16,84 +19,130 @@ use crate::database::DatabaseError;
 
 /// Bytes that are sent in one message.
 const CHUNK: usize = 64 * 1024;
-
-/// How long a transaction may take.
+/// Each group that is being written has one.
+const CONNECTIONS: u32 = super::writer::MOST_GROUPS as u32;
+/// How long a group may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+macro_rules! columns {
+    () => {
+        "day, at, received_at, event_id, user_id, open_id, event_name, params, session_id, source,
+         known, app_version, platform, scene, country, city"
+    };
+}
+
+const COPY: &str = concat!("COPY analytics_events (", columns!(), ") FROM STDIN");
 
 const STAGED: &str = "CREATE TEMPORARY TABLE staged_events (
         day BIGINT, at BIGINT, received_at BIGINT, event_id TEXT, user_id TEXT, open_id TEXT,
         event_name TEXT, params JSONB, session_id TEXT, source TEXT, known SMALLINT,
-        app_version TEXT, platform TEXT, scene BIGINT
+        app_version TEXT, platform TEXT, scene BIGINT, country TEXT, city TEXT
     ) ON COMMIT DELETE ROWS";
 
-const COPY: &str = "COPY staged_events FROM STDIN";
+const COPY_STAGED: &str = concat!("COPY staged_events (", columns!(), ") FROM STDIN");
 
-/// In one order everywhere, so that two who write the same events don't wait for each other in a
-/// ring.
-const STORE: &str = "INSERT INTO analytics_events (
-        day, at, received_at, event_id, user_id, open_id, event_name, params, session_id, source,
-        known, app_version, platform, scene, country, city)
-    SELECT s.day, s.at, s.received_at, s.event_id, s.user_id, coalesce(s.open_id, u.open_id),
-           s.event_name, s.params, s.session_id, s.source, s.known, s.app_version, s.platform,
-           s.scene, u.country, u.city
-    FROM staged_events s LEFT JOIN users u ON u.id = s.user_id
-    ORDER BY s.user_id, s.event_id
-    ON CONFLICT DO NOTHING";
+const STORE_STAGED: &str = concat!(
+    "INSERT INTO analytics_events (",
+    columns!(),
+    ") SELECT ",
+    columns!(),
+    " FROM staged_events ORDER BY user_id COLLATE \"C\", event_id COLLATE \"C\"
+     ON CONFLICT DO NOTHING"
+);
 
 const STORE_DAYS: &str = "INSERT INTO analytics_user_days (user_id, day)
-    SELECT DISTINCT user_id, day FROM staged_events ORDER BY user_id, day
+    SELECT * FROM unnest($1::text[], $2::bigint[])
     ON CONFLICT DO NOTHING";
+
+/// What an event gets from its player's profile.
+struct Profile {
+    open_id: String,
+    country: Option<String>,
+    city: Option<String>,
+}
+
+/// A group of batches, each event once and in an order that is the same everywhere, so that two who
+/// write the same events don't wait for each other in a ring.
+struct Group<'a> {
+    rows: Vec<(&'a Prepared, &'a EventRow, &'a str)>,
+    players: BTreeSet<(&'a str, Day)>,
+}
+
+impl<'a> Group<'a> {
+    fn of(batches: &[&'a Prepared]) -> Self {
+        let mut rows: Vec<_> = batches
+            .iter()
+            .flat_map(|batch| batch.rows.iter().map(move |row| (*batch, row)))
+            .map(|(batch, row)| {
+                let player = batch.head.players.get(row.line.player);
+                (batch, row, player.map_or("", |player| &*player.user_id))
+            })
+            .collect();
+        let key = |(_, row, user): &(&Prepared, &'a EventRow, &'a str)| (*user, &*row.id, row.day);
+        rows.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
+        rows.dedup_by(|a, b| key(a) == key(b));
+        let players = rows.iter().map(|(_, row, user)| (*user, row.day)).collect();
+        Self { rows, players }
+    }
+}
 
 /// The events of a Postgres database, with connections of their own.
 pub(super) struct PostgresEvents {
     options: PgConnectOptions,
-    pool: PgPool,
+    pool: Mutex<PgPool>,
     /// Days whose partitions were seen.
-    days: HashSet<Day>,
+    days: Mutex<HashSet<Day>>,
 }
 
 impl PostgresEvents {
     pub(super) fn new(config: &DatabaseConfig) -> Result<Self, DatabaseError> {
         let options: PgConnectOptions = config.url.expose().parse()?;
         Ok(Self {
-            pool: connect(options.clone()),
+            pool: Mutex::new(connect(options.clone())),
             options,
-            days: HashSet::new(),
+            days: Mutex::default(),
         })
     }
 
     /// Writes batches in one transaction; answers how many events are new. A database that does not
     /// answer counts as away.
-    pub(super) async fn write(&mut self, batches: &[&Prepared]) -> Result<u64, DatabaseError> {
-        match tokio::time::timeout(PATIENCE, self.write_anyhow(batches)).await {
+    pub(super) async fn write(&self, batches: &[&Prepared]) -> Result<u64, DatabaseError> {
+        let pool = self.pool.lock().await.clone();
+        match tokio::time::timeout(PATIENCE, self.write_by(&pool, batches)).await {
             Ok(written) => written,
             Err(_) => {
                 // Nobody knows what these connections wait for.
-                self.pool = connect(self.options.clone());
+                *self.pool.lock().await = connect(self.options.clone());
                 Err(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut))
             }
         }
     }
 
-    async fn write_anyhow(&mut self, batches: &[&Prepared]) -> Result<u64, DatabaseError> {
-        self.make_partitions(batches).await?;
-        let mut transaction = self.pool.begin().await?;
-        copy(&mut transaction, batches).await?;
-        let stored = sqlx::raw_sql(STORE).execute(&mut *transaction).await?;
-        sqlx::raw_sql(STORE_DAYS).execute(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(stored.rows_affected())
+    async fn write_by(&self, pool: &PgPool, batches: &[&Prepared]) -> Result<u64, DatabaseError> {
+        let group = Group::of(batches);
+        self.make_partitions(pool, &group).await?;
+        let profiles = profiles(pool, &group).await?;
+        match write_new(pool, &group, &profiles).await {
+            Err(DatabaseError::Refused(sqlx::Error::Database(error)))
+                if error.is_unique_violation() =>
+            {
+                write_staged(pool, &group, &profiles).await
+            }
+            written => written,
+        }
     }
 
     /// They are made ahead by a job; this is for events that came late, and for the first ones.
-    async fn make_partitions(&mut self, batches: &[&Prepared]) -> Result<(), DatabaseError> {
-        let rows = batches.iter().flat_map(|batch| &batch.rows);
-        let wanted: HashSet<Day> = rows.map(|row| row.day).collect();
-        let new: Vec<Day> = wanted.difference(&self.days).copied().collect();
+    async fn make_partitions(&self, pool: &PgPool, group: &Group<'_>) -> Result<(), DatabaseError> {
+        let wanted: HashSet<Day> = group.players.iter().map(|(_, day)| *day).collect();
+        let new: Vec<Day> = {
+            let days = self.days.lock().await;
+            wanted.difference(&days).copied().collect()
+        };
         if new.is_empty() {
             return Ok(());
         }
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = pool.begin().await?;
         sqlx::raw_sql(partitions::lock_statement())
             .execute(&mut *transaction)
             .await?;
@@ -103,16 +152,81 @@ impl PostgresEvents {
                 .await?;
         }
         transaction.commit().await?;
-        self.days.extend(new);
+        self.days.lock().await.extend(new);
         Ok(())
     }
+}
+
+async fn profiles(
+    pool: &PgPool,
+    group: &Group<'_>,
+) -> Result<HashMap<String, Profile>, DatabaseError> {
+    let mut ids: Vec<&str> = group.players.iter().map(|(user, _)| *user).collect();
+    ids.dedup();
+    let rows = sqlx::query_as::<_, (String, String, Option<String>, Option<String>)>(
+        "SELECT id, open_id, country, city FROM users WHERE id = ANY($1)",
+    )
+    .bind(ids)
+    .fetch_all(pool)
+    .await?;
+    let profile = |(id, open_id, country, city)| {
+        let profile = Profile {
+            open_id,
+            country,
+            city,
+        };
+        (id, profile)
+    };
+    Ok(rows.into_iter().map(profile).collect())
+}
+
+/// Writes a group none of whose events is there.
+async fn write_new(
+    pool: &PgPool,
+    group: &Group<'_>,
+    profiles: &HashMap<String, Profile>,
+) -> Result<u64, DatabaseError> {
+    let mut transaction = pool.begin().await?;
+    copy(&mut transaction, COPY, group, profiles).await?;
+    store_days(&mut transaction, group).await?;
+    transaction.commit().await?;
+    Ok(group.rows.len() as u64)
+}
+
+/// Writes what is not there of a group.
+async fn write_staged(
+    pool: &PgPool,
+    group: &Group<'_>,
+    profiles: &HashMap<String, Profile>,
+) -> Result<u64, DatabaseError> {
+    let mut transaction = pool.begin().await?;
+    copy(&mut transaction, COPY_STAGED, group, profiles).await?;
+    let stored = sqlx::raw_sql(STORE_STAGED)
+        .execute(&mut *transaction)
+        .await?;
+    store_days(&mut transaction, group).await?;
+    transaction.commit().await?;
+    Ok(stored.rows_affected())
+}
+
+async fn store_days(connection: &mut PgConnection, group: &Group<'_>) -> Result<(), DatabaseError> {
+    let (users, days): (Vec<&str>, Vec<i64>) = group
+        .players
+        .iter()
+        .map(|(user, day)| (*user, day.number()))
+        .unzip();
+    sqlx::query(STORE_DAYS)
+        .bind(users)
+        .bind(days)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Connects when it is first used.
 fn connect(options: PgConnectOptions) -> PgPool {
     PgPoolOptions::new()
-        // One writes; another one is for the time when that one's end is not known yet.
-        .max_connections(2)
+        .max_connections(CONNECTIONS)
         .test_before_acquire(false)
         .acquire_timeout(Duration::from_secs(2))
         .after_connect(|connection, _| {
@@ -124,16 +238,19 @@ fn connect(options: PgConnectOptions) -> PgPool {
         .connect_lazy_with(options)
 }
 
-async fn copy(connection: &mut PgConnection, batches: &[&Prepared]) -> Result<(), DatabaseError> {
-    let mut sink = connection.copy_in_raw(COPY).await?;
+async fn copy(
+    connection: &mut PgConnection,
+    statement: &str,
+    group: &Group<'_>,
+    profiles: &HashMap<String, Profile>,
+) -> Result<(), DatabaseError> {
+    let mut sink = connection.copy_in_raw(statement).await?;
     let mut chunk = String::with_capacity(CHUNK + 16 * 1024);
-    for batch in batches {
-        for row in &batch.rows {
-            line(&mut chunk, batch, row);
-            if chunk.len() >= CHUNK {
-                sink.send(chunk.as_bytes()).await?;
-                chunk.clear();
-            }
+    for (batch, row, user) in &group.rows {
+        line(&mut chunk, batch, row, user, profiles.get(*user));
+        if chunk.len() >= CHUNK {
+            sink.send(chunk.as_bytes()).await?;
+            chunk.clear();
         }
     }
     if !chunk.is_empty() {
@@ -143,13 +260,18 @@ async fn copy(connection: &mut PgConnection, batches: &[&Prepared]) -> Result<()
     Ok(())
 }
 
-/// One row in COPY's text format.
-fn line(text: &mut String, batch: &Prepared, row: &EventRow) {
+/// One row in COPY's text format, in the order of the columns.
+fn line(
+    text: &mut String,
+    batch: &Prepared,
+    row: &EventRow,
+    user: &str,
+    profile: Option<&Profile>,
+) {
     let (head, line) = (&batch.head, &row.line);
-    let (user, open_id) = match head.players.get(line.player) {
-        Some(player) => (player.user_id.as_str(), player.open_id.as_deref()),
-        None => ("", None),
-    };
+    let player = head.players.get(line.player);
+    let open_id = player.and_then(|player| player.open_id.as_deref());
+    let open_id = open_id.or(profile.map(|profile| &*profile.open_id));
     number(text, Some(row.day.number()), '\t');
     number(text, Some(line.at), '\t');
     number(text, Some(head.received_at), '\t');
@@ -163,7 +285,17 @@ fn line(text: &mut String, batch: &Prepared, row: &EventRow) {
     number(text, Some(i64::from(row.known)), '\t');
     field(text, head.client.app_version.as_deref(), '\t');
     field(text, head.client.platform.as_deref(), '\t');
-    number(text, head.client.scene, '\n');
+    number(text, head.client.scene, '\t');
+    field(
+        text,
+        profile.and_then(|profile| profile.country.as_deref()),
+        '\t',
+    );
+    field(
+        text,
+        profile.and_then(|profile| profile.city.as_deref()),
+        '\n',
+    );
 }
 
 fn number(text: &mut String, value: Option<i64>, end: char) {

@@ -1,10 +1,11 @@
-//! Writes prepared batches to the database with group commit: one task puts all that is waiting
-//! into one transaction, whatever jobs it comes from, and tells each job only after the commit.
+//! Writes prepared batches to the database with group commit: all that is waiting goes into one
+//! transaction, whatever jobs it comes from, and each job is told only after the commit. A few such
+//! groups are written at the same time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::metrics::{EventMetrics, EventOutcome};
@@ -18,6 +19,8 @@ use crate::database::{Database, DatabaseError};
 const MOST_BATCHES: usize = 256;
 /// About how many bytes of events per transaction.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
+/// Groups that are written at the same time; a database works at each on another core.
+pub(super) const MOST_GROUPS: usize = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -33,7 +36,7 @@ struct Waiting {
 }
 
 impl EventWriter {
-    /// Starts the writing task; it ends with the last handle.
+    /// Starts the writing; it ends with the last handle.
     ///
     /// # Errors
     /// When the URL of the database is malformed.
@@ -47,7 +50,7 @@ impl EventWriter {
             Dialect::Sqlite => Events::Sqlite(database),
         };
         let (queue, waiting) = mpsc::channel(MOST_BATCHES);
-        tokio::spawn(write_all(events, metrics, waiting));
+        tokio::spawn(write_all(Arc::new(events), metrics, waiting));
         Ok(Self { queue })
     }
 
@@ -74,8 +77,16 @@ enum Events {
 }
 
 impl Events {
+    /// SQLite has one writer.
+    fn groups_at_once(&self) -> usize {
+        match self {
+            Self::Postgres(_) => MOST_GROUPS,
+            Self::Sqlite(_) => 1,
+        }
+    }
+
     /// Writes batches in one transaction; answers how many events are new.
-    async fn write(&mut self, batches: &[&Prepared]) -> Result<u64, DatabaseError> {
+    async fn write(&self, batches: &[&Prepared]) -> Result<u64, DatabaseError> {
         match self {
             Self::Postgres(events) => events.write(batches).await,
             Self::Sqlite(database) => sqlite::write(database, batches).await,
@@ -83,14 +94,23 @@ impl Events {
     }
 }
 
-async fn write_all(mut events: Events, metrics: EventMetrics, mut queue: mpsc::Receiver<Waiting>) {
-    let mut received = Vec::with_capacity(MOST_BATCHES);
-    while queue.recv_many(&mut received, MOST_BATCHES).await > 0 {
-        while !received.is_empty() {
-            let rest = received.split_off(as_many_as_fit(&received));
-            let group = std::mem::replace(&mut received, rest);
-            write_group(&mut events, &metrics, group).await;
+async fn write_all(events: Arc<Events>, metrics: EventMetrics, mut queue: mpsc::Receiver<Waiting>) {
+    let places = Arc::new(Semaphore::new(events.groups_at_once()));
+    // What comes while all places are taken makes the next group.
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        let mut received = Vec::new();
+        if queue.recv_many(&mut received, MOST_BATCHES).await == 0 {
+            return;
         }
+        let (events, metrics) = (Arc::clone(&events), metrics.clone());
+        tokio::spawn(async move {
+            while !received.is_empty() {
+                let rest = received.split_off(as_many_as_fit(&received));
+                let group = std::mem::replace(&mut received, rest);
+                write_group(&events, &metrics, group).await;
+            }
+            drop(place);
+        });
     }
 }
 
@@ -108,7 +128,7 @@ fn as_many_as_fit(waiting: &[Waiting]) -> usize {
     fit.count()
 }
 
-async fn write_group(events: &mut Events, metrics: &EventMetrics, mut group: Vec<Waiting>) {
+async fn write_group(events: &Events, metrics: &EventMetrics, mut group: Vec<Waiting>) {
     let mut pause = FIRST_PAUSE;
     loop {
         // Whose job has given up is tried again by that job.
@@ -146,7 +166,7 @@ fn tell(waiting: Waiting, answer: Result<(), Arc<DatabaseError>>) {
 }
 
 async fn write_once(
-    events: &mut Events,
+    events: &Events,
     metrics: &EventMetrics,
     group: &[Waiting],
 ) -> Result<(), DatabaseError> {
