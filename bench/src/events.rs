@@ -19,6 +19,7 @@ use crate::Outcome;
 use crate::report::{Report, count};
 use crate::stores::{Engine, Stores};
 use load::Load;
+pub(crate) use load::body;
 
 /// What no process may have in memory.
 const MOST_MEMORY_KIB: u64 = 150 * 1024;

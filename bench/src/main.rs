@@ -6,6 +6,7 @@ mod callbacks;
 mod events;
 mod latencies;
 mod login;
+mod outage;
 mod queue;
 mod report;
 mod rolling;
@@ -40,6 +41,8 @@ enum Benchmark {
     Callbacks(callbacks::CallbacksArguments),
     /// Many events while workers are killed, and how they are stored beside one INSERT a batch.
     Events(events::EventsArguments),
+    /// One of the systems that are sent events is away, an hour for example: what waits, and for how long.
+    Outage(outage::OutageArguments),
     /// How long a payment callback waits for its answer, also while something is away.
     Acknowledge(acknowledge::AcknowledgeArguments),
     /// A service whose every process is replaced under load: what fails, which should be nothing.
@@ -55,6 +58,7 @@ async fn main() -> Outcome<()> {
         Benchmark::Login(arguments) => login::run(&arguments, &mut report).await?,
         Benchmark::Callbacks(arguments) => callbacks::run(&arguments, &mut report).await?,
         Benchmark::Events(arguments) => events::run(&arguments, &mut report).await?,
+        Benchmark::Outage(arguments) => outage::run(&arguments, &mut report).await?,
         Benchmark::Acknowledge(arguments) => acknowledge::run(&arguments, &mut report).await?,
         Benchmark::Rolling(arguments) => rolling::run(&arguments, &mut report).await?,
     }

@@ -90,7 +90,7 @@ impl Load {
 }
 
 /// What a game might report: each event has its number as its id.
-pub(super) fn body(numbers: std::ops::Range<usize>) -> String {
+pub(crate) fn body(numbers: std::ops::Range<usize>) -> String {
     let now = now_ms();
     let event = |n: usize| {
         json!({

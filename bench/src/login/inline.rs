@@ -55,12 +55,13 @@ impl Inline {
         let tokens = RedisTokens::new(redis.clone(), &config.redis.key_prefix);
         let store: Arc<dyn JobStore> = Arc::new(RedisStreams::new(redis.clone(), settings));
         let database = Database::new(&config.database)?;
+        let queue_metrics = QueueMetrics::new(&registry)?;
         let analytics = Analytics::start(
             &config,
             &database,
             &store,
             EventMetrics::new(&registry)?,
-            QueueMetrics::new(&registry)?,
+            queue_metrics.clone(),
         )?;
         let keyring = Arc::new(Keyring::new(encryption_key, &[])?);
         let kept = Arc::new(RedisSessions::new(redis, &config.redis.key_prefix));
@@ -75,6 +76,7 @@ impl Inline {
         Ok(Self(Arc::new(Services {
             database,
             store,
+            queue_metrics,
             analytics,
             platform: PlatformClient::new(client.clone(), Arc::new(tokens)),
             risk: Risk::new(config.risk.clone(), ranks, &registry)?,
