@@ -5,6 +5,9 @@
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 COPY . .
+# Told by `avalon_build_info`, so that two builds of one version are not taken for the same.
+ARG REVISION=unknown
+ENV AVALON_REVISION=$REVISION
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --locked --profile dist -p avalon && cp target/dist/avalon /avalon

@@ -7,7 +7,7 @@ use avalon_core::analytics::{BatchHead, Client, EventBatch, EventMetrics, Player
 use avalon_core::config::SinkName;
 use avalon_core::jobs::events::jobs_of;
 use avalon_core::problem::{Problem, ProblemCode};
-use avalon_queue::{Enqueued, JobStore, QueueMetrics};
+use avalon_queue::{JobStore, QueueMetrics};
 use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
 use jiff::Timestamp;
@@ -187,11 +187,7 @@ impl Events {
                 .map(|job| (job.queue.clone(), job.kind.clone()))
                 .collect();
             let (store, metrics) = queue;
-            for (enqueued, (queue, kind)) in enqueue_all(store, jobs).await?.iter().zip(names) {
-                if let Enqueued::New(_) = enqueued {
-                    metrics.enqueued(&queue, &kind);
-                }
-            }
+            metrics.enqueued_of(&enqueue_all(store, jobs).await?, &names);
         }
         self.metrics.count(EventOutcome::Accepted, accepted);
         self.metrics.count(EventOutcome::Rejected, rejected.len());

@@ -30,7 +30,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::events::Events;
 use crate::extract::{BodyLimit, Peer, bearer};
@@ -39,6 +39,9 @@ use crate::problem::ApiError;
 
 pub use audit::AuditMetrics;
 pub use metrics::{BacklogCache, describe_process};
+
+/// So many questions about events at a time, in a process.
+pub const STATISTICS_AT_ONCE: usize = 2;
 
 /// What the listener for operators works with. Cheap to clone.
 #[derive(Clone)]
@@ -67,6 +70,8 @@ pub struct OpsState {
     pub admin_token: Option<Arc<SecretString>>,
     /// How events are taken in.
     pub events: Events,
+    /// Places for questions that keep the database busy; players need its connections too.
+    pub statistics: Arc<Semaphore>,
     /// Where the process is in its life: only in the middle of it is it ready.
     pub phase: watch::Receiver<Phase>,
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
@@ -27,7 +28,13 @@ pub enum TlsError {
 
 /// How TLS is spoken from now on. Clones share it.
 #[derive(Clone)]
-pub struct Tls(Arc<watch::Sender<Arc<ServerConfig>>>);
+pub struct Tls(Arc<watch::Sender<Current>>);
+
+#[derive(Clone)]
+struct Current {
+    config: Arc<ServerConfig>,
+    expires: Timestamp,
+}
 
 impl Tls {
     /// Speaks TLS with this certificate (the server's first, then its chain) and its key, both PEM.
@@ -35,7 +42,7 @@ impl Tls {
     /// # Errors
     /// [`TlsError`] when they can't be read or don't fit each other.
     pub fn new(certificate: &SecretString, key: &SecretString) -> Result<Self, TlsError> {
-        let (current, _) = watch::channel(Arc::new(read(certificate, key)?));
+        let (current, _) = watch::channel(read(certificate, key)?);
         Ok(Self(Arc::new(current)))
     }
 
@@ -44,20 +51,29 @@ impl Tls {
     /// # Errors
     /// [`TlsError`]; nothing has changed then.
     pub fn exchange(&self, certificate: &SecretString, key: &SecretString) -> Result<(), TlsError> {
-        self.0.send_replace(Arc::new(read(certificate, key)?));
+        self.0.send_replace(read(certificate, key)?);
         Ok(())
     }
 
+    /// When the server's certificate expires.
+    pub fn expires(&self) -> Timestamp {
+        self.0.borrow().expires
+    }
+
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.0.borrow()))
+        TlsAcceptor::from(Arc::clone(&self.0.borrow().config))
     }
 }
 
-fn read(certificate: &SecretString, key: &SecretString) -> Result<ServerConfig, TlsError> {
+fn read(certificate: &SecretString, key: &SecretString) -> Result<Current, TlsError> {
     let chain = CertificateDer::pem_slice_iter(certificate.expose_secret().as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .ok()
         .filter(|chain| !chain.is_empty())
+        .ok_or(TlsError::Certificate)?;
+    let expires = chain
+        .first()
+        .and_then(expiry)
         .ok_or(TlsError::Certificate)?;
     let key =
         PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes()).map_err(|_| TlsError::Key)?;
@@ -66,5 +82,11 @@ fn read(certificate: &SecretString, key: &SecretString) -> Result<ServerConfig, 
         .and_then(|config| config.with_no_client_auth().with_single_cert(chain, key))
         .map_err(TlsError::Unusable)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    let config = Arc::new(config);
+    Ok(Current { config, expires })
+}
+
+fn expiry(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
 }

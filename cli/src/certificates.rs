@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use avalon_api::Tls;
 use avalon_core::config::{Config, Role, process_env};
+use avalon_wechat::WechatMetrics;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::Failure;
@@ -20,12 +21,21 @@ pub(crate) fn tls(config: &Config) -> Result<Option<Tls>, Failure> {
 
 /// On SIGHUP takes the certificate from the configuration as it is now. One that is of no use is told
 /// and changes nothing.
-pub(crate) fn renew_on_hangup(tls: Tls, file: Option<PathBuf>, role: Role) -> std::io::Result<()> {
+pub(crate) fn renew_on_hangup(
+    tls: Tls,
+    file: Option<PathBuf>,
+    role: Role,
+    metrics: WechatMetrics,
+) -> std::io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
+    metrics.certificate("tls", tls.expires());
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             match renew(&tls, file.clone(), role).await {
-                Ok(()) => tracing::info!("the certificate was read again"),
+                Ok(()) => {
+                    metrics.certificate("tls", tls.expires());
+                    tracing::info!("the certificate was read again");
+                }
                 Err(error) => tracing::error!(%error, "the certificate stays as it was"),
             }
         }

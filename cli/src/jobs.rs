@@ -160,6 +160,7 @@ where
     F: Future<Output = Result<bool, avalon_queue::StoreError>>,
 {
     let mut changed = 0;
+    let begun = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(u64::MAX);
     if !selection.all {
         for id in selection.ids {
             if !change(id).await? {
@@ -180,7 +181,13 @@ where
     let bar = progress::steps(chosen.map(|it| it.dead).sum());
     loop {
         let page = store.list(&filter).await?;
-        for job in page.jobs {
+        // What has died since is not among them: a job that is replayed and dies again would come once more,
+        // and once more.
+        let old = page
+            .jobs
+            .into_iter()
+            .filter(|job| job.finished_at.is_none_or(|at| at < begun));
+        for job in old {
             changed += usize::from(change(job.id).await?);
             bar.inc(1);
         }

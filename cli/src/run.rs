@@ -12,7 +12,7 @@ use avalon_core::database::{Database, DatabaseError};
 use avalon_core::payments::inbox::InboxWriter;
 use avalon_wechat::WechatMetrics;
 use avalon_workers::Pools;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -37,13 +37,15 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
         false => None,
     };
     let stop = signals::stop_on_signals()?;
-    if let Some(tls) = tls.clone() {
-        certificates::renew_on_hangup(tls, log.config.clone(), role)?;
-    }
+    let log_file = log.config.clone();
     let log_handle = log.handle.clone();
     signals::reload_on_hangup(log, role)?;
     let registry = prometheus::Registry::new();
     avalon_api::ops::describe_process(&registry)?;
+    let wechat_metrics = WechatMetrics::new(&registry)?;
+    if let Some(tls) = tls.clone() {
+        certificates::renew_on_hangup(tls, log_file, role, wechat_metrics.clone())?;
+    }
     let queue_metrics = wiring::queue_metrics(&registry)?;
     let event_metrics = EventMetrics::new(&registry)?;
     let events = wiring::events(&config, &event_metrics);
@@ -62,6 +64,7 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     // Operators can look from here on, whatever the weather.
     let ops_stop = CancellationToken::new();
     let ops = avalon_api::ops::router(OpsState {
+        statistics: Arc::new(Semaphore::new(avalon_api::ops::STATISTICS_AT_ONCE)),
         store: Arc::clone(&store),
         database: database.clone(),
         registry: registry.clone(),
@@ -98,7 +101,6 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     if config.database.auto_migrate && !migrated(&database, &stop).await? {
         return Ok(());
     }
-    let wechat_metrics = WechatMetrics::new(&registry)?;
     let pay = wiring::pay_client(&config, &wechat_metrics)?;
     if let Some(pay) = pay.clone() {
         // Ends with the process: it has nothing to finish.

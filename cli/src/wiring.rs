@@ -269,6 +269,7 @@ pub(crate) fn services(
     Ok(Services {
         database: shared.database.clone(),
         store: Arc::clone(shared.store),
+        queue_metrics: shared.queue_metrics.clone(),
         keyring: Arc::clone(shared.keyring),
         sessions: shared.sessions.clone(),
         wechat: client,

@@ -6,13 +6,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use avalon_core::analytics::Day;
+use avalon_core::config::DatabaseConfig;
+use avalon_core::database::Database;
 use avalon_test_support::{
     Fleet, FleetSettings, PrometheusServer, TestDatabase, eventually_eq, shared_redis_url,
     unique_prefix,
 };
-use avalon_tests::promql::{Selector, filled_in, queries, selectors};
+use avalon_tests::promql::{Selector, filled_in, queries, selectors, sql_queries};
 use avalon_tests::{Game, send};
+use jiff::Timestamp;
 use serde_json::{Value, json};
+use sqlx::Connection;
 
 const LONG: Duration = Duration::from_secs(30);
 /// Is told once a call has needed an access token, and none does here.
@@ -221,6 +226,72 @@ async fn every_query_finds_what_it_asks_for_and_in_good_weather_nothing_fires() 
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// A player who signed in and bought six days ago, came back the next day, and WeChat's figures of that time.
+async fn a_week_of_events(database: &mut sqlx::PgConnection, today: i64) {
+    let statements = format!(
+        "DO $$ BEGIN
+             FOR ago IN 0..6 LOOP
+                 EXECUTE format('CREATE TABLE IF NOT EXISTS day_%s PARTITION OF analytics_events
+                                 FOR VALUES FROM (%s) TO (%s)', ago, {today} - ago, {today} - ago + 1);
+             END LOOP;
+         END $$;
+         INSERT INTO analytics_events (day, at, received_at, event_id, user_id, event_name, params, source, known)
+         SELECT {today} - ago, ({today} - ago) * 86400000::bigint + step * 1000, 0, ago || '-' || step, 'ann',
+                (ARRAY['signed_in', 'order_paid', 'order_refunded'])[step], '{{}}', 'service', 1
+         FROM generate_series(0, 6) ago, generate_series(1, 3) step;
+         INSERT INTO analytics_user_days (user_id, day) VALUES ('ann', {today} - 6), ('ann', {today} - 5);
+         INSERT INTO platform_stats (day, dataset, figures, fetched_at, changed_at) VALUES
+             ((date '1970-01-01' + {today}::int - 6)::text, 'visits', '{{\"visit_uv\":7,\"visit_uv_new\":5}}', 0, 0),
+             ((date '1970-01-01' + {today}::int - 6)::text, 'retain',
+              '{{\"visit_uv_new\":[{{\"key\":0,\"value\":5}},{{\"key\":1,\"value\":2}}],\"visit_uv\":[]}}', 0, 0)"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statements))
+        .execute(database)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn every_question_to_the_database_is_answered() {
+    let home = TestDatabase::postgres().await;
+    let config = DatabaseConfig {
+        url: home.url().parse().unwrap(),
+        ..DatabaseConfig::default()
+    };
+    Database::new(&config).unwrap().migrate().await.unwrap();
+    let mut database = sqlx::PgConnection::connect(home.url()).await.unwrap();
+    let now = Timestamp::now();
+    a_week_of_events(&mut database, Day::of(now).number()).await;
+    let mut asked = 0;
+    for (board, text) in files("grafana/dashboards") {
+        let board_json: Value = serde_json::from_str(&text).unwrap();
+        for (panel, query) in sql_queries(&board_json, now.as_second()) {
+            let counted = format!(
+                "SELECT count(*), coalesce(string_agg(row_to_json(q)::text, ' '), '') FROM ({query}) q"
+            );
+            let answer = sqlx::query_as::<_, (i64, String)>(sqlx::AssertSqlSafe(counted));
+            let (rows, seen) = answer
+                .fetch_one(&mut database)
+                .await
+                .unwrap_or_else(|error| panic!("{board}, {panel}: {error}: {query}"));
+            assert!(rows > 0, "{board}, {panel}: nothing to show for {query}");
+            let expected = match panel.as_str() {
+                "Players of a day: ours and WeChat's" => {
+                    r#""ours":1,"WeChat":7,"ours, new":1,"WeChat, new":5"#
+                }
+                "Retention: ours and WeChat's" => {
+                    r#""players":1,"day 1":1,"day 1, WeChat":0.4,"day 3":0,"#
+                }
+                "Funnel" => r#""step":"3 order_refunded","players":1"#,
+                _ => "",
+            };
+            assert!(seen.contains(expected), "{board}, {panel}: {seen}");
+            asked += 1;
+        }
+    }
+    assert!(asked >= 8, "only {asked} questions");
 }
 
 #[test]

@@ -39,7 +39,8 @@ async fn kept(workers: &Avalon) -> BTreeMap<String, Vec<String>> {
     days.iter()
         .map(|day| {
             let names = day.as_object().unwrap().keys();
-            let datasets = names.filter(|name| *name != "day").cloned().collect();
+            let datasets = names.filter(|name| !["day", "ours"].contains(&name.as_str()));
+            let datasets = datasets.cloned().collect();
             (day["day"].as_str().unwrap().to_owned(), datasets)
         })
         .collect()

@@ -209,6 +209,7 @@ impl Shop {
             risk: Risk::new(RiskConfig::default(), ranks, &registry).unwrap(),
             database: self.database.clone(),
             store: Arc::clone(&self.store) as Arc<dyn JobStore>,
+            queue_metrics: parts.queue_metrics.clone(),
             keyring: Arc::clone(&parts.keyring),
             sessions: parts.sessions.clone(),
             wechat: client,

@@ -75,6 +75,38 @@ pub fn queries(dashboard: &Value) -> Vec<(String, String, String)> {
         .collect()
 }
 
+/// The queries of a dashboard for Postgres, for the last seven days up to `now` (Unix seconds): title of
+/// the panel or name of the variable, and the query.
+pub fn sql_queries(dashboard: &Value, now: i64) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let variables = dashboard["templating"]["list"].as_array().into_iter();
+    let variables: Vec<&Value> = variables.flatten().collect();
+    let panels = dashboard["panels"].as_array().into_iter().flatten();
+    let asked = panels.flat_map(|panel| {
+        let targets = panel["targets"].as_array().into_iter().flatten();
+        targets.map(move |target| (&panel["title"], &target["rawSql"]))
+    });
+    let chosen = variables
+        .iter()
+        .filter(|variable| variable["datasource"]["uid"] == "avalon-postgres")
+        .map(|variable| (&variable["name"], &variable["query"]));
+    let filled_in = |query: &Value| {
+        let mut query = text(query)
+            .replace("$__unixEpochFrom()", &(now - 7 * 24 * 3600).to_string())
+            .replace("$__unixEpochTo()", &now.to_string());
+        for variable in &variables {
+            let name = format!("${{{}}}", text(&variable["name"]));
+            query = query.replace(&name, &text(&variable["current"]["value"]));
+        }
+        query
+    };
+    asked
+        .chain(chosen)
+        .filter(|(_, query)| query.is_string())
+        .map(|(title, query)| (text(title), filled_in(query)))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -64,6 +64,11 @@ impl Analytics {
         if let Some(collector) = Collector::of(analytics)? {
             sinks.push((SinkName::Collector, Box::new(collector)));
         }
+        let database_sink = DatabaseSink(writer);
+        for sink in sinks.iter().map(|(_, sink)| &**sink) {
+            metrics.sink(sink.name());
+        }
+        metrics.sink(database_sink.name());
         let max_age = analytics.max_age.as_secs().div_ceil(24 * 3600);
         Ok(Self {
             catalogue: CatalogueReader::spawn(database.clone()),
@@ -77,7 +82,7 @@ impl Analytics {
             ),
             retention_days: analytics.retention_days(),
             max_age_days: i64::try_from(max_age).unwrap_or(i64::MAX),
-            database: DatabaseSink(writer),
+            database: database_sink,
             sinks,
             unknown: analytics.unknown_events,
         })

@@ -10,7 +10,7 @@ use avalon_core::jobs::{
 };
 use avalon_core::payments::reconciliation::{beijing_day, beijing_hour};
 use avalon_core::platform_stats::{self, Dataset};
-use avalon_queue::{JobStore, NewJob};
+use avalon_queue::{JobStore, NewJob, QueueMetrics};
 use jiff::{Timestamp, ToSpan};
 use tokio::task::AbortHandle;
 
@@ -28,6 +28,7 @@ const BILL_DAYS: i64 = 3;
 /// restarted), there is no sense in comparing its bills.
 pub(crate) fn start(
     store: Arc<dyn JobStore>,
+    metrics: QueueMetrics,
     compares_bills: bool,
     datasets: Vec<Dataset>,
 ) -> AbortHandle {
@@ -47,8 +48,15 @@ pub(crate) fn start(
                     audit.into_iter().chain(rest).chain(events).collect()
                 }
             };
-            if let Err(error) = store.enqueue(jobs).await {
-                tracing::debug!(%error, "what happens by the clock could not be enqueued");
+            let names: Vec<_> = jobs
+                .iter()
+                .map(|job: &NewJob| (job.queue.clone(), job.kind.clone()))
+                .collect();
+            match store.enqueue(jobs).await {
+                Ok(enqueued) => metrics.enqueued_of(&enqueued, &names),
+                Err(error) => {
+                    tracing::debug!(%error, "what happens by the clock could not be enqueued");
+                }
             }
         }
     })

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon_core::analytics::outbox;
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::ids::SessionId;
 use avalon_core::jobs::login::SignedIn;
 use avalon_core::jobs::{self, Login};
 use avalon_core::problem::{Problem, ProblemCode};
 use avalon_core::sessions::{Device, SessionError, SignedInSession};
-use avalon_core::sign_in::{SignInFacts, SignedInPlayer, store};
+use avalon_core::sign_in::{SignInFacts, SignedInPlayer, event_id, store};
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::{Code2Session, ErrorClass, JsCode, WechatError};
 use backon::{ExponentialBuilder, Retryable};
@@ -38,6 +39,8 @@ pub async fn handle(
         JobError::Reject(jobs::failure(&problem))
     })?;
     let exchanged = services.wechat.code2session(&code).await.map_err(refused)?;
+    // The job's id: whatever happens to this job, it makes one session.
+    let session = SessionId::from(context.id.ulid());
     // The code is spent now. A database that is away for a moment must not cost the player the
     // sign-in, so this is tried again here and not by a retry of the job.
     let patience = ExponentialBuilder::default()
@@ -46,7 +49,7 @@ pub async fn handle(
         .with_total_delay(Some(STORE_PATIENCE))
         .without_max_times()
         .with_jitter();
-    let stored = (|| sign_in(&services, &login, &context, &exchanged))
+    let stored = (|| sign_in(&services, &login, session, &exchanged))
         .retry(patience)
         .when(SignInError::is_transient)
         .notify(|error, wait| {
@@ -54,10 +57,9 @@ pub async fn handle(
             tracing::warn!(%error, wait_ms, "the sign-in is stored again soon");
         });
     let stored = tokio::time::timeout(STORE_PATIENCE, stored).await;
-    // Not a retry of the job: its code is spent.
-    let give_up = |code: ProblemCode| Err(JobError::Fail(jobs::failure(&code.into())));
     match stored {
         Ok(Ok((signed_in, replaced))) => {
+            services.analytics.relay.release(event_id(session));
             for session in replaced {
                 let event = AuditEvent::new(AuditKind::SessionReplaced, Actor::Player)
                     .user(signed_in.user_info.id)
@@ -69,9 +71,26 @@ pub async fn handle(
             }
             Ok(signed_in)
         }
-        Ok(Err(SignInError::Banned)) => Err(JobError::Reject(jobs::failure(
-            &ProblemCode::UserBanned.into(),
-        ))),
+        // Its event was kept with the player, and there is no session. (Nobody has to wait for it.)
+        failed => {
+            let database = services.database.clone();
+            tokio::spawn(async move {
+                if let Err(error) = outbox::forget(&database, &event_id(session)).await {
+                    tracing::warn!(%error, "analytics will hear of a sign-in that was none");
+                }
+            });
+            Err(unstored(failed))
+        }
+    }
+}
+
+/// What becomes of the job whose player or session was not stored. Not a retry: its code is spent.
+fn unstored<T, E>(stored: Result<Result<T, SignInError>, E>) -> JobError {
+    let give_up = |code: ProblemCode| JobError::Fail(jobs::failure(&code.into()));
+    match stored {
+        Ok(Err(SignInError::Banned)) => {
+            JobError::Reject(jobs::failure(&ProblemCode::UserBanned.into()))
+        }
         Ok(Err(error)) if !error.is_transient() => {
             tracing::error!(%error, "the sign-in could not be stored");
             give_up(ProblemCode::Internal)
@@ -86,7 +105,7 @@ pub async fn handle(
 async fn sign_in(
     services: &Services,
     login: &Login,
-    context: &JobContext,
+    session: SessionId,
     exchanged: &Code2Session,
 ) -> Result<(SignedIn, Vec<SessionId>), SignInError> {
     let now = Timestamp::now();
@@ -97,8 +116,6 @@ async fn sign_in(
         tokens,
         ..
     } = services;
-    // The job's id: whatever happens to this job, it makes one session.
-    let session = SessionId::from(context.id.ulid());
     let facts = SignInFacts {
         session,
         device_type: login.device_type.as_deref(),
@@ -109,7 +126,6 @@ async fn sign_in(
     if banned {
         return Err(SignInError::Banned);
     }
-    services.analytics.relay.wake();
     let device = Device {
         id: login.device_id.clone(),
         kind: login.device_type.clone(),

@@ -59,6 +59,7 @@ impl Pools {
             pools,
             clock: clock::start(
                 Arc::clone(store),
+                metrics.clone(),
                 settings.compares_bills,
                 settings.platform_stats.clone(),
             ),

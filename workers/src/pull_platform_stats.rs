@@ -8,8 +8,9 @@ use avalon_core::jobs::PullPlatformStats;
 use avalon_core::jobs::pull_platform_stats::Pulled;
 use avalon_core::payments::PaymentError;
 use avalon_core::platform_stats::{self, Dataset};
+use avalon_core::problem::ProblemCode;
 use avalon_queue::{JobContext, JobError};
-use avalon_wechat::{ErrCode, PlatformClient, WechatError};
+use avalon_wechat::{ErrCode, ErrorClass, PlatformClient, WechatError};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
@@ -37,6 +38,11 @@ pub(crate) async fn handle(
         Ok(None) => return Ok(Pulled::NotThere),
         Err(error) if error.code() == Some(ErrCode::DATA_NOT_READY) => {
             return Ok(Pulled::NotThere);
+        }
+        Err(error) if error.class() == ErrorClass::Misconfigured => {
+            // An account without the right, most likely. No dead letter, since the clock asks again.
+            tracing::error!(%day, %dataset, %error, "WeChat does not tell us its figures");
+            return Err(failing::reject(ProblemCode::WechatMisconfigured));
         }
         Err(error) => return Err(failing::wechat(&error)),
     };

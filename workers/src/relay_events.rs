@@ -8,7 +8,7 @@ use avalon_core::analytics::outbox;
 use avalon_core::config::SinkName;
 use avalon_core::database::Database;
 use avalon_core::jobs::events::jobs_of;
-use avalon_queue::{Enqueued, JobStore, QueueMetrics};
+use avalon_queue::{JobStore, QueueMetrics};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
@@ -19,7 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Wakes the task that passes events on. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Relay(mpsc::Sender<()>);
+pub(crate) struct Relay {
+    wake: mpsc::Sender<()>,
+    release: mpsc::UnboundedSender<String>,
+}
 
 impl Relay {
     /// Starts the task; it ends with the last handle.
@@ -30,22 +33,40 @@ impl Relay {
         metrics: QueueMetrics,
     ) -> Self {
         let (wake, mut woken) = mpsc::channel(1);
+        let (release, mut to_release) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while woken.recv().await.is_some() {
-                let passing = pass_on_all(&database, &*store, &sinks, &metrics);
+                let mut released = Vec::new();
+                while let Ok(id) = to_release.try_recv() {
+                    released.push(id);
+                }
+                let passing = async {
+                    if !released.is_empty() {
+                        let done = outbox::release(&database, &released).await;
+                        done.map_err(|error| error.to_string())?;
+                    }
+                    pass_on_all(&database, &*store, &sinks, &metrics).await
+                };
                 let passed = tokio::time::timeout(PATIENCE, passing).await;
                 if let Err(error) = passed.unwrap_or_else(|_| Err("no answer".to_owned())) {
                     tracing::warn!(error, "events of our own wait in the outbox");
                 }
             }
         });
-        Self(wake)
+        Self { wake, release }
+    }
+
+    /// An event that was kept back may be passed on. Waits for nothing.
+    pub(crate) fn release(&self, id: String) {
+        // It is read before the task ends, with the last of these.
+        let _ = self.release.send(id);
+        self.wake();
     }
 
     /// There may be something to pass on. Waits for nothing.
     pub(crate) fn wake(&self) {
         // Full: it is about to look anyway.
-        let _ = self.0.try_send(());
+        let _ = self.wake.try_send(());
     }
 }
 
@@ -69,11 +90,7 @@ async fn pass_on_all(
             .enqueue(jobs)
             .await
             .map_err(|error| error.to_string())?;
-        for (enqueued, (queue, kind)) in enqueued.iter().zip(names) {
-            if let Enqueued::New(_) = enqueued {
-                metrics.enqueued(&queue, &kind);
-            }
-        }
+        metrics.enqueued_of(&enqueued, &names);
         let passed_on = outbox::passed_on(database, &batch).await;
         passed_on.map_err(|error| error.to_string())?;
     }

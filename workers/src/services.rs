@@ -9,7 +9,7 @@ use avalon_core::keyring::Keyring;
 use avalon_core::profiles::AvatarHosts;
 use avalon_core::sessions::Sessions;
 use avalon_core::tokens::TokenIssuer;
-use avalon_queue::{Enqueued, JobStore, NewJob, StoreError, trace};
+use avalon_queue::{Enqueued, JobStore, NewJob, QueueMetrics, StoreError, trace};
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient};
 
@@ -24,6 +24,8 @@ pub struct Services {
     pub database: Database,
     /// Where jobs go that follow from a job.
     pub store: Arc<dyn JobStore>,
+    /// Counts them.
+    pub queue_metrics: QueueMetrics,
     /// Seals what must not be read at rest.
     pub keyring: Arc<Keyring>,
     /// Players' sessions.
@@ -102,7 +104,12 @@ impl Services {
         if job.traceparent.is_none() {
             job.traceparent = trace::current();
         }
+        let (queue, kind) = (job.queue.clone(), job.kind.clone());
         let enqueued = self.store.enqueue(vec![job]).await?;
-        Ok(matches!(enqueued.first(), Some(Enqueued::New(_))))
+        let new = matches!(enqueued.first(), Some(Enqueued::New(_)));
+        if new {
+            self.queue_metrics.enqueued(&queue, &kind);
+        }
+        Ok(new)
     }
 }

@@ -68,9 +68,9 @@ pub(crate) async fn collector(
 
 async fn send(services: &Services, name: SinkName, batch: EventBatch) -> Result<(), JobError> {
     let Some(sink) = services.analytics.sink(name) else {
-        // It was configured when the batch came. To be replayed when it is again, or purged.
-        let failure = Failure::new("SINK_NOT_CONFIGURED", "the sink is not configured any more");
-        return Err(JobError::Fail(failure));
+        // The API knows it and these workers do not: not yet, during a rollout, or not any more.
+        let failure = Failure::new("SINK_NOT_CONFIGURED", "the sink is not configured here");
+        return Err(JobError::retry(failure));
     };
     deliver(services, sink, batch).await
 }

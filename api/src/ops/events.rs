@@ -16,6 +16,7 @@ use axum::{Json, Router};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::SemaphorePermit;
 
 use super::OpsState;
 use super::moment::Moment;
@@ -146,6 +147,13 @@ fn span(from: Option<Moment>, to: Option<Moment>) -> Result<Span, Problem> {
     Ok(Span { from, to })
 }
 
+/// Waits for one of the places for such questions; it is given back with the answer.
+async fn place(state: &OpsState) -> Result<SemaphorePermit<'_>, ApiError> {
+    let place = state.statistics.acquire().await;
+    // Nobody closes it.
+    place.map_err(|_| ProblemCode::Internal.into())
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct CountQuery {
@@ -159,6 +167,7 @@ async fn count(
     QueryOf(query): QueryOf<CountQuery>,
 ) -> Result<Json<Value>, ApiError> {
     let span = span(query.from, query.to)?;
+    let _place = place(&state).await?;
     let events = counts::count(&state.database, span, query.event_name.as_deref()).await?;
     let total: i64 = events.iter().map(|event| event.count).sum();
     Ok(Json(json!({"total": total, "events": events})))
@@ -193,6 +202,7 @@ async fn steps(
                 "must be a duration such as 30m or 1d, at most 90d",
             )
         })?;
+    let _place = place(&state).await?;
     let counted = funnel::funnel(&state.database, span, &steps, within).await?;
     Ok(Json(json!({ "steps": counted })))
 }
@@ -226,6 +236,7 @@ async fn cohorts(
         })?;
     let (from, to) = (Day::of(span.from), Day::of(span.to));
     let today = Day::of(Timestamp::now());
+    let _place = place(&state).await?;
     let cohorts = retention::retention(&state.database, from, to, &days, today).await?;
     Ok(Json(json!({ "cohorts": cohorts })))
 }

@@ -1,4 +1,4 @@
-//! `/admin/stats/platform`: WeChat's own figures of our days.
+//! `/admin/stats/platform`: WeChat's own figures of our days, beside ours.
 
 use avalon_core::platform_stats;
 use axum::extract::State;

@@ -13,11 +13,12 @@ pub mod outbox;
 pub mod partitions;
 mod postgres;
 pub mod prepare;
+pub mod presence;
 pub mod profiles;
 pub mod retention;
 mod sqlite;
 pub mod writer;
 
-pub use batch::{BatchHead, Client, EventBatch, EventLine, Player, Source};
+pub use batch::{BatchHead, Client, EventBatch, EventLine, Player, SIGNED_IN, Source};
 pub use day::Day;
 pub use metrics::EventMetrics;

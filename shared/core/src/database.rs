@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{Any, AnyPool, SqlStr, Transaction};
+use sqlx::{Any, AnyPool, AssertSqlSafe, Connection, SqlStr, Transaction};
 
 use crate::config::{DatabaseConfig, Dialect};
+
+/// How long a connection that is given back may take to answer; one that takes longer is closed.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The database did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +40,16 @@ impl DatabaseError {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
+
+    /// Whether the database answered with this code (SQLSTATE, or SQLite's).
+    pub fn has_code(&self, code: &str) -> bool {
+        let (Self::Unavailable(error) | Self::Refused(error)) = self else {
+            return false;
+        };
+        error
+            .as_database_error()
+            .is_some_and(|answer| answer.code().as_deref() == Some(code))
+    }
 }
 
 impl From<sqlx::Error> for DatabaseError {
@@ -50,9 +63,10 @@ impl From<sqlx::Error> for DatabaseError {
             | sqlx::Error::Protocol(_) => Self::Unavailable(error),
             sqlx::Error::Database(answer) => {
                 // Postgres: connection trouble, shutdown, out of resources, deadlock, read-only
-                // standby. SQLite: busy (5) and locked (6), with their extended codes.
+                // standby, a lock or a statement that took too long, trouble of its disk. SQLite: busy
+                // (5) and locked (6), with their extended codes.
                 let transient = answer.code().is_some_and(|code| {
-                    ["08", "57P", "53", "40", "25006"]
+                    ["08", "57P", "53", "40", "25006", "55P03", "57014", "58"]
                         .iter()
                         .any(|class| code.starts_with(class))
                         || matches!(code.as_ref(), "5" | "6" | "261" | "262" | "517" | "518")
@@ -117,6 +131,18 @@ impl Database {
                     Ok(())
                 })
             })
+            .after_release(move |connection, _| {
+                Box::pin(async move {
+                    // A connection whose server has gone without a word answers nothing for minutes.
+                    // sqlx asks it too, and keeps its place in the pool for as long.
+                    if dialect == Dialect::Postgres {
+                        let answer =
+                            tokio::time::timeout(RELEASE_PATIENCE, connection.ping()).await;
+                        answer.map_err(|_| sqlx::Error::PoolTimedOut)??;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_lazy_with(options);
         Ok(Self { pool, dialect })
     }
@@ -161,6 +187,25 @@ impl Database {
             Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
         Ok(self.pool.begin_with(begin).await?)
+    }
+
+    /// Begins a transaction that only reads, whose statements the database itself gives up after
+    /// `limit`: for what operators ask, which may be much and must not keep connections for long.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`] when there is no connection to be had.
+    pub async fn begin_limited(
+        &self,
+        limit: Duration,
+    ) -> Result<Transaction<'static, Any>, DatabaseError> {
+        let mut transaction = self.begin_snapshot().await?;
+        if self.dialect == Dialect::Postgres {
+            let limit = format!("SET LOCAL statement_timeout = {}", limit.as_millis());
+            sqlx::raw_sql(AssertSqlSafe(limit))
+                .execute(&mut *transaction)
+                .await?;
+        }
+        Ok(transaction)
     }
 
     /// Brings the schema up to date. Safe to run from many processes at once, and next to an older

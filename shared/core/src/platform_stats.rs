@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::Row;
 
+use crate::analytics;
+use crate::analytics::presence::{self, Presence};
 use crate::database::{Database, DatabaseError};
 
 /// China has one time zone and no summer time.
@@ -172,17 +174,20 @@ pub async fn keep(
     Ok(())
 }
 
-/// A day's figures by dataset.
+/// A day's figures: ours, and WeChat's by dataset.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Day {
     /// `YYYY-MM-DD`, Beijing time.
     pub day: String,
+    /// By our own events; none: nobody was there, as far as they tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ours: Option<Presence>,
     /// What WeChat told.
     #[serde(flatten)]
     pub figures: BTreeMap<String, Value>,
 }
 
-/// The days from `from` to `to`, both included, oldest first; a day without figures is left out.
+/// The days from `from` to `to`, both included, oldest first; a day without any figures is left out.
 ///
 /// # Errors
 /// When the database fails.
@@ -195,23 +200,27 @@ pub async fn days(database: &Database, from: Date, to: Date) -> Result<Vec<Day>,
     .bind(to.to_string())
     .fetch_all(database.pool())
     .await?;
-    let mut days: Vec<Day> = Vec::new();
+    let (first, last) = (analytics::Day::of_date(from), analytics::Day::of_date(to));
+    let ours = presence::by_day(database, first, last).await?;
+    let ours = ours.into_iter().map(|(day, ours)| Day {
+        day: day.to_string(),
+        ours: Some(ours),
+        figures: BTreeMap::new(),
+    });
+    let mut days: BTreeMap<String, Day> = ours.map(|day| (day.day.clone(), day)).collect();
     for row in &rows {
         let (day, dataset): (String, String) = (row.try_get("day")?, row.try_get("dataset")?);
         let figures: String = row.try_get("figures")?;
         let figures = serde_json::from_str(&figures)
             .map_err(|_| DatabaseError::Damaged("figures".to_owned()))?;
-        match days.last_mut() {
-            Some(last) if last.day == day => {
-                last.figures.insert(dataset, figures);
-            }
-            _ => days.push(Day {
-                day,
-                figures: BTreeMap::from([(dataset, figures)]),
-            }),
-        }
+        let entry = days.entry(day.clone()).or_insert_with(|| Day {
+            day,
+            ours: None,
+            figures: BTreeMap::new(),
+        });
+        entry.figures.insert(dataset, figures);
     }
-    Ok(days)
+    Ok(days.into_values().collect())
 }
 
 #[cfg(test)]

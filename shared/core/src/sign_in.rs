@@ -8,6 +8,7 @@ use serde_json::json;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use crate::analytics::SIGNED_IN;
 use crate::analytics::outbox::{self, ServiceEvent};
 use crate::config::Dialect;
 use crate::database::{Database, DatabaseError};
@@ -80,15 +81,13 @@ const POSTGRES: &str = concat!(
     "WITH player AS (",
     put_user!(),
     "), event AS (
-         INSERT INTO event_outbox (id, user_id, open_id, event_name, params, at)
-         SELECT $8, player.id, $2, $9, $10, $7 FROM player WHERE banned_at IS NULL
+         INSERT INTO event_outbox (id, user_id, open_id, event_name, params, at, claimed_at)
+         SELECT $8, player.id, $2, $9, $10, $7, $7 FROM player WHERE banned_at IS NULL
          ON CONFLICT (id) DO NOTHING
      ) SELECT banned_at, ",
     user_columns!(),
     " FROM player"
 );
-
-const EVENT: &str = "signed_in";
 
 /// What analytics hears of a sign-in.
 #[derive(Clone, Debug)]
@@ -101,7 +100,13 @@ pub struct SignInFacts<'a> {
     pub scene: Option<i64>,
 }
 
-/// Stores the player of a sign-in, new or brought up to date.
+/// The id of the event of a session's sign-in.
+pub fn event_id(session: SessionId) -> String {
+    format!("{SIGNED_IN}:{session}")
+}
+
+/// Stores the player of a sign-in, new or brought up to date. Its event is kept back: there is no session
+/// yet.
 ///
 /// # Errors
 /// See [`SignInError`].
@@ -115,7 +120,7 @@ pub async fn store(
     let open_id = exchanged.open_id.as_str();
     let key = session_keys::seal(keyring, open_id, &exchanged.session_key)?;
     let union_id = exchanged.union_id.as_ref().map(UnionId::as_str);
-    let event_id = format!("{EVENT}:{}", facts.session);
+    let event_id = event_id(facts.session);
     let params = json!({"deviceType": facts.device_type, "scene": facts.scene});
     let put = |statement| {
         sqlx::query(statement)
@@ -131,7 +136,7 @@ pub async fn store(
         Dialect::Postgres => {
             let put = put(POSTGRES)
                 .bind(event_id)
-                .bind(EVENT)
+                .bind(SIGNED_IN)
                 .bind(params.to_string());
             player_of(&put.fetch_one(database.pool()).await?)
         }
@@ -143,10 +148,10 @@ pub async fn store(
                     id: event_id,
                     user_id: player.user.id.to_string(),
                     open_id,
-                    name: EVENT,
+                    name: SIGNED_IN,
                     params,
                 };
-                outbox::keep(&mut transaction, &event, now).await?;
+                outbox::keep_back(&mut transaction, &event, now).await?;
             }
             transaction.commit().await?;
             Ok(player)

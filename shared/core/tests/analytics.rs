@@ -415,15 +415,18 @@ fn at(hours: i64) -> i64 {
     NOON + hours * 3600 * 1000
 }
 
-/// Goes through all ways from a start.
-fn leads(events: &[Made], player: usize, steps: &[usize], after: i64, until: i64) -> usize {
+/// Goes through all ways from an event.
+fn leads(events: &[Made], from: Made, steps: &[usize], until: i64) -> usize {
     let Some((step, rest)) = steps.split_first() else {
         return 0;
     };
+    let (player, before, after) = from;
     let next = events.iter().filter(|(who, what, when)| {
-        *who == player && what == step && (after..=until).contains(when)
+        // A step that is done twice is done at two moments.
+        let in_time = after < *when || (after == *when && what != &before);
+        *who == player && what == step && in_time && *when <= until
     });
-    next.map(|(_, _, when)| 1 + leads(events, player, rest, *when, until))
+    next.map(|next| 1 + leads(events, *next, rest, until))
         .max()
         .unwrap_or(0)
 }
@@ -524,7 +527,7 @@ async fn compare(
             *who == player && *what == steps[0] && (from..from + length).contains(when)
         });
         let far = starts
-            .map(|(_, _, when)| 1 + leads(made, player, &steps[1..], *when, when + within))
+            .map(|start| 1 + leads(made, *start, &steps[1..], start.2 + within))
             .max()
             .unwrap_or(0);
         for count in &mut reached[..far] {
@@ -582,4 +585,121 @@ async fn compare(
         .collect();
     prop_assert_eq!(cohorts, expected);
     Ok(())
+}
+
+#[tokio::test]
+async fn a_day_that_is_being_read_is_made_at_once_and_dropped_later() {
+    let store = Store::on(TestDatabase::postgres().await).await;
+    let today = Day::of_ms(NOON);
+    let one = || ready(batch(&["ann"], vec![line("a", None, NOON, 0)]));
+    store.writer.write(one()).await.unwrap();
+    // Somebody reads all events for a long time, as a back-up does.
+    let mut reader = store.database.begin_snapshot().await.unwrap();
+    sqlx::query("SELECT count(*) FROM analytics_events")
+        .fetch_one(&mut *reader)
+        .await
+        .unwrap();
+    partitions::make_ahead(&store.database, today.plus(1), 3)
+        .await
+        .unwrap();
+    let late = line("a", None, NOON - 9 * DAY_MS, 0);
+    let late = store.writer.write(ready(batch(&["ann"], vec![late])));
+    late.await.unwrap();
+    let dropped = partitions::remove_before(&store.database, today.plus(1)).await;
+    assert!(
+        dropped.is_err_and(|error| error.is_transient()),
+        "a day that is being read is dropped later"
+    );
+    reader.commit().await.unwrap();
+    let dropped = partitions::remove_before(&store.database, today.plus(1)).await;
+    assert_eq!(dropped.unwrap(), 2);
+    // The writer has seen that day; it makes it again.
+    store.writer.write(one()).await.unwrap();
+    assert_eq!(
+        store.number("SELECT count(*) FROM analytics_events").await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn what_an_operator_has_to_mend_costs_no_event() {
+    let store = Store::on(TestDatabase::postgres().await).await;
+    let rename = async |from: &str, to: &str| {
+        let sql = format!("ALTER TABLE {from} RENAME TO {to}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+            .execute(store.database.pool())
+            .await
+            .unwrap();
+    };
+    rename("analytics_user_days", "elsewhere").await;
+    let event = ready(batch(&["ann"], vec![line("a", None, NOON, 0)]));
+    let mut writing = std::pin::pin!(store.writer.write(event));
+    let waited = tokio::time::timeout(Duration::from_millis(300), &mut writing).await;
+    assert!(waited.is_err(), "{waited:?}");
+    rename("elsewhere", "analytics_user_days").await;
+    writing.await.unwrap();
+    assert_eq!(
+        store.number("SELECT count(*) FROM analytics_events").await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn what_happens_to_a_player_does_not_make_the_player_present() {
+    for store in Store::both().await {
+        let mut service = batch(
+            &["ann", "bob"],
+            vec![
+                line("order_refunded", Some("r"), NOON, 0),
+                line("signed_in", Some("s"), NOON, 1),
+            ],
+        );
+        service.head.source = Source::Service;
+        store.writer.write(ready(service)).await.unwrap();
+        assert_eq!(
+            store.number("SELECT count(*) FROM analytics_events").await,
+            2
+        );
+        let there: Vec<String> = sqlx::query_scalar("SELECT user_id FROM analytics_user_days")
+            .fetch_all(store.database.pool())
+            .await
+            .unwrap();
+        assert_eq!(there, ["bob"]);
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_is_kept_back_is_passed_on_once_it_is_released() {
+    for store in Store::both().await {
+        let (database, now) = (&store.database, Timestamp::now());
+        for id in ["kept", "forgotten", "orphan"] {
+            let event = ServiceEvent {
+                id: id.to_owned(),
+                user_id: "ann".to_owned(),
+                open_id: "o",
+                name: "signed_in",
+                params: json!({}),
+            };
+            let mut transaction = database.begin().await.unwrap();
+            outbox::keep_back(&mut transaction, &event, now)
+                .await
+                .unwrap();
+            transaction.commit().await.unwrap();
+        }
+        assert!(outbox::claim(database, now, 10).await.unwrap().is_none());
+        outbox::release(database, &["kept".to_owned()])
+            .await
+            .unwrap();
+        outbox::forget(database, "forgotten").await.unwrap();
+        let ids = async |at: Timestamp| {
+            let batch = outbox::claim(database, at, 10).await.unwrap().unwrap();
+            let ids = batch.events.into_iter().map(|event| event.id.unwrap());
+            ids.collect::<BTreeSet<_>>()
+        };
+        assert_eq!(ids(now).await, BTreeSet::from(["kept".to_owned()]));
+        // Its process has died between the two.
+        let later = now + jiff::SignedDuration::from_secs(60);
+        let both = ["kept", "orphan"].map(str::to_owned);
+        assert_eq!(ids(later).await, BTreeSet::from(both));
+    }
 }

@@ -13,10 +13,16 @@ use std::time::Duration;
 use avalon_core::config::{Config, Role};
 use avalon_core::database::Database;
 use avalon_test_support::TestDatabase;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 fn open(file: &TestDatabase, connections: &str) -> Database {
+    open_url(file.url(), connections)
+}
+
+fn open_url(url: &str, connections: &str) -> Database {
     let env = [
-        ("AVALON_DATABASE__URL", file.url()),
+        ("AVALON_DATABASE__URL", url),
         ("AVALON_DATABASE__MAX_CONNECTIONS", connections),
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()));
@@ -69,4 +75,69 @@ async fn what_follows_a_transaction_that_was_given_up_anywhere_is_kept() {
             .unwrap();
         assert_eq!(kept, [1; 8], "{}", file.engine());
     }
+}
+
+/// Stands between us and a Postgres, and can let what is connected hang without a word, as a firewall does
+/// that has forgotten it. Who connects after that gets through.
+struct Firewall {
+    url: String,
+    forgotten: watch::Sender<u32>,
+}
+
+impl Firewall {
+    async fn before(database: &TestDatabase) -> Self {
+        let mut url: url::Url = database.url().parse().unwrap();
+        let target = (
+            url.host_str().unwrap().to_owned(),
+            url.port().unwrap_or(5432),
+        );
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        url.set_host(Some("127.0.0.1")).unwrap();
+        url.set_port(Some(socket.local_addr().unwrap().port()))
+            .unwrap();
+        let (forgotten, times) = watch::channel(0);
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = socket.accept().await {
+                let mut server = TcpStream::connect(target.clone()).await.unwrap();
+                let mut times = times.clone();
+                times.mark_unchanged();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                        _ = times.changed() => std::future::pending().await,
+                    }
+                });
+            }
+        });
+        Self {
+            url: url.into(),
+            forgotten,
+        }
+    }
+
+    fn forget_all(&self) {
+        self.forgotten.send_modify(|times| *times += 1);
+    }
+}
+
+#[tokio::test]
+async fn connections_that_hang_make_room_for_others_within_seconds() {
+    let home = TestDatabase::postgres().await;
+    let firewall = Firewall::before(&home).await;
+    let database = open_url(&firewall.url, "4");
+    let asked = (0..4).map(|_| sqlx::query("SELECT pg_sleep(0.2)").execute(database.pool()));
+    let asked = futures_util::future::join_all(asked).await;
+    assert!(asked.iter().all(Result::is_ok), "{asked:?}");
+
+    firewall.forget_all();
+    // Requests give up after their time.
+    let patience = Duration::from_millis(300);
+    let hanging = (0..4).map(|_| tokio::time::timeout(patience, database.ping()));
+    let hanging = futures_util::future::join_all(hanging).await;
+    assert!(hanging.iter().all(Result::is_err), "{hanging:?}");
+    // Without a limit of ours this takes until the kernel gives the connections up, a quarter of an hour.
+    avalon_test_support::eventually_eq(Duration::from_secs(10), Ok(()), async || {
+        database.ping().await.map_err(|error| error.to_string())
+    })
+    .await;
 }

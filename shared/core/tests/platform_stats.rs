@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+use avalon_core::analytics::Day;
 use avalon_core::config::{Config, Role};
 use avalon_core::database::Database;
 use avalon_core::platform_stats::{self, Dataset};
@@ -52,11 +53,21 @@ async fn what_is_told_last_counts_and_days_come_side_by_side() {
         .unwrap();
         assert_eq!(changed, [2, 5]);
 
+        // Two were there on the ninth, one of them for the first time; nobody on the tenth.
+        for (user, day) in [("ann", 8), ("ann", 9), ("bob", 9)] {
+            let day = Day::of_date(date(2026, 1, day)).number();
+            sqlx::query("INSERT INTO analytics_user_days (user_id, day) VALUES ($1, $2)")
+                .bind(user)
+                .bind(day)
+                .execute(database.pool())
+                .await
+                .unwrap();
+        }
         let days = platform_stats::days(&database, ninth, tenth).await.unwrap();
         assert_eq!(
             json!(days),
             json!([
-                {"day": "2026-01-09", "game:1000006:4": 7.5, "visits": {"visit_uv": 3}},
+                {"day": "2026-01-09", "ours": {"players": 2, "newPlayers": 1}, "game:1000006:4": 7.5, "visits": {"visit_uv": 3}},
                 {"day": "2026-01-10", "visits": {"visit_uv": 6}},
             ])
         );

@@ -9,7 +9,7 @@ use prometheus::{
 };
 
 use crate::job::QueueName;
-use crate::store::{Consumer, Leased, QueueStats, Reclaimed};
+use crate::store::{Consumer, Enqueued, Leased, QueueStats, Reclaimed};
 
 const RECOVERIES: [&str; 3] = ["requeued", "exhausted", "poisoned"];
 const OUTCOMES: [&str; 6] = [
@@ -108,6 +108,15 @@ impl QueueMetrics {
         self.enqueued
             .with_label_values(&[queue.as_str(), kind])
             .inc();
+    }
+
+    /// Of jobs with these queues and kinds, in this order, those that are new were taken in.
+    pub fn enqueued_of(&self, jobs: &[Enqueued], names: &[(QueueName, String)]) {
+        for (enqueued, (queue, kind)) in jobs.iter().zip(names) {
+            if let Enqueued::New(_) = enqueued {
+                self.enqueued(queue, kind);
+            }
+        }
     }
 
     /// A pool begins. All its series are there from now on: an alert can only see a counter rise

@@ -21,6 +21,7 @@ impl EventSink for DatabaseSink {
 
     async fn take(&self, delivery: &Delivery) -> Result<(), SinkError> {
         let written = self.0.write(Arc::clone(&delivery.batch)).await;
+        // The writer waits for all but what the events themselves are to blame for, and for its own end.
         written.map_err(|error| match error.is_transient() {
             true => SinkError::Away(error.to_string()),
             false => SinkError::Refused(error.to_string()),

@@ -11,9 +11,10 @@ use avalon_core::config::AnalyticsConfig;
 use chrono::DateTime;
 use rskafka::BackoffConfig;
 use rskafka::client::ClientBuilder;
+use rskafka::client::error::{Error, ProtocolError};
 use rskafka::client::partition::{Compression, PartitionClient, UnknownTopicHandling};
 use rskafka::record::Record as KafkaRecord;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 use super::{Delivery, EventSink, SinkError, beginning};
 
@@ -21,9 +22,13 @@ pub(crate) struct KafkaSink {
     brokers: Vec<String>,
     topic: String,
     timeout: Duration,
-    /// The topic's partitions, when it was reached first.
-    partitions: OnceCell<Vec<Arc<PartitionClient>>>,
+    /// The topic's partitions, once it was reached; forgotten when it does not answer in time, since the
+    /// client would keep a connection that hangs.
+    partitions: Mutex<Option<Arc<[PartitionClient]>>>,
 }
+
+/// Bytes of records in one request: a broker takes 1 MiB at most by default, with what is around them.
+const MOST_BYTES: usize = 512 * 1024;
 
 impl KafkaSink {
     /// As configured, if it is.
@@ -35,11 +40,11 @@ impl KafkaSink {
             brokers: config.kafka_brokers.clone(),
             topic: config.kafka_topic.clone(),
             timeout: config.sink_timeout,
-            partitions: OnceCell::new(),
+            partitions: Mutex::default(),
         })
     }
 
-    async fn connect(&self) -> Result<Vec<Arc<PartitionClient>>, SinkError> {
+    async fn connect(&self) -> Result<Arc<[PartitionClient]>, SinkError> {
         // The job tries again; the client must not do so on its own for hours.
         let backoff = BackoffConfig {
             deadline: Some(self.timeout),
@@ -59,16 +64,25 @@ impl KafkaSink {
         for partition in topic.partitions {
             let handling = UnknownTopicHandling::Error;
             let client = client.partition_client(&self.topic, partition, handling);
-            partitions.push(Arc::new(client.await.map_err(away)?));
+            partitions.push(client.await.map_err(away)?);
         }
         match partitions.is_empty() {
             true => Err(SinkError::Away("the topic has no partitions".to_owned())),
-            false => Ok(partitions),
+            false => Ok(partitions.into()),
         }
     }
 
+    async fn partitions(&self) -> Result<Arc<[PartitionClient]>, SinkError> {
+        // Who comes meanwhile waits for the same connection.
+        let mut partitions = self.partitions.lock().await;
+        if let Some(partitions) = &*partitions {
+            return Ok(Arc::clone(partitions));
+        }
+        Ok(Arc::clone(partitions.insert(self.connect().await?)))
+    }
+
     async fn produce(&self, delivery: &Delivery) -> Result<(), SinkError> {
-        let partitions = self.partitions.get_or_try_init(|| self.connect()).await?;
+        let partitions = self.partitions().await?;
         let mut records: BTreeMap<usize, Vec<KafkaRecord>> = BTreeMap::new();
         for record in delivery.records() {
             let value = serde_json::to_vec(&record)
@@ -84,11 +98,42 @@ impl KafkaSink {
         }
         for (place, records) in records {
             if let Some(partition) = partitions.get(place) {
-                let produced = partition.produce(records, Compression::NoCompression);
-                produced.await.map_err(away)?;
+                for records in portions(records) {
+                    let produced = partition.produce(records, Compression::NoCompression);
+                    produced.await.map_err(failed)?;
+                }
             }
         }
         Ok(())
+    }
+}
+
+/// In portions that a broker takes; one event is smaller by far.
+fn portions(records: Vec<KafkaRecord>) -> Vec<Vec<KafkaRecord>> {
+    let mut portions = vec![Vec::new()];
+    let mut bytes = 0;
+    for record in records {
+        let size = record.approximate_size();
+        if bytes > 0 && bytes + size > MOST_BYTES {
+            portions.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += size;
+        if let Some(last) = portions.last_mut() {
+            last.push(record);
+        }
+    }
+    portions
+}
+
+fn failed(error: Error) -> SinkError {
+    match error {
+        // The topic takes less than brokers do by default; no repeat makes it smaller.
+        Error::ServerError {
+            protocol_error: ProtocolError::MessageTooLarge,
+            ..
+        } => SinkError::Refused(beginning(&error.to_string())),
+        error => away(error),
     }
 }
 
@@ -114,7 +159,10 @@ impl EventSink for KafkaSink {
     async fn take(&self, delivery: &Delivery) -> Result<(), SinkError> {
         match tokio::time::timeout(self.timeout, self.produce(delivery)).await {
             Ok(produced) => produced,
-            Err(_) => Err(SinkError::Away("it did not answer in time".to_owned())),
+            Err(_) => {
+                *self.partitions.lock().await = None;
+                Err(SinkError::Away("it did not answer in time".to_owned()))
+            }
         }
     }
 }

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use ulid::Ulid;
 
+/// The service's event of a sign-in.
+pub const SIGNED_IN: &str = "signed_in";
+
 /// Events that were accepted together, checked one by one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EventBatch {
@@ -121,6 +124,12 @@ fn is_first(place: &usize) -> bool {
 }
 
 impl BatchHead {
+    /// Whether an event shows that its player was there. The service's own are of what happened to a player,
+    /// such as a refund; only the sign-in is the player's doing.
+    pub fn shows_presence(&self, event_name: &str) -> bool {
+        self.source != Source::Service || event_name == SIGNED_IN
+    }
+
     /// The id of the event at a place of the batch that has none of its own: the same each time.
     pub fn made_id(&self, place: usize) -> String {
         format!("{}-{place}", self.id)
@@ -163,5 +172,20 @@ mod tests {
         assert_eq!(back.events[0].params.get(), params().get());
         assert_eq!((back.events[0].player, back.events[1].player), (0, 1));
         assert_eq!(back.events[1].id.as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn only_what_a_player_does_shows_that_the_player_is_there() {
+        let of = |source| BatchHead {
+            id: Ulid::from_parts(1, 1),
+            received_at: 0,
+            source,
+            players: vec![],
+            client: Client::default(),
+        };
+        assert!(of(Source::Client).shows_presence("order_paid"));
+        assert!(of(Source::Game).shows_presence("reward"));
+        assert!(of(Source::Service).shows_presence("signed_in"));
+        assert!(!of(Source::Service).shows_presence("order_refunded"));
     }
 }

@@ -1,11 +1,16 @@
 //! How often events happened, and to how many players.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::Row;
 
 use super::day::Day;
 use crate::database::{Database, DatabaseError};
+
+/// What an operator asks may take the database so long a statement; there are players too.
+pub(super) const LONGEST: Duration = Duration::from_secs(30);
 
 /// A time from one moment to before another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +42,7 @@ pub async fn count(
     span: Span,
     event_name: Option<&str>,
 ) -> Result<Vec<EventCount>, DatabaseError> {
+    let mut transaction = database.begin_limited(LONGEST).await?;
     // The day lets Postgres leave out partitions.
     let rows = sqlx::query(
         "SELECT event_name, count(*) AS events, count(DISTINCT user_id) AS players
@@ -51,7 +57,7 @@ pub async fn count(
     .bind(span.from.as_millisecond())
     .bind(span.to.as_millisecond())
     .bind(event_name)
-    .fetch_all(database.pool())
+    .fetch_all(&mut *transaction)
     .await?;
     let count = |row: &sqlx::any::AnyRow| {
         Ok(EventCount {

@@ -42,6 +42,13 @@ impl Day {
         Self(self.0.saturating_add(days))
     }
 
+    /// The day of this date in the calendar.
+    pub fn of_date(date: Date) -> Self {
+        let days = EPOCH.until(date).map(|span| span.get_days());
+        // From one date to another, the span is of days alone.
+        Self(days.map_or(0, i64::from))
+    }
+
     /// The date in the calendar; the last one there is, for days beyond it.
     pub fn date(self) -> Date {
         let days = self.0.clamp(-4_000_000, 2_900_000);
@@ -72,5 +79,8 @@ mod tests {
         assert_eq!(day("2026-01-01T16:00:00Z").to_string(), "2026-01-02");
         assert_eq!(day("1969-12-31T16:00:00Z").number(), 0);
         assert_eq!(day("1969-12-31T15:59:59Z").to_string(), "1969-12-31");
+        let first = Day::of_date(date(2026, 1, 2));
+        assert_eq!(first, day("2026-01-01T16:00:00Z"));
+        assert_eq!(Day::of_date(date(1969, 12, 31)).number(), -1);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::counts::Span;
+use super::counts::{LONGEST, Span};
 use super::day::Day;
 use crate::database::{Database, DatabaseError};
 
@@ -41,7 +41,7 @@ pub async fn funnel(
     let within = i64::try_from(within.as_millis()).unwrap_or(i64::MAX);
     let (from, to) = (span.from.as_millisecond(), span.to.as_millisecond());
     let last = to.saturating_add(within);
-    let mut query = sqlx::query(AssertSqlSafe(statement(steps.len())))
+    let mut query = sqlx::query(AssertSqlSafe(statement(steps)))
         .bind(Day::of_ms(from).number())
         .bind(Day::of_ms(last).number())
         .bind(from)
@@ -51,7 +51,8 @@ pub async fn funnel(
     for step in steps {
         query = query.bind(step);
     }
-    let rows = query.fetch_all(database.pool()).await?;
+    let mut transaction = database.begin_limited(LONGEST).await?;
+    let rows = query.fetch_all(&mut *transaction).await?;
     let mut counted: Vec<FunnelStep> = steps
         .iter()
         .map(|step| FunnelStep {
@@ -72,7 +73,8 @@ pub async fn funnel(
 /// For each event of a step, the latest start from which a way leads to it: the later the start,
 /// the more time is left, so no other start has to be remembered. One sort a step, whatever the
 /// number of events.
-fn statement(steps: usize) -> String {
+fn statement(names: &[String]) -> String {
+    let steps = names.len();
     let mut sql = "WITH step0 AS (
             SELECT user_id, at, at AS began FROM analytics_events
             WHERE event_name = $7 AND day BETWEEN $1 AND $2 AND at >= $3 AND at < $4
@@ -80,11 +82,17 @@ fn statement(steps: usize) -> String {
     .to_owned();
     for step in 1..steps {
         let (before, name) = (step - 1, step + 7);
+        // At one moment the step before may come first, unless it is the same event: that one does not
+        // follow itself.
+        let order = match names[before] == names[step] {
+            true => "at, later DESC",
+            false => "at, later",
+        };
         sql += &format!(
             ", step{step} AS (
                 SELECT user_id, at, began FROM (
                     SELECT user_id, at, later,
-                           max(began) OVER (PARTITION BY user_id ORDER BY at, later
+                           max(began) OVER (PARTITION BY user_id ORDER BY {order}
                                             ROWS UNBOUNDED PRECEDING) AS began
                     FROM (
                         SELECT user_id, at, began, 0 AS later FROM step{before}

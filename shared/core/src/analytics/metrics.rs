@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry,
-    exponential_buckets,
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, exponential_buckets,
 };
 
 /// What became of an event.
@@ -64,7 +63,7 @@ pub struct EventMetrics {
     sink_events: IntCounterVec,
     sink_failures: IntCounterVec,
     sink_seconds: HistogramVec,
-    sink_lag: GaugeVec,
+    sink_lag: HistogramVec,
 }
 
 impl EventMetrics {
@@ -111,11 +110,12 @@ impl EventMetrics {
                 .buckets(exponential_buckets(0.001, 2.0, 14)?),
                 &["sink"],
             )?,
-            sink_lag: GaugeVec::new(
-                Opts::new(
+            sink_lag: HistogramVec::new(
+                HistogramOpts::new(
                     "avalon_event_sink_lag_seconds",
-                    "From receiving a batch to the sink's taking it, of the last batch.",
-                ),
+                    "From receiving a batch to the sink's taking it.",
+                )
+                .buckets(exponential_buckets(0.01, 4.0, 12)?),
                 &["sink"],
             )?,
         };
@@ -142,6 +142,12 @@ impl EventMetrics {
         }
     }
 
+    /// A sink is there: so are its series.
+    pub fn sink(&self, sink: &str) {
+        self.sink_events.with_label_values(&[sink]);
+        self.sink_failures.with_label_values(&[sink]);
+    }
+
     /// A transaction wrote so many events.
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
     pub(super) fn flushed(&self, events: usize, took: Duration) {
@@ -159,7 +165,7 @@ impl EventMetrics {
             .observe(took.as_secs_f64());
         self.sink_lag
             .with_label_values(&[sink])
-            .set(lag.as_secs_f64());
+            .observe(lag.as_secs_f64());
     }
 
     /// A sink did not take a batch.

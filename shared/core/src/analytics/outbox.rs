@@ -39,9 +39,31 @@ pub async fn keep(
     event: &ServiceEvent<'_>,
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
+    insert(connection, event, now, 0).await
+}
+
+/// Keeps an event of something that is not over yet: it is passed on when it is [`release`]d, or when
+/// nobody has released or forgotten it in half a minute, which means that a process has died.
+///
+/// # Errors
+/// The database's.
+pub async fn keep_back(
+    connection: &mut AnyConnection,
+    event: &ServiceEvent<'_>,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    insert(connection, event, now, now.as_millisecond()).await
+}
+
+async fn insert(
+    connection: &mut AnyConnection,
+    event: &ServiceEvent<'_>,
+    now: Timestamp,
+    claimed_at: i64,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO event_outbox (id, user_id, open_id, event_name, params, at)
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO event_outbox (id, user_id, open_id, event_name, params, at, claimed_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING",
     )
     .bind(&event.id)
     .bind(&event.user_id)
@@ -49,8 +71,48 @@ pub async fn keep(
     .bind(event.name)
     .bind(event.params.to_string())
     .bind(now.as_millisecond())
+    .bind(claimed_at)
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// What events that were kept back tell of has happened: they may be passed on.
+///
+/// # Errors
+/// The database's.
+pub async fn release(database: &Database, ids: &[String]) -> Result<(), DatabaseError> {
+    each(
+        database,
+        ids.iter().map(String::as_str),
+        "UPDATE event_outbox SET claimed_at = 0 WHERE id = $1",
+    )
+    .await
+}
+
+/// What an event tells of has not happened after all.
+///
+/// # Errors
+/// The database's.
+pub async fn forget(database: &Database, id: &str) -> Result<(), DatabaseError> {
+    each(database, [id].into_iter(), FORGET).await
+}
+
+const FORGET: &str = "DELETE FROM event_outbox WHERE id = $1";
+
+async fn each(
+    database: &Database,
+    ids: impl Iterator<Item = &str> + Send,
+    statement: &'static str,
+) -> Result<(), DatabaseError> {
+    let mut transaction = database.begin().await?;
+    for id in ids {
+        sqlx::query(statement)
+            .bind(id)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    transaction.commit().await?;
     Ok(())
 }
 
@@ -121,13 +183,11 @@ fn read(row: &AnyRow) -> Result<(Player, EventLine), DatabaseError> {
 /// # Errors
 /// The database's. They are passed on once more then.
 pub async fn passed_on(database: &Database, batch: &EventBatch) -> Result<(), DatabaseError> {
-    let mut transaction = database.begin().await?;
-    for id in batch.events.iter().filter_map(|event| event.id.as_deref()) {
-        sqlx::query("DELETE FROM event_outbox WHERE id = $1")
-            .bind(id)
-            .execute(&mut *transaction)
-            .await?;
-    }
-    transaction.commit().await?;
-    Ok(())
+    let ids = batch.events.iter();
+    each(
+        database,
+        ids.filter_map(|event| event.id.as_deref()),
+        FORGET,
+    )
+    .await
 }

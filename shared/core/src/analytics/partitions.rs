@@ -12,23 +12,28 @@ use crate::database::{Database, DatabaseError};
 
 /// Makers of partitions go one after the other; the number means nothing.
 const LOCK: i64 = 0x6176_616c_6f6e_6576;
-/// How long a drop waits for those who read: who writes meanwhile waits behind it.
+/// How long the making or the drop of a day waits for those who are in its way: others wait behind it.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 /// Rows that SQLite deletes in one transaction, so that nobody waits long.
 const ROWS_AT_ONCE: i64 = 5000;
 
-/// The statement that makes a day's partition unless it is there.
+/// The statement that makes a day's partition unless it is there. A table of its own that becomes part of
+/// the other: unlike `PARTITION OF`, that does not wait until nobody reads, and keep who writes waiting
+/// behind it.
 pub(crate) fn make_statement(day: Day) -> AssertSqlSafe<String> {
     let (name, from, to) = (name_of(day), day.number(), day.plus(1).number());
+    let patience = LOCK_PATIENCE.as_millis();
     AssertSqlSafe(format!(
-        "CREATE TABLE IF NOT EXISTS {name} PARTITION OF analytics_events
-         FOR VALUES FROM ({from}) TO ({to})"
+        "DO $$ BEGIN
+             PERFORM set_config('lock_timeout', '{patience}', true);
+             PERFORM pg_advisory_xact_lock({LOCK});
+             IF to_regclass('{name}') IS NULL THEN
+                 CREATE TABLE {name} (LIKE analytics_events INCLUDING ALL);
+                 ALTER TABLE analytics_events ATTACH PARTITION {name}
+                     FOR VALUES FROM ({from}) TO ({to});
+             END IF;
+         END $$"
     ))
-}
-
-/// The statement that makes makers go one after the other, until their transaction ends.
-pub(super) fn lock_statement() -> AssertSqlSafe<String> {
-    AssertSqlSafe(format!("SELECT pg_advisory_xact_lock({LOCK})"))
 }
 
 fn name_of(day: Day) -> String {
@@ -48,19 +53,14 @@ pub async fn make_ahead(database: &Database, first: Day, days: i64) -> Result<()
     if database.dialect() == Dialect::Sqlite {
         return Ok(());
     }
-    let mut transaction = database.begin().await?;
-    sqlx::raw_sql(lock_statement())
-        .execute(&mut *transaction)
-        .await?;
-    let there = existing(&mut transaction).await?;
-    for day in (0..days).map(|ahead| first.plus(ahead)) {
-        if !there.contains(&day) {
-            sqlx::raw_sql(make_statement(day))
-                .execute(&mut *transaction)
-                .await?;
-        }
+    let there = existing(&mut *database.pool().acquire().await?).await?;
+    let days = (0..days).map(|ahead| first.plus(ahead));
+    for day in days.filter(|day| !there.contains(day)) {
+        // One at a time: a transaction that makes several would hold what others want for longer.
+        sqlx::raw_sql(make_statement(day))
+            .execute(database.pool())
+            .await?;
     }
-    transaction.commit().await?;
     Ok(())
 }
 

@@ -23,6 +23,12 @@ const CHUNK: usize = 64 * 1024;
 const CONNECTIONS: u32 = super::writer::MOST_GROUPS as u32;
 /// How long a group may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What Postgres says of a row that no partition takes.
+pub(super) const NO_PARTITION: &str = "23514";
+
+/// The server gives up before we do: a statement that nobody waits for any more would keep its
+/// connection, and those of the next attempts would come on top.
+const LIMITS: &str = "SET statement_timeout = '15s'; SET lock_timeout = '5s'";
 
 macro_rules! columns {
     () => {
@@ -81,7 +87,11 @@ impl<'a> Group<'a> {
         let key = |(_, row, user): &(&Prepared, &'a EventRow, &'a str)| (*user, &*row.id, row.day);
         rows.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
         rows.dedup_by(|a, b| key(a) == key(b));
-        let players = rows.iter().map(|(_, row, user)| (*user, row.day)).collect();
+        let there = |(batch, row, _): &&(&Prepared, &EventRow, &str)| {
+            batch.head.shows_presence(&row.line.name)
+        };
+        let there = rows.iter().filter(there);
+        let players = there.map(|(_, row, user)| (*user, row.day)).collect();
         Self { rows, players }
     }
 }
@@ -128,13 +138,20 @@ impl PostgresEvents {
             {
                 write_staged(pool, &group, &profiles).await
             }
-            written => written,
+            Err(error) => {
+                if error.has_code(NO_PARTITION) {
+                    // Somebody has dropped one that was seen, or restored an older database.
+                    self.days.lock().await.clear();
+                }
+                Err(error)
+            }
+            Ok(new) => Ok(new),
         }
     }
 
     /// They are made ahead by a job; this is for events that came late, and for the first ones.
     async fn make_partitions(&self, pool: &PgPool, group: &Group<'_>) -> Result<(), DatabaseError> {
-        let wanted: HashSet<Day> = group.players.iter().map(|(_, day)| *day).collect();
+        let wanted: HashSet<Day> = group.rows.iter().map(|(_, row, _)| row.day).collect();
         let new: Vec<Day> = {
             let days = self.days.lock().await;
             wanted.difference(&days).copied().collect()
@@ -142,16 +159,11 @@ impl PostgresEvents {
         if new.is_empty() {
             return Ok(());
         }
-        let mut transaction = pool.begin().await?;
-        sqlx::raw_sql(partitions::lock_statement())
-            .execute(&mut *transaction)
-            .await?;
         for day in &new {
             sqlx::raw_sql(partitions::make_statement(*day))
-                .execute(&mut *transaction)
+                .execute(pool)
                 .await?;
         }
-        transaction.commit().await?;
         self.days.lock().await.extend(new);
         Ok(())
     }
@@ -231,6 +243,7 @@ fn connect(options: PgConnectOptions) -> PgPool {
         .acquire_timeout(Duration::from_secs(2))
         .after_connect(|connection, _| {
             Box::pin(async move {
+                sqlx::raw_sql(LIMITS).execute(&mut *connection).await?;
                 sqlx::raw_sql(STAGED).execute(connection).await?;
                 Ok(())
             })

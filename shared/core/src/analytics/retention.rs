@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sqlx::Row;
+use sqlx::{AnyConnection, Row};
 
+use super::counts::LONGEST;
 use super::day::Day;
 use crate::database::{Database, DatabaseError};
 
@@ -45,6 +46,7 @@ pub async fn retention(
     today: Day,
 ) -> Result<Vec<Cohort>, DatabaseError> {
     let mut cohorts = BTreeMap::new();
+    let mut transaction = database.begin_limited(LONGEST).await?;
     let rows = sqlx::query(
         "SELECT first.day, count(*) AS players FROM analytics_user_days first
          WHERE first.day BETWEEN $1 AND $2
@@ -54,7 +56,7 @@ pub async fn retention(
     )
     .bind(from.number())
     .bind(to.number())
-    .fetch_all(database.pool())
+    .fetch_all(&mut *transaction)
     .await?;
     for row in rows {
         let day = Day::from_number(row.try_get("day")?);
@@ -66,7 +68,7 @@ pub async fn retention(
         cohorts.insert(day, cohort);
     }
     for after in days {
-        let came_back = came_back(database, from, to, *after).await?;
+        let came_back = came_back(&mut transaction, from, to, *after).await?;
         for (day, cohort) in &mut cohorts {
             let ended = day.plus(*after) < today;
             let players = came_back.get(day).copied().unwrap_or(0);
@@ -80,7 +82,7 @@ pub async fn retention(
 }
 
 async fn came_back(
-    database: &Database,
+    connection: &mut AnyConnection,
     from: Day,
     to: Day,
     after: i64,
@@ -97,7 +99,7 @@ async fn came_back(
     .bind(from.number())
     .bind(to.number())
     .bind(after)
-    .fetch_all(database.pool())
+    .fetch_all(connection)
     .await?;
     rows.iter()
         .map(|row| {

@@ -20,7 +20,7 @@ const STORE: &str = "INSERT INTO analytics_events (
 
 const STORE_DAYS: &str = "INSERT INTO analytics_user_days (user_id, day)
     SELECT DISTINCT e.value ->> 4, e.value ->> 0 FROM json_each($1) e
-    WHERE true
+    WHERE e.value ->> 14
     ON CONFLICT DO NOTHING";
 
 /// A row, in the order of the statement.
@@ -40,6 +40,7 @@ struct Line<'a>(
     Option<&'a str>,
     Option<&'a str>,
     Option<i64>,
+    bool,
 );
 
 impl<'a> Line<'a> {
@@ -61,6 +62,7 @@ impl<'a> Line<'a> {
             head.client.app_version.as_deref(),
             head.client.platform.as_deref(),
             head.client.scene,
+            head.shows_presence(&line.name),
         )
     }
 }

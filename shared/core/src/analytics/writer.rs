@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::metrics::{EventMetrics, EventOutcome};
-use super::postgres::PostgresEvents;
+use super::postgres::{NO_PARTITION, PostgresEvents};
 use super::prepare::Prepared;
 use super::sqlite;
 use crate::config::{DatabaseConfig, Dialect};
@@ -54,8 +54,8 @@ impl EventWriter {
         Ok(Self { queue })
     }
 
-    /// Writes a batch; when this returns `Ok` its events are on disk. A database that is away is
-    /// waited for: who does not want to wait drops this, and the batch is not written then, unless
+    /// Writes a batch; when this returns `Ok` its events are on disk. A database that is away, or lacks
+    /// what an operator has to make, is waited for: who does not want to wait drops this, and the batch is not written then, unless
     /// it is being written in this moment. To write it again is harmless.
     ///
     /// # Errors
@@ -138,7 +138,8 @@ async fn write_group(events: &Events, metrics: &EventMetrics, mut group: Vec<Wai
         }
         match write_once(events, metrics, &group).await {
             Ok(()) => return group.into_iter().for_each(|waiting| tell(waiting, Ok(()))),
-            Err(error) if error.is_transient() => {
+            Err(error) if !is_of_the_data(&error) => {
+                // Also what an operator must mend, such as a table that is missing: no event is lost by it.
                 tracing::warn!(%error, batches = group.len(), "events wait for the database");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
@@ -157,6 +158,20 @@ async fn write_group(events: &Events, metrics: &EventMetrics, mut group: Vec<Wai
                 return;
             }
         }
+    }
+}
+
+/// Whether the events themselves are at fault, so that they will never be taken: data exceptions, broken
+/// constraints but for a missing partition, and what is too large (SQLSTATE classes 22, 23 and 54).
+fn is_of_the_data(error: &DatabaseError) -> bool {
+    match error {
+        DatabaseError::Refused(sqlx::Error::Encode(_)) => true,
+        DatabaseError::Refused(sqlx::Error::Database(answer)) => {
+            answer.code().is_some_and(|code| {
+                code != NO_PARTITION && ["22", "23", "54"].iter().any(|of| code.starts_with(of))
+            })
+        }
+        _ => false,
     }
 }
 

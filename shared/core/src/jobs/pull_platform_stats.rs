@@ -39,6 +39,8 @@ impl Job for PullPlatformStats {
         cap: Duration::from_secs(600),
     };
     const TIME_LIMIT: Duration = Duration::from_secs(60);
+    // Repeated by the clock anyway: an account without this right must not fill the queue.
+    const DEAD_TTL: Option<Duration> = Some(Duration::from_secs(24 * 3600));
     type Output = Pulled;
 }
 
