@@ -22,6 +22,7 @@ use crate::answer::{enqueue_all, unmade};
 use crate::extract::{self, invalid_field, plain};
 use crate::packed::Packing;
 use crate::problem::ApiError;
+use crate::queue_room::QueueRoom;
 
 /// Most bytes of a body, packed and unpacked.
 pub(crate) const MOST_BYTES: usize = 1024 * 1024;
@@ -35,6 +36,8 @@ pub struct Events {
     pub metrics: EventMetrics,
     /// Other systems that are sent events.
     pub sinks: std::sync::Arc<[SinkName]>,
+    /// Whether the queue has room for them.
+    pub room: QueueRoom,
     /// How long ago an event may have happened.
     pub max_age_ms: i64,
 }
@@ -182,6 +185,12 @@ impl Events {
             }
         }
         if !jobs.is_empty() {
+            if !self.room.is_there() {
+                let wait = "events wait until the queue has room again";
+                return Err(Problem::new(ProblemCode::QueueUnavailable)
+                    .with_detail(wait)
+                    .into());
+            }
             let names: Vec<_> = jobs
                 .iter()
                 .map(|job| (job.queue.clone(), job.kind.clone()))

@@ -48,10 +48,10 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     }
     let queue_metrics = wiring::queue_metrics(&registry)?;
     let event_metrics = EventMetrics::new(&registry)?;
-    let events = wiring::events(&config, &event_metrics);
     avalon_api::ops::AuditMetrics::register(&registry)?;
     let database = Database::new(&config.database)?;
     let redis = wiring::redis(&config)?;
+    let events = wiring::events(&config, &event_metrics, redis.as_ref());
     let store = wiring::store(&config, redis.as_ref()).await?;
     let keyring = Arc::new(wiring::keyring(&config)?);
     let sessions = wiring::sessions(&config, &keyring, redis.as_ref(), &database);

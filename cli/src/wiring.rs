@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_api::Events;
+use avalon_api::{Events, QueueRoom};
 use avalon_core::analytics::EventMetrics;
 use avalon_core::config::{Config, LatePayment, Role};
 use avalon_core::database::Database;
@@ -287,11 +287,18 @@ pub(crate) fn services(
 }
 
 /// How events are taken in.
-pub(crate) fn events(config: &Config, metrics: &EventMetrics) -> Events {
+pub(crate) fn events(
+    config: &Config,
+    metrics: &EventMetrics,
+    redis: Option<&RedisEndpoint>,
+) -> Events {
     let max_age = config.analytics.max_age.as_millis();
     Events {
         metrics: metrics.clone(),
         sinks: config.analytics.sinks().into(),
+        room: redis
+            .cloned()
+            .map_or_else(QueueRoom::unlimited, QueueRoom::watch),
         max_age_ms: i64::try_from(max_age).unwrap_or(i64::MAX),
     }
 }

@@ -101,6 +101,12 @@ async fn a_redis_that_goes_away_is_told_as_503_and_comes_back_without_a_hand() {
         "{:?}",
         begun.elapsed()
     );
+    let probe = format!("{}/readyz?need=any", fleet.apis[0].ops);
+    let probe = send(game.client.get(probe)).await;
+    assert_eq!(
+        (probe.status.as_u16(), &probe.body["status"]),
+        (200, &"ready".into())
+    );
     let answer = send(game.client.get(format!("{}/readyz", fleet.apis[0].ops))).await;
     assert_eq!(answer.status, 503);
     assert_eq!(answer.body["stores"]["database"], "ok");

@@ -6,7 +6,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use avalon_test_support::{
-    Avalon, FleetSettings, TestDatabase, eventually, eventually_eq, shared_redis_url, unique_prefix,
+    Avalon, FleetSettings, RedisServer, TestDatabase, eventually, eventually_eq, shared_redis_url,
+    unique_prefix,
 };
 use avalon_tests::event_sinks::SinkDouble;
 use avalon_tests::kafka_broker::{KafkaBroker, Produced};
@@ -553,6 +554,50 @@ async fn one_that_is_away_delays_no_other_and_catches_up() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_queue_that_is_nearly_full_takes_sign_ins_and_no_events_until_it_has_room_again() {
+    let database = TestDatabase::postgres().await;
+    let redis = RedisServer::start().await;
+    let fleet = FleetSettings::new(database.url(), &redis.url())
+        .start(1, 1)
+        .await;
+    let game = Game::of(&fleet.apis[0], &fleet.simulator);
+    let alice = game.player("alice").await;
+    let one = || json!({"events": [event("level_end")]});
+    assert_eq!(report(&alice, one()).await.status, 200);
+    let limit = async |limit: String| {
+        let client = redis::Client::open(redis.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let set = redis::cmd("CONFIG")
+            .arg("SET")
+            .arg("maxmemory")
+            .arg(limit)
+            .clone();
+        set.query_async::<()>(&mut connection).await.unwrap();
+        let info: redis::InfoDict = redis::cmd("INFO")
+            .query_async(&mut connection)
+            .await
+            .unwrap();
+        info.get::<u64>("used_memory").unwrap()
+    };
+    let used = limit("0".to_owned()).await;
+    // Nine tenths of it are in use.
+    limit((used + used / 9).to_string()).await;
+    eventually_eq(LONG, 503, async || {
+        report(&alice, one()).await.status.as_u16()
+    })
+    .await;
+    report(&alice, one())
+        .await
+        .assert_problem(503, "QUEUE_UNAVAILABLE");
+    assert_eq!(game.login("sim-bob").await.status, 200);
+    limit("0".to_owned()).await;
+    eventually_eq(LONG, 200, async || {
+        report(&alice, one()).await.status.as_u16()
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_api::{ApiState, Events, GuardMetrics, HeaderPolicy, HttpMetrics};
+use avalon_api::{ApiState, Events, GuardMetrics, HeaderPolicy, HttpMetrics, QueueRoom};
 use avalon_core::analytics::EventMetrics;
 use avalon_core::config::{Config, ProfileConfig, RiskConfig, Role};
 use avalon_core::database::Database;
@@ -143,6 +143,7 @@ impl Shop {
             proxies: Arc::default(),
             guard_metrics: GuardMetrics::new(&registry).unwrap(),
             events: Events {
+                room: QueueRoom::unlimited(),
                 metrics: event_metrics.clone(),
                 sinks: config.analytics.sinks().into(),
                 max_age_ms: i64::MAX,
