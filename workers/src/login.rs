@@ -58,6 +58,7 @@ pub async fn handle(
     let give_up = |code: ProblemCode| Err(JobError::Fail(jobs::failure(&code.into())));
     match stored {
         Ok(Ok((signed_in, replaced))) => {
+            // Who signs in again on the same device does so every day: nothing to remember.
             for session in replaced {
                 let event = AuditEvent::new(AuditKind::SessionReplaced, Actor::Player)
                     .user(signed_in.user_info.id)
