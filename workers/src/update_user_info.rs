@@ -8,8 +8,8 @@ use avalon_core::config::CheckText;
 use avalon_core::jobs::update_user_info::{ProfileData, UserInfoUpdated};
 use avalon_core::jobs::{CheckNickname, UpdateUserInfo};
 use avalon_core::problem::ProblemCode;
-use avalon_core::profiles::{Fields, Source, Standing, Update, rows};
-use avalon_core::users::UserInfo;
+use avalon_core::profiles::rows::{self, Updated};
+use avalon_core::profiles::{Fields, Source, Standing, Update};
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::{EncryptedData, OpenId, RawData, UnionId, UserProfile};
 use jiff::Timestamp;
@@ -56,7 +56,7 @@ pub(crate) async fn handle(
     services.profile_metrics.data(kind, "taken");
     if services.profiles.check_text != CheckText::Off {
         // Also when nothing changed: an attempt that stored it may have been lost before this.
-        check_nickname(&services, &job, told.fields.nickname, &updated.user).await?;
+        check_nickname(&services, &job, told.fields.nickname, &updated).await?;
     }
     tracing::info!(
         user_id = %job.user_id,
@@ -75,9 +75,10 @@ async fn check_nickname(
     services: &Services,
     job: &UpdateUserInfo,
     told: Option<String>,
-    user: &UserInfo,
+    updated: &Updated,
 ) -> Result<(), JobError> {
-    let Some(nickname) = told.filter(|told| Some(told) == user.nickname.as_ref()) else {
+    let shown = updated.user.nickname.as_ref();
+    let Some(nickname) = told.filter(|told| Some(told) == shown) else {
         return Ok(());
     };
     let check = CheckNickname {
@@ -85,7 +86,8 @@ async fn check_nickname(
         open_id: job.open_id.clone(),
         nickname,
     };
-    follow(services, check.into_job()).await.map(drop)
+    let check = check.into_job(updated.revision);
+    follow(services, check).await.map(drop)
 }
 
 /// A profile that is WeChat's, whatever it says.

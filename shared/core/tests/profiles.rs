@@ -249,7 +249,9 @@ async fn a_refused_nickname_is_taken_away_once_and_not_taken_again() {
     for database in TestDatabase::both().await {
         let player = Player::on(&database).await;
         let user = player.sign_in("key", 0).await;
-        player.tell(Source::Encrypted, 1, "rude").await;
+        let told = player.tell(Source::Encrypted, 1, "rude").await;
+        let same = player.tell(Source::Encrypted, 1, "rude").await;
+        assert_eq!((told.revision, same.revision), (1, 1));
         let refuse = async |name: &str| {
             rows::refuse_nickname(&player.database, user.id, name, at(2))
                 .await
@@ -262,5 +264,6 @@ async fn a_refused_nickname_is_taken_away_once_and_not_taken_again() {
         assert_eq!((again.user.nickname, again.changed), (None, false));
         let another = player.tell(Source::Encrypted, 4, "kind").await;
         assert_eq!(another.user.nickname.as_deref(), Some("kind"));
+        assert_eq!((again.revision, another.revision), (2, 3));
     }
 }
