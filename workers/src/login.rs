@@ -64,9 +64,7 @@ pub async fn handle(
                     .user(signed_in.user_info.id)
                     .session(session)
                     .with("by", context.id.to_string());
-                // Nobody has to wait for it.
-                let database = services.database.clone();
-                tokio::spawn(async move { audit::record(&database, event).await });
+                audit::record_beside(&services.database, event);
             }
             Ok(signed_in)
         }
