@@ -15,6 +15,7 @@ from pydantic import ValidationError as ModelError
 AVALON, SECRETS = sys.argv[1:]
 COMPOSE = Path("docker-compose.yml")
 KUBERNETES = Path("deploy/kubernetes")
+OPERATIONS = Path("docs/operations.md")
 
 problems = []
 
@@ -87,7 +88,7 @@ class Plain(yaml.SafeDumper):
 
 
 def check_services(file, services):
-    worked_on = set()
+    worked_on, run_by = set(), set()
     for name, service in services.items():
         if "avalon-wx" not in service["image"]:
             continue
@@ -103,6 +104,11 @@ def check_services(file, services):
             worked_on |= set(arguments[1].split(","))
             # What would keep it from being scaled.
             check(not {"ports", "container_name", "hostname"} & service.keys(), f"{COMPOSE}: {name} can't be scaled")
+        # What the documents run commands by.
+        if name in re.findall(r"docker compose run --rm --no-deps (\S+)", OPERATIONS.read_text()):
+            accepts(f"{OPERATIONS} with {file}: {name}", "all", environment)
+            run_by.add(name)
+    check(run_by, f"{OPERATIONS} runs commands by no service of {COMPOSE}")
     check(worked_on == queues(), f"{COMPOSE}: workers for {worked_on}, queues {queues()}")
 
 

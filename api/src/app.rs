@@ -101,12 +101,21 @@ mod tests {
             ("get", "/api/wx/inventory", true),
             ("post", "/api/wx/consume", true),
             ("post", "/api/wx/report", true),
+            ("get", "/api/jobs/{jobId}", true),
+            ("get", "/api/jobs/{jobId}/events", true),
+            ("get", "/.well-known/jwks.json", false),
             ("post", "/api/wx/pay/notify", false),
             ("post", "/api/wx/pay/refundNotify", false),
         ] {
             let operation = &document["paths"][path][method];
             assert!(operation.is_object(), "{method} {path}");
             assert_eq!(operation["security"].is_array(), token, "{method} {path}");
+            // What the guard answers before any route.
+            let documented = |status: &str| operation["responses"][status].is_object();
+            let guarded = !path.starts_with("/api/wx/pay/");
+            assert_eq!(documented("429"), guarded, "{method} {path}");
+            let banned = !token || documented("403");
+            assert!(banned, "{method} {path}");
         }
     }
 }

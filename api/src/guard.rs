@@ -92,7 +92,7 @@ pub(crate) async fn run(
                 Err(unread) => return tell_limits(unread.into_response(), &verdicts),
             };
             if let Err(ApiError(problem)) = &verdict {
-                audit_signature(&state, &claims, problem, address).await;
+                audit_signature(&state, &claims, problem, address);
             }
             match verdict {
                 Ok(()) => Caller::Player(Arc::new(claims)),
@@ -152,7 +152,7 @@ fn session_refused(claims: &Claims, error: &SessionError) -> ProblemCode {
 }
 
 /// A signature that was refused may be an attack; a body that was too large for it is not.
-async fn audit_signature(
+fn audit_signature(
     state: &ApiState,
     claims: &Claims,
     problem: &Problem,
@@ -170,7 +170,7 @@ async fn audit_signature(
         .session(claims.sid)
         .address(address)
         .with("code", problem.code.to_string());
-    audit::record(&state.database, event).await;
+    audit::record_beside(&state.database, event);
 }
 
 fn of_address(ClientAddress(address): ClientAddress, route: &str) -> Vec<(Limit, Counted)> {

@@ -8,6 +8,7 @@ use avalon_test_support::{
 };
 use avalon_tests::{Game, send};
 use serde_json::json;
+use sqlx::{Connection, PgConnection};
 
 const LONG: Duration = Duration::from_secs(40);
 
@@ -171,6 +172,28 @@ async fn a_postgres_that_is_away_for_a_moment_costs_no_sign_in() {
         before + 1,
         "the code was spent once"
     );
+}
+
+#[tokio::test]
+async fn who_signs_out_does_not_wait_for_a_database_that_does_not_answer() {
+    let database = TestDatabase::postgres().await;
+    let fleet = FleetSettings::new(database.url(), &shared_redis_url().await)
+        .env("AVALON_REDIS__KEY_PREFIX", unique_prefix())
+        .start(1, 1)
+        .await;
+    let game = Game::of(&fleet.apis[0], &fleet.simulator);
+    let token = game.login("sim-alice").await.body["token"].clone();
+    let mut lock = PgConnection::connect(database.url()).await.unwrap();
+    for statement in ["BEGIN", "LOCK TABLE audit_events IN ACCESS EXCLUSIVE MODE"] {
+        sqlx::raw_sql(statement).execute(&mut lock).await.unwrap();
+    }
+    let request = game.client.post(game.url("/api/wx/logout"));
+    let begun = Instant::now();
+    let answer = send(request.bearer_auth(token.as_str().unwrap())).await;
+    assert_eq!(answer.status, 204, "{answer:?}");
+    // The audit log gives it up after two.
+    let short = Duration::from_secs(1);
+    assert!(begun.elapsed() < short, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

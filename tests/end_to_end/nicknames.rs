@@ -67,6 +67,23 @@ async fn a_risky_nickname_is_shown_until_it_was_checked_and_not_again() {
 }
 
 #[tokio::test]
+async fn who_changes_names_faster_than_wechat_answers_is_checked_again() {
+    let (dev, game) = dev("enforce").await;
+    let mallory = Client::sign_in(&game, "mallory").await;
+    game.faults(json!({"latencyMs": 1500, "api": "msg_sec_check"}))
+        .await;
+    assert_eq!(tell(&mallory, "rude Mallory").await, "rude Mallory");
+    assert_eq!(tell(&mallory, "kind Mallory").await, "kind Mallory");
+    // The verdict comes too late for the name.
+    eventually_eq(SOON, 1, async || checks(&game, &dev, "risky").await).await;
+    assert_eq!(mallory.user_info().await["nickname"], "kind Mallory");
+    game.good_weather().await;
+    tell(&mallory, "rude Mallory").await;
+    let nickname = async || mallory.user_info().await["nickname"].clone();
+    eventually_eq(SOON, Value::Null, nickname).await;
+}
+
+#[tokio::test]
 async fn what_a_person_should_look_at_is_shown_and_counted() {
     let (dev, game) = dev("enforce").await;
     let bob = Client::sign_in(&game, "bob").await;

@@ -177,24 +177,30 @@ async fn what_is_wrong_with_a_profile_has_a_code_of_its_own() {
     refused(json!({"data": {"openId": mallory.open_id, "nickName": "Carol"}}))
         .await
         .assert_problem(403, "FORBIDDEN");
+    let of_another_kind = refused(json!({"data": {"nickName": 5}})).await;
+    of_another_kind.assert_problem(422, "FIELD_INVALID");
+    let detail = of_another_kind.body["detail"].as_str().unwrap();
+    assert!(detail.starts_with("nickName"), "{detail}");
+
+    // Left out, and the rest is taken.
     for (field, value) in [
         ("nickName", json!("evil\u{202e}gpj")),
         ("nickName", json!("x".repeat(65))),
-        ("nickName", json!(5)),
         ("avatarUrl", json!("javascript:alert(1)")),
         ("avatarUrl", json!("https://u:p@wx.qlogo.cn/a")),
         ("gender", json!(3)),
         ("city", json!("a\nb")),
         ("language", json!("zh CN")),
     ] {
-        let answer = refused(json!({"data": {field: value}})).await;
-        answer.assert_problem(422, "FIELD_INVALID");
-        let detail = answer.body["detail"].as_str().unwrap();
-        assert!(detail.starts_with(field), "{detail}");
+        let country = format!("country-{field}");
+        let answer = refused(json!({"data": {field: value, "country": country}})).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.body["leftOut"], json!([field]));
+        assert_eq!(answer.body["userInfo"]["country"], country);
     }
     assert!(
         carol.user_info().await.get("nickname").is_none(),
-        "nothing of it was kept"
+        "nothing of them was kept"
     );
 
     let counted = game

@@ -1,6 +1,6 @@
 //! Orders of players whom WeChat takes for a risk, and of whom it does not tell.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use avalon_test_support::{Avalon, FleetSettings, eventually_eq};
 use avalon_tests::{Answer, Game};
@@ -88,14 +88,56 @@ async fn observing_has_no_consequence_and_is_counted() {
     rank(&game, "mallory", 4).await;
     let mallory = game.player("mallory").await;
     assert_offered(&mallory.order("gems-60", 1, "k1").await);
-    let metrics = avalon_tests::client()
-        .get(format!("{}/metrics", dev.ops))
-        .send()
-        .await
-        .unwrap();
-    let metrics = metrics.text().await.unwrap();
-    let line = r#"avalon_risk_checks_total{outcome="risky",purpose="order"} 1"#;
-    assert!(metrics.contains(line), "{metrics}");
+    let counted = async || {
+        let metrics = avalon_tests::client()
+            .get(format!("{}/metrics", dev.ops))
+            .send()
+            .await
+            .unwrap();
+        let metrics = metrics.text().await.unwrap();
+        let line = r#"avalon_risk_checks_total{outcome="risky",purpose="order"} 1"#;
+        metrics.contains(line)
+    };
+    eventually_eq(Duration::from_secs(5), true, counted).await;
+}
+
+#[tokio::test]
+async fn a_wechat_that_hangs_keeps_one_order_waiting_and_none_that_is_only_observed() {
+    let hangs = json!({"outage": "hang", "api": "risk_rank"});
+    // WeChat may take four seconds.
+    let short = Duration::from_secs(2);
+    let (_dev, game) = dev(&[("ORDERS", "observe")]).await;
+    let alice = game.player("alice").await;
+    game.faults(hangs.clone()).await;
+    let begun = Instant::now();
+    assert_offered(&alice.order("gems-60", 1, "k1").await);
+    assert!(begun.elapsed() < short, "{:?}", begun.elapsed());
+
+    let (_dev, game) = dev(&[("ORDERS", "block"), ("WHEN_UNAVAILABLE", "allow")]).await;
+    let alice = game.player("alice").await;
+    game.faults(hangs).await;
+    assert_offered(&alice.order("gems-60", 1, "k1").await);
+    let begun = Instant::now();
+    assert_offered(&alice.order("gems-60", 1, "k2").await);
+    assert!(begun.elapsed() < short, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn an_order_waits_for_a_wechat_that_is_away_for_a_moment() {
+    let rules = [("ORDERS", "block"), ("WHEN_UNAVAILABLE", "deny")];
+    let (_dev, game) = dev(&rules).await;
+    let alice = game.player("alice").await;
+    game.faults(json!({"outage": "http502", "api": "risk_rank"}))
+        .await;
+    let recovery = async {
+        eventually_eq(Duration::from_secs(10), true, async || {
+            asked(&game).await > 0
+        })
+        .await;
+        game.good_weather().await;
+    };
+    let (order, ()) = tokio::join!(alice.order("gems-60", 1, "k1"), recovery);
+    assert_offered(&order);
 }
 
 #[tokio::test]
@@ -114,8 +156,10 @@ async fn when_wechat_does_not_tell_the_configuration_decides() {
         .enumerate()
         {
             game.faults(fault.clone()).await;
-            let order = alice.order("gems-60", 1, &format!("k{number}")).await;
-            assert_eq!(order.status, expected, "{rule} {fault}: {order:?}");
+            let key = format!("k{number}");
+            let answer = async || alice.order("gems-60", 1, &key).await.status.as_u16();
+            // Who would be refused is looked at again for some seconds first.
+            eventually_eq(Duration::from_secs(20), expected, answer).await;
         }
     }
 }

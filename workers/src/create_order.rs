@@ -12,7 +12,7 @@ use avalon_queue::{JobContext, JobError};
 use jiff::Timestamp;
 
 use crate::metrics::OrderRequest;
-use crate::risk::{Purpose, Subject};
+use crate::risk::{Subject, Verdict};
 use crate::services::Services;
 use crate::{failing, wechat_pay};
 
@@ -25,8 +25,8 @@ pub(crate) async fn handle(
     context: JobContext,
 ) -> Result<CreatedOrder, JobError> {
     let metrics = services.metrics.clone();
-    let answer = create(services, job).await;
     let last = context.attempt >= context.max_attempts;
+    let answer = create(services, job, last).await;
     if let Some(request) = ended(&answer, last) {
         metrics.requested(request);
     }
@@ -50,7 +50,12 @@ fn ended(answer: &Result<CreatedOrder, JobError>, last: bool) -> Option<OrderReq
     }
 }
 
-async fn create(services: Arc<Services>, job: CreateOrder) -> Result<CreatedOrder, JobError> {
+/// `last`: there is no other attempt.
+async fn create(
+    services: Arc<Services>,
+    job: CreateOrder,
+    last: bool,
+) -> Result<CreatedOrder, JobError> {
     let pay = wechat_pay::payments(&services)?;
     let new = NewOrder {
         user_id: job.user_id,
@@ -86,12 +91,14 @@ async fn create(services: Arc<Services>, job: CreateOrder) -> Result<CreatedOrde
             client_ip: job.client_ip,
         };
         let Services { risk, platform, .. } = &*services;
-        if !risk
-            .allows(platform, risk.orders(), Purpose::Order, subject)
-            .await
-        {
-            deny(&services, &order.id).await?;
-            return Err(failing::reject(ProblemCode::RiskDenied));
+        match risk.of_order(platform, subject).await {
+            Verdict::GoOn => {}
+            // An order that has failed stays so, and WeChat may be back in a moment.
+            Verdict::Unknown if !last => return Err(failing::retry(ProblemCode::WechatBusy)),
+            Verdict::Deny | Verdict::Unknown => {
+                deny(&services, &order.id).await?;
+                return Err(failing::reject(ProblemCode::RiskDenied));
+            }
         }
     }
     let pay_params = wechat_pay::offer(&services, &order).await?;

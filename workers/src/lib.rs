@@ -38,6 +38,6 @@ pub use analytics::{Analytics, AnalyticsError};
 pub use handlers::handlers;
 pub use metrics::{PayMetrics, ProfileMetrics};
 pub use pools::{Pools, PoolsSettings};
-pub use risk::{Purpose, Risk, Subject};
+pub use risk::{Risk, Subject, Verdict};
 pub use services::{Payments, ProfileRules, Services};
 pub use webhook::{Webhook, WebhookError, is_public};

@@ -60,14 +60,13 @@ pub async fn handle(
     match stored {
         Ok(Ok((signed_in, replaced))) => {
             services.analytics.relay.release(event_id(session));
+            // Who signs in again on the same device does so every day: nothing to remember.
             for session in replaced {
                 let event = AuditEvent::new(AuditKind::SessionReplaced, Actor::Player)
                     .user(signed_in.user_info.id)
                     .session(session)
                     .with("by", context.id.to_string());
-                // Nobody has to wait for it.
-                let database = services.database.clone();
-                tokio::spawn(async move { audit::record(&database, event).await });
+                audit::record_beside(&services.database, event);
             }
             Ok(signed_in)
         }

@@ -6,7 +6,7 @@ use avalon_core::jobs::ProbeSessionKey;
 use avalon_core::jobs::probe_session_key::Probed;
 use avalon_core::session_keys;
 use avalon_queue::{JobContext, JobError};
-use avalon_wechat::{OpenId, SessionCheck};
+use avalon_wechat::{ErrorClass, OpenId, SessionCheck};
 
 use crate::failing;
 use crate::services::Services;
@@ -30,7 +30,11 @@ pub(crate) async fn handle(
             Ok(SessionCheck::Valid) => Probed::Valid,
             Ok(SessionCheck::Stale) => Probed::Stale,
             Err(error) => {
-                tracing::debug!(%error, "WeChat does not tell whether a session key is stale");
+                if error.class() == ErrorClass::Misconfigured {
+                    tracing::warn!(%error, "WeChat does not tell us of session keys: an operator must act");
+                } else {
+                    tracing::debug!(%error, "WeChat does not tell whether a session key is stale");
+                }
                 Probed::Unknown
             }
         },

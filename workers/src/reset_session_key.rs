@@ -10,6 +10,7 @@ use avalon_core::session_keys::{self, SessionKeyError};
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::OpenId;
 use backon::{ExponentialBuilder, Retryable};
+use jiff::Timestamp;
 
 use crate::failing;
 use crate::services::Services;
@@ -45,7 +46,8 @@ pub(crate) async fn handle(
         .with_total_delay(Some(STORE_PATIENCE))
         .without_max_times()
         .with_jitter();
-    let stored = (|| session_keys::reset(database, keyring, &open_id, &old, &new))
+    let now = Timestamp::now();
+    let stored = (|| session_keys::reset(database, keyring, &open_id, &old, &new, now))
         .retry(patience)
         .when(SessionKeyError::is_transient)
         .await

@@ -8,8 +8,8 @@ use avalon_core::config::CheckText;
 use avalon_core::jobs::update_user_info::{ProfileData, UserInfoUpdated};
 use avalon_core::jobs::{CheckNickname, UpdateUserInfo};
 use avalon_core::problem::ProblemCode;
-use avalon_core::profiles::{Fields, Source, Standing, Update, rows};
-use avalon_core::users::UserInfo;
+use avalon_core::profiles::rows::{self, Updated};
+use avalon_core::profiles::{FieldError, Fields, Source, Standing, Update};
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::{EncryptedData, OpenId, RawData, UnionId, UserProfile};
 use jiff::Timestamp;
@@ -41,7 +41,12 @@ pub(crate) async fn handle(
         }
     };
     let kind = told.kind;
-    let told = checked(&services, &job, told).await?;
+    let (fields, left_out) = Fields::check(told.profile, &services.profiles.avatar_hosts);
+    let told = Update {
+        fields,
+        standing: told.standing,
+        union_id: told.union_id,
+    };
     let heed_refused = services.profiles.check_text == CheckText::Enforce;
     let updated = rows::update(
         &services.database,
@@ -53,20 +58,22 @@ pub(crate) async fn handle(
     .await
     .map_err(failing::profile)?
     .ok_or_else(|| failing::reject(ProblemCode::SignInAgain))?;
-    services.profile_metrics.data(kind, "taken");
+    let left_out = leave_out(&services, &job, kind, &left_out);
     if services.profiles.check_text != CheckText::Off {
         // Also when nothing changed: an attempt that stored it may have been lost before this.
-        check_nickname(&services, &job, told.fields.nickname, &updated.user).await?;
+        check_nickname(&services, &job, told.fields.nickname, &updated).await?;
     }
     tracing::info!(
         user_id = %job.user_id,
         kind = kind.as_str(),
         changed = updated.changed,
+        ?left_out,
         "a profile was told"
     );
     Ok(UserInfoUpdated {
         success: true,
         user_info: updated.user,
+        left_out,
     })
 }
 
@@ -75,9 +82,10 @@ async fn check_nickname(
     services: &Services,
     job: &UpdateUserInfo,
     told: Option<String>,
-    user: &UserInfo,
+    updated: &Updated,
 ) -> Result<(), JobError> {
-    let Some(nickname) = told.filter(|told| Some(told) == user.nickname.as_ref()) else {
+    let shown = updated.user.nickname.as_ref();
+    let Some(nickname) = told.filter(|told| Some(told) == shown) else {
         return Ok(());
     };
     let check = CheckNickname {
@@ -85,7 +93,8 @@ async fn check_nickname(
         open_id: job.open_id.clone(),
         nickname,
     };
-    follow(services, check.into_job()).await.map(drop)
+    let check = check.into_job(updated.revision);
+    follow(services, check).await.map(drop)
 }
 
 /// A profile that is WeChat's, whatever it says.
@@ -136,27 +145,26 @@ async fn raw(
     })
 }
 
-/// Checks it field by field.
-async fn checked(
+/// Tells of the fields that were not taken; gives their names.
+fn leave_out(
     services: &Services,
     job: &UpdateUserInfo,
-    told: Told,
-) -> Result<Update, JobError> {
-    match Fields::check(told.profile, &services.profiles.avatar_hosts) {
-        Ok(fields) => Ok(Update {
-            fields,
-            standing: told.standing,
-            union_id: told.union_id,
-        }),
-        Err(error) => {
-            services.profile_metrics.data(told.kind, "field_invalid");
-            if error.field == "nickName" {
-                let event = AuditEvent::new(AuditKind::NicknameRefused, Actor::Player)
-                    .user(job.user_id)
-                    .with("reason", error.problem);
-                audit::record(&services.database, event).await;
-            }
-            Err(failing::field(error))
-        }
+    kind: DataKind,
+    left_out: &[FieldError],
+) -> Vec<String> {
+    let outcome = match left_out {
+        [] => "taken",
+        _ => "field_invalid",
+    };
+    services.profile_metrics.data(kind, outcome);
+    if let Some(error) = left_out.iter().find(|error| error.field == "nickName") {
+        let event = AuditEvent::new(AuditKind::NicknameRefused, Actor::Player)
+            .user(job.user_id)
+            .with("reason", error.problem);
+        audit::record_beside(&services.database, event);
     }
+    left_out
+        .iter()
+        .map(|error| error.field.to_owned())
+        .collect()
 }

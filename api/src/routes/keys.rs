@@ -1,5 +1,6 @@
 //! `GET /.well-known/jwks.json`: the keys that verify players' tokens, for the game's own services.
 
+use avalon_core::problem::Problem;
 use avalon_core::tokens::Jwks;
 use axum::Json;
 use axum::extract::State;
@@ -19,7 +20,10 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     get,
     path = "/.well-known/jwks.json",
     tag = "keys",
-    responses((status = 200, description = "The current key first, then previous ones", body = Jwks)),
+    responses(
+        (status = 200, description = "The current key first, then previous ones", body = Jwks),
+        (status = 429, description = "Too many requests", body = Problem, content_type = "application/problem+json"),
+    ),
 )]
 async fn jwks(State(state): State<ApiState>) -> impl IntoResponse {
     // A new key is published some minutes before it signs, so this may be cached for a while.

@@ -30,6 +30,7 @@ struct Products {
     tag = "payments",
     responses(
         (status = 200, description = "All goods that are for sale", body = Products),
+        (status = 429, description = "Too many requests", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The database is unavailable", body = Problem, content_type = "application/problem+json"),
     ),
 )]

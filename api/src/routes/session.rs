@@ -87,7 +87,7 @@ async fn refresh(
     }
     let session = match state.sessions.refresh(&given, now).await {
         Ok(session) => session,
-        Err(error) => return Err(refused(&state, error, address).await),
+        Err(error) => return Err(refused(&state, error, address)),
     };
     let open_id = OpenId::new(&*session.open_id);
     let token = state.issuer.issue(session.user, session.id, &open_id, now);
@@ -98,7 +98,7 @@ async fn refresh(
     Ok(SignedIn::new(token, session.secrets, user))
 }
 
-async fn refused(
+fn refused(
     state: &ApiState,
     error: SessionError,
     ClientAddress(address): ClientAddress,
@@ -106,7 +106,7 @@ async fn refused(
     if let SessionError::RefreshReused(user, session) = error {
         let event = AuditEvent::new(AuditKind::RefreshTokenReused, Actor::Player);
         let event = event.user(user).session(session).address(address);
-        audit::record(&state.database, event).await;
+        audit::record_beside(&state.database, event);
     }
     error.into()
 }
@@ -164,6 +164,6 @@ async fn sign_out(
         .address(address)
         .with("reason", reason.as_str())
         .with("everywhere", everywhere);
-    audit::record(&state.database, event).await;
+    audit::record_beside(&state.database, event);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The audit log: who did what to sessions, players, orders, jobs and keys, and what was refused for
-//! want of a right. Recorded beside the request that it tells of, which it can neither hold up nor
-//! fail. It is no request log: what succeeds every day is not here.
+//! want of a right. Recorded beside what it tells of, which it can't fail, nor hold up where a player
+//! waits. It is no request log: what succeeds every day is not here.
 
 mod gate;
 pub mod search;
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+use tracing::Instrument;
 use ulid::Ulid;
 
 pub use gate::{Outcome, counts};
@@ -19,7 +20,7 @@ use crate::ids::{SessionId, UserId};
 use crate::words::words;
 use gate::Admitted;
 
-/// A database that takes longer than this does not get the event: somebody waits for an answer.
+/// A database that takes longer than this does not get the event: an operator may wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Most characters of a text in an event's detail.
 const MOST_CHARS: usize = 200;
@@ -173,6 +174,14 @@ pub async fn record(database: &Database, event: AuditEvent) {
     };
     gate::count(kind, Outcome::Lost);
     tracing::error!(%kind, problem, "a security event could not be stored");
+}
+
+/// Records an event where a player would wait for it: behind the caller's back. Not for a process that
+/// ends after it.
+pub fn record_beside(database: &Database, event: AuditEvent) {
+    let database = database.clone();
+    let recorded = async move { record(&database, event).await };
+    tokio::spawn(recorded.in_current_span());
 }
 
 async fn store(

@@ -151,14 +151,18 @@ impl AccessTokens for PlatformTokens {
             let held = holder.safe.held(record);
             held.is_some_and(|held| held.token == *token)
         };
+        let now = Timestamp::now();
         holder
             .update(|record| {
-                // Compared with what is stored now: a newer token stays.
-                let is_this = is_this(record);
-                if is_this {
+                // Compared with what is stored now: a newer token stays. So does one that WeChat has
+                // given again since it was refused and that can't be forced away now: without it every
+                // API would stand still, and it may be a single one that refuses it.
+                let is_last = record.has_refused(token) && !record.may_force(now);
+                let replace = is_this(record) && !is_last;
+                if replace {
                     record.refuse(token);
                 }
-                is_this
+                replace
             })
             .await
             .map_err(unavailable)?;
@@ -202,19 +206,23 @@ impl Holder {
                 Some(held) if held.token == fetched.token => "unchanged",
                 _ => "renewed",
             };
+            let mut is_last = false;
             if record.has_refused(&fetched.token) {
-                // WeChat still gives out what it refuses. Only force helps.
-                fetched = self.force().await?;
-                outcome = "forced";
+                // WeChat still gives out what it refuses. Only force helps; without it, what WeChat
+                // calls the current one is the best there is.
+                match self.force().await? {
+                    Some(forced) => (fetched, outcome) = (forced, "forced"),
+                    None => (is_last, outcome) = (true, "unchanged"),
+                }
             }
             let held = Held::new(&fetched, asked, &self.timing);
             let sealed = self.safe.seal(&held).map_err(unavailable)?;
             let stored = self
                 .update(|record| {
                     // It may have been refused while it was on its way here.
-                    let is_good = !record.has_refused(&held.token);
+                    let is_good = is_last || !record.has_refused(&held.token);
                     if is_good {
-                        record.keep(sealed.clone());
+                        record.keep(&held.token, sealed.clone());
                     }
                     is_good
                 })
@@ -234,20 +242,19 @@ impl Holder {
         })
     }
 
-    async fn force(&self) -> Result<FetchedToken, AccessTokenError> {
+    /// `None` when it can't be forced now.
+    async fn force(&self) -> Result<Option<FetchedToken>, AccessTokenError> {
         let now = Timestamp::now();
         // Counted before it is done, so that a crash forgets none.
         let allowed = self.update(|record| record.take_force(now)).await;
         if !allowed.map_err(unavailable)? {
             tracing::error!(
-                "WeChat gives out an access token that it refuses, and the day's forced renewals are spent or too close"
+                "WeChat gives out an access token that it refuses, and the day's forced renewals are spent or too close: it is used on"
             );
-            self.metrics.refreshed("failed");
-            let class = ErrorClass::RateLimited;
-            self.rest(class).await;
-            return Err(AccessTokenError::Resting { class });
+            return Ok(None);
         }
-        self.fetch(TokenMode::Forced).await
+        // A failure has been told of, and is no reason to do without the token that there is.
+        Ok(self.fetch(TokenMode::Forced).await.ok())
     }
 
     async fn fetch(&self, mode: TokenMode) -> Result<FetchedToken, AccessTokenError> {

@@ -2,8 +2,8 @@
 //! data that were under way when it was replaced. Sealed in `users`, opened here; in no type that can be
 //! serialised.
 //!
-//! A key that WeChat gives again makes no new version. One that is known to have been replaced already
-//! (a sign-in that is stored late) changes nothing: keys do not come back.
+//! A key that WeChat gives again makes no new version. One that was replaced a moment ago (a sign-in that
+//! is stored late) changes nothing.
 
 use std::time::Duration;
 
@@ -70,43 +70,60 @@ fn owner(open_id: &str) -> String {
     format!("users.session_key:{open_id}")
 }
 
+/// Whether the key of the row that was to be inserted is one that is known to have been replaced
+/// already. Only for as long as a sign-in may be stored late, which takes 10 s and WeChat's answer
+/// before: a key that WeChat gives after that is the key of now, and it was the other one that came late.
+macro_rules! comes_late {
+    () => {
+        "excluded.session_key_digest = users.previous_session_key_digest
+             AND users.session_key_replaced_at > excluded.updated_at - 30000"
+    };
+}
+
+/// Whether that key changes nothing.
+macro_rules! is_known {
+    () => {
+        concat!(
+            "excluded.session_key_digest = users.session_key_digest OR ",
+            $crate::session_keys::comes_late!()
+        )
+    };
+}
+
 /// For `ON CONFLICT DO UPDATE SET`: brings in the key of the row that was to be inserted
 /// (`session_key`, `_kid` and `_digest`), replaced at its `updated_at`.
 macro_rules! replace_session_key {
     () => {
-        "session_key = CASE
-             WHEN excluded.session_key_digest = users.previous_session_key_digest
-             THEN users.session_key ELSE excluded.session_key END,
-         session_key_kid = CASE
-             WHEN excluded.session_key_digest = users.previous_session_key_digest
-             THEN users.session_key_kid ELSE excluded.session_key_kid END,
-         session_key_digest = CASE
-             WHEN excluded.session_key_digest = users.previous_session_key_digest
-             THEN users.session_key_digest ELSE excluded.session_key_digest END,
-         session_key_version = CASE
-             WHEN excluded.session_key_digest
-                  IN (users.session_key_digest, users.previous_session_key_digest)
-             THEN users.session_key_version ELSE users.session_key_version + 1 END,
-         previous_session_key = CASE
-             WHEN excluded.session_key_digest
-                  IN (users.session_key_digest, users.previous_session_key_digest)
-             THEN users.previous_session_key ELSE users.session_key END,
-         previous_session_key_kid = CASE
-             WHEN excluded.session_key_digest
-                  IN (users.session_key_digest, users.previous_session_key_digest)
-             THEN users.previous_session_key_kid ELSE users.session_key_kid END,
-         previous_session_key_digest = CASE
-             WHEN excluded.session_key_digest
-                  IN (users.session_key_digest, users.previous_session_key_digest)
-             THEN users.previous_session_key_digest ELSE users.session_key_digest END,
-         session_key_replaced_at = CASE
-             WHEN excluded.session_key_digest
-                  IN (users.session_key_digest, users.previous_session_key_digest)
-             THEN users.session_key_replaced_at ELSE excluded.updated_at END"
+        concat!(
+            "session_key = CASE WHEN ",
+            $crate::session_keys::comes_late!(),
+            " THEN users.session_key ELSE excluded.session_key END,
+         session_key_kid = CASE WHEN ",
+            $crate::session_keys::comes_late!(),
+            " THEN users.session_key_kid ELSE excluded.session_key_kid END,
+         session_key_digest = CASE WHEN ",
+            $crate::session_keys::comes_late!(),
+            " THEN users.session_key_digest ELSE excluded.session_key_digest END,
+         session_key_version = CASE WHEN ",
+            $crate::session_keys::is_known!(),
+            " THEN users.session_key_version ELSE users.session_key_version + 1 END,
+         previous_session_key = CASE WHEN ",
+            $crate::session_keys::is_known!(),
+            " THEN users.previous_session_key ELSE users.session_key END,
+         previous_session_key_kid = CASE WHEN ",
+            $crate::session_keys::is_known!(),
+            " THEN users.previous_session_key_kid ELSE users.session_key_kid END,
+         previous_session_key_digest = CASE WHEN ",
+            $crate::session_keys::is_known!(),
+            " THEN users.previous_session_key_digest ELSE users.session_key_digest END,
+         session_key_replaced_at = CASE WHEN ",
+            $crate::session_keys::is_known!(),
+            " THEN users.session_key_replaced_at ELSE excluded.updated_at END"
+        )
     };
 }
 
-pub(crate) use replace_session_key;
+pub(crate) use {comes_late, is_known, replace_session_key};
 
 /// The keys of a player.
 #[derive(Debug)]
@@ -199,7 +216,8 @@ fn opened(
 
 /// Stores the key that WeChat gave when it was asked to reset `old`, as a new version. Without a grace
 /// for the old one: who resets a key may have cause to think that somebody else has it. `false` when the
-/// player's key is not `old` any more, and nothing was stored.
+/// player's key is neither `old` nor `new` (stored by an attempt whose answer was lost), and nothing was
+/// stored.
 ///
 /// # Errors
 /// See [`SessionKeyError`].
@@ -209,21 +227,25 @@ pub async fn reset(
     open_id: &OpenId,
     old: &SessionKey,
     new: &SessionKey,
+    now: Timestamp,
 ) -> Result<bool, SessionKeyError> {
     let old = seal(keyring, open_id.as_str(), old)?.digest;
     let new = seal(keyring, open_id.as_str(), new)?;
     let done = sqlx::query(
         "UPDATE users SET session_key = $3, session_key_kid = $4, session_key_digest = $5,
-                session_key_version = session_key_version + 1,
+                session_key_version = CASE WHEN session_key_digest = $5
+                    THEN session_key_version ELSE session_key_version + 1 END,
                 previous_session_key = NULL, previous_session_key_kid = NULL,
-                previous_session_key_digest = $2, session_key_replaced_at = NULL
-         WHERE open_id = $1 AND (session_key_digest = $2 OR session_key_digest IS NULL)",
+                previous_session_key_digest = $2, session_key_replaced_at = $6
+         WHERE open_id = $1
+               AND (session_key_digest IN ($2, $5) OR session_key_digest IS NULL)",
     )
     .bind(open_id.as_str())
     .bind(old)
     .bind(new.sealed.ciphertext)
     .bind(new.sealed.key_id)
     .bind(new.digest)
+    .bind(now.as_millisecond())
     .execute(database.pool())
     .await?;
     Ok(done.rows_affected() == 1)

@@ -71,6 +71,10 @@ impl SessionError {
             Self::Refused(refusal) => refusal.code(),
             Self::Banned(Banned) => ProblemCode::UserBanned,
             Self::RefreshReused(..) => ProblemCode::RefreshTokenReused,
+            // Its key can't be had any more, so the session is over: a sign-in makes another one.
+            Self::Keyring(KeyringError::UnknownKey | KeyringError::Tampered) => {
+                ProblemCode::SessionEnded
+            }
             Self::Store(SessionStoreError::Refused(_))
             | Self::Keyring(_)
             | Self::Random(_)
@@ -107,7 +111,7 @@ pub struct SessionSecrets {
 pub struct SignedInSession {
     /// For its owner.
     pub secrets: SessionSecrets,
-    /// The sessions that ended for it.
+    /// The sessions of other devices that ended for it.
     pub replaced: Vec<SessionId>,
 }
 
@@ -241,10 +245,13 @@ impl Sessions {
     /// The key that signs the session's requests.
     ///
     /// # Errors
-    /// [`SessionError::Keyring`] when no key on the ring opens it.
+    /// [`SessionError::Keyring`] when no key on the ring opens it: the session is worth nothing any more.
     pub fn signing_key(&self, session: &Session) -> Result<SigningSecret, SessionError> {
         let sealed = session.signing_key.as_ref().ok_or(Refusal::Unknown)?;
-        Ok(sealed.open(&self.keyring, session.id)?)
+        let opened = sealed.open(&self.keyring, session.id).inspect_err(|error| {
+            tracing::error!(%error, session_id = %session.id, "a session's signing key can't be opened: the player has to sign in again");
+        });
+        Ok(opened?)
     }
 
     /// Takes a nonce for a session; `false`: it was taken within the last `keep`.

@@ -195,15 +195,40 @@ on_every_engine!(
         let new = holder.current().await.unwrap();
         assert_ne!(new, old);
         assert_eq!(world.forced().await, 1);
-        // Again within half a minute: WeChat would not do it, so it is not asked.
-        world.leak(true).await;
-        holder.refused(&new).await.unwrap();
-        let error = holder.current().await.unwrap_err();
-        assert_eq!(error.class(), ErrorClass::RateLimited);
+    }
+);
+
+on_every_engine!(
+    a_token_that_can_not_be_replaced_is_used_on_by_everybody,
+    async |world: World| {
+        let (holder, other) = (world.holder(), world.holder());
+        let first = holder.current().await.unwrap();
+        // One API refuses it, and WeChat gives it out still: it is forced away.
+        holder.refused(&first).await.unwrap();
+        let second = holder.current().await.unwrap();
+        assert_ne!(second, first);
         assert_eq!(world.forced().await, 1);
+        // And refuses the next one too. Within half a minute WeChat would not replace it.
+        holder.refused(&second).await.unwrap();
+        for holder in [&holder, &other] {
+            assert_eq!(
+                holder.current().await.unwrap(),
+                second,
+                "WeChat has no other"
+            );
+        }
         let fetches = world.fetches().await;
-        assert!(holder.current().await.is_err());
-        assert_eq!(world.fetches().await, fetches, "a failure is rested");
+        for _ in 0..3 {
+            holder.refused(&second).await.unwrap();
+            assert_eq!(holder.current().await.unwrap(), second);
+            assert_eq!(other.current().await.unwrap(), second);
+        }
+        assert_eq!(
+            world.fetches().await,
+            fetches,
+            "nor is it asked again and again"
+        );
+        assert_eq!(world.forced().await, 1);
     }
 );
 

@@ -130,10 +130,41 @@ async fn the_same_key_again_is_no_new_version_and_a_replaced_one_does_not_come_b
             "the grace did not begin anew, {}",
             database.engine()
         );
-        // A sign-in that WeChat answered before the last one, stored after it.
-        let late = player.sign_in("first", 395).await;
-        assert_eq!(player.good_at(399).await, keys(["second", "first"], 2));
-        assert_eq!(late.last_login_at, at(395), "the rest of it counts");
+    }
+}
+
+#[tokio::test]
+async fn a_sign_in_that_is_stored_late_does_not_bring_a_replaced_key_back() {
+    for database in TestDatabase::both().await {
+        let player = Player::on(&database).await;
+        player.sign_in("first", 0).await;
+        player.sign_in("second", 100).await;
+        // WeChat answered it before the last one.
+        let late = player.sign_in("first", 110).await;
+        assert_eq!(player.good_at(110).await, keys(["second", "first"], 2));
+        assert_eq!(late.last_login_at, at(110), "the rest of it counts");
+    }
+}
+
+#[tokio::test]
+async fn a_dead_key_that_was_stored_last_gives_way_to_the_one_that_wechat_gives() {
+    for database in TestDatabase::both().await {
+        let player = Player::on(&database).await;
+        // WeChat gave "dead" and then "live"; that came in the other order.
+        player.sign_in("live", 0).await;
+        player.sign_in("dead", 5).await;
+        assert_eq!(player.good_at(5).await, keys(["dead", "live"], 2));
+        // Which is which is not known yet, and both are good.
+        player.sign_in("live", 20).await;
+        assert_eq!(player.good_at(20).await, keys(["dead", "live"], 2));
+        // Nobody stores so late.
+        player.sign_in("live", 36).await;
+        assert_eq!(
+            player.good_at(36).await,
+            keys(["live", "dead"], 3),
+            "{}",
+            database.engine()
+        );
     }
 }
 
@@ -156,12 +187,14 @@ async fn a_key_that_was_reset_is_good_for_nothing_at_once() {
         let reset = async |old: &str, new: &str| {
             let (old, new) = (key(old), key(new));
             let (database, keyring) = (&player.database, &player.keyring);
-            session_keys::reset(database, keyring, &player.open_id, &old, &new)
+            session_keys::reset(database, keyring, &player.open_id, &old, &new, at(5))
                 .await
                 .unwrap()
         };
         player.sign_in("leaked", 0).await;
         assert!(reset("leaked", "new").await);
+        assert_eq!(player.good_at(0).await, keys(["new"], 2));
+        assert!(reset("leaked", "new").await, "the first answer was lost");
         assert_eq!(player.good_at(0).await, keys(["new"], 2));
         assert!(!reset("leaked", "newer").await, "another was faster");
         assert_eq!(player.good_at(0).await, keys(["new"], 2));
@@ -216,7 +249,9 @@ async fn a_refused_nickname_is_taken_away_once_and_not_taken_again() {
     for database in TestDatabase::both().await {
         let player = Player::on(&database).await;
         let user = player.sign_in("key", 0).await;
-        player.tell(Source::Encrypted, 1, "rude").await;
+        let told = player.tell(Source::Encrypted, 1, "rude").await;
+        let same = player.tell(Source::Encrypted, 1, "rude").await;
+        assert_eq!((told.revision, same.revision), (1, 1));
         let refuse = async |name: &str| {
             rows::refuse_nickname(&player.database, user.id, name, at(2))
                 .await
@@ -229,5 +264,6 @@ async fn a_refused_nickname_is_taken_away_once_and_not_taken_again() {
         assert_eq!((again.user.nickname, again.changed), (None, false));
         let another = player.tell(Source::Encrypted, 4, "kind").await;
         assert_eq!(another.user.nickname.as_deref(), Some("kind"));
+        assert_eq!((again.revision, another.revision), (2, 3));
     }
 }

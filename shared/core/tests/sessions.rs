@@ -15,6 +15,7 @@ use avalon_core::database::Database;
 use avalon_core::ids::{SessionId, UserId};
 use avalon_core::keyring::{EncryptionKey, Keyring};
 use avalon_core::limits::{Counted, Limit, Limits, LocalLimiter, Rate, RedisLimiter};
+use avalon_core::problem::ProblemCode;
 use avalon_core::sessions::{
     Device, EndReason, RedisSessions, Refusal, SessionError, SessionStore, Sessions, SqlSessions,
 };
@@ -422,5 +423,12 @@ async fn a_session_that_was_refreshed_after_a_key_rotation_needs_the_old_key_no_
     let after = with(&new, &[]);
     let session = after.live(user, id, now).await.unwrap();
     assert!(after.signing_key(&session).is_ok());
-    assert!(before.signing_key(&session).is_err(), "it was sealed again");
+    let Err(error) = before.signing_key(&session) else {
+        panic!("it was sealed again");
+    };
+    // Without its key the session is over, and a sign-in is the cure.
+    assert_eq!(error.code(), ProblemCode::SessionEnded);
+    let token = &refreshed.secrets.refresh_token;
+    let refused = before.refresh(token, now).await.map(drop).unwrap_err();
+    assert_eq!(refused.code(), ProblemCode::SessionEnded);
 }

@@ -48,8 +48,8 @@ pub trait AccessTokens: Send + Sync + fmt::Debug {
     /// When there is none and none can be had.
     async fn current(&self) -> Result<AccessToken, AccessTokenError>;
 
-    /// Hears that WeChat refused this token. The next [`Self::current`] gives another one; when the
-    /// token was replaced already, nothing happens.
+    /// Hears that WeChat refused this token. The next [`Self::current`] gives another one if one can be
+    /// had; when the token was replaced already, nothing happens.
     ///
     /// # Errors
     /// When that could not be noted.

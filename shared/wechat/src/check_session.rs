@@ -5,7 +5,7 @@
 use serde::de::IgnoredAny;
 
 use crate::request::Request;
-use crate::{Api, ErrCode, OpenId, PlatformClient, SessionKey, WechatError, login_signature};
+use crate::{Api, ErrorClass, OpenId, PlatformClient, SessionKey, WechatError, login_signature};
 
 /// What WeChat says of a session key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +33,8 @@ impl PlatformClient {
             .with_secret("signature", &signature);
         match self.call::<IgnoredAny>(&request).await {
             Ok(_) => Ok(SessionCheck::Valid),
-            Err(error) if error.code() == Some(ErrCode::STALE_SESSION_KEY) => {
-                Ok(SessionCheck::Stale)
-            }
+            // 87009, and 87007 of a key that is gone altogether.
+            Err(error) if error.class() == ErrorClass::SignInAgain => Ok(SessionCheck::Stale),
             Err(error) => Err(error),
         }
     }

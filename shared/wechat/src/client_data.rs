@@ -53,11 +53,9 @@ impl Fields {
         Ok(self.text(name)?.filter(|id| !id.is_empty()))
     }
 
-    /// A whole number that may be absent.
-    pub(crate) fn integer(&self, name: &'static str) -> Result<Option<i64>, DataError> {
-        match self.get(name) {
-            None => Ok(None),
-            Some(number) => number.as_i64().map(Some).ok_or(DataError::Field(name)),
-        }
+    /// A whole number that matters little, also in quotes; what is none of either is as good as absent.
+    pub(crate) fn integer(&self, name: &'static str) -> Option<i64> {
+        let value = self.get(name)?;
+        value.as_i64().or_else(|| value.as_str()?.parse().ok())
     }
 }

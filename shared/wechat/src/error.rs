@@ -16,8 +16,6 @@ pub struct ErrCode(pub i64);
 impl ErrCode {
     /// "System busy": WeChat does not say whether it did the work.
     pub const SYSTEM_BUSY: ErrCode = ErrCode(-1);
-    /// The signature is not by the player's session key of now: it was replaced, or never theirs.
-    pub const STALE_SESSION_KEY: ErrCode = ErrCode(87009);
     /// The figures of a day are not made yet.
     pub const DATA_NOT_READY: ErrCode = ErrCode(61503);
     /// The player was not in the game lately (two hours), which some APIs ask for.

@@ -30,7 +30,7 @@ impl OpenedData {
             },
             open_single_room_id: fields.id("open_single_roomid")?,
             group_open_id: fields.id("group_openid")?,
-            chat_type: fields.integer("chat_type")?,
+            chat_type: fields.integer("chat_type"),
         })
     }
 }

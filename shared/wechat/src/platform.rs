@@ -40,8 +40,12 @@ impl PlatformClient {
         };
         tracing::warn!(error = %refusal, "WeChat refuses the access token; it is replaced");
         self.tokens.refused(&token).await.map_err(no_token)?;
-        let token = self.tokens.current().await.map_err(no_token)?;
-        match self.wechat.call(&request.with_token(&token)).await {
+        let another = self.tokens.current().await.map_err(no_token)?;
+        if another == token {
+            // There is no other for now, so the same call would have the same answer.
+            return Err(refusal);
+        }
+        match self.wechat.call(&request.with_token(&another)).await {
             Err(WechatError::Api { code, rid, .. }) if code.class() == ErrorClass::RefreshToken => {
                 tracing::error!(api = api.as_str(), %code, rid, "WeChat refuses a new access token");
                 Err(WechatError::TokenRefused { api, code, rid })

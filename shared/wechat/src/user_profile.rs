@@ -28,7 +28,7 @@ impl UserProfile {
         Ok(Self {
             nick_name: fields.text("nickName")?,
             avatar_url: fields.text("avatarUrl")?,
-            gender: fields.integer("gender")?,
+            gender: fields.integer("gender"),
             country: fields.text("country")?,
             province: fields.text("province")?,
             city: fields.text("city")?,

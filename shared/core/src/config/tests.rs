@@ -381,6 +381,32 @@ fn items_of_a_list_are_named_by_their_index() {
 }
 
 #[test]
+fn keys_that_were_in_use_before_can_be_a_file_that_may_be_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keys");
+    let file = path.to_str().unwrap();
+    let (one, other) = (base64_key(), base64_key());
+    for (content, count) in [
+        (String::new(), 0),
+        ("\n".to_owned(), 0),
+        (format!("{one}\n"), 1),
+        (format!("{one}\n{other}\n"), 2),
+        (format!("{one}\r\n\r\n{other}"), 2),
+        (format!("{one}, {other}\n"), 2),
+    ] {
+        fs::write(&path, &content).unwrap();
+        let variable = "AVALON_STORAGE__PREVIOUS_ENCRYPTION_KEYS_FILE";
+        let config = from_env(&[(variable, file)], Role::Dev).unwrap();
+        let keys = config.storage.previous_encryption_keys;
+        assert_eq!(keys.len(), count, "{content:?}");
+    }
+    fs::write(&path, "").unwrap();
+    let variable = "AVALON_AUTH__PREVIOUS_SIGNING_KEYS_FILE";
+    let config = from_env(&[(variable, file)], Role::Dev).unwrap();
+    assert!(config.auth.previous_signing_keys.is_empty());
+}
+
+#[test]
 fn secrets_can_be_files() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("secret");

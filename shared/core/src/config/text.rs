@@ -30,8 +30,8 @@ where
     parsed(deserializer).map(Some)
 }
 
-/// Reads values from a list of texts or from one text, separated by commas; PEM blocks need no
-/// commas.
+/// Reads values from a list of texts or from one text, separated by commas or one a line, as a file has
+/// them; PEM blocks need neither.
 pub(super) fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -161,7 +161,7 @@ impl<'de, T: FromStr<Err: fmt::Display>> de::Visitor<'de> for ListVisitor<T> {
         let items = if text.contains(PEM_BEGIN) {
             pem_blocks(text)
         } else {
-            text.split(',').collect()
+            text.split([',', '\n']).collect()
         };
         let items = items
             .into_iter()

@@ -5,7 +5,6 @@ use std::fmt;
 use std::time::Duration;
 
 use avalon_queue::{IdempotencyKey, Job, NewJob, QueueName, RetryPolicy};
-use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::UserId;
@@ -63,16 +62,17 @@ words! {
 }
 
 impl CheckNickname {
-    /// A nickname that is told again within this is not checked again.
+    /// A profile that is told again as it is within this is not checked again.
     const SAME_VERDICT: Duration = Duration::from_secs(3600);
 
-    /// The job; one for a player and a nickname.
+    /// The job; one for a revision of the player's profile. Not one for a nickname: a verdict that came
+    /// while the player was called otherwise has changed nothing, so the same name is checked again
+    /// when it is back.
     ///
     /// # Errors
     /// When it can't be serialised, which is a defect.
-    pub fn into_job(self) -> Result<NewJob, serde_json::Error> {
-        let digest = hex::encode(digest::digest(&digest::SHA256, self.nickname.as_bytes()));
-        let key = format!("nickname:{}:{digest}", self.user_id);
+    pub fn into_job(self, profile_revision: i64) -> Result<NewJob, serde_json::Error> {
+        let key = format!("nickname:{}:{profile_revision}", self.user_id);
         Ok(NewJob::of(&self)?.once_per(IdempotencyKey::new(key, Self::SAME_VERDICT)))
     }
 }

@@ -94,4 +94,8 @@ pub struct UserInfoUpdated {
     pub success: bool,
     /// The player as known now, whether or not this brought anything new.
     pub user_info: UserInfo,
+    /// Fields that were not taken, since they hold what they may not, as WeChat names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["nickName"]))]
+    pub left_out: Vec<String>,
 }

@@ -53,7 +53,8 @@ impl Held {
 #[serde(default)]
 pub(super) struct Record {
     token: Option<SealedToken>,
-    /// SHA-256 of the token that WeChat refused last, until another one is kept.
+    /// SHA-256 of the token that WeChat refused last, until another one is kept. It may be the kept one,
+    /// when WeChat has no other.
     refused: Option<String>,
     forced: Forced,
     rest: Option<Rest>,
@@ -123,32 +124,50 @@ impl Record {
         self.refused = Some(digest_of(token));
     }
 
-    /// Another token takes the place of what was.
-    pub(super) fn keep(&mut self, token: SealedToken) {
-        self.token = Some(token);
-        self.refused = None;
+    /// A token takes the place of what was. It stays refused when it was.
+    pub(super) fn keep(&mut self, token: &AccessToken, sealed: SealedToken) {
+        if !self.has_refused(token) {
+            self.refused = None;
+        }
+        self.token = Some(sealed);
         self.rest = None;
     }
 
-    /// Takes one of the day's forced renewals; `false` when there is none left or the last one is too
-    /// close.
-    pub(super) fn take_force(&mut self, now: Timestamp) -> bool {
-        let forced = &mut self.forced;
-        let today = Offset::constant(8).to_datetime(now).date();
-        if forced.day != Some(today) {
-            forced.day = Some(today);
-            forced.count = 0;
-        }
-        let is_close = forced
+    /// Whether there is one of the day's forced renewals left, and the last one is not too close.
+    pub(super) fn may_force(&self, now: Timestamp) -> bool {
+        let is_close = self
+            .forced
             .last
             .is_some_and(|last| now.duration_since(last) < FORCE_SPACING);
-        if is_close || forced.count >= FORCED_PER_DAY {
+        !is_close && self.forced.count_on(day_at_wechat(now)) < FORCED_PER_DAY
+    }
+
+    /// Takes one of the day's forced renewals; `false` when it may not be.
+    pub(super) fn take_force(&mut self, now: Timestamp) -> bool {
+        if !self.may_force(now) {
             return false;
         }
-        forced.count += 1;
-        forced.last = Some(now);
+        let today = day_at_wechat(now);
+        self.forced = Forced {
+            day: Some(today),
+            count: self.forced.count_on(today) + 1,
+            last: Some(now),
+        };
         true
     }
+}
+
+impl Forced {
+    fn count_on(&self, day: Date) -> u32 {
+        match self.day {
+            Some(counted) if counted == day => self.count,
+            _ => 0,
+        }
+    }
+}
+
+fn day_at_wechat(now: Timestamp) -> Date {
+    Offset::constant(8).to_datetime(now).date()
 }
 
 /// Seals and opens tokens.
@@ -225,6 +244,12 @@ mod tests {
         Held::new(&fetched, at("2026-01-10T00:00:00Z"), &timing)
     }
 
+    fn safe(key: u8, app_id: &str) -> Safe {
+        let key = EncryptionKey::from_bytes([key; 32]);
+        let ring = Arc::new(Keyring::new(&key, &[]).unwrap());
+        Safe::new(ring, &AppId::new(app_id))
+    }
+
     #[test]
     fn a_token_is_renewed_five_minutes_before_its_end_or_up_to_a_minute_sooner() {
         let renewals: Vec<_> = (0..50).map(|_| held(7200).renew_at).collect();
@@ -246,8 +271,9 @@ mod tests {
         let mut record = Record::default();
         let noon = at("2026-01-10T04:00:00Z");
         let after = |seconds| later(noon, Duration::from_secs(seconds));
+        assert!(record.may_force(noon) && record.may_force(noon));
         assert!(record.take_force(noon));
-        assert!(!record.take_force(after(29)));
+        assert!(!record.may_force(after(29)) && !record.take_force(after(29)));
         for times in 1..20 {
             assert!(record.take_force(after(times * 30)), "{times}");
         }
@@ -265,6 +291,11 @@ mod tests {
         assert!(record.has_refused(&token("a")) && !record.has_refused(&token("b")));
         let text = record.write().unwrap();
         assert!(Record::read(&text).has_refused(&token("a")));
+        let sealed = safe(1, "wx1").seal(&held(7200)).unwrap();
+        record.keep(&token("a"), sealed.clone());
+        assert!(record.has_refused(&token("a")), "WeChat has no other");
+        record.keep(&token("b"), sealed);
+        assert!(!record.has_refused(&token("a")));
     }
 
     #[test]
@@ -283,21 +314,15 @@ mod tests {
 
     #[test]
     fn the_document_shows_no_token_and_is_for_one_app_and_key() {
-        let ring = |byte| {
-            let key = EncryptionKey::from_bytes([byte; 32]);
-            Arc::new(Keyring::new(&key, &[]).unwrap())
-        };
-        let safe = Safe::new(ring(1), &AppId::new("wx1"));
+        let own = safe(1, "wx1");
         let mut record = Record::default();
-        record.keep(safe.seal(&held(7200)).unwrap());
+        let held = held(7200);
+        record.keep(&held.token, own.seal(&held).unwrap());
         let text = record.write().unwrap();
         assert!(!text.contains("secret-token"), "{text}");
         let record = Record::read(&text);
-        assert_eq!(safe.held(&record).unwrap().token, token("secret-token"));
-        for other in [
-            Safe::new(ring(1), &AppId::new("wx2")),
-            Safe::new(ring(2), &AppId::new("wx1")),
-        ] {
+        assert_eq!(own.held(&record).unwrap().token, token("secret-token"));
+        for other in [safe(1, "wx2"), safe(2, "wx1")] {
             assert!(other.held(&record).is_none());
         }
     }

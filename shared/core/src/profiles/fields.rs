@@ -70,11 +70,10 @@ fn within(host: &str, domain: &str) -> bool {
 }
 
 impl Fields {
-    /// Checks a profile field by field.
-    ///
-    /// # Errors
-    /// The first field that holds what it may not.
-    pub fn check(profile: UserProfile, hosts: &AvatarHosts) -> Result<Self, FieldError> {
+    /// Checks a profile field by field. One that holds what it may not says nothing, and is told apart:
+    /// the rest is good all the same, and a name that WeChat itself allows must not cost a player all
+    /// of it.
+    pub fn check(profile: UserProfile, hosts: &AvatarHosts) -> (Self, Vec<FieldError>) {
         let UserProfile {
             nick_name,
             avatar_url,
@@ -84,26 +83,36 @@ impl Fields {
             city,
             language,
         } = profile;
+        let mut left_out = Vec::new();
+        let left = &mut left_out;
         let mut fields = Self {
-            nickname: nickname(nick_name)?,
-            avatar_url: avatar(avatar_url, hosts)?,
-            gender: self::gender(gender)?,
-            country: place("country", country)?,
-            province: place("province", province)?,
-            city: place("city", city)?,
-            language: self::language(language)?,
+            nickname: taken(nickname(nick_name), left),
+            avatar_url: taken(avatar(avatar_url, hosts), left),
+            gender: taken(self::gender(gender), left),
+            country: taken(place("country", country), left),
+            province: taken(place("province", province), left),
+            city: taken(place("city", city), left),
+            language: taken(self::language(language), left),
         };
         if fields.nickname.as_deref() == Some(ANONYMOUS) {
             // Name and picture are both stand-ins then.
             (fields.nickname, fields.avatar_url) = (None, None);
         }
-        Ok(fields)
+        (fields, left_out)
     }
 
     /// Whether nothing is said at all.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// What a field says; nothing when it may not say it, which is noted.
+fn taken<T>(checked: Result<Option<T>, FieldError>, left_out: &mut Vec<FieldError>) -> Option<T> {
+    checked.unwrap_or_else(|error| {
+        left_out.push(error);
+        None
+    })
 }
 
 fn refused<T>(field: &'static str, problem: &'static str) -> Result<T, FieldError> {

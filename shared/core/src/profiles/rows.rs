@@ -21,6 +21,8 @@ pub struct Updated {
     pub user: UserInfo,
     /// Whether it brought anything new.
     pub changed: bool,
+    /// Counts the changes of the profile.
+    pub revision: i64,
 }
 
 /// A profile could not be stored.
@@ -70,13 +72,17 @@ pub async fn update(
             stored.known.refused_nickname = None;
         }
         let Some(after) = merge(&stored.known, update.clone()) else {
-            let (user, changed) = (stored.user, false);
-            return Ok(Some(Updated { user, changed }));
+            return Ok(Some(Updated {
+                user: stored.user,
+                changed: false,
+                revision: stored.revision,
+            }));
         };
         if let Some(user) = write(database, &stored, after, now).await? {
             return Ok(Some(Updated {
                 user,
                 changed: true,
+                revision: stored.revision + 1,
             }));
         }
     }

@@ -167,7 +167,8 @@ impl PlayerSessions {
         }
     }
 
-    /// Adds a session and ends those that the policy has no more room for; gives the ended ones.
+    /// Adds a session and ends those that the policy has no more room for; gives the ended ones that
+    /// are of another device.
     ///
     /// A session that is there already (its job is done again) gets the new secrets, since nobody
     /// can have been told the first ones. One that has ended meanwhile stays ended: a later sign-in
@@ -208,16 +209,20 @@ impl PlayerSessions {
         let too_many = (rivals.len() + 1).saturating_sub(room);
         let of_this_device = rivals.iter().filter(|s| same_device(s, &new)).count();
         let mut ended = Vec::new();
-        for session in rivals.into_iter().take(too_many.max(of_this_device)) {
+        let mut replace = |session: &mut Session| {
             session.end(EndReason::Replaced, now);
-            ended.push(session.id);
+            if another_device(session, &new) {
+                ended.push(session.id);
+            }
+        };
+        for session in rivals.into_iter().take(too_many.max(of_this_device)) {
+            replace(session);
         }
         let live = self.sessions.iter_mut().filter(|s| s.is_live(now));
         let live: Vec<_> = live.collect();
         let surplus = (live.len() + 1).saturating_sub(MOST_LIVE);
         for session in live.into_iter().take(surplus) {
-            session.end(EndReason::Replaced, now);
-            ended.push(session.id);
+            replace(session);
         }
         self.sessions.push(new);
         Ok(ended)
@@ -339,6 +344,14 @@ pub(super) fn after(now: Timestamp, ttl: Duration) -> i64 {
 
 fn same_device(one: &Session, other: &Session) -> bool {
     one.device.id.is_some() && one.device.id == other.device.id
+}
+
+/// Whether the two are known to be of two devices: which one a client without a name is can't be told.
+fn another_device(one: &Session, other: &Session) -> bool {
+    match (&one.device.id, &other.device.id) {
+        (None, None) => one.device.kind != other.device.kind,
+        (one, other) => one != other,
+    }
 }
 
 #[cfg(test)]

@@ -174,8 +174,6 @@ fn a_field_of_the_wrong_kind_is_named_and_a_missing_one_is_none() {
         ("unionId", json!([])),
         ("nickName", json!(5)),
         ("avatarUrl", json!({})),
-        ("gender", json!("1")),
-        ("gender", json!(1.5)),
         ("country", json!(true)),
         ("province", json!(1)),
         ("city", json!(1)),
@@ -189,6 +187,28 @@ fn a_field_of_the_wrong_kind_is_named_and_a_missing_one_is_none() {
     assert_eq!((read.open_id, read.union_id), (None, None));
     assert_eq!(read.profile.nick_name.as_deref(), Some("Ann"));
     assert_eq!((read.profile.gender, read.profile.city), (Some(0), None));
+}
+
+#[test]
+fn a_number_that_matters_little_may_be_in_quotes_or_none() {
+    for (value, number) in [
+        (json!(2), Some(2)),
+        (json!("2"), Some(2)),
+        (json!(1.5), None),
+        (json!("two"), None),
+        (json!([2]), None),
+    ] {
+        let opened = open_json(&marked(json!({
+            "nickName": "Ann", "gender": value, "opengid": "tGxyz", "chat_type": value,
+        })));
+        let opened = opened.unwrap();
+        assert_eq!(opened.profile().unwrap().profile.gender, number, "{value}");
+        let group = opened.group_entry().unwrap();
+        assert_eq!(
+            (group.open_gid.as_deref(), group.chat_type),
+            (Some("tGxyz"), number)
+        );
+    }
 }
 
 #[test]

@@ -21,6 +21,13 @@ async fn a_session_key_is_stale_once_another_took_its_place() {
     let check = async |key| platform.client.check_session(player, key).await.unwrap();
     assert_eq!(check(old).await, SessionCheck::Stale);
     assert_eq!(check(&new).await, SessionCheck::Valid);
+    // WeChat has two words for it.
+    for code in [87007, 87009] {
+        let faults = format!(r#"{{"errcode":{code},"api":"check_session"}}"#);
+        platform.put("/faults", &faults).await;
+        assert_eq!(check(&new).await, SessionCheck::Stale, "{code}");
+    }
+    platform.put("/faults", "{}").await;
     let error = platform.client.reset_session_key(player, old).await;
     assert_eq!(error.unwrap_err().class(), ErrorClass::SignInAgain);
 }

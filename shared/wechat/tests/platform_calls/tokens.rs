@@ -1,9 +1,14 @@
 //! How calls get their access token, and what becomes of one that is refused.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_wechat::{ErrCode, ErrorClass, SessionCheck, TokenMode, WechatError};
+use async_trait::async_trait;
+use avalon_wechat::{
+    AccessToken, AccessTokenError, AccessTokens, ErrCode, ErrorClass, PlatformClient, SessionCheck,
+    TokenMode, WechatError,
+};
 
 use crate::platform::Platform;
 
@@ -65,6 +70,37 @@ async fn a_second_refusal_calls_an_operator_and_is_not_tried_again() {
     assert_eq!(error.code(), Some(ErrCode(40001)));
     assert!(!error.may_have_taken_effect());
     assert_eq!(platform.tokens.refused().len(), 1);
+}
+
+/// Has no other token.
+#[derive(Debug)]
+struct OneToken(AccessToken);
+
+#[async_trait]
+impl AccessTokens for OneToken {
+    async fn current(&self) -> Result<AccessToken, AccessTokenError> {
+        Ok(self.0.clone())
+    }
+
+    async fn refused(&self, _: &AccessToken) -> Result<(), AccessTokenError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_refused_token_is_the_only_one_is_for_later() {
+    let platform = Platform::simulated().await;
+    let alice = platform.sign_in("alice").await;
+    let token = platform.tokens.current().await.unwrap();
+    let client = PlatformClient::new(platform.wechat.clone(), Arc::new(OneToken(token)));
+    platform
+        .put("/faults", r#"{"errcode":40001,"api":"check_session"}"#)
+        .await;
+    let error = client
+        .check_session(&alice.open_id, &alice.session_key)
+        .await
+        .unwrap_err();
+    assert_eq!(error.class(), ErrorClass::RefreshToken, "{error:?}");
 }
 
 #[tokio::test]

@@ -2,8 +2,14 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// The fields, or the first that is left out.
 fn check(profile: UserProfile) -> Result<Fields, FieldError> {
-    Fields::check(profile, &AvatarHosts::default())
+    check_on(profile, &AvatarHosts::default())
+}
+
+fn check_on(profile: UserProfile, hosts: &AvatarHosts) -> Result<Fields, FieldError> {
+    let (fields, left_out) = Fields::check(profile, hosts);
+    left_out.first().map_or(Ok(fields), |error| Err(*error))
 }
 
 fn named(name: &str) -> Result<Option<String>, FieldError> {
@@ -24,7 +30,7 @@ fn pictured_on(url: &str, hosts: &[&str]) -> Result<Option<String>, &'static str
         ..UserProfile::default()
     };
     let hosts = AvatarHosts::new(hosts.iter().map(|host| (*host).to_owned()));
-    Fields::check(profile, &hosts)
+    check_on(profile, &hosts)
         .map(|fields| fields.avatar_url)
         .map_err(|error| error.problem)
 }
@@ -230,6 +236,27 @@ fn the_other_fields_are_bounded_and_named() {
     assert_eq!(fields.gender, Some(2));
     assert_eq!(fields.city.as_deref(), Some("广州"));
     assert_eq!(fields.language.as_deref(), Some("zh_CN"));
+}
+
+#[test]
+fn one_odd_field_does_not_cost_the_others() {
+    let text = |text: &str| Some(text.to_owned());
+    let profile = UserProfile {
+        nick_name: text("An\u{200b}n"),
+        avatar_url: text("https://wx.qlogo.cn/a"),
+        gender: Some(3),
+        city: text("广州"),
+        ..UserProfile::default()
+    };
+    let (fields, left_out) = Fields::check(profile, &AvatarHosts::default());
+    let expected = Fields {
+        avatar_url: text("https://wx.qlogo.cn/a"),
+        city: text("广州"),
+        ..Fields::default()
+    };
+    assert_eq!(fields, expected);
+    let left_out: Vec<_> = left_out.iter().map(|error| error.field).collect();
+    assert_eq!(left_out, ["nickName", "gender"]);
 }
 
 proptest! {

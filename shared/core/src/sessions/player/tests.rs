@@ -113,6 +113,29 @@ fn multi_lets_the_latest_live_and_a_device_that_returns_takes_its_own_place() {
 }
 
 #[test]
+fn only_what_ended_on_another_device_is_told() {
+    type Named = (Option<&'static str>, Option<&'static str>);
+    let table: [(Named, Named, bool); 7] = [
+        ((Some("a"), Some("ios")), (Some("a"), Some("ios")), false),
+        ((Some("a"), Some("ios")), (Some("a"), Some("web")), false),
+        ((Some("a"), None), (Some("b"), None), true),
+        ((Some("a"), None), (None, None), true),
+        ((None, None), (Some("a"), None), true),
+        // A client that does not name its device: every day's sign-in.
+        ((None, Some("ios")), (None, Some("ios")), false),
+        ((None, Some("ios")), (None, Some("pc")), true),
+    ];
+    for (before, after, told) in table {
+        let mut all = PlayerSessions::default();
+        let first = sign_in(&mut all, DevicePolicy::Single, &[before])[0];
+        let new = session(after.0, after.1, 1);
+        let ended = all.sign_in(new, DevicePolicy::Single, at(1)).unwrap();
+        assert_eq!(ended == [first], told, "{before:?} then {after:?}");
+        assert!(all.live(first, at(2)).is_err());
+    }
+}
+
+#[test]
 fn a_sign_in_job_that_is_done_again_makes_one_session_with_the_latest_secrets() {
     let mut all = PlayerSessions::default();
     let first = session(None, None, 0);
