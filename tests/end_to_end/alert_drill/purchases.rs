@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use avalon_test_support::{FleetSettings, PostgresServer, RedisServer, TestDatabase};
+use avalon_simulator::PayCredentials;
+use avalon_test_support::{
+    FleetSettings, PostgresServer, RedisServer, TestDatabase, eventually_eq,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::time::sleep;
 
 use super::scene::Drill;
+
+const LONG: Duration = Duration::from_secs(30);
 
 pub(super) const ALERTS: &[&str] = &[
     "CertificateExpires",
@@ -90,6 +95,16 @@ async fn certificate(drill: &mut Drill) {
         .simulator("pay/certificates/rotate", announced)
         .await;
     restart(drill).await;
+    // Until then a process that has just begun knows of no certificate at all.
+    let newer = format!("platform_{}", PayCredentials::TEST.platform_serials[1]);
+    for ops in [&drill.fleet.apis[0].ops, &drill.fleet.workers[0].ops] {
+        eventually_eq(LONG, true, async || {
+            let page = drill.game.client.get(format!("{ops}/metrics"));
+            let page = page.send().await.unwrap().text().await.unwrap();
+            page.contains(&newer)
+        })
+        .await;
+    }
     drill.ends(fault).await;
 }
 
