@@ -69,7 +69,7 @@ async fn drill() {
     compare(&drill, 0, 0).await;
     drill.ends(fault).await;
 
-    drill.is_complete();
+    drill.finish();
 }
 
 async fn add_to_price(tables: &mut PgConnection, order: &str, fen: i64) {

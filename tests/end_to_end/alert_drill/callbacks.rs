@@ -43,7 +43,7 @@ async fn drill() {
     not_told_on(&mut drill, &game_server).await;
     refused_refund(&mut drill, &paid).await;
     workers_away(&mut drill, database.url()).await;
-    drill.is_complete();
+    drill.finish();
 }
 
 /// The orders are paid nevertheless: one of them.

@@ -60,5 +60,5 @@ async fn drill() {
     drill.fleet.apis.push(second.start().await);
     drill.ends(fault).await;
 
-    drill.is_complete();
+    drill.finish();
 }

@@ -73,7 +73,7 @@ async fn drill() {
     drill.ends(fault).await;
 
     certificate(&mut drill).await;
-    drill.is_complete();
+    drill.finish();
 }
 
 /// Certificates are fetched at the start of a process and every hour: here at its start.

@@ -62,5 +62,5 @@ async fn drill() {
     drill.fires(&fault).await;
     drill.ends(fault).await;
 
-    drill.is_complete();
+    drill.finish();
 }

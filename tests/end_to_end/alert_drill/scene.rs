@@ -89,8 +89,8 @@ impl Drill {
         self.driven.extend(fault.alerts);
     }
 
-    /// All that the drill is to drive has fired and ended.
-    pub(super) fn is_complete(self) {
+    /// Ends the drill: all that it was to drive has fired and ended.
+    pub(super) fn finish(self) {
         assert_eq!(self.driven, self.alerts.iter().copied().collect());
     }
 

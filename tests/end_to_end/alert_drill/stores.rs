@@ -36,7 +36,7 @@ async fn drill() {
     redis_away(&mut drill, &mut redis).await;
     postgres_away(&mut drill, &mut postgres).await;
     postgres_locked(&mut drill, database.url()).await;
-    drill.is_complete();
+    drill.finish();
 }
 
 async fn settings_of_redis(drill: &mut Drill, redis: &RedisServer) {

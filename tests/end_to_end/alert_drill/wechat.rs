@@ -67,7 +67,7 @@ async fn drill() {
     drill.ends(fault).await;
 
     old_token(&mut drill).await;
-    drill.is_complete();
+    drill.finish();
 }
 
 /// Of two hours of a token's life the drill waits for the last minutes only.

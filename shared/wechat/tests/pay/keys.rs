@@ -110,7 +110,7 @@ async fn certificates_that_are_over_are_forgotten_when_wechat_lists_none_any_mor
     }
     let tries = AtomicUsize::new(0);
     let platform = Platform::new(move |_| match tries.fetch_add(1, Ordering::SeqCst) {
-        0 => Reply::signed_by_certificate(0, 200, &ending.to_string()),
+        0 => Reply::signed_by_certificate(0, 200, ending.to_string()),
         _ => Reply::error(404, "RESOURCE_NOT_EXISTS"),
     })
     .await;
