@@ -1,14 +1,18 @@
-//! Jobs that wait, that die, or that kill their workers.
+//! Jobs that wait, die or kill their workers, and events that a sink does not take.
 
 use std::time::Duration;
 
 use avalon_test_support::{FleetSettings, PostgresServer, RedisServer, TestDatabase};
+use avalon_tests::event_sinks::SinkDouble;
+use jiff::Timestamp;
+use serde_json::json;
 use tokio::time::sleep;
 
 use super::scene::Drill;
 
 pub(super) const ALERTS: &[&str] = &[
     "DeadLettersGrow",
+    "EventSinkAway",
     "JobsPoisoned",
     "JobsWaitTooLong",
     "QueueStalled",
@@ -21,11 +25,14 @@ async fn drill() {
     let postgres = PostgresServer::start().await;
     let database = TestDatabase::on_postgres(&postgres.url()).await;
     let redis = RedisServer::start().await;
+    let collector = SinkDouble::collector("project-1");
     let fleet = FleetSettings::new(database.url(), &redis.url())
         .env("AVALON_QUEUE__LEASE_TIMEOUT", "2s")
         .env("AVALON_QUEUE__MAX_LOST_LEASES", "2")
         // A sign-in can be in hand for nine seconds.
         .env("AVALON_WECHAT__REQUEST_TIMEOUT", "12s")
+        .env("AVALON_ANALYTICS__COLLECTOR_URL", &collector.url)
+        .env("AVALON_ANALYTICS__COLLECTOR_APP_ID", "project-1")
         .start(1, 1)
         .await;
     let mut drill = Drill::of(fleet, ALERTS).await;
@@ -40,6 +47,18 @@ async fn drill() {
     drill.sign_ins(5).await;
     drill.fires(&fault).await;
     drill.fleet.workers[0].restart().await;
+    drill.ends(fault).await;
+
+    let fault = drill
+        .fault("the collector of events is away", &["EventSinkAway"])
+        .await;
+    for _ in 0..8 {
+        report(&drill).await;
+        sleep(Duration::from_secs(1)).await;
+    }
+    drill.fires(&fault).await;
+    collector.start().await;
+    report(&drill).await;
     drill.ends(fault).await;
 
     let fault = drill
@@ -63,4 +82,13 @@ async fn drill() {
     drill.ends(fault).await;
 
     drill.finish();
+}
+
+/// An event of a player's game.
+async fn report(drill: &Drill) {
+    let alice = drill.game.player("alice").await;
+    let now = Timestamp::now().as_millisecond();
+    let events = json!({"events": [{"eventName": "level_end", "timestamp": now}]});
+    let reported = alice.post("/api/wx/report", "unused", events).await;
+    assert_eq!(reported.body["accepted"], 1, "{reported:?}");
 }
