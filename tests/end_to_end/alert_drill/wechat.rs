@@ -42,13 +42,15 @@ async fn drill() {
 
     let fault = drill
         .fault(
-            "WeChat refuses the access token, as the simulator does for sign-ins too",
+            "somebody else renews the access token by force, again and again",
             &["WechatTokenRefused"],
         )
         .await;
-    for _ in 0..5 {
-        drill.sign_in("sim-error-40001").await;
-        sleep(Duration::from_millis(700)).await;
+    // The first order fetches a token, and each after it finds that it is good no more.
+    for _ in 0..7 {
+        drill.order().await;
+        drill.game.simulator("tokens/invalidate", json!({})).await;
+        sleep(Duration::from_millis(1100)).await;
     }
     drill.fires(&fault).await;
     drill.ends(fault).await;
