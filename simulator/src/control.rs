@@ -77,7 +77,7 @@ async fn state(State(world): Platform) -> Json<Value> {
     }))
 }
 
-/// `PUT /_sim/settings`: only what is given changes; `"quotaPerMinute": null` lifts the quota.
+/// `PUT /_sim/settings`: only what is given changes; null in place of a number is none.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct NewSettings {
@@ -85,6 +85,8 @@ struct NewSettings {
     session_key_rotation: Option<SessionKeyRotation>,
     #[serde(default, deserialize_with = "given")]
     quota_per_minute: Option<Option<u32>>,
+    #[serde(default, deserialize_with = "given")]
+    token_life_seconds: Option<Option<u32>>,
     content_type: Option<ContentType>,
     clock_skew_seconds: Option<i64>,
 }
@@ -111,6 +113,7 @@ async fn set_settings(
     now.unionid = new.unionid.unwrap_or(now.unionid);
     now.session_key_rotation = new.session_key_rotation.unwrap_or(now.session_key_rotation);
     now.quota_per_minute = new.quota_per_minute.unwrap_or(now.quota_per_minute);
+    now.token_life_seconds = new.token_life_seconds.unwrap_or(now.token_life_seconds);
     now.content_type = new.content_type.unwrap_or(now.content_type);
     now.clock_skew_seconds = new.clock_skew_seconds.unwrap_or(now.clock_skew_seconds);
     Ok(Json(now.clone()))

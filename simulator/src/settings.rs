@@ -39,6 +39,8 @@ pub struct Behaviour {
     pub session_key_rotation: SessionKeyRotation,
     /// Calls a minute that each API takes before it answers 45011; none: as many as come.
     pub quota_per_minute: Option<u32>,
+    /// How long an access token is good that is given out from now on, in seconds; none: two hours.
+    pub token_life_seconds: Option<u32>,
     /// The content type of JSON answers.
     pub content_type: ContentType,
     /// How far the platform's clock is ahead of the real one, in seconds: seen in `Date` headers, in

@@ -2,6 +2,7 @@
 //! a merchant.
 
 use axum::http::StatusCode;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::answer::PayError;
@@ -35,6 +36,8 @@ pub struct PayBehaviour {
     pub public_notify_urls: bool,
     /// Whether the bill of any day, today included, can be had at once.
     pub bills_at_once: bool,
+    /// When the older certificate expires by the list of certificates; none: when it does.
+    pub older_certificate_expires: Option<Timestamp>,
     /// How many of the next successes are signed wrongly, with `WECHATPAY/SIGNTEST/` in front.
     pub sign_test_responses: u32,
 }
@@ -54,6 +57,7 @@ impl Default for PayBehaviour {
             new_prepay_ids: false,
             public_notify_urls: false,
             bills_at_once: false,
+            older_certificate_expires: None,
             sign_test_responses: 0,
         }
     }

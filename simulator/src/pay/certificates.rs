@@ -9,7 +9,8 @@ use serde_json::json;
 use super::answer::PayError;
 use super::behaviour::KeyMode;
 use super::door::{Api, Call, Success, bad_query, route};
-use super::{Pay, api};
+use super::keys::Certificate;
+use super::{Pay, api, times};
 
 pub(crate) fn routes(pay: &Arc<Pay>) -> Router {
     route(
@@ -25,9 +26,11 @@ pub(crate) fn routes(pay: &Arc<Pay>) -> Router {
 }
 
 fn list(pay: &Arc<Pay>, call: &Call<'_>) -> Result<Success, PayError> {
-    let (mode, rotation) = {
+    let (mode, rotation, older_expires) = {
         let state = pay.world.state();
-        (state.pay.behaviour.key_mode, state.pay.certificates)
+        let behaviour = &state.pay.behaviour;
+        let older_expires = behaviour.older_certificate_expires.map(times::rfc3339);
+        (behaviour.key_mode, state.pay.certificates, older_expires)
     };
     let none = PayError::not_exists("无可用的平台证书，请在商户平台-API安全申请使用微信支付公钥。");
     let algorithm = call.query(&["algorithm_type"])?.get("algorithm_type");
@@ -36,6 +39,11 @@ fn list(pay: &Arc<Pay>, call: &Call<'_>) -> Result<Success, PayError> {
         None | Some("RSA" | "ALL" | "SM2") => return Err(none),
         Some(_) => return Err(bad_query("algorithm_type", "RSA, SM2 or ALL")),
     }
+    let older = pay.keys.certificates[0].signer.serial;
+    let expires = |certificate: &Certificate| match &older_expires {
+        Some(time) if certificate.signer.serial == older => time.clone(),
+        _ => certificate.expires.to_owned(),
+    };
     let data: Vec<_> = rotation
         .listed(&pay.keys)
         .iter()
@@ -43,7 +51,7 @@ fn list(pay: &Arc<Pay>, call: &Call<'_>) -> Result<Success, PayError> {
             json!({
                 "serial_no": certificate.signer.serial,
                 "effective_time": certificate.effective,
-                "expire_time": certificate.expires,
+                "expire_time": expires(certificate),
                 "encrypt_certificate":
                     pay.keys.encrypted(certificate.pem.as_bytes(), "certificate"),
             })

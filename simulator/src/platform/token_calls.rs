@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::door::{Api, Call, Verb};
-use super::tokens::Given;
+use super::tokens::{Given, Life};
 use crate::state::{State, World};
 use crate::wire::errcode;
 
@@ -26,7 +26,8 @@ pub(crate) const STABLE_TOKEN: Api = Api {
 fn classic(world: &World, state: &mut State, call: &Call<'_>) -> Result<Value, i64> {
     let names = ["grant_type", "appid", "secret"];
     check(world, names.map(|name| call.query(name)))?;
-    Ok(answer(state.platform.tokens.classic(call.now)))
+    let life = Life::of(state.behaviour.token_life_seconds);
+    Ok(answer(state.platform.tokens.classic(call.now, life)))
 }
 
 fn stable(world: &World, state: &mut State, call: &Call<'_>) -> Result<Value, i64> {
@@ -39,11 +40,12 @@ fn stable(world: &World, state: &mut State, call: &Call<'_>) -> Result<Value, i6
             body.text("secret")?,
         ],
     )?;
+    let life = Life::of(state.behaviour.token_life_seconds);
     let tokens = &mut state.platform.tokens;
     let given = if body.bool("force_refresh")?.unwrap_or(false) {
-        tokens.forced(call.now)?
+        tokens.forced(call.now, life)?
     } else {
-        tokens.stable(call.now)
+        tokens.stable(call.now, life)
     };
     Ok(answer(given))
 }

@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use crate::wire::errcode;
 
-/// How long a token is good.
-const LIFETIME: SignedDuration = SignedDuration::from_secs(7200);
+/// How long a token is good, unless the settings say otherwise.
+const LIFE_SECONDS: u32 = 7200;
 /// A stable token is renewed, and a classic one outlives its successor's birth, by this.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(300);
 /// Forced renewals are this far apart.
@@ -43,6 +43,18 @@ struct Forced {
     last: Option<Timestamp>,
     day: Option<Date>,
     count: u32,
+}
+
+/// How long a token is good that is given out now.
+#[derive(Clone, Copy)]
+pub(crate) struct Life(SignedDuration);
+
+impl Life {
+    /// As the settings say; none: as WeChat's tokens.
+    pub(crate) fn of(seconds: Option<u32>) -> Self {
+        let seconds = seconds.unwrap_or(LIFE_SECONDS);
+        Self(SignedDuration::from_secs(seconds.into()))
+    }
 }
 
 /// A token that is given out.
@@ -80,20 +92,20 @@ impl Tokens {
     }
 
     /// A new classic token; the one before lives on for the overlap.
-    pub(crate) fn classic(&mut self, now: Timestamp) -> Given {
+    pub(crate) fn classic(&mut self, now: Timestamp, life: Life) -> Given {
         if let Some(last) = self.classic {
             self.supersede(last, later(now, OVERLAP));
         }
-        let index = self.issue(now);
+        let index = self.issue(now, life);
         self.classic = Some(index);
         self.give(index, now)
     }
 
     /// The stable token, or a new one when less than the overlap is left of it.
-    pub(crate) fn stable(&mut self, now: Timestamp) -> Given {
+    pub(crate) fn stable(&mut self, now: Timestamp, life: Life) -> Given {
         let index = match self.stable {
             Some(index) if self.issued[index].left(now) > OVERLAP => index,
-            _ => self.issue(now),
+            _ => self.issue(now, life),
         };
         self.stable = Some(index);
         self.give(index, now)
@@ -101,7 +113,7 @@ impl Tokens {
 
     /// A new stable token in place of the one before, which is dead at once; too soon after the last
     /// time, the one of now.
-    pub(crate) fn forced(&mut self, now: Timestamp) -> Result<Given, i64> {
+    pub(crate) fn forced(&mut self, now: Timestamp, life: Life) -> Result<Given, i64> {
         let today = Offset::constant(8).to_datetime(now).date();
         if self.forced.day != Some(today) {
             self.forced.day = Some(today);
@@ -112,7 +124,7 @@ impl Tokens {
             .last
             .is_some_and(|last| now.duration_since(last).abs() < FORCE_SPACING);
         if too_soon {
-            return Ok(self.stable(now));
+            return Ok(self.stable(now, life));
         }
         if self.forced.count >= FORCED_PER_DAY {
             return Err(errcode::DAY_QUOTA);
@@ -122,7 +134,7 @@ impl Tokens {
         if let Some(last) = self.stable {
             self.supersede(last, now);
         }
-        let index = self.issue(now);
+        let index = self.issue(now, life);
         self.stable = Some(index);
         Ok(self.give(index, now))
     }
@@ -158,7 +170,7 @@ impl Tokens {
         self.issued.len()
     }
 
-    fn issue(&mut self, now: Timestamp) -> usize {
+    fn issue(&mut self, now: Timestamp, life: Life) -> usize {
         let number = self.issued.len();
         // The time sets the tokens of two runs apart.
         let seed = format!("access_token:{number}:{}", now.as_nanosecond());
@@ -169,7 +181,7 @@ impl Tokens {
         let token = [head.as_ref(), tail.as_ref()].concat();
         self.issued.push(Issued {
             token: format!("{number}_{}", URL_SAFE_NO_PAD.encode(token)),
-            expires: later(now, LIFETIME),
+            expires: later(now, life.0),
             superseded: None,
         });
         number

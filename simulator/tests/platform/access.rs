@@ -156,6 +156,18 @@ async fn the_stable_token_stays_until_its_last_five_minutes_and_then_overlaps() 
 }
 
 #[tokio::test]
+async fn tokens_live_as_long_as_the_settings_say() {
+    let sim = Running::start().await;
+    sim.put("/settings", r#"{"tokenLifeSeconds":220}"#).await;
+    let short = sim.stable(false).await;
+    assert_eq!(short["expires_in"], 220);
+    sim.skew(221).await;
+    assert_eq!(sim.verdict_on(&text(&short["access_token"])).await, 42001);
+    sim.put("/settings", r#"{"tokenLifeSeconds":null}"#).await;
+    assert_eq!(sim.stable(false).await["expires_in"], 7200);
+}
+
+#[tokio::test]
 async fn force_kills_the_token_before_at_most_every_30_seconds_and_20_times_a_day() {
     let sim = Running::start().await;
     // No midnight lies between the calls.

@@ -19,15 +19,27 @@ impl AvalonBinary {
     /// # Panics
     /// When it has not been built.
     pub fn path() -> PathBuf {
+        Self::beside_the_tests("avalon", "cargo build --bin avalon")
+    }
+
+    /// One that says of itself to be of another revision: `avalon-previous`, beside the first.
+    ///
+    /// # Panics
+    /// When it has not been built.
+    pub fn previous() -> PathBuf {
+        Self::beside_the_tests("avalon-previous", "scripts/alert-drill builds it")
+    }
+
+    fn beside_the_tests(name: &str, advice: &str) -> PathBuf {
         let test = std::env::current_exe().expect("the path of the test executable");
         test.ancestors()
             .skip(1)
             .take(2)
-            .map(|folder| folder.join("avalon"))
+            .map(|folder| folder.join(name))
             .find(|path| path.is_file())
             .unwrap_or_else(|| {
                 panic!(
-                    "no avalon near {}: build it first: cargo build --bin avalon",
+                    "no {name} near {}: build it first: {advice}",
                     test.display()
                 )
             })
@@ -38,6 +50,7 @@ impl AvalonBinary {
 /// its own configuration.
 #[derive(Clone, Debug)]
 pub struct AvalonCommand {
+    binary: Option<PathBuf>,
     role: String,
     args: Vec<String>,
     config: Option<String>,
@@ -52,6 +65,7 @@ impl AvalonCommand {
     pub(crate) fn new(role: &str) -> Self {
         let address = || format!("127.0.0.1:{}", free_port());
         Self {
+            binary: None,
             role: role.to_owned(),
             args: Vec::new(),
             config: None,
@@ -67,6 +81,13 @@ impl AvalonCommand {
     #[must_use]
     pub(crate) fn role(mut self, role: &str) -> Self {
         role.clone_into(&mut self.role);
+        self
+    }
+
+    /// Runs another binary than that of the tests' profile.
+    #[must_use]
+    pub fn binary(mut self, path: PathBuf) -> Self {
+        self.binary = Some(path);
         self
     }
 
@@ -170,7 +191,8 @@ impl AvalonCommand {
 
     /// The command itself; its environment has no `AVALON_*` but ours, and no proxy before us.
     pub(crate) fn prepare(&self, folder: &Path) -> Command {
-        let mut command = Command::new(AvalonBinary::path());
+        let binary = self.binary.clone().unwrap_or_else(AvalonBinary::path);
+        let mut command = Command::new(binary);
         command.current_dir(folder).arg(&self.role).args(&self.args);
         if let Some(toml) = &self.config {
             let file = folder.join(self.name()).with_extension("toml");

@@ -182,6 +182,8 @@ impl PayClient {
             && error.is_absent()
             && self.keys().public_key_id().is_some()
         {
+            // Those of before end nevertheless, and nobody is to be told of them for ever.
+            self.keep(Vec::new(), Timestamp::now());
             result = Ok(());
         }
         self.record(
@@ -211,10 +213,15 @@ impl PayClient {
             request_id: answer.request_id.clone(),
             source,
         })?;
+        self.keep(certificates, now);
+        Ok(())
+    }
+
+    /// Adds certificates, forgets those that are over, and tells of both.
+    fn keep(&self, certificates: Vec<PlatformCertificate>, now: Timestamp) {
         let before = self.keys().known_serials();
         self.keys().install(certificates, now);
         let held = self.keys().certificates();
         self.metrics().platform_certificates(&before, &held);
-        Ok(())
     }
 }

@@ -102,6 +102,27 @@ async fn no_certificates_is_fine_with_a_public_key_only() {
 }
 
 #[tokio::test]
+async fn certificates_that_are_over_are_forgotten_when_wechat_lists_none_any_more() {
+    let soon = Timestamp::now() + Duration::from_secs(2);
+    let mut ending: serde_json::Value = serde_json::from_str(list()).unwrap();
+    for certificate in ending["data"].as_array_mut().unwrap() {
+        certificate["expire_time"] = soon.to_string().into();
+    }
+    let tries = AtomicUsize::new(0);
+    let platform = Platform::new(move |_| match tries.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::signed_by_certificate(0, 200, ending.to_string()),
+        _ => Reply::error(404, "RESOURCE_NOT_EXISTS"),
+    })
+    .await;
+    let known = || platform.client.keys().known_serials();
+    platform.client.refresh().await.unwrap();
+    assert_eq!(known().len(), 3);
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    platform.client.refresh().await.unwrap();
+    assert_eq!(known(), [public_key().id]);
+}
+
+#[tokio::test]
 async fn a_list_that_does_not_prove_itself_is_refused() {
     let forged = Platform::with(
         |_| {

@@ -63,6 +63,30 @@ async fn certificates_rotate_from_the_older_to_the_newer() {
 }
 
 #[tokio::test]
+async fn the_list_lets_the_older_certificate_end_when_it_is_told_to() {
+    let merchant = Merchant::start().await;
+    let ends = async || {
+        let list = merchant.get("/v3/certificates").await.ok();
+        let list = list["data"].as_array().unwrap().clone();
+        let ends = list.iter().map(|entry| entry["expire_time"].clone());
+        ends.collect::<Vec<_>>()
+    };
+    merchant
+        .control("/certificates/rotate", r#"{"stage":"announced"}"#)
+        .await;
+    let before = ends().await;
+    let end = r#"{"olderCertificateExpires":"2026-12-01T00:00:00Z"}"#;
+    merchant.settings(end).await;
+    let told = ends().await;
+    assert_eq!(told[0], "2026-12-01T08:00:00+08:00");
+    assert_eq!(told[1], before[1]);
+    merchant
+        .settings(r#"{"olderCertificateExpires":null}"#)
+        .await;
+    assert_eq!(ends().await, before);
+}
+
+#[tokio::test]
 async fn the_public_key_signs_for_who_names_it() {
     let mut merchant = Merchant::start().await;
     assert_eq!(signer(&merchant).await, TEST.platform_public_key_id);

@@ -1,0 +1,91 @@
+//! WeChat's bills are not compared with our orders, or differ from them.
+
+use avalon_core::payments::reconciliation::beijing_day;
+use avalon_test_support::{FleetSettings, PostgresServer, RedisServer, TestDatabase};
+use avalon_tests::Game;
+use jiff::{Timestamp, ToSpan};
+use serde_json::json;
+use sqlx::{Connection, PgConnection};
+
+use super::scene::Drill;
+
+pub(super) const ALERTS: &[&str] = &["ReconciliationDiffers", "ReconciliationMissing"];
+
+#[tokio::test]
+#[ignore = "takes minutes: scripts/alert-drill runs it"]
+async fn drill() {
+    let postgres = PostgresServer::start().await;
+    let database = TestDatabase::on_postgres(&postgres.url()).await;
+    let redis = RedisServer::start().await;
+    let settings = FleetSettings::new(database.url(), &redis.url()).with_payments();
+    let mut fleet = settings.start(1, 0).await;
+    let wechat = Game::of(&fleet.apis[0], &fleet.simulator);
+    let no_bills = json!({"outage": "http502", "api": "pay_bill"});
+    wechat.faults(no_bills).await;
+    fleet.add_workers().await;
+    let mut drill = Drill::of(fleet, ALERTS).await;
+    let mut tables = PgConnection::connect(database.url()).await.unwrap();
+
+    let fault = drill
+        .fault(
+            "money comes, and WeChat gives no bill from the first day on",
+            &["ReconciliationMissing"],
+        )
+        .await;
+    let order = drill.order_and_pay().await;
+    drill.order_and_pay().await;
+    drill.fires(&fault).await;
+    drill.game.good_weather().await;
+    let at_once = json!({"billsAtOnce": true});
+    drill.game.set("pay/settings", at_once).await;
+    // Also the days before, which the service would come back to at a time of its own.
+    for days_ago in 0..=4 {
+        compare(&drill, days_ago, 0).await;
+    }
+    drill.ends(fault).await;
+
+    let fault = drill
+        .fault(
+            "an order was changed in the database by hand",
+            &["ReconciliationDiffers"],
+        )
+        .await;
+    add_to_price(&mut tables, &order, 1).await;
+    compare(&drill, 0, 1).await;
+    drill.fires(&fault).await;
+    add_to_price(&mut tables, &order, -1).await;
+    compare(&drill, 0, 0).await;
+    drill.ends(fault).await;
+
+    let fault = drill
+        .fault(
+            "the last comparison was 31 hours ago",
+            &["ReconciliationMissing"],
+        )
+        .await;
+    let back = "UPDATE reconciliations SET at = at - 31 * 3600 * 1000";
+    sqlx::query(back).execute(&mut tables).await.unwrap();
+    drill.fires(&fault).await;
+    compare(&drill, 0, 0).await;
+    drill.ends(fault).await;
+
+    drill.finish();
+}
+
+async fn add_to_price(tables: &mut PgConnection, order: &str, fen: i64) {
+    let change = "UPDATE orders SET total_fee = total_fee + $1 WHERE id = $2";
+    let change = sqlx::query(change).bind(fen).bind(order);
+    assert_eq!(change.execute(tables).await.unwrap().rows_affected(), 1);
+}
+
+/// Compares the bill of a day, as an operator does, with so many differences.
+async fn compare(drill: &Drill, days_ago: i64, differences: usize) {
+    let day = beijing_day(Timestamp::now()).saturating_sub(days_ago.days());
+    let command = drill.fleet.settings.command("orders");
+    let command = command.arg("reconcile").arg(day.to_string()).arg("--again");
+    let compared = command.run().await;
+    assert_eq!(compared.status.success(), differences == 0, "{compared:?}");
+    let told = format!("{differences} differences");
+    let errors = String::from_utf8(compared.stderr).unwrap();
+    assert!(differences == 0 || errors.contains(&told), "{errors}");
+}

@@ -1,0 +1,152 @@
+//! Payments that we are not told of, are told wrongly, or do not tell on; orders and refunds that do not end.
+
+use std::time::Duration;
+
+use avalon_test_support::{FleetSettings, PostgresServer, RedisServer, TestDatabase};
+use avalon_tests::send;
+use serde_json::json;
+use sqlx::{Connection, PgConnection};
+use tokio::time::sleep;
+
+use super::game_server::GameServer;
+use super::scene::Drill;
+
+pub(super) const ALERTS: &[&str] = &[
+    "CallbacksContradictOrders",
+    "CallbacksWithBadSignatures",
+    "InboxWaits",
+    "OrdersOverdue",
+    "OrdersWithoutCallbacks",
+    "PaidNotDelivered",
+    "RefundsStuck",
+];
+
+#[tokio::test]
+#[ignore = "takes minutes: scripts/alert-drill runs it"]
+async fn drill() {
+    let postgres = PostgresServer::start().await;
+    let database = TestDatabase::on_postgres(&postgres.url()).await;
+    let redis = RedisServer::start().await;
+    let (game_server, webhook_url) = GameServer::start().await;
+    let fleet = FleetSettings::new(database.url(), &redis.url())
+        .with_payments()
+        .env("AVALON_PAY__RECONCILE_AFTER", "1s")
+        .env("AVALON_FULFIL__WEBHOOK_URL", webhook_url)
+        .env("AVALON_FULFIL__WEBHOOK_SECRET", "of the drill")
+        .env("AVALON_FULFIL__ALLOW_PRIVATE_ADDRESSES", "true")
+        .start(1, 1)
+        .await;
+    let mut drill = Drill::of(fleet, ALERTS).await;
+
+    let paid = no_callbacks(&mut drill).await;
+    forged_callbacks(&mut drill, &paid).await;
+    not_told_on(&mut drill, &game_server).await;
+    refused_refund(&mut drill, &paid).await;
+    workers_away(&mut drill, database.url()).await;
+    drill.finish();
+}
+
+/// The orders are paid nevertheless: one of them.
+async fn no_callbacks(drill: &mut Drill) -> String {
+    let fault = drill
+        .fault(
+            "WeChat's callbacks do not arrive",
+            &["OrdersWithoutCallbacks"],
+        )
+        .await;
+    let mode = |mode: &str| json!({ "mode": mode });
+    drill.game.set("pay/callbacks", mode("drop")).await;
+    let mut paid = String::new();
+    for _ in 0..5 {
+        paid = drill.order_and_pay().await;
+        sleep(Duration::from_millis(700)).await;
+    }
+    drill.fires(&fault).await;
+    drill.game.set("pay/callbacks", mode("normal")).await;
+    drill.order_and_pay().await;
+    drill.ends(fault).await;
+    paid
+}
+
+async fn forged_callbacks(drill: &mut Drill, paid: &str) {
+    let forged = |kind: &str| json!({"outTradeNo": paid, "kind": kind});
+    let fault = drill
+        .fault("somebody forges callbacks", &["CallbacksWithBadSignatures"])
+        .await;
+    for _ in 0..15 {
+        drill
+            .game
+            .simulator("pay/callbacks/forge", forged("signature"))
+            .await;
+        sleep(Duration::from_millis(200)).await;
+    }
+    drill.fires(&fault).await;
+    drill.ends(fault).await;
+
+    let fault = drill
+        .fault(
+            "a callback tells of another amount",
+            &["CallbacksContradictOrders"],
+        )
+        .await;
+    drill
+        .game
+        .simulator("pay/callbacks/forge", forged("amount"))
+        .await;
+    drill.fires(&fault).await;
+    drill.ends(fault).await;
+}
+
+async fn not_told_on(drill: &mut Drill, game_server: &GameServer) {
+    let fault = drill
+        .fault("the game server takes no webhook", &["PaidNotDelivered"])
+        .await;
+    game_server.refuse(true);
+    drill.order_and_pay().await;
+    drill.fires(&fault).await;
+    game_server.refuse(false);
+    drill.ends(fault).await;
+}
+
+async fn refused_refund(drill: &mut Drill, paid: &str) {
+    let fault = drill
+        .fault("the player's account takes no refund", &["RefundsStuck"])
+        .await;
+    let refused = json!({"refundOutcome": "abnormal", "refundDelayMs": 0});
+    drill.game.set("pay/settings", refused).await;
+    let url = format!("{}/admin/orders/{paid}/refund", drill.fleet.apis[0].ops);
+    let request = drill.game.client.post(url);
+    let request = request.bearer_auth(FleetSettings::ADMIN_TOKEN);
+    let request = request.header("idempotency-key", "drill");
+    let reason = json!({"reason": "a drill"});
+    assert_eq!(send(request.json(&reason)).await.status, 202);
+    drill.fires(&fault).await;
+    let refunds = drill.game.ask_simulator("pay/refunds").await;
+    let number = refunds["refunds"][0]["outRefundNo"].as_str().unwrap();
+    let finish = format!("pay/refunds/{number}/finish");
+    let success = json!({"status": "SUCCESS"});
+    drill.game.simulator(&finish, success).await;
+    drill.ends(fault).await;
+}
+
+async fn workers_away(drill: &mut Drill, database_url: &str) {
+    let fault = drill
+        .fault(
+            "nobody processes callbacks and closes orders",
+            &["InboxWaits", "OrdersOverdue"],
+        )
+        .await;
+    let (paid, unpaid) = (drill.order().await, drill.order().await);
+    drill.stop_workers().await;
+    drill.pay(&paid).await;
+    // What is overdue the service says by its own clock: here the order's half hour passes at once, and ten
+    // minutes more.
+    let mut database = PgConnection::connect(database_url).await.unwrap();
+    let back = "UPDATE orders SET expires_at = expires_at - 2400000 WHERE id = $1";
+    let order = unpaid.body["orderId"].as_str().unwrap();
+    let set_back = sqlx::query(back).bind(order).execute(&mut database).await;
+    assert_eq!(set_back.unwrap().rows_affected(), 1);
+    drill.fires(&fault).await;
+    drill.fleet.workers[0].restart().await;
+    drill.ends(fault).await;
+}

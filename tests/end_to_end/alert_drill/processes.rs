@@ -1,0 +1,64 @@
+//! Processes that are gone, that end again and again, or that are left behind by a rollout.
+
+use std::time::Duration;
+
+use avalon_test_support::{AvalonBinary, FleetSettings, PostgresServer, RedisServer, TestDatabase};
+use tokio::time::sleep;
+
+use super::scene::Drill;
+
+pub(super) const ALERTS: &[&str] = &[
+    "InstanceDown",
+    "ProcessesRestart",
+    "ServiceDown",
+    "VersionsMixed",
+];
+
+#[tokio::test]
+#[ignore = "takes minutes: scripts/alert-drill runs it"]
+async fn drill() {
+    let postgres = PostgresServer::start().await;
+    let database = TestDatabase::on_postgres(&postgres.url()).await;
+    let redis = RedisServer::start().await;
+    let settings = FleetSettings::new(database.url(), &redis.url());
+    let mut fleet = settings.start(1, 1).await;
+    // The second API is of the old version later.
+    let second = fleet.settings.command("api");
+    fleet.apis.push(second.clone().start().await);
+    let mut drill = Drill::of(fleet, ALERTS).await;
+
+    let fault = drill
+        .fault("all workers are stopped", &["ServiceDown", "InstanceDown"])
+        .await;
+    drill.stop_workers().await;
+    drill.fires(&fault).await;
+    drill.fleet.workers[0].restart().await;
+    drill.ends(fault).await;
+
+    let fault = drill
+        .fault(
+            "a process of the API restarts again and again",
+            &["ProcessesRestart"],
+        )
+        .await;
+    for _ in 0..4 {
+        drill.fleet.apis[1].restart().await;
+        sleep(Duration::from_secs(2)).await;
+    }
+    drill.fires(&fault).await;
+    drill.ends(fault).await;
+
+    let fault = drill
+        .fault("a rollout leaves one process behind", &["VersionsMixed"])
+        .await;
+    // Its port is free before the other one takes it.
+    drop(drill.fleet.apis.pop());
+    let previous = second.clone().binary(AvalonBinary::previous());
+    drill.fleet.apis.push(previous.start().await);
+    drill.fires(&fault).await;
+    drop(drill.fleet.apis.pop());
+    drill.fleet.apis.push(second.start().await);
+    drill.ends(fault).await;
+
+    drill.finish();
+}

@@ -1,0 +1,114 @@
+//! WeChat Pay fails, is not believed, or its certificate comes to its end.
+
+use std::time::Duration;
+
+use avalon_simulator::PayCredentials;
+use avalon_test_support::{
+    FleetSettings, PostgresServer, RedisServer, TestDatabase, eventually_eq,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::scene::Drill;
+
+const LONG: Duration = Duration::from_secs(30);
+
+pub(super) const ALERTS: &[&str] = &[
+    "CertificateExpires",
+    "PurchasesFail",
+    "PurchasesFailSlowly",
+    "WechatAnswersUnverified",
+    "WechatFails",
+];
+
+#[tokio::test]
+#[ignore = "takes minutes: scripts/alert-drill runs it"]
+async fn drill() {
+    let postgres = PostgresServer::start().await;
+    let database = TestDatabase::on_postgres(&postgres.url()).await;
+    let redis = RedisServer::start().await;
+    let fleet = FleetSettings::new(database.url(), &redis.url())
+        .with_payments()
+        // WeChat signs with its certificates alone.
+        .env("AVALON_PAY__PLATFORM_PUBLIC_KEY", "")
+        .env("AVALON_PAY__PLATFORM_PUBLIC_KEY_ID", "")
+        .start(1, 1)
+        .await;
+    let mut drill = Drill::of(fleet, ALERTS).await;
+
+    let fault = drill
+        .fault(
+            "every call of WeChat Pay is answered with HTTP 502",
+            &["WechatFails", "PurchasesFail", "PurchasesFailSlowly"],
+        )
+        .await;
+    let outage = json!({"outage": "http502", "api": "pay"});
+    drill.game.faults(outage).await;
+    for _ in 0..12 {
+        drill.order_unattended().await;
+        sleep(Duration::from_secs(1)).await;
+    }
+    drill.fires(&fault).await;
+    drill.game.good_weather().await;
+    for _ in 0..10 {
+        drill.order_and_pay().await;
+        sleep(Duration::from_secs(1)).await;
+    }
+    drill.ends(fault).await;
+
+    let fault = drill
+        .fault(
+            "somebody answers in WeChat Pay's place",
+            &["WechatAnswersUnverified"],
+        )
+        .await;
+    let forged = |answers: u32| json!({ "signTestResponses": answers });
+    drill.game.set("pay/settings", forged(12)).await;
+    for _ in 0..4 {
+        drill.order_unattended().await;
+    }
+    drill.fires(&fault).await;
+    drill.game.set("pay/settings", forged(0)).await;
+    drill.ends(fault).await;
+
+    certificate(&mut drill).await;
+    drill.finish();
+}
+
+/// Certificates are fetched at the start of a process and every hour: here at its start.
+async fn certificate(drill: &mut Drill) {
+    let fault = drill
+        .fault(
+            "WeChat's certificate ends in six days, and there is no other",
+            &["CertificateExpires"],
+        )
+        .await;
+    let soon = Timestamp::now() + SignedDuration::from_hours(6 * 24);
+    let end = json!({"olderCertificateExpires": soon.to_string()});
+    drill.game.set("pay/settings", end).await;
+    restart(drill).await;
+    drill.fires(&fault).await;
+    let announced = json!({"stage": "announced"});
+    drill
+        .game
+        .simulator("pay/certificates/rotate", announced)
+        .await;
+    restart(drill).await;
+    // Until then a process that has just begun knows of no certificate at all.
+    let newer = format!("platform_{}", PayCredentials::TEST.platform_serials[1]);
+    for ops in [&drill.fleet.apis[0].ops, &drill.fleet.workers[0].ops] {
+        eventually_eq(LONG, true, async || {
+            let page = drill.game.client.get(format!("{ops}/metrics"));
+            let page = page.send().await.unwrap().text().await.unwrap();
+            page.contains(&newer)
+        })
+        .await;
+    }
+    drill.ends(fault).await;
+}
+
+async fn restart(drill: &mut Drill) {
+    drill.fleet.apis[0].restart().await;
+    drill.fleet.workers[0].restart().await;
+}

@@ -1,0 +1,132 @@
+//! Postgres and Redis in trouble.
+
+use std::time::Duration;
+
+use avalon_test_support::{FleetSettings, PostgresServer, RedisServer, TestDatabase};
+use sqlx::{Connection, PgConnection};
+use tokio::process::Command;
+use tokio::time::sleep;
+
+use super::scene::{Drill, PATIENTLY};
+
+pub(super) const ALERTS: &[&str] = &[
+    "CallbacksNotStored",
+    "DatabaseConnectionsShort",
+    "RedisEvicts",
+    "RedisMemoryShort",
+    "RedisNotDurable",
+    "RequestsFail",
+    "StoreDown",
+];
+
+#[tokio::test]
+#[ignore = "takes minutes: scripts/alert-drill runs it"]
+async fn drill() {
+    let mut postgres = PostgresServer::start().await;
+    let database = TestDatabase::on_postgres(&postgres.url()).await;
+    let mut redis = RedisServer::start().await;
+    let fleet = FleetSettings::new(database.url(), &redis.url())
+        .with_payments()
+        .env("AVALON_DATABASE__MAX_CONNECTIONS", "4")
+        .start(1, 1)
+        .await;
+    let mut drill = Drill::scraped(fleet, ALERTS, PATIENTLY).await;
+
+    settings_of_redis(&mut drill, &redis).await;
+    redis_away(&mut drill, &mut redis).await;
+    postgres_away(&mut drill, &mut postgres).await;
+    postgres_locked(&mut drill, database.url()).await;
+    drill.finish();
+}
+
+async fn settings_of_redis(drill: &mut Drill, redis: &RedisServer) {
+    let fault = drill.fault("Redis would evict", &["RedisEvicts"]).await;
+    set(redis, "maxmemory-policy", "allkeys-lru").await;
+    drill.fires(&fault).await;
+    set(redis, "maxmemory-policy", "noeviction").await;
+    drill.ends(fault).await;
+
+    let fault = drill
+        .fault("Redis writes no append-only file", &["RedisNotDurable"])
+        .await;
+    set(redis, "appendonly", "no").await;
+    drill.fires(&fault).await;
+    set(redis, "appendonly", "yes").await;
+    drill.ends(fault).await;
+
+    let fault = drill
+        .fault("Redis is nearly full", &["RedisMemoryShort"])
+        .await;
+    let info = ask(redis, &["INFO", "memory"]).await;
+    let used = info
+        .lines()
+        .find_map(|line| line.strip_prefix("used_memory:"));
+    let used: u64 = used.unwrap().trim().parse().unwrap();
+    set(redis, "maxmemory", &(used * 11 / 10).to_string()).await;
+    drill.fires(&fault).await;
+    set(redis, "maxmemory", "0").await;
+    drill.ends(fault).await;
+}
+
+async fn redis_away(drill: &mut Drill, redis: &mut RedisServer) {
+    let fault = drill
+        .fault(
+            "Redis is away while players sign in",
+            &["StoreDown", "RequestsFail"],
+        )
+        .await;
+    redis.stop();
+    for _ in 0..4 {
+        drill.sign_ins(4).await;
+    }
+    drill.fires(&fault).await;
+    redis.launch().await;
+    drill.ends(fault).await;
+}
+
+async fn postgres_away(drill: &mut Drill, postgres: &mut PostgresServer) {
+    let fault = drill
+        .fault(
+            "Postgres is away while callbacks come",
+            &["StoreDown", "CallbacksNotStored"],
+        )
+        .await;
+    let created = drill.order().await;
+    postgres.stop();
+    drill.pay(&created).await;
+    drill.fires(&fault).await;
+    postgres.launch().await;
+    drill.ends(fault).await;
+}
+
+async fn postgres_locked(drill: &mut Drill, database_url: &str) {
+    let fault = drill
+        .fault(
+            "somebody locks a table, and statements pile up behind it",
+            &["DatabaseConnectionsShort"],
+        )
+        .await;
+    let mut somebody = PgConnection::connect(database_url).await.unwrap();
+    let lock = "BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE";
+    sqlx::raw_sql(lock).execute(&mut somebody).await.unwrap();
+    for _ in 0..3 {
+        drill.sign_ins(8).await;
+        sleep(Duration::from_secs(2)).await;
+    }
+    drill.fires(&fault).await;
+    let unlock = sqlx::raw_sql("COMMIT").execute(&mut somebody).await;
+    unlock.unwrap();
+    drill.ends(fault).await;
+}
+
+async fn set(redis: &RedisServer, setting: &str, value: &str) {
+    let answer = ask(redis, &["CONFIG", "SET", setting, value]).await;
+    assert_eq!(answer.trim(), "OK", "{setting}");
+}
+
+async fn ask(redis: &RedisServer, words: &[&str]) -> String {
+    let mut command = Command::new("redis-cli");
+    command.arg("-p").arg(redis.port().to_string()).args(words);
+    let output = command.output().await.unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
