@@ -27,6 +27,9 @@ pub fn beijing_hour(at: Timestamp) -> i8 {
 /// China has one time zone and no summer time.
 const BEIJING: Offset = Offset::constant(8);
 
+/// An order that the bill says was paid, and that we have not heard of.
+pub const UNPAID_HERE: &str = "unpaid_here";
+
 /// Where WeChat's bill and our orders say different things.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -118,6 +121,14 @@ async fn paid_on(database: &Database, day: Date) -> Result<HashMap<String, Order
         .collect()
 }
 
+/// Whether orders of ours were paid on that day.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn has_payments(database: &Database, day: Date) -> Result<bool, PaymentError> {
+    Ok(!paid_on(database, day).await?.is_empty())
+}
+
 fn of_payment(ours: Option<&Order>, row: &BillRow) -> Option<Difference> {
     let theirs = row.order_amount.get();
     let difference = |kind: &str, ours: Option<String>, theirs: String| {
@@ -132,7 +143,7 @@ fn of_payment(ours: Option<&Order>, row: &BillRow) -> Option<Difference> {
     match ours {
         None => difference("missing_here", None, theirs.to_string()),
         Some(order) if !order.status.was_paid() => difference(
-            "unpaid_here",
+            UNPAID_HERE,
             Some(order.status.to_string()),
             theirs.to_string(),
         ),
@@ -249,16 +260,22 @@ pub async fn list(database: &Database) -> Result<Vec<Reconciliation>, PaymentErr
     Ok(all)
 }
 
-/// Whether the day was compared.
+/// Whether the day was compared, and each payment that we had not heard of is acted upon: what was
+/// found is kept before that, and whoever acts may die.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
 pub async fn is_done(database: &Database, day: Date) -> Result<bool, PaymentError> {
-    let done: Option<i64> =
-        sqlx::query_scalar("SELECT CAST(1 AS BIGINT) FROM reconciliations WHERE day = $1")
-            .bind(day.to_string())
-            .fetch_optional(database.pool())
-            .await?;
+    let done: Option<i64> = sqlx::query_scalar(
+        "SELECT CAST(1 AS BIGINT) FROM reconciliations WHERE day = $1 AND NOT EXISTS (
+             SELECT 1 FROM reconciliation_differences AS found
+             JOIN orders ON orders.id = found.order_id
+             WHERE found.day = $1 AND found.kind = 'unpaid_here'
+               AND orders.status IN ('pending', 'closed', 'failed'))",
+    )
+    .bind(day.to_string())
+    .fetch_optional(database.pool())
+    .await?;
     Ok(done.is_some())
 }
 
