@@ -1,16 +1,18 @@
 //! The daily comparison of WeChat's bill with our orders. What WeChat was paid for and we do not
-//! know of is asked for by a signed query, which grants it; every difference is kept and told.
+//! know of is asked for by a signed query, which grants it, and so is a refund that ended here without
+//! its signature; every difference is kept and told.
 
 use std::sync::Arc;
 
 use avalon_core::jobs::Reconcile;
-use avalon_core::payments::order_rows;
-use avalon_core::payments::reconciliation::{self, Difference, UNPAID_HERE};
+use avalon_core::payments::reconciliation::{self, Difference, REFUND_CLOSED_HERE, UNPAID_HERE};
+use avalon_core::payments::{order_rows, refunds};
 use avalon_core::problem::ProblemCode;
 use avalon_queue::{JobContext, JobError};
 use jiff::Timestamp;
 
 use crate::failing;
+use crate::refund;
 use crate::services::Services;
 use crate::wechat_pay::{self, Standing, payments};
 
@@ -73,10 +75,15 @@ pub(crate) async fn handle(
 
 /// Learns of what the bill has and we have not, where a signed answer can tell us.
 async fn mend(services: &Services, difference: &Difference) -> Result<(), JobError> {
-    if difference.kind != UNPAID_HERE {
-        return Ok(());
+    match difference.kind.as_str() {
+        UNPAID_HERE => mend_payment(services, &difference.order_id).await,
+        REFUND_CLOSED_HERE => mend_refund(services, &difference.order_id).await,
+        _ => Ok(()),
     }
-    let order = order_rows::by_id(&services.database, &difference.order_id)
+}
+
+async fn mend_payment(services: &Services, id: &str) -> Result<(), JobError> {
+    let order = order_rows::by_id(&services.database, id)
         .await
         .map_err(failing::payment)?;
     let Some(order) = order else { return Ok(()) };
@@ -87,4 +94,17 @@ async fn mend(services: &Services, difference: &Difference) -> Result<(), JobErr
             Err(failing::retry(ProblemCode::PayBusy))
         }
     }
+}
+
+async fn mend_refund(services: &Services, id: &str) -> Result<(), JobError> {
+    let refund = refunds::by_id(&services.database, id)
+        .await
+        .map_err(failing::payment)?;
+    let Some(refund) = refund else { return Ok(()) };
+    let told = refund::learn(services, &refund).await?;
+    // It does not fit what was paid back meanwhile: the difference stays for an operator.
+    if told.is_closed_unheard() {
+        return Err(failing::retry(ProblemCode::PayBusy));
+    }
+    Ok(())
 }

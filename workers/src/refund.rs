@@ -66,7 +66,8 @@ pub(crate) async fn handle(
     let known = if refund.channel_request.is_some() {
         match client.query_refund(&number).await {
             Ok(answer) => Some(answer),
-            Err(error) if error.is_absent() => None,
+            // Nobody signs that, and that there is one was signed.
+            Err(error) if error.is_absent() && refund.channel_refund_id.is_none() => None,
             Err(error) => return Err(failing::pay(&error)),
         }
     } else {
@@ -94,6 +95,16 @@ pub(crate) async fn handle(
     };
     let status = status_of(&answer.state).unwrap_or(RefundStatus::Processing);
     finish(&services, &refund, status, Some(answer.refund_id.as_str())).await
+}
+
+/// Asks WeChat, by a signed answer, how a refund stands that ended here without one.
+pub(crate) async fn learn(services: &Services, refund: &Refund) -> Result<Refund, JobError> {
+    let number = OutRefundNo::parse(&refund.refund_id)
+        .map_err(|_| failing::reject(ProblemCode::Internal))?;
+    let answer = payments(services)?.client.query_refund(&number).await;
+    let answer = answer.map_err(|error| failing::pay(&error))?;
+    let status = status_of(&answer.state).unwrap_or(RefundStatus::Processing);
+    finish(services, refund, status, Some(answer.refund_id.as_str())).await
 }
 
 async fn request_of(
@@ -139,6 +150,12 @@ async fn finish(
     .await
     .map_err(failing::payment)?;
     announce(services, changed.as_ref()).await;
+    if status == RefundStatus::Succeeded && told.status != status {
+        tracing::error!(
+            refund_id = refund.refund_id,
+            "a refund pays back more than was paid: it is not counted"
+        );
+    }
     if !matches!(told.status, RefundStatus::Succeeded | RefundStatus::Closed) {
         let index = usize::try_from(refund.checks)
             .unwrap_or(usize::MAX)

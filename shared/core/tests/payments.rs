@@ -50,6 +50,8 @@ enum Step {
     RefundTold {
         refund: u8,
         status: RefundStatus,
+        /// Under a signature. What is not comes only of an error that says that there is none.
+        heard: bool,
     },
     Consume {
         product: u8,
@@ -68,7 +70,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0u8..6, any::<bool>()).prop_map(|(order, failed)| Step::End { order, failed }),
         2 => (0u8..6, prop::option::of(1i64..500), prop::option::of(0i64..3), 0u8..3)
             .prop_map(|(order, amount, quantity, key)| Step::Refund { order, amount, quantity, key }),
-        3 => (0u8..4, told).prop_map(|(refund, status)| Step::RefundTold { refund, status }),
+        3 => (0u8..4, told, prop::bool::weighted(0.6))
+            .prop_map(|(refund, status, heard)| Step::RefundTold { refund, status, heard }),
         2 => (0u8..2, 1i64..4, 0u8..4)
             .prop_map(|(product, quantity, key)| Step::Consume { product, quantity, key }),
     ]
@@ -224,12 +227,20 @@ impl Shop {
                     Err(error) => panic!("{error}"),
                 }
             }
-            Step::RefundTold { refund, status } => {
+            Step::RefundTold {
+                refund,
+                status,
+                heard,
+            } => {
                 let Some(id) = self.refunds.get(usize::from(*refund)) else {
                     return;
                 };
+                let (status, number) = match heard {
+                    true => (*status, Some("50")),
+                    false => (RefundStatus::Closed, None),
+                };
                 for _ in 0..2 {
-                    refunds::told(&database, id, *status, Some("50"), now)
+                    refunds::told(&database, id, status, number, now)
                         .await
                         .unwrap();
                 }
@@ -352,6 +363,27 @@ impl Shop {
             );
             let full = refunded == order.total_fee.get();
             assert_eq!(full, order.status == OrderStatus::Refunded, "{order:?}");
+            let taken = self
+                .number(
+                    "SELECT CAST(coalesce(sum(revoked), 0) AS BIGINT) FROM refunds
+                     WHERE order_id = $1 AND $2 = $2",
+                    id,
+                    "",
+                )
+                .await;
+            assert!(taken <= order.quantity, "never more than was granted");
+            let asleep = self
+                .number(
+                    "SELECT count(*) FROM refunds WHERE order_id = $1 AND status <> $2
+                     AND status <> 'succeeded' AND next_check_at IS NULL",
+                    id,
+                    "closed",
+                )
+                .await;
+            assert_eq!(
+                asleep, 0,
+                "somebody asks about each refund that is under way"
+            );
             let told = self
                 .number(
                     "SELECT count(*) FROM fulfilments WHERE order_id = $1 AND type = $2",

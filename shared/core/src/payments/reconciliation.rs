@@ -29,6 +29,8 @@ const BEIJING: Offset = Offset::constant(8);
 
 /// An order that the bill says was paid, and that we have not heard of.
 pub const UNPAID_HERE: &str = "unpaid_here";
+/// A refund that the bill has, and that was closed here on a word that nobody has signed.
+pub const REFUND_CLOSED_HERE: &str = "refund_closed_here";
 
 /// Where WeChat's bill and our orders say different things.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -37,7 +39,7 @@ pub struct Difference {
     /// The order, or the refund.
     pub order_id: String,
     /// `missing_here`, `missing_there`, `unpaid_here`, `amount`, `transaction`,
-    /// `refund_missing_here` or `refund_amount`.
+    /// `refund_missing_here`, `refund_amount` or `refund_closed_here`.
     pub kind: String,
     /// What we have.
     pub ours: Option<String>,
@@ -178,6 +180,9 @@ async fn of_refund(
         Some(refund) if refund.amount != theirs => {
             Some(difference("refund_amount", Some(refund.amount)))
         }
+        Some(refund) if refund.is_closed_unheard() => {
+            Some(difference(REFUND_CLOSED_HERE, Some(refund.amount)))
+        }
         Some(_) => None,
     })
 }
@@ -260,8 +265,8 @@ pub async fn list(database: &Database) -> Result<Vec<Reconciliation>, PaymentErr
     Ok(all)
 }
 
-/// Whether the day was compared, and each payment that we had not heard of is acted upon: what was
-/// found is kept before that, and whoever acts may die.
+/// Whether the day was compared, and each payment and refund that we had not heard of is acted upon:
+/// what was found is kept before that, and whoever acts may die.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
@@ -271,7 +276,12 @@ pub async fn is_done(database: &Database, day: Date) -> Result<bool, PaymentErro
              SELECT 1 FROM reconciliation_differences AS found
              JOIN orders ON orders.id = found.order_id
              WHERE found.day = $1 AND found.kind = 'unpaid_here'
-               AND orders.status IN ('pending', 'closed', 'failed'))",
+               AND orders.status IN ('pending', 'closed', 'failed'))
+         AND NOT EXISTS (
+             SELECT 1 FROM reconciliation_differences AS found
+             JOIN refunds ON refunds.id = found.order_id
+             WHERE found.day = $1 AND found.kind = 'refund_closed_here'
+               AND refunds.status = 'closed' AND refunds.channel_refund_id IS NULL)",
     )
     .bind(day.to_string())
     .fetch_optional(database.pool())

@@ -68,11 +68,22 @@ pub struct Refund {
     /// What is sent to the channel.
     #[serde(skip)]
     pub channel_request: Option<String>,
+    /// The channel's number of it; each of its signed words has one.
+    #[serde(skip)]
+    pub channel_refund_id: Option<String>,
     /// How often the channel was asked.
     #[serde(skip)]
     pub checks: i64,
     #[serde(skip)]
     request_digest: String,
+}
+
+impl Refund {
+    /// Whether it was closed here while the channel had never told of it under its signature: it may
+    /// have been on its way then.
+    pub fn is_closed_unheard(&self) -> bool {
+        self.status == RefundStatus::Closed && self.channel_refund_id.is_none()
+    }
 }
 
 fn refund_of(row: &AnyRow) -> Result<Refund, PaymentError> {
@@ -86,6 +97,7 @@ fn refund_of(row: &AnyRow) -> Result<Refund, PaymentError> {
         status: status.parse().map_err(|_| damaged("refunds.status"))?,
         revoked: row.try_get("revoked")?,
         channel_request: row.try_get("channel_request")?,
+        channel_refund_id: row.try_get("channel_refund_id")?,
         checks: integer(row, "checks")?,
         request_digest: row.try_get("request_digest")?,
     })
@@ -253,6 +265,8 @@ pub async fn keep_request(
 }
 
 /// What the channel has told of a refund did; answers the refund, and the order when that changed.
+/// Without `channel_refund_id` it is no signed word. One that ended here on such a word is opened
+/// again by a signed one.
 ///
 /// # Errors
 /// [`PaymentError::UnknownOrder`] and [`PaymentError::Database`].
@@ -280,48 +294,69 @@ pub async fn told(
         .fetch_one(&mut *transaction)
         .await?;
     let refund = refund_of(&row)?;
-    if !refund.status.may_become(status) {
+    // A closed one too: it is opened again, or that it is closed is signed now.
+    let follows = match channel_refund_id {
+        Some(_) => refund.status.may_become(status) || refund.is_closed_unheard(),
+        None => refund.status.may_become(status) && refund.channel_refund_id.is_none(),
+    };
+    // Never more than was paid: another one may have taken the place of one that was closed.
+    let fits = status == RefundStatus::Closed
+        || order.refunded_fee + refund.amount <= order.total_fee.get();
+    if !follows || !fits {
         return Ok((refund, None));
     }
     let ended = matches!(status, RefundStatus::Succeeded | RefundStatus::Closed);
     let changed = match status {
         RefundStatus::Succeeded => Some(succeed(&mut transaction, &order, &refund, now).await?),
-        RefundStatus::Closed if order.status == OrderStatus::Refunding => {
-            set_status(
-                &mut transaction,
-                &order_id,
-                OrderStatus::Paid,
-                "refund closed",
-                now,
-            )
-            .await?;
-            Some((
-                Order {
-                    status: OrderStatus::Paid,
-                    ..order
-                },
-                None,
-            ))
-        }
-        _ => None,
+        _ => stands(&mut transaction, &order, &refund, ended, now)
+            .await?
+            .map(|order| (order, None)),
     };
     let revoked = changed.as_ref().and_then(|(_, revoked)| *revoked);
     let row = sqlx::query(
         "UPDATE refunds SET status = $1, channel_refund_id = coalesce($2, channel_refund_id),
                             revoked = $3, ended_at = $4,
-                            next_check_at = CASE WHEN $5 = 1 THEN NULL ELSE next_check_at END
-         WHERE id = $6 RETURNING *",
+                            next_check_at = CASE WHEN $5 = 1 THEN NULL
+                                            ELSE coalesce(next_check_at, CAST($6 AS BIGINT)) END
+         WHERE id = $7 RETURNING *",
     )
     .bind(status.as_str())
     .bind(channel_refund_id)
     .bind(revoked)
     .bind(ended.then_some(now.as_millisecond()))
     .bind(i32::from(ended))
+    .bind(now.as_millisecond())
     .bind(id)
     .fetch_one(&mut *transaction)
     .await?;
     transaction.commit().await?;
     Ok((refund_of(&row)?, changed.map(|(order, _)| order)))
+}
+
+/// The money is not back: the order is being refunded, or is as paid as before. None: it stays what
+/// it is.
+async fn stands(
+    connection: &mut AnyConnection,
+    order: &Order,
+    refund: &Refund,
+    ended: bool,
+    now: Timestamp,
+) -> Result<Option<Order>, PaymentError> {
+    let was_closed = refund.status == RefundStatus::Closed;
+    let (status, cause) = match order.status {
+        OrderStatus::Refunding if ended && !was_closed => (OrderStatus::Paid, "refund closed"),
+        OrderStatus::Paid if was_closed && !ended => {
+            let (under_way, _) = sums(connection, &order.id, "under way").await?;
+            if order.refunded_fee + under_way + refund.amount < order.total_fee.get() {
+                return Ok(None);
+            }
+            (OrderStatus::Refunding, "refund opened again")
+        }
+        _ => return Ok(None),
+    };
+    set_status(connection, &order.id, status, cause, now).await?;
+    let order = order.clone();
+    Ok(Some(Order { status, ..order }))
 }
 
 /// The money is back: counts it, takes the goods, tells the game server.
@@ -333,13 +368,19 @@ async fn succeed(
 ) -> Result<(Order, Option<i64>), PaymentError> {
     let source = format!("refund:{}", refund.refund_id);
     let (user, product) = (order.user_id, &order.product_id);
-    let revoked =
-        inventory::revoke(connection, user, product, refund.quantity, &source, now).await?;
+    // Less than it was to take, when it was closed here and another one has taken them meanwhile.
+    let (_, taken) = sums(connection, &order.id, "done").await?;
+    let goods = refund.quantity.min(order.quantity - taken).max(0);
+    let revoked = inventory::revoke(connection, user, product, goods, &source, now).await?;
     let refunded_fee = order.refunded_fee + refund.amount;
     let full = refunded_fee == order.total_fee.get();
-    // What else is under way: this one's row says so until the end of this transaction.
+    // What else is under way: this one's row says so until the end of this transaction, unless it
+    // was closed.
     let (under_way, _) = sums(connection, &order.id, "under way").await?;
-    let rest = under_way - refund.amount;
+    let rest = match refund.status {
+        RefundStatus::Closed => under_way,
+        _ => under_way - refund.amount,
+    };
     let status = match order.status {
         _ if full => OrderStatus::Refunded,
         // Another part has failed meanwhile: not all of it is being paid back any more.

@@ -1,0 +1,224 @@
+//! Refunds that end here and go on at WeChat.
+
+use std::time::Duration;
+
+use avalon_core::jobs::{Reconcile, SettleRefund};
+use avalon_core::payments::order_rows::{self, Order};
+use avalon_core::payments::reconciliation::{self, beijing_day};
+use avalon_core::payments::refunds::{self, NewRefund, Refund};
+use avalon_core::payments::{OrderStatus, RefundStatus, inventory};
+use avalon_queue::{Handlers, JobState};
+use avalon_test_support::TestDatabase;
+use avalon_wechat::pay::{Fen, OutRefundNo, OutTradeNo, RefundOf, RefundOrder};
+use jiff::Timestamp;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::shop::{Player, Shop};
+
+struct Scene {
+    shop: Shop,
+    handlers: Handlers,
+    player: Player,
+    order_id: String,
+}
+
+impl Scene {
+    /// An order that is paid, with its goods granted.
+    async fn paid() -> Self {
+        let shop = Shop::open(TestDatabase::sqlite()).await;
+        shop.wechat.reset().await;
+        let (handlers, player) = (shop.handlers(false), shop.player().await);
+        let gems = shop.product(100, None, None).await;
+        let order_id = shop.order(&handlers, player, &gems, "k").await;
+        let pay = format!("pay/orders/{order_id}/pay");
+        shop.wechat.must(Method::POST, &pay, json!({})).await;
+        let scene = Self {
+            shop,
+            handlers,
+            player,
+            order_id,
+        };
+        scene.release().await;
+        assert_eq!(scene.order().await.status, OrderStatus::Paid);
+        scene
+    }
+
+    /// WeChat sends the callbacks that it has held back, and they are acted upon.
+    async fn release(&self) {
+        let all = json!({});
+        self.shop
+            .wechat
+            .must(Method::POST, "pay/callbacks/release", all)
+            .await;
+        self.shop.judge_callbacks(&self.handlers).await;
+    }
+
+    async fn order(&self) -> Order {
+        let order = order_rows::by_id(&self.shop.database, &self.order_id).await;
+        order.unwrap().unwrap()
+    }
+
+    async fn refund(&self, id: &str) -> Refund {
+        let refund = refunds::by_id(&self.shop.database, id).await;
+        refund.unwrap().unwrap()
+    }
+
+    async fn owns(&self) -> i64 {
+        let items = inventory::items(&self.shop.database, self.player.0);
+        items.await.unwrap().iter().map(|item| item.quantity).sum()
+    }
+
+    async fn decided(&self) -> Refund {
+        let new = NewRefund {
+            order_id: self.order_id.clone(),
+            amount: None,
+            quantity: None,
+            reason: "test".to_owned(),
+            idempotency_key: "r".to_owned(),
+            request_digest: String::new(),
+        };
+        refunds::request(&self.shop.database, &new, Timestamp::now())
+            .await
+            .unwrap()
+    }
+
+    async fn settled(&self, refund: &Refund) -> avalon_queue::JobView {
+        let settle = SettleRefund {
+            refund_id: refund.refund_id.clone(),
+            check: refund.checks,
+        };
+        let job = settle.into_job(Duration::ZERO).unwrap();
+        self.shop.done(&self.handlers, job).await
+    }
+
+    /// WeChat refuses what it gets and does not know the refund: it ends here. Then what was on its
+    /// way arrives, and the money goes back.
+    async fn overtaken_refund(&self) -> Refund {
+        let refund = self.decided().await;
+        // Damaged on its way, as far as WeChat can see.
+        refunds::keep_request(&self.shop.database, &refund.refund_id, "{}")
+            .await
+            .unwrap();
+        let view = self.settled(&refund).await;
+        assert_eq!(view.state, JobState::Succeeded, "{view:?}");
+        let closed = self.refund(&refund.refund_id).await;
+        assert_eq!(closed.status, RefundStatus::Closed);
+        assert!(closed.is_closed_unheard());
+        assert_eq!(self.order().await.status, OrderStatus::Paid);
+
+        let request = RefundOrder {
+            of: RefundOf::Order(OutTradeNo::parse(&self.order_id).unwrap()),
+            out_refund_no: OutRefundNo::parse(&refund.refund_id).unwrap(),
+            refund: Fen::new(refund.amount).unwrap(),
+            total: Fen::new(100).unwrap(),
+            reason: None,
+        };
+        let client = self.shop.client();
+        let body = request.to_body(client.settings());
+        client.submit_refund(&body).await.unwrap();
+        refund
+    }
+
+    async fn finish(&self, refund: &Refund, status: &str) {
+        let path = format!("pay/refunds/{}/finish", refund.refund_id);
+        let end = json!({"status": status});
+        self.shop.wechat.must(Method::POST, &path, end).await;
+    }
+
+    /// The money is back, and so are the goods.
+    async fn is_paid_back(&self, refund: &Refund) {
+        let refund = self.refund(&refund.refund_id).await;
+        assert_eq!(refund.status, RefundStatus::Succeeded);
+        assert_eq!(refund.revoked, Some(1));
+        let order = self.order().await;
+        assert_eq!(
+            (order.status, order.refunded_fee),
+            (OrderStatus::Refunded, 100)
+        );
+        assert_eq!(self.owns().await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_refund_that_ended_here_unheard_is_opened_again_by_its_callback() {
+    let scene = Scene::paid().await;
+    let refund = scene.overtaken_refund().await;
+    scene.finish(&refund, "SUCCESS").await;
+    scene.release().await;
+    scene.is_paid_back(&refund).await;
+}
+
+#[tokio::test]
+async fn a_refund_that_ended_here_unheard_is_found_in_the_bill() {
+    let scene = Scene::paid().await;
+    let quiet = json!({"refundCallbacks": false, "billsAtOnce": true});
+    scene
+        .shop
+        .wechat
+        .must(Method::PUT, "pay/settings", quiet)
+        .await;
+    let refund = scene.overtaken_refund().await;
+    let day = beijing_day(Timestamp::now());
+    let reconcile = || Reconcile { day, again: false }.into_job().unwrap();
+
+    // Compared, and not asked about: the day is not done.
+    let away = json!({"outage": "http502", "api": "pay_refund_query"});
+    scene.shop.wechat.faults(away).await;
+    let view = scene.shop.done(&scene.handlers, reconcile()).await;
+    assert_eq!(view.state, JobState::Retrying, "{view:?}");
+    let kept = reconciliation::list(&scene.shop.database).await.unwrap();
+    let found = &kept[0].differences[0];
+    assert_eq!(
+        (found.kind.as_str(), &found.order_id),
+        ("refund_closed_here", &refund.refund_id)
+    );
+    scene.shop.flush_queue().await;
+    scene.shop.wechat.faults(json!({})).await;
+
+    // It is on its way: the order is being refunded again, and WeChat is asked until the end.
+    let view = scene.shop.done(&scene.handlers, reconcile()).await;
+    assert_eq!(view.state, JobState::Succeeded, "{view:?}");
+    let open = scene.refund(&refund.refund_id).await;
+    assert_eq!(open.status, RefundStatus::Processing);
+    assert_eq!(scene.order().await.status, OrderStatus::Refunding);
+    scene.finish(&refund, "SUCCESS").await;
+    scene.shop.pass(Duration::from_secs(2400)).await;
+    scene.shop.work_all(&scene.handlers).await;
+    scene.is_paid_back(&refund).await;
+    let done = reconciliation::is_done(&scene.shop.database, day).await;
+    assert!(done.unwrap());
+}
+
+#[tokio::test]
+async fn a_refund_that_pays_back_more_than_was_paid_is_a_callback_to_look_at() {
+    let scene = Scene::paid().await;
+    let refund = scene.overtaken_refund().await;
+    // Another one has paid it all back meanwhile, as far as the books know.
+    sqlx::query("UPDATE orders SET status = 'refunded', refunded_fee = total_fee WHERE id = $1")
+        .bind(&scene.order_id)
+        .execute(scene.shop.database.pool())
+        .await
+        .unwrap();
+    scene.finish(&refund, "SUCCESS").await;
+    scene.release().await;
+    let mismatches = "SELECT count(*) FROM inbox WHERE outcome = 'mismatch'";
+    assert_eq!(scene.shop.count(mismatches).await, 1);
+    assert_eq!(scene.order().await.refunded_fee, 100);
+}
+
+#[tokio::test]
+async fn that_there_is_no_refund_does_not_outweigh_a_signed_word_of_it() {
+    let scene = Scene::paid().await;
+    let refund = scene.decided().await;
+    scene.settled(&refund).await;
+    let heard = scene.refund(&refund.refund_id).await;
+    assert!(heard.channel_refund_id.is_some(), "{heard:?}");
+    // WeChat forgets it, and would refuse it now.
+    scene.shop.wechat.reset().await;
+    scene.shop.flush_queue().await;
+    let view = scene.settled(&heard).await;
+    assert_eq!(view.state, JobState::Retrying, "{view:?}");
+    let refund = scene.refund(&refund.refund_id).await;
+    assert_eq!(refund.status, RefundStatus::Processing);
+}
