@@ -30,7 +30,7 @@ async fn a_webhook_that_nobody_takes_becomes_a_dead_letter_and_is_delivered_when
         shop.work_all(&handlers).await;
     }
     let dead = shop.jobs(JobState::Dead).await.remove(0);
-    assert_eq!((dead.kind.as_str(), dead.attempts), ("fulfil", 24));
+    assert_eq!((dead.kind.as_str(), dead.attempts), ("fulfil", 29));
     assert_eq!(dead.error.unwrap().code, "WEBHOOK_FAILED");
 
     shop.game_server.refuse(false);

@@ -1,5 +1,7 @@
 //! Webhooks to the game server: written in the transaction of what they tell of, sent later.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use sqlx::Row;
 
@@ -38,21 +40,22 @@ pub async fn by_id(database: &Database, id: &str) -> Result<Option<Fulfilment>, 
 /// have been lost with the queue. One that is still there is found by its key.
 const ENQUEUE_AGAIN_AFTER_MS: i64 = 15 * 60 * 1000;
 /// Nobody is told of what is older than this; its job has become a dead letter, to be replayed.
-const TOO_OLD_MS: i64 = 36 * 3600 * 1000;
+pub(crate) const TOO_OLD: Duration = Duration::from_secs(72 * 3600);
 
 /// Webhooks that no job may know of, oldest first.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
 pub async fn to_enqueue(database: &Database, limit: i64) -> Result<Vec<String>, PaymentError> {
-    let now = Timestamp::now().as_millisecond();
+    let now = Timestamp::now();
+    let too_old = now.checked_sub(TOO_OLD).unwrap_or(Timestamp::MIN);
     let rows = sqlx::query(
         "SELECT id FROM fulfilments
          WHERE delivered_at IS NULL AND created_at > $1 AND coalesce(enqueued_at, 0) < $2
          ORDER BY created_at LIMIT $3",
     )
-    .bind(now - TOO_OLD_MS)
-    .bind(now - ENQUEUE_AGAIN_AFTER_MS)
+    .bind(too_old.as_millisecond())
+    .bind(now.as_millisecond() - ENQUEUE_AGAIN_AFTER_MS)
     .bind(limit)
     .fetch_all(database.pool())
     .await?;
