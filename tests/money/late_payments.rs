@@ -139,6 +139,82 @@ async fn an_order_that_is_cancelled_while_wechat_takes_it_is_closed_and_not_offe
 }
 
 #[tokio::test]
+async fn a_payment_that_wins_against_its_cancellation_is_granted() {
+    let scene = Scene::of(false).await;
+    let order = scene
+        .shop
+        .order(&scene.handlers, scene.player, &scene.gems, "k")
+        .await;
+    let slow = json!({"latencyMs": 300, "api": "pay_close"});
+    scene.shop.wechat.faults(slow).await;
+    let (order_id, user_id) = (order.clone(), scene.player.0);
+    let cancel = CancelOrder { order_id, user_id }.into_job().unwrap();
+    // It asks, hears that nobody has paid, and has the order closed; in between the player pays.
+    let paid = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        scene.pay(&order, false).await;
+    };
+    let (view, ()) = tokio::join!(scene.shop.done(&scene.handlers, cancel), paid);
+    assert_eq!(view.state, JobState::Rejected, "{view:?}");
+    assert_eq!(view.error.unwrap().code, "ORDER_STATE");
+    assert_eq!(scene.order(&order).await.status, OrderStatus::Paid);
+    assert_eq!(scene.owns().await, 1);
+}
+
+#[tokio::test]
+async fn wherever_a_worker_dies_an_order_is_paid_with_its_goods_and_judged_after_that() {
+    let scene = Scene::of(false).await;
+    let (mut paid, mut unpaid) = (0, 0);
+    for after in 1..40 {
+        let key = after.to_string();
+        let order = scene
+            .shop
+            .order(&scene.handlers, scene.player, &scene.gems, &key)
+            .await;
+        scene.pay(&order, true).await;
+        let all = json!({});
+        scene
+            .shop
+            .wechat
+            .must(Method::POST, "pay/callbacks/release", all)
+            .await;
+        let death = Death {
+            after,
+            lingers_ms: 20,
+        };
+        let mut jobs = scene.shop.take_jobs().await;
+        while jobs.is_empty() {
+            // The door makes one after it has answered.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            jobs = scene.shop.take_jobs().await;
+        }
+        for leased in jobs {
+            let work = scene.shop.work(&scene.handlers, leased);
+            live(work, Some(death), fastrand::Rng::with_seed(0)).await;
+        }
+        let is_paid = scene.order(&order).await.status == OrderStatus::Paid;
+        let source = format!("order:{order}");
+        let granted: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM inventory_ledger WHERE source = $1")
+                .bind(source)
+                .fetch_one(scene.shop.database.pool())
+                .await
+                .unwrap();
+        assert_eq!(i64::from(is_paid), granted, "it died after {after} waits");
+        let outcome: Option<String> =
+            sqlx::query_scalar("SELECT outcome FROM inbox ORDER BY id DESC LIMIT 1")
+                .fetch_one(scene.shop.database.pool())
+                .await
+                .unwrap();
+        assert!(is_paid || outcome.is_none(), "it died after {after} waits");
+        paid += usize::from(is_paid);
+        unpaid += usize::from(!is_paid);
+        scene.shop.flush_queue().await;
+    }
+    assert!(paid > 0 && unpaid > 0, "{paid} {unpaid}");
+}
+
+#[tokio::test]
 async fn a_late_payment_is_paid_back_wherever_the_worker_dies() {
     let scene = Scene::of(true).await;
     for after in 1..40 {

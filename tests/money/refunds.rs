@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use avalon_core::jobs::{Reconcile, SettleRefund};
+use avalon_core::jobs::{Reconcile, SettleRefund, Sweep};
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::reconciliation::{self, beijing_day};
 use avalon_core::payments::refunds::{self, NewRefund, Refund};
@@ -184,7 +184,8 @@ async fn a_refund_that_ended_here_unheard_is_found_in_the_bill() {
     assert_eq!(scene.order().await.status, OrderStatus::Refunding);
     scene.finish(&refund, "SUCCESS").await;
     scene.shop.pass(Duration::from_secs(2400)).await;
-    scene.shop.work_all(&scene.handlers).await;
+    let sweep = Sweep {}.into_job(Duration::from_millis(1)).unwrap();
+    scene.shop.done(&scene.handlers, sweep).await;
     scene.is_paid_back(&refund).await;
     let done = reconciliation::is_done(&scene.shop.database, day).await;
     assert!(done.unwrap());
@@ -216,9 +217,45 @@ async fn that_there_is_no_refund_does_not_outweigh_a_signed_word_of_it() {
     assert!(heard.channel_refund_id.is_some(), "{heard:?}");
     // WeChat forgets it, and would refuse it now.
     scene.shop.wechat.reset().await;
+    sqlx::query("UPDATE refunds SET channel_request = '{}' WHERE id = $1")
+        .bind(&refund.refund_id)
+        .execute(scene.shop.database.pool())
+        .await
+        .unwrap();
     scene.shop.flush_queue().await;
     let view = scene.settled(&heard).await;
     assert_eq!(view.state, JobState::Retrying, "{view:?}");
     let refund = scene.refund(&refund.refund_id).await;
     assert_eq!(refund.status, RefundStatus::Processing);
+}
+
+#[tokio::test]
+async fn a_refund_callback_that_is_not_about_our_refund_moves_nothing() {
+    let scene = Scene::paid().await;
+    let refund = scene.decided().await;
+    scene.settled(&refund).await;
+    for (kind, outcome) in [
+        ("mch", "other_merchant"),
+        ("amount", "mismatch"),
+        ("unknownOrder", "mismatch"),
+    ] {
+        let wish = json!({
+            "outTradeNo": scene.order_id,
+            "outRefundNo": refund.refund_id,
+            "kind": kind,
+        });
+        scene
+            .shop
+            .wechat
+            .must(Method::POST, "pay/callbacks/forge", wish)
+            .await;
+        scene.shop.judge_callbacks(&scene.handlers).await;
+        let last: String = sqlx::query_scalar("SELECT outcome FROM inbox ORDER BY id DESC LIMIT 1")
+            .fetch_one(scene.shop.database.pool())
+            .await
+            .unwrap();
+        assert_eq!(last, outcome, "{kind}");
+        let refund = scene.refund(&refund.refund_id).await;
+        assert_eq!(refund.status, RefundStatus::Processing, "{kind}");
+    }
 }

@@ -106,7 +106,12 @@ async fn refund(services: &Services, notice: &RefundNotice) -> Result<&'static s
         .await
         .map_err(failing::payment)?
     {
-        Some(refund) if refund.amount != notice.amount.refund.get() => return Ok("mismatch"),
+        Some(refund)
+            if refund.amount != notice.amount.refund.get()
+                || refund.order_id != notice.out_trade_no =>
+        {
+            return Ok("mismatch");
+        }
         _ => {}
     }
     match refunds::told(&services.database, id, status, channel_id, Timestamp::now()).await {
