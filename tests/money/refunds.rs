@@ -259,3 +259,38 @@ async fn a_refund_callback_that_is_not_about_our_refund_moves_nothing() {
         assert_eq!(refund.status, RefundStatus::Processing, "{kind}");
     }
 }
+
+#[tokio::test]
+async fn a_refund_that_wechat_keeps_refusing_is_offered_again_less_and_less_often() {
+    let scene = Scene::paid().await;
+    let poor = json!({"balanceFen": 0});
+    scene
+        .shop
+        .wechat
+        .must(Method::PUT, "pay/settings", poor)
+        .await;
+    let refund = scene.decided().await;
+    scene.settled(&refund).await;
+    let an_hour = async || {
+        for _ in 0..60 {
+            scene.shop.pass(Duration::from_secs(60)).await;
+            let sweep = Sweep {}.into_job(Duration::from_millis(1)).unwrap();
+            scene.shop.done(&scene.handlers, sweep).await;
+        }
+        scene.refund(&refund.refund_id).await
+    };
+    let first = an_hour().await;
+    assert_eq!(first.status, RefundStatus::Requested);
+    assert!((4..=9).contains(&first.checks), "{first:?}");
+    let second = an_hour().await;
+    let looks = second.checks - first.checks;
+    assert!((1..=3).contains(&looks), "{second:?}");
+
+    let rich = json!({"balanceFen": null});
+    scene
+        .shop
+        .wechat
+        .must(Method::PUT, "pay/settings", rich)
+        .await;
+    assert_eq!(an_hour().await.status, RefundStatus::Processing);
+}

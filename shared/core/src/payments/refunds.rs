@@ -430,7 +430,7 @@ pub async fn due_checks(
         .collect::<Result<_, _>>()?)
 }
 
-/// The channel was asked; asks again at `next`.
+/// The channel is being asked; it is asked again at `next`.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
