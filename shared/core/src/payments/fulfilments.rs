@@ -13,6 +13,8 @@ use crate::database::Database;
 pub struct Fulfilment {
     /// Its id, the `webhook-id` of every attempt.
     pub id: String,
+    /// Of which order.
+    pub order_id: String,
     /// The exact body.
     pub body: String,
     /// Whether it was delivered.
@@ -24,13 +26,14 @@ pub struct Fulfilment {
 /// # Errors
 /// [`PaymentError::Database`].
 pub async fn by_id(database: &Database, id: &str) -> Result<Option<Fulfilment>, PaymentError> {
-    let row = sqlx::query("SELECT id, body, delivered_at FROM fulfilments WHERE id = $1")
+    let row = sqlx::query("SELECT id, order_id, body, delivered_at FROM fulfilments WHERE id = $1")
         .bind(id)
         .fetch_optional(database.pool())
         .await?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some(Fulfilment {
         id: row.try_get("id")?,
+        order_id: row.try_get("order_id")?,
         body: row.try_get("body")?,
         delivered: row.try_get::<Option<i64>, _>("delivered_at")?.is_some(),
     }))
@@ -63,6 +66,26 @@ pub async fn to_enqueue(database: &Database, limit: i64) -> Result<Vec<String>, 
         .iter()
         .map(|row| row.try_get("id"))
         .collect::<Result<_, _>>()?)
+}
+
+/// Whether it waits for another one: that an order was paid is told before that it was refunded. What
+/// nobody tells any more is not waited for.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn waits(database: &Database, fulfilment: &Fulfilment) -> Result<bool, PaymentError> {
+    let now = Timestamp::now();
+    let too_old = now.checked_sub(TOO_OLD).unwrap_or(Timestamp::MIN);
+    let before: Option<i64> = sqlx::query_scalar(
+        "SELECT CAST(1 AS BIGINT) FROM fulfilments
+         WHERE source = $1 AND id <> $2 AND delivered_at IS NULL AND created_at > $3",
+    )
+    .bind(format!("order:{}", fulfilment.order_id))
+    .bind(&fulfilment.id)
+    .bind(too_old.as_millisecond())
+    .fetch_optional(database.pool())
+    .await?;
+    Ok(before.is_some())
 }
 
 /// A job for it is in the queue.
