@@ -139,6 +139,30 @@ async fn an_order_that_is_cancelled_while_wechat_takes_it_is_closed_and_not_offe
 }
 
 #[tokio::test]
+async fn an_order_that_wechat_has_offered_does_not_end_because_it_is_not_found() {
+    let scene = Scene::of(false).await;
+    let order = scene
+        .shop
+        .order(&scene.handlers, scene.player, &scene.gems, "k")
+        .await;
+    // WeChat forgets it.
+    scene.shop.wechat.reset().await;
+    scene.shop.pass(Duration::from_secs(1900)).await;
+    scene.shop.work_all(&scene.handlers).await;
+    assert_eq!(scene.order(&order).await.status, OrderStatus::Pending);
+    let (order_id, user_id) = (order.clone(), scene.player.0);
+    let cancel = CancelOrder { order_id, user_id }.into_job().unwrap();
+    let view = scene.shop.done(&scene.handlers, cancel).await;
+    assert_eq!(view.state, JobState::Retrying, "{view:?}");
+    assert_eq!(scene.order(&order).await.status, OrderStatus::Pending);
+    // Its offer has ended: nobody can pay it any more.
+    scene.shop.flush_queue().await;
+    scene.shop.pass(Duration::from_secs(7200)).await;
+    scene.six_minutes_later().await;
+    assert_eq!(scene.order(&order).await.status, OrderStatus::Closed);
+}
+
+#[tokio::test]
 async fn a_payment_that_wins_against_its_cancellation_is_granted() {
     let scene = Scene::of(false).await;
     let order = scene

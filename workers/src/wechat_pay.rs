@@ -20,7 +20,9 @@ use jiff::Timestamp;
 use crate::failing;
 use crate::services::{Payments, Services};
 
-/// WeChat's offers end after two hours; one that is older than this is renewed.
+/// WeChat's offers end after this.
+const OFFER_ENDS: Duration = Duration::from_secs(120 * 60);
+/// One that is older than this is renewed.
 const OFFER_TTL: Duration = Duration::from_secs(110 * 60);
 
 /// A request that was on its way when WeChat did not know the order has arrived after this, or never
@@ -142,6 +144,15 @@ async fn submit(services: &Services, pay: &Payments, order: &Order) -> Result<Pr
     }
 }
 
+/// Whether WeChat has signed that it knows the order, and the player may be paying just now: no error
+/// outweighs that. When the offer has ended, nobody can pay it any more.
+fn was_offered(order: &Order) -> bool {
+    order.prepaid_at.is_some_and(|at| {
+        let age = Timestamp::now().as_millisecond() - at;
+        u128::try_from(age).is_ok_and(|age| age < OFFER_ENDS.as_millis())
+    })
+}
+
 /// Asks WeChat, by a signed answer, where the order stands; a payment is acted upon at once.
 pub(crate) async fn learn(
     services: &Services,
@@ -151,7 +162,7 @@ pub(crate) async fn learn(
     let pay = payments(services)?;
     let transaction = match pay.client.query_by_out_trade_no(&number(order)?).await {
         Ok(transaction) => transaction,
-        Err(error) if error.is_absent() => return Ok(Standing::Absent),
+        Err(error) if error.is_absent() && !was_offered(order) => return Ok(Standing::Absent),
         Err(error) => return Err(failing::pay(&error)),
     };
     Ok(match &transaction.trade_state {
