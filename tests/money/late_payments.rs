@@ -7,6 +7,7 @@ use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::{OrderStatus, inventory};
 use avalon_queue::{Handlers, JobState, JobStore};
 use avalon_test_support::TestDatabase;
+use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -160,6 +161,40 @@ async fn an_order_that_wechat_has_offered_does_not_end_because_it_is_not_found()
     scene.shop.pass(Duration::from_secs(7200)).await;
     scene.six_minutes_later().await;
     assert_eq!(scene.order(&order).await.status, OrderStatus::Closed);
+}
+
+#[tokio::test]
+async fn a_payment_that_does_not_fit_its_order_is_asked_about_at_the_usual_pace() {
+    let scene = Scene::of(false).await;
+    let mut orders = Vec::new();
+    for key in ["pending", "closed"] {
+        let order = scene
+            .shop
+            .order(&scene.handlers, scene.player, &scene.gems, key)
+            .await;
+        scene.pay(&order, false).await;
+        sqlx::query("UPDATE orders SET total_fee = total_fee + 1 WHERE id = $1")
+            .bind(&order)
+            .execute(scene.shop.database.pool())
+            .await
+            .unwrap();
+        orders.push(order);
+    }
+    sqlx::query("UPDATE orders SET status = 'closed', holds_stock = 0 WHERE id = $1")
+        .bind(&orders[1])
+        .execute(scene.shop.database.pool())
+        .await
+        .unwrap();
+    scene.six_minutes_later().await;
+    let pending = scene.order(&orders[0]).await;
+    assert_eq!(pending.status, OrderStatus::Pending);
+    let now = Timestamp::now().as_millisecond();
+    assert!(pending.next_check_at.unwrap() > now, "{pending:?}");
+    // Its last look.
+    let closed = scene.order(&orders[1]).await;
+    assert_eq!(closed.status, OrderStatus::Closed);
+    assert_eq!(closed.next_check_at, None);
+    assert_eq!(scene.owns().await, 0);
 }
 
 #[tokio::test]

@@ -101,7 +101,8 @@ impl PayMetrics {
         )?;
         let callbacks = counter(
             "avalon_payment_callbacks_total",
-            "Payment callbacks that were processed, by what became of them.",
+            "Payment callbacks that were processed, and paid orders found by a query that granted \
+             nothing, by what became of them.",
             "outcome",
         )?;
         // A tenth of a second to about an hour and a half: from an immediate callback to a bill.

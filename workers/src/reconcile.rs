@@ -89,8 +89,9 @@ async fn mend_payment(services: &Services, id: &str) -> Result<(), JobError> {
     let Some(order) = order else { return Ok(()) };
     match wechat_pay::learn(services, &order, "reconciliation").await? {
         Standing::Paid => Ok(()),
-        // The bill says that it was paid: one of WeChat's two words is not its last.
-        Standing::Unpaid | Standing::Closed | Standing::Absent => {
+        // The bill says that it was paid: one of WeChat's two words is not its last. Or it does not fit
+        // the order, which is for an operator.
+        Standing::Unpaid | Standing::Closed | Standing::Absent | Standing::Contradicts => {
             Err(failing::retry(ProblemCode::PayBusy))
         }
     }

@@ -40,6 +40,9 @@ pub(crate) enum Standing {
     Closed,
     /// WeChat has never heard of it, as an error says that nobody has signed.
     Absent,
+    /// It was paid there in a way that does not fit the order: nothing was granted, and somebody has to
+    /// look. That is logged and counted.
+    Contradicts,
 }
 
 pub(crate) fn payments(services: &Services) -> Result<&Payments, JobError> {
@@ -123,7 +126,9 @@ async fn submit(services: &Services, pay: &Payments, order: &Order) -> Result<Pr
             let permanent = error.class() == PayErrorClass::Permanent;
             tracing::warn!(%error, order_id = order.id, "WeChat did not take the order");
             match learn(services, order, "order").await? {
-                Standing::Paid => Err(failing::reject(ProblemCode::OrderState)),
+                Standing::Paid | Standing::Contradicts => {
+                    Err(failing::reject(ProblemCode::OrderState))
+                }
                 standing @ Standing::Closed => {
                     let (to, cause) = (OrderStatus::Closed, "closed at WeChat");
                     end(services, &order.id, to, cause, standing).await?;
@@ -166,10 +171,18 @@ pub(crate) async fn learn(
         Err(error) => return Err(failing::pay(&error)),
     };
     Ok(match &transaction.trade_state {
-        state if state.is_paid() => {
-            apply(services, &transaction, cause).await?;
-            Standing::Paid
-        }
+        state if state.is_paid() => match apply(services, &transaction, cause).await? {
+            "granted" | "duplicate" => Standing::Paid,
+            outcome => {
+                tracing::error!(
+                    order_id = order.id,
+                    outcome,
+                    "a paid order that somebody should look at"
+                );
+                services.metrics.callback(outcome);
+                Standing::Contradicts
+            }
+        },
         TradeState::Closed => Standing::Closed,
         _ => Standing::Unpaid,
     })
