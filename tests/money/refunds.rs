@@ -6,7 +6,7 @@ use avalon_core::jobs::{Reconcile, SettleRefund, Sweep};
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::reconciliation::{self, beijing_day};
 use avalon_core::payments::refunds::{self, NewRefund, Refund};
-use avalon_core::payments::{OrderStatus, RefundStatus, inventory};
+use avalon_core::payments::{OrderStatus, RefundStatus, inventory, products};
 use avalon_queue::{Handlers, JobState};
 use avalon_test_support::TestDatabase;
 use avalon_wechat::pay::{Fen, OutRefundNo, OutTradeNo, RefundOf, RefundOrder};
@@ -258,6 +258,49 @@ async fn a_refund_callback_that_is_not_about_our_refund_moves_nothing() {
         let refund = scene.refund(&refund.refund_id).await;
         assert_eq!(refund.status, RefundStatus::Processing, "{kind}");
     }
+}
+
+#[tokio::test]
+async fn an_order_that_was_paid_and_refunded_behind_our_back_gives_no_goods() {
+    let shop = Shop::open(TestDatabase::sqlite()).await;
+    shop.wechat.reset().await;
+    let (handlers, player) = (shop.handlers(false), shop.player().await);
+    let gems = shop.product(100, Some(1), None).await;
+    let order_id = shop.order(&handlers, player, &gems, "k").await;
+    let pay = format!("pay/orders/{order_id}/pay");
+    shop.wechat.must(Method::POST, &pay, json!({})).await;
+    // Its callback is still on its way when somebody refunds it in the portal.
+    let request = RefundOrder {
+        of: RefundOf::Order(OutTradeNo::parse(&order_id).unwrap()),
+        out_refund_no: OutRefundNo::parse("by-hand").unwrap(),
+        refund: Fen::new(100).unwrap(),
+        total: Fen::new(100).unwrap(),
+        reason: None,
+    };
+    let body = request.to_body(shop.client().settings());
+    shop.client().submit_refund(&body).await.unwrap();
+    shop.pass(Duration::from_secs(360)).await;
+    let sweep = Sweep {}.into_job(Duration::from_millis(1)).unwrap();
+    shop.done(&handlers, sweep).await;
+    let scene = Scene {
+        shop,
+        handlers,
+        player,
+        order_id,
+    };
+    let is_closed = async || {
+        let order = scene.order().await;
+        assert_eq!(order.status, OrderStatus::Closed);
+        assert_eq!(order.next_check_at, None);
+        assert_eq!(scene.owns().await, 0);
+        let listed = products::list(&scene.shop.database, true).await.unwrap();
+        assert_eq!(listed[0].stock, Some(1));
+    };
+    is_closed().await;
+    scene.release().await;
+    is_closed().await;
+    let outcome = "SELECT count(*) FROM inbox WHERE outcome = 'mismatch'";
+    assert_eq!(scene.shop.count(outcome).await, 1);
 }
 
 #[tokio::test]

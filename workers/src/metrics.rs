@@ -9,13 +9,14 @@ use jiff::Timestamp;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry, exponential_buckets};
 
 /// Every end of a payment callback.
-const CALLBACK_OUTCOMES: [&str; 14] = [
+const CALLBACK_OUTCOMES: [&str; 15] = [
     "granted",
     "duplicate",
     "refund",
     "mismatch",
     "unknown_order",
     "unknown_refund",
+    "refunded_there",
     "not_paid",
     "other_merchant",
     "other_app",

@@ -220,6 +220,18 @@ pub(crate) async fn apply(
     };
     let id = &transaction.out_trade_no;
     let database = &services.database;
+    if transaction.trade_state == TradeState::Refund {
+        // Our own refunds are of orders that we know as paid.
+        let before = orders::refunded_there(database, id, transaction_id.as_str(), now)
+            .await
+            .map_err(failing::payment)?;
+        if let Some(before) = before {
+            if before.status == OrderStatus::Pending {
+                services.metrics.order(OrderStatus::Closed);
+            }
+            return Ok("refunded_there");
+        }
+    }
     let pay_back_late = payments(services)?.refund_late_payments;
     let paid = orders::pay(database, id, &payment, cause, pay_back_late, now)
         .await

@@ -231,7 +231,8 @@ pub enum Paid {
     Now(Order, Option<Refund>),
     /// It was paid before.
     Before(Order),
-    /// Another sum, currency or transaction than the order's: nothing was granted.
+    /// Another sum, currency or transaction than the order's, or one that was refunded there:
+    /// nothing was granted.
     Mismatch(Order),
     /// There is no such order.
     Unknown,
@@ -256,7 +257,7 @@ pub async fn pay(
         "UPDATE orders SET status = 'paid', transaction_id = $1, paid_at = $2, ended_at = NULL,
                            next_check_at = NULL
          WHERE id = $3 AND status IN ('pending', 'closed', 'failed') AND total_fee = $4
-           AND $5 = 'CNY'
+           AND $5 = 'CNY' AND transaction_id IS NULL
          RETURNING *",
     )
     .bind(&payment.transaction_id)
@@ -312,6 +313,49 @@ pub async fn pay(
     }
     transaction.commit().await?;
     Ok(Paid::Now(order, refund))
+}
+
+/// The order was paid and refunded before we heard of its payment: by somebody in the channel's portal,
+/// or before this database was restored. It ends without goods, and keeps the payment's number: older
+/// words of that payment grant nothing. Answers the order as it was; none when it was known as paid.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn refunded_there(
+    database: &Database,
+    id: &str,
+    transaction_id: &str,
+    now: Timestamp,
+) -> Result<Option<Order>, PaymentError> {
+    let mut transaction = database.begin().await?;
+    let row = sqlx::query("UPDATE orders SET checks = checks WHERE id = $1 RETURNING *")
+        .bind(id)
+        .fetch_optional(&mut *transaction)
+        .await?;
+    let order = row.map(|row| order_of(&row)).transpose()?;
+    let Some(order) = order.filter(|order| !order.status.was_paid()) else {
+        return Ok(None);
+    };
+    sqlx::query(
+        "UPDATE orders SET status = CASE status WHEN 'pending' THEN 'closed' ELSE status END,
+                           transaction_id = coalesce(transaction_id, $1), holds_stock = 0,
+                           ended_at = coalesce(ended_at, $2), next_check_at = NULL
+         WHERE id = $3",
+    )
+    .bind(transaction_id)
+    .bind(now.as_millisecond())
+    .bind(id)
+    .execute(&mut *transaction)
+    .await?;
+    if order.holds_stock {
+        move_stock(&mut transaction, &order, 1).await?;
+    }
+    if order.status == OrderStatus::Pending {
+        let cause = "refunded at WeChat";
+        note(&mut transaction, id, OrderStatus::Closed, cause, now).await?;
+    }
+    transaction.commit().await?;
+    Ok(Some(order))
 }
 
 fn same_payment(order: &Order, payment: &Payment) -> bool {
