@@ -221,6 +221,66 @@ async fn a_payment_that_wins_against_its_cancellation_is_granted() {
 }
 
 #[tokio::test]
+async fn goods_of_a_cancelled_order_are_gone_at_once_and_back_when_its_money_stays() {
+    let scene = Scene::of(true).await;
+    let order = scene
+        .shop
+        .order(&scene.handlers, scene.player, &scene.gems, "k")
+        .await;
+    let slow = json!({"latencyMs": 300, "api": "pay_close"});
+    scene.shop.wechat.faults(slow).await;
+    let (order_id, user_id) = (order.clone(), scene.player.0);
+    let cancel = CancelOrder { order_id, user_id }.into_job().unwrap();
+    let paid = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        scene.pay(&order, false).await;
+    };
+    let (view, ()) = tokio::join!(scene.shop.done(&scene.handlers, cancel), paid);
+    assert_eq!(view.state, JobState::Succeeded, "{view:?}");
+    assert_eq!(scene.order(&order).await.status, OrderStatus::Refunding);
+    assert_eq!(scene.owns().await, 0);
+
+    let refunds = scene.shop.wechat.list("refunds", "refunds").await;
+    let number = refunds[0]["outRefundNo"].as_str().unwrap();
+    let path = format!("pay/refunds/{number}/finish");
+    let closed = json!({"status": "CLOSED"});
+    scene.shop.wechat.must(Method::POST, &path, closed).await;
+    let all = json!({});
+    scene
+        .shop
+        .wechat
+        .must(Method::POST, "pay/callbacks/release", all)
+        .await;
+    scene.shop.judge_callbacks(&scene.handlers).await;
+    assert_eq!(scene.order(&order).await.status, OrderStatus::Paid);
+    assert_eq!(scene.owns().await, 1);
+}
+
+#[tokio::test]
+async fn the_game_server_hears_of_a_late_payment_only_when_it_stays() {
+    let scene = Scene::of(true).await;
+    let told = "SELECT count(*) FROM fulfilments WHERE type = 'order.paid'";
+    for (end, expected) in [("SUCCESS", 0), ("CLOSED", 1)] {
+        let order = scene.overtaken_order(end).await;
+        scene.pay(&order.id, false).await;
+        scene.six_minutes_later().await;
+        assert_eq!(scene.order(&order.id).await.status, OrderStatus::Refunding);
+        assert_eq!(scene.shop.count(told).await, 0);
+        let refunds = scene.shop.wechat.list("refunds", "refunds").await;
+        let refund = refunds.last().unwrap();
+        let path = format!(
+            "pay/refunds/{}/finish",
+            refund["outRefundNo"].as_str().unwrap()
+        );
+        let end = json!({"status": end});
+        scene.shop.wechat.must(Method::POST, &path, end).await;
+        scene.six_minutes_later().await;
+        assert_eq!(scene.shop.count(told).await, expected);
+        assert_eq!(scene.owns().await, expected);
+    }
+}
+
+#[tokio::test]
 async fn wherever_a_worker_dies_an_order_is_paid_with_its_goods_and_judged_after_that() {
     let scene = Scene::of(false).await;
     let (mut paid, mut unpaid) = (0, 0);
@@ -295,6 +355,8 @@ async fn a_late_payment_is_paid_back_wherever_the_worker_dies() {
         }
         let status = scene.order(&order.id).await.status;
         assert_ne!(status, OrderStatus::Paid, "it died after {after} waits");
+        // The money is not back yet, and nobody can use up what it was for.
+        assert_eq!(scene.owns().await, 0, "it died after {after} waits");
         scene.shop.flush_queue().await;
     }
     scene.six_minutes_later().await;

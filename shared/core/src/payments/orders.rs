@@ -240,7 +240,8 @@ pub enum Paid {
 
 /// The order was paid: grants its goods, once, whatever we thought of it before. With
 /// `pay_back_late`, the payment of an order that was closed is paid back: that is decided in the same
-/// transaction, so that no crash comes between the two.
+/// transaction, which takes the goods again, so that no crash comes between the two and nobody uses them
+/// up meanwhile. The game server hears nothing of such a payment, unless it can't go back.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
@@ -300,10 +301,11 @@ pub async fn pay(
     )
     .await?;
     note(&mut transaction, id, OrderStatus::Paid, cause, now).await?;
-    tell(&mut transaction, &order, "order.paid", &source, now).await?;
     outbox::keep(&mut transaction, &events::paid(&order), now).await?;
     let mut refund = None;
-    if was_closed && pay_back_late {
+    if !was_closed || !pay_back_late {
+        tell(&mut transaction, &order, "order.paid", &source, now).await?;
+    } else {
         let new = NewRefund::of_late_payment(id);
         // A moment later, so that the order's life reads in its order.
         let then = now.checked_add(Duration::from_millis(1)).unwrap_or(now);

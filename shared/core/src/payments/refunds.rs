@@ -31,6 +31,10 @@ pub struct NewRefund {
     pub request_digest: String,
 }
 
+/// The key of a refund that nobody has asked for in so many words. It takes the goods at once, and not
+/// when the money is back: the player has them only since a moment, and did not want them.
+const LATE_PAYMENT: &str = "late-payment";
+
 impl NewRefund {
     /// Of a payment that came when its order was closed, or that won against its cancellation: all of
     /// it, once.
@@ -40,7 +44,7 @@ impl NewRefund {
             amount: None,
             quantity: None,
             reason: "paid after it was cancelled".to_owned(),
-            idempotency_key: "late-payment".to_owned(),
+            idempotency_key: LATE_PAYMENT.to_owned(),
             request_digest: String::new(),
         }
     }
@@ -62,7 +66,8 @@ pub struct Refund {
     pub reason: String,
     /// Where it stands.
     pub status: RefundStatus,
-    /// Goods that were taken back; fewer than `quantity` when the player had used some up.
+    /// Goods that were taken back; fewer than `quantity` when the player had used some up. Before the
+    /// refund's end: they were taken at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<i64>,
     /// What is sent to the channel.
@@ -179,7 +184,49 @@ pub(super) async fn decide(
     if full {
         set_status(connection, &order.id, OrderStatus::Refunding, "refund", now).await?;
     }
-    refund_of(&row)
+    let mut refund = refund_of(&row)?;
+    if new.idempotency_key == LATE_PAYMENT {
+        refund.revoked = Some(take_at_once(connection, order, &refund, now).await?);
+    }
+    Ok(refund)
+}
+
+/// Takes the goods before the money is back; answers how many.
+async fn take_at_once(
+    connection: &mut AnyConnection,
+    order: &Order,
+    refund: &Refund,
+    now: Timestamp,
+) -> Result<i64, PaymentError> {
+    let source = format!("refund:{}:at-once", refund.refund_id);
+    let (user, product) = (order.user_id, &order.product_id);
+    let taken = inventory::revoke(connection, user, product, refund.quantity, &source, now).await?;
+    sqlx::query("UPDATE refunds SET revoked = $1 WHERE id = $2")
+        .bind(taken)
+        .bind(&refund.refund_id)
+        .execute(connection)
+        .await?;
+    Ok(taken)
+}
+
+/// The money does not go back: gives again what was taken at once, and tells the game server of the
+/// payment, of which it may not have heard.
+async fn give_back(
+    connection: &mut AnyConnection,
+    order: &Order,
+    refund: &Refund,
+    now: Timestamp,
+) -> Result<(), PaymentError> {
+    let Some(taken) = refund.revoked else {
+        return Ok(());
+    };
+    if taken > 0 {
+        let source = format!("refund:{}:closed", refund.refund_id);
+        let (user, product) = (order.user_id, &order.product_id);
+        inventory::grant(connection, user, product, taken, &source, now).await?;
+    }
+    let source = format!("order:{}", order.id);
+    tell(connection, order, "order.paid", &source, now).await
 }
 
 /// Fen and goods of the order's refunds that are under way, or done.
@@ -312,7 +359,15 @@ pub async fn told(
             .await?
             .map(|order| (order, None)),
     };
-    let revoked = changed.as_ref().and_then(|(_, revoked)| *revoked);
+    let revoked = match status {
+        RefundStatus::Succeeded => changed.as_ref().and_then(|(_, revoked)| *revoked),
+        RefundStatus::Closed => {
+            let as_it_is = changed.as_ref().map_or(&order, |(order, _)| order);
+            give_back(&mut transaction, as_it_is, &refund, now).await?;
+            None
+        }
+        _ => refund.revoked,
+    };
     let row = sqlx::query(
         "UPDATE refunds SET status = $1, channel_refund_id = coalesce($2, channel_refund_id),
                             revoked = $3, ended_at = $4,
@@ -371,7 +426,10 @@ async fn succeed(
     // Less than it was to take, when it was closed here and another one has taken them meanwhile.
     let (_, taken) = sums(connection, &order.id, "done").await?;
     let goods = refund.quantity.min(order.quantity - taken).max(0);
-    let revoked = inventory::revoke(connection, user, product, goods, &source, now).await?;
+    let revoked = match refund.revoked {
+        Some(at_once) => at_once,
+        None => inventory::revoke(connection, user, product, goods, &source, now).await?,
+    };
     let refunded_fee = order.refunded_fee + refund.amount;
     let full = refunded_fee == order.total_fee.get();
     // What else is under way: this one's row says so until the end of this transaction, unless it
