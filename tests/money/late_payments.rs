@@ -254,6 +254,16 @@ async fn goods_of_a_cancelled_order_are_gone_at_once_and_back_when_its_money_sta
     scene.shop.judge_callbacks(&scene.handlers).await;
     assert_eq!(scene.order(&order).await.status, OrderStatus::Paid);
     assert_eq!(scene.owns().await, 1);
+
+    // The player still wants the money: WeChat has closed that refund, so this is another one.
+    let (order_id, user_id) = (order.clone(), scene.player.0);
+    let cancel = CancelOrder { order_id, user_id }.into_job().unwrap();
+    scene.shop.pass(Duration::from_secs(60)).await;
+    let view = scene.shop.done(&scene.handlers, cancel).await;
+    assert_eq!(view.state, JobState::Succeeded, "{view:?}");
+    assert_eq!(scene.shop.wechat.list("refunds", "refunds").await.len(), 2);
+    assert_eq!(scene.order(&order).await.status, OrderStatus::Refunding);
+    assert_eq!(scene.owns().await, 0);
 }
 
 #[tokio::test]

@@ -33,8 +33,25 @@ pub(crate) fn status_of(state: &RefundState) -> Option<RefundStatus> {
     })
 }
 
-/// Tells operators and the game server of a changed order.
-pub(crate) async fn announce(services: &Services, changed: Option<&Order>) {
+/// Tells operators of a refund that has come to its end, and them and the game server of a changed
+/// order.
+pub(crate) async fn announce(
+    services: &Services,
+    before: &Refund,
+    told: &Refund,
+    changed: Option<&Order>,
+) {
+    if told.status != before.status {
+        services.metrics.refund(told.status);
+    }
+    if told.status == RefundStatus::Closed && before.status != RefundStatus::Closed {
+        tracing::error!(
+            refund_id = told.refund_id,
+            order_id = told.order_id,
+            amount = told.amount,
+            "a refund was closed: the player's money is not back"
+        );
+    }
     if let Some(order) = changed {
         // A part that was paid back brings the order to no other state.
         if order.status == OrderStatus::Refunded {
@@ -189,7 +206,7 @@ async fn tell(
     )
     .await
     .map_err(failing::payment)?;
-    announce(services, changed.as_ref()).await;
+    announce(services, refund, &told, changed.as_ref()).await;
     if status == RefundStatus::Succeeded && told.status != status {
         tracing::error!(
             refund_id = refund.refund_id,

@@ -137,17 +137,19 @@ pub(super) async fn decide(
     new: &NewRefund,
     now: Timestamp,
 ) -> Result<Refund, PaymentError> {
-    let before = sqlx::query("SELECT * FROM refunds WHERE order_id = $1 AND idempotency_key = $2")
-        .bind(&new.order_id)
-        .bind(&new.idempotency_key)
-        .fetch_optional(&mut *connection)
-        .await?;
-    if let Some(row) = before {
-        let refund = refund_of(&row)?;
+    let late = new.idempotency_key == LATE_PAYMENT;
+    let mut key = new.idempotency_key.clone();
+    while let Some(refund) = by_key(connection, &new.order_id, &key).await? {
         if refund.request_digest != new.request_digest {
             return Err(PaymentError::KeyReused);
         }
-        return Ok(refund);
+        // Nobody can ask for this one by another key: when WeChat has closed it, a new one is made.
+        let closed_there =
+            refund.status == RefundStatus::Closed && refund.channel_refund_id.is_some();
+        if !late || !closed_there {
+            return Ok(refund);
+        }
+        key = format!("{LATE_PAYMENT}:{}", refund.refund_id);
     }
     if order.status != OrderStatus::Paid {
         return Err(PaymentError::StateForbids(order.status));
@@ -176,7 +178,7 @@ pub(super) async fn decide(
     .bind(amount)
     .bind(quantity)
     .bind(&new.reason)
-    .bind(&new.idempotency_key)
+    .bind(&key)
     .bind(&new.request_digest)
     .bind(now.as_millisecond())
     .fetch_one(&mut *connection)
@@ -185,10 +187,24 @@ pub(super) async fn decide(
         set_status(connection, &order.id, OrderStatus::Refunding, "refund", now).await?;
     }
     let mut refund = refund_of(&row)?;
-    if new.idempotency_key == LATE_PAYMENT {
+    if late {
         refund.revoked = Some(take_at_once(connection, order, &refund, now).await?);
     }
     Ok(refund)
+}
+
+async fn by_key(
+    connection: &mut AnyConnection,
+    order: &str,
+    key: &str,
+) -> Result<Option<Refund>, PaymentError> {
+    sqlx::query("SELECT * FROM refunds WHERE order_id = $1 AND idempotency_key = $2")
+        .bind(order)
+        .bind(key)
+        .fetch_optional(connection)
+        .await?
+        .map(|row| refund_of(&row))
+        .transpose()
 }
 
 /// Takes the goods before the money is back; answers how many.
