@@ -6,6 +6,7 @@ use avalon_core::payments::reconciliation::{self, beijing_day};
 use avalon_core::payments::{OrderStatus, inventory, order_rows};
 use avalon_queue::{Handlers, JobState};
 use avalon_test_support::TestDatabase;
+use avalon_wechat::pay::{BillRow, Fen, TradeState};
 use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::json;
@@ -175,4 +176,48 @@ async fn that_there_is_no_bill_is_not_believed_of_a_day_with_payments() {
     assert_eq!(view.state, JobState::Succeeded, "{view:?}");
     let kept = reconciliation::list(&shop.database).await.unwrap();
     assert_eq!(kept[0].differences[0].kind, "missing_there");
+}
+
+#[tokio::test]
+async fn rows_of_another_app_are_left_out_and_those_of_another_merchant_are_one_difference() {
+    let shop = Shop::open(TestDatabase::sqlite()).await;
+    let row = |number: &str, mch_id: &str, app_id: &str| BillRow {
+        time: Timestamp::now(),
+        app_id: app_id.to_owned(),
+        mch_id: mch_id.to_owned(),
+        transaction_id: format!("42{number}"),
+        out_trade_no: number.to_owned(),
+        open_id: "o".to_owned(),
+        state: TradeState::Success,
+        order_amount: Fen::new(1).unwrap(),
+        refund_id: None,
+        out_refund_no: None,
+        refund_amount: Fen::new(0).unwrap(),
+        refund_status: None,
+        fee_milli_fen: 0,
+    };
+    let bill = [
+        row("ours", "1", "wx1"),
+        row("other-app", "1", "wx2"),
+        row("other-merchant-1", "2", "wx1"),
+        row("other-merchant-2", "2", "wx1"),
+    ];
+    let whose = reconciliation::Shop {
+        mch_id: "1",
+        app_id: "wx1",
+    };
+    let (day, now) = (beijing_day(Timestamp::now()), Timestamp::now());
+    let found = reconciliation::compare(&shop.database, day, &bill, whose, now).await;
+    let found: Vec<_> = found
+        .unwrap()
+        .differences
+        .into_iter()
+        .map(|difference| (difference.kind, difference.order_id))
+        .collect();
+    let expected = [
+        ("other_merchant", "other-merchant-1"),
+        ("missing_here", "ours"),
+    ];
+    let expected = expected.map(|(kind, order)| (kind.to_owned(), order.to_owned()));
+    assert_eq!(found, expected);
 }

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use avalon_core::jobs::Reconcile;
-use avalon_core::payments::reconciliation::{self, Difference, REFUND_CLOSED_HERE, UNPAID_HERE};
+use avalon_core::payments::reconciliation::{
+    self, Difference, REFUND_CLOSED_HERE, Shop, UNPAID_HERE,
+};
 use avalon_core::payments::{order_rows, refunds};
 use avalon_core::problem::ProblemCode;
 use avalon_queue::{JobContext, JobError};
@@ -51,7 +53,12 @@ pub(crate) async fn handle(
         }
         None => Vec::new(),
     };
-    let found = reconciliation::compare(database, job.day, &rows, Timestamp::now())
+    let settings = payments(&services)?.client.settings();
+    let shop = Shop {
+        mch_id: settings.mch_id.as_str(),
+        app_id: settings.app_id.as_str(),
+    };
+    let found = reconciliation::compare(database, job.day, &rows, shop, Timestamp::now())
         .await
         .map_err(failing::payment)?;
     // One that can't be mended keeps none of the others from it. The day is not done before all are.

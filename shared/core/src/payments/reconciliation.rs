@@ -39,7 +39,7 @@ pub struct Difference {
     /// The order, or the refund.
     pub order_id: String,
     /// `missing_here`, `missing_there`, `unpaid_here`, `amount`, `transaction`,
-    /// `refund_missing_here`, `refund_amount` or `refund_closed_here`.
+    /// `refund_missing_here`, `refund_amount`, `refund_closed_here` or `other_merchant`.
     pub kind: String,
     /// What we have.
     pub ours: Option<String>,
@@ -53,10 +53,19 @@ pub struct Difference {
 pub struct Reconciliation {
     /// `YYYY-MM-DD`, Beijing time.
     pub day: String,
-    /// Rows of the bill.
+    /// Rows of the bill that are ours to compare.
     pub rows_compared: i64,
     /// What was found.
     pub differences: Vec<Difference>,
+}
+
+/// Whose bill it must be.
+#[derive(Clone, Copy, Debug)]
+pub struct Shop<'a> {
+    /// The merchant.
+    pub mch_id: &'a str,
+    /// The app; the merchant's bill has the rows of all of its apps.
+    pub app_id: &'a str,
 }
 
 /// Compares a day's bill with our orders, and keeps what it finds.
@@ -67,11 +76,25 @@ pub async fn compare(
     database: &Database,
     day: Date,
     bill: &[BillRow],
+    shop: Shop<'_>,
     now: Timestamp,
 ) -> Result<Reconciliation, PaymentError> {
     let mut ours = paid_on(database, day).await?;
     let mut differences = Vec::new();
-    for row in bill {
+    let (bill, others): (Vec<_>, Vec<_>) = bill.iter().partition(|row| row.mch_id == shop.mch_id);
+    // One for all of them: it is not these orders that are wrong.
+    differences.extend(others.first().map(|row| Difference {
+        order_id: row.out_trade_no.clone(),
+        kind: "other_merchant".to_owned(),
+        ours: Some(shop.mch_id.to_owned()),
+        theirs: Some(row.mch_id.clone()),
+    }));
+    let (bill, others): (Vec<_>, Vec<_>) =
+        bill.into_iter().partition(|row| row.app_id == shop.app_id);
+    if !others.is_empty() {
+        tracing::info!(%day, rows = others.len(), "rows of other apps of the merchant are left out");
+    }
+    for row in &bill {
         let found = match &row.out_refund_no {
             Some(refund) => of_refund(database, refund, row).await?,
             None => {
