@@ -44,6 +44,9 @@ pub enum PaymentError {
     /// The order is in a state that forbids it.
     #[error("an order that is {0} does not allow this")]
     StateForbids(OrderStatus),
+    /// The product's stock is another than was expected.
+    #[error("the stock is another than was expected")]
+    StockChanged,
     /// More is to be refunded than is left of the order.
     #[error("more than is left of the order")]
     TooMuch,
@@ -86,6 +89,7 @@ impl PaymentError {
                     .with_detail(format!("An order that is {status} does not allow this."));
             }
             Self::TooMuch => ProblemCode::RefundTooLarge,
+            Self::StockChanged => ProblemCode::StockChanged,
             Self::NotEnough => ProblemCode::NotEnoughItems,
             Self::Amount => {
                 return Problem::new(ProblemCode::FieldInvalid)

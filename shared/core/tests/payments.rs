@@ -501,3 +501,29 @@ async fn a_crowd_buys_no_more_than_there_is_and_pays_once_on_both_databases() {
         hold_in_a_crowd(database).await;
     }
 }
+
+#[tokio::test]
+async fn stock_is_not_set_over_orders_that_nobody_counted() {
+    for database in TestDatabase::both().await {
+        let opened = self::database(database.url()).await;
+        let shop = Shop::open(&opened).await;
+        let now = Timestamp::now();
+        let read = products::list(&opened, true).await.unwrap();
+        let mut product = read
+            .into_iter()
+            .find(|product| product.product_id == shop.products[0])
+            .unwrap();
+        orders::create(&opened, &shop.new_order(0, 0, 1), now)
+            .await
+            .unwrap();
+        product.stock = Some(STOCK + 10);
+        let stale = products::put_expecting(&opened, &product, STOCK).await;
+        assert!(
+            matches!(stale, Err(PaymentError::StockChanged)),
+            "{stale:?}"
+        );
+        product.stock = Some(STOCK + 9);
+        let fresh = products::put_expecting(&opened, &product, STOCK - 1).await;
+        assert_eq!(fresh.unwrap().stock, Some(STOCK + 9));
+    }
+}
