@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use avalon_core::jobs::Fulfil;
 use avalon_core::payments::RefundStatus;
+use avalon_core::payments::refund_ends;
 use avalon_core::payments::refunds::{self, NewRefund};
 use avalon_queue::{JobState, JobStore};
 use avalon_test_support::TestDatabase;
@@ -73,7 +74,7 @@ async fn that_an_order_was_refunded_is_told_after_that_it_was_paid() {
     let now = Timestamp::now();
     let refund = refunds::request(&shop.database, &new, now).await.unwrap();
     let back = RefundStatus::Succeeded;
-    refunds::told(&shop.database, &refund.refund_id, back, Some("50"), now)
+    refund_ends::told(&shop.database, &refund.refund_id, back, Some("50"), now)
         .await
         .unwrap();
     let id = async |kind: &str| -> String {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use avalon_core::jobs::Callback;
 use avalon_core::payments::inbox::{self, Entry};
-use avalon_core::payments::{PaymentError, RefundStatus, refunds};
+use avalon_core::payments::{PaymentError, RefundStatus, refund_ends, refunds};
 use avalon_core::problem::ProblemCode;
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::pay::{Event, RefundNotice, SignatureHeaders, VerifyError};
@@ -111,7 +111,7 @@ async fn refund(services: &Services, notice: &RefundNotice) -> Result<&'static s
     if before.amount != notice.amount.refund.get() || before.order_id != notice.out_trade_no {
         return Ok("mismatch");
     }
-    match refunds::told(&services.database, id, status, channel_id, Timestamp::now()).await {
+    match refund_ends::told(&services.database, id, status, channel_id, Timestamp::now()).await {
         // The money is back, and the books say that it can't be.
         Ok((told, _))
             if status == RefundStatus::Succeeded && told.status != RefundStatus::Succeeded =>

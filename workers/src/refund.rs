@@ -7,7 +7,7 @@ use std::time::Duration;
 use avalon_core::jobs::SettleRefund;
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::refunds::{self, Refund};
-use avalon_core::payments::{OrderStatus, RefundStatus};
+use avalon_core::payments::{OrderStatus, RefundStatus, refund_ends};
 use avalon_core::problem::ProblemCode;
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::pay::{
@@ -197,7 +197,7 @@ async fn tell(
         Some(answer) => status_of(&answer.state).unwrap_or(RefundStatus::Processing),
         None => RefundStatus::Closed,
     };
-    let (told, changed) = refunds::told(
+    let (told, changed) = refund_ends::told(
         &services.database,
         &refund.refund_id,
         status,

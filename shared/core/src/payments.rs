@@ -11,6 +11,7 @@ pub mod order_rows;
 pub mod orders;
 pub mod products;
 pub mod reconciliation;
+pub mod refund_ends;
 pub mod refunds;
 pub mod search;
 pub mod status;

@@ -16,7 +16,9 @@ use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::orders::{self, NewOrder, Paid, Payment};
 use avalon_core::payments::products::{self, Product};
 use avalon_core::payments::refunds::{self, NewRefund};
-use avalon_core::payments::{Channel, OrderStatus, PaymentError, RefundStatus, inventory};
+use avalon_core::payments::{
+    Channel, OrderStatus, PaymentError, RefundStatus, inventory, refund_ends,
+};
 use avalon_test_support::TestDatabase;
 use avalon_wechat::pay::Fen;
 use jiff::Timestamp;
@@ -240,7 +242,7 @@ impl Shop {
                     false => (RefundStatus::Closed, None),
                 };
                 for _ in 0..2 {
-                    refunds::told(&database, id, status, number, now)
+                    refund_ends::told(&database, id, status, number, now)
                         .await
                         .unwrap();
                 }
