@@ -158,6 +158,11 @@ async fn stock_and_limits_count_pending_orders_and_come_back_when_they_end_unpai
         .order("cup", 1, "a")
         .await
         .assert_problem(409, "OUT_OF_STOCK");
+    // Counted before these orders were made.
+    let stale = json!({"name": "Cup", "price": 100, "stock": 5, "expectedStock": 2});
+    let put = admin(&dev, &game, "PUT", "/admin/products/cup", Some(stale)).await;
+    assert_eq!(put.status, 409, "{put:?}");
+    assert_eq!(put.body["code"], "STOCK_CHANGED");
 
     let cancelled = alice
         .post(&format!("/api/wx/cancelOrder/{first}"), "c", json!({}))

@@ -7,6 +7,7 @@ use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::{OrderStatus, inventory};
 use avalon_queue::{Handlers, JobState, JobStore};
 use avalon_test_support::TestDatabase;
+use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -139,6 +140,210 @@ async fn an_order_that_is_cancelled_while_wechat_takes_it_is_closed_and_not_offe
 }
 
 #[tokio::test]
+async fn an_order_that_wechat_has_offered_does_not_end_because_it_is_not_found() {
+    let scene = Scene::of(false).await;
+    let order = scene
+        .shop
+        .order(&scene.handlers, scene.player, &scene.gems, "k")
+        .await;
+    // WeChat forgets it.
+    scene.shop.wechat.reset().await;
+    scene.shop.pass(Duration::from_secs(1900)).await;
+    scene.shop.work_all(&scene.handlers).await;
+    assert_eq!(scene.order(&order).await.status, OrderStatus::Pending);
+    let (order_id, user_id) = (order.clone(), scene.player.0);
+    let cancel = CancelOrder { order_id, user_id }.into_job().unwrap();
+    let view = scene.shop.done(&scene.handlers, cancel).await;
+    assert_eq!(view.state, JobState::Retrying, "{view:?}");
+    assert_eq!(scene.order(&order).await.status, OrderStatus::Pending);
+    // Its offer has ended: nobody can pay it any more.
+    scene.shop.flush_queue().await;
+    scene.shop.pass(Duration::from_secs(7200)).await;
+    scene.six_minutes_later().await;
+    assert_eq!(scene.order(&order).await.status, OrderStatus::Closed);
+}
+
+#[tokio::test]
+async fn a_payment_that_does_not_fit_its_order_is_asked_about_at_the_usual_pace() {
+    let scene = Scene::of(false).await;
+    let mut orders = Vec::new();
+    for key in ["pending", "closed"] {
+        let order = scene
+            .shop
+            .order(&scene.handlers, scene.player, &scene.gems, key)
+            .await;
+        scene.pay(&order, false).await;
+        sqlx::query("UPDATE orders SET total_fee = total_fee + 1 WHERE id = $1")
+            .bind(&order)
+            .execute(scene.shop.database.pool())
+            .await
+            .unwrap();
+        orders.push(order);
+    }
+    sqlx::query("UPDATE orders SET status = 'closed', holds_stock = 0 WHERE id = $1")
+        .bind(&orders[1])
+        .execute(scene.shop.database.pool())
+        .await
+        .unwrap();
+    scene.six_minutes_later().await;
+    let pending = scene.order(&orders[0]).await;
+    assert_eq!(pending.status, OrderStatus::Pending);
+    let now = Timestamp::now().as_millisecond();
+    assert!(pending.next_check_at.unwrap() > now, "{pending:?}");
+    // Its last look.
+    let closed = scene.order(&orders[1]).await;
+    assert_eq!(closed.status, OrderStatus::Closed);
+    assert_eq!(closed.next_check_at, None);
+    assert_eq!(scene.owns().await, 0);
+}
+
+#[tokio::test]
+async fn a_payment_that_wins_against_its_cancellation_is_granted() {
+    let scene = Scene::of(false).await;
+    let order = scene
+        .shop
+        .order(&scene.handlers, scene.player, &scene.gems, "k")
+        .await;
+    let slow = json!({"latencyMs": 300, "api": "pay_close"});
+    scene.shop.wechat.faults(slow).await;
+    let (order_id, user_id) = (order.clone(), scene.player.0);
+    let cancel = CancelOrder { order_id, user_id }.into_job().unwrap();
+    // It asks, hears that nobody has paid, and has the order closed; in between the player pays.
+    let paid = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        scene.pay(&order, false).await;
+    };
+    let (view, ()) = tokio::join!(scene.shop.done(&scene.handlers, cancel), paid);
+    assert_eq!(view.state, JobState::Rejected, "{view:?}");
+    assert_eq!(view.error.unwrap().code, "ORDER_STATE");
+    assert_eq!(scene.order(&order).await.status, OrderStatus::Paid);
+    assert_eq!(scene.owns().await, 1);
+}
+
+#[tokio::test]
+async fn goods_of_a_cancelled_order_are_gone_at_once_and_back_when_its_money_stays() {
+    let scene = Scene::of(true).await;
+    let order = scene
+        .shop
+        .order(&scene.handlers, scene.player, &scene.gems, "k")
+        .await;
+    let slow = json!({"latencyMs": 300, "api": "pay_close"});
+    scene.shop.wechat.faults(slow).await;
+    let (order_id, user_id) = (order.clone(), scene.player.0);
+    let cancel = CancelOrder { order_id, user_id }.into_job().unwrap();
+    let paid = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        scene.pay(&order, false).await;
+    };
+    let (view, ()) = tokio::join!(scene.shop.done(&scene.handlers, cancel), paid);
+    assert_eq!(view.state, JobState::Succeeded, "{view:?}");
+    assert_eq!(scene.order(&order).await.status, OrderStatus::Refunding);
+    assert_eq!(scene.owns().await, 0);
+
+    let refunds = scene.shop.wechat.list("refunds", "refunds").await;
+    let number = refunds[0]["outRefundNo"].as_str().unwrap();
+    let path = format!("pay/refunds/{number}/finish");
+    let closed = json!({"status": "CLOSED"});
+    scene.shop.wechat.must(Method::POST, &path, closed).await;
+    let all = json!({});
+    scene
+        .shop
+        .wechat
+        .must(Method::POST, "pay/callbacks/release", all)
+        .await;
+    scene.shop.judge_callbacks(&scene.handlers).await;
+    assert_eq!(scene.order(&order).await.status, OrderStatus::Paid);
+    assert_eq!(scene.owns().await, 1);
+
+    // The player still wants the money: WeChat has closed that refund, so this is another one.
+    let (order_id, user_id) = (order.clone(), scene.player.0);
+    let cancel = CancelOrder { order_id, user_id }.into_job().unwrap();
+    scene.shop.pass(Duration::from_secs(60)).await;
+    let view = scene.shop.done(&scene.handlers, cancel).await;
+    assert_eq!(view.state, JobState::Succeeded, "{view:?}");
+    assert_eq!(scene.shop.wechat.list("refunds", "refunds").await.len(), 2);
+    assert_eq!(scene.order(&order).await.status, OrderStatus::Refunding);
+    assert_eq!(scene.owns().await, 0);
+}
+
+#[tokio::test]
+async fn the_game_server_hears_of_a_late_payment_only_when_it_stays() {
+    let scene = Scene::of(true).await;
+    let told = "SELECT count(*) FROM fulfilments WHERE type = 'order.paid'";
+    for (end, expected) in [("SUCCESS", 0), ("CLOSED", 1)] {
+        let order = scene.overtaken_order(end).await;
+        scene.pay(&order.id, false).await;
+        scene.six_minutes_later().await;
+        assert_eq!(scene.order(&order.id).await.status, OrderStatus::Refunding);
+        assert_eq!(scene.shop.count(told).await, 0);
+        let refunds = scene.shop.wechat.list("refunds", "refunds").await;
+        let refund = refunds.last().unwrap();
+        let path = format!(
+            "pay/refunds/{}/finish",
+            refund["outRefundNo"].as_str().unwrap()
+        );
+        let end = json!({"status": end});
+        scene.shop.wechat.must(Method::POST, &path, end).await;
+        scene.six_minutes_later().await;
+        assert_eq!(scene.shop.count(told).await, expected);
+        assert_eq!(scene.owns().await, expected);
+    }
+}
+
+#[tokio::test]
+async fn wherever_a_worker_dies_an_order_is_paid_with_its_goods_and_judged_after_that() {
+    let scene = Scene::of(false).await;
+    let (mut paid, mut unpaid) = (0, 0);
+    for after in 1..40 {
+        let key = after.to_string();
+        let order = scene
+            .shop
+            .order(&scene.handlers, scene.player, &scene.gems, &key)
+            .await;
+        scene.pay(&order, true).await;
+        let all = json!({});
+        scene
+            .shop
+            .wechat
+            .must(Method::POST, "pay/callbacks/release", all)
+            .await;
+        let death = Death {
+            after,
+            lingers_ms: 20,
+        };
+        let mut jobs = scene.shop.take_jobs().await;
+        while jobs.is_empty() {
+            // The door makes one after it has answered.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            jobs = scene.shop.take_jobs().await;
+        }
+        for leased in jobs {
+            let work = scene.shop.work(&scene.handlers, leased);
+            live(work, Some(death), fastrand::Rng::with_seed(0)).await;
+        }
+        let is_paid = scene.order(&order).await.status == OrderStatus::Paid;
+        let source = format!("order:{order}");
+        let granted: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM inventory_ledger WHERE source = $1")
+                .bind(source)
+                .fetch_one(scene.shop.database.pool())
+                .await
+                .unwrap();
+        assert_eq!(i64::from(is_paid), granted, "it died after {after} waits");
+        let outcome: Option<String> =
+            sqlx::query_scalar("SELECT outcome FROM inbox ORDER BY id DESC LIMIT 1")
+                .fetch_one(scene.shop.database.pool())
+                .await
+                .unwrap();
+        assert!(is_paid || outcome.is_none(), "it died after {after} waits");
+        paid += usize::from(is_paid);
+        unpaid += usize::from(!is_paid);
+        scene.shop.flush_queue().await;
+    }
+    assert!(paid > 0 && unpaid > 0, "{paid} {unpaid}");
+}
+
+#[tokio::test]
 async fn a_late_payment_is_paid_back_wherever_the_worker_dies() {
     let scene = Scene::of(true).await;
     for after in 1..40 {
@@ -160,6 +365,8 @@ async fn a_late_payment_is_paid_back_wherever_the_worker_dies() {
         }
         let status = scene.order(&order.id).await.status;
         assert_ne!(status, OrderStatus::Paid, "it died after {after} waits");
+        // The money is not back yet, and nobody can use up what it was for.
+        assert_eq!(scene.owns().await, 0, "it died after {after} waits");
         scene.shop.flush_queue().await;
     }
     scene.six_minutes_later().await;

@@ -16,6 +16,7 @@ mod interleavings;
 mod late_payments;
 mod patchy_store;
 mod reconcile;
+mod refunds;
 mod retention;
 mod run;
 mod script;

@@ -4,13 +4,44 @@
 use avalon_core::jobs::Reconcile;
 use avalon_core::payments::reconciliation::{self, beijing_day};
 use avalon_core::payments::{OrderStatus, inventory, order_rows};
-use avalon_queue::JobState;
+use avalon_queue::{Handlers, JobState};
 use avalon_test_support::TestDatabase;
+use avalon_wechat::pay::{BillRow, Fen, TradeState};
 use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::shop::Shop;
+use crate::shop::{Player, Shop};
+
+/// Two orders that were closed here and paid all the same: nothing but the bill tells of that.
+async fn paid_behind_our_back(shop: &Shop, handlers: &Handlers, player: Player) -> [String; 2] {
+    let gems = shop.product(100, None, None).await;
+    let bills = json!({"billsAtOnce": true});
+    shop.wechat.must(Method::PUT, "pay/settings", bills).await;
+    let mut orders = Vec::new();
+    for key in ["k1", "k2"] {
+        let order = shop.order(handlers, player, &gems, key).await;
+        let pay = format!("pay/orders/{order}/pay");
+        let quietly = json!({"notify": false});
+        shop.wechat.must(Method::POST, &pay, quietly).await;
+        sqlx::query(
+            "UPDATE orders SET status = 'closed', holds_stock = 0, next_check_at = NULL
+             WHERE id = $1",
+        )
+        .bind(&order)
+        .execute(shop.database.pool())
+        .await
+        .unwrap();
+        orders.push(order);
+    }
+    shop.flush_queue().await;
+    orders.try_into().unwrap()
+}
+
+async fn status(shop: &Shop, order: &str) -> OrderStatus {
+    let order = order_rows::by_id(&shop.database, order).await.unwrap();
+    order.unwrap().status
+}
 
 #[tokio::test]
 async fn a_payment_that_nobody_told_us_of_is_found_in_the_bill_and_granted() {
@@ -64,4 +95,129 @@ async fn a_payment_that_nobody_told_us_of_is_found_in_the_bill_and_granted() {
     let items = inventory::items(&shop.database, player.0).await.unwrap();
     assert_eq!(items[0].quantity, 1);
     assert!(reconciliation::is_done(&shop.database, day).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_day_is_done_only_when_each_payment_of_its_bill_is_acted_upon() {
+    let shop = Shop::open(TestDatabase::sqlite()).await;
+    let (handlers, player) = (shop.handlers(false), shop.player().await);
+    let orders = paid_behind_our_back(&shop, &handlers, player).await;
+    let day = beijing_day(Timestamp::now());
+    let reconcile = || Reconcile { day, again: false }.into_job().unwrap();
+
+    let away = json!({"outage": "http502", "api": "pay_query"});
+    shop.wechat.faults(away).await;
+    let view = shop.done(&handlers, reconcile()).await;
+    assert_eq!(view.state, JobState::Retrying, "{view:?}");
+    assert!(!reconciliation::is_done(&shop.database, day).await.unwrap());
+
+    // The job is lost: the clock asks again.
+    shop.flush_queue().await;
+    shop.wechat.faults(json!({})).await;
+    let view = shop.done(&handlers, reconcile()).await;
+    assert_eq!(view.state, JobState::Succeeded, "{view:?}");
+    for order in &orders {
+        assert_eq!(status(&shop, order).await, OrderStatus::Paid);
+    }
+    assert!(reconciliation::is_done(&shop.database, day).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_payment_that_cannot_be_acted_upon_keeps_no_other_from_it() {
+    let shop = Shop::open(TestDatabase::sqlite()).await;
+    let (handlers, player) = (shop.handlers(false), shop.player().await);
+    let [first, second] = paid_behind_our_back(&shop, &handlers, player).await;
+    // The number of the first one's payment stands at another order.
+    let gems = shop.product(100, None, None).await;
+    let other = shop.order(&handlers, player, &gems, "k3").await;
+    let theirs = shop.wechat.list("orders", "orders").await;
+    let theirs = theirs.iter().find(|order| order["outTradeNo"] == *first);
+    sqlx::query("UPDATE orders SET transaction_id = $1 WHERE id = $2")
+        .bind(theirs.unwrap()["transactionId"].as_str())
+        .bind(&other)
+        .execute(shop.database.pool())
+        .await
+        .unwrap();
+
+    let day = beijing_day(Timestamp::now());
+    let job = Reconcile { day, again: false }.into_job().unwrap();
+    let view = shop.done(&handlers, job).await;
+    assert_eq!(view.state, JobState::Dead, "{view:?}");
+    assert_eq!(status(&shop, &first).await, OrderStatus::Closed);
+    assert_eq!(status(&shop, &second).await, OrderStatus::Paid);
+    assert!(!reconciliation::is_done(&shop.database, day).await.unwrap());
+}
+
+#[tokio::test]
+async fn that_there_is_no_bill_is_not_believed_of_a_day_with_payments() {
+    let shop = Shop::open(TestDatabase::sqlite()).await;
+    let (handlers, player) = (shop.handlers(false), shop.player().await);
+    let gems = shop.product(100, None, None).await;
+    let bills = json!({"billsAtOnce": true});
+    shop.wechat.must(Method::PUT, "pay/settings", bills).await;
+    let order = shop.order(&handlers, player, &gems, "k").await;
+    sqlx::query(
+        "UPDATE orders SET status = 'paid', paid_at = $1, transaction_id = 'x' WHERE id = $2",
+    )
+    .bind(Timestamp::now().as_millisecond())
+    .bind(&order)
+    .execute(shop.database.pool())
+    .await
+    .unwrap();
+    let day = beijing_day(Timestamp::now());
+    let job = Reconcile { day, again: false }.into_job().unwrap();
+    let view = shop.done(&handlers, job).await;
+    assert_eq!(view.state, JobState::Retrying, "{view:?}");
+    assert!(!reconciliation::is_done(&shop.database, day).await.unwrap());
+
+    // An operator who asks by hand gets the difference.
+    let job = Reconcile { day, again: true }.into_job().unwrap();
+    let view = shop.done(&handlers, job).await;
+    assert_eq!(view.state, JobState::Succeeded, "{view:?}");
+    let kept = reconciliation::list(&shop.database).await.unwrap();
+    assert_eq!(kept[0].differences[0].kind, "missing_there");
+}
+
+#[tokio::test]
+async fn rows_of_another_app_are_left_out_and_those_of_another_merchant_are_one_difference() {
+    let shop = Shop::open(TestDatabase::sqlite()).await;
+    let row = |number: &str, mch_id: &str, app_id: &str| BillRow {
+        time: Timestamp::now(),
+        app_id: app_id.to_owned(),
+        mch_id: mch_id.to_owned(),
+        transaction_id: format!("42{number}"),
+        out_trade_no: number.to_owned(),
+        open_id: "o".to_owned(),
+        state: TradeState::Success,
+        order_amount: Fen::new(1).unwrap(),
+        refund_id: None,
+        out_refund_no: None,
+        refund_amount: Fen::new(0).unwrap(),
+        refund_status: None,
+        fee_milli_fen: 0,
+    };
+    let bill = [
+        row("ours", "1", "wx1"),
+        row("other-app", "1", "wx2"),
+        row("other-merchant-1", "2", "wx1"),
+        row("other-merchant-2", "2", "wx1"),
+    ];
+    let whose = reconciliation::Shop {
+        mch_id: "1",
+        app_id: "wx1",
+    };
+    let (day, now) = (beijing_day(Timestamp::now()), Timestamp::now());
+    let found = reconciliation::compare(&shop.database, day, &bill, whose, now).await;
+    let found: Vec<_> = found
+        .unwrap()
+        .differences
+        .into_iter()
+        .map(|difference| (difference.kind, difference.order_id))
+        .collect();
+    let expected = [
+        ("other_merchant", "other-merchant-1"),
+        ("missing_here", "ours"),
+    ];
+    let expected = expected.map(|(kind, order)| (kind.to_owned(), order.to_owned()));
+    assert_eq!(found, expected);
 }

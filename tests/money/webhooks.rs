@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use avalon_core::jobs::Fulfil;
+use avalon_core::payments::RefundStatus;
+use avalon_core::payments::refund_ends;
+use avalon_core::payments::refunds::{self, NewRefund};
 use avalon_queue::{JobState, JobStore};
 use avalon_test_support::TestDatabase;
+use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::json;
 
@@ -30,7 +35,7 @@ async fn a_webhook_that_nobody_takes_becomes_a_dead_letter_and_is_delivered_when
         shop.work_all(&handlers).await;
     }
     let dead = shop.jobs(JobState::Dead).await.remove(0);
-    assert_eq!((dead.kind.as_str(), dead.attempts), ("fulfil", 24));
+    assert_eq!((dead.kind.as_str(), dead.attempts), ("fulfil", 29));
     assert_eq!(dead.error.unwrap().code, "WEBHOOK_FAILED");
 
     shop.game_server.refuse(false);
@@ -41,4 +46,86 @@ async fn a_webhook_that_nobody_takes_becomes_a_dead_letter_and_is_delivered_when
         .await
         .unwrap();
     assert_eq!(shop.game_server.taken(&id), 1);
+}
+
+#[tokio::test]
+async fn that_an_order_was_refunded_is_told_after_that_it_was_paid() {
+    let shop = Shop::open(TestDatabase::sqlite()).await;
+    shop.wechat.reset().await;
+    let (handlers, player) = (shop.handlers(false), shop.player().await);
+    let gems = shop.product(100, None, None).await;
+    let order = shop.order(&handlers, player, &gems, "k").await;
+    shop.game_server.refuse(true);
+    let pay = format!("pay/orders/{order}/pay");
+    shop.wechat.must(Method::POST, &pay, json!({})).await;
+    let all = json!({});
+    shop.wechat
+        .must(Method::POST, "pay/callbacks/release", all)
+        .await;
+    shop.judge_callbacks(&handlers).await;
+    let new = NewRefund {
+        order_id: order,
+        amount: None,
+        quantity: None,
+        reason: "test".to_owned(),
+        idempotency_key: "r".to_owned(),
+        request_digest: String::new(),
+    };
+    let now = Timestamp::now();
+    let refund = refunds::request(&shop.database, &new, now).await.unwrap();
+    let back = RefundStatus::Succeeded;
+    refund_ends::told(&shop.database, &refund.refund_id, back, Some("50"), now)
+        .await
+        .unwrap();
+    let id = async |kind: &str| -> String {
+        sqlx::query_scalar("SELECT id FROM fulfilments WHERE type = $1")
+            .bind(kind)
+            .fetch_one(shop.database.pool())
+            .await
+            .unwrap()
+    };
+    let (paid, refunded) = (id("order.paid").await, id("order.refunded").await);
+    // The game server is back, and the job of the later one is the first that is done.
+    shop.flush_queue().await;
+    shop.game_server.refuse(false);
+    let told = |fulfilment_id: &String| {
+        let fulfilment_id = fulfilment_id.clone();
+        Fulfil { fulfilment_id }.into_job().unwrap()
+    };
+    let view = shop.done(&handlers, told(&refunded)).await;
+    assert_eq!(view.state, JobState::Retrying, "{view:?}");
+    assert_eq!(shop.game_server.taken(&refunded), 0);
+    shop.done(&handlers, told(&paid)).await;
+    assert_eq!(shop.game_server.taken(&paid), 1);
+    shop.pass(Duration::from_secs(60)).await;
+    shop.work_all(&handlers).await;
+    assert_eq!(shop.game_server.taken(&refunded), 1);
+}
+
+#[tokio::test]
+async fn a_refund_is_told_though_its_payment_was_given_up() {
+    let shop = Shop::open(TestDatabase::sqlite()).await;
+    let player = shop.player().await;
+    let gems = shop.product(100, None, None).await;
+    let handlers = shop.handlers(false);
+    let order = shop.order(&handlers, player, &gems, "k").await;
+    for (id, source, age_hours) in [
+        ("old", format!("order:{order}"), 73),
+        ("new", "r".into(), 0),
+    ] {
+        sqlx::query(
+            "INSERT INTO fulfilments (id, order_id, type, source, body, created_at)
+             VALUES ($1, $2, 'test', $3, '{}', $4)",
+        )
+        .bind(id)
+        .bind(&order)
+        .bind(source)
+        .bind(Timestamp::now().as_millisecond() - age_hours * 3_600_000)
+        .execute(shop.database.pool())
+        .await
+        .unwrap();
+    }
+    let fulfilment_id = "new".to_owned();
+    let job = Fulfil { fulfilment_id }.into_job().unwrap();
+    assert_eq!(shop.done(&handlers, job).await.state, JobState::Succeeded);
 }

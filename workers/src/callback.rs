@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use avalon_core::jobs::Callback;
 use avalon_core::payments::inbox::{self, Entry};
-use avalon_core::payments::{PaymentError, refunds};
+use avalon_core::payments::{PaymentError, RefundStatus, refund_ends, refunds};
 use avalon_core::problem::ProblemCode;
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::pay::{Event, RefundNotice, SignatureHeaders, VerifyError};
@@ -102,16 +102,24 @@ async fn refund(services: &Services, notice: &RefundNotice) -> Result<&'static s
         return Ok("unknown_event");
     };
     let (id, channel_id) = (&notice.out_refund_no, Some(notice.refund_id.as_str()));
-    match refunds::by_id(&services.database, id)
+    let before = refunds::by_id(&services.database, id)
         .await
-        .map_err(failing::payment)?
-    {
-        Some(refund) if refund.amount != notice.amount.refund.get() => return Ok("mismatch"),
-        _ => {}
+        .map_err(failing::payment)?;
+    let Some(before) = before else {
+        return Ok("unknown_refund");
+    };
+    if before.amount != notice.amount.refund.get() || before.order_id != notice.out_trade_no {
+        return Ok("mismatch");
     }
-    match refunds::told(&services.database, id, status, channel_id, Timestamp::now()).await {
-        Ok((_, changed)) => {
-            crate::refund::announce(services, changed.as_ref()).await;
+    match refund_ends::told(&services.database, id, status, channel_id, Timestamp::now()).await {
+        // The money is back, and the books say that it can't be.
+        Ok((told, _))
+            if status == RefundStatus::Succeeded && told.status != RefundStatus::Succeeded =>
+        {
+            Ok("mismatch")
+        }
+        Ok((told, changed)) => {
+            crate::refund::announce(services, &before, &told, changed.as_ref()).await;
             Ok("refund")
         }
         Err(PaymentError::UnknownOrder) => Ok("unknown_refund"),

@@ -29,7 +29,7 @@ pub(crate) async fn handle(
             },
         };
         match standing {
-            Standing::Paid => {}
+            Standing::Paid | Standing::Contradicts => {}
             Standing::Closed | Standing::Absent => {
                 let (to, cause) = (OrderStatus::Closed, "cancelled");
                 wechat_pay::end(&services, &order.id, to, cause, standing).await?;

@@ -54,8 +54,8 @@ async fn check(services: &Services, order: &Order) -> Result<(), JobError> {
     };
     match standing {
         Standing::Paid => Ok(()),
-        Standing::Absent | Standing::Unpaid if !expired => again(services, order).await,
-        Standing::Unpaid => again(services, order).await,
+        Standing::Absent if !expired => again(services, order).await,
+        Standing::Unpaid | Standing::Contradicts => again(services, order).await,
         Standing::Closed | Standing::Absent => {
             let (to, cause) = (OrderStatus::Closed, "expired");
             wechat_pay::end(services, &order.id, to, cause, standing).await
@@ -72,9 +72,11 @@ async fn look_last(services: &Services, order: &Order) -> Result<(), JobError> {
     match standing {
         Standing::Paid => Ok(()),
         Standing::Unpaid => Err(failing::retry(ProblemCode::PayBusy)),
-        Standing::Closed | Standing::Absent => orders::looked_last(&services.database, &order.id)
-            .await
-            .map_err(failing::payment),
+        Standing::Closed | Standing::Absent | Standing::Contradicts => {
+            orders::looked_last(&services.database, &order.id)
+                .await
+                .map_err(failing::payment)
+        }
     }
 }
 

@@ -24,6 +24,13 @@ pub(crate) async fn handle(
     let Some(fulfilment) = fulfilment.filter(|fulfilment| !fulfilment.delivered) else {
         return Ok(());
     };
+    let waits = fulfilments::waits(&services.database, &fulfilment)
+        .await
+        .map_err(failing::payment)?;
+    if waits {
+        let detail = "the game server has not taken yet that the order was paid";
+        return Err(JobError::retry(Failure::new("WEBHOOK_FAILED", detail)));
+    }
     webhook.send(&fulfilment.id, &fulfilment.body).await.map_err(|error| {
         tracing::warn!(%error, webhook_id = fulfilment.id, "the game server did not take a webhook");
         JobError::retry(Failure::new("WEBHOOK_FAILED", error.to_string()))

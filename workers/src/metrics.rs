@@ -4,18 +4,19 @@
 
 use avalon_core::jobs::check_nickname::Checked;
 use avalon_core::jobs::probe_session_key::Probed;
-use avalon_core::payments::OrderStatus;
+use avalon_core::payments::{OrderStatus, RefundStatus};
 use jiff::Timestamp;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry, exponential_buckets};
 
 /// Every end of a payment callback.
-const CALLBACK_OUTCOMES: [&str; 14] = [
+const CALLBACK_OUTCOMES: [&str; 15] = [
     "granted",
     "duplicate",
     "refund",
     "mismatch",
     "unknown_order",
     "unknown_refund",
+    "refunded_there",
     "not_paid",
     "other_merchant",
     "other_app",
@@ -69,6 +70,7 @@ pub struct PayMetrics {
     payments: IntCounterVec,
     grant_delay: Histogram,
     callbacks: IntCounterVec,
+    refunds: IntCounterVec,
 }
 
 impl PayMetrics {
@@ -101,8 +103,14 @@ impl PayMetrics {
         )?;
         let callbacks = counter(
             "avalon_payment_callbacks_total",
-            "Payment callbacks that were processed, by what became of them.",
+            "Payment callbacks that were processed, and paid orders found by a query that granted \
+             nothing, by what became of them.",
             "outcome",
+        )?;
+        let refunds = counter(
+            "avalon_refunds_total",
+            "Refunds that WeChat brought to a state; a closed one has failed for good.",
+            "status",
         )?;
         // A tenth of a second to about an hour and a half: from an immediate callback to a bill.
         let grant_delay = Histogram::with_opts(
@@ -119,6 +127,9 @@ impl PayMetrics {
         for request in OrderRequest::ALL {
             requests.with_label_values(&[request.as_str()]);
         }
+        for status in &RefundStatus::ALL[1..] {
+            refunds.with_label_values(&[status.as_str()]);
+        }
         for learned_by in LEARNED_BY {
             payments.with_label_values(&[learned_by]);
         }
@@ -131,6 +142,7 @@ impl PayMetrics {
             payments,
             grant_delay,
             callbacks,
+            refunds,
         })
     }
 
@@ -152,6 +164,10 @@ impl PayMetrics {
         // WeChat's clock may be a little ahead of ours.
         let delay = Timestamp::now().duration_since(at).as_secs_f64().max(0.0);
         self.grant_delay.observe(delay);
+    }
+
+    pub(crate) fn refund(&self, status: RefundStatus) {
+        self.refunds.with_label_values(&[status.as_str()]).inc();
     }
 
     pub(crate) fn callback(&self, outcome: &str) {

@@ -1,16 +1,22 @@
 //! The daily comparison of WeChat's bill with our orders. What WeChat was paid for and we do not
-//! know of is asked for by a signed query, which grants it; every difference is kept and told.
+//! know of is asked for by a signed query, which grants it, and so is a refund that ended here without
+//! its signature; every difference is kept and told.
 
 use std::sync::Arc;
 
 use avalon_core::jobs::Reconcile;
-use avalon_core::payments::{order_rows, reconciliation};
+use avalon_core::payments::reconciliation::{
+    self, Difference, REFUND_CLOSED_HERE, Shop, UNPAID_HERE,
+};
+use avalon_core::payments::{order_rows, refunds};
+use avalon_core::problem::ProblemCode;
 use avalon_queue::{JobContext, JobError};
 use jiff::Timestamp;
 
 use crate::failing;
+use crate::refund;
 use crate::services::Services;
-use crate::wechat_pay::{self, payments};
+use crate::wechat_pay::{self, Standing, payments};
 
 pub(crate) async fn handle(
     services: Arc<Services>,
@@ -34,29 +40,79 @@ pub(crate) async fn handle(
         .trade_bill(job.day)
         .await
         .map_err(|error| failing::pay(&error))?;
-    let rows = bill.map(|bill| bill.rows).unwrap_or_default();
-    let found = reconciliation::compare(database, job.day, &rows, Timestamp::now())
+    let rows = match bill {
+        Some(bill) => bill.rows,
+        // Nobody signs that there is no bill. An operator who asks again may take it for a word.
+        None if !job.again
+            && reconciliation::has_payments(database, job.day)
+                .await
+                .map_err(failing::payment)? =>
+        {
+            tracing::error!(day = %job.day, "WeChat has no bill of a day with payments");
+            return Err(failing::retry(ProblemCode::PayBusy));
+        }
+        None => Vec::new(),
+    };
+    let settings = payments(&services)?.client.settings();
+    let shop = Shop {
+        mch_id: settings.mch_id.as_str(),
+        app_id: settings.app_id.as_str(),
+    };
+    let found = reconciliation::compare(database, job.day, &rows, shop, Timestamp::now())
         .await
         .map_err(failing::payment)?;
+    // One that can't be mended keeps none of the others from it. The day is not done before all are.
+    let mut mended = Ok(());
     for difference in &found.differences {
         tracing::error!(
             day = found.day,
             ?difference,
             "WeChat's bill and our orders differ"
         );
-        if difference.kind == "unpaid_here" {
-            let order = order_rows::by_id(database, &difference.order_id)
-                .await
-                .map_err(failing::payment)?;
-            if let Some(order) = order {
-                wechat_pay::learn(&services, &order, "reconciliation").await?;
-            }
-        }
+        mended = mended.and(mend(&services, difference).await);
     }
+    mended?;
     tracing::info!(
         day = found.day,
         rows = found.rows_compared,
         "a day was reconciled"
     );
     Ok(found.differences.len())
+}
+
+/// Learns of what the bill has and we have not, where a signed answer can tell us.
+async fn mend(services: &Services, difference: &Difference) -> Result<(), JobError> {
+    match difference.kind.as_str() {
+        UNPAID_HERE => mend_payment(services, &difference.order_id).await,
+        REFUND_CLOSED_HERE => mend_refund(services, &difference.order_id).await,
+        _ => Ok(()),
+    }
+}
+
+async fn mend_payment(services: &Services, id: &str) -> Result<(), JobError> {
+    let order = order_rows::by_id(&services.database, id)
+        .await
+        .map_err(failing::payment)?;
+    let Some(order) = order else { return Ok(()) };
+    match wechat_pay::learn(services, &order, "reconciliation").await? {
+        Standing::Paid => Ok(()),
+        // The bill says that it was paid: one of WeChat's two words is not its last. Or it does not fit
+        // the order, which is for an operator.
+        Standing::Unpaid | Standing::Closed | Standing::Absent | Standing::Contradicts => {
+            Err(failing::retry(ProblemCode::PayBusy))
+        }
+    }
+}
+
+async fn mend_refund(services: &Services, id: &str) -> Result<(), JobError> {
+    let refund = refunds::by_id(&services.database, id)
+        .await
+        .map_err(failing::payment)?;
+    let Some(refund) = refund else { return Ok(()) };
+    let told = refund::learn(services, &refund).await?;
+    // It does not fit what was paid back meanwhile: the difference stays for an operator.
+    if told.is_closed_unheard() {
+        return Err(failing::retry(ProblemCode::PayBusy));
+    }
+    Ok(())
 }

@@ -7,11 +7,12 @@ use std::time::Duration;
 use avalon_core::jobs::SettleRefund;
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::refunds::{self, Refund};
-use avalon_core::payments::{OrderStatus, RefundStatus};
+use avalon_core::payments::{OrderStatus, RefundStatus, refund_ends};
 use avalon_core::problem::ProblemCode;
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::pay::{
-    Fen, OutRefundNo, OutTradeNo, PayErrorClass, Reason, RefundOf, RefundOrder, RefundState,
+    Fen, OutRefundNo, OutTradeNo, PayErrorClass, Reason, Refund as Answer, RefundOf, RefundOrder,
+    RefundState,
 };
 use jiff::Timestamp;
 
@@ -32,8 +33,25 @@ pub(crate) fn status_of(state: &RefundState) -> Option<RefundStatus> {
     })
 }
 
-/// Tells operators and the game server of a changed order.
-pub(crate) async fn announce(services: &Services, changed: Option<&Order>) {
+/// Tells operators of a refund that has come to its end, and them and the game server of a changed
+/// order.
+pub(crate) async fn announce(
+    services: &Services,
+    before: &Refund,
+    told: &Refund,
+    changed: Option<&Order>,
+) {
+    if told.status != before.status {
+        services.metrics.refund(told.status);
+    }
+    if told.status == RefundStatus::Closed && before.status != RefundStatus::Closed {
+        tracing::error!(
+            refund_id = told.refund_id,
+            order_id = told.order_id,
+            amount = told.amount,
+            "a refund was closed: the player's money is not back"
+        );
+    }
     if let Some(order) = changed {
         // A part that was paid back brings the order to no other state.
         if order.status == OrderStatus::Refunded {
@@ -59,41 +77,88 @@ pub(crate) async fn handle(
     ) {
         return Ok(refund);
     }
+    let look = look_again(&services, &refund, job.check).await?;
+    let answer = ask(&services, &refund).await?;
+    let told = tell(&services, &refund, answer.as_ref()).await?;
+    if !matches!(told.status, RefundStatus::Succeeded | RefundStatus::Closed) {
+        let again = SettleRefund {
+            refund_id: refund.refund_id,
+            check: look.check,
+        };
+        follow(&services, again.into_job(look.wait)).await?;
+    }
+    Ok(told)
+}
+
+/// When a refund is looked at next.
+struct Look {
+    check: i64,
+    wait: Duration,
+}
+
+/// The row is told first when to look again: a refund that WeChat keeps refusing is then looked at as
+/// rarely as any other, whatever this look comes to. Only the first attempt of its own look moves it.
+async fn look_again(services: &Services, refund: &Refund, check: i64) -> Result<Look, JobError> {
+    let pause = |checks: i64| {
+        let index = usize::try_from(checks).unwrap_or(usize::MAX);
+        Duration::from_secs(PAUSES[index.min(PAUSES.len() - 1)])
+    };
+    if check < refund.checks {
+        return Ok(Look {
+            check: refund.checks,
+            wait: pause(refund.checks - 1),
+        });
+    }
+    let wait = pause(refund.checks);
+    let next = Timestamp::now().checked_add(wait).unwrap_or(Timestamp::MAX);
+    refunds::checked(&services.database, &refund.refund_id, next)
+        .await
+        .map_err(failing::payment)?;
+    Ok(Look {
+        check: refund.checks + 1,
+        wait,
+    })
+}
+
+/// What WeChat says of a refund, which it is told of when it does not know it. None: it refuses it for
+/// good, and has never heard of it, as an error says that nobody has signed.
+async fn ask(services: &Services, refund: &Refund) -> Result<Option<Answer>, JobError> {
     let internal = || failing::reject(ProblemCode::Internal);
     let number = OutRefundNo::parse(&refund.refund_id).map_err(|_| internal())?;
-    let client = &payments(&services)?.client;
+    let client = &payments(services)?.client;
     // Sent before, as far as we know: its fate is asked for first.
-    let known = if refund.channel_request.is_some() {
+    if refund.channel_request.is_some() {
         match client.query_refund(&number).await {
-            Ok(answer) => Some(answer),
-            Err(error) if error.is_absent() => None,
+            Ok(answer) => return Ok(Some(answer)),
+            // Nobody signs that, and that there is one was signed.
+            Err(error) if error.is_absent() && refund.channel_refund_id.is_none() => {}
             Err(error) => return Err(failing::pay(&error)),
         }
-    } else {
-        None
+    }
+    let body = request_of(services, refund, number.clone()).await?;
+    let error = match client.submit_refund(&body).await {
+        Ok(answer) => return Ok(Some(answer)),
+        Err(error) => error,
     };
-    let answer = match known {
-        Some(answer) => answer,
-        None => {
-            let body = request_of(&services, &refund, number.clone()).await?;
-            match client.submit_refund(&body).await {
-                Ok(answer) => answer,
-                Err(error) if error.class() == PayErrorClass::Permanent => {
-                    tracing::error!(%error, refund_id = refund.refund_id, "WeChat refuses a refund");
-                    match client.query_refund(&number).await {
-                        Ok(answer) => answer,
-                        Err(error) if error.is_absent() => {
-                            return finish(&services, &refund, RefundStatus::Closed, None).await;
-                        }
-                        Err(error) => return Err(failing::pay(&error)),
-                    }
-                }
-                Err(error) => return Err(failing::pay(&error)),
-            }
-        }
-    };
-    let status = status_of(&answer.state).unwrap_or(RefundStatus::Processing);
-    finish(&services, &refund, status, Some(answer.refund_id.as_str())).await
+    if error.class() != PayErrorClass::Permanent {
+        return Err(failing::pay(&error));
+    }
+    tracing::error!(%error, refund_id = refund.refund_id, "WeChat refuses a refund");
+    match client.query_refund(&number).await {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is_absent() => Ok(None),
+        Err(error) => Err(failing::pay(&error)),
+    }
+}
+
+/// Asks WeChat, by a signed answer, how a refund stands that ended here without one. What is opened
+/// again is looked at by its row, which the sweeper finds.
+pub(crate) async fn learn(services: &Services, refund: &Refund) -> Result<Refund, JobError> {
+    let number = OutRefundNo::parse(&refund.refund_id)
+        .map_err(|_| failing::reject(ProblemCode::Internal))?;
+    let answer = payments(services)?.client.query_refund(&number).await;
+    let answer = answer.map_err(|error| failing::pay(&error))?;
+    tell(services, refund, Some(&answer)).await
 }
 
 async fn request_of(
@@ -122,37 +187,31 @@ async fn request_of(
         .map_err(failing::payment)
 }
 
-async fn finish(
+/// Acts upon what WeChat says; without an answer the refund ends.
+async fn tell(
     services: &Services,
     refund: &Refund,
-    status: RefundStatus,
-    channel_id: Option<&str>,
+    answer: Option<&Answer>,
 ) -> Result<Refund, JobError> {
-    let now = Timestamp::now();
-    let (told, changed) = refunds::told(
+    let status = match answer {
+        Some(answer) => status_of(&answer.state).unwrap_or(RefundStatus::Processing),
+        None => RefundStatus::Closed,
+    };
+    let (told, changed) = refund_ends::told(
         &services.database,
         &refund.refund_id,
         status,
-        channel_id,
-        now,
+        answer.map(|answer| answer.refund_id.as_str()),
+        Timestamp::now(),
     )
     .await
     .map_err(failing::payment)?;
-    announce(services, changed.as_ref()).await;
-    if !matches!(told.status, RefundStatus::Succeeded | RefundStatus::Closed) {
-        let index = usize::try_from(refund.checks)
-            .unwrap_or(usize::MAX)
-            .min(PAUSES.len() - 1);
-        let wait = Duration::from_secs(PAUSES[index]);
-        let next = now.checked_add(wait).unwrap_or(Timestamp::MAX);
-        refunds::checked(&services.database, &refund.refund_id, next)
-            .await
-            .map_err(failing::payment)?;
-        let again = SettleRefund {
-            refund_id: refund.refund_id.clone(),
-            check: refund.checks + 1,
-        };
-        follow(services, again.into_job(wait)).await?;
+    announce(services, refund, &told, changed.as_ref()).await;
+    if status == RefundStatus::Succeeded && told.status != status {
+        tracing::error!(
+            refund_id = refund.refund_id,
+            "a refund pays back more than was paid: it is not counted"
+        );
     }
     Ok(told)
 }

@@ -20,7 +20,9 @@ use jiff::Timestamp;
 use crate::failing;
 use crate::services::{Payments, Services};
 
-/// WeChat's offers end after two hours; one that is older than this is renewed.
+/// WeChat's offers end after this.
+const OFFER_ENDS: Duration = Duration::from_secs(120 * 60);
+/// One that is older than this is renewed.
 const OFFER_TTL: Duration = Duration::from_secs(110 * 60);
 
 /// A request that was on its way when WeChat did not know the order has arrived after this, or never
@@ -38,6 +40,9 @@ pub(crate) enum Standing {
     Closed,
     /// WeChat has never heard of it, as an error says that nobody has signed.
     Absent,
+    /// It was paid there in a way that does not fit the order: nothing was granted, and somebody has to
+    /// look. That is logged and counted.
+    Contradicts,
 }
 
 pub(crate) fn payments(services: &Services) -> Result<&Payments, JobError> {
@@ -121,7 +126,9 @@ async fn submit(services: &Services, pay: &Payments, order: &Order) -> Result<Pr
             let permanent = error.class() == PayErrorClass::Permanent;
             tracing::warn!(%error, order_id = order.id, "WeChat did not take the order");
             match learn(services, order, "order").await? {
-                Standing::Paid => Err(failing::reject(ProblemCode::OrderState)),
+                Standing::Paid | Standing::Contradicts => {
+                    Err(failing::reject(ProblemCode::OrderState))
+                }
                 standing @ Standing::Closed => {
                     let (to, cause) = (OrderStatus::Closed, "closed at WeChat");
                     end(services, &order.id, to, cause, standing).await?;
@@ -142,6 +149,15 @@ async fn submit(services: &Services, pay: &Payments, order: &Order) -> Result<Pr
     }
 }
 
+/// Whether WeChat has signed that it knows the order, and the player may be paying just now: no error
+/// outweighs that. When the offer has ended, nobody can pay it any more.
+fn was_offered(order: &Order) -> bool {
+    order.prepaid_at.is_some_and(|at| {
+        let age = Timestamp::now().as_millisecond() - at;
+        u128::try_from(age).is_ok_and(|age| age < OFFER_ENDS.as_millis())
+    })
+}
+
 /// Asks WeChat, by a signed answer, where the order stands; a payment is acted upon at once.
 pub(crate) async fn learn(
     services: &Services,
@@ -151,14 +167,22 @@ pub(crate) async fn learn(
     let pay = payments(services)?;
     let transaction = match pay.client.query_by_out_trade_no(&number(order)?).await {
         Ok(transaction) => transaction,
-        Err(error) if error.is_absent() => return Ok(Standing::Absent),
+        Err(error) if error.is_absent() && !was_offered(order) => return Ok(Standing::Absent),
         Err(error) => return Err(failing::pay(&error)),
     };
     Ok(match &transaction.trade_state {
-        state if state.is_paid() => {
-            apply(services, &transaction, cause).await?;
-            Standing::Paid
-        }
+        state if state.is_paid() => match apply(services, &transaction, cause).await? {
+            "granted" | "duplicate" => Standing::Paid,
+            outcome => {
+                tracing::error!(
+                    order_id = order.id,
+                    outcome,
+                    "a paid order that somebody should look at"
+                );
+                services.metrics.callback(outcome);
+                Standing::Contradicts
+            }
+        },
         TradeState::Closed => Standing::Closed,
         _ => Standing::Unpaid,
     })
@@ -196,6 +220,18 @@ pub(crate) async fn apply(
     };
     let id = &transaction.out_trade_no;
     let database = &services.database;
+    if transaction.trade_state == TradeState::Refund {
+        // Our own refunds are of orders that we know as paid.
+        let before = orders::refunded_there(database, id, transaction_id.as_str(), now)
+            .await
+            .map_err(failing::payment)?;
+        if let Some(before) = before {
+            if before.status == OrderStatus::Pending {
+                services.metrics.order(OrderStatus::Closed);
+            }
+            return Ok("refunded_there");
+        }
+    }
     let pay_back_late = payments(services)?.refund_late_payments;
     let paid = orders::pay(database, id, &payment, cause, pay_back_late, now)
         .await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use avalon_core::payments::RefundStatus;
-use avalon_core::payments::backlog::{self, Backlog};
+use avalon_core::payments::backlog::{self, Backlog, Waiting};
 use avalon_queue::ServerInfo;
 use avalon_queue::metrics::describe;
 use axum::extract::State;
@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use tokio::sync::Mutex;
 
@@ -164,14 +164,26 @@ fn describe_backlog(
         ),
         &["status"],
     )?;
+    let oldest = GaugeVec::new(
+        Opts::new(
+            "avalon_refunds_open_oldest_seconds",
+            "Since when the oldest refund of the state was asked for.",
+        ),
+        &["status"],
+    )?;
     for status in RefundStatus::ALL {
         let open = backlog.refunds.iter().find(|(found, _)| found == status);
         if status.is_open() {
-            let count = open.map_or(0, |(_, count)| *count);
-            refunds.with_label_values(&[status.as_str()]).set(count);
+            let open = open.map_or(Waiting::default(), |(_, open)| *open);
+            let label = [status.as_str()];
+            refunds.with_label_values(&label).set(open.count);
+            oldest
+                .with_label_values(&label)
+                .set(open.oldest_ms as f64 / 1000.0);
         }
     }
     keep(registry, refunds)?;
+    keep(registry, oldest)?;
     number(
         registry,
         "avalon_reconciliation_differences",

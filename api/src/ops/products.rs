@@ -54,6 +54,8 @@ struct ProductBody {
     limit_per_user: Option<i64>,
     stock: Option<i64>,
     active: Option<bool>,
+    /// What the stock was when it was read.
+    expected_stock: Option<i64>,
 }
 
 impl ProductBody {
@@ -122,7 +124,12 @@ async fn change(
     ProductPath(id): ProductPath,
     JsonBody(body): JsonBody<ProductBody>,
 ) -> Result<Json<Product>, ApiError> {
-    let product = products::put(&state.database, &body.into_product(id)?).await?;
+    let expected = body.expected_stock;
+    let product = body.into_product(id)?;
+    let product = match expected {
+        Some(expected) => products::put_expecting(&state.database, &product, expected).await?,
+        None => products::put(&state.database, &product).await?,
+    };
     let event = by_operator(AuditKind::ProductChanged, peer)
         .with("productId", &*product.product_id)
         .with("price", product.price.get())

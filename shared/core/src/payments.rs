@@ -11,6 +11,7 @@ pub mod order_rows;
 pub mod orders;
 pub mod products;
 pub mod reconciliation;
+pub mod refund_ends;
 pub mod refunds;
 pub mod search;
 pub mod status;
@@ -44,6 +45,9 @@ pub enum PaymentError {
     /// The order is in a state that forbids it.
     #[error("an order that is {0} does not allow this")]
     StateForbids(OrderStatus),
+    /// The product's stock is another than was expected.
+    #[error("the stock is another than was expected")]
+    StockChanged,
     /// More is to be refunded than is left of the order.
     #[error("more than is left of the order")]
     TooMuch,
@@ -86,6 +90,7 @@ impl PaymentError {
                     .with_detail(format!("An order that is {status} does not allow this."));
             }
             Self::TooMuch => ProblemCode::RefundTooLarge,
+            Self::StockChanged => ProblemCode::StockChanged,
             Self::NotEnough => ProblemCode::NotEnoughItems,
             Self::Amount => {
                 return Problem::new(ProblemCode::FieldInvalid)

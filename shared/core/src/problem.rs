@@ -72,6 +72,7 @@ problem_codes! {
     OutOfStock: 409, NO, "Less is left of the product than was asked for.";
     LimitReached: 409, NO, "The player may not buy so many of this product.";
     OrderState: 409, NO, "The order is in a state that does not allow this.";
+    StockChanged: 409, NO, "The product's stock is another than the one that was expected.";
     RefundTooLarge: 409, NO, "More is to be refunded than is left of the order.";
     NotEnoughItems: 409, NO, "The player does not own so many.";
     PaymentRefused: 409, NO, "WeChat refused the order for good.";

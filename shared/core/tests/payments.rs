@@ -16,7 +16,9 @@ use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::orders::{self, NewOrder, Paid, Payment};
 use avalon_core::payments::products::{self, Product};
 use avalon_core::payments::refunds::{self, NewRefund};
-use avalon_core::payments::{Channel, OrderStatus, PaymentError, RefundStatus, inventory};
+use avalon_core::payments::{
+    Channel, OrderStatus, PaymentError, RefundStatus, inventory, refund_ends,
+};
 use avalon_test_support::TestDatabase;
 use avalon_wechat::pay::Fen;
 use jiff::Timestamp;
@@ -50,6 +52,8 @@ enum Step {
     RefundTold {
         refund: u8,
         status: RefundStatus,
+        /// Under a signature. What is not comes only of an error that says that there is none.
+        heard: bool,
     },
     Consume {
         product: u8,
@@ -68,7 +72,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0u8..6, any::<bool>()).prop_map(|(order, failed)| Step::End { order, failed }),
         2 => (0u8..6, prop::option::of(1i64..500), prop::option::of(0i64..3), 0u8..3)
             .prop_map(|(order, amount, quantity, key)| Step::Refund { order, amount, quantity, key }),
-        3 => (0u8..4, told).prop_map(|(refund, status)| Step::RefundTold { refund, status }),
+        3 => (0u8..4, told, prop::bool::weighted(0.6))
+            .prop_map(|(refund, status, heard)| Step::RefundTold { refund, status, heard }),
         2 => (0u8..2, 1i64..4, 0u8..4)
             .prop_map(|(product, quantity, key)| Step::Consume { product, quantity, key }),
     ]
@@ -224,12 +229,20 @@ impl Shop {
                     Err(error) => panic!("{error}"),
                 }
             }
-            Step::RefundTold { refund, status } => {
+            Step::RefundTold {
+                refund,
+                status,
+                heard,
+            } => {
                 let Some(id) = self.refunds.get(usize::from(*refund)) else {
                     return;
                 };
+                let (status, number) = match heard {
+                    true => (*status, Some("50")),
+                    false => (RefundStatus::Closed, None),
+                };
                 for _ in 0..2 {
-                    refunds::told(&database, id, *status, Some("50"), now)
+                    refund_ends::told(&database, id, status, number, now)
                         .await
                         .unwrap();
                 }
@@ -352,6 +365,27 @@ impl Shop {
             );
             let full = refunded == order.total_fee.get();
             assert_eq!(full, order.status == OrderStatus::Refunded, "{order:?}");
+            let taken = self
+                .number(
+                    "SELECT CAST(coalesce(sum(revoked), 0) AS BIGINT) FROM refunds
+                     WHERE order_id = $1 AND $2 = $2",
+                    id,
+                    "",
+                )
+                .await;
+            assert!(taken <= order.quantity, "never more than was granted");
+            let asleep = self
+                .number(
+                    "SELECT count(*) FROM refunds WHERE order_id = $1 AND status <> $2
+                     AND status <> 'succeeded' AND next_check_at IS NULL",
+                    id,
+                    "closed",
+                )
+                .await;
+            assert_eq!(
+                asleep, 0,
+                "somebody asks about each refund that is under way"
+            );
             let told = self
                 .number(
                     "SELECT count(*) FROM fulfilments WHERE order_id = $1 AND type = $2",
@@ -467,5 +501,31 @@ async fn hold_in_a_crowd(database: TestDatabase) {
 async fn a_crowd_buys_no_more_than_there_is_and_pays_once_on_both_databases() {
     for database in TestDatabase::both().await {
         hold_in_a_crowd(database).await;
+    }
+}
+
+#[tokio::test]
+async fn stock_is_not_set_over_orders_that_nobody_counted() {
+    for database in TestDatabase::both().await {
+        let opened = self::database(database.url()).await;
+        let shop = Shop::open(&opened).await;
+        let now = Timestamp::now();
+        let read = products::list(&opened, true).await.unwrap();
+        let mut product = read
+            .into_iter()
+            .find(|product| product.product_id == shop.products[0])
+            .unwrap();
+        orders::create(&opened, &shop.new_order(0, 0, 1), now)
+            .await
+            .unwrap();
+        product.stock = Some(STOCK + 10);
+        let stale = products::put_expecting(&opened, &product, STOCK).await;
+        assert!(
+            matches!(stale, Err(PaymentError::StockChanged)),
+            "{stale:?}"
+        );
+        product.stock = Some(STOCK + 9);
+        let fresh = products::put_expecting(&opened, &product, STOCK - 1).await;
+        assert_eq!(fresh.unwrap().stock, Some(STOCK + 9));
     }
 }

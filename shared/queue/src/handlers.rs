@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 
 use crate::job::{Failure, Job, JobId, NewJob, QueueName};
-use crate::retry::RetryPolicy;
+use crate::retry::{Jitter, RetryPolicy};
 use crate::store::Leased;
 
 /// What a handler answers when it has no output.
@@ -81,6 +81,7 @@ pub(crate) struct Handler {
     /// The newest shape of the payload that it knows.
     pub(crate) version: u16,
     pub(crate) retry: RetryPolicy,
+    pub(crate) jitter: Jitter,
     pub(crate) time_limit: Duration,
 }
 
@@ -128,6 +129,7 @@ impl Handlers {
             start,
             version: J::VERSION,
             retry: J::RETRY,
+            jitter: J::JITTER,
             time_limit: J::TIME_LIMIT,
         };
         self.by_queue

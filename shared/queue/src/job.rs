@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use ulid::Ulid;
 
-use crate::retry::RetryPolicy;
+use crate::retry::{Jitter, RetryPolicy};
 
 /// Unix time in milliseconds by this machine's clock.
 pub fn now_ms() -> u64 {
@@ -169,6 +169,8 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     const VERSION: u16 = 1;
     /// How often and how soon it is tried again.
     const RETRY: RetryPolicy;
+    /// How much of the waits between is left to chance.
+    const JITTER: Jitter = Jitter::Full;
     /// How long one attempt may take.
     const TIME_LIMIT: Duration;
     /// How long its result can be read after it ended.

@@ -32,7 +32,7 @@ pub use metrics::QueueMetrics;
 pub use pool::{Pool, PoolSettings};
 pub use redis_endpoint::{RedisEndpoint, RedisLink};
 pub use redis_streams::{RedisSettings, RedisStreams};
-pub use retry::RetryPolicy;
+pub use retry::{Jitter, RetryPolicy};
 pub use server_info::ServerInfo;
 pub use sqlite::Sqlite;
 pub use store::{

@@ -1,10 +1,9 @@
-//! When a failed attempt is tried again: exponential back-off with full jitter.
+//! When a failed attempt is tried again: exponential back-off with jitter.
 
 use std::time::Duration;
 
-/// Exponential back-off. The n-th retry waits a random time between nothing and
-/// `min(cap, base · 2^(n-1))` ("full jitter"), so that jobs which failed together do not come back
-/// together.
+/// Exponential back-off. The n-th retry waits a random time of at most `min(cap, base · 2^(n-1))`, so
+/// that jobs which failed together do not come back together; how random, [`Jitter`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Attempts in all, the first one included.
@@ -13,6 +12,15 @@ pub struct RetryPolicy {
     pub base: Duration,
     /// The longest wait of all.
     pub cap: Duration,
+}
+
+/// How much of a wait is left to chance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Jitter {
+    /// Between nothing and the longest wait: spreads best, and promises no time at all.
+    Full,
+    /// Between half of the longest wait and all of it: for a kind that promises how long it is tried.
+    Half,
 }
 
 impl RetryPolicy {
@@ -29,9 +37,19 @@ impl RetryPolicy {
         self.base.saturating_mul(1 << doublings).min(self.cap)
     }
 
+    /// The shortest possible wait after `attempt` (1 for the first) failed.
+    pub fn floor(&self, attempt: u32, jitter: Jitter) -> Duration {
+        match jitter {
+            Jitter::Full => Duration::ZERO,
+            Jitter::Half => self.ceiling(attempt) / 2,
+        }
+    }
+
     /// A wait after `attempt` (1 for the first) failed, in whole milliseconds.
-    pub fn delay(&self, attempt: u32) -> Duration {
-        Duration::from_millis(fastrand::u64(0..=crate::job::millis(self.ceiling(attempt))))
+    pub fn delay(&self, attempt: u32, jitter: Jitter) -> Duration {
+        let shortest = crate::job::millis(self.floor(attempt, jitter));
+        let longest = crate::job::millis(self.ceiling(attempt));
+        Duration::from_millis(fastrand::u64(shortest..=longest))
     }
 }
 
@@ -45,6 +63,7 @@ mod tests {
         #[test]
         fn a_wait_is_never_longer_than_the_ceiling_nor_the_ceiling_than_the_cap(
             base in 1u64..10_000, cap in 1u64..1_000_000, attempt in 0u32..10_000,
+            jitter in prop::sample::select(vec![Jitter::Full, Jitter::Half]),
         ) {
             let policy = RetryPolicy {
                 max_attempts: 10,
@@ -52,7 +71,11 @@ mod tests {
                 cap: Duration::from_millis(cap),
             };
             prop_assert!(policy.ceiling(attempt) <= policy.cap);
-            prop_assert!(policy.delay(attempt) <= policy.ceiling(attempt));
+            let delay = policy.delay(attempt, jitter);
+            prop_assert!(delay <= policy.ceiling(attempt));
+            // Whole milliseconds.
+            let least = crate::job::millis(policy.floor(attempt, jitter));
+            prop_assert!(delay >= Duration::from_millis(least));
             prop_assert!(policy.ceiling(attempt) <= policy.ceiling(attempt + 1));
         }
     }
@@ -64,8 +87,12 @@ mod tests {
             base: Duration::from_millis(1000),
             cap: Duration::from_secs(60),
         };
-        let waits: Vec<_> = (0..200).map(|_| policy.delay(3)).collect();
-        assert!(waits.iter().any(|wait| *wait < Duration::from_millis(1000)));
-        assert!(waits.iter().any(|wait| *wait > Duration::from_millis(3000)));
+        let waits = |jitter| (0..200).map(move |_| policy.delay(3, jitter));
+        let below = |ms| move |wait: Duration| wait < Duration::from_millis(ms);
+        assert!(waits(Jitter::Full).any(below(1000)));
+        assert!(!waits(Jitter::Full).all(below(3000)));
+        assert!(!waits(Jitter::Half).any(below(2000)));
+        assert!(waits(Jitter::Half).any(below(2500)));
+        assert!(!waits(Jitter::Half).all(below(3500)));
     }
 }

@@ -175,7 +175,7 @@ enum Attempt {
 }
 
 fn judge(handler: &Handler, leased: &Leased, attempt: Attempt) -> Settle {
-    let policy_delay = || handler.retry.delay(leased.attempt);
+    let policy_delay = || handler.retry.delay(leased.attempt, handler.jitter);
     match attempt {
         Attempt::Answered(Ok(result)) => Settle::Succeeded(result),
         Attempt::Answered(Err(JobError::Reject(failure))) => Settle::Rejected(failure),

@@ -59,12 +59,14 @@ pub(crate) enum Forgery {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Wish {
     out_trade_no: String,
+    /// Of this refund of the order; by default of its payment.
+    out_refund_no: Option<String>,
     kind: Forgery,
     /// Where to; by default where the order says.
     notify_url: Option<String>,
 }
 
-/// Makes a callback about an order, paid or not, and sends it once; gives its id.
+/// Makes a callback about an order, paid or not, or about a refund, and sends it once; gives its id.
 pub(crate) async fn forge(pay: &Arc<Pay>, wish: Wish) -> Result<String, Deny> {
     let callback = {
         let mut state = pay.world.state();
@@ -74,29 +76,61 @@ pub(crate) async fn forge(pay: &Arc<Pay>, wish: Wish) -> Result<String, Deny> {
             .orders
             .get(&wish.out_trade_no)
             .ok_or_else(|| Deny::not_found("no such order"))?;
+        let refund = match &wish.out_refund_no {
+            Some(number) => Some(
+                state
+                    .pay
+                    .refunds
+                    .get(number)
+                    .ok_or_else(|| Deny::not_found("no such refund"))?,
+            ),
+            None => None,
+        };
         // An order that is not paid looks as if it had just been.
         let payment = order.payment.clone().unwrap_or_else(|| Payment {
             transaction_id: transaction_id(now),
             payer_total: order.total,
             time: now,
         });
-        let mut plain = notification::transaction(pay, order, &payment, now);
-        plain["trade_state"] = "SUCCESS".into();
-        let url = wish.notify_url.unwrap_or_else(|| order.notify_url.clone());
-        bend(&mut plain, wish.kind, order.total);
+        let mut plain = match refund {
+            Some(refund) => notification::refund(pay, refund),
+            None => notification::transaction(pay, order, &payment, now),
+        };
+        let (original_type, succeeded, state_field) = match refund {
+            Some(_) => ("refund", "REFUND.SUCCESS", "refund_status"),
+            None => ("transaction", "TRANSACTION.SUCCESS", "trade_state"),
+        };
+        plain[state_field] = "SUCCESS".into();
+        let usual_url = match refund {
+            Some(refund) => refund.notify_url.as_ref(),
+            None => Some(&order.notify_url),
+        };
+        let url = wish
+            .notify_url
+            .or_else(|| usual_url.cloned())
+            .ok_or_else(|| Deny::bad_request("the refund has no notifyUrl"))?;
+        match (refund, wish.kind) {
+            (Some(refund), Forgery::Amount) => {
+                plain["amount"]["refund"] = (refund.refund + 1).into();
+            }
+            (_, kind) => bend(&mut plain, kind, order.total),
+        }
         if wish.kind == Forgery::Transaction {
             plain["transaction_id"] = transaction_id(now).into();
         }
-        let resource = resource(pay, &plain, wish.kind);
+        let resource = resource(pay, &plain, wish.kind, original_type);
         let subject = Subject {
             event_type: match wish.kind {
                 Forgery::EventType => "TRANSACTION.UNHEARD_OF",
-                _ => "TRANSACTION.SUCCESS",
+                _ => succeeded,
             },
-            original_type: "transaction",
-            summary: "支付成功",
+            original_type,
+            summary: match refund {
+                Some(_) => "退款成功",
+                None => "支付成功",
+            },
             out_trade_no: wish.out_trade_no,
-            out_refund_no: None,
+            out_refund_no: wish.out_refund_no,
             url,
             plain,
         };
@@ -139,15 +173,15 @@ fn bend(plain: &mut Value, kind: Forgery, total: i64) {
     }
 }
 
-fn resource(pay: &Pay, plain: &Value, kind: Forgery) -> Value {
+fn resource(pay: &Pay, plain: &Value, kind: Forgery, original_type: &str) -> Value {
     let text = match kind {
         Forgery::NotJson => "not JSON".to_owned(),
         _ => plain.to_string(),
     };
-    let rightly = || pay.keys.encrypted(text.as_bytes(), "transaction");
+    let rightly = || pay.keys.encrypted(text.as_bytes(), original_type);
     let mut resource = match kind {
         Forgery::ApiV3Key => aead_key(OTHER_API_V3_KEY).map_or_else(rightly, |key| {
-            encrypted(&key, text.as_bytes(), "transaction")
+            encrypted(&key, text.as_bytes(), original_type)
         }),
         _ => rightly(),
     };

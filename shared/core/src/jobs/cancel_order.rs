@@ -17,6 +17,9 @@ pub struct CancelOrder {
     pub user_id: UserId,
 }
 
+/// Longer than all attempts together.
+const VALID_FOR: Duration = Duration::from_secs(120);
+
 impl Job for CancelOrder {
     const QUEUE: QueueName = super::ORDER;
     const KIND: &'static str = "cancel_order";
@@ -31,14 +34,19 @@ impl Job for CancelOrder {
 }
 
 impl CancelOrder {
-    /// The job, owned by the player; one at a time for an order.
+    /// The job, owned by the player; one at a time for an order. Who asked for it has seen an unpaid
+    /// order: later, when it was paid and its goods used, nothing is to be cancelled or paid back any
+    /// more, whoever replays this.
     ///
     /// # Errors
     /// When it can't be serialised, which is a defect.
     pub fn into_job(self) -> Result<NewJob, serde_json::Error> {
         let key = IdempotencyKey::new(format!("cancel:{}", self.order_id), Duration::from_secs(1));
         let owner = self.user_id.to_string();
-        Ok(NewJob::of(&self)?.once_per(key).owned_by(owner))
+        Ok(NewJob::of(&self)?
+            .once_per(key)
+            .owned_by(owner)
+            .expiring_after(VALID_FOR))
     }
 }
 
@@ -47,4 +55,23 @@ impl CancelOrder {
 pub struct OrderAnswer {
     /// The order as it stands now.
     pub order: Order,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancellation_is_not_done_long_after_it_was_asked_for() {
+        let cancel = CancelOrder {
+            order_id: "1".to_owned(),
+            user_id: UserId::new(),
+        };
+        let job = cancel.into_job().unwrap();
+        assert_eq!(job.deadline, Some(job.enqueued_at + 120_000));
+        let waits: Duration = (1..CancelOrder::RETRY.max_attempts)
+            .map(|attempt| CancelOrder::RETRY.ceiling(attempt))
+            .sum();
+        assert!(waits < VALID_FOR, "{waits:?}");
+    }
 }

@@ -1,8 +1,8 @@
-//! Tells the game server of paid and refunded goods, by a signed webhook, for a day.
+//! Tells the game server of paid and refunded goods, by a signed webhook, for more than a day.
 
 use std::time::Duration;
 
-use avalon_queue::{IdempotencyKey, Job, NewJob, QueueName, RetryPolicy};
+use avalon_queue::{IdempotencyKey, Jitter, Job, NewJob, QueueName, RetryPolicy};
 use serde::{Deserialize, Serialize};
 
 /// Delivers a webhook.
@@ -15,12 +15,13 @@ pub struct Fulfil {
 impl Job for Fulfil {
     const QUEUE: QueueName = super::FULFIL;
     const KIND: &'static str = "fulfil";
-    // With full jitter these come to about a day.
+    // Between 32 and 65 hours.
     const RETRY: RetryPolicy = RetryPolicy {
-        max_attempts: 24,
+        max_attempts: 29,
         base: Duration::from_secs(2),
         cap: Duration::from_secs(4 * 3600),
     };
+    const JITTER: Jitter = Jitter::Half;
     const TIME_LIMIT: Duration = Duration::from_secs(30);
     const RESULT_TTL: Duration = Duration::from_secs(60);
     type Output = ();
@@ -34,5 +35,27 @@ impl Fulfil {
     pub fn into_job(self) -> Result<NewJob, serde_json::Error> {
         let key = IdempotencyKey::new(format!("fulfil:{}", self.fulfilment_id), Self::RESULT_TTL);
         Ok(NewJob::of(&self)?.once_per(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payments::fulfilments::TOO_OLD;
+
+    #[test]
+    fn a_webhook_is_tried_for_a_day_at_the_very_least() {
+        let waits = 1..Fulfil::RETRY.max_attempts;
+        let least: Duration = waits
+            .map(|attempt| Fulfil::RETRY.floor(attempt, Fulfil::JITTER))
+            .sum();
+        assert!(least >= Duration::from_secs(24 * 3600), "{least:?}");
+    }
+
+    #[test]
+    fn the_sweeper_knows_a_webhook_as_long_as_its_job_may_be_there() {
+        let waits = 1..Fulfil::RETRY.max_attempts;
+        let most: Duration = waits.map(|attempt| Fulfil::RETRY.ceiling(attempt)).sum();
+        assert!(most < TOO_OLD, "{most:?}");
     }
 }

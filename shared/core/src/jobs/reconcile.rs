@@ -19,13 +19,15 @@ pub struct Reconcile {
 impl Job for Reconcile {
     const QUEUE: QueueName = super::MAINTENANCE;
     const KIND: &'static str = "reconcile";
-    // The bill may be late; the clock asks again the next hour.
+    // The bill may be late; the clock asks again a quarter of an hour later.
     const RETRY: RetryPolicy = RetryPolicy {
         max_attempts: 4,
         base: Duration::from_secs(30),
         cap: Duration::from_secs(600),
     };
     const TIME_LIMIT: Duration = Duration::from_secs(300);
+    // And it goes on asking while the day is one of the last three.
+    const DEAD_TTL: Option<Duration> = Some(Duration::from_secs(24 * 3600));
     /// How many differences were found.
     type Output = usize;
 }

@@ -24,6 +24,8 @@ impl Job for SettleRefund {
         base: Duration::from_secs(1),
         cap: Duration::from_secs(120),
     };
+    // The sweeper asks again from the refund's row.
+    const DEAD_TTL: Option<Duration> = Some(Duration::from_secs(24 * 3600));
     const TIME_LIMIT: Duration = Duration::from_secs(25);
     type Output = Refund;
 }

@@ -23,8 +23,8 @@ pub struct Backlog {
     pub orders_overdue: i64,
     /// Webhooks of the last seven days that the game server has not taken.
     pub undelivered: Waiting,
-    /// Refunds under way, by state.
-    pub refunds: Vec<(RefundStatus, i64)>,
+    /// Refunds under way, by state, and since when they were asked for.
+    pub refunds: Vec<(RefundStatus, Waiting)>,
     /// Differences of the last three days that were compared.
     pub differences: i64,
     /// When a comparison was last finished, Unix ms; none: never.
@@ -72,7 +72,8 @@ pub async fn read(database: &Database, now: Timestamp) -> Result<Backlog, Paymen
     .fetch_one(pool)
     .await?;
     let open = sqlx::query(
-        "SELECT status, count(*) FROM refunds WHERE next_check_at IS NOT NULL GROUP BY status",
+        "SELECT count(*), min(created_at), status FROM refunds
+         WHERE next_check_at IS NOT NULL GROUP BY status",
     )
     .fetch_all(pool)
     .await?;
@@ -85,9 +86,9 @@ pub async fn read(database: &Database, now: Timestamp) -> Result<Backlog, Paymen
     .await?;
     let mut refunds = Vec::with_capacity(open.len());
     for row in &open {
-        let status: String = row.try_get(0)?;
+        let status: String = row.try_get(2)?;
         let status = status.parse().map_err(|_| damaged("refunds.status"))?;
-        refunds.push((status, row.try_get(1)?));
+        refunds.push((status, waiting(row)?));
     }
     Ok(Backlog {
         inbox: waiting(&inbox)?,

@@ -1,5 +1,7 @@
 //! Webhooks to the game server: written in the transaction of what they tell of, sent later.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use sqlx::Row;
 
@@ -11,6 +13,8 @@ use crate::database::Database;
 pub struct Fulfilment {
     /// Its id, the `webhook-id` of every attempt.
     pub id: String,
+    /// Of which order.
+    pub order_id: String,
     /// The exact body.
     pub body: String,
     /// Whether it was delivered.
@@ -22,13 +26,14 @@ pub struct Fulfilment {
 /// # Errors
 /// [`PaymentError::Database`].
 pub async fn by_id(database: &Database, id: &str) -> Result<Option<Fulfilment>, PaymentError> {
-    let row = sqlx::query("SELECT id, body, delivered_at FROM fulfilments WHERE id = $1")
+    let row = sqlx::query("SELECT id, order_id, body, delivered_at FROM fulfilments WHERE id = $1")
         .bind(id)
         .fetch_optional(database.pool())
         .await?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some(Fulfilment {
         id: row.try_get("id")?,
+        order_id: row.try_get("order_id")?,
         body: row.try_get("body")?,
         delivered: row.try_get::<Option<i64>, _>("delivered_at")?.is_some(),
     }))
@@ -38,21 +43,22 @@ pub async fn by_id(database: &Database, id: &str) -> Result<Option<Fulfilment>, 
 /// have been lost with the queue. One that is still there is found by its key.
 const ENQUEUE_AGAIN_AFTER_MS: i64 = 15 * 60 * 1000;
 /// Nobody is told of what is older than this; its job has become a dead letter, to be replayed.
-const TOO_OLD_MS: i64 = 36 * 3600 * 1000;
+pub(crate) const TOO_OLD: Duration = Duration::from_secs(72 * 3600);
 
 /// Webhooks that no job may know of, oldest first.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
 pub async fn to_enqueue(database: &Database, limit: i64) -> Result<Vec<String>, PaymentError> {
-    let now = Timestamp::now().as_millisecond();
+    let now = Timestamp::now();
+    let too_old = now.checked_sub(TOO_OLD).unwrap_or(Timestamp::MIN);
     let rows = sqlx::query(
         "SELECT id FROM fulfilments
          WHERE delivered_at IS NULL AND created_at > $1 AND coalesce(enqueued_at, 0) < $2
          ORDER BY created_at LIMIT $3",
     )
-    .bind(now - TOO_OLD_MS)
-    .bind(now - ENQUEUE_AGAIN_AFTER_MS)
+    .bind(too_old.as_millisecond())
+    .bind(now.as_millisecond() - ENQUEUE_AGAIN_AFTER_MS)
     .bind(limit)
     .fetch_all(database.pool())
     .await?;
@@ -60,6 +66,26 @@ pub async fn to_enqueue(database: &Database, limit: i64) -> Result<Vec<String>, 
         .iter()
         .map(|row| row.try_get("id"))
         .collect::<Result<_, _>>()?)
+}
+
+/// Whether it waits for another one: that an order was paid is told before that it was refunded. What
+/// nobody tells any more is not waited for.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn waits(database: &Database, fulfilment: &Fulfilment) -> Result<bool, PaymentError> {
+    let now = Timestamp::now();
+    let too_old = now.checked_sub(TOO_OLD).unwrap_or(Timestamp::MIN);
+    let before: Option<i64> = sqlx::query_scalar(
+        "SELECT CAST(1 AS BIGINT) FROM fulfilments
+         WHERE source = $1 AND id <> $2 AND delivered_at IS NULL AND created_at > $3",
+    )
+    .bind(format!("order:{}", fulfilment.order_id))
+    .bind(&fulfilment.id)
+    .bind(too_old.as_millisecond())
+    .fetch_optional(database.pool())
+    .await?;
+    Ok(before.is_some())
 }
 
 /// A job for it is in the queue.

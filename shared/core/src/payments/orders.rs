@@ -231,7 +231,8 @@ pub enum Paid {
     Now(Order, Option<Refund>),
     /// It was paid before.
     Before(Order),
-    /// Another sum, currency or transaction than the order's: nothing was granted.
+    /// Another sum, currency or transaction than the order's, or one that was refunded there:
+    /// nothing was granted.
     Mismatch(Order),
     /// There is no such order.
     Unknown,
@@ -239,7 +240,8 @@ pub enum Paid {
 
 /// The order was paid: grants its goods, once, whatever we thought of it before. With
 /// `pay_back_late`, the payment of an order that was closed is paid back: that is decided in the same
-/// transaction, so that no crash comes between the two.
+/// transaction, which takes the goods again, so that no crash comes between the two and nobody uses them
+/// up meanwhile. The game server hears nothing of such a payment, unless it can't go back.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
@@ -256,7 +258,7 @@ pub async fn pay(
         "UPDATE orders SET status = 'paid', transaction_id = $1, paid_at = $2, ended_at = NULL,
                            next_check_at = NULL
          WHERE id = $3 AND status IN ('pending', 'closed', 'failed') AND total_fee = $4
-           AND $5 = 'CNY'
+           AND $5 = 'CNY' AND transaction_id IS NULL
          RETURNING *",
     )
     .bind(&payment.transaction_id)
@@ -299,10 +301,11 @@ pub async fn pay(
     )
     .await?;
     note(&mut transaction, id, OrderStatus::Paid, cause, now).await?;
-    tell(&mut transaction, &order, "order.paid", &source, now).await?;
     outbox::keep(&mut transaction, &events::paid(&order), now).await?;
     let mut refund = None;
-    if was_closed && pay_back_late {
+    if !was_closed || !pay_back_late {
+        tell(&mut transaction, &order, "order.paid", &source, now).await?;
+    } else {
         let new = NewRefund::of_late_payment(id);
         // A moment later, so that the order's life reads in its order.
         let then = now.checked_add(Duration::from_millis(1)).unwrap_or(now);
@@ -312,6 +315,49 @@ pub async fn pay(
     }
     transaction.commit().await?;
     Ok(Paid::Now(order, refund))
+}
+
+/// The order was paid and refunded before we heard of its payment: by somebody in the channel's portal,
+/// or before this database was restored. It ends without goods, and keeps the payment's number: older
+/// words of that payment grant nothing. Answers the order as it was; none when it was known as paid.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn refunded_there(
+    database: &Database,
+    id: &str,
+    transaction_id: &str,
+    now: Timestamp,
+) -> Result<Option<Order>, PaymentError> {
+    let mut transaction = database.begin().await?;
+    let row = sqlx::query("UPDATE orders SET checks = checks WHERE id = $1 RETURNING *")
+        .bind(id)
+        .fetch_optional(&mut *transaction)
+        .await?;
+    let order = row.map(|row| order_of(&row)).transpose()?;
+    let Some(order) = order.filter(|order| !order.status.was_paid()) else {
+        return Ok(None);
+    };
+    sqlx::query(
+        "UPDATE orders SET status = CASE status WHEN 'pending' THEN 'closed' ELSE status END,
+                           transaction_id = coalesce(transaction_id, $1), holds_stock = 0,
+                           ended_at = coalesce(ended_at, $2), next_check_at = NULL
+         WHERE id = $3",
+    )
+    .bind(transaction_id)
+    .bind(now.as_millisecond())
+    .bind(id)
+    .execute(&mut *transaction)
+    .await?;
+    if order.holds_stock {
+        move_stock(&mut transaction, &order, 1).await?;
+    }
+    if order.status == OrderStatus::Pending {
+        let cause = "refunded at WeChat";
+        note(&mut transaction, id, OrderStatus::Closed, cause, now).await?;
+    }
+    transaction.commit().await?;
+    Ok(Some(order))
 }
 
 fn same_payment(order: &Order, payment: &Payment) -> bool {

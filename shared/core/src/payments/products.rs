@@ -67,6 +67,36 @@ pub async fn put(database: &Database, product: &Product) -> Result<Product, Paym
     product_of(&row)
 }
 
+/// Changes a product whose stock is `expected`: orders that were made since it was read would be
+/// forgotten by a stock that was counted without them.
+///
+/// # Errors
+/// [`PaymentError::StockChanged`], also when there is no such product, and [`PaymentError::Database`].
+pub async fn put_expecting(
+    database: &Database,
+    product: &Product,
+    expected: i64,
+) -> Result<Product, PaymentError> {
+    let row = sqlx::query(
+        "UPDATE products SET name = $1, description = $2, image_url = $3, price = $4,
+                             limit_per_user = $5, stock = $6, active = $7, updated_at = $8
+         WHERE id = $9 AND stock = $10 RETURNING *",
+    )
+    .bind(&product.name)
+    .bind(&product.description)
+    .bind(&product.image_url)
+    .bind(product.price.get())
+    .bind(product.limit_per_user)
+    .bind(product.stock)
+    .bind(i16::from(product.active))
+    .bind(Timestamp::now().as_millisecond())
+    .bind(&product.product_id)
+    .bind(expected)
+    .fetch_optional(database.pool())
+    .await?;
+    product_of(&row.ok_or(PaymentError::StockChanged)?)
+}
+
 /// All products, or those for sale.
 ///
 /// # Errors

@@ -27,6 +27,11 @@ pub fn beijing_hour(at: Timestamp) -> i8 {
 /// China has one time zone and no summer time.
 const BEIJING: Offset = Offset::constant(8);
 
+/// An order that the bill says was paid, and that we have not heard of.
+pub const UNPAID_HERE: &str = "unpaid_here";
+/// A refund that the bill has, and that was closed here on a word that nobody has signed.
+pub const REFUND_CLOSED_HERE: &str = "refund_closed_here";
+
 /// Where WeChat's bill and our orders say different things.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,7 +39,7 @@ pub struct Difference {
     /// The order, or the refund.
     pub order_id: String,
     /// `missing_here`, `missing_there`, `unpaid_here`, `amount`, `transaction`,
-    /// `refund_missing_here` or `refund_amount`.
+    /// `refund_missing_here`, `refund_amount`, `refund_closed_here` or `other_merchant`.
     pub kind: String,
     /// What we have.
     pub ours: Option<String>,
@@ -48,10 +53,19 @@ pub struct Difference {
 pub struct Reconciliation {
     /// `YYYY-MM-DD`, Beijing time.
     pub day: String,
-    /// Rows of the bill.
+    /// Rows of the bill that are ours to compare.
     pub rows_compared: i64,
     /// What was found.
     pub differences: Vec<Difference>,
+}
+
+/// Whose bill it must be.
+#[derive(Clone, Copy, Debug)]
+pub struct Shop<'a> {
+    /// The merchant.
+    pub mch_id: &'a str,
+    /// The app; the merchant's bill has the rows of all of its apps.
+    pub app_id: &'a str,
 }
 
 /// Compares a day's bill with our orders, and keeps what it finds.
@@ -62,11 +76,25 @@ pub async fn compare(
     database: &Database,
     day: Date,
     bill: &[BillRow],
+    shop: Shop<'_>,
     now: Timestamp,
 ) -> Result<Reconciliation, PaymentError> {
     let mut ours = paid_on(database, day).await?;
     let mut differences = Vec::new();
-    for row in bill {
+    let (bill, others): (Vec<_>, Vec<_>) = bill.iter().partition(|row| row.mch_id == shop.mch_id);
+    // One for all of them: it is not these orders that are wrong.
+    differences.extend(others.first().map(|row| Difference {
+        order_id: row.out_trade_no.clone(),
+        kind: "other_merchant".to_owned(),
+        ours: Some(shop.mch_id.to_owned()),
+        theirs: Some(row.mch_id.clone()),
+    }));
+    let (bill, others): (Vec<_>, Vec<_>) =
+        bill.into_iter().partition(|row| row.app_id == shop.app_id);
+    if !others.is_empty() {
+        tracing::info!(%day, rows = others.len(), "rows of other apps of the merchant are left out");
+    }
+    for row in &bill {
         let found = match &row.out_refund_no {
             Some(refund) => of_refund(database, refund, row).await?,
             None => {
@@ -118,6 +146,14 @@ async fn paid_on(database: &Database, day: Date) -> Result<HashMap<String, Order
         .collect()
 }
 
+/// Whether orders of ours were paid on that day.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn has_payments(database: &Database, day: Date) -> Result<bool, PaymentError> {
+    Ok(!paid_on(database, day).await?.is_empty())
+}
+
 fn of_payment(ours: Option<&Order>, row: &BillRow) -> Option<Difference> {
     let theirs = row.order_amount.get();
     let difference = |kind: &str, ours: Option<String>, theirs: String| {
@@ -132,7 +168,7 @@ fn of_payment(ours: Option<&Order>, row: &BillRow) -> Option<Difference> {
     match ours {
         None => difference("missing_here", None, theirs.to_string()),
         Some(order) if !order.status.was_paid() => difference(
-            "unpaid_here",
+            UNPAID_HERE,
             Some(order.status.to_string()),
             theirs.to_string(),
         ),
@@ -166,6 +202,9 @@ async fn of_refund(
         None => Some(difference("refund_missing_here", None)),
         Some(refund) if refund.amount != theirs => {
             Some(difference("refund_amount", Some(refund.amount)))
+        }
+        Some(refund) if refund.is_closed_unheard() => {
+            Some(difference(REFUND_CLOSED_HERE, Some(refund.amount)))
         }
         Some(_) => None,
     })
@@ -249,16 +288,28 @@ pub async fn list(database: &Database) -> Result<Vec<Reconciliation>, PaymentErr
     Ok(all)
 }
 
-/// Whether the day was compared.
+/// Whether the day was compared, and each payment and refund that we had not heard of is acted upon:
+/// what was found is kept before that, and whoever acts may die.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
 pub async fn is_done(database: &Database, day: Date) -> Result<bool, PaymentError> {
-    let done: Option<i64> =
-        sqlx::query_scalar("SELECT CAST(1 AS BIGINT) FROM reconciliations WHERE day = $1")
-            .bind(day.to_string())
-            .fetch_optional(database.pool())
-            .await?;
+    let done: Option<i64> = sqlx::query_scalar(
+        "SELECT CAST(1 AS BIGINT) FROM reconciliations WHERE day = $1 AND NOT EXISTS (
+             SELECT 1 FROM reconciliation_differences AS found
+             JOIN orders ON orders.id = found.order_id
+             WHERE found.day = $1 AND found.kind = 'unpaid_here'
+               AND orders.status IN ('pending', 'closed', 'failed')
+               AND orders.transaction_id IS NULL)
+         AND NOT EXISTS (
+             SELECT 1 FROM reconciliation_differences AS found
+             JOIN refunds ON refunds.id = found.order_id
+             WHERE found.day = $1 AND found.kind = 'refund_closed_here'
+               AND refunds.status = 'closed' AND refunds.channel_refund_id IS NULL)",
+    )
+    .bind(day.to_string())
+    .fetch_optional(database.pool())
+    .await?;
     Ok(done.is_some())
 }
 

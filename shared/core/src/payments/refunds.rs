@@ -1,4 +1,5 @@
-//! Refunds of paid orders, full and partial, and the goods that they take back.
+//! Refunds of paid orders, full and partial, from their decision on. What becomes of them, and of the
+//! goods that they take back, is in [`super::refund_ends`].
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,10 +9,9 @@ use ulid::Ulid;
 use utoipa::ToSchema;
 
 use super::order_rows::{Order, integer, order_of};
-use super::orders::{move_stock, note, tell};
+use super::orders::note;
 use super::status::{OrderStatus, RefundStatus};
-use super::{PaymentError, damaged, events, inventory};
-use crate::analytics::outbox;
+use super::{PaymentError, damaged, inventory};
 use crate::database::Database;
 
 /// What an operator wants to pay back.
@@ -31,6 +31,10 @@ pub struct NewRefund {
     pub request_digest: String,
 }
 
+/// The key of a refund that nobody has asked for in so many words. It takes the goods at once, and not
+/// when the money is back: the player has them only since a moment, and did not want them.
+const LATE_PAYMENT: &str = "late-payment";
+
 impl NewRefund {
     /// Of a payment that came when its order was closed, or that won against its cancellation: all of
     /// it, once.
@@ -40,7 +44,7 @@ impl NewRefund {
             amount: None,
             quantity: None,
             reason: "paid after it was cancelled".to_owned(),
-            idempotency_key: "late-payment".to_owned(),
+            idempotency_key: LATE_PAYMENT.to_owned(),
             request_digest: String::new(),
         }
     }
@@ -62,12 +66,16 @@ pub struct Refund {
     pub reason: String,
     /// Where it stands.
     pub status: RefundStatus,
-    /// Goods that were taken back; fewer than `quantity` when the player had used some up.
+    /// Goods that were taken back; fewer than `quantity` when the player had used some up. Before the
+    /// refund's end: they were taken at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<i64>,
     /// What is sent to the channel.
     #[serde(skip)]
     pub channel_request: Option<String>,
+    /// The channel's number of it; each of its signed words has one.
+    #[serde(skip)]
+    pub channel_refund_id: Option<String>,
     /// How often the channel was asked.
     #[serde(skip)]
     pub checks: i64,
@@ -75,7 +83,15 @@ pub struct Refund {
     request_digest: String,
 }
 
-fn refund_of(row: &AnyRow) -> Result<Refund, PaymentError> {
+impl Refund {
+    /// Whether it was closed here while the channel had never told of it under its signature: it may
+    /// have been on its way then.
+    pub fn is_closed_unheard(&self) -> bool {
+        self.status == RefundStatus::Closed && self.channel_refund_id.is_none()
+    }
+}
+
+pub(super) fn refund_of(row: &AnyRow) -> Result<Refund, PaymentError> {
     let status: String = row.try_get("status")?;
     Ok(Refund {
         refund_id: row.try_get("id")?,
@@ -86,6 +102,7 @@ fn refund_of(row: &AnyRow) -> Result<Refund, PaymentError> {
         status: status.parse().map_err(|_| damaged("refunds.status"))?,
         revoked: row.try_get("revoked")?,
         channel_request: row.try_get("channel_request")?,
+        channel_refund_id: row.try_get("channel_refund_id")?,
         checks: integer(row, "checks")?,
         request_digest: row.try_get("request_digest")?,
     })
@@ -120,17 +137,19 @@ pub(super) async fn decide(
     new: &NewRefund,
     now: Timestamp,
 ) -> Result<Refund, PaymentError> {
-    let before = sqlx::query("SELECT * FROM refunds WHERE order_id = $1 AND idempotency_key = $2")
-        .bind(&new.order_id)
-        .bind(&new.idempotency_key)
-        .fetch_optional(&mut *connection)
-        .await?;
-    if let Some(row) = before {
-        let refund = refund_of(&row)?;
+    let late = new.idempotency_key == LATE_PAYMENT;
+    let mut key = new.idempotency_key.clone();
+    while let Some(refund) = by_key(connection, &new.order_id, &key).await? {
         if refund.request_digest != new.request_digest {
             return Err(PaymentError::KeyReused);
         }
-        return Ok(refund);
+        // Nobody can ask for this one by another key: when WeChat has closed it, a new one is made.
+        let closed_there =
+            refund.status == RefundStatus::Closed && refund.channel_refund_id.is_some();
+        if !late || !closed_there {
+            return Ok(refund);
+        }
+        key = format!("{LATE_PAYMENT}:{}", refund.refund_id);
     }
     if order.status != OrderStatus::Paid {
         return Err(PaymentError::StateForbids(order.status));
@@ -159,7 +178,7 @@ pub(super) async fn decide(
     .bind(amount)
     .bind(quantity)
     .bind(&new.reason)
-    .bind(&new.idempotency_key)
+    .bind(&key)
     .bind(&new.request_digest)
     .bind(now.as_millisecond())
     .fetch_one(&mut *connection)
@@ -167,11 +186,47 @@ pub(super) async fn decide(
     if full {
         set_status(connection, &order.id, OrderStatus::Refunding, "refund", now).await?;
     }
-    refund_of(&row)
+    let mut refund = refund_of(&row)?;
+    if late {
+        refund.revoked = Some(take_at_once(connection, order, &refund, now).await?);
+    }
+    Ok(refund)
+}
+
+async fn by_key(
+    connection: &mut AnyConnection,
+    order: &str,
+    key: &str,
+) -> Result<Option<Refund>, PaymentError> {
+    sqlx::query("SELECT * FROM refunds WHERE order_id = $1 AND idempotency_key = $2")
+        .bind(order)
+        .bind(key)
+        .fetch_optional(connection)
+        .await?
+        .map(|row| refund_of(&row))
+        .transpose()
+}
+
+/// Takes the goods before the money is back; answers how many.
+async fn take_at_once(
+    connection: &mut AnyConnection,
+    order: &Order,
+    refund: &Refund,
+    now: Timestamp,
+) -> Result<i64, PaymentError> {
+    let source = format!("refund:{}:at-once", refund.refund_id);
+    let (user, product) = (order.user_id, &order.product_id);
+    let taken = inventory::revoke(connection, user, product, refund.quantity, &source, now).await?;
+    sqlx::query("UPDATE refunds SET revoked = $1 WHERE id = $2")
+        .bind(taken)
+        .bind(&refund.refund_id)
+        .execute(connection)
+        .await?;
+    Ok(taken)
 }
 
 /// Fen and goods of the order's refunds that are under way, or done.
-async fn sums(
+pub(super) async fn sums(
     connection: &mut AnyConnection,
     order: &str,
     which: &str,
@@ -190,7 +245,7 @@ async fn sums(
     Ok((row.try_get("money")?, row.try_get("goods")?))
 }
 
-async fn set_status(
+pub(super) async fn set_status(
     connection: &mut AnyConnection,
     order: &str,
     status: OrderStatus,
@@ -252,121 +307,6 @@ pub async fn keep_request(
     .ok_or(PaymentError::UnknownOrder)
 }
 
-/// What the channel has told of a refund did; answers the refund, and the order when that changed.
-///
-/// # Errors
-/// [`PaymentError::UnknownOrder`] and [`PaymentError::Database`].
-pub async fn told(
-    database: &Database,
-    id: &str,
-    status: RefundStatus,
-    channel_refund_id: Option<&str>,
-    now: Timestamp,
-) -> Result<(Refund, Option<Order>), PaymentError> {
-    let mut transaction = database.begin().await?;
-    let order_id: Option<String> = sqlx::query_scalar("SELECT order_id FROM refunds WHERE id = $1")
-        .bind(id)
-        .fetch_optional(&mut *transaction)
-        .await?;
-    let order_id = order_id.ok_or(PaymentError::UnknownOrder)?;
-    // The order's row first, as in every change of refunds: no two wait for each other.
-    let row = sqlx::query("UPDATE orders SET checks = checks WHERE id = $1 RETURNING *")
-        .bind(&order_id)
-        .fetch_one(&mut *transaction)
-        .await?;
-    let order = order_of(&row)?;
-    let row = sqlx::query("SELECT * FROM refunds WHERE id = $1")
-        .bind(id)
-        .fetch_one(&mut *transaction)
-        .await?;
-    let refund = refund_of(&row)?;
-    if !refund.status.may_become(status) {
-        return Ok((refund, None));
-    }
-    let ended = matches!(status, RefundStatus::Succeeded | RefundStatus::Closed);
-    let changed = match status {
-        RefundStatus::Succeeded => Some(succeed(&mut transaction, &order, &refund, now).await?),
-        RefundStatus::Closed if order.status == OrderStatus::Refunding => {
-            set_status(
-                &mut transaction,
-                &order_id,
-                OrderStatus::Paid,
-                "refund closed",
-                now,
-            )
-            .await?;
-            Some((
-                Order {
-                    status: OrderStatus::Paid,
-                    ..order
-                },
-                None,
-            ))
-        }
-        _ => None,
-    };
-    let revoked = changed.as_ref().and_then(|(_, revoked)| *revoked);
-    let row = sqlx::query(
-        "UPDATE refunds SET status = $1, channel_refund_id = coalesce($2, channel_refund_id),
-                            revoked = $3, ended_at = $4,
-                            next_check_at = CASE WHEN $5 = 1 THEN NULL ELSE next_check_at END
-         WHERE id = $6 RETURNING *",
-    )
-    .bind(status.as_str())
-    .bind(channel_refund_id)
-    .bind(revoked)
-    .bind(ended.then_some(now.as_millisecond()))
-    .bind(i32::from(ended))
-    .bind(id)
-    .fetch_one(&mut *transaction)
-    .await?;
-    transaction.commit().await?;
-    Ok((refund_of(&row)?, changed.map(|(order, _)| order)))
-}
-
-/// The money is back: counts it, takes the goods, tells the game server.
-async fn succeed(
-    connection: &mut AnyConnection,
-    order: &Order,
-    refund: &Refund,
-    now: Timestamp,
-) -> Result<(Order, Option<i64>), PaymentError> {
-    let source = format!("refund:{}", refund.refund_id);
-    let (user, product) = (order.user_id, &order.product_id);
-    let revoked =
-        inventory::revoke(connection, user, product, refund.quantity, &source, now).await?;
-    let refunded_fee = order.refunded_fee + refund.amount;
-    let full = refunded_fee == order.total_fee.get();
-    // What else is under way: this one's row says so until the end of this transaction.
-    let (under_way, _) = sums(connection, &order.id, "under way").await?;
-    let rest = under_way - refund.amount;
-    let status = match order.status {
-        _ if full => OrderStatus::Refunded,
-        // Another part has failed meanwhile: not all of it is being paid back any more.
-        OrderStatus::Refunding if refunded_fee + rest < order.total_fee.get() => OrderStatus::Paid,
-        status => status,
-    };
-    let row = sqlx::query(
-        "UPDATE orders SET refunded_fee = $1, holds_stock = $2 WHERE id = $3 RETURNING *",
-    )
-    .bind(refunded_fee)
-    .bind(i16::from(!full))
-    .bind(&order.id)
-    .fetch_one(&mut *connection)
-    .await?;
-    let mut changed = order_of(&row)?;
-    changed.status = status;
-    if full {
-        move_stock(connection, order, 1).await?;
-    }
-    set_status(connection, &order.id, status, "refund succeeded", now).await?;
-    outbox::keep(connection, &events::refunded(&changed, refund), now).await?;
-    if full {
-        tell(connection, &changed, "order.refunded", &source, now).await?;
-    }
-    Ok((changed, Some(revoked)))
-}
-
 /// Refunds that the channel is to be told of or asked about, soonest first.
 ///
 /// # Errors
@@ -389,7 +329,7 @@ pub async fn due_checks(
         .collect::<Result<_, _>>()?)
 }
 
-/// The channel was asked; asks again at `next`.
+/// The channel is being asked; it is asked again at `next`.
 ///
 /// # Errors
 /// [`PaymentError::Database`].

@@ -28,7 +28,8 @@ open_enum! {
 }
 
 impl TradeState {
-    /// Whether the player's money has come in, whatever happened to it later.
+    /// Whether the player's money has come in, whatever happened to it later: with [`Self::Refund`] it
+    /// may be back.
     pub fn is_paid(&self) -> bool {
         matches!(self, Self::Success | Self::Refund)
     }
