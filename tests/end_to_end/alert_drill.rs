@@ -9,6 +9,7 @@ mod hurried;
 mod processes;
 mod purchases;
 mod queues;
+mod refunds;
 mod scene;
 mod stores;
 mod wechat;
@@ -25,6 +26,7 @@ fn the_drills_together_drive_every_rule() {
         processes::ALERTS,
         purchases::ALERTS,
         queues::ALERTS,
+        refunds::ALERTS,
         stores::ALERTS,
         wechat::ALERTS,
     ];

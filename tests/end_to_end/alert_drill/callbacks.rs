@@ -1,9 +1,8 @@
-//! Payments that we are not told of, are told wrongly, or do not tell on; orders and refunds that do not end.
+//! Payments that we are not told of, are told wrongly, or do not tell on; orders that do not end.
 
 use std::time::Duration;
 
 use avalon_test_support::{FleetSettings, PostgresServer, RedisServer, TestDatabase};
-use avalon_tests::send;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;
@@ -18,7 +17,6 @@ pub(super) const ALERTS: &[&str] = &[
     "OrdersOverdue",
     "OrdersWithoutCallbacks",
     "PaidNotDelivered",
-    "RefundsStuck",
 ];
 
 #[tokio::test]
@@ -41,7 +39,6 @@ async fn drill() {
     let paid = no_callbacks(&mut drill).await;
     forged_callbacks(&mut drill, &paid).await;
     not_told_on(&mut drill, &game_server).await;
-    refused_refund(&mut drill, &paid).await;
     workers_away(&mut drill, database.url()).await;
     drill.finish();
 }
@@ -105,27 +102,6 @@ async fn not_told_on(drill: &mut Drill, game_server: &GameServer) {
     drill.order_and_pay().await;
     drill.fires(&fault).await;
     game_server.refuse(false);
-    drill.ends(fault).await;
-}
-
-async fn refused_refund(drill: &mut Drill, paid: &str) {
-    let fault = drill
-        .fault("the player's account takes no refund", &["RefundsStuck"])
-        .await;
-    let refused = json!({"refundOutcome": "abnormal", "refundDelayMs": 0});
-    drill.game.set("pay/settings", refused).await;
-    let url = format!("{}/admin/orders/{paid}/refund", drill.fleet.apis[0].ops);
-    let request = drill.game.client.post(url);
-    let request = request.bearer_auth(FleetSettings::ADMIN_TOKEN);
-    let request = request.header("idempotency-key", "drill");
-    let reason = json!({"reason": "a drill"});
-    assert_eq!(send(request.json(&reason)).await.status, 202);
-    drill.fires(&fault).await;
-    let refunds = drill.game.ask_simulator("pay/refunds").await;
-    let number = refunds["refunds"][0]["outRefundNo"].as_str().unwrap();
-    let finish = format!("pay/refunds/{number}/finish");
-    let success = json!({"status": "SUCCESS"});
-    drill.game.simulator(&finish, success).await;
     drill.ends(fault).await;
 }
 

@@ -181,6 +181,12 @@ impl Drill {
         created.body["orderId"].as_str().unwrap().to_owned()
     }
 
+    /// Waits until our side knows that the order is paid.
+    pub(super) async fn is_paid(&self, order: &str) {
+        let alice = self.game.player("alice").await;
+        eventually_eq(LIMIT, "paid".to_owned(), || alice.status(order)).await;
+    }
+
     /// Ends the workers in order, at once.
     pub(super) async fn stop_workers(&mut self) {
         self.fleet.workers[0].terminate();
