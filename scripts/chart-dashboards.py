@@ -1,7 +1,11 @@
 """Draws each dashboard of grafana/dashboards into one picture. Run by scripts/chart-dashboards."""
 
+import csv
 import json
+import math
+import os
 import re
+import subprocess
 import sys
 import time
 import urllib.parse
@@ -13,17 +17,26 @@ import matplotlib
 from PIL import Image
 
 matplotlib.use("Agg")
+# The service's days are Beijing's.
+matplotlib.rcParams["timezone"] = "Asia/Shanghai"
 import matplotlib.dates as dates
 import matplotlib.pyplot as plt
-from matplotlib.ticker import FuncFormatter
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 PROMETHEUS, MINUTES, FOLDER = sys.argv[1].rstrip("/"), float(sys.argv[2]), Path(sys.argv[3])
+POSTGRES = sys.argv[4]
 END = time.time()
 START = END - MINUTES * 60
 STEP = max(5, int(MINUTES * 60 / 180))
 # Height of a row of Grafana's grid, width of a column; inches.
 ROW, COLUMN = 0.38, 0.66
 COLOURS = ["#73bf69", "#5794f2", "#f2cc0c", "#ff780a", "#f2495c", "#b877d9", "#37a2eb", "#8ab8ff", "#c8f2c2", "#ffa6b0"]
+# Distances on an axis whose unit is not decimal, once its values are large.
+STEPS = {
+    "s": [10, 30, 60, 300, 600, 1800, 3600, 21600, *(days * 86400 for days in (1, 2, 5, 10, 30, 100, 250, 1000))],
+    "bytes": [2**power for power in range(10, 45)],
+}
 
 
 def ask(path, **parameters):
@@ -34,6 +47,48 @@ def ask(path, **parameters):
 
 def filled_in(query):
     return query.replace("$__rate_interval", "1m").replace("$queue", ".*")
+
+
+def beginning(panel):
+    """Of the panel's time, which may be one of its own: `timeFrom`, such as 30d."""
+    days = re.fullmatch(r"(\d+)d", panel.get("timeFrom", ""))
+    return END - int(days[1]) * 86400 if days else START
+
+
+def table(panel, query, variables):
+    """Columns and rows of a query to Postgres, with Grafana's macros and the dashboard's variables filled in."""
+    variables = {f"${{{name}}}": value for name, value in variables.items()}
+    macros = {"$__unixEpochFrom()": f"{beginning(panel):.0f}", "$__unixEpochTo()": f"{END:.0f}"}
+    for word, value in (macros | variables).items():
+        query = query.replace(word, value)
+    command = ["psql", "--no-psqlrc", "--quiet", "--csv", f"--command={query}", POSTGRES]
+    answer = subprocess.run(command, env=os.environ | {"PGTZ": "UTC"}, check=True, capture_output=True, text=True)
+    columns, *rows = csv.reader(answer.stdout.splitlines(keepends=True))
+    return columns, rows
+
+
+def lines(panel, variables):
+    """Name, times and values of each line."""
+    for target in panel["targets"]:
+        if "rawSql" in target:
+            columns, rows = table(panel, target["rawSql"], variables)
+            for number, name in enumerate(columns[1:], start=1):
+                known = [row for row in rows if row[number]]
+                yield name, [datetime.fromisoformat(row[0]) for row in known], [float(row[number]) for row in known]
+            continue
+        for series in ask("query_range", query=filled_in(target["expr"]), start=START, end=END, step=STEP):
+            times = [datetime.fromtimestamp(float(at), timezone.utc) for at, _ in series["values"]]
+            yield legend(target, series["metric"]), times, [float(value) for _, value in series["values"]]
+
+
+def settings(panel, name):
+    """The panel's defaults with what it says of the line or column of that name."""
+    found = dict(panel["fieldConfig"]["defaults"])
+    for override in panel["fieldConfig"]["overrides"]:
+        kind, wanted = override["matcher"]["id"], override["matcher"]["options"]
+        if wanted == name if kind == "byName" else re.search(wanted.strip("/"), name):
+            found |= {setting["id"]: setting["value"] for setting in override["properties"]}
+    return found
 
 
 def legend(target, metric):
@@ -73,41 +128,68 @@ def formatted(value, unit):
     return scaled(value, 1000, ["", "K", "M", "G"]) + suffix
 
 
-def draw_series(axes, panel, defaults):
-    unit, custom = defaults.get("unit", "short"), defaults.get("custom", {})
-    lines = []
-    for target in panel["targets"]:
-        for series in ask("query_range", query=filled_in(target["expr"]), start=START, end=END, step=STEP):
-            times = [datetime.fromtimestamp(float(at), timezone.utc) for at, _ in series["values"]]
-            lines.append((legend(target, series["metric"]), times, [float(value) for _, value in series["values"]]))
-    if not lines:
+def draw_series(axes, panel, defaults, variables):
+    custom = defaults.get("custom", {})
+    drawn = sorted((line for line in lines(panel, variables) if line[1]), key=lambda line: line[0])
+    if not drawn:
         axes.text(0.5, 0.5, defaults.get("noValue", "no data"), transform=axes.transAxes, ha="center", color="#888")
-    stacked = "stacking" in custom
-    below = {}
-    for number, (name, times, values) in enumerate(sorted(lines, key=lambda line: line[0])):
-        colour = COLOURS[number % len(COLOURS)]
+    handles, labels, below, right = [], [], {}, None
+    for number, (name, times, values) in enumerate(drawn):
+        colour, own, on = COLOURS[number % len(COLOURS)], settings(panel, name), axes
+        unit = own.get("unit", "short")
+        if own.get("custom.axisPlacement") == "right":
+            right, right_settings = right or axes.twinx(), own
+            on = right
+        known = [value for value in values if not math.isnan(value)]
+        if not known:
+            continue
         name = name if len(name) <= 30 else f"{name[:29]}…"
-        label = f"{name}  {formatted(values[-1], unit)}, max {formatted(max(values), unit)}"
-        if stacked:
+        labels.append(f"{name}  {formatted(values[-1], unit)}, max {formatted(max(known), unit)}")
+        if custom.get("drawStyle") == "bars":
+            # Those of a day stand side by side.
+            width = 0.8 / len(drawn)
+            at = dates.date2num(times) + (number - (len(drawn) - 1) / 2) * width
+            handles.append(on.bar(at, values, width, color=colour, alpha=custom["fillOpacity"] / 100))
+            continue
+        if "stacking" in custom:
             lower = [below.get(at, 0.0) for at in times]
             values = [low + value for low, value in zip(lower, values)]
             below.update(zip(times, values))
-            axes.fill_between(times, lower, values, color=colour, alpha=0.35, linewidth=0)
+            on.fill_between(times, lower, values, color=colour, alpha=0.35, linewidth=0)
         elif custom.get("fillOpacity"):
-            axes.fill_between(times, values, color=colour, alpha=0.08, linewidth=0)
-        axes.plot(times, values, color=colour, linewidth=1, label=label)
-    if custom.get("scaleDistribution", {}).get("type") == "log":
+            on.fill_between(times, values, color=colour, alpha=0.08, linewidth=0)
+        handles += on.plot(times, values, color=colour, linewidth=1)
+    shape(axes, defaults)
+    if right:
+        shape(right, right_settings)
+    begin = beginning(panel)
+    axes.set_xlim(*(datetime.fromtimestamp(at, timezone.utc) for at in (begin, END)))
+    axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M" if begin == START else "%m-%d"))
+    axes.grid(color="#ddd", linewidth=0.5)
+    beside = {"loc": "upper left", "bbox_to_anchor": (1.12 if right else 1.01, 1), "borderaxespad": 0}
+    # As many as there is room for; Grafana scrolls.
+    room = int(panel["gridPos"]["h"] * ROW / 0.13) - 2
+    if len(labels) > room:
+        labels = [*labels[: room - 1], f"… and {len(labels) - room + 1} more"]
+        handles = [*handles[: room - 1], Patch(alpha=0)]
+    axes.legend(handles, labels, fontsize=5.5, handlelength=1, frameon=False, **beside)
+
+
+def shape(axes, setting):
+    """The axis of values, when all are drawn."""
+    unit = setting.get("unit", "short")
+    if setting.get("custom", {}).get("scaleDistribution", {}).get("type") == "log":
         axes.set_yscale("log")
     else:
-        axes.set_ylim(bottom=defaults.get("min", 0), top=defaults.get("max"))
+        # A little more than the highest, so that it is not drawn on the frame.
+        top = setting.get("max", axes.dataLim.ymax) * 1.04
+        axes.set_ylim(bottom=setting.get("min", 0), top=top if 0 < top < math.inf else 1)
+        step = next((step for step in STEPS.get(unit, []) if top / 7 < step), math.inf)
+        if step < top:
+            axes.yaxis.set_major_locator(MultipleLocator(step))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: formatted(value, unit)))
     axes.minorticks_off()
-    axes.set_xlim(datetime.fromtimestamp(START, timezone.utc), datetime.fromtimestamp(END, timezone.utc))
-    axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M"))
-    axes.grid(color="#ddd", linewidth=0.5)
     axes.tick_params(labelsize=6, length=2)
-    if lines:
-        axes.legend(fontsize=5.5, handlelength=1, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, borderaxespad=0)
 
 
 def colour_of(value, thresholds):
@@ -118,41 +200,70 @@ def colour_of(value, thresholds):
     return {"green": "#73bf69", "orange": "#ff780a", "red": "#f2495c"}.get(colour, "#73bf69")
 
 
-def draw_number(axes, panel, defaults):
+def draw_number(axes, panel, defaults, _):
     result = ask("query", query=filled_in(panel["targets"][0]["expr"]), time=END)
     value = float(result[0]["value"][1]) if result else float("nan")
+    unit = defaults.get("unit", "short")
+    if "decimals" in defaults:
+        value = round(value, defaults["decimals"] + (2 if unit == "percentunit" else 0))
     axes.axis("off")
     colour = colour_of(value, defaults.get("thresholds", {}))
-    axes.text(0.5, 0.45, formatted(value, defaults.get("unit", "short")), ha="center", va="center", fontsize=13, color=colour)
+    axes.text(0.5, 0.45, formatted(value, unit), ha="center", va="center", fontsize=13, color=colour)
 
 
-def draw_table(axes, panel, _):
+def draw_table(axes, panel, _, variables):
     axes.axis("off")
-    rows = []
-    for target in panel["targets"]:
+    target, rows = panel["targets"][0], []
+    if "rawSql" in target:
+        columns, rows = table(panel, target["rawSql"], variables)
+        units = [settings(panel, column).get("unit", "short") for column in columns]
+        rows = [[shown(word, unit) for word, unit in zip(row, units)] for row in rows]
+    else:
         for series in ask("query", query=filled_in(target["expr"]), time=END):
             rows.append([*series["metric"].values(), series["value"][1]])
             columns = [*series["metric"].keys(), "value"]
+    # As many as there is room for; Grafana scrolls.
+    rows = rows[: int(panel["gridPos"]["h"] * ROW / 0.17) - 4]
     if rows:
-        table = axes.table(cellText=rows, colLabels=columns, loc="center", cellLoc="left")
-        table.auto_set_font_size(False)
-        table.set_fontsize(6)
+        look = {"loc": "upper center", "colLoc": "left", "cellLoc": "left", "edges": "horizontal"}
+        grid = axes.table(cellText=rows, colLabels=columns, **look)
+        grid.auto_set_font_size(False)
+        grid.set_fontsize(6)
 
 
-DRAWN = {"timeseries": draw_series, "stat": draw_number, "table": draw_table}
+def shown(word, unit):
+    """A cell of a table: its number in the unit, or the word that it is."""
+    return formatted(float(word), unit) if re.fullmatch(r"-?[\d.]+(e-?\d+)?", word) else word
+
+
+def draw_bars(axes, panel, defaults, variables):
+    _, rows = table(panel, panel["targets"][0]["rawSql"], variables)
+    names, values = [row[0] for row in rows], [float(row[1]) for row in rows]
+    bars = axes.barh(names, values, color=COLOURS[0])
+    axes.bar_label(bars, [formatted(value, defaults.get("unit", "short")) for value in values], fontsize=7, padding=4)
+    axes.invert_yaxis()
+    axes.xaxis.set_visible(False)
+    axes.tick_params(labelsize=6, length=0)
+    axes.spines[:].set_visible(False)
+
+
+DRAWN = {"timeseries": draw_series, "stat": draw_number, "table": draw_table, "bargauge": draw_bars}
+# Room for the numbers on the left and the legend on the right; inches.
+MARGINS = {"timeseries": (0.72, 2.5), "bargauge": (1.2, 0.6)}
+SOURCES = {"avalon-prometheus", "avalon-postgres"} if POSTGRES else {"avalon-prometheus"}
 
 
 def draw(board):
-    panels = [panel for panel in board["panels"] if panel.get("datasource", {}).get("uid") == "avalon-prometheus"]
+    panels = [panel for panel in board["panels"] if panel.get("datasource", {}).get("uid") in SOURCES]
     panels = [panel for panel in panels if panel["type"] in DRAWN]
+    variables = {one["name"]: one["current"]["value"] for one in board["templating"]["list"]}
     bottom = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels)
     width, height = 24 * COLUMN, bottom * ROW + 0.5
     figure = plt.figure(figsize=(width, height), dpi=90)
     figure.text(0.01, 1 - 0.3 / height, board["title"], fontsize=11, weight="bold")
     for panel in panels:
         place, defaults = panel["gridPos"], panel["fieldConfig"]["defaults"]
-        # Room for the numbers on the left, the legend on the right, the title above.
-        left, right = (0.72, 2.5) if panel["type"] == "timeseries" else (0.1, 0.1)
+        left, right = MARGINS.get(panel["type"], (0.1, 0.1))
         top = height - 0.5 - place["y"] * ROW
         axes = figure.add_axes([
             (place["x"] * COLUMN + left) / width,
@@ -161,7 +272,7 @@ def draw(board):
             (place["h"] * ROW - 0.62) / height,
         ])
         axes.set_title(panel["title"], fontsize=7.5, loc="left" if panel["type"] != "stat" else "center")
-        DRAWN[panel["type"]](axes, panel, defaults)
+        DRAWN[panel["type"]](axes, panel, defaults, variables)
     return figure
 
 
@@ -172,5 +283,5 @@ for file in sorted(Path("grafana/dashboards").glob("*.json")):
     draw(board).savefig(picture)
     plt.close("all")
     # A chart has few colours: a palette makes the file a third as large.
-    Image.open(picture).convert("RGB").quantize(96).save(picture, optimize=True)
+    Image.open(picture).convert("RGB").quantize(128, kmeans=3).save(picture, optimize=True)
     print(picture)

@@ -1,9 +1,10 @@
-//! apalis-board over the real queues, by the routes that its pages use.
+//! apalis-board over the real queues, by the routes that its pages use, and in a browser.
 
 use std::time::Duration;
 
+use avalon_core::jobs::QUEUES;
 use avalon_test_support::{Avalon, FleetSettings, eventually_eq};
-use avalon_tests::{Answer, Game, send};
+use avalon_tests::{Answer, Game, client, send};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -217,4 +218,63 @@ async fn the_board_wants_the_admin_token_and_makes_no_jobs() {
     // As a form on another site would send it, with the browser's password.
     let forged = send(forged).await;
     assert_eq!((forged.status.as_u16(), forged.code()), (403, "FORBIDDEN"));
+}
+
+/// Passes requests on with the password that an operator's browser has been told: Chromium takes none in an
+/// address for what its pages fetch. The stream of events is over at once, since the browser would wait for
+/// its end; nothing else is changed, the policy of the pages least of all.
+async fn told_the_password(ops: String) -> String {
+    let pass_on = async move |request: axum::extract::Request| {
+        let url = format!("{ops}{}", request.uri());
+        let asked = client().request(request.method().clone(), url);
+        let asked = asked.basic_auth("operator", Some(FleetSettings::ADMIN_TOKEN));
+        let answer = asked.send().await.unwrap();
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let body = axum::body::Body::from_stream(answer.bytes_stream());
+        (status, headers, body)
+    };
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
+    let over = axum::routing::get(async || reqwest::StatusCode::NO_CONTENT);
+    let router = axum::Router::new()
+        .route("/api/v1/events", over)
+        .fallback(pass_on);
+    tokio::spawn(async move { axum::serve(socket, router).await.unwrap() });
+    url
+}
+
+#[tokio::test]
+async fn a_browser_shows_all_queues_on_the_board() {
+    let dev = Avalon::command("dev")
+        .env("AVALON_ADMIN__TOKEN", FleetSettings::ADMIN_TOKEN)
+        .start()
+        .await;
+    let url = told_the_password(dev.ops.clone()).await;
+    let profile = tempfile::tempdir().unwrap();
+    let shown = tokio::process::Command::new("chromium")
+        .args([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--virtual-time-budget=20000",
+            "--enable-logging=stderr",
+            "--dump-dom",
+        ])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .arg(format!("{url}/board"))
+        .kill_on_drop(true)
+        .output();
+    let shown = tokio::time::timeout(Duration::from_secs(60), shown).await;
+    let shown = shown.expect("the browser ends").unwrap();
+    let (page, log) = (
+        String::from_utf8_lossy(&shown.stdout),
+        String::from_utf8_lossy(&shown.stderr),
+    );
+    assert!(!log.contains("Content Security Policy"), "{log}");
+    for queue in QUEUES {
+        assert!(
+            page.contains(queue.as_str()),
+            "{queue} is not shown: {page}\n{log}"
+        );
+    }
 }

@@ -13,6 +13,7 @@ use avalon_core::jobs::QUEUES;
 use avalon_core::problem::ProblemCode;
 use avalon_queue::JobStore;
 use avalon_queue::listing::Listing;
+use aws_lc_rs::digest;
 use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
@@ -118,8 +119,28 @@ async fn page() -> Response {
         return ApiError::from(ProblemCode::NotFound).into_response();
     };
     let script = "<script src=\"/board/actions.js\"></script></head>";
-    let no_store = [(header::CACHE_CONTROL, "no-store")];
-    (no_store, Html(index.replacen("</head>", script, 1))).into_response()
+    let headers = [
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+        (header::CONTENT_SECURITY_POLICY, policy(index)),
+    ];
+    (headers, Html(index.replacen("</head>", script, 1))).into_response()
+}
+
+/// What the page needs of a browser, and no more: its published code, which a script in the page starts
+/// that is known by its digest; WebAssembly; styles that it sets in its markup.
+fn policy(index: &str) -> String {
+    let scripts = index.split("<script type=\"module\">").skip(1);
+    let scripts = scripts.filter_map(|rest| rest.split_once("</script>"));
+    let digests = scripts.map(|(script, _)| {
+        let digest = digest::digest(&digest::SHA256, script.as_bytes());
+        format!(" 'sha256-{}'", STANDARD.encode(digest))
+    });
+    format!(
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'{}; style-src 'self' 'unsafe-inline'; \
+         img-src 'self' data:; connect-src 'self'; base-uri 'self'; form-action 'none'; \
+         frame-ancestors 'none'",
+        digests.collect::<String>()
+    )
 }
 
 async fn actions() -> impl IntoResponse {
