@@ -5,7 +5,7 @@ use std::time::Duration;
 use avalon_core::jobs::{CancelOrder, Sweep};
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::{OrderStatus, inventory};
-use avalon_queue::{Handlers, JobState, JobStore};
+use avalon_queue::{Handlers, JobState, JobStore, JobView};
 use avalon_test_support::TestDatabase;
 use jiff::Timestamp;
 use reqwest::Method;
@@ -31,6 +31,21 @@ impl Scene {
             gems: shop.product(100, None, None).await,
             shop,
         }
+    }
+
+    /// A cancellation that asks, hears that nobody has paid, and has the order closed; in between the
+    /// player pays. What became of it.
+    async fn cancelled_while_paid(&self, order: &str) -> JobView {
+        let slow = json!({"latencyMs": 300, "api": "pay_close"});
+        self.shop.wechat.faults(slow).await;
+        let (order_id, user_id) = (order.to_owned(), self.player.0);
+        let cancel = CancelOrder { order_id, user_id }.into_job().unwrap();
+        let paid = async {
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            self.pay(order, false).await;
+        };
+        let (view, ()) = tokio::join!(self.shop.done(&self.handlers, cancel), paid);
+        view
     }
 
     /// An order that was cancelled while its request was on its way to WeChat, where it has arrived
@@ -204,16 +219,7 @@ async fn a_payment_that_wins_against_its_cancellation_is_granted() {
         .shop
         .order(&scene.handlers, scene.player, &scene.gems, "k")
         .await;
-    let slow = json!({"latencyMs": 300, "api": "pay_close"});
-    scene.shop.wechat.faults(slow).await;
-    let (order_id, user_id) = (order.clone(), scene.player.0);
-    let cancel = CancelOrder { order_id, user_id }.into_job().unwrap();
-    // It asks, hears that nobody has paid, and has the order closed; in between the player pays.
-    let paid = async {
-        tokio::time::sleep(Duration::from_millis(150)).await;
-        scene.pay(&order, false).await;
-    };
-    let (view, ()) = tokio::join!(scene.shop.done(&scene.handlers, cancel), paid);
+    let view = scene.cancelled_while_paid(&order).await;
     assert_eq!(view.state, JobState::Rejected, "{view:?}");
     assert_eq!(view.error.unwrap().code, "ORDER_STATE");
     assert_eq!(scene.order(&order).await.status, OrderStatus::Paid);
@@ -227,15 +233,7 @@ async fn goods_of_a_cancelled_order_are_gone_at_once_and_back_when_its_money_sta
         .shop
         .order(&scene.handlers, scene.player, &scene.gems, "k")
         .await;
-    let slow = json!({"latencyMs": 300, "api": "pay_close"});
-    scene.shop.wechat.faults(slow).await;
-    let (order_id, user_id) = (order.clone(), scene.player.0);
-    let cancel = CancelOrder { order_id, user_id }.into_job().unwrap();
-    let paid = async {
-        tokio::time::sleep(Duration::from_millis(150)).await;
-        scene.pay(&order, false).await;
-    };
-    let (view, ()) = tokio::join!(scene.shop.done(&scene.handlers, cancel), paid);
+    let view = scene.cancelled_while_paid(&order).await;
     assert_eq!(view.state, JobState::Succeeded, "{view:?}");
     assert_eq!(scene.order(&order).await.status, OrderStatus::Refunding);
     assert_eq!(scene.owns().await, 0);

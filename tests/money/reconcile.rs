@@ -38,6 +38,18 @@ async fn paid_behind_our_back(shop: &Shop, handlers: &Handlers, player: Player) 
     orders.try_into().unwrap()
 }
 
+/// Has us take an order for paid that WeChat knows no payment of.
+async fn take_for_paid(shop: &Shop, order: &str) {
+    sqlx::query(
+        "UPDATE orders SET status = 'paid', paid_at = $1, transaction_id = 'x' WHERE id = $2",
+    )
+    .bind(Timestamp::now().as_millisecond())
+    .bind(order)
+    .execute(shop.database.pool())
+    .await
+    .unwrap();
+}
+
 async fn status(shop: &Shop, order: &str) -> OrderStatus {
     let order = order_rows::by_id(&shop.database, order).await.unwrap();
     order.unwrap().status
@@ -56,14 +68,7 @@ async fn a_payment_that_nobody_told_us_of_is_found_in_the_bill_and_granted() {
     let quietly = json!({"notify": false});
     shop.wechat.must(Method::POST, &pay, quietly).await;
     // And one that we take for paid and WeChat does not know of.
-    sqlx::query(
-        "UPDATE orders SET status = 'paid', paid_at = $1, transaction_id = 'x' WHERE id = $2",
-    )
-    .bind(Timestamp::now().as_millisecond())
-    .bind(&unpaid)
-    .execute(shop.database.pool())
-    .await
-    .unwrap();
+    take_for_paid(&shop, &unpaid).await;
 
     let day = beijing_day(Timestamp::now());
     let job = Reconcile { day, again: false }.into_job().unwrap();
@@ -156,14 +161,7 @@ async fn that_there_is_no_bill_is_not_believed_of_a_day_with_payments() {
     let bills = json!({"billsAtOnce": true});
     shop.wechat.must(Method::PUT, "pay/settings", bills).await;
     let order = shop.order(&handlers, player, &gems, "k").await;
-    sqlx::query(
-        "UPDATE orders SET status = 'paid', paid_at = $1, transaction_id = 'x' WHERE id = $2",
-    )
-    .bind(Timestamp::now().as_millisecond())
-    .bind(&order)
-    .execute(shop.database.pool())
-    .await
-    .unwrap();
+    take_for_paid(&shop, &order).await;
     let day = beijing_day(Timestamp::now());
     let job = Reconcile { day, again: false }.into_job().unwrap();
     let view = shop.done(&handlers, job).await;

@@ -1,30 +1,27 @@
 //! WeChat's bills are not compared with our orders, or differ from them.
 
 use avalon_core::payments::reconciliation::beijing_day;
-use avalon_test_support::{FleetSettings, PostgresServer, RedisServer, TestDatabase};
 use avalon_tests::Game;
 use jiff::{Timestamp, ToSpan};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
-use super::scene::Drill;
+use super::scene::{Drill, Stores};
 
 pub(super) const ALERTS: &[&str] = &["ReconciliationDiffers", "ReconciliationMissing"];
 
 #[tokio::test]
 #[ignore = "takes minutes: scripts/alert-drill runs it"]
 async fn drill() {
-    let postgres = PostgresServer::start().await;
-    let database = TestDatabase::on_postgres(&postgres.url()).await;
-    let redis = RedisServer::start().await;
-    let settings = FleetSettings::new(database.url(), &redis.url()).with_payments();
+    let stores = Stores::start().await;
+    let settings = stores.fleet().with_payments();
     let mut fleet = settings.start(1, 0).await;
     let wechat = Game::of(&fleet.apis[0], &fleet.simulator);
     let no_bills = json!({"outage": "http502", "api": "pay_bill"});
     wechat.faults(no_bills).await;
     fleet.add_workers().await;
     let mut drill = Drill::of(fleet, ALERTS).await;
-    let mut tables = PgConnection::connect(database.url()).await.unwrap();
+    let mut tables = PgConnection::connect(stores.database.url()).await.unwrap();
 
     let fault = drill
         .fault(

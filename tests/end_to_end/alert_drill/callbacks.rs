@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use avalon_test_support::{FleetSettings, PostgresServer, RedisServer, TestDatabase};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;
 
 use super::game_server::GameServer;
-use super::scene::Drill;
+use super::scene::{Drill, Stores};
 
 pub(super) const ALERTS: &[&str] = &[
     "CallbacksContradictOrders",
@@ -22,11 +21,10 @@ pub(super) const ALERTS: &[&str] = &[
 #[tokio::test]
 #[ignore = "takes minutes: scripts/alert-drill runs it"]
 async fn drill() {
-    let postgres = PostgresServer::start().await;
-    let database = TestDatabase::on_postgres(&postgres.url()).await;
-    let redis = RedisServer::start().await;
+    let stores = Stores::start().await;
     let (game_server, webhook_url) = GameServer::start().await;
-    let fleet = FleetSettings::new(database.url(), &redis.url())
+    let fleet = stores
+        .fleet()
         .with_payments()
         .env("AVALON_PAY__RECONCILE_AFTER", "1s")
         .env("AVALON_FULFIL__WEBHOOK_URL", webhook_url)
@@ -39,7 +37,7 @@ async fn drill() {
     let paid = no_callbacks(&mut drill).await;
     forged_callbacks(&mut drill, &paid).await;
     not_told_on(&mut drill, &game_server).await;
-    workers_away(&mut drill, database.url()).await;
+    workers_away(&mut drill, stores.database.url()).await;
     drill.finish();
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use avalon_test_support::{AvalonBinary, FleetSettings, PostgresServer, RedisServer, TestDatabase};
+use avalon_test_support::AvalonBinary;
 use tokio::time::sleep;
 
-use super::scene::Drill;
+use super::scene::{Drill, Stores};
 
 pub(super) const ALERTS: &[&str] = &[
     "InstanceDown",
@@ -17,10 +17,8 @@ pub(super) const ALERTS: &[&str] = &[
 #[tokio::test]
 #[ignore = "takes minutes: scripts/alert-drill runs it"]
 async fn drill() {
-    let postgres = PostgresServer::start().await;
-    let database = TestDatabase::on_postgres(&postgres.url()).await;
-    let redis = RedisServer::start().await;
-    let settings = FleetSettings::new(database.url(), &redis.url());
+    let stores = Stores::start().await;
+    let settings = stores.fleet();
     let mut fleet = settings.start(1, 1).await;
     // The second API is of the old version later.
     let second = fleet.settings.command("api");

@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use avalon_simulator::PayCredentials;
-use avalon_test_support::{
-    FleetSettings, PostgresServer, RedisServer, TestDatabase, eventually_eq,
-};
+use avalon_test_support::eventually_eq;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::scene::Drill;
+use super::scene::{Drill, Stores};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -25,10 +23,9 @@ pub(super) const ALERTS: &[&str] = &[
 #[tokio::test]
 #[ignore = "takes minutes: scripts/alert-drill runs it"]
 async fn drill() {
-    let postgres = PostgresServer::start().await;
-    let database = TestDatabase::on_postgres(&postgres.url()).await;
-    let redis = RedisServer::start().await;
-    let fleet = FleetSettings::new(database.url(), &redis.url())
+    let stores = Stores::start().await;
+    let fleet = stores
+        .fleet()
         .with_payments()
         // WeChat signs with its certificates alone.
         .env("AVALON_PAY__PLATFORM_PUBLIC_KEY", "")

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use avalon_test_support::{FleetSettings, PostgresServer, RedisServer, TestDatabase};
 use avalon_tests::event_sinks::SinkDouble;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::scene::Drill;
+use super::scene::{Drill, Stores};
 
 pub(super) const ALERTS: &[&str] = &[
     "DeadLettersGrow",
@@ -22,11 +21,10 @@ pub(super) const ALERTS: &[&str] = &[
 #[tokio::test]
 #[ignore = "takes minutes: scripts/alert-drill runs it"]
 async fn drill() {
-    let postgres = PostgresServer::start().await;
-    let database = TestDatabase::on_postgres(&postgres.url()).await;
-    let redis = RedisServer::start().await;
+    let stores = Stores::start().await;
     let collector = SinkDouble::collector("project-1");
-    let fleet = FleetSettings::new(database.url(), &redis.url())
+    let fleet = stores
+        .fleet()
         .env("AVALON_QUEUE__LEASE_TIMEOUT", "2s")
         .env("AVALON_QUEUE__MAX_LOST_LEASES", "2")
         // A sign-in can be in hand for nine seconds.

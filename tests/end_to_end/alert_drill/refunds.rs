@@ -1,21 +1,20 @@
 //! Refunds that WeChat does not take, can't bring home, or ends without the money being back.
 
-use avalon_test_support::{FleetSettings, PostgresServer, RedisServer, TestDatabase};
+use avalon_test_support::FleetSettings;
 use avalon_tests::send;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
-use super::scene::Drill;
+use super::scene::{Drill, Stores};
 
 pub(super) const ALERTS: &[&str] = &["RefundsClosed", "RefundsRefused", "RefundsStuck"];
 
 #[tokio::test]
 #[ignore = "takes minutes: scripts/alert-drill runs it"]
 async fn drill() {
-    let postgres = PostgresServer::start().await;
-    let database = TestDatabase::on_postgres(&postgres.url()).await;
-    let redis = RedisServer::start().await;
-    let fleet = FleetSettings::new(database.url(), &redis.url())
+    let stores = Stores::start().await;
+    let fleet = stores
+        .fleet()
         .with_payments()
         .env("AVALON_PAY__RECONCILE_AFTER", "1s")
         .start(1, 1)
@@ -24,7 +23,7 @@ async fn drill() {
 
     stuck(&mut drill).await;
     closed(&mut drill).await;
-    refused(&mut drill, database.url()).await;
+    refused(&mut drill, stores.database.url()).await;
     drill.finish();
 }
 

@@ -4,7 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use avalon_test_support::{Fleet, PrometheusServer, eventually_eq};
+use avalon_test_support::{
+    Fleet, FleetSettings, PostgresServer, PrometheusServer, RedisServer, TestDatabase,
+    eventually_eq,
+};
 use avalon_tests::{Answer, Game, Player, send};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -16,6 +19,29 @@ const LIMIT: Duration = Duration::from_secs(120);
 const OFTEN: u64 = 500;
 /// And where it must have the patience that a process has with its stores.
 pub(super) const PATIENTLY: u64 = 3000;
+
+/// Servers of a drill's own. (The database goes before the server that it is on.)
+pub(super) struct Stores {
+    pub(super) database: TestDatabase,
+    pub(super) postgres: PostgresServer,
+    pub(super) redis: RedisServer,
+}
+
+impl Stores {
+    pub(super) async fn start() -> Self {
+        let postgres = PostgresServer::start().await;
+        Self {
+            database: TestDatabase::on_postgres(&postgres.url()).await,
+            postgres,
+            redis: RedisServer::start().await,
+        }
+    }
+
+    /// Settings of a fleet over them.
+    pub(super) fn fleet(&self) -> FleetSettings {
+        FleetSettings::new(self.database.url(), &self.redis.url())
+    }
+}
 
 /// The system, its Prometheus, and what was driven so far.
 pub(super) struct Drill {

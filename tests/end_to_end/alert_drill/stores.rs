@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use avalon_test_support::{FleetSettings, PostgresServer, RedisServer, TestDatabase};
+use avalon_test_support::{PostgresServer, RedisServer};
 use sqlx::{Connection, PgConnection};
 use tokio::process::Command;
 use tokio::time::sleep;
 
-use super::scene::{Drill, PATIENTLY};
+use super::scene::{Drill, PATIENTLY, Stores};
 
 pub(super) const ALERTS: &[&str] = &[
     "CallbacksNotStored",
@@ -22,20 +22,19 @@ pub(super) const ALERTS: &[&str] = &[
 #[tokio::test]
 #[ignore = "takes minutes: scripts/alert-drill runs it"]
 async fn drill() {
-    let mut postgres = PostgresServer::start().await;
-    let database = TestDatabase::on_postgres(&postgres.url()).await;
-    let mut redis = RedisServer::start().await;
-    let fleet = FleetSettings::new(database.url(), &redis.url())
+    let mut stores = Stores::start().await;
+    let fleet = stores
+        .fleet()
         .with_payments()
         .env("AVALON_DATABASE__MAX_CONNECTIONS", "4")
         .start(1, 1)
         .await;
     let mut drill = Drill::scraped(fleet, ALERTS, PATIENTLY).await;
 
-    settings_of_redis(&mut drill, &redis).await;
-    redis_away(&mut drill, &mut redis).await;
-    postgres_away(&mut drill, &mut postgres).await;
-    postgres_locked(&mut drill, database.url()).await;
+    settings_of_redis(&mut drill, &stores.redis).await;
+    redis_away(&mut drill, &mut stores.redis).await;
+    postgres_away(&mut drill, &mut stores.postgres).await;
+    postgres_locked(&mut drill, stores.database.url()).await;
     drill.finish();
 }
 

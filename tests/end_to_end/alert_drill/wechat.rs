@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use avalon_test_support::{FleetSettings, PostgresServer, RedisServer, TestDatabase};
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::scene::Drill;
+use super::scene::{Drill, Stores};
 
 pub(super) const ALERTS: &[&str] = &[
     "WechatMisconfigured",
@@ -18,10 +17,9 @@ pub(super) const ALERTS: &[&str] = &[
 #[tokio::test]
 #[ignore = "takes minutes: scripts/alert-drill runs it"]
 async fn drill() {
-    let postgres = PostgresServer::start().await;
-    let database = TestDatabase::on_postgres(&postgres.url()).await;
-    let redis = RedisServer::start().await;
-    let fleet = FleetSettings::new(database.url(), &redis.url())
+    let stores = Stores::start().await;
+    let fleet = stores
+        .fleet()
         .with_payments()
         // So that orders need the access token, and each does.
         .env("AVALON_RISK__ORDERS", "observe")
