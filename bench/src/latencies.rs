@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_nearest_ranks() {
+    fn percentiles_use_nearest_rank() {
         let mut latencies = Latencies::default();
         assert!(latencies.percentile_ms(50).is_nan());
         for ms in (1..=200).rev() {

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_has_its_figures_under_their_names() {
+    fn figures_are_aligned_under_their_names() {
         let mut report = Report::default();
         report.add("one", vec![("push/s", 12345.6, 0)]);
         report.add("three", vec![("p50 ms", 0.25, 2)]);

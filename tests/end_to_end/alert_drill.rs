@@ -5,12 +5,12 @@
 mod bills;
 mod callbacks;
 mod game_server;
-mod hurried;
+mod harness;
 mod processes;
 mod purchases;
 mod queues;
 mod refunds;
-mod scene;
+mod scaled_rules;
 mod stores;
 mod wechat;
 
@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use crate::dashboards::files;
 
 #[test]
-fn the_drills_together_drive_every_rule() {
+fn drills_cover_every_alert_rule() {
     let lists = [
         bills::ALERTS,
         callbacks::ALERTS,

@@ -24,7 +24,7 @@ async fn inventory_with(game: &Game, token: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_token_that_was_made_up_or_changed_is_refused() {
+async fn forged_or_modified_tokens_are_rejected() {
     let (_dev, game) = dev().await;
     let session = sign_in(&game, "alice", "phone", "ios").await;
     let token = session["token"].as_str().unwrap();
@@ -101,7 +101,7 @@ async fn a_token_that_was_made_up_or_changed_is_refused() {
 }
 
 #[tokio::test]
-async fn another_players_order_and_job_look_like_none() {
+async fn orders_and_jobs_of_others_look_nonexistent() {
     let (_dev, game) = dev().await;
     let (alice, bob) = (game.player("alice").await, game.player("bob").await);
     let created = alice.order("gems-60", 1, "k-1").await;
@@ -144,7 +144,7 @@ async fn another_players_order_and_job_look_like_none() {
 }
 
 #[tokio::test]
-async fn sql_in_any_text_is_only_text() {
+async fn sql_injection_has_no_effect() {
     let (dev, game) = dev().await;
     let alice = game.player("alice").await;
     let evil = "x'); DROP TABLE users; --";
@@ -182,7 +182,7 @@ async fn sql_in_any_text_is_only_text() {
 }
 
 #[tokio::test]
-async fn what_clients_write_makes_no_line_of_the_log() {
+async fn client_input_cannot_forge_log_lines() {
     let (dev, game) = dev_with(&[
         ("AVALON_LOG__FORMAT", "json"),
         ("AVALON_LOG__LEVEL", "debug"),
@@ -229,7 +229,7 @@ fn other_lines(log: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn nothing_of_the_operators_is_on_the_public_port() {
+async fn admin_routes_are_absent_from_the_public_port() {
     let (dev, game) = dev().await;
     let token = admin_token(&dev);
     for path in [
@@ -254,7 +254,7 @@ async fn nothing_of_the_operators_is_on_the_public_port() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_nearly_the_operators_opens_nothing() {
+async fn near_miss_admin_tokens_are_rejected() {
     let (dev, game) = dev().await;
     let token = admin_token(&dev);
     let jobs = async |authorization: String| {
@@ -292,7 +292,7 @@ async fn raw(game: &Game, request: &str) -> String {
 }
 
 #[tokio::test]
-async fn headers_that_say_two_things_are_not_believed() {
+async fn conflicting_headers_are_not_trusted() {
     let (_dev, game) = dev().await;
     let alice = game.player("alice").await;
     // Two lengths, or a length and chunks: a second request must not hide in the first one's body.

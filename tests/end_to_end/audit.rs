@@ -21,7 +21,7 @@ async fn events(game: &Game, dev: &Avalon, query: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn what_operators_do_is_recorded_with_the_address_they_came_from() {
+async fn operator_actions_are_audited_with_their_address() {
     let dev = Avalon::command("dev")
         .env("AVALON_ADMIN__TOKEN", TOKEN)
         .start()
@@ -83,7 +83,7 @@ async fn what_operators_do_is_recorded_with_the_address_they_came_from() {
 }
 
 #[tokio::test]
-async fn guessing_the_admin_token_is_recorded_but_fills_no_table() {
+async fn admin_token_guesses_are_audited_up_to_a_limit() {
     let dev = Avalon::command("dev")
         .env("AVALON_ADMIN__TOKEN", TOKEN)
         .start()

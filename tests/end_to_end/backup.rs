@@ -45,7 +45,7 @@ fn load(api: &Avalon, simulator: &Avalon) -> (Arc<AtomicBool>, JoinHandle<()>) {
 }
 
 #[tokio::test]
-async fn postgres_and_redis_are_backed_up_under_load_and_restored_with_jobs_and_sessions() {
+async fn postgres_and_redis_restore_from_backups_taken_under_load() {
     let (database, restored) = (
         TestDatabase::postgres().await,
         TestDatabase::postgres().await,
@@ -133,7 +133,7 @@ async fn postgres_and_redis_are_backed_up_under_load_and_restored_with_jobs_and_
 }
 
 #[tokio::test]
-async fn sqlite_is_backed_up_under_load_and_restored() {
+async fn sqlite_restores_from_backups_taken_under_load() {
     let database = TestDatabase::sqlite();
     let settings = FleetSettings::new(database.url(), "").with_payments();
     let simulator = settings.simulator().start().await;

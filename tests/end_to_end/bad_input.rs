@@ -5,7 +5,7 @@ use avalon_tests::{Game, send};
 use serde_json::json;
 
 #[tokio::test]
-async fn a_sign_in_that_makes_no_sense_is_refused_at_the_door() {
+async fn malformed_sign_ins_never_reach_wechat() {
     let dev = Avalon::command("dev").start().await;
     let game = Game::of(&dev, &dev);
     let post = |body: &str| {
@@ -84,7 +84,7 @@ async fn a_sign_in_that_makes_no_sense_is_refused_at_the_door() {
 }
 
 #[tokio::test]
-async fn a_path_that_names_nothing_and_a_method_that_does_not_fit_are_problems_too() {
+async fn unknown_paths_and_wrong_methods_return_problems() {
     let dev = Avalon::command("dev").start().await;
     let game = Game::of(&dev, &dev);
     game.get("/api/jobs/01JZ5N4V7W8X9YABCDEFGHJKMN")
@@ -135,7 +135,7 @@ async fn a_path_that_names_nothing_and_a_method_that_does_not_fit_are_problems_t
 }
 
 #[tokio::test]
-async fn a_request_id_is_kept_when_it_is_harmless_and_replaced_when_not() {
+async fn safe_request_ids_are_echoed_and_unsafe_ones_replaced() {
     let dev = Avalon::command("dev").start().await;
     let game = Game::of(&dev, &dev);
     let with = |id: &str| {

@@ -36,7 +36,7 @@ impl Browser<'_> {
 }
 
 #[tokio::test]
-async fn the_board_shows_queues_workers_and_dead_letters_and_can_replay_and_purge_them() {
+async fn board_shows_queues_and_replays_or_purges_dead_letters() {
     let dev = Avalon::command("dev")
         .env("AVALON_ADMIN__TOKEN", FleetSettings::ADMIN_TOKEN)
         .start()
@@ -145,7 +145,7 @@ async fn the_board_shows_queues_workers_and_dead_letters_and_can_replay_and_purg
 }
 
 #[tokio::test]
-async fn the_board_wants_the_admin_token_and_makes_no_jobs() {
+async fn board_requires_the_admin_token_and_creates_no_jobs() {
     let token = FleetSettings::ADMIN_TOKEN;
     let dev = Avalon::command("dev")
         .env("AVALON_ADMIN__TOKEN", token)
@@ -244,7 +244,7 @@ async fn told_the_password(ops: String) -> String {
 }
 
 #[tokio::test]
-async fn a_browser_shows_all_queues_on_the_board() {
+async fn board_renders_all_queues_in_a_browser() {
     let dev = Avalon::command("dev")
         .env("AVALON_ADMIN__TOKEN", FleetSettings::ADMIN_TOKEN)
         .start()

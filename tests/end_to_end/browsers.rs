@@ -25,7 +25,7 @@ fn assert_secured(answer: &Answer, what: &str) {
 }
 
 #[tokio::test]
-async fn every_answer_of_both_listeners_has_the_security_headers() {
+async fn every_response_of_both_listeners_has_security_headers() {
     let dev = Avalon::command("dev")
         .env("AVALON_ADMIN__TOKEN", FleetSettings::ADMIN_TOKEN)
         .start()
@@ -88,7 +88,7 @@ fn is_shut(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn pages_of_other_sites_are_shut_out_by_default() {
+async fn cross_origin_pages_are_blocked_by_default() {
     let dev = Avalon::command("dev").start().await;
     let game = Game::of(&dev, &dev);
     let url = game.url("/api/wx/login");
@@ -98,7 +98,7 @@ async fn pages_of_other_sites_are_shut_out_by_default() {
 }
 
 #[tokio::test]
-async fn only_pages_of_the_listed_sites_are_let_in_and_never_to_operators() {
+async fn only_listed_origins_are_allowed_and_never_on_admin_routes() {
     let dev = Avalon::command("dev")
         .env(
             "AVALON_HTTP__CORS_ORIGINS",

@@ -5,7 +5,7 @@ use avalon_tests::Game;
 use serde_json::Value;
 
 #[tokio::test]
-async fn the_openapi_document_is_the_one_that_was_reviewed() {
+async fn openapi_output_matches_the_reviewed_document() {
     let output = Avalon::command("openapi").run().await;
     let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
     let reviewed: Value = serde_json::from_str(include_str!("../../docs/openapi.json")).unwrap();
@@ -16,7 +16,7 @@ async fn the_openapi_document_is_the_one_that_was_reviewed() {
 }
 
 #[tokio::test]
-async fn migrating_twice_is_harmless_on_both_databases() {
+async fn migration_is_idempotent_on_both_databases() {
     for database in TestDatabase::both().await {
         for _ in 0..2 {
             let migrate = Avalon::command("migrate").env("AVALON_DATABASE__URL", database.url());
@@ -27,7 +27,7 @@ async fn migrating_twice_is_harmless_on_both_databases() {
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_be_reached_is_one_line() {
+async fn unreachable_database_prints_one_line() {
     let url = "postgres://someone:pa55word@127.0.0.1:1/nothing";
     let output = Avalon::command("migrate")
         .env("AVALON_DATABASE__URL", url)
@@ -40,7 +40,7 @@ async fn a_database_that_cannot_be_reached_is_one_line() {
 }
 
 #[tokio::test]
-async fn jobs_can_be_looked_at_and_mended_while_the_service_is_down() {
+async fn jobs_can_be_managed_while_the_service_is_down() {
     let mut dev = Avalon::command("dev").start().await;
     let game = Game::of(&dev, &dev);
     for code in ["sim-error-40125", "sim-error-40013"] {
@@ -109,7 +109,7 @@ async fn jobs_can_be_looked_at_and_mended_while_the_service_is_down() {
 }
 
 #[tokio::test]
-async fn a_queue_that_is_not_there_is_told_not_made() {
+async fn missing_queue_is_reported_not_created() {
     let folder = std::env::temp_dir().join(format!("avalon-nothing-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let output = Avalon::command("jobs")
@@ -128,7 +128,7 @@ async fn a_queue_that_is_not_there_is_told_not_made() {
 }
 
 #[tokio::test]
-async fn a_container_can_ask_whether_its_process_is_ready() {
+async fn healthcheck_reports_readiness_of_its_process() {
     let mut dev = Avalon::command("dev").start().await;
     let address = dev.ops.trim_start_matches("http://").to_owned();
     let asked = async |argument: Option<&str>| {

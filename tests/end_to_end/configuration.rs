@@ -12,7 +12,7 @@ async fn refused(command: AvalonCommand) -> String {
 }
 
 #[tokio::test]
-async fn each_mistake_is_told_in_one_line_that_names_the_key() {
+async fn each_mistake_prints_one_line_that_names_the_key() {
     let dev = || Avalon::command("dev");
     let cases = [
         (
@@ -91,7 +91,7 @@ async fn each_mistake_is_told_in_one_line_that_names_the_key() {
 }
 
 #[tokio::test]
-async fn a_missing_secret_is_named() {
+async fn missing_secret_is_named() {
     let told = refused(Avalon::command("all")).await;
     assert!(
         [
@@ -108,13 +108,13 @@ async fn a_missing_secret_is_named() {
 }
 
 #[tokio::test]
-async fn processes_apart_from_each_other_need_redis() {
+async fn separate_processes_require_redis() {
     let told = refused(Avalon::command("api")).await;
     assert!(told.contains("redis.url"), "{told}");
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_told_by_its_key() {
+async fn occupied_port_is_reported_by_its_key() {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = socket.local_addr().unwrap().to_string();
     let told = refused(Avalon::command("dev").env("AVALON_HTTP__LISTEN", &taken)).await;
@@ -125,7 +125,7 @@ async fn a_port_that_is_taken_is_told_by_its_key() {
 }
 
 #[tokio::test]
-async fn the_configuration_in_effect_is_printed_without_secrets() {
+async fn effective_configuration_is_printed_without_secrets() {
     let check = Avalon::command("config")
         .arg("check")
         .arg("--role")

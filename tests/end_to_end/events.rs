@@ -84,7 +84,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_is_good_in_a_report_is_taken_and_what_is_not_is_told() {
+async fn valid_events_are_accepted_and_invalid_ones_reported() {
     let (dev, game) = dev().await;
     let alice = game.player("alice").await;
     let mut odd = event("late");
@@ -115,7 +115,7 @@ async fn what_is_good_in_a_report_is_taken_and_what_is_not_is_told() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_sent_again_under_its_id_is_counted_once_for_its_player() {
+async fn resent_event_ids_are_counted_once_per_player() {
     let (dev, game) = dev().await;
     let (alice, bob) = (game.player("alice").await, game.player("bob").await);
     let mut once = event("once");
@@ -129,7 +129,7 @@ async fn an_event_that_is_sent_again_under_its_id_is_counted_once_for_its_player
 }
 
 #[tokio::test]
-async fn a_report_may_be_packed_and_nothing_can_be_hidden_in_that() {
+async fn gzip_reports_are_accepted_within_the_size_limits() {
     let (dev, game) = dev().await;
     let alice = game.player("alice").await;
     let post = async |encoding: &str, body: Vec<u8>| {
@@ -180,7 +180,7 @@ async fn a_report_may_be_packed_and_nothing_can_be_hidden_in_that() {
 }
 
 #[tokio::test]
-async fn a_wrong_envelope_is_refused_as_a_whole() {
+async fn malformed_envelope_is_rejected_as_a_whole() {
     let (_dev, game) = dev().await;
     let alice = game.player("alice").await;
     for (body, code) in [
@@ -212,7 +212,7 @@ async fn a_wrong_envelope_is_refused_as_a_whole() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_a_year_slow_is_set_right() {
+async fn slow_client_clock_is_corrected() {
     let (dev, game) = dev().await;
     let alice = game.player("alice").await;
     let year = 365 * 24 * 3600 * 1000;
@@ -285,7 +285,7 @@ fn answer_is(answer: &Answer, status: u16, code: &str) {
 }
 
 #[tokio::test]
-async fn the_catalogue_keeps_out_what_does_not_fit_and_what_is_nobodys_business() {
+async fn catalogue_drops_invalid_events_and_sensitive_fields() {
     let (dev, game) = dev().await;
     let alice = game.player("alice").await;
     let definition = json!({
@@ -367,7 +367,7 @@ async fn the_catalogue_keeps_out_what_does_not_fit_and_what_is_nobodys_business(
 }
 
 #[tokio::test]
-async fn our_own_events_and_the_game_servers_go_the_same_way() {
+async fn service_and_game_server_events_share_one_pipeline() {
     let (dev, game) = dev().await;
     let alice = game.player("alice").await;
     eventually_eq(LONG, (1, 1), async || {
@@ -442,7 +442,7 @@ async fn report_many(game: &Game, players: &[Player<'_>], batches: usize) {
 }
 
 #[tokio::test]
-async fn twenty_thousand_events_arrive_once_each_though_a_worker_is_killed() {
+async fn events_are_stored_once_when_a_worker_is_killed() {
     let database = TestDatabase::postgres().await;
     let mut fleet = settings(&database).await.start(1, 2).await;
     let game = Game::of(&fleet.apis[0], &fleet.simulator);
@@ -476,7 +476,7 @@ async fn twenty_thousand_events_arrive_once_each_though_a_worker_is_killed() {
 }
 
 #[tokio::test]
-async fn one_that_is_away_delays_no_other_and_catches_up() {
+async fn sink_outage_delays_no_other_sink_and_catches_up() {
     let database = TestDatabase::postgres().await;
     let clickhouse = SinkDouble::clickhouse("game.events", "writer", "p&ss");
     let collector = SinkDouble::collector("project-1");
@@ -557,7 +557,7 @@ async fn one_that_is_away_delays_no_other_and_catches_up() {
 }
 
 #[tokio::test]
-async fn a_queue_that_is_nearly_full_takes_sign_ins_and_no_events_until_it_has_room_again() {
+async fn nearly_full_queue_rejects_events_but_accepts_sign_ins() {
     let database = TestDatabase::postgres().await;
     let redis = RedisServer::start().await;
     let fleet = FleetSettings::new(database.url(), &redis.url())
@@ -601,7 +601,7 @@ async fn a_queue_that_is_nearly_full_takes_sign_ins_and_no_events_until_it_has_r
 }
 
 #[tokio::test]
-async fn reports_are_taken_while_the_database_is_away_and_stored_when_it_is_back() {
+async fn reports_during_a_database_outage_are_stored_afterwards() {
     let mut postgres = avalon_test_support::PostgresServer::start().await;
     let database = TestDatabase::on_postgres(&postgres.url()).await;
     let fleet = settings(&database).await.start(1, 1).await;

@@ -49,7 +49,7 @@ async fn gauge(game: &Game, ops: &str, name: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn a_sign_in_works_through_any_of_two_apis_and_two_workers() {
+async fn sign_in_works_through_every_api_and_worker() {
     let (database, settings) = settings().await;
     let fleet = settings.start(2, 2).await;
     for n in 0..20 {
@@ -86,7 +86,7 @@ async fn a_sign_in_works_through_any_of_two_apis_and_two_workers() {
 }
 
 #[tokio::test]
-async fn a_killed_workers_hundred_jobs_are_finished_by_another_each_once_in_effect() {
+async fn jobs_of_a_killed_worker_are_finished_once_by_another() {
     const JOBS: usize = 100;
     let (database, settings) = settings().await;
     let settings = settings
@@ -143,7 +143,7 @@ async fn a_killed_workers_hundred_jobs_are_finished_by_another_each_once_in_effe
 }
 
 #[tokio::test]
-async fn a_worker_that_is_asked_to_stop_finishes_what_it_began() {
+async fn stopping_worker_finishes_its_running_jobs() {
     let (_database, settings) = settings().await;
     let mut fleet = settings.start(1, 1).await;
     let game = Game::of(&fleet.apis[0], &fleet.simulator);
@@ -182,7 +182,7 @@ async fn a_worker_that_is_asked_to_stop_finishes_what_it_began() {
 }
 
 #[tokio::test]
-async fn a_fleet_may_share_one_sqlite_file_on_one_machine() {
+async fn fleet_can_share_one_sqlite_file() {
     let database = TestDatabase::sqlite();
     let settings = FleetSettings::new(database.url(), &shared_redis_url().await)
         .env("AVALON_REDIS__KEY_PREFIX", unique_prefix());

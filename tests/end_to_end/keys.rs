@@ -35,7 +35,7 @@ fn sealed(status: &Value, key: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn an_operator_changes_the_encryption_key_and_players_do_not_notice() {
+async fn encryption_key_rotation_is_invisible_to_players() {
     for database in TestDatabase::both().await {
         let (old, new) = (generate("encryption").await, generate("encryption").await);
         let (redis, prefix) = (shared_redis_url().await, unique_prefix());
@@ -82,7 +82,7 @@ async fn an_operator_changes_the_encryption_key_and_players_do_not_notice() {
 }
 
 #[tokio::test]
-async fn generated_keys_are_taken_by_the_configuration() {
+async fn generated_keys_pass_the_configuration_check() {
     let check = Avalon::command("config")
         .arg("check")
         .arg("--role")

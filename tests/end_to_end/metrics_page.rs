@@ -91,7 +91,7 @@ async fn told(ops: &str) -> Metrics {
 }
 
 #[tokio::test]
-async fn the_page_of_metrics_is_what_a_running_system_tells() {
+async fn metrics_page_matches_a_running_system() {
     let database = TestDatabase::postgres().await;
     let fleet = FleetSettings::new(database.url(), &shared_redis_url().await)
         .with_payments()
@@ -156,7 +156,7 @@ async fn the_page_of_metrics_is_what_a_running_system_tells() {
 }
 
 #[tokio::test]
-async fn what_a_store_that_is_away_would_tell_is_left_out() {
+async fn metrics_of_an_unreachable_store_are_omitted() {
     let database = TestDatabase::postgres().await;
     let mut redis = avalon_test_support::RedisServer::start().await;
     let fleet = FleetSettings::new(database.url(), &redis.url())

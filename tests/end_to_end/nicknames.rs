@@ -47,7 +47,7 @@ async fn admin(game: &Game, dev: &Avalon, path: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_risky_nickname_is_shown_until_it_was_checked_and_not_again() {
+async fn risky_nickname_is_cleared_and_then_rejected() {
     let (dev, game) = dev("enforce").await;
     let alice = Client::sign_in(&game, "alice").await;
     assert_eq!(tell(&alice, "rude Alice").await, "rude Alice");
@@ -67,7 +67,7 @@ async fn a_risky_nickname_is_shown_until_it_was_checked_and_not_again() {
 }
 
 #[tokio::test]
-async fn who_changes_names_faster_than_wechat_answers_is_checked_again() {
+async fn nickname_changed_before_the_verdict_is_checked_again() {
     let (dev, game) = dev("enforce").await;
     let mallory = Client::sign_in(&game, "mallory").await;
     game.faults(json!({"latencyMs": 1500, "api": "msg_sec_check"}))
@@ -84,7 +84,7 @@ async fn who_changes_names_faster_than_wechat_answers_is_checked_again() {
 }
 
 #[tokio::test]
-async fn what_a_person_should_look_at_is_shown_and_counted() {
+async fn nickname_for_review_is_shown_and_counted() {
     let (dev, game) = dev("enforce").await;
     let bob = Client::sign_in(&game, "bob").await;
     tell(&bob, "odd Bob").await;
@@ -93,7 +93,7 @@ async fn what_a_person_should_look_at_is_shown_and_counted() {
 }
 
 #[tokio::test]
-async fn when_it_only_observes_a_risky_nickname_is_counted_and_stays() {
+async fn observe_mode_counts_and_keeps_risky_nicknames() {
     let (dev, game) = dev("observe").await;
     let carol = Client::sign_in(&game, "carol").await;
     tell(&carol, "rude Carol").await;
@@ -102,7 +102,7 @@ async fn when_it_only_observes_a_risky_nickname_is_counted_and_stays() {
 }
 
 #[tokio::test]
-async fn while_wechat_is_away_a_nickname_is_shown_and_it_is_checked_afterwards() {
+async fn nickname_set_during_a_wechat_outage_is_checked_later() {
     let (_dev, game) = dev("enforce").await;
     let dora = Client::sign_in(&game, "dora").await;
     game.faults(json!({"outage": "http502", "api": "msg_sec_check"}))
@@ -120,7 +120,7 @@ async fn while_wechat_is_away_a_nickname_is_shown_and_it_is_checked_afterwards()
 }
 
 #[tokio::test]
-async fn of_a_player_who_was_away_wechat_is_asked_again_later() {
+async fn nickname_check_of_an_inactive_player_is_retried() {
     let (dev, game) = dev("enforce").await;
     let erin = Client::sign_in(&game, "erin").await;
     let told = erin
@@ -139,7 +139,7 @@ async fn of_a_player_who_was_away_wechat_is_asked_again_later() {
 }
 
 #[tokio::test]
-async fn when_it_is_off_wechat_sees_no_nickname() {
+async fn no_nickname_is_sent_to_wechat_when_checks_are_off() {
     let (_dev, game) = dev("off").await;
     let frank = Client::sign_in(&game, "frank").await;
     assert_eq!(tell(&frank, "rude Frank").await, "rude Frank");

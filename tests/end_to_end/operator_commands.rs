@@ -34,7 +34,7 @@ fn health<'a>(findings: &'a Value, name: &str) -> Vec<&'a str> {
 }
 
 #[tokio::test]
-async fn the_doctor_finds_a_sound_service_sound_and_tells_what_is_wrong_with_another() {
+async fn doctor_passes_a_healthy_service_and_names_each_fault() {
     let database = TestDatabase::postgres().await;
     let redis = RedisServer::start().await;
     let settings = FleetSettings::new(database.url(), &redis.url()).with_payments();
@@ -117,7 +117,7 @@ async fn the_doctor_finds_a_sound_service_sound_and_tells_what_is_wrong_with_ano
 }
 
 #[tokio::test]
-async fn orders_and_sessions_can_be_looked_at_and_mended_from_the_command_line() {
+async fn orders_and_sessions_can_be_managed_from_the_command_line() {
     let database = TestDatabase::postgres().await;
     let redis = RedisServer::start().await;
     let settings = FleetSettings::new(database.url(), &redis.url()).with_payments();

@@ -9,7 +9,7 @@ use serde_json::json;
 const LONG: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn health_readiness_and_metrics_are_on_a_port_of_their_own() {
+async fn health_readiness_and_metrics_have_their_own_port() {
     let dev = Avalon::command("dev").start().await;
     let game = Game::of(&dev, &dev);
     game.login("sim-alice").await;
@@ -57,7 +57,7 @@ async fn health_readiness_and_metrics_are_on_a_port_of_their_own() {
 }
 
 #[tokio::test]
-async fn admin_routes_want_the_token_and_can_replay_and_purge_dead_letters() {
+async fn admin_routes_require_the_token_and_manage_dead_letters() {
     let token = FleetSettings::ADMIN_TOKEN;
     let dev = Avalon::command("dev")
         .env("AVALON_ADMIN__TOKEN", token)
@@ -117,7 +117,7 @@ async fn admin_routes_want_the_token_and_can_replay_and_purge_dead_letters() {
 }
 
 #[tokio::test]
-async fn the_log_level_can_be_changed_while_the_process_runs() {
+async fn log_level_can_be_changed_at_runtime() {
     let token = FleetSettings::ADMIN_TOKEN;
     let dev = Avalon::command("dev")
         .env("AVALON_ADMIN__TOKEN", token)
@@ -153,7 +153,7 @@ async fn the_log_level_can_be_changed_while_the_process_runs() {
 }
 
 #[tokio::test]
-async fn readiness_goes_first_and_requests_are_answered_until_the_balancer_has_noticed() {
+async fn draining_fails_readiness_first_and_serves_late_requests() {
     let mut dev = Avalon::command("dev")
         .env("AVALON_HTTP__DRAIN_DELAY", "2s")
         .start()

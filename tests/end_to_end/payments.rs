@@ -39,7 +39,7 @@ fn id_of(created: &Answer) -> String {
 }
 
 #[tokio::test]
-async fn a_player_buys_and_uses_up() {
+async fn player_buys_and_consumes_items() {
     let (_dev, game) = dev().await;
     let products = game.get("/api/wx/products").await.body;
     assert!(
@@ -95,7 +95,7 @@ async fn a_player_buys_and_uses_up() {
 }
 
 #[tokio::test]
-async fn a_double_tap_is_one_order_and_another_body_is_refused() {
+async fn double_tap_creates_one_order_and_a_new_body_is_rejected() {
     let (_dev, game) = dev().await;
     let alice = game.player("alice").await;
     let taps = join_all((0..5).map(|_| alice.order("gems-60", 1, "tap"))).await;
@@ -138,7 +138,7 @@ async fn a_double_tap_is_one_order_and_another_body_is_refused() {
 }
 
 #[tokio::test]
-async fn stock_and_limits_count_pending_orders_and_come_back_when_they_end_unpaid() {
+async fn stock_and_limits_are_reserved_until_an_order_closes() {
     let (dev, game) = dev().await;
     let product = json!({"name": "Cup", "price": 100, "stock": 2, "limitPerUser": 1});
     let put = admin(&dev, &game, "PUT", "/admin/products/cup", Some(product)).await;
@@ -177,7 +177,7 @@ async fn stock_and_limits_count_pending_orders_and_come_back_when_they_end_unpai
 }
 
 #[tokio::test]
-async fn callbacks_that_come_often_late_or_in_disorder_grant_once() {
+async fn repeated_late_and_reordered_callbacks_grant_once() {
     let (_dev, game) = dev().await;
     game.set("pay/callbacks", json!({"copies": 3, "reorder": true}))
         .await;
@@ -199,7 +199,7 @@ async fn callbacks_that_come_often_late_or_in_disorder_grant_once() {
 }
 
 #[tokio::test]
-async fn a_payment_whose_callback_is_lost_is_found_by_asking() {
+async fn payment_with_a_lost_callback_is_found_by_query() {
     let (_dev, game) = dev().await;
     game.set("pay/callbacks", json!({"mode": "drop"})).await;
     let alice = game.player("alice").await;
@@ -209,7 +209,7 @@ async fn a_payment_whose_callback_is_lost_is_found_by_asking() {
 }
 
 #[tokio::test]
-async fn a_callback_that_is_not_right_grants_nothing() {
+async fn invalid_callbacks_grant_nothing() {
     let (dev, game) = dev().await;
     let alice = game.player("alice").await;
     let id = id_of(&alice.order("gems-60", 1, "k").await);
@@ -280,7 +280,7 @@ async fn a_callback_that_is_not_right_grants_nothing() {
 }
 
 #[tokio::test]
-async fn an_order_that_is_not_paid_in_time_is_closed_here_and_at_wechat() {
+async fn unpaid_order_expires_here_and_at_wechat() {
     let dev = Avalon::command("dev")
         .env("AVALON_PAY__ORDER_TTL", "2s")
         .env("AVALON_PAY__RECONCILE_AFTER", "1s")
@@ -295,7 +295,7 @@ async fn an_order_that_is_not_paid_in_time_is_closed_here_and_at_wechat() {
 }
 
 #[tokio::test]
-async fn a_cancellation_yields_to_a_payment_that_wins() {
+async fn cancellation_loses_to_a_completed_payment() {
     let (_dev, game) = dev().await;
     game.set("pay/callbacks", json!({"mode": "drop"})).await;
     let alice = game.player("alice").await;
@@ -316,7 +316,7 @@ async fn a_cancellation_yields_to_a_payment_that_wins() {
 }
 
 #[tokio::test]
-async fn a_payment_that_wins_against_a_cancellation_is_paid_back_when_so_configured() {
+async fn late_payment_is_refunded_when_configured() {
     let dev = Avalon::command("dev")
         .env("AVALON_PAY__LATE_PAYMENT", "refund")
         .start()
@@ -339,7 +339,7 @@ async fn a_payment_that_wins_against_a_cancellation_is_paid_back_when_so_configu
 }
 
 #[tokio::test]
-async fn refunds_in_part_and_in_full_take_back_what_they_say() {
+async fn partial_and_full_refunds_revoke_their_items() {
     let (dev, game) = dev().await;
     let alice = game.player("alice").await;
     let created = alice.order("gems-60", 3, "k").await;

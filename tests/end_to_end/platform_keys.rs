@@ -62,7 +62,7 @@ fn is_public_key(attempt: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn a_certificate_signs_as_well_as_the_public_key_that_is_configured() {
+async fn certificate_signatures_verify_beside_the_public_key() {
     let (dev, game) = dev().await;
     certificates_fetched(&game).await;
     let alice = game.player("alice").await;
@@ -83,7 +83,7 @@ async fn a_certificate_signs_as_well_as_the_public_key_that_is_configured() {
 }
 
 #[tokio::test]
-async fn a_callback_by_a_certificate_that_nobody_has_seen_is_kept_until_it_was_fetched() {
+async fn callback_by_an_unknown_certificate_waits_for_its_download() {
     let (dev, game) = dev().await;
     certificates_fetched(&game).await;
     let alice = game.player("alice").await;
@@ -109,7 +109,7 @@ async fn a_callback_by_a_certificate_that_nobody_has_seen_is_kept_until_it_was_f
 }
 
 #[tokio::test]
-async fn a_probe_is_refused_and_the_callback_after_it_grants_once() {
+async fn probe_is_rejected_and_the_next_callback_grants_once() {
     let (dev, game) = dev().await;
     game.set("pay/callbacks", json!({"signTest": true})).await;
     let alice = game.player("alice").await;

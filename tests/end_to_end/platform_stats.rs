@@ -75,7 +75,7 @@ async fn asked(simulator: &Avalon) -> u64 {
 }
 
 #[tokio::test]
-async fn figures_come_when_they_are_there_and_are_asked_for_once_a_day() {
+async fn missing_days_are_fetched_later_and_each_day_once() {
     let (database, redis) = (TestDatabase::postgres().await, shared_redis_url().await);
     let settings = FleetSettings::new(database.url(), &redis)
         .env("AVALON_PLATFORM_STATS__ENABLED", "true")
@@ -119,7 +119,7 @@ async fn figures_come_when_they_are_there_and_are_asked_for_once_a_day() {
 }
 
 #[tokio::test]
-async fn an_operator_asks_for_days_in_their_order() {
+async fn invalid_day_ranges_are_rejected() {
     let dev = Avalon::command("dev")
         .env("AVALON_ADMIN__TOKEN", FleetSettings::ADMIN_TOKEN)
         .start()

@@ -25,7 +25,7 @@ fn named(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_profile_is_told_encrypted_and_seen_everywhere() {
+async fn encrypted_profile_is_stored_and_shown_everywhere() {
     let (_dev, game) = dev().await;
     let alice = Client::sign_in(&game, "alice").await;
     assert!(alice.user_info().await.get("nickname").is_none());
@@ -59,7 +59,7 @@ async fn a_profile_is_told_encrypted_and_seen_everywhere() {
 }
 
 #[tokio::test]
-async fn signed_raw_data_are_taken_but_never_over_encrypted_data_nor_for_a_unionid() {
+async fn raw_data_never_replaces_encrypted_data_or_sets_a_unionid() {
     let (_dev, game) = dev().await;
     let bob = Client::sign_in(&game, "bob").await;
     let raw = bob.raw(named("raw Bob")).await;
@@ -97,7 +97,7 @@ async fn signed_raw_data_are_taken_but_never_over_encrypted_data_nor_for_a_union
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_profile_has_a_code_of_its_own() {
+async fn each_profile_error_has_its_own_code() {
     let (dev, game) = dev().await;
     let carol = Client::sign_in(&game, "carol").await;
     let mallory = Client::sign_in(&game, "mallory").await;
@@ -235,7 +235,7 @@ fn raw_iv() -> &'static str {
 }
 
 #[tokio::test]
-async fn data_under_the_previous_session_key_open_within_the_grace() {
+async fn previous_session_key_works_within_the_grace_period() {
     let (_dev, game) = dev().await;
     game.set("settings", json!({"sessionKeyRotation": "always"}))
         .await;
@@ -261,7 +261,7 @@ async fn data_under_the_previous_session_key_open_within_the_grace() {
 }
 
 #[tokio::test]
-async fn after_the_grace_the_previous_session_key_means_sign_in_again() {
+async fn previous_session_key_is_rejected_after_the_grace_period() {
     let (_dev, game) = dev_with(&[("AVALON_PROFILE__SESSION_KEY_GRACE", "0s")]).await;
     game.set("settings", json!({"sessionKeyRotation": "always"}))
         .await;
@@ -280,7 +280,7 @@ async fn after_the_grace_the_previous_session_key_means_sign_in_again() {
 }
 
 #[tokio::test]
-async fn the_group_of_a_share_is_told() {
+async fn share_group_id_is_decrypted() {
     let (_dev, game) = dev().await;
     let frank = Client::sign_in(&game, "frank").await;
     let path = "/api/wx/share/group";
@@ -319,7 +319,7 @@ async fn the_group_of_a_share_is_told() {
 }
 
 #[tokio::test]
-async fn a_fleet_opens_with_the_previous_key_and_tells_the_job_to_its_owner_alone() {
+async fn fleet_accepts_the_previous_key_and_shows_jobs_to_owners_only() {
     let database = TestDatabase::postgres().await;
     let fleet = FleetSettings::new(database.url(), &shared_redis_url().await)
         .env("AVALON_REDIS__KEY_PREFIX", unique_prefix())
@@ -365,7 +365,7 @@ async fn a_fleet_opens_with_the_previous_key_and_tells_the_job_to_its_owner_alon
 }
 
 #[tokio::test]
-async fn while_the_database_is_away_a_profile_waits_and_is_not_lost() {
+async fn profile_update_waits_out_a_database_outage() {
     let mut postgres = avalon_test_support::PostgresServer::start().await;
     let database = TestDatabase::on_postgres(&postgres.url()).await;
     let fleet = FleetSettings::new(database.url(), &shared_redis_url().await)

@@ -33,7 +33,7 @@ fn assert_offered(created: &Answer) {
 }
 
 #[tokio::test]
-async fn a_risky_player_is_refused_before_wechat_pay_hears_of_the_order() {
+async fn risky_player_is_rejected_before_wechat_pay_is_called() {
     let (_dev, game) = dev(&[("ORDERS", "block"), ("BLOCK_FROM_RANK", "3")]).await;
     rank(&game, "mallory", 3).await;
     rank(&game, "alice", 2).await;
@@ -60,7 +60,7 @@ async fn a_risky_player_is_refused_before_wechat_pay_hears_of_the_order() {
 }
 
 #[tokio::test]
-async fn stock_of_a_refused_order_is_free_again() {
+async fn rejected_order_releases_its_stock() {
     let (_dev, game) = dev(&[("ORDERS", "block"), ("CACHE", "1ms")]).await;
     rank(&game, "mallory", 4).await;
     let mallory = game.player("mallory").await;
@@ -83,7 +83,7 @@ async fn stock_of_a_refused_order_is_free_again() {
 }
 
 #[tokio::test]
-async fn observing_has_no_consequence_and_is_counted() {
+async fn observe_mode_counts_risky_players_and_rejects_none() {
     let (dev, game) = dev(&[("ORDERS", "observe")]).await;
     rank(&game, "mallory", 4).await;
     let mallory = game.player("mallory").await;
@@ -102,7 +102,7 @@ async fn observing_has_no_consequence_and_is_counted() {
 }
 
 #[tokio::test]
-async fn a_wechat_that_hangs_keeps_one_order_waiting_and_none_that_is_only_observed() {
+async fn hanging_risk_check_delays_one_order_and_none_in_observe_mode() {
     let hangs = json!({"outage": "hang", "api": "risk_rank"});
     // WeChat may take four seconds.
     let short = Duration::from_secs(2);
@@ -123,7 +123,7 @@ async fn a_wechat_that_hangs_keeps_one_order_waiting_and_none_that_is_only_obser
 }
 
 #[tokio::test]
-async fn an_order_waits_for_a_wechat_that_is_away_for_a_moment() {
+async fn order_waits_out_a_short_wechat_outage() {
     let rules = [("ORDERS", "block"), ("WHEN_UNAVAILABLE", "deny")];
     let (_dev, game) = dev(&rules).await;
     let alice = game.player("alice").await;
@@ -141,7 +141,7 @@ async fn an_order_waits_for_a_wechat_that_is_away_for_a_moment() {
 }
 
 #[tokio::test]
-async fn when_wechat_does_not_tell_the_configuration_decides() {
+async fn unavailable_risk_check_follows_the_configuration() {
     for (rule, expected) in [("allow", 200), ("deny", 403)] {
         let (_dev, game) = dev(&[("ORDERS", "block"), ("WHEN_UNAVAILABLE", rule)]).await;
         let alice = game.player("alice").await;
@@ -165,7 +165,7 @@ async fn when_wechat_does_not_tell_the_configuration_decides() {
 }
 
 #[tokio::test]
-async fn nobody_is_asked_about_unless_the_operator_wants_it() {
+async fn risk_checks_are_off_by_default() {
     let (_dev, game) = dev(&[]).await;
     rank(&game, "mallory", 4).await;
     let mallory = game.player("mallory").await;

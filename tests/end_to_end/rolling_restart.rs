@@ -17,7 +17,7 @@ const LONG: Duration = Duration::from_secs(40);
 const PACE: Duration = Duration::from_millis(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_process_is_replaced_under_load_and_no_request_fails_and_no_job_is_lost() {
+async fn rolling_restart_under_load_fails_no_request_and_no_job() {
     let database = TestDatabase::postgres().await;
     let mut fleet = FleetSettings::new(database.url(), &shared_redis_url().await)
         .with_payments()

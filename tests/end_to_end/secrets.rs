@@ -19,7 +19,7 @@ fn spellings(secret: &str) -> [String; 3] {
 }
 
 #[tokio::test]
-async fn a_sign_in_and_a_payment_leave_no_secret_in_any_log_at_any_level() {
+async fn no_secret_is_logged_at_any_level() {
     let database = TestDatabase::postgres().await;
     let settings = FleetSettings::new(database.url(), &shared_redis_url().await)
         .env("AVALON_REDIS__KEY_PREFIX", unique_prefix())

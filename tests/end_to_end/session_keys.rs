@@ -55,7 +55,7 @@ async fn probes(game: &Game, dev: &Avalon, outcome: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn a_key_that_an_operator_resets_is_good_for_nothing_and_the_new_one_works_at_once() {
+async fn reset_session_key_invalidates_the_old_one_at_once() {
     let (dev, game) = dev().await;
     let alice = Client::sign_in(&game, "alice").await;
     let under_old = alice.encrypted(named("old")).await;
@@ -89,7 +89,7 @@ async fn a_key_that_an_operator_resets_is_good_for_nothing_and_the_new_one_works
 }
 
 #[tokio::test]
-async fn a_stale_key_and_changed_data_look_alike_to_players_and_not_to_operators() {
+async fn stale_key_and_changed_data_differ_only_for_operators() {
     let (dev, game) = dev().await;
     let bob = Client::sign_in(&game, "bob").await;
     let good = bob.encrypted(named("Bob")).await;

@@ -9,7 +9,7 @@ use avalon_tests::sessions::{dev, dev_with, inventory, logout, refresh, sign_in,
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_new_sign_in_ends_the_session_on_the_other_device_which_is_told_why() {
+async fn new_sign_in_replaces_the_session_on_the_other_device() {
     let (_dev, game) = dev().await;
     let phone = sign_in(&game, "alice", "phone", "ios").await;
     assert_eq!(inventory(&game, &phone).await.status, 200);
@@ -28,7 +28,7 @@ async fn a_new_sign_in_ends_the_session_on_the_other_device_which_is_told_why() 
 }
 
 #[tokio::test]
-async fn two_of_a_kind_or_more_than_n_devices_end_the_oldest() {
+async fn device_policies_end_the_oldest_session() {
     let (_dev, game) = dev_with(&[("AVALON_AUTH__DEVICE_POLICY", "per_device_type")]).await;
     let phone = sign_in(&game, "alice", "phone", "ios").await;
     let pc = sign_in(&game, "alice", "pc", "pc").await;
@@ -52,7 +52,7 @@ async fn two_of_a_kind_or_more_than_n_devices_end_the_oldest() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_renews_once_and_its_reuse_ends_the_session() {
+async fn refresh_token_works_once_and_its_reuse_ends_the_session() {
     let (_dev, game) = dev().await;
     let first = sign_in(&game, "alice", "phone", "ios").await;
     let renewed = refresh(&game, &first).await;
@@ -89,7 +89,7 @@ async fn a_refresh_token_renews_once_and_its_reuse_ends_the_session() {
 }
 
 #[tokio::test]
-async fn a_token_near_its_end_is_answered_with_the_next_one() {
+async fn expiring_token_is_renewed_by_response_header() {
     let env = [
         ("AVALON_AUTH__TOKEN_TTL", "4s"),
         ("AVALON_AUTH__REFRESH_TTL", "1h"),
@@ -120,7 +120,7 @@ async fn a_token_near_its_end_is_answered_with_the_next_one() {
 }
 
 #[tokio::test]
-async fn who_signs_out_is_signed_out_here_or_everywhere() {
+async fn sign_out_ends_one_session_or_all() {
     let (_dev, game) = dev_with(&[("AVALON_AUTH__DEVICE_POLICY", "multi:5")]).await;
     let phone = sign_in(&game, "alice", "phone", "ios").await;
     let pc = sign_in(&game, "alice", "pc", "pc").await;
@@ -148,7 +148,7 @@ async fn who_signs_out_is_signed_out_here_or_everywhere() {
 }
 
 #[tokio::test]
-async fn a_session_that_ends_at_one_api_is_refused_by_the_other_within_100_ms() {
+async fn session_ended_at_one_api_is_rejected_elsewhere_in_100_ms() {
     let (_database, _fleet, [one, other]) = two_apis().await;
     for round in 0..20 {
         let session = sign_in(&one, &format!("player-{round}"), "phone", "ios").await;
@@ -164,7 +164,7 @@ async fn a_session_that_ends_at_one_api_is_refused_by_the_other_within_100_ms() 
 }
 
 #[tokio::test]
-async fn a_banned_player_is_out_everywhere_until_the_ban_is_lifted() {
+async fn banned_player_is_rejected_until_the_ban_is_lifted() {
     let (_database, fleet, [one, other]) = two_apis().await;
     let session = sign_in(&one, "mallory", "phone", "ios").await;
     let open_id = session["userInfo"]["openId"].as_str().unwrap();
@@ -213,7 +213,7 @@ async fn a_banned_player_is_out_everywhere_until_the_ban_is_lifted() {
 }
 
 #[tokio::test]
-async fn the_games_other_services_learn_whose_a_token_is_and_whether_it_counts() {
+async fn introspection_returns_owner_and_state_of_a_token() {
     let (_database, fleet, [one, _]) = two_apis().await;
     let session = sign_in(&one, "alice", "phone", "ios").await;
     let introspect = |token: Value| {

@@ -15,7 +15,7 @@ async fn dev() -> (Avalon, Game) {
 }
 
 #[tokio::test]
-async fn a_code_becomes_a_token_a_session_and_a_player() {
+async fn sign_in_returns_a_token_a_session_and_a_player() {
     let (_dev, game) = dev().await;
     let answer = game.login("sim-alice").await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -55,7 +55,7 @@ async fn a_code_becomes_a_token_a_session_and_a_player() {
 }
 
 #[tokio::test]
-async fn the_same_player_is_the_same_user() {
+async fn returning_player_keeps_the_user_id() {
     let (_dev, game) = dev().await;
     let first = game.login(&game.mint_code("carol").await).await.body;
     let second = game.login(&game.mint_code("carol").await).await.body;
@@ -73,7 +73,7 @@ async fn the_same_player_is_the_same_user() {
 }
 
 #[tokio::test]
-async fn the_same_code_within_a_minute_gives_the_same_answer_by_one_exchange() {
+async fn same_code_within_a_minute_is_exchanged_once() {
     let (_dev, game) = dev().await;
     let code = game.mint_code("erin").await;
     // In flight together, and once more when it is done.
@@ -87,7 +87,7 @@ async fn the_same_code_within_a_minute_gives_the_same_answer_by_one_exchange() {
 }
 
 #[tokio::test]
-async fn two_at_once_of_one_player_make_one_user() {
+async fn concurrent_sign_ins_of_one_player_create_one_user() {
     let (_dev, game) = dev().await;
     let codes = join_all((0..10).map(|_| game.mint_code("frank"))).await;
     let answers = join_all(codes.iter().map(|code| game.login(code))).await;
@@ -101,7 +101,7 @@ async fn two_at_once_of_one_player_make_one_user() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_wait_polls_long_polls_or_streams_to_the_same_result() {
+async fn polling_long_polling_and_streaming_return_the_same_result() {
     let (_dev, game) = dev().await;
     let accepted = game
         .login_preferring("sim-slow-400-grace", "respond-async")
@@ -151,7 +151,7 @@ async fn send_text(game: &Game, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_stream_tells_the_present_at_once_and_does_not_keep_a_process_from_stopping() {
+async fn stream_starts_with_the_current_state_and_allows_shutdown() {
     let (mut dev, game) = dev().await;
     // It waits for its second attempt, which is many seconds away.
     let job = game
@@ -178,7 +178,7 @@ async fn a_stream_tells_the_present_at_once_and_does_not_keep_a_process_from_sto
 }
 
 #[tokio::test]
-async fn a_client_says_how_long_it_waits() {
+async fn client_chooses_how_long_to_wait() {
     let (_dev, game) = dev().await;
     let begun = std::time::Instant::now();
     let answer = game.login_preferring("sim-slow-3000-heidi", "wait=1").await;
@@ -193,7 +193,7 @@ async fn a_client_says_how_long_it_waits() {
 }
 
 #[tokio::test]
-async fn what_wechat_refuses_is_told_as_a_problem() {
+async fn wechat_errors_are_returned_as_problems() {
     let (_dev, game) = dev().await;
     game.login("sim-error-40029")
         .await
@@ -224,7 +224,7 @@ async fn what_wechat_refuses_is_told_as_a_problem() {
 }
 
 #[tokio::test]
-async fn a_code_that_was_spent_by_a_lost_answer_means_sign_in_again() {
+async fn code_spent_by_a_lost_response_requires_a_new_sign_in() {
     let (_dev, game) = dev().await;
     let answer = game.login_preferring("sim-reset-judy-1", "wait=20").await;
     answer.assert_problem(401, "SIGN_IN_AGAIN");
@@ -232,7 +232,7 @@ async fn a_code_that_was_spent_by_a_lost_answer_means_sign_in_again() {
 }
 
 #[tokio::test]
-async fn a_passing_fault_of_wechat_is_not_the_players_business() {
+async fn transient_wechat_faults_are_hidden_from_players() {
     let (_dev, game) = dev().await;
     let answer = game.login_preferring("sim-flaky-2-kim", "wait=20").await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -240,7 +240,7 @@ async fn a_passing_fault_of_wechat_is_not_the_players_business() {
 }
 
 #[tokio::test]
-async fn data_are_kept_between_runs() {
+async fn data_persists_across_restarts() {
     let mut dev = Avalon::command("dev").start().await;
     let game = Game::of(&dev, &dev);
     let before = game.login("sim-alice").await.body;
@@ -253,7 +253,7 @@ async fn data_are_kept_between_runs() {
 }
 
 #[tokio::test]
-async fn the_session_key_is_sealed_at_rest_and_codes_are_not_logged() {
+async fn session_key_is_encrypted_at_rest_and_codes_are_not_logged() {
     let (dev, game) = dev().await;
     let answer = game.login("sim-once-mallory-77").await;
     let open_id = answer.body["userInfo"]["openId"].as_str().unwrap();
@@ -286,7 +286,7 @@ async fn the_session_key_is_sealed_at_rest_and_codes_are_not_logged() {
 }
 
 #[tokio::test]
-async fn a_token_is_verified_by_the_published_key() {
+async fn token_is_verified_by_the_published_key() {
     let (_dev, game) = dev().await;
     let keys = game.get("/.well-known/jwks.json").await.body;
     assert_eq!(keys["keys"][0]["alg"], "EdDSA");
@@ -308,7 +308,7 @@ async fn a_token_is_verified_by_the_published_key() {
 }
 
 #[tokio::test]
-async fn the_api_documents_itself() {
+async fn api_serves_its_own_documentation() {
     let (_dev, game) = dev().await;
     let document = game.get("/openapi.json").await.body;
     for path in [

@@ -40,7 +40,7 @@ async fn game_server() -> (String, Heard) {
 }
 
 #[tokio::test]
-async fn one_trace_goes_from_the_request_through_the_queue_to_wechat_and_the_webhook() {
+async fn one_trace_spans_request_queue_wechat_and_webhook() {
     let database = TestDatabase::postgres().await;
     let collector = Collector::start().await;
     let (webhook_url, heard) = game_server().await;
@@ -123,7 +123,7 @@ async fn one_trace_goes_from_the_request_through_the_queue_to_wechat_and_the_web
 }
 
 #[tokio::test]
-async fn the_last_spans_are_exported_before_the_process_ends() {
+async fn last_spans_are_exported_before_exit() {
     let collector = Collector::start().await;
     let mut dev = Avalon::command("dev")
         .env("AVALON_TELEMETRY__OTLP_ENDPOINT", &collector.endpoint)

@@ -25,7 +25,7 @@ fn trusting(certificates: &TestCertificates) -> Client {
 }
 
 #[tokio::test]
-async fn with_a_certificate_the_api_speaks_tls_alone_and_slow_clients_hold_up_nobody() {
+async fn tls_listener_rejects_plain_http_and_tolerates_idle_clients() {
     let certificates = TestCertificates::make();
     let dev = Avalon::command("dev")
         .env("AVALON_HTTP__TLS_CERTIFICATE", &certificates.certificate)
@@ -70,7 +70,7 @@ async fn with_a_certificate_the_api_speaks_tls_alone_and_slow_clients_hold_up_no
 }
 
 #[tokio::test]
-async fn a_renewed_certificate_is_taken_on_sighup_and_a_bad_one_is_not() {
+async fn sighup_loads_a_renewed_certificate_but_not_a_bad_one() {
     let folder = std::env::temp_dir().join(format!("avalon-tls-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let (old, new) = (TestCertificates::make(), TestCertificates::make());
@@ -114,7 +114,7 @@ async fn a_renewed_certificate_is_taken_on_sighup_and_a_bad_one_is_not() {
 }
 
 #[tokio::test]
-async fn players_sign_in_over_redis_and_postgres_that_speak_tls() {
+async fn players_sign_in_over_tls_to_redis_and_postgres() {
     let certificates = TestCertificates::make();
     let mut redis = RedisServer::reserve().with_tls(&certificates);
     let mut postgres = PostgresServer::reserve().with_tls(&certificates);

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use avalon_test_support::TestDatabase;
 
-use crate::books::Tally;
+use crate::invariants::Tally;
 use crate::run::Run;
 use crate::script::Script;
 use crate::shop::Shop;
@@ -51,7 +51,7 @@ impl Drop for Confession<'_> {
     }
 }
 
-async fn the_books_are_right(database: TestDatabase, runs: u64) {
+async fn books_stay_consistent(database: TestDatabase, runs: u64) {
     let engine = database.engine();
     let shop = Shop::open(database).await;
     let (runs, first) = (
@@ -78,11 +78,11 @@ async fn the_books_are_right(database: TestDatabase, runs: u64) {
 }
 
 #[tokio::test]
-async fn the_books_are_right_after_any_interleaving_of_deaths_and_callbacks_on_sqlite() {
-    the_books_are_right(TestDatabase::sqlite(), 40).await;
+async fn any_interleaving_keeps_the_books_consistent_on_sqlite() {
+    books_stay_consistent(TestDatabase::sqlite(), 40).await;
 }
 
 #[tokio::test]
-async fn the_books_are_right_after_any_interleaving_of_deaths_and_callbacks_on_postgres() {
-    the_books_are_right(TestDatabase::postgres().await, 40).await;
+async fn any_interleaving_keeps_the_books_consistent_on_postgres() {
+    books_stay_consistent(TestDatabase::postgres().await, 40).await;
 }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::by_hand::{Death, live};
+use crate::manual_worker::{Death, live};
 use crate::shop::{Player, Shop};
 
 struct Scene {
@@ -101,7 +101,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn an_order_that_reaches_wechat_after_its_cancellation_is_closed_there() {
+async fn order_reaching_wechat_after_cancellation_is_closed_there() {
     let scene = Scene::of(false).await;
     let order = scene.overtaken_order("k").await;
     assert_eq!(scene.at_wechat(&order.id).await, "NOTPAY");
@@ -114,7 +114,7 @@ async fn an_order_that_reaches_wechat_after_its_cancellation_is_closed_there() {
 }
 
 #[tokio::test]
-async fn a_payment_after_the_cancellation_is_found_though_nobody_tells_of_it() {
+async fn payment_after_cancellation_is_found_without_a_callback() {
     let scene = Scene::of(false).await;
     let order = scene.overtaken_order("k").await;
     scene.pay(&order.id, false).await;
@@ -124,7 +124,7 @@ async fn a_payment_after_the_cancellation_is_found_though_nobody_tells_of_it() {
 }
 
 #[tokio::test]
-async fn an_order_that_is_cancelled_while_wechat_takes_it_is_closed_and_not_offered() {
+async fn order_cancelled_during_submission_is_closed_not_offered() {
     let scene = Scene::of(false).await;
     let slow = json!({"latencyMs": 300, "api": "pay_jsapi"});
     scene.shop.wechat.faults(slow).await;
@@ -155,7 +155,7 @@ async fn an_order_that_is_cancelled_while_wechat_takes_it_is_closed_and_not_offe
 }
 
 #[tokio::test]
-async fn an_order_that_wechat_has_offered_does_not_end_because_it_is_not_found() {
+async fn offered_order_is_not_closed_when_wechat_cannot_find_it() {
     let scene = Scene::of(false).await;
     let order = scene
         .shop
@@ -179,7 +179,7 @@ async fn an_order_that_wechat_has_offered_does_not_end_because_it_is_not_found()
 }
 
 #[tokio::test]
-async fn a_payment_that_does_not_fit_its_order_is_asked_about_at_the_usual_pace() {
+async fn mismatching_payment_is_queried_at_the_usual_pace() {
     let scene = Scene::of(false).await;
     let mut orders = Vec::new();
     for key in ["pending", "closed"] {
@@ -213,7 +213,7 @@ async fn a_payment_that_does_not_fit_its_order_is_asked_about_at_the_usual_pace(
 }
 
 #[tokio::test]
-async fn a_payment_that_wins_against_its_cancellation_is_granted() {
+async fn payment_that_beats_its_cancellation_is_granted() {
     let scene = Scene::of(false).await;
     let order = scene
         .shop
@@ -227,7 +227,7 @@ async fn a_payment_that_wins_against_its_cancellation_is_granted() {
 }
 
 #[tokio::test]
-async fn goods_of_a_cancelled_order_are_gone_at_once_and_back_when_its_money_stays() {
+async fn items_return_when_the_refund_of_a_late_payment_fails() {
     let scene = Scene::of(true).await;
     let order = scene
         .shop
@@ -265,7 +265,7 @@ async fn goods_of_a_cancelled_order_are_gone_at_once_and_back_when_its_money_sta
 }
 
 #[tokio::test]
-async fn the_game_server_hears_of_a_late_payment_only_when_it_stays() {
+async fn webhook_reports_a_late_payment_only_if_it_is_kept() {
     let scene = Scene::of(true).await;
     let told = "SELECT count(*) FROM fulfilments WHERE type = 'order.paid'";
     for (end, expected) in [("SUCCESS", 0), ("CLOSED", 1)] {
@@ -289,7 +289,7 @@ async fn the_game_server_hears_of_a_late_payment_only_when_it_stays() {
 }
 
 #[tokio::test]
-async fn wherever_a_worker_dies_an_order_is_paid_with_its_goods_and_judged_after_that() {
+async fn crashed_worker_leaves_order_and_items_consistent() {
     let scene = Scene::of(false).await;
     let (mut paid, mut unpaid) = (0, 0);
     for after in 1..40 {
@@ -342,7 +342,7 @@ async fn wherever_a_worker_dies_an_order_is_paid_with_its_goods_and_judged_after
 }
 
 #[tokio::test]
-async fn a_late_payment_is_paid_back_wherever_the_worker_dies() {
+async fn late_payment_is_refunded_wherever_the_worker_crashes() {
     let scene = Scene::of(true).await;
     for after in 1..40 {
         let order = scene.overtaken_order(&after.to_string()).await;

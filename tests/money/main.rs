@@ -8,13 +8,13 @@
     reason = "a test that can't go on has failed"
 )]
 
-mod books;
-mod by_hand;
-mod door;
+mod flaky_store;
 mod game_server;
+mod ingress;
 mod interleavings;
+mod invariants;
 mod late_payments;
-mod patchy_store;
+mod manual_worker;
 mod reconcile;
 mod refunds;
 mod retention;

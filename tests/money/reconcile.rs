@@ -56,7 +56,7 @@ async fn status(shop: &Shop, order: &str) -> OrderStatus {
 }
 
 #[tokio::test]
-async fn a_payment_that_nobody_told_us_of_is_found_in_the_bill_and_granted() {
+async fn unreported_payment_is_found_in_the_bill_and_granted() {
     let shop = Shop::open(TestDatabase::sqlite()).await;
     let (handlers, player) = (shop.handlers(false), shop.player().await);
     let gems = shop.product(100, None, None).await;
@@ -103,7 +103,7 @@ async fn a_payment_that_nobody_told_us_of_is_found_in_the_bill_and_granted() {
 }
 
 #[tokio::test]
-async fn a_day_is_done_only_when_each_payment_of_its_bill_is_acted_upon() {
+async fn day_is_done_only_when_every_payment_is_handled() {
     let shop = Shop::open(TestDatabase::sqlite()).await;
     let (handlers, player) = (shop.handlers(false), shop.player().await);
     let orders = paid_behind_our_back(&shop, &handlers, player).await;
@@ -128,7 +128,7 @@ async fn a_day_is_done_only_when_each_payment_of_its_bill_is_acted_upon() {
 }
 
 #[tokio::test]
-async fn a_payment_that_cannot_be_acted_upon_keeps_no_other_from_it() {
+async fn unprocessable_payment_does_not_block_the_others() {
     let shop = Shop::open(TestDatabase::sqlite()).await;
     let (handlers, player) = (shop.handlers(false), shop.player().await);
     let [first, second] = paid_behind_our_back(&shop, &handlers, player).await;
@@ -154,7 +154,7 @@ async fn a_payment_that_cannot_be_acted_upon_keeps_no_other_from_it() {
 }
 
 #[tokio::test]
-async fn that_there_is_no_bill_is_not_believed_of_a_day_with_payments() {
+async fn missing_bill_is_not_trusted_for_a_day_with_payments() {
     let shop = Shop::open(TestDatabase::sqlite()).await;
     let (handlers, player) = (shop.handlers(false), shop.player().await);
     let gems = shop.product(100, None, None).await;
@@ -177,7 +177,7 @@ async fn that_there_is_no_bill_is_not_believed_of_a_day_with_payments() {
 }
 
 #[tokio::test]
-async fn rows_of_another_app_are_left_out_and_those_of_another_merchant_are_one_difference() {
+async fn other_apps_are_skipped_and_other_merchants_reported_once() {
     let shop = Shop::open(TestDatabase::sqlite()).await;
     let row = |number: &str, mch_id: &str, app_id: &str| BillRow {
         time: Timestamp::now(),

@@ -141,7 +141,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn a_refund_that_ended_here_unheard_is_opened_again_by_its_callback() {
+async fn callback_reopens_a_refund_closed_here() {
     let scene = Scene::paid().await;
     let refund = scene.overtaken_refund().await;
     scene.finish(&refund, "SUCCESS").await;
@@ -150,7 +150,7 @@ async fn a_refund_that_ended_here_unheard_is_opened_again_by_its_callback() {
 }
 
 #[tokio::test]
-async fn a_refund_that_ended_here_unheard_is_found_in_the_bill() {
+async fn bill_reopens_a_refund_closed_here() {
     let scene = Scene::paid().await;
     let quiet = json!({"refundCallbacks": false, "billsAtOnce": true});
     scene
@@ -192,7 +192,7 @@ async fn a_refund_that_ended_here_unheard_is_found_in_the_bill() {
 }
 
 #[tokio::test]
-async fn a_refund_that_pays_back_more_than_was_paid_is_a_callback_to_look_at() {
+async fn refund_exceeding_the_payment_is_a_mismatch() {
     let scene = Scene::paid().await;
     let refund = scene.overtaken_refund().await;
     // Another one has paid it all back meanwhile, as far as the books know.
@@ -209,7 +209,7 @@ async fn a_refund_that_pays_back_more_than_was_paid_is_a_callback_to_look_at() {
 }
 
 #[tokio::test]
-async fn that_there_is_no_refund_does_not_outweigh_a_signed_word_of_it() {
+async fn missing_refund_does_not_override_a_signed_response() {
     let scene = Scene::paid().await;
     let refund = scene.decided().await;
     scene.settled(&refund).await;
@@ -230,7 +230,7 @@ async fn that_there_is_no_refund_does_not_outweigh_a_signed_word_of_it() {
 }
 
 #[tokio::test]
-async fn a_refund_callback_that_is_not_about_our_refund_moves_nothing() {
+async fn foreign_refund_callbacks_change_nothing() {
     let scene = Scene::paid().await;
     let refund = scene.decided().await;
     scene.settled(&refund).await;
@@ -261,7 +261,7 @@ async fn a_refund_callback_that_is_not_about_our_refund_moves_nothing() {
 }
 
 #[tokio::test]
-async fn an_order_that_was_paid_and_refunded_behind_our_back_gives_no_goods() {
+async fn order_refunded_before_its_callback_grants_nothing() {
     let shop = Shop::open(TestDatabase::sqlite()).await;
     shop.wechat.reset().await;
     let (handlers, player) = (shop.handlers(false), shop.player().await);
@@ -304,7 +304,7 @@ async fn an_order_that_was_paid_and_refunded_behind_our_back_gives_no_goods() {
 }
 
 #[tokio::test]
-async fn a_refund_that_wechat_keeps_refusing_is_offered_again_less_and_less_often() {
+async fn rejected_refund_is_retried_with_growing_delays() {
     let scene = Scene::paid().await;
     let poor = json!({"balanceFen": 0});
     scene

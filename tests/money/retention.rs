@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::shop::{RETENTION, Shop};
 
 #[tokio::test]
-async fn old_callbacks_and_webhooks_go_and_open_ones_and_the_books_stay() {
+async fn retention_keeps_open_callbacks_webhooks_and_the_books() {
     for file in TestDatabase::both().await {
         let shop = Shop::open(file).await;
         let (handlers, player) = (shop.handlers(false), shop.player().await);

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::by_hand::live;
+use crate::manual_worker::live;
 use crate::script::{Moment, Name, PLAYERS, Script, Step, Weather};
 use crate::shop::{Player, Shop};
 

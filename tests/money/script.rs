@@ -3,7 +3,7 @@
 
 use fastrand::Rng;
 
-use crate::by_hand::Death;
+use crate::manual_worker::Death;
 
 pub(crate) const PLAYERS: u8 = 2;
 /// Orders of a player: each has its idempotency key.

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::shop::Shop;
 
 #[tokio::test]
-async fn a_webhook_that_nobody_takes_becomes_a_dead_letter_and_is_delivered_when_replayed() {
+async fn undelivered_webhook_dies_and_is_delivered_when_replayed() {
     let shop = Shop::open(TestDatabase::sqlite()).await;
     let (handlers, player) = (shop.handlers(false), shop.player().await);
     let gems = shop.product(100, None, None).await;
@@ -49,7 +49,7 @@ async fn a_webhook_that_nobody_takes_becomes_a_dead_letter_and_is_delivered_when
 }
 
 #[tokio::test]
-async fn that_an_order_was_refunded_is_told_after_that_it_was_paid() {
+async fn refund_webhook_is_delivered_after_the_paid_webhook() {
     let shop = Shop::open(TestDatabase::sqlite()).await;
     shop.wechat.reset().await;
     let (handlers, player) = (shop.handlers(false), shop.player().await);
@@ -103,7 +103,7 @@ async fn that_an_order_was_refunded_is_told_after_that_it_was_paid() {
 }
 
 #[tokio::test]
-async fn a_refund_is_told_though_its_payment_was_given_up() {
+async fn refund_webhook_is_sent_though_the_paid_one_expired() {
     let shop = Shop::open(TestDatabase::sqlite()).await;
     let player = shop.player().await;
     let gems = shop.product(100, None, None).await;

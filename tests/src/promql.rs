@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn selectors_are_found_wherever_they_stand() {
+    fn selectors_are_found_in_any_position() {
         let query = r#"sum by (queue) (rate(avalon_a_total{kind=~"x|avalon_y",outcome!="ok"}[5m]))
             / on (queue) avalon:objective:seconds > 2 or vector(0) and queue:avalon_b:max{a="1"} and up"#;
         let found = selectors(query);

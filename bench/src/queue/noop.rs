@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn its_payload_has_the_promised_size() {
+    fn payload_has_the_documented_size() {
         assert_eq!(noop().unwrap().payload.get().len(), PAYLOAD_BYTES);
     }
 }

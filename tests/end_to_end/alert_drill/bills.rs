@@ -6,7 +6,7 @@ use jiff::{Timestamp, ToSpan};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
-use super::scene::{Drill, Stores};
+use super::harness::{Drill, Stores};
 
 pub(super) const ALERTS: &[&str] = &["ReconciliationDiffers", "ReconciliationMissing"];
 

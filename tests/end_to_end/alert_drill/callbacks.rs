@@ -7,7 +7,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;
 
 use super::game_server::GameServer;
-use super::scene::{Drill, Stores};
+use super::harness::{Drill, Stores};
 
 pub(super) const ALERTS: &[&str] = &[
     "CallbacksContradictOrders",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use avalon_test_support::AvalonBinary;
 use tokio::time::sleep;
 
-use super::scene::{Drill, Stores};
+use super::harness::{Drill, Stores};
 
 pub(super) const ALERTS: &[&str] = &[
     "InstanceDown",

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::scene::{Drill, Stores};
+use super::harness::{Drill, Stores};
 
 const LONG: Duration = Duration::from_secs(30);
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::scene::{Drill, Stores};
+use super::harness::{Drill, Stores};
 
 pub(super) const ALERTS: &[&str] = &[
     "DeadLettersGrow",

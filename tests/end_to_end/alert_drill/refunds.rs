@@ -5,7 +5,7 @@ use avalon_tests::send;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
-use super::scene::{Drill, Stores};
+use super::harness::{Drill, Stores};
 
 pub(super) const ALERTS: &[&str] = &["RefundsClosed", "RefundsRefused", "RefundsStuck"];
 

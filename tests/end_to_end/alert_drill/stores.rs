@@ -7,7 +7,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::process::Command;
 use tokio::time::sleep;
 
-use super::scene::{Drill, PATIENTLY, Stores};
+use super::harness::{Drill, PATIENTLY, Stores};
 
 pub(super) const ALERTS: &[&str] = &[
     "CallbacksNotStored",

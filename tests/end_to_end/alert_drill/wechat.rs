@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::scene::{Drill, Stores};
+use super::harness::{Drill, Stores};
 
 pub(super) const ALERTS: &[&str] = &[
     "WechatMisconfigured",

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn waits_until_the_value_is_there() {
+    async fn waits_until_the_value_matches() {
         let mut polls = 0;
         eventually_eq(Duration::from_secs(5), 3, async || {
             polls += 1;
@@ -77,13 +77,13 @@ mod tests {
 
     #[tokio::test]
     #[should_panic(expected = "last seen: 7")]
-    async fn tells_what_it_saw_last() {
+    async fn reports_the_last_observation() {
         eventually(Duration::from_millis(30), async || Err::<(), _>(7)).await;
     }
 
     #[tokio::test]
     #[should_panic(expected = "no observation finished")]
-    async fn does_not_hang_on_an_observation() {
+    async fn times_out_during_a_pending_observation() {
         eventually(Duration::from_millis(30), async || {
             std::future::pending::<Result<(), ()>>().await
         })

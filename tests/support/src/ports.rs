@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_are_free_and_given_once() {
+    fn ports_are_free_and_unique() {
         let ports: HashSet<u16> = (0..500).map(|_| free_port()).collect();
         assert_eq!(ports.len(), 500);
         assert!(ports.into_iter().all(is_free));

@@ -13,7 +13,7 @@ use avalon_test_support::{PostgresServer, RedisServer, eventually_eq};
 const VICTIM: &str = "AVALON_TEST_VICTIM";
 
 #[tokio::test]
-async fn servers_and_their_files_go_with_a_killed_process() {
+async fn servers_and_files_are_removed_after_a_killed_test() {
     let folder = tempfile::tempdir().unwrap();
     // The user of Postgres must get through.
     Command::new("chmod")

@@ -17,7 +17,7 @@ async fn exists(database: &str) -> sqlx::Result<bool> {
 }
 
 #[tokio::test]
-async fn both_engines_give_an_empty_database() {
+async fn both_engines_provide_an_empty_database() {
     sqlx::any::install_default_drivers();
     for database in TestDatabase::both().await {
         let mut connection = AnyConnection::connect(database.url()).await.unwrap();
@@ -29,7 +29,7 @@ async fn both_engines_give_an_empty_database() {
 }
 
 #[tokio::test]
-async fn a_database_goes_with_its_value_even_when_in_use() {
+async fn dropping_the_value_drops_a_database_in_use() {
     let database = TestDatabase::postgres().await;
     let name = database.url().rsplit('/').next().unwrap().to_owned();
     assert!(exists(&name).await.unwrap());
@@ -39,7 +39,7 @@ async fn a_database_goes_with_its_value_even_when_in_use() {
 }
 
 #[tokio::test]
-async fn keeps_what_was_committed_when_it_is_killed() {
+async fn committed_data_survives_a_kill() {
     let mut server = PostgresServer::start().await;
     let mut connection = PgConnection::connect(&server.url()).await.unwrap();
     let sql = "CREATE TABLE t (x bigint); INSERT INTO t VALUES (1);";
@@ -63,7 +63,7 @@ async fn keeps_what_was_committed_when_it_is_killed() {
 }
 
 #[tokio::test]
-async fn is_silent_while_frozen_and_gone_after_drop() {
+async fn hangs_while_frozen_and_stops_on_drop() {
     let server = PostgresServer::start().await;
     let port = server.port();
     let mut connection = PgConnection::connect(&server.url()).await.unwrap();

@@ -27,7 +27,7 @@ async fn get(url: &str, key: &str) -> redis::RedisResult<Option<String>> {
 }
 
 #[tokio::test]
-async fn keeps_its_data_when_it_is_killed() {
+async fn data_survives_a_kill() {
     let mut server = RedisServer::start().await;
     set(&server.url(), "key", "value").await.unwrap();
     server.stop();
@@ -48,7 +48,7 @@ async fn keeps_its_data_when_it_is_killed() {
 }
 
 #[tokio::test]
-async fn is_absent_until_it_is_launched() {
+async fn is_unreachable_until_launched() {
     let mut server = RedisServer::reserve();
     assert!(set(&server.url(), "key", "value").await.is_err());
     server.launch().await;
@@ -56,7 +56,7 @@ async fn is_absent_until_it_is_launched() {
 }
 
 #[tokio::test]
-async fn is_silent_while_frozen() {
+async fn hangs_while_frozen() {
     let server = RedisServer::start().await;
     server.freeze();
     let answer = tokio::time::timeout(Duration::from_millis(300), get(&server.url(), "key")).await;
@@ -66,7 +66,7 @@ async fn is_silent_while_frozen() {
 }
 
 #[tokio::test]
-async fn is_gone_after_drop_even_when_frozen() {
+async fn stops_on_drop_even_when_frozen() {
     let server = RedisServer::start().await;
     let port = server.port();
     server.freeze();
@@ -75,7 +75,7 @@ async fn is_gone_after_drop_even_when_frozen() {
 }
 
 #[tokio::test]
-async fn the_shared_one_answers() {
+async fn shared_server_answers() {
     let (url, key) = (shared_redis_url().await, unique_prefix());
     set(&url, &key, "value").await.unwrap();
     assert_eq!(

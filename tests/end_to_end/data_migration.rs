@@ -24,7 +24,7 @@ async fn copy(from: &str, to: &str) -> Result<String, String> {
 }
 
 #[tokio::test]
-async fn a_service_moves_from_sqlite_to_redis_and_postgres_with_all_it_has() {
+async fn service_migrates_from_sqlite_to_redis_and_postgres() {
     let settings = |database: &str| {
         FleetSettings::new(database, "")
             .with_payments()
@@ -69,7 +69,7 @@ async fn a_service_moves_from_sqlite_to_redis_and_postgres_with_all_it_has() {
 }
 
 #[tokio::test]
-async fn a_copy_is_the_same_rows_and_goes_into_an_empty_database_only() {
+async fn copy_preserves_rows_and_requires_an_empty_target() {
     let dev = Avalon::command("dev").start().await;
     let game = Game::of(&dev, &dev);
     let alice = game.player("alice").await;

@@ -12,7 +12,7 @@ use avalon_tests::{Answer, Game, Player, send};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::hurried;
+use super::scaled_rules;
 
 const LIMIT: Duration = Duration::from_secs(120);
 /// How often Prometheus scrapes where every process answers at once, in milliseconds.
@@ -76,7 +76,7 @@ impl Drill {
         let workers = workers.map(|it| ("avalon-workers", it.ops.as_str()));
         let targets: Vec<(&str, &str)> = apis.chain(workers).collect();
         let count = targets.len();
-        let rules = hurried::rules(every_ms);
+        let rules = scaled_rules::rules(every_ms);
         let prometheus = PrometheusServer::start(&format!("{every_ms}ms"), &targets, &rules).await;
         let game = Game::of(&fleet.apis[0], &fleet.simulator);
         game.sell(&fleet.apis[0], "gems-60", 600).await;

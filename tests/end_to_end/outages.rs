@@ -20,7 +20,7 @@ async fn ready(game: &Game, ops: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn while_wechat_is_down_jobs_are_retried_and_then_dead_and_an_operator_can_replay_them() {
+async fn wechat_outage_leaves_dead_letters_that_can_be_replayed() {
     let dev = Avalon::command("dev").start().await;
     let game = Game::of(&dev, &dev);
     game.faults(json!({"outage": "http502"})).await;
@@ -50,7 +50,7 @@ async fn while_wechat_is_down_jobs_are_retried_and_then_dead_and_an_operator_can
 }
 
 #[tokio::test]
-async fn a_wechat_that_hangs_is_given_up_in_time() {
+async fn hanging_wechat_calls_time_out() {
     let dev = Avalon::command("dev")
         .env("AVALON_WECHAT__REQUEST_TIMEOUT", "300ms")
         .start()
@@ -69,7 +69,7 @@ async fn a_wechat_that_hangs_is_given_up_in_time() {
 }
 
 #[tokio::test]
-async fn a_rate_limit_of_wechat_is_waited_out_by_the_job_not_by_the_request() {
+async fn wechat_rate_limit_delays_the_job_not_the_request() {
     let dev = Avalon::command("dev").start().await;
     let game = Game::of(&dev, &dev);
     let answer = game.login_preferring("sim-error-45011", "wait=1").await;
@@ -83,7 +83,7 @@ async fn a_rate_limit_of_wechat_is_waited_out_by_the_job_not_by_the_request() {
 }
 
 #[tokio::test]
-async fn a_redis_that_goes_away_is_told_as_503_and_comes_back_without_a_hand() {
+async fn redis_outage_returns_503_then_recovers() {
     let database = TestDatabase::postgres().await;
     let mut redis = RedisServer::start().await;
     let fleet = FleetSettings::new(database.url(), &redis.url())
@@ -122,7 +122,7 @@ async fn a_redis_that_goes_away_is_told_as_503_and_comes_back_without_a_hand() {
 }
 
 #[tokio::test]
-async fn a_job_that_was_accepted_survives_a_killed_redis() {
+async fn accepted_job_survives_a_killed_redis() {
     let database = TestDatabase::postgres().await;
     let mut redis = RedisServer::start().await;
     let fleet = FleetSettings::new(database.url(), &redis.url())
@@ -147,7 +147,7 @@ async fn a_job_that_was_accepted_survives_a_killed_redis() {
 }
 
 #[tokio::test]
-async fn a_postgres_that_is_away_for_a_moment_costs_no_sign_in() {
+async fn short_postgres_outage_fails_no_sign_in() {
     let mut postgres = PostgresServer::start().await;
     let fleet = FleetSettings::new(&postgres.url(), &shared_redis_url().await)
         .env("AVALON_REDIS__KEY_PREFIX", unique_prefix())
@@ -175,7 +175,7 @@ async fn a_postgres_that_is_away_for_a_moment_costs_no_sign_in() {
 }
 
 #[tokio::test]
-async fn who_signs_out_does_not_wait_for_a_database_that_does_not_answer() {
+async fn sign_out_does_not_wait_for_a_blocked_database() {
     let database = TestDatabase::postgres().await;
     let fleet = FleetSettings::new(database.url(), &shared_redis_url().await)
         .env("AVALON_REDIS__KEY_PREFIX", unique_prefix())
@@ -197,7 +197,7 @@ async fn who_signs_out_does_not_wait_for_a_database_that_does_not_answer() {
 }
 
 #[tokio::test]
-async fn stores_that_are_absent_at_start_are_waited_for() {
+async fn processes_wait_for_stores_missing_at_start() {
     let mut redis = RedisServer::reserve();
     let mut postgres = PostgresServer::reserve();
     let settings = FleetSettings::new(&postgres.url(), &redis.url());

@@ -24,7 +24,7 @@ async fn forge(shop: &Shop, order: &str, kind: &str) -> Value {
 }
 
 #[tokio::test]
-async fn made_up_keys_fill_the_inbox_to_a_bound_and_true_callbacks_still_come_in() {
+async fn unknown_serials_are_capped_and_valid_callbacks_accepted() {
     for file in TestDatabase::both().await {
         let shop = Shop::open(file).await;
         let (handlers, player) = (shop.handlers(false), shop.player().await);
@@ -55,7 +55,7 @@ async fn made_up_keys_fill_the_inbox_to_a_bound_and_true_callbacks_still_come_in
 }
 
 #[tokio::test]
-async fn while_the_apiv3_key_changes_callbacks_under_either_key_are_granted() {
+async fn both_apiv3_keys_are_accepted_during_rotation() {
     // The simulator's forger encrypts with this one.
     let new = ("PAY__API_V3_KEY", "another-merchants-api-v3-key-32!");
     let old = ("PAY__PREVIOUS_API_V3_KEY", PayCredentials::TEST.api_v3_key);

@@ -71,7 +71,7 @@ fn within(seconds: u64, limits: &RangeInclusive<u64>) -> u64 {
 }
 
 #[test]
-fn only_times_are_hurried() {
+fn only_durations_are_scaled() {
     let rule = "expr: increase(a{code=~\"4[0-9]\"}[10m]) > 300 and b_oldest_seconds) > 300\nfor: 1h\nsummary: for: all [x]";
     let hurried = hurried(rule, 5..=20);
     let expected = "expr: increase(a{code=~\"4[0-9]\"}[10s]) > 300 and b_oldest_seconds) > 5\nfor: 5s\nsummary: for: all [x]\n";

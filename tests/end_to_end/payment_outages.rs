@@ -12,7 +12,7 @@ use serde_json::json;
 const LONG: Duration = Duration::from_secs(40);
 
 #[tokio::test]
-async fn a_callback_while_redis_is_down_is_acknowledged_and_processed_when_it_is_back() {
+async fn callback_during_a_redis_outage_is_granted_afterwards() {
     let database = TestDatabase::postgres().await;
     let mut redis = RedisServer::start().await;
     let fleet = FleetSettings::new(database.url(), &redis.url())
@@ -49,7 +49,7 @@ async fn a_callback_while_redis_is_down_is_acknowledged_and_processed_when_it_is
 }
 
 #[tokio::test]
-async fn an_order_is_repeated_to_the_byte_when_wechats_answer_was_lost() {
+async fn lost_wechat_response_repeats_the_same_order_request() {
     let dev = Avalon::command("dev").start().await;
     let game = Game::of(&dev, &dev);
     let alice = game.player("alice").await;
@@ -74,7 +74,7 @@ async fn an_order_is_repeated_to_the_byte_when_wechats_answer_was_lost() {
 }
 
 #[tokio::test]
-async fn an_order_that_wechat_refuses_for_good_fails_and_releases_its_stock() {
+async fn permanently_rejected_order_fails_and_releases_its_stock() {
     let dev = Avalon::command("dev")
         .env("AVALON_ADMIN__TOKEN", FleetSettings::ADMIN_TOKEN)
         .start()
@@ -120,7 +120,7 @@ async fn an_order_that_wechat_refuses_for_good_fails_and_releases_its_stock() {
 }
 
 #[tokio::test]
-async fn the_game_server_hears_of_paid_and_refunded_goods_until_it_answers() {
+async fn webhooks_are_retried_until_the_game_server_accepts() {
     let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", socket.local_addr().unwrap());
     let heard: Heard = Arc::default();
