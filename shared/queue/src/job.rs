@@ -1,5 +1,5 @@
-//! What a job is: its identity, its typed kind ([`Job`]) and the envelope that travels.
-//! How jobs are kept is `store`; how they are run is `pool`.
+//! What a job is: its identity, its typed kind ([`Job`]) and the envelope that is stored
+//! ([`NewJob`]). How jobs are stored is `store`; how they are run is `pool`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use ulid::Ulid;
 
@@ -180,6 +180,27 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     const DEAD_TTL: Option<Duration> = None;
     /// What it answers.
     type Output: Serialize + DeserializeOwned + Send;
+
+    /// Idempotency key of this job; none: every enqueued job runs.
+    fn key(&self) -> Option<IdempotencyKey> {
+        None
+    }
+
+    /// Time between enqueueing and the first attempt.
+    fn delay(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// User who may read the job; none: any client that has its id.
+    fn owner(&self) -> Option<String> {
+        None
+    }
+
+    /// Time after enqueueing during which an attempt may start. A job that is leased later is
+    /// rejected with `DEADLINE_EXCEEDED` and no retry is scheduled past it; none: no deadline.
+    fn valid_for(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// While a job with this key is in flight, and for `ttl` after it ended, enqueueing another one
@@ -244,6 +265,54 @@ impl fmt::Display for Failure {
     }
 }
 
+/// The serialised [`Job`] of an envelope.
+///
+/// Serialising a job fails only if its type is defective (a map whose keys are not strings, a failing
+/// `Serialize`). The error is then stored here, so that building a job cannot fail, and serialising
+/// the payload returns it: no engine stores such an envelope, each returns
+/// [`StoreError::Unexpected`](crate::StoreError::Unexpected).
+#[derive(Clone)]
+pub struct Payload(Result<Box<RawValue>, String>);
+
+impl Payload {
+    fn of(job: &impl Serialize) -> Self {
+        Self(serde_json::value::to_raw_value(job).map_err(|error| error.to_string()))
+    }
+
+    /// The payload's JSON; empty, which no handler decodes, if serialisation failed.
+    pub fn get(&self) -> &str {
+        self.0.as_ref().map_or("", |json| json.get())
+    }
+
+    /// The payload's JSON; none if serialisation failed.
+    pub fn into_json(self) -> Option<Box<RawValue>> {
+        self.0.ok()
+    }
+}
+
+impl From<Box<RawValue>> for Payload {
+    fn from(json: Box<RawValue>) -> Self {
+        Self(Ok(json))
+    }
+}
+
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Ok(json) => json.serialize(serializer),
+            Err(error) => Err(serde::ser::Error::custom(format_args!(
+                "the payload cannot be serialised: {error}"
+            ))),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Box::<RawValue>::deserialize(deserializer).map(Self::from)
+    }
+}
+
 /// A job as it is stored and carried. Everything but the attempt, which the engine counts.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct NewJob {
@@ -257,7 +326,7 @@ pub struct NewJob {
     #[serde(rename = "v")]
     pub version: u16,
     /// The serialised [`Job`].
-    pub payload: Box<RawValue>,
+    pub payload: Payload,
     /// Attempts in all before it is dead.
     pub max_attempts: u32,
     /// Unix ms.
@@ -305,17 +374,37 @@ fn is_zero(value: &u64) -> bool {
 }
 
 impl NewJob {
-    /// A job of kind `J`, due at once.
+    /// A job of kind `J`, due at once, without what `J`'s methods say.
     ///
     /// # Errors
     /// When `J`'s serialisation fails, which is a defect of `J`.
     pub fn of<J: Job>(job: &J) -> Result<Self, serde_json::Error> {
-        Ok(Self {
+        let mut envelope = Self::bare(job);
+        envelope.payload = serde_json::value::to_raw_value(job)?.into();
+        Ok(envelope)
+    }
+
+    /// The envelope of a job, with its [key](Job::key), [delay](Job::delay), [owner](Job::owner) and
+    /// [deadline](Job::valid_for). See [`Payload`] for a job that cannot be serialised.
+    pub fn from_job<J: Job>(job: &J) -> Self {
+        let mut envelope = Self::bare(job).delayed(job.delay());
+        envelope.owner = job.owner();
+        if let Some(key) = job.key() {
+            envelope = envelope.once_per(key);
+        }
+        if let Some(time) = job.valid_for() {
+            envelope = envelope.expiring_after(time);
+        }
+        envelope
+    }
+
+    fn bare<J: Job>(job: &J) -> Self {
+        Self {
             id: JobId::generate(),
             queue: J::QUEUE,
             kind: J::KIND.to_owned(),
             version: J::VERSION,
-            payload: serde_json::value::to_raw_value(job)?,
+            payload: Payload::of(job),
             max_attempts: J::RETRY.max_attempts,
             enqueued_at: now_ms(),
             delay_ms: 0,
@@ -326,7 +415,7 @@ impl NewJob {
             awaited: false,
             result_ttl_ms: millis(J::RESULT_TTL),
             dead_ttl_ms: J::DEAD_TTL.map_or(0, millis),
-        })
+        }
     }
 
     /// Due only after `delay`.
@@ -373,9 +462,71 @@ impl NewJob {
     }
 }
 
+impl<J: Job> From<&J> for NewJob {
+    fn from(job: &J) -> Self {
+        Self::from_job(job)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    struct Reminder {
+        user: String,
+    }
+
+    impl Job for Reminder {
+        const QUEUE: QueueName = QueueName::new("reminder");
+        const KIND: &'static str = "reminder";
+        const RETRY: RetryPolicy = RetryPolicy::NEVER;
+        const TIME_LIMIT: Duration = Duration::from_secs(1);
+        const RESULT_TTL: Duration = Duration::from_secs(10);
+        type Output = ();
+
+        fn key(&self) -> Option<IdempotencyKey> {
+            Some(IdempotencyKey::new(&*self.user, Duration::from_secs(60)))
+        }
+
+        fn delay(&self) -> Duration {
+            Duration::from_secs(5)
+        }
+
+        fn owner(&self) -> Option<String> {
+            Some(self.user.clone())
+        }
+
+        fn valid_for(&self) -> Option<Duration> {
+            Some(Duration::from_secs(30))
+        }
+    }
+
+    #[test]
+    fn envelope_carries_what_the_job_declares() {
+        let envelope = NewJob::from_job(&Reminder {
+            user: "u1".to_owned(),
+        });
+        assert_eq!(envelope.payload.get(), r#"{"user":"u1"}"#);
+        assert_eq!(envelope.delay_ms, 5_000);
+        assert_eq!(envelope.owner.as_deref(), Some("u1"));
+        assert_eq!(envelope.deadline, Some(envelope.enqueued_at + 30_000));
+        assert_eq!(envelope.idempotency.unwrap().key, "u1");
+        // At least as long as the key, so that a repeat finds the result.
+        assert_eq!(envelope.result_ttl_ms, 60_000);
+    }
+
+    #[test]
+    fn envelope_survives_serialisation() {
+        let envelope = NewJob::from_job(&Reminder {
+            user: "u1".to_owned(),
+        });
+        let json = serde_json::to_string(&envelope).unwrap();
+        assert!(json.contains(r#""payload":{"user":"u1"}"#), "{json}");
+        let decoded: NewJob = serde_json::from_str(&json).unwrap();
+        assert_eq!(decoded.id, envelope.id);
+        assert_eq!(decoded.payload.get(), envelope.payload.get());
+    }
 
     #[test]
     fn a_job_id_has_one_spelling() {

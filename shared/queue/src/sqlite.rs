@@ -163,11 +163,21 @@ fn tell(waiters: &Waiters, bells: &Bells, settlement: &Settlement, answer: Settl
     }
 }
 
+fn with_bodies(jobs: Vec<NewJob>) -> Result<Vec<(NewJob, String)>, StoreError> {
+    let with_body = |job| match serde_json::to_string(&job) {
+        Ok(body) => Ok((job, body)),
+        Err(error) => Err(StoreError::Unexpected(error.to_string())),
+    };
+    jobs.into_iter().map(with_body).collect()
+}
+
 #[async_trait]
 impl JobStore for Sqlite {
     async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
+        // Before the shared transaction: a job that cannot be serialised must not roll it back.
+        let jobs = with_bodies(jobs)?;
         let bells = Arc::clone(&self.bells);
-        let mut queues: Vec<QueueName> = jobs.iter().map(|job| job.queue.clone()).collect();
+        let mut queues: Vec<QueueName> = jobs.iter().map(|(job, _)| job.queue.clone()).collect();
         queues.dedup();
         self.writer
             .write(

@@ -187,8 +187,9 @@ async fn a_job_past_its_deadline_is_not_started(engine: Engine) {
 async fn an_undecodable_payload_is_dead_lettered_and_the_worker_goes_on(engine: Engine) {
     let pool = start(&engine, answering(|n, _| Ok(n)), settings());
     let mut wrong = probe(1);
-    wrong.payload =
-        serde_json::value::RawValue::from_string("{\"n\":\"seven\"}".to_owned()).unwrap();
+    wrong.payload = serde_json::value::RawValue::from_string("{\"n\":\"seven\"}".to_owned())
+        .unwrap()
+        .into();
     let (bad, good) = (
         enqueue(&engine, wrong).await,
         enqueue(&engine, probe(2)).await,

@@ -100,7 +100,7 @@ pub(super) fn view(
         result,
         error: text("x").and_then(|error| serde_json::from_str(&error).ok()),
         traceparent: text("t"),
-        payload: job.map(|job| job.payload),
+        payload: job.and_then(|job| job.payload.into_json()),
     })
 }
 

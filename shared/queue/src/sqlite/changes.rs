@@ -49,17 +49,18 @@ fn encode(value: &impl serde::Serialize) -> Result<String, sqlx::Error> {
     serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(Box::new(error)))
 }
 
+/// Inserts jobs, each with its serialised envelope.
 pub(super) async fn enqueue(
     connection: &mut SqliteConnection,
-    jobs: Vec<NewJob>,
+    jobs: Vec<(NewJob, String)>,
 ) -> Result<Vec<Enqueued>, sqlx::Error> {
     let now = now_ms();
     let mut answers = Vec::with_capacity(jobs.len());
-    for job in jobs {
+    for (job, body) in jobs {
         answers.push(match existing(connection, &job, now).await? {
             Some(id) => Enqueued::Existing(id),
             None => {
-                insert(connection, &job, now).await?;
+                insert(connection, &job, &body, now).await?;
                 Enqueued::New(job.id)
             }
         });
@@ -97,6 +98,7 @@ async fn existing(
 async fn insert(
     connection: &mut SqliteConnection,
     job: &NewJob,
+    body: &str,
     now: u64,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
@@ -107,7 +109,7 @@ async fn insert(
     .bind(job.id.to_string())
     .bind(job.queue.as_str())
     .bind(&job.kind)
-    .bind(encode(job)?)
+    .bind(body)
     .bind(job.max_attempts)
     .bind(&job.owner)
     .bind(&job.traceparent)

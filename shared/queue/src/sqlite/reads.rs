@@ -143,6 +143,6 @@ fn view(row: &SqliteRow) -> Result<JobView, StoreError> {
         traceparent: row.try_get("traceparent")?,
         payload: body
             .and_then(|body| serde_json::from_str::<NewJob>(&body).ok())
-            .map(|job| job.payload),
+            .and_then(|job| job.payload.into_json()),
     })
 }
