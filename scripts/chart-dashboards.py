@@ -1,4 +1,4 @@
-"""Draws each dashboard of grafana/dashboards into one picture. Run by scripts/chart-dashboards."""
+"""Renders each dashboard of grafana/dashboards as one image. Run by scripts/chart-dashboards."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ import matplotlib
 from PIL import Image
 
 matplotlib.use("Agg")
-# The service's days are Beijing's.
+# The service counts days in Beijing time.
 matplotlib.rcParams["timezone"] = "Asia/Shanghai"
 import matplotlib.dates as dates
 import matplotlib.pyplot as plt
@@ -29,46 +29,46 @@ POSTGRES = sys.argv[4]
 END = time.time()
 START = END - MINUTES * 60
 STEP = max(5, int(MINUTES * 60 / 180))
-# Height of a row of Grafana's grid, width of a column; inches.
+# Row height and column width of Grafana's grid, in inches.
 ROW, COLUMN = 0.38, 0.66
 COLOURS = ["#73bf69", "#5794f2", "#f2cc0c", "#ff780a", "#f2495c", "#b877d9", "#37a2eb", "#8ab8ff", "#c8f2c2", "#ffa6b0"]
-# Distances on an axis whose unit is not decimal, once its values are large.
+# Tick distances on axes whose unit is not decimal, for large values.
 STEPS = {
     "s": [10, 30, 60, 300, 600, 1800, 3600, 21600, *(days * 86400 for days in (1, 2, 5, 10, 30, 100, 250, 1000))],
     "bytes": [2**power for power in range(10, 45)],
 }
 
 
-def ask(path, **parameters):
+def query_api(path, **parameters):
     url = f"{PROMETHEUS}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-    with urllib.request.urlopen(url) as answer:
-        return json.load(answer)["data"]["result"]
+    with urllib.request.urlopen(url) as response:
+        return json.load(response)["data"]["result"]
 
 
-def filled_in(query):
+def substituted(query):
     return query.replace("$__rate_interval", "1m").replace("$queue", ".*")
 
 
-def beginning(panel):
-    """Of the panel's time, which may be one of its own: `timeFrom`, such as 30d."""
+def start_of(panel):
+    """Start of the panel's time range, which `timeFrom` (such as 30d) may override."""
     days = re.fullmatch(r"(\d+)d", panel.get("timeFrom", ""))
     return END - int(days[1]) * 86400 if days else START
 
 
 def table(panel, query, variables):
-    """Columns and rows of a query to Postgres, with Grafana's macros and the dashboard's variables filled in."""
+    """Columns and rows of a Postgres query, with Grafana's macros and the dashboard's variables substituted."""
     variables = {f"${{{name}}}": value for name, value in variables.items()}
-    macros = {"$__unixEpochFrom()": f"{beginning(panel):.0f}", "$__unixEpochTo()": f"{END:.0f}"}
+    macros = {"$__unixEpochFrom()": f"{start_of(panel):.0f}", "$__unixEpochTo()": f"{END:.0f}"}
     for word, value in (macros | variables).items():
         query = query.replace(word, value)
     command = ["psql", "--no-psqlrc", "--quiet", "--csv", f"--command={query}", POSTGRES]
-    answer = subprocess.run(command, env=os.environ | {"PGTZ": "UTC"}, check=True, capture_output=True, text=True)
-    columns, *rows = csv.reader(answer.stdout.splitlines(keepends=True))
+    output = subprocess.run(command, env=os.environ | {"PGTZ": "UTC"}, check=True, capture_output=True, text=True)
+    columns, *rows = csv.reader(output.stdout.splitlines(keepends=True))
     return columns, rows
 
 
-def lines(panel, variables):
-    """Name, times and values of each line."""
+def series_of(panel, variables):
+    """Name, times and values of each series."""
     for target in panel["targets"]:
         if "rawSql" in target:
             columns, rows = table(panel, target["rawSql"], variables)
@@ -76,13 +76,13 @@ def lines(panel, variables):
                 known = [row for row in rows if row[number]]
                 yield name, [datetime.fromisoformat(row[0]) for row in known], [float(row[number]) for row in known]
             continue
-        for series in ask("query_range", query=filled_in(target["expr"]), start=START, end=END, step=STEP):
+        for series in query_api("query_range", query=substituted(target["expr"]), start=START, end=END, step=STEP):
             times = [datetime.fromtimestamp(float(at), timezone.utc) for at, _ in series["values"]]
             yield legend(target, series["metric"]), times, [float(value) for _, value in series["values"]]
 
 
 def settings(panel, name):
-    """The panel's defaults with what it says of the line or column of that name."""
+    """The panel's defaults with its overrides for the series or column of that name."""
     found = dict(panel["fieldConfig"]["defaults"])
     for override in panel["fieldConfig"]["overrides"]:
         kind, wanted = override["matcher"]["id"], override["matcher"]["options"]
@@ -112,7 +112,7 @@ def scaled(value, base, names):
 
 
 def formatted(value, unit):
-    """A number in its unit, as Grafana writes it."""
+    """A number with its unit, as Grafana formats it."""
     if value != value:
         return "no data"
     if unit == "percentunit":
@@ -130,7 +130,7 @@ def formatted(value, unit):
 
 def draw_series(axes, panel, defaults, variables):
     custom = defaults.get("custom", {})
-    drawn = sorted((line for line in lines(panel, variables) if line[1]), key=lambda line: line[0])
+    drawn = sorted((line for line in series_of(panel, variables) if line[1]), key=lambda line: line[0])
     if not drawn:
         axes.text(0.5, 0.5, defaults.get("noValue", "no data"), transform=axes.transAxes, ha="center", color="#888")
     handles, labels, below, right = [], [], {}, None
@@ -146,7 +146,7 @@ def draw_series(axes, panel, defaults, variables):
         name = name if len(name) <= 30 else f"{name[:29]}…"
         labels.append(f"{name}  {formatted(values[-1], unit)}, max {formatted(max(known), unit)}")
         if custom.get("drawStyle") == "bars":
-            # Those of a day stand side by side.
+            # The bars of one day side by side.
             width = 0.8 / len(drawn)
             at = dates.date2num(times) + (number - (len(drawn) - 1) / 2) * width
             handles.append(on.bar(at, values, width, color=colour, alpha=custom["fillOpacity"] / 100))
@@ -162,12 +162,12 @@ def draw_series(axes, panel, defaults, variables):
     shape(axes, defaults)
     if right:
         shape(right, right_settings)
-    begin = beginning(panel)
+    begin = start_of(panel)
     axes.set_xlim(*(datetime.fromtimestamp(at, timezone.utc) for at in (begin, END)))
     axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M" if begin == START else "%m-%d"))
     axes.grid(color="#ddd", linewidth=0.5)
     beside = {"loc": "upper left", "bbox_to_anchor": (1.12 if right else 1.01, 1), "borderaxespad": 0}
-    # As many as there is room for; Grafana scrolls.
+    # Only what fits; Grafana scrolls.
     room = int(panel["gridPos"]["h"] * ROW / 0.13) - 2
     if len(labels) > room:
         labels = [*labels[: room - 1], f"… and {len(labels) - room + 1} more"]
@@ -176,12 +176,12 @@ def draw_series(axes, panel, defaults, variables):
 
 
 def shape(axes, setting):
-    """The axis of values, when all are drawn."""
+    """Scales and formats the value axis once all series are drawn."""
     unit = setting.get("unit", "short")
     if setting.get("custom", {}).get("scaleDistribution", {}).get("type") == "log":
         axes.set_yscale("log")
     else:
-        # A little more than the highest, so that it is not drawn on the frame.
+        # Headroom, so that the maximum is not drawn on the frame.
         top = setting.get("max", axes.dataLim.ymax) * 1.04
         axes.set_ylim(bottom=setting.get("min", 0), top=top if 0 < top < math.inf else 1)
         step = next((step for step in STEPS.get(unit, []) if top / 7 < step), math.inf)
@@ -201,7 +201,7 @@ def colour_of(value, thresholds):
 
 
 def draw_number(axes, panel, defaults, _):
-    result = ask("query", query=filled_in(panel["targets"][0]["expr"]), time=END)
+    result = query_api("query", query=substituted(panel["targets"][0]["expr"]), time=END)
     value = float(result[0]["value"][1]) if result else float("nan")
     unit = defaults.get("unit", "short")
     if "decimals" in defaults:
@@ -219,10 +219,10 @@ def draw_table(axes, panel, _, variables):
         units = [settings(panel, column).get("unit", "short") for column in columns]
         rows = [[shown(word, unit) for word, unit in zip(row, units)] for row in rows]
     else:
-        for series in ask("query", query=filled_in(target["expr"]), time=END):
+        for series in query_api("query", query=substituted(target["expr"]), time=END):
             rows.append([*series["metric"].values(), series["value"][1]])
             columns = [*series["metric"].keys(), "value"]
-    # As many as there is room for; Grafana scrolls.
+    # Only what fits; Grafana scrolls.
     rows = rows[: int(panel["gridPos"]["h"] * ROW / 0.17) - 4]
     if rows:
         look = {"loc": "upper center", "colLoc": "left", "cellLoc": "left", "edges": "horizontal"}
@@ -232,7 +232,7 @@ def draw_table(axes, panel, _, variables):
 
 
 def shown(word, unit):
-    """A cell of a table: its number in the unit, or the word that it is."""
+    """A table cell: a number with its unit, or the text itself."""
     return formatted(float(word), unit) if re.fullmatch(r"-?[\d.]+(e-?\d+)?", word) else word
 
 
@@ -248,7 +248,7 @@ def draw_bars(axes, panel, defaults, variables):
 
 
 DRAWN = {"timeseries": draw_series, "stat": draw_number, "table": draw_table, "bargauge": draw_bars}
-# Room for the numbers on the left and the legend on the right; inches.
+# Margins for the tick labels on the left and the legend on the right, in inches.
 MARGINS = {"timeseries": (0.72, 2.5), "bargauge": (1.2, 0.6)}
 SOURCES = {"avalon-prometheus", "avalon-postgres"} if POSTGRES else {"avalon-prometheus"}
 
@@ -279,9 +279,9 @@ def draw(board):
 FOLDER.mkdir(parents=True, exist_ok=True)
 for file in sorted(Path("grafana/dashboards").glob("*.json")):
     board = json.loads(file.read_text())
-    picture = FOLDER / f"{file.stem}.png"
-    draw(board).savefig(picture)
+    image = FOLDER / f"{file.stem}.png"
+    draw(board).savefig(image)
     plt.close("all")
-    # A chart has few colours: a palette makes the file a third as large.
-    Image.open(picture).convert("RGB").quantize(128, kmeans=3).save(picture, optimize=True)
-    print(picture)
+    # Charts have few colours: a palette reduces the file to a third.
+    Image.open(image).convert("RGB").quantize(128, kmeans=3).save(image, optimize=True)
+    print(image)

@@ -1,5 +1,5 @@
-"""Checks the files under deploy/ and docker-compose.yml. Run by scripts/check-deploy, which brings the
-libraries; each check says what is wrong and goes on, so that one run shows everything."""
+"""Validates the files under deploy/ and docker-compose.yml. Run by scripts/check-deploy, which installs the
+libraries. Problems are collected, so that one run reports all of them."""
 
 import re
 import subprocess
@@ -26,13 +26,13 @@ def check(holds, problem):
 
 
 def queues():
-    """The queues that the program knows."""
-    source = Path("shared/core/src/jobs.rs").read_text()
-    return set(re.findall(r'QueueName::new\("([a-z-]+)"\)', source))
+    """Names of the queues that the code defines."""
+    sources = (file.read_text() for root in ("shared/core/src", "workers/src") for file in Path(root).rglob("*.rs"))
+    return {name for source in sources for name in re.findall(r'QueueName::new\("([a-z-]+)"\)', source)}
 
 
 def accepts(what, role, environment):
-    """Asks the program whether it would start with this environment."""
+    """Checks that the binary accepts this environment as its configuration."""
     environment = {key: str(value) for key, value in environment.items()}
     run = subprocess.run([AVALON, "config", "check", "--role", role], env=environment, capture_output=True, text=True)
     check(run.returncode == 0, f"{what}: avalon {role}: {run.stderr.strip()}")
@@ -47,7 +47,7 @@ def settings(file):
 
 
 def substituted(node, values):
-    """A tree whose texts have ${NAME}, ${NAME:-default} and ${NAME:?problem} filled in, and $$ as $."""
+    """A tree with ${NAME}, ${NAME:-default} and ${NAME:?problem} substituted in its strings, and $$ replaced by $."""
     if isinstance(node, dict):
         return {key: substituted(item, values) for key, item in node.items()}
     if isinstance(node, list):
@@ -67,14 +67,14 @@ def substituted(node, values):
 
 
 def check_compose():
-    # As Compose reads it: merge keys resolved, variables filled in.
+    # As Compose reads it: merge keys resolved, variables substituted.
     merged = {key: value for key, value in yaml.safe_load(COMPOSE.read_text()).items() if not key.startswith("x-")}
     for secret in merged["secrets"].values():
-        check((Path(SECRETS) / Path(secret["file"]).name).is_file(), f"scripts/compose-secrets does not make {secret}")
+        check((Path(SECRETS) / Path(secret["file"]).name).is_file(), f"scripts/compose-secrets does not create {secret}")
     for file in ("deploy/compose/env.example", "deploy/compose/simulator.env"):
         filled = substituted(merged, settings(file))
         try:
-            # Its grammar; what is unknown is an error. Anchors are written out, which it does not know.
+            # Unknown keys are an error. The parser does not support anchors, so they are expanded.
             compose = PyCompose.from_yaml(yaml.dump(filled, Dumper=Plain))
             compose.validate()
         except Exception as error:
@@ -88,7 +88,7 @@ class Plain(yaml.SafeDumper):
 
 
 def check_services(file, services):
-    worked_on, run_by = set(), set()
+    consumed, run_by = set(), set()
     for name, service in services.items():
         if "avalon-wx" not in service["image"]:
             continue
@@ -101,15 +101,15 @@ def check_services(file, services):
                 environment[key] = f"{SECRETS}/{mounted}"
         accepts(f"{COMPOSE} with {file}: {name}", role, environment)
         if role == "workers":
-            worked_on |= set(arguments[1].split(","))
-            # What would keep it from being scaled.
-            check(not {"ports", "container_name", "hostname"} & service.keys(), f"{COMPOSE}: {name} can't be scaled")
-        # What the documents run commands by.
+            consumed |= set(arguments[1].split(","))
+            # These would prevent scaling.
+            check(not {"ports", "container_name", "hostname"} & service.keys(), f"{COMPOSE}: {name} cannot be scaled")
+        # Services that the documentation runs commands with.
         if name in re.findall(r"docker compose run --rm --no-deps (\S+)", OPERATIONS.read_text()):
             accepts(f"{OPERATIONS} with {file}: {name}", "all", environment)
             run_by.add(name)
-    check(run_by, f"{OPERATIONS} runs commands by no service of {COMPOSE}")
-    check(worked_on == queues(), f"{COMPOSE}: workers for {worked_on}, queues {queues()}")
+    check(run_by, f"{OPERATIONS} runs commands with no service of {COMPOSE}")
+    check(consumed == queues(), f"{COMPOSE}: workers for {consumed}, queues {queues()}")
 
 
 # --- Kubernetes -----------------------------------------------------------------------------------
@@ -129,18 +129,18 @@ def check_manifests(folder, manifests, secret):
     for manifest in [*manifests, secret]:
         check_schema(f"{folder}: {manifest['kind']} {manifest['metadata']['name']}", manifest)
     named = {(manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in manifests}
-    worked_on, scaled = set(), set()
+    consumed, scaled = set(), set()
     for (kind, name), manifest in named.items():
         if kind in ("Deployment", "Job"):
             pod = manifest["spec"]["template"]["spec"]
-            worked_on |= check_container(f"{folder}: {name}", pod["containers"][0], named, secret)
-            check(pod["volumes"][0]["secret"]["secretName"] == secret["metadata"]["name"], f"{folder}: {name}: which secret?")
+            consumed |= check_container(f"{folder}: {name}", pod["containers"][0], named, secret)
+            check(pod["volumes"][0]["secret"]["secretName"] == secret["metadata"]["name"], f"{folder}: {name} mounts the wrong secret")
         if kind == "Deployment":
             check(("PodDisruptionBudget", name) in named, f"{folder}: {name} has no PodDisruptionBudget")
         if kind == "ScaledObject":
             spec = manifest["spec"]
             target = named.get(("Deployment", spec["scaleTargetRef"]["name"]))
-            check(target, f"{folder}: {name} scales what is not there")
+            check(target, f"{folder}: {name} scales an unknown Deployment")
             if target:
                 queue = target["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"]
                 stream = spec["triggers"][0]["metadata"]["stream"]
@@ -150,15 +150,15 @@ def check_manifests(folder, manifests, secret):
         if kind == "TriggerAuthentication":
             for reference in manifest["spec"]["secretTargetRef"]:
                 check(reference["key"] in secret["stringData"], f"{folder}: {name}: no key {reference['key']}")
-    check(worked_on == queues() == scaled, f"{folder}: workers for {worked_on}, scaled {scaled}, queues {queues()}")
+    check(consumed == queues() == scaled, f"{folder}: workers for {consumed}, scaled {scaled}, queues {queues()}")
 
 
 def check_container(what, container, named, secret):
-    """Starts nothing, but has the program read what the container would; tells its queues."""
+    """Checks that the binary accepts the configuration of the container; returns the queues it consumes."""
     environment = {variable["name"]: variable["value"] for variable in container.get("env", [])}
     for source in container.get("envFrom", []):
         config = named.get(("ConfigMap", source["configMapRef"]["name"]))
-        check(config, f"{what}: its ConfigMap is not there")
+        check(config, f"{what}: its ConfigMap is missing")
         environment |= (config or {"data": {}})["data"]
     for key, value in environment.items():
         mounted = value.removeprefix("/secrets/")
@@ -182,18 +182,18 @@ def check_schema(what, manifest):
 
 
 def strict(model, manifest):
-    """KEDA's models ignore what they don't know; here that is an error."""
+    """Validates and reports unknown fields, which KEDA's models ignore."""
     parsed = model.model_validate(manifest).model_dump(by_alias=True, exclude_none=True)
 
-    def known(path, given, kept):
+    def known(path, given, parsed):
         if isinstance(given, dict):
             for key in given:
-                check(isinstance(kept, dict) and key in kept, f"{manifest['kind']} {manifest['metadata']['name']}: {path}{key} is not in the schema")
-                if isinstance(kept, dict) and key in kept:
-                    known(f"{path}{key}.", given[key], kept[key])
+                check(isinstance(parsed, dict) and key in parsed, f"{manifest['kind']} {manifest['metadata']['name']}: {path}{key} is not in the schema")
+                if isinstance(parsed, dict) and key in parsed:
+                    known(f"{path}{key}.", given[key], parsed[key])
         elif isinstance(given, list):
             for index, item in enumerate(given):
-                known(f"{path}{index}.", item, kept[index])
+                known(f"{path}{index}.", item, parsed[index])
 
     known("", {key: value for key, value in manifest.items() if key != "metadata"}, parsed)
 
@@ -202,7 +202,7 @@ def strict(model, manifest):
 
 
 def check_image():
-    """What the program was built from must be in the image's build context."""
+    """Everything the build reads must be in the build context of the image."""
     ignored = [line for line in Path(".dockerignore").read_text().splitlines() if line and line[0] not in "#*"]
     sources = Path(f"{AVALON}.d").read_text().split(": ", 1)[1].split()
     for source in (Path(source).resolve().relative_to(Path.cwd()) for source in sources):
@@ -214,4 +214,4 @@ check_kubernetes()
 check_image()
 if problems:
     sys.exit("\n".join(problems))
-print("docker-compose.yml and the manifests are in order")
+print("docker-compose.yml and the manifests are valid")

@@ -1,0 +1,43 @@
+# shellcheck shell=bash
+# Functions that several scripts share. Sourced from the root of the checkout.
+
+# Tools are installed once into this folder, beside the build of .ci/run.
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/avalon-wx
+
+# python_tools NAME REQUIREMENT…: prints the bin folder of a virtual environment with these packages.
+# Creates it when it is missing or was created for other requirements.
+python_tools() {
+    local venv=$CACHE/$1 requirements
+    shift
+    requirements=$(printf '%s\n' "$@")
+    if [[ $(cat -- "$venv/installed" 2>/dev/null) != "$requirements" ]]; then
+        rm -rf -- "$venv"
+        python3 -m venv -- "$venv"
+        "$venv/bin/pip" install --quiet --disable-pip-version-check "$@" >&2
+        printf '%s\n' "$requirements" >"$venv/installed"
+    fi
+    echo "$venv/bin"
+}
+
+# cargo_tool NAME VERSION: prints the path of a program from crates.io, building it on first use.
+cargo_tool() {
+    local root=$CACHE/$1-$2
+    if [[ ! -x $root/bin/$1 ]]; then
+        echo "Building $1 $2, once" >&2
+        cargo install --quiet --locked --version "$2" --root "$root" --target-dir "$root/build" "$1" >&2
+        rm -rf -- "$root/build"
+    fi
+    echo "$root/bin/$1"
+}
+
+# rustup adds its folder to PATH only at the next login.
+find_cargo() {
+    command -v cargo >/dev/null || PATH=~/.cargo/bin:$PATH
+}
+
+# Prints a free port below the range of ephemeral ports.
+free_port() {
+    local port
+    while port=$((RANDOM % 20000 + 10000)); (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
+    echo "$port"
+}
