@@ -1,7 +1,7 @@
 //! The public router: every route group, the OpenAPI document that comes from them, and what goes
 //! around all of them.
 
-use avalon_core::problem::ProblemCode;
+use avalon_core::base::problem::ProblemCode;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -10,14 +10,15 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::headers::{self, HeaderPolicy};
-use crate::problem::ApiError;
-use crate::routes::{
-    inventory, jobs, keys, login, orders, pay_notify, products, profile, report, session,
-    share_group,
-};
+use crate::http::headers::{self, HeaderPolicy};
+use crate::http::problem::ApiError;
+use crate::middleware::{guard, pipeline};
+use crate::routes::accounts::{keys, login, profile, session};
+use crate::routes::analytics::report;
+use crate::routes::jobs;
+use crate::routes::payments::{inventory, orders, pay_notify, products};
+use crate::routes::social::share_group;
 use crate::state::ApiState;
-use crate::{guard, pipeline};
 
 #[derive(OpenApi)]
 #[openapi(

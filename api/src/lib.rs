@@ -1,37 +1,25 @@
-//! The thin API: parses at the edge, enqueues jobs, waits for them, answers. It never calls WeChat
-//! and knows nothing of how jobs are done; what it exchanges with workers stands in
-//! `avalon_core::jobs`.
+//! The thin API: parses at the edge, enqueues jobs, waits for them, answers. It never calls WeChat and
+//! does not know how jobs are executed; what it exchanges with workers is in `avalon_core::jobs`.
 //!
-//! `app` puts the public routes together, `ops` the listener for operators; a route group is a file
-//! of `routes`. `pipeline` is what every request goes through, `guard` what it must pass.
+//! `app` assembles the public routes, `ops` the operators' listener; a route group is a file of
+//! `routes/<domain>`. `middleware` is what every request passes, `http` what routes parse and answer
+//! with, `server` the listening socket.
 
-mod answer;
 mod app;
-mod client_address;
-mod events;
-mod extract;
-mod guard;
-mod headers;
-mod metrics;
+mod http;
+mod middleware;
 pub mod ops;
-mod packed;
-mod pipeline;
-mod preference;
-mod problem;
-mod queue_room;
 mod routes;
-mod serve;
-mod shop;
+mod server;
 mod state;
-mod tls;
-mod to_the_end;
 
 pub use app::{openapi, router};
-pub use client_address::TrustedProxies;
-pub use events::Events;
-pub use headers::HeaderPolicy;
-pub use metrics::{GuardMetrics, HttpMetrics, PayMetrics};
-pub use queue_room::QueueRoom;
-pub use serve::serve;
+pub use http::headers::HeaderPolicy;
+pub use middleware::client_address::TrustedProxies;
+pub use middleware::metrics::{GuardMetrics, HttpMetrics, PayMetrics};
+pub use middleware::request_signature;
+pub use routes::analytics::events::Events;
+pub use routes::analytics::queue_room::QueueRoom;
+pub use server::serve::serve;
+pub use server::tls::{Tls, TlsError};
 pub use state::ApiState;
-pub use tls::{Tls, TlsError};

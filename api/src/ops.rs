@@ -16,11 +16,11 @@ mod users;
 
 use std::sync::Arc;
 
-use avalon_core::database::Database;
-use avalon_core::problem::ProblemCode;
-use avalon_core::sessions::Sessions;
+use avalon_core::accounts::sessions::Sessions;
+use avalon_core::accounts::tokens::TokenVerifier;
+use avalon_core::base::problem::ProblemCode;
+use avalon_core::storage::database::Database;
 use avalon_core::telemetry::LogHandle;
-use avalon_core::tokens::TokenVerifier;
 use avalon_queue::{JobStore, QueueMetrics, RedisEndpoint};
 use aws_lc_rs::{constant_time, digest};
 use axum::Router;
@@ -32,10 +32,10 @@ use axum::routing::get;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Semaphore, watch};
 
-use crate::events::Events;
-use crate::extract::{BodyLimit, Peer, bearer};
-use crate::headers;
-use crate::problem::ApiError;
+use crate::http::extract::{BodyLimit, Peer, bearer};
+use crate::http::headers;
+use crate::http::problem::ApiError;
+use crate::routes::analytics::events::Events;
 
 pub use audit::AuditMetrics;
 pub use metrics::{BacklogCache, describe_process};

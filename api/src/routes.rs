@@ -1,13 +1,7 @@
-//! The public routes, one file a group.
+//! The public routes, a folder per domain and a file per route group.
 
-pub(crate) mod inventory;
+pub(crate) mod accounts;
+pub(crate) mod analytics;
 pub(crate) mod jobs;
-pub(crate) mod keys;
-pub(crate) mod login;
-pub(crate) mod orders;
-pub(crate) mod pay_notify;
-pub(crate) mod products;
-pub(crate) mod profile;
-pub(crate) mod report;
-pub(crate) mod session;
-pub(crate) mod share_group;
+pub(crate) mod payments;
+pub(crate) mod social;

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon_core::accounts::sessions::Sessions;
+use avalon_core::accounts::tokens::{TokenIssuer, TokenVerifier};
 use avalon_core::config::SignaturePolicy;
-use avalon_core::database::Database;
 use avalon_core::limits::Limits;
 use avalon_core::payments::inbox::InboxWriter;
-use avalon_core::sessions::Sessions;
-use avalon_core::tokens::{TokenIssuer, TokenVerifier};
+use avalon_core::storage::database::Database;
 use avalon_queue::{JobStore, QueueMetrics};
 use avalon_wechat::pay::PayClient;
 use tokio_util::sync::CancellationToken;
 
-use crate::client_address::TrustedProxies;
-use crate::events::Events;
-use crate::metrics::{GuardMetrics, HttpMetrics, PayMetrics};
+use crate::middleware::client_address::TrustedProxies;
+use crate::middleware::metrics::{GuardMetrics, HttpMetrics, PayMetrics};
+use crate::routes::analytics::events::Events;
 
 /// What public routes work with. Cheap to clone.
 #[derive(Clone)]

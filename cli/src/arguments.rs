@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use avalon_core::base::ids::SessionId;
 use avalon_core::config::{DatabaseUrl, Role};
-use avalon_core::ids::SessionId;
 use avalon_core::payments::OrderStatus;
 use avalon_queue::{JobId, QueueName};
 use clap::{Args, Parser, Subcommand, ValueEnum};

@@ -1,8 +1,8 @@
 //! `avalon migrate copy`: moves a service's data from one database to another.
 
+use crate::database_copy;
 use avalon_core::config::{Config, DatabaseConfig, DatabaseUrl};
-use avalon_core::database::Database;
-use avalon_core::database_copy;
+use avalon_core::storage::database::Database;
 
 use crate::failure::Failure;
 

@@ -4,10 +4,10 @@ use std::fmt::Display;
 use std::path::Path;
 use std::str::FromStr;
 
+use crate::dev_keys::DevKeys;
 use avalon_core::config::{Config, HttpUrl, NotifyUrl, PayConfig, WechatConfig};
-use avalon_core::database::Database;
-use avalon_core::dev_keys::DevKeys;
 use avalon_core::payments::products::{self, Product};
+use avalon_core::storage::database::Database;
 use avalon_simulator::PayCredentials;
 use avalon_wechat::pay::{Fen, MchId, Serial};
 use secrecy::SecretString;

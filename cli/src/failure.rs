@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::dev_keys::DevKeysError;
 use avalon_core::config::ConfigError;
-use avalon_core::database::DatabaseError;
-use avalon_core::dev_keys::DevKeysError;
-use avalon_core::keyring::KeyringError;
+use avalon_core::storage::database::DatabaseError;
+use avalon_core::storage::keyring::KeyringError;
 use avalon_core::telemetry::TelemetryError;
 use avalon_queue::StoreError;
 
@@ -55,7 +55,7 @@ pub(crate) enum Failure {
     #[error("{url}: {problem}")]
     Unhealthy { url: String, problem: String },
     #[error(transparent)]
-    Copy(#[from] avalon_core::database_copy::CopyError),
+    Copy(#[from] crate::database_copy::CopyError),
     #[error("{0}: no such job, or no dead letter")]
     NoSuchJob(avalon_queue::JobId),
     /// Told in full on standard output.
@@ -78,13 +78,13 @@ pub(crate) enum Failure {
     #[error("{0} differences")]
     Differences(usize),
     #[error(transparent)]
-    Session(#[from] avalon_core::sessions::SessionError),
+    Session(#[from] avalon_core::accounts::sessions::SessionError),
     #[error(transparent)]
-    User(#[from] avalon_core::users::UserError),
+    User(#[from] avalon_core::accounts::users::UserError),
     #[error(transparent)]
-    Rotation(#[from] avalon_core::rotation::RotationError),
+    Rotation(#[from] avalon_core::storage::rotation::RotationError),
     #[error(transparent)]
-    Key(#[from] avalon_core::tokens::KeyError),
+    Key(#[from] avalon_core::accounts::tokens::KeyError),
     #[error(
         "{unknown} values are sealed with keys that storage.previous_encryption_keys does not have, and \
          {damaged} are damaged"

@@ -3,12 +3,12 @@
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
+use avalon_core::accounts::tokens::SigningKey;
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::config::Config;
-use avalon_core::database::Database;
-use avalon_core::keyring::{EncryptionKey, Keyring};
-use avalon_core::rotation::{self, KeyStanding, KeyUse, Rotated};
-use avalon_core::tokens::SigningKey;
+use avalon_core::storage::database::Database;
+use avalon_core::storage::keyring::{EncryptionKey, Keyring};
+use avalon_core::storage::rotation::{self, KeyStanding, KeyUse, Rotated};
 use secrecy::ExposeSecret;
 use serde_json::json;
 

@@ -4,7 +4,9 @@
 mod arguments;
 mod certificates;
 mod copy;
+mod database_copy;
 mod dev;
+mod dev_keys;
 mod doctor;
 mod failure;
 mod healthcheck;

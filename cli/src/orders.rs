@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use avalon_core::config::Config;
-use avalon_core::database::Database;
 use avalon_core::jobs::Reconcile;
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::reconciliation::{self, Reconciliation};
 use avalon_core::payments::search::{self, OrderFilter};
 use avalon_core::payments::{PaymentError, refunds};
+use avalon_core::storage::database::Database;
 use avalon_queue::{JobState, JobStore};
 use jiff::Timestamp;
 use jiff::civil::Date;

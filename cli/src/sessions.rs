@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use avalon_core::accounts::sessions::{EndReason, Session};
+use avalon_core::accounts::users;
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
+use avalon_core::base::ids::SessionId;
 use avalon_core::config::Config;
-use avalon_core::database::Database;
-use avalon_core::ids::SessionId;
-use avalon_core::keyring::{EncryptionKey, Keyring};
-use avalon_core::sessions::{EndReason, Session};
-use avalon_core::users;
+use avalon_core::storage::database::Database;
+use avalon_core::storage::keyring::{EncryptionKey, Keyring};
 use avalon_wechat::OpenId;
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_api::{Events, QueueRoom};
+use avalon_core::accounts::sessions::{RedisSessions, SessionStore, Sessions, SqlSessions};
+use avalon_core::accounts::tokens::{TokenIssuer, TokenVerifier};
 use avalon_core::analytics::EventMetrics;
 use avalon_core::config::{Config, LatePayment, Role};
-use avalon_core::database::Database;
 use avalon_core::jobs::QUEUES;
-use avalon_core::keyring::Keyring;
 use avalon_core::limits::{Limits, LocalLimiter, RedisLimiter};
-use avalon_core::platform_token::{
+use avalon_core::platform::risk::RiskCache;
+use avalon_core::platform::token::{
     LocalTokens, PlatformTokens, RedisTokens, Timing, TokenMetrics, TokenStore,
 };
-use avalon_core::risk::RiskCache;
-use avalon_core::sessions::{RedisSessions, SessionStore, Sessions, SqlSessions};
-use avalon_core::tokens::{TokenIssuer, TokenVerifier};
+use avalon_core::storage::database::Database;
+use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{
     JobStore, PoolSettings, QueueMetrics, QueueName, RedisEndpoint, RedisSettings, RedisStreams,
     Sqlite,
@@ -73,7 +73,7 @@ pub(crate) async fn store(
     }
     let path = config.queue_path();
     if let Some(folder) = path.parent() {
-        avalon_core::database::make_private(folder)?;
+        avalon_core::storage::database::make_private(folder)?;
     }
     Ok(Arc::new(Sqlite::open(&path, QUEUES.to_vec()).await?))
 }

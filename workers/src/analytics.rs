@@ -1,6 +1,11 @@
 //! What the handlers of events work with: the catalogue, the sinks with the database among them,
 //! and the relay of our own events.
 
+pub(crate) mod event_retention;
+pub(crate) mod relay_events;
+mod sinks;
+pub(crate) mod store_events;
+
 use std::sync::Arc;
 
 use avalon_core::analytics::catalogue::CatalogueReader;
@@ -9,12 +14,12 @@ use avalon_core::analytics::profiles::Profiles;
 use avalon_core::analytics::writer::EventWriter;
 use avalon_core::analytics::{Day, EventMetrics};
 use avalon_core::config::{Config, SinkName};
-use avalon_core::database::{Database, DatabaseError};
+use avalon_core::storage::database::{Database, DatabaseError};
 use avalon_queue::{JobStore, QueueMetrics};
 use jiff::Timestamp;
 
-use crate::event_sinks::{Clickhouse, Collector, DatabaseSink, EventSink, KafkaSink};
-use crate::relay_events::Relay;
+use crate::analytics::relay_events::Relay;
+use crate::analytics::sinks::{Clickhouse, Collector, DatabaseSink, EventSink, KafkaSink};
 
 /// What the handlers of events work with.
 pub struct Analytics {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use avalon_core::platform_stats::Dataset;
+use avalon_core::platform::stats::Dataset;
 use avalon_queue::{Handlers, JobStore, Pool, PoolSettings, QueueMetrics, QueueName};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::clock;
+use crate::schedule;
 
 /// Which pools, and how each works.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ impl Pools {
             .collect();
         Self {
             pools,
-            clock: clock::start(
+            clock: schedule::start(
                 Arc::clone(store),
                 metrics.clone(),
                 settings.compares_bills,

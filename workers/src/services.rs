@@ -3,20 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon_core::accounts::profiles::AvatarHosts;
+use avalon_core::accounts::sessions::Sessions;
+use avalon_core::accounts::tokens::TokenIssuer;
 use avalon_core::config::{CheckText, ProfileConfig};
-use avalon_core::database::Database;
-use avalon_core::keyring::Keyring;
-use avalon_core::profiles::AvatarHosts;
-use avalon_core::sessions::Sessions;
-use avalon_core::tokens::TokenIssuer;
+use avalon_core::storage::database::Database;
+use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{Enqueued, JobStore, NewJob, QueueMetrics, StoreError, trace};
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient};
 
+use crate::accounts::risk::Risk;
 use crate::analytics::Analytics;
 use crate::metrics::{PayMetrics, ProfileMetrics};
-use crate::risk::Risk;
-use crate::webhook::Webhook;
+use crate::payments::webhook::Webhook;
 
 /// What handlers work with.
 pub struct Services {

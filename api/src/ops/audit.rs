@@ -3,8 +3,8 @@
 
 use avalon_core::audit::search::{self, AuditFilter};
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
-use avalon_core::database::Database;
-use avalon_core::ids::UserId;
+use avalon_core::base::ids::UserId;
+use avalon_core::storage::database::Database;
 use axum::extract::State;
 use axum::http::{Method, Uri};
 use axum::routing::get;
@@ -18,8 +18,8 @@ use ulid::Ulid;
 
 use super::OpsState;
 use super::moment::Moment;
-use crate::extract::{Peer, QueryOf};
-use crate::problem::ApiError;
+use crate::http::extract::{Peer, QueryOf};
+use crate::http::problem::ApiError;
 
 pub(super) fn routes() -> Router<OpsState> {
     Router::new().route("/admin/audit", get(list))

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use apalis_board_api::framework::{ApiBuilder, RegisterRoute};
 use apalis_board_api::ui::ServeUI;
+use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::QUEUES;
-use avalon_core::problem::ProblemCode;
 use avalon_queue::JobStore;
 use avalon_queue::listing::Listing;
 use aws_lc_rs::digest;
@@ -26,8 +26,8 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::{OpsState, audit, authorization, jobs, same};
-use crate::extract::{JobPath, Peer, bearer};
-use crate::problem::ApiError;
+use crate::http::extract::{JobPath, Peer, bearer};
+use crate::http::problem::ApiError;
 
 /// The buttons that the board lacks.
 const ACTIONS: &str = include_str!("board/actions.js");

@@ -7,7 +7,7 @@ use avalon_core::analytics::catalogue::{self, EventDefinition, MOST_DEFINITIONS}
 use avalon_core::analytics::counts::{self, Span};
 use avalon_core::analytics::incoming::is_event_name;
 use avalon_core::analytics::{Day, Source, funnel, retention};
-use avalon_core::problem::{Problem, ProblemCode};
+use avalon_core::base::problem::{Problem, ProblemCode};
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -20,9 +20,9 @@ use tokio::sync::SemaphorePermit;
 
 use super::OpsState;
 use super::moment::Moment;
-use crate::events::{ReportAnswer, Senders, read};
-use crate::extract::{JsonBody, QueryOf, invalid_field, invalid_query};
-use crate::problem::ApiError;
+use crate::http::extract::{JsonBody, QueryOf, invalid_field, invalid_query};
+use crate::http::problem::ApiError;
+use crate::routes::analytics::events::{ReportAnswer, Senders, read};
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Longest time that is counted over: longer ones are for a warehouse.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{OpsState, Phase};
-use crate::extract::QueryOf;
+use crate::http::extract::QueryOf;
 
 /// A store that takes longer than this does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,7 +1,7 @@
 //! `/admin/jobs`: looking at jobs, and replaying or purging dead letters.
 
 use avalon_core::audit::{self, AuditKind};
-use avalon_core::problem::{Problem, ProblemCode};
+use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_queue::{Enqueued, JobFilter, JobState, JobView, NewJob, QueueName};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 
 use super::OpsState;
 use super::audit::by_operator;
-use crate::answer::enqueue;
-use crate::extract::{JobPath, Peer, QueryOf};
-use crate::problem::ApiError;
+use crate::http::answer::enqueue;
+use crate::http::extract::{JobPath, Peer, QueryOf};
+use crate::http::problem::ApiError;
 
 pub(super) fn routes() -> Router<OpsState> {
     Router::new()

@@ -1,7 +1,7 @@
 //! `/admin/log`: what is logged, changed while the process runs. Lasts until the next change, `SIGHUP`
 //! (which reads the configuration again) or start.
 
-use avalon_core::problem::ProblemCode;
+use avalon_core::base::problem::ProblemCode;
 use avalon_core::telemetry::TelemetryError;
 use axum::extract::State;
 use axum::routing::put;
@@ -9,8 +9,8 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::OpsState;
-use crate::extract::{JsonBody, invalid_field};
-use crate::problem::ApiError;
+use crate::http::extract::{JsonBody, invalid_field};
+use crate::http::problem::ApiError;
 
 pub(super) fn routes() -> Router<OpsState> {
     Router::new().route("/admin/log", put(set_level))

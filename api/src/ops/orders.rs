@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use avalon_core::audit::{self, AuditKind};
+use avalon_core::base::problem::Problem;
 use avalon_core::jobs::SettleRefund;
 use avalon_core::payments::order_rows::{self, HistoryEntry};
 use avalon_core::payments::refunds::{self, NewRefund};
 use avalon_core::payments::search::{self, OrderFilter};
 use avalon_core::payments::{OrderStatus, PaymentError, reconciliation};
-use avalon_core::problem::Problem;
 use avalon_wechat::pay::Reason;
 use axum::extract::State;
 use axum::response::Response;
@@ -22,10 +22,10 @@ use super::OpsState;
 use super::audit::by_operator;
 use super::jobs::accept;
 use super::moment::Moment;
-use crate::answer::unmade;
-use crate::extract::{JsonBody, Peer, QueryOf, invalid_field};
-use crate::problem::ApiError;
-use crate::shop::{OrderPath, RequestKey, bounded};
+use crate::http::answer::unmade;
+use crate::http::extract::{JsonBody, Peer, QueryOf, invalid_field};
+use crate::http::problem::ApiError;
+use crate::routes::payments::shop::{OrderPath, RequestKey, bounded};
 
 pub(super) fn routes() -> Router<OpsState> {
     Router::new()

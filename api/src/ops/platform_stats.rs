@@ -1,6 +1,6 @@
 //! `/admin/stats/platform`: WeChat's own figures of our days, beside ours.
 
-use avalon_core::platform_stats;
+use avalon_core::platform::stats;
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::OpsState;
-use crate::extract::{QueryOf, invalid_query};
-use crate::problem::ApiError;
+use crate::http::extract::{QueryOf, invalid_query};
+use crate::http::problem::ApiError;
 
 /// Most days of an answer.
 const MOST_DAYS: i32 = 366;
@@ -42,6 +42,6 @@ async fn days(
         let rule = format!("at most {MOST_DAYS} days before `to`, and not after it");
         return Err(invalid_query("from", rule).into());
     }
-    let days = platform_stats::days(&state.database, from, to).await?;
+    let days = stats::days(&state.database, from, to).await?;
     Ok(Json(json!({ "days": days })))
 }

@@ -1,8 +1,8 @@
 //! `/admin/products`: what is for sale, and at which price.
 
 use avalon_core::audit::{self, AuditKind};
+use avalon_core::base::problem::Problem;
 use avalon_core::payments::products::{self, Product};
-use avalon_core::problem::Problem;
 use avalon_wechat::pay::Fen;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::Uri;
@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 
 use super::OpsState;
 use super::audit::by_operator;
-use crate::extract::{JsonBody, Peer, invalid_field, invalid_query};
-use crate::problem::ApiError;
-use crate::shop::{MOST_COUNTED, bounded, is_product_id};
+use crate::http::extract::{JsonBody, Peer, invalid_field, invalid_query};
+use crate::http::problem::ApiError;
+use crate::routes::payments::shop::{MOST_COUNTED, bounded, is_product_id};
 
 pub(super) fn routes() -> Router<OpsState> {
     Router::new()

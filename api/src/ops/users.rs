@@ -1,11 +1,11 @@
 //! `/admin/users`, `/internal/users` and `/internal/introspect`: players and their sessions, for
 //! operators and for the game's own services.
 
+use avalon_core::accounts::sessions::{EndReason, Session, SessionError};
+use avalon_core::accounts::users::{self, Ban, UserInfo};
 use avalon_core::audit::{self, AuditKind};
+use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::jobs::ResetSessionKey;
-use avalon_core::problem::{Problem, ProblemCode};
-use avalon_core::sessions::{EndReason, Session, SessionError};
-use avalon_core::users::{self, Ban, UserInfo};
 use avalon_wechat::OpenId;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -19,10 +19,10 @@ use serde_json::{Value, json};
 use super::OpsState;
 use super::audit::by_operator;
 use super::jobs::accept;
-use crate::answer::unmade;
-use crate::extract::{JsonBody, Peer, invalid_field};
-use crate::problem::ApiError;
-use crate::to_the_end::to_the_end;
+use crate::http::answer::unmade;
+use crate::http::extract::{JsonBody, Peer, invalid_field};
+use crate::http::problem::ApiError;
+use crate::http::run_to_end::to_the_end;
 
 pub(super) fn routes() -> Router<OpsState> {
     Router::new()
@@ -201,7 +201,7 @@ async fn introspect(
     };
     let claims = match state.tokens.verify(&body.token) {
         Ok(claims) => claims,
-        Err(avalon_core::tokens::TokenError::Expired) => {
+        Err(avalon_core::accounts::tokens::TokenError::Expired) => {
             return inactive(ProblemCode::TokenExpired);
         }
         Err(_) => return inactive(ProblemCode::Unauthenticated),

@@ -4,8 +4,8 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use avalon_core::problem::{Problem, ProblemCode};
-use avalon_core::tokens::Claims;
+use avalon_core::accounts::tokens::Claims;
+use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_queue::{JobId, JobState, JobStore, JobView, Ticket};
 use axum::Json;
 use axum::extract::State;
@@ -19,9 +19,9 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::answer::{JobStatus, problem_of, uncached};
-use crate::extract::{JobPath, MaybePlayer, QueryOf};
-use crate::problem::ApiError;
+use crate::http::answer::{JobStatus, problem_of, uncached};
+use crate::http::extract::{JobPath, MaybePlayer, QueryOf};
+use crate::http::problem::ApiError;
 use crate::state::ApiState;
 
 /// A stream ends after this, should its job never end; the client may ask again.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use avalon_core::config::Config;
-use avalon_core::database::Database;
+use avalon_core::storage::database::Database;
 use avalon_queue::{RedisSettings, RedisStreams, ServerInfo, StoreError};
 
 use super::Findings;

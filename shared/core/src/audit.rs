@@ -15,9 +15,9 @@ use ulid::Ulid;
 
 pub use gate::{Outcome, counts};
 
-use crate::database::{Database, DatabaseError};
-use crate::ids::{SessionId, UserId};
-use crate::words::words;
+use crate::base::ids::{SessionId, UserId};
+use crate::base::words::words;
+use crate::storage::database::{Database, DatabaseError};
 use gate::Admitted;
 
 /// A database that takes longer than this does not get the event: an operator may wait for an answer.

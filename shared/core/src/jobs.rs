@@ -22,7 +22,7 @@ pub mod update_user_info;
 
 use avalon_queue::{Failure, QueueName};
 
-use crate::problem::{Problem, ProblemCode};
+use crate::base::problem::{Problem, ProblemCode};
 
 pub use callback::Callback;
 pub use cancel_order::CancelOrder;

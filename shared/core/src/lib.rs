@@ -1,28 +1,17 @@
-//! What API and workers share: the domain model, its persistence, configuration and telemetry.
+//! The domain: its rules, its tables and the job kinds that API and workers exchange.
+//!
+//! Rooms are domains. `base` and `storage` serve all of them; `accounts`, `payments`, `analytics` and
+//! `platform` own their tables, rules and errors; `audit` records what happened to players. Nothing in
+//! this crate calls WeChat or runs a job: that is the workers' part.
 
+pub mod accounts;
 pub mod analytics;
 pub mod audit;
+pub mod base;
 pub mod config;
-pub mod database;
-pub mod database_copy;
-pub mod dev_keys;
-pub mod ids;
 pub mod jobs;
-pub mod keyring;
 pub mod limits;
 pub mod payments;
-pub mod platform_stats;
-pub mod platform_token;
-pub mod problem;
-pub mod profiles;
-pub mod request_signature;
-pub mod risk;
-pub mod rotation;
-pub mod session_keys;
-pub mod sessions;
-pub mod sign_in;
+pub mod platform;
+pub mod storage;
 pub mod telemetry;
-pub mod tokens;
-pub mod trace_context;
-pub mod users;
-pub mod words;

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 
+use crate::base::ids::UserId;
 use crate::config::LimitsConfig;
-use crate::ids::UserId;
 
 pub use local::LocalLimiter;
 pub use rate::{Rate, RateError};

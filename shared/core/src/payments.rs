@@ -16,8 +16,8 @@ pub mod refunds;
 pub mod search;
 pub mod status;
 
-use crate::database::DatabaseError;
-use crate::problem::{Problem, ProblemCode};
+use crate::base::problem::{Problem, ProblemCode};
+use crate::storage::database::DatabaseError;
 
 pub use status::{Channel, OrderStatus, RefundStatus};
 

@@ -4,9 +4,9 @@
 
 use avalon_core::audit::search::{AuditFilter, AuditRecord, events};
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
+use avalon_core::base::ids::{SessionId, UserId};
 use avalon_core::config::{Config, Role};
-use avalon_core::database::Database;
-use avalon_core::ids::{SessionId, UserId};
+use avalon_core::storage::database::Database;
 use avalon_test_support::TestDatabase;
 use jiff::{Timestamp, ToSpan};
 use serde_json::json;

@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use avalon_core::config::{Config, Role};
-use avalon_core::database::Database;
+use avalon_core::storage::database::Database;
 use avalon_test_support::TestDatabase;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;

@@ -9,9 +9,8 @@
 
 use std::time::Duration;
 
+use avalon_core::base::ids::UserId;
 use avalon_core::config::{Config, Role};
-use avalon_core::database::Database;
-use avalon_core::ids::UserId;
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::orders::{self, NewOrder, Paid, Payment};
 use avalon_core::payments::products::{self, Product};
@@ -19,6 +18,7 @@ use avalon_core::payments::refunds::{self, NewRefund};
 use avalon_core::payments::{
     Channel, OrderStatus, PaymentError, RefundStatus, inventory, refund_ends,
 };
+use avalon_core::storage::database::Database;
 use avalon_test_support::TestDatabase;
 use avalon_wechat::pay::Fen;
 use jiff::Timestamp;

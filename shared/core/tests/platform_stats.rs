@@ -4,8 +4,8 @@
 
 use avalon_core::analytics::Day;
 use avalon_core::config::{Config, Role};
-use avalon_core::database::Database;
-use avalon_core::platform_stats::{self, Dataset};
+use avalon_core::platform::stats::{self, Dataset};
+use avalon_core::storage::database::Database;
 use avalon_test_support::TestDatabase;
 use jiff::Timestamp;
 use jiff::civil::date;
@@ -27,7 +27,7 @@ async fn what_is_told_last_counts_and_days_come_side_by_side() {
         let at = |ms| Timestamp::from_millisecond(ms).unwrap();
         let game: Dataset = "game:1000006:4".parse().unwrap();
         let keep = async |day, dataset: &Dataset, figures, now| {
-            platform_stats::keep(&database, day, dataset, &figures, at(now))
+            stats::keep(&database, day, dataset, &figures, at(now))
                 .await
                 .unwrap();
         };
@@ -36,7 +36,7 @@ async fn what_is_told_last_counts_and_days_come_side_by_side() {
         keep(ninth, &game, json!(7.5), 3).await;
         let visits = Dataset::Visits;
         let fetched = async |day, dataset| {
-            let fetched = platform_stats::fetched_at(&database, day, dataset);
+            let fetched = stats::fetched_at(&database, day, dataset);
             fetched.await.unwrap()
         };
         assert_eq!(fetched(ninth, &visits).await, Some(at(2)));
@@ -63,7 +63,7 @@ async fn what_is_told_last_counts_and_days_come_side_by_side() {
                 .await
                 .unwrap();
         }
-        let days = platform_stats::days(&database, ninth, tenth).await.unwrap();
+        let days = stats::days(&database, ninth, tenth).await.unwrap();
         assert_eq!(
             json!(days),
             json!([
@@ -71,7 +71,7 @@ async fn what_is_told_last_counts_and_days_come_side_by_side() {
                 {"day": "2026-01-10", "visits": {"visit_uv": 6}},
             ])
         );
-        let none = platform_stats::days(&database, date(2026, 1, 11), date(2026, 2, 1)).await;
+        let none = stats::days(&database, date(2026, 1, 11), date(2026, 2, 1)).await;
         assert_eq!(none.unwrap(), []);
     }
 }

@@ -10,10 +10,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_core::keyring::{EncryptionKey, Keyring};
-use avalon_core::platform_token::{
+use avalon_core::platform::token::{
     LocalTokens, PlatformTokens, RedisTokens, Timing, TokenMetrics, TokenStore,
 };
+use avalon_core::storage::keyring::{EncryptionKey, Keyring};
 use avalon_queue::RedisEndpoint;
 use avalon_simulator::{Simulator, SimulatorSettings};
 use avalon_test_support::{RedisServer, eventually_eq, shared_redis_url, unique_prefix};
@@ -243,7 +243,7 @@ on_every_engine!(
             ..timing()
         });
         let late = impatient.current().await.unwrap_err();
-        assert!(matches!(late, AccessTokenError::Late), "{late:?}");
+        assert!(matches!(late, AccessTokenError::TimedOut), "{late:?}");
         assert_eq!(world.fetches().await, 0);
         world.holder().current().await.unwrap();
         assert_eq!(world.fetches().await, 1);
@@ -293,7 +293,7 @@ on_every_engine!(a_failed_fetch_is_told_and_rested, async |world: World| {
     assert_eq!(error.class(), ErrorClass::Misconfigured);
     let error = world.holder().current().await.unwrap_err();
     assert!(
-        matches!(error, AccessTokenError::Resting { .. }),
+        matches!(error, AccessTokenError::BackingOff { .. }),
         "{error:?}"
     );
     assert_eq!(world.fetches().await, 1, "for all holders");

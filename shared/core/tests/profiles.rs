@@ -8,14 +8,14 @@
 
 use std::time::Duration;
 
+use avalon_core::accounts::profiles::{Fields, Source, Update, rows};
+use avalon_core::accounts::session_keys::{self, SessionKeys};
+use avalon_core::accounts::sign_in::{self, SignInFacts};
+use avalon_core::accounts::users::UserInfo;
+use avalon_core::base::ids::SessionId;
 use avalon_core::config::{Config, Role};
-use avalon_core::database::Database;
-use avalon_core::ids::SessionId;
-use avalon_core::keyring::{EncryptionKey, Keyring};
-use avalon_core::profiles::{Fields, Source, Update, rows};
-use avalon_core::session_keys::{self, SessionKeys};
-use avalon_core::sign_in::{self, SignInFacts};
-use avalon_core::users::UserInfo;
+use avalon_core::storage::database::Database;
+use avalon_core::storage::keyring::{EncryptionKey, Keyring};
 use avalon_test_support::TestDatabase;
 use avalon_wechat::{Code2Session, OpenId, SessionKey, UnionId};
 use jiff::Timestamp;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use avalon_core::risk::RiskCache;
+use avalon_core::platform::risk::RiskCache;
 use avalon_queue::RedisEndpoint;
 use avalon_test_support::{RedisServer, eventually_eq, shared_redis_url, unique_prefix};
 use avalon_wechat::RiskRank;

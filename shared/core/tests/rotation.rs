@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use avalon_core::base::ids::UserId;
 use avalon_core::config::{Config, Role};
-use avalon_core::database::Database;
-use avalon_core::ids::UserId;
-use avalon_core::keyring::{EncryptionKey, Keyring};
-use avalon_core::rotation::{self, KeyStanding, Rotated};
+use avalon_core::storage::database::Database;
+use avalon_core::storage::keyring::{EncryptionKey, Keyring};
+use avalon_core::storage::rotation::{self, KeyStanding, Rotated};
 use avalon_test_support::TestDatabase;
 use secrecy::ExposeSecret;
 use sqlx::Row;

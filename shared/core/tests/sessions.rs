@@ -10,15 +10,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_core::config::{Config, DevicePolicy, LimitsConfig, Role};
-use avalon_core::database::Database;
-use avalon_core::ids::{SessionId, UserId};
-use avalon_core::keyring::{EncryptionKey, Keyring};
-use avalon_core::limits::{Counted, Limit, Limits, LocalLimiter, Rate, RedisLimiter};
-use avalon_core::problem::ProblemCode;
-use avalon_core::sessions::{
+use avalon_core::accounts::sessions::{
     Device, EndReason, RedisSessions, Refusal, SessionError, SessionStore, Sessions, SqlSessions,
 };
+use avalon_core::base::ids::{SessionId, UserId};
+use avalon_core::base::problem::ProblemCode;
+use avalon_core::config::{Config, DevicePolicy, LimitsConfig, Role};
+use avalon_core::limits::{Counted, Limit, Limits, LocalLimiter, Rate, RedisLimiter};
+use avalon_core::storage::database::Database;
+use avalon_core::storage::keyring::{EncryptionKey, Keyring};
 use avalon_queue::RedisEndpoint;
 use avalon_test_support::{RedisServer, TestDatabase, shared_redis_url, unique_prefix};
 use futures_util::future::join_all;

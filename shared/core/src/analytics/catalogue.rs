@@ -14,7 +14,7 @@ use sqlx::any::AnyRow;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use crate::database::{Database, DatabaseError};
+use crate::storage::database::{Database, DatabaseError};
 
 /// How old the copy may be.
 const REFRESH_EVERY: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@ use serde::Serialize;
 use sqlx::Row;
 
 use super::day::Day;
-use crate::database::{Database, DatabaseError};
+use crate::storage::database::{Database, DatabaseError};
 
 /// What an operator asks may take the database so long a statement; there are players too.
 pub(super) const LONGEST: Duration = Duration::from_secs(30);

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::counts::{LONGEST, Span};
 use super::day::Day;
-use crate::database::{Database, DatabaseError};
+use crate::storage::database::{Database, DatabaseError};
 
 /// Most steps of a funnel.
 pub const MOST_STEPS: usize = 10;

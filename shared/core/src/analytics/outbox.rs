@@ -10,7 +10,7 @@ use sqlx::{AnyConnection, Row};
 use ulid::Ulid;
 
 use super::batch::{BatchHead, Client, EventBatch, EventLine, Player, Source};
-use crate::database::{Database, DatabaseError};
+use crate::storage::database::{Database, DatabaseError};
 
 /// Who has claimed events and did not pass them on in this time has died.
 const CLAIM_MS: i64 = 30_000;

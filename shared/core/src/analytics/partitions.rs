@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::day::Day;
 use crate::config::Dialect;
-use crate::database::{Database, DatabaseError};
+use crate::storage::database::{Database, DatabaseError};
 
 /// Makers of partitions go one after the other; the number means nothing.
 const LOCK: i64 = 0x6176_616c_6f6e_6576;
@@ -20,7 +20,7 @@ const ROWS_AT_ONCE: i64 = 5000;
 /// The statement that makes a day's partition unless it is there. A table of its own that becomes part of
 /// the other: unlike `PARTITION OF`, that does not wait until nobody reads, and keep who writes waiting
 /// behind it.
-pub(crate) fn make_statement(day: Day) -> AssertSqlSafe<String> {
+pub fn make_statement(day: Day) -> AssertSqlSafe<String> {
     let (name, from, to) = (name_of(day), day.number(), day.plus(1).number());
     let patience = LOCK_PATIENCE.as_millis();
     AssertSqlSafe(format!(

@@ -15,7 +15,7 @@ use super::day::Day;
 use super::partitions;
 use super::prepare::{EventRow, Prepared};
 use crate::config::DatabaseConfig;
-use crate::database::DatabaseError;
+use crate::storage::database::DatabaseError;
 
 /// Bytes that are sent in one message.
 const CHUNK: usize = 64 * 1024;

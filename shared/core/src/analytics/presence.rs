@@ -7,7 +7,7 @@ use sqlx::Row;
 
 use super::counts::LONGEST;
 use super::day::Day;
-use crate::database::{Database, DatabaseError};
+use crate::storage::database::{Database, DatabaseError};
 
 /// Players of a day, by our own events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

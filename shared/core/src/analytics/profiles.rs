@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::batch::Player;
-use crate::database::{Database, DatabaseError};
+use crate::storage::database::{Database, DatabaseError};
 
 const PATIENCE: Duration = Duration::from_millis(500);
 const PAUSE_MS: i64 = 5000;

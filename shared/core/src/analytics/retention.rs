@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, Row};
 
 use super::counts::LONGEST;
 use super::day::Day;
-use crate::database::{Database, DatabaseError};
+use crate::storage::database::{Database, DatabaseError};
 
 /// Most days after the first that can be asked for at once.
 pub const MOST_DAYS: usize = 20;

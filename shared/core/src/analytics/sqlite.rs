@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::prepare::{EventRow, Prepared};
-use crate::database::{Database, DatabaseError};
+use crate::storage::database::{Database, DatabaseError};
 
 const STORE: &str = "INSERT INTO analytics_events (
         day, at, received_at, event_id, user_id, open_id, event_name, params, session_id, source,

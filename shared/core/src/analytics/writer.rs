@@ -13,7 +13,7 @@ use super::postgres::{NO_PARTITION, PostgresEvents};
 use super::prepare::Prepared;
 use super::sqlite;
 use crate::config::{DatabaseConfig, Dialect};
-use crate::database::{Database, DatabaseError};
+use crate::storage::database::{Database, DatabaseError};
 
 /// Batches per transaction.
 const MOST_BATCHES: usize = 256;

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 
 use super::AuditKind;
-use crate::words::words;
+use crate::base::words::words;
 
 /// Most events of one kind of refusal that a process keeps in a minute.
 const MOST_PER_MINUTE: u64 = 60;

@@ -8,8 +8,8 @@ use sqlx::any::AnyRow;
 use ulid::Ulid;
 
 use super::AuditKind;
-use crate::database::{Database, DatabaseError};
-use crate::ids::UserId;
+use crate::base::ids::UserId;
+use crate::storage::database::{Database, DatabaseError};
 
 /// Which events.
 #[derive(Clone, Debug, Default)]

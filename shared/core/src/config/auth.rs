@@ -5,7 +5,7 @@ use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::text;
-use crate::tokens::{SigningKey, VerifyingKey};
+use crate::accounts::tokens::{SigningKey, VerifyingKey};
 
 /// `auth`: sessions and tokens.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use avalon_wechat::GameMetric;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::text;
-use crate::platform_stats::Dataset;
+use crate::platform::stats::Dataset;
 
 /// `platform_stats`: WeChat's figures of each day, kept beside our own. Off by default: not every
 /// account may ask for them.

@@ -18,7 +18,7 @@ use url::Url;
 #[cfg(doc)]
 use super::Config;
 use super::{Role, WebOrigin, text};
-use crate::keyring::EncryptionKey;
+use crate::storage::keyring::EncryptionKey;
 
 fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))

@@ -3,7 +3,8 @@ use std::{fs, time::Duration};
 use secrecy::ExposeSecret;
 
 use super::*;
-use crate::{keyring::EncryptionKey, tokens::SigningKey};
+use crate::accounts::tokens::SigningKey;
+use crate::storage::keyring::EncryptionKey;
 
 /// The simulator's: worth nothing at WeChat.
 const MERCHANT_KEY: &str = include_str!("../../../../simulator/src/pay/test_keys/merchant_key.pem");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use avalon_queue::{IdempotencyKey, Job, NewJob, QueueName, RetryPolicy};
 use serde::{Deserialize, Serialize};
 
-use crate::ids::UserId;
+use crate::base::ids::UserId;
 use crate::payments::order_rows::Order;
 
 /// Cancels an order.

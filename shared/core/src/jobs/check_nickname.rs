@@ -7,8 +7,8 @@ use std::time::Duration;
 use avalon_queue::{IdempotencyKey, Job, NewJob, QueueName, RetryPolicy};
 use serde::{Deserialize, Serialize};
 
-use crate::ids::UserId;
-use crate::words::words;
+use crate::base::ids::UserId;
+use crate::base::words::words;
 
 /// Has a nickname checked.
 #[derive(Clone, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use avalon_queue::{IdempotencyKey, Job, NewJob, QueueName, RetryPolicy};
 use avalon_wechat::pay::PayParams;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::UserId;
+use crate::base::ids::UserId;
 
 /// Makes an order and has it offered for payment.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -8,9 +8,9 @@ use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::sessions::SessionSecrets;
-use crate::tokens::IssuedToken;
-use crate::users::UserInfo;
+use crate::accounts::sessions::SessionSecrets;
+use crate::accounts::tokens::IssuedToken;
+use crate::accounts::users::UserInfo;
 
 /// The code exchange and all that follows from it.
 #[derive(Clone, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::ids::UserId;
+use crate::base::ids::UserId;
 
 /// Opens the data of `wx.getShareInfo` or `wx.getGroupEnterInfo`.
 #[derive(Clone, Serialize, Deserialize)]

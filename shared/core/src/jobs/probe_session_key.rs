@@ -6,7 +6,7 @@ use std::time::Duration;
 use avalon_queue::{IdempotencyKey, Job, NewJob, QueueName, RetryPolicy};
 use serde::{Deserialize, Serialize};
 
-use crate::words::words;
+use crate::base::words::words;
 
 /// Asks once.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use avalon_queue::{IdempotencyKey, Job, NewJob, QueueName, RetryPolicy};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::platform_stats::Dataset;
+use crate::platform::stats::Dataset;
 
 /// Asks for a day.
 #[derive(Clone, Debug, Serialize, Deserialize)]

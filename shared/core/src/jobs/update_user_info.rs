@@ -8,8 +8,8 @@ use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::ids::UserId;
-use crate::users::UserInfo;
+use crate::accounts::users::UserInfo;
+use crate::base::ids::UserId;
 
 /// Brings a profile up to date.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use sqlx::Row;
 
 use super::{PaymentError, RefundStatus, damaged};
-use crate::database::Database;
+use crate::storage::database::Database;
 
 /// An order that should have been closed this long ago is overdue.
 const OVERDUE_MS: i64 = 5 * 60 * 1000;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::Row;
 
 use super::PaymentError;
-use crate::database::Database;
+use crate::storage::database::Database;
 
 /// A webhook to be sent.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use ulid::Ulid;
 
 use super::status::Channel;
 use super::{PaymentError, damaged};
-use crate::database::{Database, DatabaseError};
+use crate::storage::database::{Database, DatabaseError};
 
 /// Callbacks per transaction.
 const MOST_PER_TRANSACTION: usize = 64;

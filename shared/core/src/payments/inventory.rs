@@ -8,8 +8,8 @@ use ulid::Ulid;
 use utoipa::ToSchema;
 
 use super::PaymentError;
-use crate::database::Database;
-use crate::ids::UserId;
+use crate::base::ids::UserId;
+use crate::storage::database::Database;
 
 /// What is left of a product that a player owns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 
 use super::status::{Channel, OrderStatus};
 use super::{PaymentError, damaged};
-use crate::database::Database;
-use crate::ids::UserId;
+use crate::base::ids::UserId;
+use crate::storage::database::Database;
 
 /// An order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -14,8 +14,8 @@ use super::refunds::{self, NewRefund, Refund};
 use super::status::{Channel, OrderStatus};
 use super::{PaymentError, events, inventory};
 use crate::analytics::outbox;
-use crate::database::Database;
-use crate::ids::UserId;
+use crate::base::ids::UserId;
+use crate::storage::database::Database;
 
 /// What a player wants to buy.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 use utoipa::ToSchema;
 
 use super::{PaymentError, damaged};
-use crate::database::Database;
+use crate::storage::database::Database;
 
 /// What is for sale.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

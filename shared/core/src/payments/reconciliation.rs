@@ -12,7 +12,7 @@ use sqlx::Row;
 
 use super::order_rows::{Order, order_of};
 use super::{PaymentError, damaged, refunds};
-use crate::database::Database;
+use crate::storage::database::Database;
 
 /// The day at Beijing.
 pub fn beijing_day(at: Timestamp) -> Date {

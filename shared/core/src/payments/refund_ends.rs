@@ -10,7 +10,7 @@ use super::refunds::{Refund, refund_of, set_status, sums};
 use super::status::{OrderStatus, RefundStatus};
 use super::{PaymentError, events, inventory};
 use crate::analytics::outbox;
-use crate::database::Database;
+use crate::storage::database::Database;
 
 /// What the channel has told of a refund did; answers the refund, and the order when that changed.
 /// Without `channel_refund_id` it is no signed word. One that ended here on such a word is opened

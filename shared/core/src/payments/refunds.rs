@@ -12,7 +12,7 @@ use super::order_rows::{Order, integer, order_of};
 use super::orders::note;
 use super::status::{OrderStatus, RefundStatus};
 use super::{PaymentError, damaged, inventory};
-use crate::database::Database;
+use crate::storage::database::Database;
 
 /// What an operator wants to pay back.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use sqlx::Row;
 use super::PaymentError;
 use super::order_rows::{Order, order_of};
 use super::status::OrderStatus;
-use crate::database::Database;
+use crate::storage::database::Database;
 
 /// Which orders.
 #[derive(Clone, Debug, Default)]

@@ -1,7 +1,7 @@
 //! The states of orders and refunds, and which may follow which. Every change of state in SQL names
 //! the states that it leaves, and those stand here.
 
-use crate::words::words;
+use crate::base::words::words;
 
 words! {
     /// Through what an order is paid.

@@ -1,0 +1,9 @@
+//! What every request passes before its route: request ids, traces, the access log, time limits, rate
+//! limits, sessions and request signatures.
+
+pub(crate) mod client_address;
+pub(crate) mod guard;
+pub(crate) mod metrics;
+pub(crate) mod pipeline;
+pub mod request_signature;
+pub(crate) mod trace_context;

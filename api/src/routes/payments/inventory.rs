@@ -1,0 +1,105 @@
+//! What a player owns, and using it up. No job: nobody else has to be asked.
+
+use avalon_core::base::problem::Problem;
+use avalon_core::payments::inventory::{self, Item};
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::http::answer::uncached;
+use crate::http::extract::{JsonBody, Player};
+use crate::http::problem::ApiError;
+use crate::routes::payments::shop::{MOST_COUNTED, RequestKey, bounded, product_id};
+use crate::state::ApiState;
+
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(items))
+        .routes(routes!(consume))
+}
+
+/// What a player owns.
+#[derive(Serialize, ToSchema)]
+struct Items {
+    items: Vec<Item>,
+}
+
+/// What is left of what was used.
+#[derive(Serialize, ToSchema)]
+struct ItemAnswer {
+    item: Item,
+}
+
+/// What the player owns.
+#[utoipa::path(
+    get,
+    path = "/api/wx/inventory",
+    tag = "payments",
+    responses(
+        (status = 200, description = "All that is left", body = Items),
+        (status = 401, description = "No good token", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The player is banned", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The database is unavailable", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("token" = [])),
+)]
+async fn items(
+    State(state): State<ApiState>,
+    Player(player): Player,
+) -> Result<Response, ApiError> {
+    let items = inventory::items(&state.database, player.sub).await?;
+    Ok(uncached(Json(Items { items })))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ConsumeRequest {
+    /// Of what.
+    #[schema(min_length = 1, max_length = 32, pattern = "^[A-Za-z0-9_-]+$")]
+    product_id: String,
+    /// How many.
+    #[schema(minimum = 1, maximum = 1_000_000_000)]
+    quantity: i64,
+}
+
+/// Uses goods up.
+///
+/// The same `Idempotency-Key` with the same body gives the same answer and uses nothing more.
+#[utoipa::path(
+    post,
+    path = "/api/wx/consume",
+    tag = "payments",
+    request_body = ConsumeRequest,
+    params(("Idempotency-Key" = String, Header, description = "1 to 64 visible ASCII characters, the client's own name of this use")),
+    responses(
+        (status = 200, description = "What is left", body = ItemAnswer),
+        (status = 400, description = "No body, not JSON, or no good Idempotency-Key", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No good token", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The player is banned", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The player does not own so many", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not sent as application/json", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A field is missing or wrong, or the key was used with another request", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The database is unavailable", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("token" = [])),
+)]
+async fn consume(
+    State(state): State<ApiState>,
+    Player(player): Player,
+    RequestKey(key): RequestKey,
+    JsonBody(request): JsonBody<ConsumeRequest>,
+) -> Result<Response, ApiError> {
+    let product = product_id(request.product_id)?;
+    let quantity = bounded("quantity", request.quantity, 1..=MOST_COUNTED)?;
+    let (user, now) = (player.sub, Timestamp::now());
+    let item = inventory::consume(&state.database, user, &product, quantity, &key, now).await?;
+    Ok(uncached(Json(ItemAnswer { item })))
+}

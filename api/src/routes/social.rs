@@ -1,0 +1,3 @@
+//! Shares and groups.
+
+pub(crate) mod share_group;

@@ -1,0 +1,4 @@
+//! The listening socket: connections, TLS, graceful shutdown.
+
+pub(crate) mod serve;
+pub(crate) mod tls;

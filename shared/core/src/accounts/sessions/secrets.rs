@@ -1,0 +1,198 @@
+//! What the owner of a session alone knows, and what is kept of it: refresh tokens as digests, the
+//! signing key sealed.
+
+use std::fmt;
+
+use aws_lc_rs::{constant_time, digest, rand};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::base::ids::{SessionId, UserId};
+use crate::storage::keyring::{Keyring, KeyringError, Sealed};
+
+/// The system has no random numbers to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no random numbers to be had")]
+pub struct NoRandomness;
+
+/// Bytes of a refresh token that all tokens of a session have in common.
+const FAMILY: usize = 16;
+/// Bytes that each has for itself.
+const OWN: usize = 32;
+
+/// A refresh token: whose session it is of, random bytes that stay for the session's life, and random
+/// bytes that are new with each. Who knows the first and not the latest of the second has a token
+/// that was spent, however long ago. Clients take it for one text.
+pub(super) struct RefreshToken {
+    pub(super) user: UserId,
+    pub(super) session: SessionId,
+    family: SecretSlice<u8>,
+    text: SecretString,
+}
+
+impl RefreshToken {
+    /// The first of a session.
+    pub(super) fn make_up(user: UserId, session: SessionId) -> Result<Self, NoRandomness> {
+        Self::of_family(user, session, &random::<FAMILY>()?)
+    }
+
+    /// The one after this one.
+    pub(super) fn next(&self) -> Result<Self, NoRandomness> {
+        Self::of_family(self.user, self.session, self.family.expose_secret())
+    }
+
+    fn of_family(user: UserId, session: SessionId, family: &[u8]) -> Result<Self, NoRandomness> {
+        let secret = URL_SAFE_NO_PAD.encode([family, &random::<OWN>()?].concat());
+        Ok(Self {
+            user,
+            session,
+            family: family.to_vec().into(),
+            text: format!("{user}.{session}.{secret}").into(),
+        })
+    }
+
+    /// Reads what may be one.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.');
+        let user = parts.next()?.parse().ok()?;
+        let session = parts.next()?.parse().ok()?;
+        let secret = URL_SAFE_NO_PAD.decode(parts.next()?).ok()?;
+        (secret.len() == FAMILY + OWN && parts.next().is_none()).then(|| Self {
+            user,
+            session,
+            family: secret[..FAMILY].to_vec().into(),
+            text: text.into(),
+        })
+    }
+
+    /// What is kept of the bytes that all tokens of the session have.
+    pub(super) fn family(&self) -> Digest {
+        Digest::of(self.family.expose_secret())
+    }
+
+    pub(super) fn digest(&self) -> Digest {
+        Digest::of(self.text.expose_secret().as_bytes())
+    }
+
+    pub(super) fn expose(&self) -> &str {
+        self.text.expose_secret()
+    }
+}
+
+/// SHA-256 of a secret. Compared in constant time; base64 when kept.
+#[derive(Clone, Copy, Eq)]
+pub(super) struct Digest([u8; 32]);
+
+impl Digest {
+    fn of(secret: &[u8]) -> Self {
+        let hash = digest::digest(&digest::SHA256, secret);
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(hash.as_ref());
+        Self(bytes)
+    }
+}
+
+impl PartialEq for Digest {
+    fn eq(&self, other: &Self) -> bool {
+        constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({}…)", hex::encode(&self.0[..4]))
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = bytes_of(deserializer)?;
+        let bytes = bytes.try_into();
+        Ok(Self(bytes.map_err(|_| D::Error::custom("not 32 bytes"))?))
+    }
+}
+
+/// A session's signing key, sealed for that session alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SealedKey {
+    #[serde(rename = "kid")]
+    key_id: String,
+    #[serde(
+        rename = "box",
+        serialize_with = "base64",
+        deserialize_with = "bytes_of"
+    )]
+    ciphertext: Vec<u8>,
+}
+
+impl SealedKey {
+    pub(super) fn seal(
+        keyring: &Keyring,
+        session: SessionId,
+        key: &SigningSecret,
+    ) -> Result<Self, KeyringError> {
+        let Sealed { key_id, ciphertext } =
+            keyring.seal(key.0.expose_secret(), owner(session).as_bytes())?;
+        Ok(Self { key_id, ciphertext })
+    }
+
+    pub(super) fn open(
+        &self,
+        keyring: &Keyring,
+        session: SessionId,
+    ) -> Result<SigningSecret, KeyringError> {
+        let aad = owner(session);
+        keyring
+            .open(&self.key_id, &self.ciphertext, aad.as_bytes())
+            .map(SigningSecret)
+    }
+}
+
+/// What a sealed signing key belongs to: moved to another session, it does not open.
+fn owner(session: SessionId) -> String {
+    format!("sessions.signing_key:{session}")
+}
+
+/// The key that signs a player's requests: 32 bytes. Never printed.
+pub struct SigningSecret(SecretSlice<u8>);
+
+impl SigningSecret {
+    pub(super) fn make_up() -> Result<Self, NoRandomness> {
+        Ok(Self(random::<32>()?.to_vec().into()))
+    }
+
+    /// The bytes, for HMAC.
+    pub fn expose(&self) -> &[u8] {
+        self.0.expose_secret()
+    }
+
+    /// As the owner is told it.
+    pub(super) fn to_base64(&self) -> String {
+        STANDARD.encode(self.expose())
+    }
+}
+
+fn random<const LENGTH: usize>() -> Result<[u8; LENGTH], NoRandomness> {
+    let mut bytes = [0; LENGTH];
+    rand::fill(&mut bytes).map_err(|_| NoRandomness)?;
+    Ok(bytes)
+}
+
+fn base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&STANDARD.encode(bytes))
+}
+
+fn bytes_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    STANDARD
+        .decode(String::deserialize(deserializer)?)
+        .map_err(D::Error::custom)
+}

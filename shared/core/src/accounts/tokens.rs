@@ -1,0 +1,199 @@
+//! Session tokens: JWTs signed with Ed25519 (`alg` EdDSA), which any service can verify with the
+//! public keys of `/.well-known/jwks.json`. A good token says who signed in, not that the session
+//! still lives: that is for the session store to know.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use avalon_wechat::OpenId;
+use jiff::Timestamp;
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
+    errors::ErrorKind,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::base::ids::{SessionId, UserId};
+
+mod jwks;
+mod keys;
+
+pub use jwks::{Jwk, Jwks};
+pub use keys::{KeyError, SigningKey, VerifyingKey};
+
+/// What a token says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Who issued the token: `auth.issuer`.
+    pub iss: String,
+    /// The player.
+    pub sub: UserId,
+    /// The session.
+    pub sid: SessionId,
+    /// The player's openid in this mini-game.
+    pub oid: String,
+    /// When it was issued, in Unix seconds.
+    pub iat: i64,
+    /// When it ends, in Unix seconds: from this second on it is refused.
+    pub exp: i64,
+}
+
+impl Claims {
+    /// The player's openid, typed.
+    pub fn open_id(&self) -> OpenId {
+        OpenId::new(&*self.oid)
+    }
+}
+
+/// Why a token could not be issued or was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Not a JWT, not signed with EdDSA, or without one of our claims.
+    #[error("the token is malformed")]
+    Malformed,
+    /// Its `kid` is none of our keys.
+    #[error("the token was signed with an unknown key")]
+    UnknownKey,
+    /// The signature does not fit.
+    #[error("the token's signature is wrong")]
+    BadSignature,
+    /// Somebody else issued it.
+    #[error("the token was issued by another service")]
+    WrongIssuer,
+    /// It has ended: a refresh token gets a new one.
+    #[error("the token has expired")]
+    Expired,
+    /// The cryptographic library did not sign.
+    #[error("the token could not be signed")]
+    Signing,
+}
+
+/// A token and its end.
+#[derive(Debug, Clone)]
+pub struct IssuedToken {
+    /// The JWT.
+    pub token: String,
+    /// When it ends; whole seconds.
+    pub expires: Timestamp,
+}
+
+/// Signs tokens with the current key.
+pub struct TokenIssuer {
+    key: EncodingKey,
+    header: Header,
+    issuer: String,
+    ttl: Duration,
+}
+
+impl TokenIssuer {
+    /// Issues as `issuer`; every token lives `ttl`, counted in whole seconds.
+    pub fn new(key: &SigningKey, issuer: &str, ttl: Duration) -> Self {
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.kid = Some(key.id().to_owned());
+        Self {
+            key: key.encoding_key(),
+            header,
+            issuer: issuer.to_owned(),
+            ttl,
+        }
+    }
+
+    /// Like [`TokenIssuer::new`], from a PKCS#8 PEM.
+    ///
+    /// # Errors
+    /// When the PEM is not an Ed25519 private key.
+    pub fn from_pem(pem: &str, issuer: &str, ttl: Duration) -> Result<Self, KeyError> {
+        Ok(Self::new(&pem.parse()?, issuer, ttl))
+    }
+
+    /// Whether a good token is so near its end that its bearer should be given the next one: in the
+    /// last quarter of its life.
+    pub fn should_renew(&self, claims: &Claims, now: Timestamp) -> bool {
+        let left = claims.exp.saturating_sub(now.as_second());
+        let ttl = i64::try_from(self.ttl.as_secs()).unwrap_or(i64::MAX);
+        left <= ttl / 4
+    }
+
+    /// Issues a token at `now` for a player's session.
+    ///
+    /// # Errors
+    /// [`TokenError::Signing`] when the cryptographic library fails.
+    pub fn issue(
+        &self,
+        user: UserId,
+        session: SessionId,
+        open_id: &OpenId,
+        now: Timestamp,
+    ) -> Result<IssuedToken, TokenError> {
+        let iat = now.as_second();
+        let ttl = i64::try_from(self.ttl.as_secs()).map_err(|_| TokenError::Signing)?;
+        let exp = iat.checked_add(ttl).ok_or(TokenError::Signing)?;
+        let claims = Claims {
+            iss: self.issuer.clone(),
+            sub: user,
+            sid: session,
+            oid: open_id.as_str().to_owned(),
+            iat,
+            exp,
+        };
+        let token = encode(&self.header, &claims, &self.key).map_err(|_| TokenError::Signing)?;
+        let expires = Timestamp::from_second(exp).map_err(|_| TokenError::Signing)?;
+        Ok(IssuedToken { token, expires })
+    }
+}
+
+/// Verifies tokens of the current key and of previous ones.
+///
+/// The algorithm is ours to choose, never the token's. `exp` is checked without leeway: nothing in
+/// a token starts later than its issue, so a clock that is off by a second can only end it that
+/// much earlier or later.
+pub struct TokenVerifier {
+    keys: BTreeMap<String, DecodingKey>,
+    jwks: Jwks,
+    validation: Validation,
+}
+
+impl TokenVerifier {
+    /// Accepts tokens of `issuer` that were signed with the current key or one of the previous
+    /// ones.
+    pub fn new(current: &VerifyingKey, previous: &[VerifyingKey], issuer: &str) -> Self {
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_required_spec_claims(&["exp", "iss", "sub"]);
+        validation.set_issuer(&[issuer]);
+        validation.leeway = 0;
+        let all = || std::iter::once(current).chain(previous);
+        Self {
+            keys: all()
+                .map(|key| (key.id().to_owned(), key.decoding_key()))
+                .collect(),
+            jwks: Jwks::new(all()),
+            validation,
+        }
+    }
+
+    /// Checks signature, issuer and end of a token.
+    ///
+    /// # Errors
+    /// A [`TokenError`] that tells why it is refused; the client is told no more than that it is.
+    pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
+        let header = decode_header(token).map_err(|_| TokenError::Malformed)?;
+        let kid = header.kid.ok_or(TokenError::UnknownKey)?;
+        let key = self.keys.get(&kid).ok_or(TokenError::UnknownKey)?;
+        match decode(token, key, &self.validation) {
+            Ok(data) => Ok(data.claims),
+            Err(error) => Err(match error.kind() {
+                ErrorKind::InvalidSignature => TokenError::BadSignature,
+                ErrorKind::InvalidIssuer => TokenError::WrongIssuer,
+                ErrorKind::ExpiredSignature => TokenError::Expired,
+                _ => TokenError::Malformed,
+            }),
+        }
+    }
+
+    /// The public keys, for others who verify.
+    pub fn jwks(&self) -> &Jwks {
+        &self.jwks
+    }
+}
+
+#[cfg(test)]
+mod tests;

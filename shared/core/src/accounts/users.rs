@@ -1,0 +1,197 @@
+//! Players: the table and what clients see of it. Session keys are the business of `session_keys`,
+//! profiles that of `profiles`.
+
+use avalon_wechat::OpenId;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sqlx::Row;
+use sqlx::any::AnyRow;
+use utoipa::ToSchema;
+
+use crate::base::ids::UserId;
+use crate::storage::database::{Database, DatabaseError};
+
+/// A player, as clients and the game's services see one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UserInfo {
+    /// The player's id, called `userId` elsewhere.
+    #[serde(rename = "_id")]
+    pub id: UserId,
+    /// WeChat's id of the player in this mini-game.
+    pub open_id: String,
+    /// WeChat's id of the player across the apps of one Open Platform account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub union_id: Option<String>,
+    /// Chosen by the player.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nickname: Option<String>,
+    /// An https URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avatar_url: Option<String>,
+    /// 0 unknown, 1 male, 2 female.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gender: Option<i16>,
+    /// As WeChat writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// As WeChat writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub province: Option<String>,
+    /// As WeChat writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub city: Option<String>,
+    /// Such as `zh_CN`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// ISO 8601, UTC.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// ISO 8601, UTC.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+    /// ISO 8601, UTC.
+    #[schema(value_type = String, format = DateTime)]
+    pub last_login_at: Timestamp,
+}
+
+/// A user could not be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum UserError {
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl From<sqlx::Error> for UserError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// Every column that [`UserInfo`] has.
+macro_rules! user_columns {
+    () => {
+        "id, open_id, union_id, nickname, avatar_url, gender, country, province, city, language, \
+         created_at, updated_at, last_login_at"
+    };
+}
+
+pub(crate) use user_columns;
+
+/// The player with this openid.
+///
+/// # Errors
+/// [`UserError::Database`].
+pub async fn by_open_id(
+    database: &Database,
+    open_id: &OpenId,
+) -> Result<Option<UserInfo>, UserError> {
+    sqlx::query(concat!(
+        "SELECT ",
+        user_columns!(),
+        " FROM users WHERE open_id = $1"
+    ))
+    .bind(open_id.as_str())
+    .fetch_optional(database.pool())
+    .await?
+    .map(|row| user_of(&row))
+    .transpose()
+}
+
+/// The player with this id.
+///
+/// # Errors
+/// [`UserError::Database`].
+pub async fn by_id(database: &Database, id: UserId) -> Result<Option<UserInfo>, UserError> {
+    sqlx::query(concat!(
+        "SELECT ",
+        user_columns!(),
+        " FROM users WHERE id = $1"
+    ))
+    .bind(id.to_string())
+    .fetch_optional(database.pool())
+    .await?
+    .map(|row| user_of(&row))
+    .transpose()
+}
+
+/// Why and since when a player may not play.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ban {
+    /// ISO 8601, UTC.
+    pub at: Timestamp,
+    /// The operator's own words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The player's ban, if there is one.
+///
+/// # Errors
+/// [`UserError::Database`].
+pub async fn ban_of(database: &Database, id: UserId) -> Result<Option<Ban>, UserError> {
+    let row = sqlx::query(
+        "SELECT banned_at, ban_reason FROM users WHERE id = $1 AND banned_at IS NOT NULL",
+    )
+    .bind(id.to_string())
+    .fetch_optional(database.pool())
+    .await?;
+    row.map(|row| {
+        Ok(Ban {
+            at: time(&row, "banned_at")?,
+            reason: row.try_get("ban_reason")?,
+        })
+    })
+    .transpose()
+}
+
+/// Bans a player, or changes the reason of a ban; `None` lifts it. The player's sessions are ended
+/// apart from this, by `Sessions::ban`.
+///
+/// # Errors
+/// [`UserError::Database`].
+pub async fn set_ban(database: &Database, id: UserId, ban: Option<&Ban>) -> Result<(), UserError> {
+    sqlx::query("UPDATE users SET banned_at = $2, ban_reason = $3 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(ban.map(|ban| ban.at.as_millisecond()))
+        .bind(ban.and_then(|ban| ban.reason.clone()))
+        .execute(database.pool())
+        .await?;
+    Ok(())
+}
+
+pub(crate) fn user_of(row: &AnyRow) -> Result<UserInfo, UserError> {
+    Ok(UserInfo {
+        id: row
+            .try_get::<String, _>("id")?
+            .parse()
+            .map_err(|_| DatabaseError::Damaged("users.id".to_owned()))?,
+        open_id: row.try_get("open_id")?,
+        union_id: row.try_get("union_id")?,
+        nickname: row.try_get("nickname")?,
+        avatar_url: row.try_get("avatar_url")?,
+        gender: small(row, "gender")?,
+        country: row.try_get("country")?,
+        province: row.try_get("province")?,
+        city: row.try_get("city")?,
+        language: row.try_get("language")?,
+        created_at: time(row, "created_at")?,
+        updated_at: time(row, "updated_at")?,
+        last_login_at: time(row, "last_login_at")?,
+    })
+}
+
+/// SQLite's integers are all 64 bits wide, Postgres' column here is 16.
+fn small(row: &AnyRow, column: &str) -> Result<Option<i16>, UserError> {
+    match row.try_get::<Option<i64>, _>(column) {
+        Ok(wide) => Ok(wide.and_then(|wide| i16::try_from(wide).ok())),
+        Err(_) => Ok(row.try_get(column)?),
+    }
+}
+
+fn time(row: &AnyRow, column: &str) -> Result<Timestamp, UserError> {
+    let millis: i64 = row.try_get(column)?;
+    Ok(Timestamp::from_millisecond(millis)
+        .map_err(|_| DatabaseError::Damaged(format!("users.{column}")))?)
+}

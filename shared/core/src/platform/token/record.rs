@@ -1,0 +1,336 @@
+//! The document about the access token, and the rules of its parts: when a token is renewed, when
+//! force is allowed, how long a failure is rested. No input or output here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use avalon_queue::StoreError;
+use avalon_wechat::{AccessToken, AppId, ErrorClass, FetchedToken};
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::civil::Date;
+use jiff::tz::Offset;
+use jiff::{SignedDuration, Timestamp};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use super::Timing;
+use crate::storage::keyring::{Keyring, KeyringError};
+
+/// WeChat's rules of forced renewals.
+const FORCED_PER_DAY: u32 = 20;
+const FORCE_SPACING: SignedDuration = SignedDuration::from_secs(30);
+
+/// A token with its times.
+#[derive(Clone)]
+pub(super) struct Held {
+    pub(super) token: AccessToken,
+    pub(super) renew_at: Timestamp,
+    pub(super) ends_at: Timestamp,
+}
+
+impl Held {
+    /// `asked` is when the call began, so that its end is never taken for later than it is.
+    pub(super) fn new(fetched: &FetchedToken, asked: Timestamp, timing: &Timing) -> Self {
+        let life = fetched.expires_in;
+        let early = timing.renew_before + timing.jitter.mul_f64(fastrand::f64());
+        Self {
+            token: fetched.token.clone(),
+            renew_at: later(asked, life.saturating_sub(early).max(timing.spacing)),
+            ends_at: later(asked, life),
+        }
+    }
+
+    pub(super) fn left(&self, now: Timestamp) -> Duration {
+        // What is over has nothing left.
+        Duration::try_from(self.ends_at.duration_since(now)).unwrap_or_default()
+    }
+}
+
+/// The document.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Record {
+    token: Option<SealedToken>,
+    /// SHA-256 of the token that WeChat refused last, until another one is kept. It may be the kept one,
+    /// when WeChat has no other.
+    refused: Option<String>,
+    forced: Forced,
+    rest: Option<Rest>,
+}
+
+/// A token that can be kept.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct SealedToken {
+    key_id: String,
+    sealed: String,
+    renew_at: Timestamp,
+    ends_at: Timestamp,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct Forced {
+    day: Option<Date>,
+    count: u32,
+    last: Option<Timestamp>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Rest {
+    until: Timestamp,
+    class: ErrorClass,
+}
+
+impl Record {
+    /// One that is not understood is as good as none: a token can be fetched.
+    pub(super) fn read(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_else(|_| {
+            tracing::warn!("the kept access token is not understood; another one is fetched");
+            Self::default()
+        })
+    }
+
+    pub(super) fn write(&self) -> Result<String, StoreError> {
+        serde_json::to_string(self).map_err(|error| StoreError::Unexpected(error.to_string()))
+    }
+
+    /// The class of a failure that is rested from still.
+    pub(super) fn rest(&self, now: Timestamp) -> Option<ErrorClass> {
+        let rest = self.rest.as_ref()?;
+        (now < rest.until).then_some(rest.class)
+    }
+
+    /// Notes a failure: what an operator has to mend is tried slowly.
+    pub(super) fn rest_after(&mut self, class: ErrorClass, now: Timestamp) {
+        let rest = match class {
+            ErrorClass::Retry => Duration::from_secs(1),
+            ErrorClass::RateLimited => Duration::from_secs(15),
+            _ => Duration::from_secs(30),
+        };
+        self.rest = Some(Rest {
+            until: later(now, rest),
+            class,
+        });
+    }
+
+    pub(super) fn has_refused(&self, token: &AccessToken) -> bool {
+        self.refused.as_deref() == Some(digest_of(token).as_str())
+    }
+
+    /// WeChat refused the kept token.
+    pub(super) fn refuse(&mut self, token: &AccessToken) {
+        self.token = None;
+        self.refused = Some(digest_of(token));
+    }
+
+    /// A token takes the place of what was. It stays refused when it was.
+    pub(super) fn keep(&mut self, token: &AccessToken, sealed: SealedToken) {
+        if !self.has_refused(token) {
+            self.refused = None;
+        }
+        self.token = Some(sealed);
+        self.rest = None;
+    }
+
+    /// Whether there is one of the day's forced renewals left, and the last one is not too close.
+    pub(super) fn may_force(&self, now: Timestamp) -> bool {
+        let is_close = self
+            .forced
+            .last
+            .is_some_and(|last| now.duration_since(last) < FORCE_SPACING);
+        !is_close && self.forced.count_on(day_at_wechat(now)) < FORCED_PER_DAY
+    }
+
+    /// Takes one of the day's forced renewals; `false` when it may not be.
+    pub(super) fn take_force(&mut self, now: Timestamp) -> bool {
+        if !self.may_force(now) {
+            return false;
+        }
+        let today = day_at_wechat(now);
+        self.forced = Forced {
+            day: Some(today),
+            count: self.forced.count_on(today) + 1,
+            last: Some(now),
+        };
+        true
+    }
+}
+
+impl Forced {
+    fn count_on(&self, day: Date) -> u32 {
+        match self.day {
+            Some(counted) if counted == day => self.count,
+            _ => 0,
+        }
+    }
+}
+
+fn day_at_wechat(now: Timestamp) -> Date {
+    Offset::constant(8).to_datetime(now).date()
+}
+
+/// Seals and opens tokens.
+pub(super) struct Safe {
+    keyring: Arc<Keyring>,
+    /// What a sealed token belongs to.
+    aad: String,
+}
+
+impl Safe {
+    pub(super) fn new(keyring: Arc<Keyring>, app_id: &AppId) -> Self {
+        let aad = format!("wechat.access_token:{app_id}");
+        Self { keyring, aad }
+    }
+
+    pub(super) fn seal(&self, held: &Held) -> Result<SealedToken, KeyringError> {
+        let token = held.token.expose_secret().as_bytes();
+        let sealed = self.keyring.seal(token, self.aad.as_bytes())?;
+        Ok(SealedToken {
+            key_id: sealed.key_id,
+            sealed: STANDARD.encode(sealed.ciphertext),
+            renew_at: held.renew_at,
+            ends_at: held.ends_at,
+        })
+    }
+
+    /// The kept token; none also when it was sealed with a key that is gone, since another one can be
+    /// fetched.
+    pub(super) fn held(&self, record: &Record) -> Option<Held> {
+        let kept = record.token.as_ref()?;
+        let sealed = STANDARD.decode(&kept.sealed).ok()?;
+        let opened = self
+            .keyring
+            .open(&kept.key_id, &sealed, self.aad.as_bytes());
+        let opened = opened
+            .inspect_err(|error| tracing::warn!(%error, "the kept access token is not opened"))
+            .ok()?;
+        let token = std::str::from_utf8(opened.expose_secret()).ok()?;
+        Some(Held {
+            token: AccessToken::new(SecretString::from(token)),
+            renew_at: kept.renew_at,
+            ends_at: kept.ends_at,
+        })
+    }
+}
+
+fn digest_of(token: &AccessToken) -> String {
+    hex::encode(digest(&SHA256, token.expose_secret().as_bytes()))
+}
+
+fn later(time: Timestamp, by: Duration) -> Timestamp {
+    time.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::keyring::EncryptionKey;
+
+    fn token(text: &str) -> AccessToken {
+        AccessToken::new(text.into())
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn held(seconds: u64) -> Held {
+        let fetched = FetchedToken {
+            token: token("secret-token"),
+            expires_in: Duration::from_secs(seconds),
+        };
+        let timing = Timing::for_calls_of(Duration::from_secs(4));
+        Held::new(&fetched, at("2026-01-10T00:00:00Z"), &timing)
+    }
+
+    fn safe(key: u8, app_id: &str) -> Safe {
+        let key = EncryptionKey::from_bytes([key; 32]);
+        let ring = Arc::new(Keyring::new(&key, &[]).unwrap());
+        Safe::new(ring, &AppId::new(app_id))
+    }
+
+    #[test]
+    fn a_token_is_renewed_five_minutes_before_its_end_or_up_to_a_minute_sooner() {
+        let renewals: Vec<_> = (0..50).map(|_| held(7200).renew_at).collect();
+        assert!(renewals.iter().all(|time| {
+            (at("2026-01-10T01:54:00Z")..=at("2026-01-10T01:55:00Z")).contains(time)
+        }));
+        assert!(renewals.iter().any(|time| *time != renewals[0]));
+    }
+
+    #[test]
+    fn one_that_wechat_would_give_again_is_asked_for_a_little_later() {
+        for left in [310, 60, 1] {
+            assert_eq!(held(left).renew_at, at("2026-01-10T00:00:15Z"));
+        }
+    }
+
+    #[test]
+    fn force_is_for_20_times_a_day_at_beijing_and_half_a_minute_apart() {
+        let mut record = Record::default();
+        let noon = at("2026-01-10T04:00:00Z");
+        let after = |seconds| later(noon, Duration::from_secs(seconds));
+        assert!(record.may_force(noon) && record.may_force(noon));
+        assert!(record.take_force(noon));
+        assert!(!record.may_force(after(29)) && !record.take_force(after(29)));
+        for times in 1..20 {
+            assert!(record.take_force(after(times * 30)), "{times}");
+        }
+        assert!(!record.take_force(after(3600)));
+        assert!(
+            record.take_force(at("2026-01-10T16:00:00Z")),
+            "the next day"
+        );
+    }
+
+    #[test]
+    fn a_refused_token_is_known_by_its_digest_until_another_is_kept() {
+        let mut record = Record::default();
+        record.refuse(&token("a"));
+        assert!(record.has_refused(&token("a")) && !record.has_refused(&token("b")));
+        let text = record.write().unwrap();
+        assert!(Record::read(&text).has_refused(&token("a")));
+        let sealed = safe(1, "wx1").seal(&held(7200)).unwrap();
+        record.keep(&token("a"), sealed.clone());
+        assert!(record.has_refused(&token("a")), "WeChat has no other");
+        record.keep(&token("b"), sealed);
+        assert!(!record.has_refused(&token("a")));
+    }
+
+    #[test]
+    fn a_failure_is_rested_and_longer_when_an_operator_is_needed() {
+        let mut record = Record::default();
+        let now = at("2026-01-10T00:00:00Z");
+        let after = |seconds| later(now, Duration::from_secs(seconds));
+        record.rest_after(ErrorClass::Retry, now);
+        assert_eq!(record.rest(now), Some(ErrorClass::Retry));
+        assert_eq!(record.rest(after(1)), None);
+        record.rest_after(ErrorClass::Misconfigured, now);
+        let record = Record::read(&record.write().unwrap());
+        assert_eq!(record.rest(after(29)), Some(ErrorClass::Misconfigured));
+        assert_eq!(record.rest(after(30)), None);
+    }
+
+    #[test]
+    fn the_document_shows_no_token_and_is_for_one_app_and_key() {
+        let own = safe(1, "wx1");
+        let mut record = Record::default();
+        let held = held(7200);
+        record.keep(&held.token, own.seal(&held).unwrap());
+        let text = record.write().unwrap();
+        assert!(!text.contains("secret-token"), "{text}");
+        let record = Record::read(&text);
+        assert_eq!(own.held(&record).unwrap().token, token("secret-token"));
+        for other in [safe(1, "wx2"), safe(2, "wx1")] {
+            assert!(other.held(&record).is_none());
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_as_good_as_nothing() {
+        for text in ["", "{", r#"{"token":5}"#] {
+            assert!(Record::read(text).token.is_none());
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Jobs about players: sign-in, profiles, session keys; and WeChat's judgement of their risk.
+
+pub(crate) mod check_nickname;
+pub(crate) mod client_data;
+pub mod login;
+pub(crate) mod probe_session_key;
+pub(crate) mod reset_session_key;
+pub(crate) mod risk;
+pub(crate) mod update_user_info;

@@ -1,0 +1,187 @@
+//! The sign-in job: exchanges the code at WeChat, then makes player, session and token. What WeChat's
+//! answers mean for a sign-in is decided here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use avalon_core::accounts::sessions::{Device, SessionError, SignedInSession};
+use avalon_core::accounts::sign_in::{SignInFacts, SignedInPlayer, event_id, store};
+use avalon_core::analytics::outbox;
+use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
+use avalon_core::base::ids::SessionId;
+use avalon_core::base::problem::{Problem, ProblemCode};
+use avalon_core::jobs::login::SignedIn;
+use avalon_core::jobs::{self, Login};
+use avalon_queue::{JobContext, JobError};
+use avalon_wechat::{Code2Session, ErrorClass, JsCode, WechatError};
+use backon::{ExponentialBuilder, Retryable};
+use jiff::Timestamp;
+
+use crate::services::Services;
+
+/// How long a database that is away is waited for. Together with the exchange it must fit into the
+/// job's time limit.
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
+/// WeChat counts by the minute: trying again sooner only uses up the next minute.
+const RATE_LIMIT_PAUSE: std::ops::Range<u64> = 12_000..20_000;
+
+/// Does the job.
+///
+/// # Errors
+/// What becomes of the job instead: a retry, a refusal, or its end as a dead letter.
+pub async fn handle(
+    services: Arc<Services>,
+    login: Login,
+    context: JobContext,
+) -> Result<SignedIn, JobError> {
+    let code = JsCode::parse(&login.code).map_err(|error| {
+        let problem = Problem::new(ProblemCode::FieldInvalid).with_detail(format!("code: {error}"));
+        JobError::Reject(jobs::failure(&problem))
+    })?;
+    let exchanged = services.wechat.code2session(&code).await.map_err(refused)?;
+    // The job's id: whatever happens to this job, it makes one session.
+    let session = SessionId::from(context.id.ulid());
+    // The code is spent now. A database that is away for a moment must not cost the player the
+    // sign-in, so this is tried again here and not by a retry of the job.
+    let patience = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(50))
+        .with_max_delay(Duration::from_secs(1))
+        .with_total_delay(Some(STORE_PATIENCE))
+        .without_max_times()
+        .with_jitter();
+    let stored = (|| sign_in(&services, &login, session, &exchanged))
+        .retry(patience)
+        .when(SignInError::is_transient)
+        .notify(|error, wait| {
+            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(%error, wait_ms, "the sign-in is stored again soon");
+        });
+    let stored = tokio::time::timeout(STORE_PATIENCE, stored).await;
+    match stored {
+        Ok(Ok((signed_in, replaced))) => {
+            services.analytics.relay.release(event_id(session));
+            // Who signs in again on the same device does so every day: nothing to remember.
+            for session in replaced {
+                let event = AuditEvent::new(AuditKind::SessionReplaced, Actor::Player)
+                    .user(signed_in.user_info.id)
+                    .session(session)
+                    .with("by", context.id.to_string());
+                audit::record_beside(&services.database, event);
+            }
+            Ok(signed_in)
+        }
+        // Its event was kept with the player, and there is no session. (Nobody has to wait for it.)
+        failed => {
+            let database = services.database.clone();
+            tokio::spawn(async move {
+                if let Err(error) = outbox::forget(&database, &event_id(session)).await {
+                    tracing::warn!(%error, "analytics will hear of a sign-in that was none");
+                }
+            });
+            Err(unstored(failed))
+        }
+    }
+}
+
+/// What becomes of the job whose player or session was not stored. Not a retry: its code is spent.
+fn unstored<T, E>(stored: Result<Result<T, SignInError>, E>) -> JobError {
+    let give_up = |code: ProblemCode| JobError::Fail(jobs::failure(&code.into()));
+    match stored {
+        Ok(Err(SignInError::Banned)) => {
+            JobError::Reject(jobs::failure(&ProblemCode::UserBanned.into()))
+        }
+        Ok(Err(error)) if !error.is_transient() => {
+            tracing::error!(%error, "the sign-in could not be stored");
+            give_up(ProblemCode::Internal)
+        }
+        _ => {
+            tracing::error!("the stores were away too long for the sign-in");
+            give_up(ProblemCode::StoreUnavailable)
+        }
+    }
+}
+
+async fn sign_in(
+    services: &Services,
+    login: &Login,
+    session: SessionId,
+    exchanged: &Code2Session,
+) -> Result<(SignedIn, Vec<SessionId>), SignInError> {
+    let now = Timestamp::now();
+    let Services {
+        database,
+        keyring,
+        sessions,
+        tokens,
+        ..
+    } = services;
+    let facts = SignInFacts {
+        session,
+        device_type: login.device_type.as_deref(),
+        scene: login.scene,
+    };
+    let stored = store(database, keyring, exchanged, &facts, now).await?;
+    let SignedInPlayer { user, banned } = stored;
+    if banned {
+        return Err(SignInError::Banned);
+    }
+    let device = Device {
+        id: login.device_id.clone(),
+        kind: login.device_type.clone(),
+        scene: login.scene,
+    };
+    let made = sessions.sign_in(user.id, &user.open_id, session, device, now);
+    let SignedInSession { secrets, replaced } = match made.await {
+        Err(SessionError::Banned(_)) => return Err(SignInError::Banned),
+        made => made?,
+    };
+    let token = tokens.issue(user.id, session, &exchanged.open_id, now)?;
+    Ok((SignedIn::new(token, secrets, user), replaced))
+}
+
+#[derive(Debug, thiserror::Error)]
+enum SignInError {
+    #[error("the player is banned")]
+    Banned,
+    #[error(transparent)]
+    Store(#[from] avalon_core::accounts::sign_in::SignInError),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error(transparent)]
+    Token(#[from] avalon_core::accounts::tokens::TokenError),
+}
+
+impl SignInError {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_transient(),
+            Self::Session(error) => error.is_transient(),
+            Self::Banned | Self::Token(_) => false,
+        }
+    }
+}
+
+/// What becomes of the job when WeChat did not exchange the code.
+fn refused(error: WechatError) -> JobError {
+    /// User blocked: WeChat holds the player for a risk.
+    const BLOCKED: i64 = 40226;
+    let failure = |code: ProblemCode| jobs::failure(&code.into());
+    match error.class() {
+        // Also what a retry gets whose first try had spent the code and lost the answer (40163):
+        // nobody's fault, and only a new code helps.
+        ErrorClass::SignInAgain => JobError::Reject(failure(ProblemCode::SignInAgain)),
+        ErrorClass::Permanent if error.code().is_some_and(|code| code.0 == BLOCKED) => {
+            JobError::Reject(failure(ProblemCode::UserBlocked))
+        }
+        ErrorClass::RateLimited => JobError::Retry {
+            after: Some(Duration::from_millis(fastrand::u64(RATE_LIMIT_PAUSE))),
+            failure: failure(ProblemCode::WechatRateLimited),
+        },
+        ErrorClass::Retry => JobError::retry(failure(ProblemCode::WechatBusy)),
+        // This call has no access token, so a token error is one of the credentials too.
+        ErrorClass::Permanent | ErrorClass::RefreshToken | ErrorClass::Misconfigured => {
+            tracing::error!(%error, "WeChat refuses our sign-ins: check wechat.app_id and wechat.app_secret");
+            JobError::Fail(failure(ProblemCode::WechatMisconfigured))
+        }
+    }
+}

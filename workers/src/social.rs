@@ -1,0 +1,3 @@
+//! Jobs about shares and groups.
+
+pub(crate) mod open_group;

@@ -1,0 +1,35 @@
+//! The job behind `share/group`: which group a share was opened in.
+
+use std::sync::Arc;
+
+use avalon_core::jobs::OpenGroup;
+use avalon_core::jobs::open_group::GroupOpened;
+use avalon_queue::{JobContext, JobError};
+use avalon_wechat::{EncryptedData, OpenId};
+
+use crate::accounts::client_data;
+use crate::job_errors;
+use crate::metrics::DataKind;
+use crate::services::Services;
+
+pub(crate) async fn handle(
+    services: Arc<Services>,
+    job: OpenGroup,
+    context: JobContext,
+) -> Result<GroupOpened, JobError> {
+    let kind = DataKind::Group;
+    let open_id = OpenId::new(&*job.open_id);
+    let data = EncryptedData::parse(&job.encrypted_data, &job.iv).map_err(job_errors::field)?;
+    let received_at = client_data::received_at(&context);
+    let opened = client_data::open_encrypted(&services, kind, &open_id, &data, received_at).await?;
+    let entry = opened
+        .group_entry()
+        .map_err(|error| client_data::refuse(&services, kind, error))?;
+    let Some(open_gid) = entry.open_gid else {
+        // A chat of two, or a profile that was sent here.
+        services.profile_metrics.data(kind, "no_group");
+        return Err(job_errors::field("encryptedData: it names no group"));
+    };
+    services.profile_metrics.data(kind, "taken");
+    Ok(GroupOpened { open_gid })
+}
