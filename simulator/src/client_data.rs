@@ -1,6 +1,6 @@
-//! What WeChat's client does for a game: encrypts and signs data under the player's session key, as
-//! `wx.getUserInfo`, `wx.getUserProfile` and `wx.getGroupEnterInfo` give it. A control route, since no
-//! server can ask WeChat for it.
+//! Client-side encryption: data encrypted and signed under a player's session key, as returned by
+//! `wx.getUserInfo`, `wx.getUserProfile` and `wx.getGroupEnterInfo`. It is a control route, because
+//! WeChat has no server API for it.
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
-use crate::control::{Refusal, Strict};
+use crate::control::{BadRequest, Strict};
 use crate::players::{Player, session_key};
 use crate::state::World;
 
-/// Fields that are encrypted and not part of `rawData`.
-const PRIVATE: [&str; 3] = ["openId", "unionId", "watermark"];
+/// Fields that are encrypted but left out of `rawData`.
+const PRIVATE_FIELDS: [&str; 3] = ["openId", "unionId", "watermark"];
 
 pub(crate) fn routes(world: &Arc<World>) -> Router {
     Router::new()
@@ -32,18 +32,18 @@ pub(crate) fn routes(world: &Arc<World>) -> Router {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wish {
-    /// What is to be encrypted; a profile made up from the player's name when not given.
+struct EncryptRequest {
+    /// The object to encrypt; defaults to a profile generated from the player's name.
     data: Option<Map<String, Value>>,
-    /// Fields of the watermark that are to differ; null: no watermark.
-    #[serde(default, deserialize_with = "given")]
+    /// Watermark fields to override; null omits the watermark.
+    #[serde(default, deserialize_with = "double_option")]
     watermark: Option<Option<Map<String, Value>>>,
-    /// Under which of the player's keys, from 0; the one of now when not given.
+    /// The generation of the session key, from 0; defaults to the current one.
     generation: Option<u64>,
 }
 
-/// Tells null from absent.
-fn given<'de, D: Deserializer<'de>>(
+/// Distinguishes null from an absent field.
+fn double_option<'de, D: Deserializer<'de>>(
     value: D,
 ) -> Result<Option<Option<Map<String, Value>>>, D::Error> {
     Option::deserialize(value).map(Some)
@@ -52,8 +52,8 @@ fn given<'de, D: Deserializer<'de>>(
 async fn encrypt(
     State(world): State<Arc<World>>,
     Path(openid): Path<String>,
-    Strict(wish): Strict<Wish>,
-) -> Result<Response, Refusal> {
+    Strict(request): Strict<EncryptRequest>,
+) -> Result<Response, BadRequest> {
     let (player, now) = {
         let state = world.state();
         (state.players.get(&openid).cloned(), state.now())
@@ -62,28 +62,30 @@ async fn encrypt(
         let error = "no player with this openid has signed in";
         return Ok((StatusCode::NOT_FOUND, Json(json!({"error": error}))).into_response());
     };
-    let generation = wish.generation.unwrap_or(player.generation);
+    let generation = request.generation.unwrap_or(player.generation);
     if generation > player.generation {
         let newest = player.generation;
-        return Err(Refusal(format!("the player's newest key is {newest}")));
+        return Err(BadRequest(format!(
+            "`generation` is at most {newest} for this player"
+        )));
     }
     let key = session_key(&openid, generation);
-    let mut data = wish.data.unwrap_or_else(|| profile(&player));
-    let open: Map<String, Value> = data
+    let mut data = request.data.unwrap_or_else(|| profile(&player));
+    let public: Map<String, Value> = data
         .iter()
-        .filter(|(name, _)| !PRIVATE.contains(&name.as_str()))
+        .filter(|(name, _)| !PRIVATE_FIELDS.contains(&name.as_str()))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    let raw_data = Value::Object(open).to_string();
-    if let Some(differing) = wish.watermark.unwrap_or_else(|| Some(Map::new())) {
+    let raw_data = Value::Object(public).to_string();
+    if let Some(overrides) = request.watermark.unwrap_or_else(|| Some(Map::new())) {
         let mut watermark = Map::new();
         watermark.insert("appid".to_owned(), json!(world.settings.app_id));
         watermark.insert("timestamp".to_owned(), json!(now.as_second()));
-        watermark.extend(differing);
+        watermark.extend(overrides);
         data.insert("watermark".to_owned(), watermark.into());
     }
-    let (encrypted_data, iv) = sealed(&Value::Object(data).to_string(), &key)
-        .ok_or_else(|| Refusal("the session key is none".to_owned()))?;
+    let (encrypted_data, iv) = encrypt_data(&Value::Object(data).to_string(), &key)
+        .ok_or_else(|| BadRequest("the session key is not valid".to_owned()))?;
     Ok(Json(json!({
         "encryptedData": encrypted_data,
         "iv": iv,
@@ -93,7 +95,7 @@ async fn encrypt(
     .into_response())
 }
 
-/// Gender and region as WeChat fills them since 2021.
+/// Returns a profile with gender and region blank, as WeChat has sent them since 2021.
 fn profile(player: &Player) -> Map<String, Value> {
     let avatar = format!(
         "https://thirdwx.qlogo.cn/mmopen/vi_32/{}/132",
@@ -114,8 +116,8 @@ fn profile(player: &Player) -> Map<String, Value> {
         .collect()
 }
 
-/// AES-128-CBC with PKCS#7 under the decoded key and a fresh IV; both in base64.
-fn sealed(text: &str, key: &str) -> Option<(String, String)> {
+/// Encrypts with AES-128-CBC and PKCS#7 under the decoded key; returns ciphertext and IV in base64.
+fn encrypt_data(text: &str, key: &str) -> Option<(String, String)> {
     let key = STANDARD.decode(key).ok()?;
     let key = UnboundCipherKey::new(&AES_128, &key).ok()?;
     let key = PaddedBlockEncryptingKey::cbc_pkcs7(key).ok()?;
@@ -125,7 +127,7 @@ fn sealed(text: &str, key: &str) -> Option<(String, String)> {
     Some((STANDARD.encode(&data), STANDARD.encode(iv.ok()?)))
 }
 
-/// SHA-1 of the text and the key's own text, in hex.
+/// Returns the hex SHA-1 of the text followed by the base64 key, undecoded.
 fn sign(raw_data: &str, key: &str) -> String {
     let signed = format!("{raw_data}{key}");
     hex::encode(digest::digest(&SHA1_FOR_LEGACY_USE_ONLY, signed.as_bytes()))

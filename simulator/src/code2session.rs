@@ -1,7 +1,7 @@
-//! `GET /sns/jscode2session`: a sign-in code for openid, session key and perhaps unionid.
+//! `GET /sns/jscode2session`: exchanges a sign-in code for a session.
 //!
-//! Checks run in the order that reports about WeChat fit: method, missing parameters, grant type, app
-//! id, secret, quota, code. What the codes mean is in [`crate::JsCode`].
+//! Checks run in the order observed in reports about WeChat: method, missing parameters, grant
+//! type, app id, secret, quota, code. The meaning of the codes is defined by [`crate::JsCode`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use axum::routing::any;
 use serde_json::json;
 
 use crate::JsCode;
-use crate::faults::{self, HOLD};
+use crate::faults::{self, MAX_HOLD};
 use crate::requests::{self, Endpoint};
 use crate::state::World;
 use crate::wire::{Answer, errcode};
 
-/// The name of this API in faults and in the list of requests.
+/// The API name used by faults and the request log.
 pub(crate) const API: &str = "code2session";
 
 pub(crate) fn routes(world: &Arc<World>) -> Router {
@@ -30,7 +30,7 @@ pub(crate) fn routes(world: &Arc<World>) -> Router {
     Router::new()
         .route("/sns/jscode2session", any(answer))
         .route_layer(from_fn_with_state(endpoint.clone(), faults::apply))
-        .route_layer(from_fn_with_state(endpoint, requests::note_and_render))
+        .route_layer(from_fn_with_state(endpoint, requests::record_and_render))
         .with_state(Arc::clone(world))
 }
 
@@ -49,19 +49,19 @@ async fn answer(
     exchange(&world, code).await.unwrap_or_else(Answer::Error)
 }
 
-/// Everything but the code itself.
+/// Checks everything but the code itself, and returns the code.
 fn check<'q>(world: &World, query: &'q BTreeMap<String, String>) -> Result<&'q str, i64> {
-    let given = |name: &str, missing: i64| {
+    let param = |name: &str, missing: i64| {
         query
             .get(name)
             .map(String::as_str)
             .filter(|value| !value.is_empty())
             .ok_or(missing)
     };
-    let app_id = given("appid", errcode::APPID_MISSING)?;
-    let secret = given("secret", errcode::SECRET_MISSING)?;
-    let code = given("js_code", errcode::CODE_MISSING)?;
-    if given("grant_type", errcode::INVALID_GRANT_TYPE)? != "authorization_code" {
+    let app_id = param("appid", errcode::APPID_MISSING)?;
+    let secret = param("secret", errcode::SECRET_MISSING)?;
+    let code = param("js_code", errcode::CODE_MISSING)?;
+    if param("grant_type", errcode::INVALID_GRANT_TYPE)? != "authorization_code" {
         return Err(errcode::INVALID_GRANT_TYPE);
     }
     if app_id != world.settings.app_id {
@@ -72,13 +72,13 @@ fn check<'q>(world: &World, query: &'q BTreeMap<String, String>) -> Result<&'q s
     }
     let mut state = world.state();
     let (limit, now) = (state.behaviour.quota_per_minute, state.now());
-    if !state.quotas.take(API, limit, now) {
+    if !state.quotas.try_acquire(API, limit, now) {
         return Err(errcode::MINUTE_QUOTA);
     }
     Ok(code)
 }
 
-/// Does what the code asks for, or gives the errcode.
+/// Applies the code; returns the errcode when it fails.
 async fn exchange(world: &World, code: &str) -> Result<Answer, i64> {
     match JsCode::parse(code) {
         JsCode::Minted => {
@@ -107,7 +107,7 @@ async fn exchange(world: &World, code: &str) -> Result<Answer, i64> {
         JsCode::Lost { name } => {
             world.state().codes.spend(code)?;
             sign_in(world, &name);
-            world.wait(HOLD).await;
+            world.wait(MAX_HOLD).await;
             Ok(Answer::Reset)
         }
         JsCode::Reset { name } => {

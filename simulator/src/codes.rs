@@ -1,6 +1,6 @@
-//! Sign-in codes: what they mean, which were minted, and which are spent.
+//! Sign-in codes: their syntax, and the state of minted, single-use and flaky codes.
 //!
-//! Does not answer anyone: the API file turns what is found here into an answer.
+//! Responses are built in [`crate::code2session`].
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -14,86 +14,87 @@ use jiff::{SignedDuration, Timestamp};
 use crate::players::is_name;
 use crate::wire::errcode;
 
-/// How long a minted code is good.
-const LIFETIME: SignedDuration = SignedDuration::from_mins(5);
+/// Validity of a minted code.
+const MINTED_LIFETIME: SignedDuration = SignedDuration::from_mins(5);
 
-/// The longest that `sim-slow-…` waits.
+/// Maximum delay of a `sim-slow-…` code.
 const MAX_DELAY_MS: u64 = 60_000;
 
-/// What a `js_code` asks of the simulator.
+/// The behaviour that a `js_code` requests from the simulator.
 ///
-/// A player's name has 1 to 64 ASCII letters, digits, `_`, `.` and `-`; a nonce has the same without
-/// `-`. A name whose first word (up to the first `-`) is one of the words below is not reachable as
-/// `sim-<name>`: a special code that is written wrongly answers 40029 and never signs in a player.
+/// A player's name has 1 to 64 ASCII letters, digits, `_`, `.` and `-`; a nonce has the same
+/// without `-`. A name whose first word (up to the first `-`) is a keyword below is not reachable
+/// as `sim-<name>`: a malformed special code returns 40029 and never signs in a player.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JsCode {
-    /// Any code that does not begin with `sim-`: good once and for five minutes if it was minted.
+    /// Any code without the prefix `sim-`: valid once, within five minutes of being minted.
     Minted,
-    /// `sim-<name>`: always good, any number of times.
+    /// `sim-<name>`: always valid, any number of times.
     Player {
-        /// The player.
+        /// The player's name.
         name: String,
     },
-    /// `sim-once-<name>-<nonce>`: good once, then 40163. Never expires.
+    /// `sim-once-<name>-<nonce>`: valid once, then 40163. Never expires.
     Once {
-        /// The player.
+        /// The player's name.
         name: String,
     },
-    /// `sim-error-<errcode>`: answers that code, `sim-error--1` for example.
+    /// `sim-error-<errcode>`: returns that errcode, for example `sim-error--1`.
     Error(
-        /// The code.
+        /// The errcode to return.
         i64,
     ),
-    /// `sim-flaky-<n>-<name>`: answers -1 the first n times, and is always good from then on.
+    /// `sim-flaky-<n>-<name>`: returns -1 the first n times and is valid from then on.
     Flaky {
-        /// How often it fails.
+        /// Number of failures before the first success.
         failures: u32,
-        /// The player.
+        /// The player's name.
         name: String,
     },
-    /// `sim-slow-<ms>-<name>`: good, after that many milliseconds (at most 60,000).
+    /// `sim-slow-<ms>-<name>`: valid, after a delay in milliseconds (at most 60,000).
     Slow {
-        /// How long it takes.
+        /// Delay before the response.
         delay: Duration,
-        /// The player.
+        /// The player's name.
         name: String,
     },
-    /// `sim-lost-<name>-<nonce>`: is spent and never answered; the connection is held for up to 60 s
-    /// and then reset. Repeated: 40163.
+    /// `sim-lost-<name>-<nonce>`: is spent but never answered; the connection is held for up to 60
+    /// s and then reset. Repeating it returns 40163.
     Lost {
-        /// The player.
+        /// The player's name.
         name: String,
     },
-    /// `sim-reset-<name>-<nonce>`: is spent and the connection reset without an answer. Repeated: 40163.
+    /// `sim-reset-<name>-<nonce>`: is spent and the connection reset without a response. Repeating
+    /// it returns 40163.
     Reset {
-        /// The player.
+        /// The player's name.
         name: String,
     },
-    /// `sim-http-<status>` (200 to 599): answers that HTTP status with a page of HTML.
+    /// `sim-http-<status>` (200 to 599): returns that HTTP status with an HTML page.
     Http(
-        /// The status.
+        /// The HTTP status to return.
         StatusCode,
     ),
     /// `sim-empty`: an empty 200 of type `text/html`.
     Empty,
-    /// `sim-truncated`: JSON that breaks off.
+    /// `sim-truncated`: truncated JSON.
     Truncated,
-    /// Begins with `sim-` and is none of these: 40029.
+    /// Any other code with the prefix `sim-`: 40029.
     Unknown,
 }
 
 impl JsCode {
-    /// Reads a code.
+    /// Parses a code.
     pub fn parse(code: &str) -> Self {
         match code.strip_prefix("sim-") {
             None => Self::Minted,
-            Some(wish) => Self::parse_wish(wish).unwrap_or(Self::Unknown),
+            Some(special) => Self::parse_special(special).unwrap_or(Self::Unknown),
         }
     }
 
-    fn parse_wish(wish: &str) -> Option<Self> {
-        let (word, rest) = wish.split_once('-').unwrap_or((wish, ""));
-        Some(match word {
+    fn parse_special(special: &str) -> Option<Self> {
+        let (keyword, rest) = special.split_once('-').unwrap_or((special, ""));
+        Some(match keyword {
             "once" => Self::Once {
                 name: name_before_nonce(rest)?,
             },
@@ -108,7 +109,7 @@ impl JsCode {
                 let (failures, name) = rest.split_once('-')?;
                 Self::Flaky {
                     failures: failures.parse().ok()?,
-                    name: named(name)?,
+                    name: valid_name(name)?,
                 }
             }
             "slow" => {
@@ -116,7 +117,7 @@ impl JsCode {
                 let ms = ms.parse().ok().filter(|ms| *ms <= MAX_DELAY_MS)?;
                 Self::Slow {
                     delay: Duration::from_millis(ms),
-                    name: named(name)?,
+                    name: valid_name(name)?,
                 }
             }
             "http" => {
@@ -126,24 +127,30 @@ impl JsCode {
                     .filter(|status| (200..600).contains(status))?;
                 Self::Http(StatusCode::from_u16(status).ok()?)
             }
-            "empty" => (wish == word).then_some(Self::Empty)?,
-            "truncated" => (wish == word).then_some(Self::Truncated)?,
-            _ => Self::Player { name: named(wish)? },
+            "empty" => (special == keyword).then_some(Self::Empty)?,
+            "truncated" => (special == keyword).then_some(Self::Truncated)?,
+            _ => Self::Player {
+                name: valid_name(special)?,
+            },
         })
     }
 }
 
-fn named(name: &str) -> Option<String> {
+fn valid_name(name: &str) -> Option<String> {
     is_name(name).then(|| name.to_owned())
 }
 
-/// The name in `<name>-<nonce>`, where only the name may have a `-`.
+/// Returns the name in `<name>-<nonce>`, where only the name may contain a `-`.
 fn name_before_nonce(text: &str) -> Option<String> {
     let (name, nonce) = text.rsplit_once('-')?;
-    if is_name(nonce) { named(name) } else { None }
+    if is_name(nonce) {
+        valid_name(name)
+    } else {
+        None
+    }
 }
 
-/// Codes that were minted, and what became of codes that do not work for ever.
+/// Minted codes, spent single-use codes and failure counts of flaky ones.
 #[derive(Default)]
 pub(crate) struct CodeBook {
     minted: HashMap<String, Minted>,
@@ -153,33 +160,33 @@ pub(crate) struct CodeBook {
 
 struct Minted {
     name: String,
-    at: Timestamp,
+    minted_at: Timestamp,
 }
 
 impl CodeBook {
-    /// Mints a code as `wx.login` gives: 32 characters, for one use within five minutes.
+    /// Mints a code as `wx.login` returns it: 32 characters, for one use within five minutes.
     pub(crate) fn mint(&mut self, name: &str, now: Timestamp) -> String {
         let count = self.minted.len();
         let seed = format!("code:{name}:{count}:{}", Timestamp::now().as_nanosecond());
         let mut code = URL_SAFE_NO_PAD.encode(digest(&SHA256, seed.as_bytes()));
-        // As real ones do, and so that none begins with `sim-`.
+        // Real codes begin with 0; it also rules out the prefix `sim-`.
         code.insert(0, '0');
         code.truncate(32);
         self.minted.insert(
             code.clone(),
             Minted {
                 name: name.to_owned(),
-                at: now,
+                minted_at: now,
             },
         );
         code
     }
 
-    /// Spends a minted code and gives the player's name, or the errcode. An expired code is unknown
-    /// even when it was used before.
+    /// Spends a minted code and returns the player's name, or the errcode. An expired code is
+    /// unknown even if it was used before.
     pub(crate) fn spend_minted(&mut self, code: &str, now: Timestamp) -> Result<String, i64> {
         let minted = self.minted.get(code).ok_or(errcode::INVALID_CODE)?;
-        if now.duration_since(minted.at) >= LIFETIME {
+        if now.duration_since(minted.minted_at) >= MINTED_LIFETIME {
             return Err(errcode::INVALID_CODE);
         }
         let name = minted.name.clone();
@@ -187,7 +194,7 @@ impl CodeBook {
         Ok(name)
     }
 
-    /// Spends a code that is good once, or gives the errcode.
+    /// Spends a single-use code; returns the errcode if it is already spent.
     pub(crate) fn spend(&mut self, code: &str) -> Result<(), i64> {
         if self.spent.insert(code.to_owned()) {
             Ok(())
@@ -196,7 +203,7 @@ impl CodeBook {
         }
     }
 
-    /// Counts a failure of `code` while it has not failed `times` times; false when it has.
+    /// Counts a failure of `code`; returns false once it has failed `times` times.
     pub(crate) fn fail(&mut self, code: &str, times: u32) -> bool {
         let failed = self.failures.entry(code.to_owned()).or_default();
         let fails = *failed < times;
@@ -206,7 +213,7 @@ impl CodeBook {
         fails
     }
 
-    /// How many codes were minted, and how many codes are spent.
+    /// Returns the numbers of minted and of spent codes.
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.minted.len(), self.spent.len())
     }
@@ -221,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_read_as_documented() {
+    fn codes_parse_as_documented() {
         let cases = [
             ("0abc", JsCode::Minted),
             (
@@ -270,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_special_code_written_wrongly_is_no_player() {
+    fn malformed_special_code_is_unknown() {
         let wrong = [
             "sim-",
             "sim-a b",

@@ -1,7 +1,7 @@
-//! TCP connections that can be reset: the simulator's listener, and the switch that a request gets.
+//! Resettable TCP connections: the simulator's listener, and the reset flag exposed to requests.
 //!
-//! A switched connection fails at its next write, so nothing of an answer leaves, and closes with a
-//! TCP reset. When to switch is decided elsewhere.
+//! Once its flag is set, a connection fails its next write, so no byte of the response is sent, and
+//! closes with a TCP RST. The faults decide when to set it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,12 +15,12 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The switch of one connection.
+/// The reset flag of one connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Connection(Arc<AtomicBool>);
 
 impl Connection {
-    /// Makes the next write fail and the connection end.
+    /// Makes the next write fail, which closes the connection with a TCP RST.
     pub(crate) fn reset(&self) {
         self.0.store(true, Ordering::Release);
     }
@@ -44,10 +44,10 @@ impl Listener for ResettableListener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        // axum's own accept goes on after errors such as too many open files.
+        // axum's accept retries after errors such as too many open files.
         let (tcp, address) = Listener::accept(&mut self.0).await;
         if let Err(error) = tcp.set_nodelay(true) {
-            tracing::debug!(%error, "answers may be delayed");
+            tracing::debug!(%error, "TCP_NODELAY was not set, responses may be delayed");
         }
         (
             ResettableStream {
@@ -63,7 +63,7 @@ impl Listener for ResettableListener {
     }
 }
 
-/// A TCP stream that ends with a reset once its switch is set.
+/// A TCP stream that closes with a RST once its flag is set.
 pub(crate) struct ResettableStream {
     tcp: TcpStream,
     connection: Connection,
@@ -105,11 +105,11 @@ impl AsyncWrite for ResettableStream {
 
 impl Drop for ResettableStream {
     fn drop(&mut self) {
-        // Closing with zero linger is what sends a reset in place of an orderly end.
+        // Closing with zero linger sends a RST instead of a FIN.
         if self.connection.is_reset()
             && let Err(error) = self.tcp.set_zero_linger()
         {
-            tracing::debug!(%error, "the connection ends without a reset");
+            tracing::debug!(%error, "zero linger was not set, connection closes without a reset");
         }
     }
 }

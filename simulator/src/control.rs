@@ -1,7 +1,8 @@
-//! The control routes under `/_sim/`: what a test or an operator does to the platform.
+//! The control routes under `/_sim/`, by which tests and operators configure the platform.
 //!
-//! Plain JSON, not WeChat's protocol, and out of reach of the faults. Strict: a body or query that it
-//! does not wholly understand is answered with 400 and `{"error": …}`, and changes nothing.
+//! They speak plain JSON rather than WeChat's protocol, and faults do not apply to them. Parsing is
+//! strict: a body or query with anything unknown returns 400 with `{"error": …}` and changes
+//! nothing.
 
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use crate::players::{is_name, openid};
 use crate::settings::{Behaviour, ContentType, SessionKeyRotation};
 use crate::state::World;
 
-/// The APIs of WeChat Pay that faults and lists of requests can be about.
+/// The WeChat Pay APIs by which faults and the request log can be filtered.
 const PAY_APIS: &[&str] = &[
     api::JSAPI,
     api::QUERY,
@@ -34,7 +35,7 @@ const PAY_APIS: &[&str] = &[
     api::BILL,
 ];
 
-/// All APIs that faults and lists of requests can be about.
+/// Returns the names of all APIs by which faults and the request log can be filtered.
 fn apis() -> Vec<&'static str> {
     let mut apis = vec![code2session::API];
     apis.extend(platform::api_names());
@@ -42,7 +43,7 @@ fn apis() -> Vec<&'static str> {
     apis
 }
 
-/// The farthest that the clock can be set either way: ten years.
+/// Maximum clock skew in either direction: ten years.
 const MAX_SKEW_SECONDS: i64 = 10 * 366 * 24 * 3600;
 
 pub(crate) fn routes(world: &Arc<World>) -> Router {
@@ -59,7 +60,7 @@ pub(crate) fn routes(world: &Arc<World>) -> Router {
         .merge(platform::control_routes(world))
 }
 
-/// What every route works on.
+/// The state of every control route.
 type Platform = State<Arc<World>>;
 
 async fn state(State(world): Platform) -> Json<Value> {
@@ -77,55 +78,57 @@ async fn state(State(world): Platform) -> Json<Value> {
     }))
 }
 
-/// `PUT /_sim/settings`: only what is given changes; null in place of a number is none.
+/// The body of `PUT /_sim/settings`. Absent fields do not change; null clears a number.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct NewSettings {
     unionid: Option<bool>,
     session_key_rotation: Option<SessionKeyRotation>,
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "double_option")]
     quota_per_minute: Option<Option<u32>>,
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "double_option")]
     token_life_seconds: Option<Option<u32>>,
     content_type: Option<ContentType>,
     clock_skew_seconds: Option<i64>,
 }
 
-/// Tells null from absent.
-fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<u32>>, D::Error> {
+/// Distinguishes null from an absent field.
+fn double_option<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<u32>>, D::Error> {
     Option::deserialize(value).map(Some)
 }
 
 async fn set_settings(
     State(world): Platform,
     Strict(new): Strict<NewSettings>,
-) -> Result<Json<Behaviour>, Refusal> {
+) -> Result<Json<Behaviour>, BadRequest> {
     if new
         .clock_skew_seconds
         .is_some_and(|skew| skew.unsigned_abs() > MAX_SKEW_SECONDS as u64)
     {
-        return Err(Refusal(format!(
-            "clockSkewSeconds is at most {MAX_SKEW_SECONDS} either way"
+        return Err(BadRequest(format!(
+            "clockSkewSeconds must be from -{MAX_SKEW_SECONDS} to {MAX_SKEW_SECONDS}"
         )));
     }
     let mut state = world.state();
-    let now = &mut state.behaviour;
-    now.unionid = new.unionid.unwrap_or(now.unionid);
-    now.session_key_rotation = new.session_key_rotation.unwrap_or(now.session_key_rotation);
-    now.quota_per_minute = new.quota_per_minute.unwrap_or(now.quota_per_minute);
-    now.token_life_seconds = new.token_life_seconds.unwrap_or(now.token_life_seconds);
-    now.content_type = new.content_type.unwrap_or(now.content_type);
-    now.clock_skew_seconds = new.clock_skew_seconds.unwrap_or(now.clock_skew_seconds);
-    Ok(Json(now.clone()))
+    let current = &mut state.behaviour;
+    current.unionid = new.unionid.unwrap_or(current.unionid);
+    current.session_key_rotation = new
+        .session_key_rotation
+        .unwrap_or(current.session_key_rotation);
+    current.quota_per_minute = new.quota_per_minute.unwrap_or(current.quota_per_minute);
+    current.token_life_seconds = new.token_life_seconds.unwrap_or(current.token_life_seconds);
+    current.content_type = new.content_type.unwrap_or(current.content_type);
+    current.clock_skew_seconds = new.clock_skew_seconds.unwrap_or(current.clock_skew_seconds);
+    Ok(Json(current.clone()))
 }
 
 async fn set_faults(
     State(world): Platform,
     Strict(faults): Strict<Faults>,
-) -> Result<Json<Faults>, Refusal> {
-    faults.check().map_err(Refusal)?;
+) -> Result<Json<Faults>, BadRequest> {
+    faults.check().map_err(BadRequest)?;
     if faults.api.as_deref() != Some(ALL_OF_PAY) {
-        known_api(faults.api.as_deref())?;
+        check_api(faults.api.as_deref())?;
     }
     world.state().faults = faults.clone();
     Ok(Json(faults))
@@ -150,10 +153,10 @@ struct NewCode {
 async fn mint_code(
     State(world): Platform,
     Strict(NewCode { name }): Strict<NewCode>,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Json<Value>, BadRequest> {
     if !is_name(&name) {
-        return Err(Refusal(
-            "name has 1 to 64 ASCII letters, digits, `_`, `.` and `-`".to_owned(),
+        return Err(BadRequest(
+            "name must have 1 to 64 ASCII letters, digits, `_`, `.` and `-`".to_owned(),
         ));
     }
     let mut state = world.state();
@@ -164,7 +167,8 @@ async fn mint_code(
     ))
 }
 
-/// A player with the session key of now, so that a test can sign and encrypt as WeChat does.
+/// Returns a player with the current session key, so that a test can sign and encrypt as WeChat
+/// does.
 async fn player(State(world): Platform, Path(openid): Path<String>) -> Response {
     match world.state().players.get(&openid) {
         Some(player) => Json(player).into_response(),
@@ -177,31 +181,31 @@ async fn player(State(world): Platform, Path(openid): Path<String>) -> Response 
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OfApi {
+struct ApiFilter {
     api: Option<String>,
 }
 
 async fn requests(
     State(world): Platform,
-    StrictQuery(OfApi { api }): StrictQuery<OfApi>,
-) -> Result<Json<Value>, Refusal> {
-    known_api(api.as_deref())?;
+    StrictQuery(ApiFilter { api }): StrictQuery<ApiFilter>,
+) -> Result<Json<Value>, BadRequest> {
+    check_api(api.as_deref())?;
     let requests = world.state().requests.list(api.as_deref());
     Ok(Json(json!({"requests": requests})))
 }
 
 async fn count_requests(
     State(world): Platform,
-    StrictQuery(OfApi { api }): StrictQuery<OfApi>,
-) -> Result<Json<Value>, Refusal> {
-    known_api(api.as_deref())?;
+    StrictQuery(ApiFilter { api }): StrictQuery<ApiFilter>,
+) -> Result<Json<Value>, BadRequest> {
+    check_api(api.as_deref())?;
     let count = world.state().requests.count(api.as_deref());
     Ok(Json(json!({"count": count})))
 }
 
-fn known_api(api: Option<&str>) -> Result<(), Refusal> {
+fn check_api(api: Option<&str>) -> Result<(), BadRequest> {
     match api {
-        Some(api) if !apis().contains(&api) => Err(Refusal(format!(
+        Some(api) if !apis().contains(&api) => Err(BadRequest(format!(
             "unknown api `{api}`, expected one of {}",
             apis().join(", ")
         ))),
@@ -209,53 +213,53 @@ fn known_api(api: Option<&str>) -> Result<(), Refusal> {
     }
 }
 
-/// The settings of now with what is given in their place.
-pub(crate) fn merged<T: Serialize + DeserializeOwned>(
-    now: &T,
-    given: Map<String, Value>,
-) -> Result<T, Refusal> {
-    let wrong = |error: serde_json::Error| Refusal(error.to_string());
-    let mut settings = serde_json::to_value(now).map_err(wrong)?;
-    for (name, value) in given {
+/// Returns the current settings overridden by the given fields.
+pub(crate) fn merge_settings<T: Serialize + DeserializeOwned>(
+    current: &T,
+    changes: Map<String, Value>,
+) -> Result<T, BadRequest> {
+    let invalid = |error: serde_json::Error| BadRequest(error.to_string());
+    let mut settings = serde_json::to_value(current).map_err(invalid)?;
+    for (name, value) in changes {
         settings[name] = value;
     }
-    serde_json::from_value(settings).map_err(wrong)
+    serde_json::from_value(settings).map_err(invalid)
 }
 
-/// A 400 that says why.
-pub(crate) struct Refusal(pub(crate) String);
+/// A 400 response with its reason.
+pub(crate) struct BadRequest(pub(crate) String);
 
-impl IntoResponse for Refusal {
+impl IntoResponse for BadRequest {
     fn into_response(self) -> Response {
         (StatusCode::BAD_REQUEST, Json(json!({"error": self.0}))).into_response()
     }
 }
 
-/// A JSON body, whatever its content type says, so that `curl -d` needs no header.
+/// A JSON body of any content type, so that `curl -d` needs no header.
 pub(crate) struct Strict<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Strict<T> {
-    type Rejection = Refusal;
+    type Rejection = BadRequest;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, BadRequest> {
         let body = Bytes::from_request(request, state)
             .await
-            .map_err(|error| Refusal(format!("the body cannot be read: {error}")))?;
+            .map_err(|error| BadRequest(format!("the body cannot be read: {error}")))?;
         serde_json::from_slice(&body)
             .map(Self)
-            .map_err(|error| Refusal(format!("the body is not as expected: {error}")))
+            .map_err(|error| BadRequest(format!("invalid body: {error}")))
     }
 }
 
-/// Query parameters.
+/// Query parameters; unknown ones are rejected by the types that deny them.
 pub(crate) struct StrictQuery<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for StrictQuery<T> {
-    type Rejection = Refusal;
+    type Rejection = BadRequest;
 
-    async fn from_request(request: Request, _state: &S) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, _state: &S) -> Result<Self, BadRequest> {
         Query::try_from_uri(request.uri())
             .map(|Query(query)| Self(query))
-            .map_err(|error| Refusal(error.body_text()))
+            .map_err(|error| BadRequest(error.body_text()))
     }
 }

@@ -1,5 +1,5 @@
-//! Faults that an operator switches on: latency, error rates, outages. A layer of the WeChat routes
-//! only, so that the control routes work through every outage.
+//! Injected faults: latency, error rates, outages. The layer wraps only the WeChat routes, so the
+//! control routes work through every outage.
 
 use std::time::Duration;
 
@@ -15,40 +15,40 @@ use crate::requests::Endpoint;
 use crate::state::World;
 use crate::wire::{Answer, errcode};
 
-/// The longest time that an answer is held back.
-pub(crate) const HOLD: Duration = Duration::from_secs(60);
+/// Maximum time for which a response is held back.
+pub(crate) const MAX_HOLD: Duration = Duration::from_secs(60);
 
-/// What `api` says for every API of WeChat Pay.
+/// The value of `api` that selects every WeChat Pay API.
 pub(crate) const ALL_OF_PAY: &str = "pay";
 
-/// The body of `PUT /_sim/faults`. Without fields: no faults.
+/// The body of `PUT /_sim/faults`. An empty object clears all faults.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Faults {
-    /// Added to every call, in milliseconds, at most 60,000.
+    /// Latency added to every call, in milliseconds, at most 60,000.
     latency_ms: u64,
-    /// Whether the latency comes after the effect. Before it, a caller who gives up in time has spent
-    /// nothing.
+    /// Whether the latency comes after the effect. Before it, a caller that times out has had no
+    /// effect.
     latency_after: bool,
-    /// How many of the calls fail with `errcode` or `pay_error`, 0 to 1; 1 when only one of those is
-    /// given. Such a call has no effect.
+    /// Share of calls that fail with `errcode` or `pay_error`, 0 to 1; defaults to 1 when either of
+    /// those is set. A failed call has no effect.
     error_rate: Option<f64>,
-    /// The code they fail with; -1 when only `error_rate` is given.
+    /// The errcode of failed calls; defaults to -1.
     errcode: Option<i64>,
-    /// How calls of WeChat Pay fail, which has no errcodes; by default with `SYSTEM_ERROR`.
+    /// The error of failed WeChat Pay calls, which have no errcode; defaults to `SYSTEM_ERROR`.
     pay_error: Option<InjectedError>,
-    /// How calls go unanswered.
+    /// How calls fail without a proper response.
     outage: Outage,
-    /// Whether an unanswered call has its effect nevertheless.
+    /// Whether a call has its effect despite the outage.
     outage_after: bool,
-    /// The one API that this is about, or `pay` for all of WeChat Pay; none: all.
+    /// The API that the faults apply to, or `pay` for all of WeChat Pay; none applies them to all.
     pub(crate) api: Option<String>,
-    /// Calls drawn so far, which makes the same run fail at the same calls.
+    /// Number of draws so far; it seeds the next one, so the same calls fail in every run.
     #[serde(skip)]
-    drawn: u64,
+    draws: u64,
 }
 
-/// How calls go unanswered.
+/// Ways in which calls fail without a proper response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Outage {
@@ -58,44 +58,47 @@ enum Outage {
     Http502,
     /// The connection is reset.
     Reset,
-    /// The connection is held for [`HOLD`] and then reset.
+    /// The connection is held for [`MAX_HOLD`] and then reset.
     Hang,
     /// An empty 200.
     Empty,
-    /// Broken-off JSON.
+    /// Truncated JSON.
     Truncated,
 }
 
 impl Faults {
-    /// Says what is wrong with them, in words for whoever sent them.
+    /// Validates the ranges; the error names the field.
     pub(crate) fn check(&self) -> Result<(), String> {
-        if u128::from(self.latency_ms) > HOLD.as_millis() {
-            return Err(format!("latencyMs is at most {}", HOLD.as_millis()));
+        if u128::from(self.latency_ms) > MAX_HOLD.as_millis() {
+            return Err(format!(
+                "latencyMs must be at most {}",
+                MAX_HOLD.as_millis()
+            ));
         }
         if self
             .error_rate
             .is_some_and(|rate| !(0.0..=1.0).contains(&rate))
         {
-            return Err("errorRate is from 0 to 1".to_owned());
+            return Err("errorRate must be from 0 to 1".to_owned());
         }
         Ok(())
     }
 
-    /// What the next call of `api` meets.
-    fn draw(&mut self, api: &str) -> Fate {
+    /// Draws the faults of the next call of `api`.
+    fn draw(&mut self, api: &str) -> CallFaults {
         let is_pay = api.starts_with(pay::API_PREFIX);
-        let meant = match self.api.as_deref() {
+        let applies = match self.api.as_deref() {
             None => true,
             Some(ALL_OF_PAY) => is_pay,
             Some(only) => only == api,
         };
-        if !meant {
-            return Fate::default();
+        if !applies {
+            return CallFaults::default();
         }
-        Fate {
+        CallFaults {
             latency: Duration::from_millis(self.latency_ms),
             latency_after: self.latency_after,
-            error: self.draws_error().then(|| {
+            error: self.draw_error().then(|| {
                 if is_pay {
                     Answer::Pay(self.pay_error.unwrap_or_default().answer())
                 } else {
@@ -107,13 +110,13 @@ impl Faults {
         }
     }
 
-    fn draws_error(&mut self) -> bool {
+    fn draw_error(&mut self) -> bool {
         let rate = match (self.error_rate, self.errcode, self.pay_error) {
             (None, None, None) => return false,
             (rate, ..) => rate.unwrap_or(1.0),
         };
-        self.drawn += 1;
-        let hash = digest(&SHA256, &self.drawn.to_be_bytes());
+        self.draws += 1;
+        let hash = digest(&SHA256, &self.draws.to_be_bytes());
         let [a, b, ..] = hash.as_ref() else {
             return false;
         };
@@ -121,9 +124,9 @@ impl Faults {
     }
 }
 
-/// What one call meets.
+/// The faults of one call.
 #[derive(Default)]
-struct Fate {
+struct CallFaults {
     latency: Duration,
     latency_after: bool,
     error: Option<Answer>,
@@ -131,29 +134,29 @@ struct Fate {
     outage_after: bool,
 }
 
-/// Lets a call meet the faults that are switched on.
+/// Applies the configured faults to a call.
 pub(crate) async fn apply(
     State(endpoint): State<Endpoint>,
     request: Request,
     next: Next,
 ) -> Response {
     let world = endpoint.world;
-    let fate = world.state().faults.draw(endpoint.api);
-    if !fate.latency_after {
-        delay(&world, fate.latency).await;
+    let faults = world.state().faults.draw(endpoint.api);
+    if !faults.latency_after {
+        delay(&world, faults.latency).await;
     }
-    let response = if fate.outage != Outage::None {
-        if fate.outage_after {
+    let response = if faults.outage != Outage::None {
+        if faults.outage_after {
             next.run(request).await;
         }
-        unanswered(&world, fate.outage).await.into_response()
-    } else if let Some(error) = fate.error {
+        outage_answer(&world, faults.outage).await.into_response()
+    } else if let Some(error) = faults.error {
         error.into_response()
     } else {
         next.run(request).await
     };
-    if fate.latency_after {
-        delay(&world, fate.latency).await;
+    if faults.latency_after {
+        delay(&world, faults.latency).await;
     }
     response
 }
@@ -164,11 +167,11 @@ async fn delay(world: &World, latency: Duration) {
     }
 }
 
-async fn unanswered(world: &World, outage: Outage) -> Answer {
+async fn outage_answer(world: &World, outage: Outage) -> Answer {
     match outage {
         Outage::None | Outage::Reset => Answer::Reset,
         Outage::Hang => {
-            world.wait(HOLD).await;
+            world.wait(MAX_HOLD).await;
             Answer::Reset
         }
         Outage::Http502 => Answer::Http(StatusCode::BAD_GATEWAY),

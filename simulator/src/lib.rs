@@ -1,9 +1,9 @@
-//! A WeChat platform to develop and test against: the real protocol, strict where WeChat is strict,
-//! with faults on demand.
+//! A WeChat platform simulator for development and tests: the real protocol, strict where WeChat is
+//! strict, with injectable faults.
 //!
-//! It knows nothing of the service that it is used by, and nothing here is for production. What codes
-//! it takes is written in [`JsCode`]; what its control routes under `/_sim/` do, in its README. With
-//! [`SimulatorSettings::pay`] it is WeChat Pay for one merchant too.
+//! It does not depend on the service under test, and is not for production. [`JsCode`] documents
+//! the sign-in codes, the README the control routes under `/_sim/`. With [`SimulatorSettings::pay`]
+//! it also simulates WeChat Pay for one merchant.
 
 mod client_data;
 mod code2session;
@@ -36,24 +36,24 @@ pub use settings::{Behaviour, ContentType, SessionKeyRotation, SimulatorSettings
 use crate::connection::{Connection, ResettableListener};
 use crate::state::World;
 
-/// A simulated WeChat platform. Clones are the same platform.
+/// A simulated WeChat platform. Clones share their state.
 #[derive(Clone)]
 pub struct Simulator {
     world: Arc<World>,
 }
 
 impl Simulator {
-    /// Makes a platform that knows one app.
+    /// Creates a platform with one app.
     pub fn new(settings: SimulatorSettings) -> Self {
         Self {
             world: Arc::new(World::new(settings)),
         }
     }
 
-    /// All routes: WeChat's APIs and the control routes under `/_sim/`.
+    /// Returns all routes: WeChat's APIs and the control routes under `/_sim/`.
     ///
-    /// Served otherwise than by [`Simulator::serve`], a "reset" is an answer that breaks off in its
-    /// body, since only the connection itself can be reset before its first byte.
+    /// Unless [`Simulator::serve`] serves them, a "reset" is a response that breaks off in its
+    /// body: resetting before the first byte needs control over the connection.
     pub fn router(&self) -> Router {
         let control = control::routes(&self.world).merge(client_data::routes(&self.world));
         let routes = Router::new()
@@ -66,8 +66,8 @@ impl Simulator {
         }
     }
 
-    /// Serves until `shutdown` is ready, then cuts the answers that are being held back and returns
-    /// when the others are done.
+    /// Serves until `shutdown` completes, then releases held responses and returns once the
+    /// remaining requests are done.
     ///
     /// # Errors
     /// When the listener fails.

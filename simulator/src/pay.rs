@@ -1,7 +1,7 @@
 //! WeChat Pay v3 for one ordinary merchant: orders, refunds, callbacks, certificates and bills.
 //!
-//! Every API has a file of its own; [`door`] checks what is common to all requests and signs the
-//! answers, [`deliver`] sends the callbacks, [`control`] is what a test or an operator can do.
+//! Each API has a file of its own; [`ingress`] authenticates requests and signs responses,
+//! [`delivery`] sends the callbacks, [`control`] holds the control routes.
 
 mod answer;
 mod authorization;
@@ -15,21 +15,21 @@ mod close;
 mod control;
 mod control_callbacks;
 mod credentials;
-mod deliver;
-mod door;
+mod delivery;
 mod fields;
-mod forge;
+mod forgery;
+mod formats;
+mod ingress;
 mod jsapi;
 mod keys;
 mod merchant_key;
 mod notification;
 mod orders;
-mod paying;
+mod payment;
 mod query;
 mod refund;
 mod refund_query;
 mod refunds;
-mod shapes;
 mod state;
 mod times;
 
@@ -45,10 +45,10 @@ pub(crate) use state::PayState;
 use crate::state::World;
 use keys::Keys;
 
-/// What the name of every API of WeChat Pay begins with.
+/// The common prefix of the names of WeChat Pay APIs.
 pub(crate) const API_PREFIX: &str = "pay_";
 
-/// The names of the APIs in faults and in the list of requests.
+/// The API names used by faults and the request log.
 pub(crate) mod api {
     pub(crate) const JSAPI: &str = "pay_jsapi";
     pub(crate) const QUERY: &str = "pay_query";
@@ -59,7 +59,7 @@ pub(crate) mod api {
     pub(crate) const BILL: &str = "pay_bill";
 }
 
-/// What every route and every task of WeChat Pay works on.
+/// The shared state of WeChat Pay's routes and tasks.
 pub(crate) struct Pay {
     world: Arc<World>,
     mch_id: String,
@@ -67,7 +67,7 @@ pub(crate) struct Pay {
     http: reqwest::Client,
 }
 
-/// The APIs and their control routes under `/_sim/pay/`.
+/// Returns the APIs and their control routes under `/_sim/pay/`.
 pub(crate) fn routes(world: &Arc<World>, settings: &PaySimulatorSettings) -> Router {
     let pay = Arc::new(Pay {
         world: Arc::clone(world),

@@ -1,14 +1,14 @@
-//! The APIs of the platform that need an access token, and the two that give one.
+//! The platform APIs that require an access token, and the two that issue one.
 //!
-//! Every API has a file of its own; [`door`] checks what is common to all requests, [`control`] is
-//! what a test or an operator can do.
+//! Each API has a file of its own; [`ingress`] checks what is common to all requests, [`control`]
+//! holds the control routes.
 
 mod analysis;
 mod control;
-mod door;
 mod fields;
 mod game_analysis;
-mod retain;
+mod ingress;
+mod retention;
 mod risk_rank;
 mod sessions;
 mod state;
@@ -25,7 +25,7 @@ pub(crate) use control::routes as control_routes;
 pub(crate) use state::PlatformState;
 
 use crate::state::World;
-use door::Api;
+use ingress::Api;
 
 const APIS: [Api; 11] = [
     token_calls::TOKEN,
@@ -38,16 +38,16 @@ const APIS: [Api; 11] = [
     game_analysis::API,
     trends::SUMMARY,
     trends::VISITS,
-    retain::API,
+    retention::API,
 ];
 
-/// The names of the APIs in faults and in the list of requests.
+/// Returns the API names used by faults and the request log.
 pub(crate) fn api_names() -> impl Iterator<Item = &'static str> {
     APIS.into_iter().map(|api| api.name)
 }
 
 pub(crate) fn routes(world: &Arc<World>) -> Router {
     APIS.into_iter().fold(Router::new(), |routes, api| {
-        routes.merge(door::route(world, api))
+        routes.merge(ingress::route(world, api))
     })
 }

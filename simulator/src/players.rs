@@ -1,4 +1,4 @@
-//! Players: who has signed in, and the session key that each has now.
+//! Players who have signed in, and their current session keys.
 //!
 //! Ids are derived from the player's name, so a name is the same player in every run.
 
@@ -14,10 +14,10 @@ use crate::settings::SessionKeyRotation;
 
 const MAX_NAME_LEN: usize = 64;
 
-/// How long after a sign-in some APIs take a player for active.
-const ACTIVE_FOR: SignedDuration = SignedDuration::from_hours(2);
+/// Time after a sign-in during which APIs that require it treat a player as active.
+const ACTIVE_WINDOW: SignedDuration = SignedDuration::from_hours(2);
 
-/// Whether something can be a player's name: 1 to 64 ASCII letters, digits, `_`, `.` and `-`.
+/// Whether `name` is valid for a player: 1 to 64 ASCII letters, digits, `_`, `.` and `-`.
 pub(crate) fn is_name(name: &str) -> bool {
     (1..=MAX_NAME_LEN).contains(&name.len())
         && name
@@ -25,8 +25,8 @@ pub(crate) fn is_name(name: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
-/// `o` and 27 letters, digits, `-` and `_`. The platform cannot know all players of an app: accepted
-/// is who has never signed in, too.
+/// Whether `text` is `o` and 27 letters, digits, `-` and `_`. It need not belong to a player who
+/// has signed in: the app may have players that the simulator has not seen.
 pub(crate) fn is_openid(text: &str) -> bool {
     text.len() == 28
         && text.starts_with('o')
@@ -39,7 +39,7 @@ pub(crate) fn is_openid(text: &str) -> bool {
 #[derive(Default)]
 pub(crate) struct Players(HashMap<String, Player>);
 
-/// A player as the platform knows it now.
+/// The current state of a player.
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Player {
@@ -48,12 +48,13 @@ pub(crate) struct Player {
     pub(crate) unionid: String,
     pub(crate) session_key: String,
     pub(crate) generation: u64,
-    /// When the player was last seen in the game, which is at sign-in.
+    /// Time of the last sign-in.
     last_seen: Timestamp,
 }
 
 impl Players {
-    /// Signs a player in; the first time makes the player, later ones may rotate the session key.
+    /// Signs a player in. The first sign-in creates the player; later ones may rotate the session
+    /// key.
     pub(crate) fn sign_in(
         &mut self,
         app_id: &str,
@@ -80,18 +81,18 @@ impl Players {
             })
     }
 
-    /// Gives a player another session key; the one before is dead at once.
+    /// Replaces a player's session key; the previous one becomes invalid at once.
     pub(crate) fn reset_key(&mut self, openid: &str) -> Option<&Player> {
         let player = self.0.get_mut(openid)?;
         player.replace_key();
         Some(player)
     }
 
-    /// Whether the player was in the game within the last two hours.
+    /// Whether the player signed in within the last two hours.
     pub(crate) fn is_active(&self, openid: &str, now: Timestamp) -> bool {
         self.0.get(openid).is_some_and(|player| {
-            // A clock that was set back is no absence.
-            now.duration_since(player.last_seen) <= ACTIVE_FOR
+            // Negative after the clock was set back, which also counts as active.
+            now.duration_since(player.last_seen) <= ACTIVE_WINDOW
         })
     }
 
@@ -111,24 +112,24 @@ impl Player {
     }
 }
 
-/// `o` and 27 characters, for this app alone.
+/// Returns the openid in this app: `o` and 27 characters.
 pub(crate) fn openid(app_id: &str, name: &str) -> String {
-    id_of(&format!("openid:{app_id}:{name}"))
+    derive_id(&format!("openid:{app_id}:{name}"))
 }
 
-/// `o` and 27 characters, the same in every app.
+/// Returns the unionid, the same in every app: `o` and 27 characters.
 fn unionid(name: &str) -> String {
-    id_of(&format!("unionid:{name}"))
+    derive_id(&format!("unionid:{name}"))
 }
 
-fn id_of(what: &str) -> String {
-    let mut id = URL_SAFE_NO_PAD.encode(digest(&SHA256, what.as_bytes()));
+fn derive_id(seed: &str) -> String {
+    let mut id = URL_SAFE_NO_PAD.encode(digest(&SHA256, seed.as_bytes()));
     id.insert(0, 'o');
     id.truncate(28);
     id
 }
 
-/// The key of a player after so many replacements: base64 of 16 bytes.
+/// Returns the player's session key after `generation` replacements: base64 of 16 bytes.
 pub(crate) fn session_key(openid: &str, generation: u64) -> String {
     let hash = digest(
         &SHA256,

@@ -1,4 +1,4 @@
-//! The per-minute quota of each API (45011). A minute begins with the first call in it.
+//! The per-minute quota of each API (45011). A window starts with its first call.
 
 use std::collections::HashMap;
 
@@ -6,28 +6,33 @@ use jiff::{SignedDuration, Timestamp};
 
 const MINUTE: SignedDuration = SignedDuration::from_secs(60);
 
-/// How much of its minute each API has used.
+/// The current window of each API.
 #[derive(Default)]
 pub(crate) struct Quotas(HashMap<&'static str, Window>);
 
 struct Window {
-    began: Timestamp,
+    started: Timestamp,
     calls: u32,
 }
 
 impl Quotas {
-    /// Takes one call from the minute of `api`; false when nothing is left of it.
-    pub(crate) fn take(&mut self, api: &'static str, limit: Option<u32>, now: Timestamp) -> bool {
+    /// Counts a call of `api`; returns false when its quota is exhausted.
+    pub(crate) fn try_acquire(
+        &mut self,
+        api: &'static str,
+        limit: Option<u32>,
+        now: Timestamp,
+    ) -> bool {
         let Some(limit) = limit else { return true };
         let window = self.0.entry(api).or_insert(Window {
-            began: now,
+            started: now,
             calls: 0,
         });
-        let age = now.duration_since(window.began);
-        // A clock that was set back also begins a new minute.
+        let age = now.duration_since(window.started);
+        // A clock that was set back also starts a new window.
         if age >= MINUTE || age.is_negative() {
             *window = Window {
-                began: now,
+                started: now,
                 calls: 0,
             };
         }

@@ -1,5 +1,5 @@
-//! What the platform was asked: a list of the latest requests, exact counts, and the outermost layer
-//! of every WeChat route, which notes the request and writes the answer.
+//! The request log: the latest requests, exact counts, and the outermost layer of every WeChat
+//! route, which records the request and renders the answer.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -15,26 +15,27 @@ use crate::connection::Connection;
 use crate::state::World;
 use crate::wire::Answer;
 
-/// How many requests are kept; older ones are forgotten.
-const KEPT: usize = 10_000;
+/// Maximum number of logged requests; older ones are dropped.
+const MAX_ENTRIES: usize = 10_000;
 
-/// One WeChat API of this platform.
+/// A WeChat API of this platform.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
     pub(crate) world: Arc<World>,
     pub(crate) api: &'static str,
 }
 
-/// The latest requests, and how many there were of each API since the last reset.
+/// The latest requests, and the number of requests per API since the last reset.
 #[derive(Default)]
 pub(crate) struct RequestLog {
-    /// The number of the next request; never starts again, so that a number is one request.
+    /// Number of the next request. A reset does not restart it, so each number identifies one
+    /// request.
     next: u64,
     latest: VecDeque<Entry>,
     counts: BTreeMap<&'static str, u64>,
 }
 
-/// A request, noted when it arrived and completed when it was answered.
+/// A request, recorded on arrival and completed when it is answered.
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Entry {
@@ -43,23 +44,23 @@ pub(crate) struct Entry {
     method: String,
     path: String,
     query: BTreeMap<String, String>,
-    /// The names of its headers.
+    /// Header names only; values may be secret.
     headers: Vec<String>,
     time: Timestamp,
-    /// What the caller was told; null while unanswered and for what is no answer of WeChat.
+    /// The errcode sent; null while unanswered and for answers that have none.
     errcode: Option<i64>,
-    /// WeChat Pay's word for what went wrong; null when nothing did.
+    /// WeChat Pay's error code; null for successes and other APIs.
     code: Option<&'static str>,
-    /// The kind of answer; null while unanswered, and for good when the caller gave up waiting.
+    /// The kind of answer; null while unanswered, and forever if the caller disconnected first.
     answer: Option<String>,
 }
 
 impl RequestLog {
-    fn arrived(&mut self, api: &'static str, request: &Request, time: Timestamp) -> u64 {
+    fn record_arrival(&mut self, api: &'static str, request: &Request, time: Timestamp) -> u64 {
         let number = self.next;
         self.next += 1;
         *self.counts.entry(api).or_default() += 1;
-        if self.latest.len() == KEPT {
+        if self.latest.len() == MAX_ENTRIES {
             self.latest.pop_front();
         }
         self.latest.push_back(Entry {
@@ -67,7 +68,7 @@ impl RequestLog {
             api,
             method: request.method().to_string(),
             path: request.uri().path().to_owned(),
-            query: shown_query(request),
+            query: redacted_query(request),
             headers: request.headers().keys().map(ToString::to_string).collect(),
             time,
             errcode: None,
@@ -77,14 +78,14 @@ impl RequestLog {
         number
     }
 
-    fn answered(&mut self, number: u64, answer: &Answer) {
+    fn record_answer(&mut self, number: u64, answer: &Answer) {
         let Some(first) = self.latest.front().map(|entry| entry.number) else {
             return;
         };
         let index = number
             .checked_sub(first)
             .and_then(|index| usize::try_from(index).ok());
-        // A request may have left the list, or a reset may have emptied it, while it was answered.
+        // The log may have dropped the request, or been reset, while it was being answered.
         if let Some(entry) = index.and_then(|index| self.latest.get_mut(index)) {
             entry.errcode = answer.errcode();
             entry.code = answer.code();
@@ -111,8 +112,8 @@ impl RequestLog {
         }
     }
 
-    /// The log without its requests and counts.
-    pub(crate) fn emptied(self) -> Self {
+    /// Returns an empty log that continues the request numbers.
+    pub(crate) fn cleared(self) -> Self {
         Self {
             next: self.next,
             ..Self::default()
@@ -120,14 +121,14 @@ impl RequestLog {
     }
 }
 
-/// Query parameters that are not shown.
-const SECRET: [&str; 3] = ["secret", "access_token", "signature"];
+/// Query parameters that are redacted.
+const SECRET_PARAMS: [&str; 3] = ["secret", "access_token", "signature"];
 
-/// The query parameters as they may be shown: a list of requests must not give secrets away.
-fn shown_query(request: &Request) -> BTreeMap<String, String> {
+/// Returns the query parameters with secrets redacted.
+fn redacted_query(request: &Request) -> BTreeMap<String, String> {
     let Query(mut query) =
         Query::<BTreeMap<String, String>>::try_from_uri(request.uri()).unwrap_or_default();
-    for name in SECRET {
+    for name in SECRET_PARAMS {
         if let Some(secret) = query.get_mut(name) {
             "***".clone_into(secret);
         }
@@ -135,8 +136,8 @@ fn shown_query(request: &Request) -> BTreeMap<String, String> {
     query
 }
 
-/// Notes the request, lets the inner layers choose an [`Answer`], and writes it.
-pub(crate) async fn note_and_render(
+/// Records the request, lets the inner layers choose an [`Answer`], and renders it.
+pub(crate) async fn record_and_render(
     State(endpoint): State<Endpoint>,
     request: Request,
     next: Next,
@@ -148,16 +149,16 @@ pub(crate) async fn note_and_render(
     let number = {
         let mut state = endpoint.world.state();
         let now = state.now();
-        state.requests.arrived(endpoint.api, &request, now)
+        state.requests.record_arrival(endpoint.api, &request, now)
     };
     let mut response = next.run(request).await;
     let Some(answer) = response.extensions_mut().remove::<Answer>() else {
-        // Every WeChat route answers with an `Answer`.
+        // Unreachable: every WeChat route returns an `Answer`.
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let (content_type, now) = {
         let mut state = endpoint.world.state();
-        state.requests.answered(number, &answer);
+        state.requests.record_answer(number, &answer);
         (state.behaviour.content_type, state.now())
     };
     tracing::debug!(

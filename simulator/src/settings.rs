@@ -1,24 +1,24 @@
-//! What the simulated platform is like: the app it knows, and behaviour that can change as it runs.
+//! Settings of the simulated platform: its app, and the behaviour that can change while it runs.
 
 use serde::Serialize;
 
 use crate::PaySimulatorSettings;
 
-/// The app that the platform knows, and how the platform starts (and is again after a reset).
+/// The platform's app, and the behaviour at start and after a reset.
 #[derive(Clone)]
 pub struct SimulatorSettings {
-    /// The app id that callers must show.
+    /// The app id that callers must send.
     pub app_id: String,
-    /// The AppSecret that callers must show.
+    /// The AppSecret that callers must send.
     pub app_secret: String,
-    /// How the platform behaves until `PUT /_sim/settings` changes it.
+    /// Initial behaviour, which `PUT /_sim/settings` changes.
     pub behaviour: Behaviour,
-    /// The merchant whose WeChat Pay this is; none: there is no WeChat Pay.
+    /// The merchant of WeChat Pay; none disables WeChat Pay.
     pub pay: Option<PaySimulatorSettings>,
 }
 
 impl SimulatorSettings {
-    /// An app on a platform of default behaviour, without WeChat Pay.
+    /// Creates settings with default behaviour and without WeChat Pay.
     pub fn new(app_id: impl Into<String>, app_secret: impl Into<String>) -> Self {
         Self {
             app_id: app_id.into(),
@@ -29,37 +29,37 @@ impl SimulatorSettings {
     }
 }
 
-/// What `PUT /_sim/settings` changes.
+/// The behaviour that `PUT /_sim/settings` changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Behaviour {
-    /// Whether sign-ins give a `unionid`, as for an app bound to an Open Platform account.
+    /// Whether sign-ins return a `unionid`, as for an app bound to an Open Platform account.
     pub unionid: bool,
-    /// When a player's session key changes.
+    /// When a player's session key is replaced.
     pub session_key_rotation: SessionKeyRotation,
-    /// Calls a minute that each API takes before it answers 45011; none: as many as come.
+    /// Calls per minute and API before it returns 45011; none is unlimited.
     pub quota_per_minute: Option<u32>,
-    /// How long an access token is good that is given out from now on, in seconds; none: two hours.
+    /// Lifetime of access tokens issued from now on, in seconds; none means two hours.
     pub token_life_seconds: Option<u32>,
-    /// The content type of JSON answers.
+    /// The content type of JSON responses.
     pub content_type: ContentType,
-    /// How far the platform's clock is ahead of the real one, in seconds: seen in `Date` headers, in
-    /// the expiry of codes and in everything that WeChat Pay dates.
+    /// Seconds by which the platform's clock is ahead of the real one. Affects `Date` headers, the
+    /// expiry of codes and all timestamps of WeChat Pay.
     pub clock_skew_seconds: i64,
 }
 
-/// When a player's session key changes.
+/// When a player's session key is replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SessionKeyRotation {
-    /// Never: every sign-in of a player gives the same key.
+    /// Never: every sign-in of a player returns the same key.
     #[default]
     Never,
-    /// At each sign-in; the key before is dead at once.
+    /// At each sign-in; the previous key becomes invalid at once.
     Always,
 }
 
-/// WeChat has been seen to send JSON as either.
+/// The content type of JSON responses; WeChat has been observed to send both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ContentType {

@@ -1,6 +1,6 @@
-//! All that the platform remembers, behind one lock, and its clock.
+//! The platform's state behind one lock, and its clock.
 //!
-//! The lock is held for a moment and never while waiting; what the parts mean is in their own files.
+//! The lock is held briefly and never across an await; each part is defined in its own file.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::quota::Quotas;
 use crate::requests::RequestLog;
 use crate::settings::Behaviour;
 
-/// The platform: what it is set up with, what it remembers, and whether it is about to stop.
+/// The platform: its settings, its state, and whether it is shutting down.
 pub(crate) struct World {
     pub(crate) settings: SimulatorSettings,
     state: Mutex<State>,
@@ -36,19 +36,19 @@ impl World {
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        // A panic elsewhere leaves at worst one half-noted request behind.
+        // A panic elsewhere leaves at worst one incomplete request in the log.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets everything that happened and every setting made since the start.
+    /// Restores the initial state and settings; only the request numbers continue.
     pub(crate) fn reset(&self) {
         let mut state = self.state();
         let requests = std::mem::take(&mut state.requests);
         *state = State::new(&self.settings);
-        state.requests = requests.emptied();
+        state.requests = requests.cleared();
     }
 
-    /// Waits, but not beyond the server's end.
+    /// Waits for `duration`, or until shutdown begins.
     pub(crate) async fn wait(&self, duration: Duration) {
         let mut stopping = self.stopping.subscribe();
         tokio::select! {
@@ -57,18 +57,18 @@ impl World {
         }
     }
 
-    /// Whether the server is about to end.
+    /// Whether shutdown has begun.
     pub(crate) fn is_stopping(&self) -> bool {
         *self.stopping.borrow()
     }
 
-    /// Ends all waiting, so that the server can.
+    /// Begins shutdown, which ends all waits.
     pub(crate) fn stop(&self) {
         self.stopping.send_replace(true);
     }
 }
 
-/// What the platform remembers.
+/// The mutable state of the platform.
 pub(crate) struct State {
     pub(crate) behaviour: Behaviour,
     pub(crate) faults: Faults,
@@ -94,11 +94,11 @@ impl State {
         }
     }
 
-    /// The platform's time.
+    /// Returns the platform's time, clock skew included.
     pub(crate) fn now(&self) -> Timestamp {
         let real = Timestamp::now();
         let skew = SignedDuration::from_secs(self.behaviour.clock_skew_seconds);
-        // The control route bounds the skew far below what a timestamp can hold.
+        // The control route bounds the skew, so the addition does not overflow.
         real.checked_add(skew).unwrap_or(real)
     }
 }

@@ -1,5 +1,6 @@
-//! Answers in the shape of WeChat's platform APIs: HTTP 200 with `errcode` and `errmsg`, the platform's `Date`, and the
-//! ways in which an answer can fail to be one. Decides nothing: APIs and faults choose the answer.
+//! Responses in the format of WeChat's platform APIs: HTTP 200 with `errcode` and `errmsg`, the
+//! platform's `Date`, and malformed variants. APIs and faults choose the [`Answer`]; this module
+//! only renders it.
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,7 +18,7 @@ use crate::connection::Connection;
 use crate::pay::PayAnswer;
 use crate::settings::ContentType;
 
-/// WeChat's codes that the simulator answers of its own accord.
+/// The errcodes that the simulator returns without being asked to by a fault or a code.
 pub(crate) mod errcode {
     pub(crate) const SYSTEM_BUSY: i64 = -1;
     pub(crate) const TOKEN_NOT_LATEST: i64 = 40001;
@@ -57,22 +58,23 @@ pub(crate) mod errcode {
     pub(crate) const GAME_TEXT_VERSION: i64 = 750_030;
 }
 
-/// What an API or a fault answers. As a response it is only carried: [`Answer::render`] writes it.
+/// The answer of an API or a fault. [`IntoResponse`] only carries it to the outermost layer, which
+/// renders it with [`Answer::render`].
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
-    /// Success, with these fields.
+    /// A success with these fields.
     Success(Value),
     /// A business error.
     Error(i64),
-    /// An HTTP status from the edge.
+    /// An HTTP status with an HTML page, as from a gateway.
     Http(StatusCode),
-    /// Nothing, as `text/html`.
+    /// An empty 200 of type `text/html`.
     Empty,
-    /// JSON that breaks off, in an HTTP answer that is whole.
+    /// Truncated JSON in a complete HTTP response.
     Truncated,
-    /// The end of the connection.
+    /// A connection reset.
     Reset,
-    /// An answer of WeChat Pay, which has a form of its own.
+    /// An answer in WeChat Pay's format.
     Pay(PayAnswer),
 }
 
@@ -85,7 +87,7 @@ impl IntoResponse for Answer {
 }
 
 impl Answer {
-    /// The `errcode` that the caller is told, if it is told one.
+    /// Returns the `errcode` of the answer, 0 for a success; none if the answer carries no errcode.
     pub(crate) fn errcode(&self) -> Option<i64> {
         match self {
             Self::Success(_) => Some(0),
@@ -94,7 +96,7 @@ impl Answer {
         }
     }
 
-    /// WeChat Pay's word for what went wrong, if it is told one.
+    /// Returns WeChat Pay's error code, if there is one.
     pub(crate) fn code(&self) -> Option<&'static str> {
         match self {
             Self::Pay(answer) => answer.code,
@@ -102,7 +104,7 @@ impl Answer {
         }
     }
 
-    /// The kind of answer, for the list of requests.
+    /// Returns the kind of answer for the request log.
     pub(crate) fn kind(&self) -> String {
         match self {
             Self::Success(_) | Self::Error(_) => "json".to_owned(),
@@ -114,7 +116,7 @@ impl Answer {
         }
     }
 
-    /// Writes the answer. `connection` is there when [`crate::Simulator::serve`] serves.
+    /// Renders the answer. `connection` is set when [`crate::Simulator::serve`] serves.
     pub(crate) fn render(
         self,
         content_type: ContentType,
@@ -137,7 +139,7 @@ impl Answer {
                 .into_response(),
             Self::Empty => Html("").into_response(),
             Self::Truncated => json_answer(content_type, r#"{"session_key":"c2ltdW"#.to_owned()),
-            Self::Reset => reset(connection),
+            Self::Reset => reset_response(connection),
             Self::Pay(answer) => answer.into_response(),
         };
         if let Some(date) = http_date(now) {
@@ -155,12 +157,12 @@ fn json_answer(content_type: ContentType, body: String) -> Response {
     ([(CONTENT_TYPE, content_type)], body).into_response()
 }
 
-fn reset(connection: Option<&Connection>) -> Response {
+fn reset_response(connection: Option<&Connection>) -> Response {
     if let Some(connection) = connection {
         connection.reset();
     }
-    // Its first byte makes the connection reset. On a connection that cannot be, the body promises
-    // more than it has and fails.
+    // Writing the first byte triggers the reset. On a connection that cannot be reset, the body
+    // fails before its declared length.
     let broken = futures_util::stream::iter([Err::<Bytes, _>(io::Error::from(
         io::ErrorKind::ConnectionReset,
     ))]);
@@ -174,7 +176,7 @@ fn http_date(now: Timestamp) -> Option<HeaderValue> {
     HeaderValue::try_from(date).ok()
 }
 
-/// A request id of the form that WeChat appends to messages: three groups of eight hex digits.
+/// Returns a request id as WeChat appends it to messages: three groups of eight hex digits.
 fn rid(now: Timestamp) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -188,7 +190,7 @@ fn rid(now: Timestamp) -> String {
     )
 }
 
-/// WeChat's words for a code, near enough: nobody may compare them.
+/// Returns a message close to WeChat's for a code; clients must not compare it.
 fn errmsg(code: i64) -> &'static str {
     match code {
         errcode::SYSTEM_BUSY => "system error",

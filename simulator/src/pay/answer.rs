@@ -1,5 +1,5 @@
-//! Answers in WeChat Pay's shape: an HTTP status that tells, errors of a `code` and a `message`, and
-//! the headers that come with all of them. Who signs is the business of [`super::door`].
+//! Responses in WeChat Pay's format: a meaningful HTTP status, errors with a `code` and a
+//! `message`, and the common headers. [`super::ingress`] signs them.
 
 use aws_lc_rs::rand;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -8,19 +8,19 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// What an API of WeChat Pay answers.
+/// The answer of a WeChat Pay API.
 #[derive(Clone, Debug)]
 pub(crate) struct PayAnswer {
     pub(crate) status: StatusCode,
-    /// The code of an error.
+    /// The error code; none for a success.
     pub(crate) code: Option<&'static str>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
 impl PayAnswer {
-    /// A status and nothing else, as for an unknown path.
-    pub(crate) fn bare(status: StatusCode) -> Self {
+    /// A status without headers and body, as for an unknown path.
+    pub(crate) fn status_only(status: StatusCode) -> Self {
         Self {
             status,
             code: None,
@@ -29,25 +29,25 @@ impl PayAnswer {
         }
     }
 
-    /// JSON, or a 204 when there is none.
+    /// A 200 with JSON, or a 204 without a body.
     pub(crate) fn success(body: Option<Bytes>) -> Self {
         let status = match body {
             Some(_) => StatusCode::OK,
             None => StatusCode::NO_CONTENT,
         };
-        let mut answer = Self::bare(status);
-        answer.usual_headers();
-        answer.request_id(0);
+        let mut answer = Self::status_only(status);
+        answer.set_common_headers();
+        answer.set_request_id(0);
         if let Some(body) = body {
-            answer.is_json();
+            answer.set_json_content_type();
             answer.body = body;
         }
         answer
     }
 
-    /// A file, which is never signed.
+    /// A file download, which is never signed.
     pub(crate) fn file(body: Bytes) -> Self {
-        let mut answer = Self::bare(StatusCode::OK);
+        let mut answer = Self::status_only(StatusCode::OK);
         answer.set(header::CONTENT_TYPE, "application/octet-stream");
         answer.body = body;
         answer
@@ -60,11 +60,11 @@ impl PayAnswer {
         }
     }
 
-    fn is_json(&mut self) {
+    fn set_json_content_type(&mut self) {
         self.set(header::CONTENT_TYPE, "application/json; charset=utf-8");
     }
 
-    fn usual_headers(&mut self) {
+    fn set_common_headers(&mut self) {
         self.set(header::SERVER, "nginx");
         self.set(HeaderName::from_static("keep-alive"), "timeout=8");
         self.set(header::CACHE_CONTROL, "no-cache, must-revalidate");
@@ -72,7 +72,7 @@ impl PayAnswer {
         self.set(header::CONTENT_LANGUAGE, "zh-CN");
     }
 
-    fn request_id(&mut self, number: u32) {
+    fn set_request_id(&mut self, number: u32) {
         let id = format!("{}-{number}", hex::encode_upper(random::<18>()));
         self.set(HeaderName::from_static("request-id"), &id);
     }
@@ -91,7 +91,7 @@ pub(crate) struct PayError {
     pub(crate) code: &'static str,
     message: String,
     detail: Option<Value>,
-    /// WeChat's internal number, which ends the `Request-ID`.
+    /// WeChat's internal error number, the suffix of the `Request-ID`.
     number: u32,
 }
 
@@ -119,10 +119,10 @@ impl PayError {
     }
 
     pub(crate) fn sign(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "SIGN_ERROR", message).numbered(268_443_699)
+        Self::new(StatusCode::UNAUTHORIZED, "SIGN_ERROR", message).with_number(268_443_699)
     }
 
-    pub(crate) fn numbered(self, number: u32) -> Self {
+    pub(crate) fn with_number(self, number: u32) -> Self {
         Self { number, ..self }
     }
 
@@ -133,25 +133,25 @@ impl PayError {
         }
     }
 
-    /// Without the `Request-ID`, where WeChat leaves it out.
+    /// Converts the error; `with_request_id` is false where WeChat omits the `Request-ID`.
     pub(crate) fn into_answer(self, with_request_id: bool) -> PayAnswer {
         let mut body = json!({"code": self.code, "message": self.message});
         if let Some(detail) = self.detail {
             body["detail"] = detail;
         }
-        let mut answer = PayAnswer::bare(self.status);
+        let mut answer = PayAnswer::status_only(self.status);
         answer.code = Some(self.code);
-        answer.usual_headers();
+        answer.set_common_headers();
         if with_request_id {
-            answer.request_id(self.number);
+            answer.set_request_id(self.number);
         }
-        answer.is_json();
+        answer.set_json_content_type();
         answer.body = body.to_string().into();
         answer
     }
 }
 
-/// What a fault can make of any call.
+/// An error that a fault can inject into any call.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum InjectedError {
@@ -181,22 +181,22 @@ impl InjectedError {
             ),
         };
         PayError::new(status, code, message)
-            .numbered(268_447_840)
+            .with_number(268_447_840)
             .into_answer(true)
     }
 }
 
-/// Bytes that nobody can foretell, so that ids of two runs never meet.
+/// Returns random bytes, so that ids of two runs do not collide.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     if rand::fill(&mut bytes).is_err() {
-        // The system's generator does not fail; and these are no secrets.
-        tracing::error!("no random bytes");
+        // The system's generator does not fail, and these bytes are not secret.
+        tracing::error!("random number generator failed");
     }
     bytes
 }
 
-/// So many characters of `alphabet`.
+/// Returns `N` random characters of `alphabet`.
 pub(crate) fn random_text<const N: usize>(alphabet: &[u8]) -> String {
     random::<N>()
         .iter()

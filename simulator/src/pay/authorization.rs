@@ -1,5 +1,5 @@
-//! The `Authorization` header of a request, and the check of what it claims: first the time, then the
-//! serial, then the signature.
+//! Parses the `Authorization` header of a request and verifies it: timestamp first, then serial,
+//! then signature.
 
 use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
@@ -8,15 +8,15 @@ use serde_json::json;
 use super::Pay;
 use super::answer::PayError;
 
-/// How far a request's time may be from the platform's, in seconds.
+/// Maximum difference between a request's timestamp and the platform's time, in seconds.
 const MAX_SKEW_SECONDS: i64 = 300;
 
-/// How much of a body the platform shows when its signature is wrong.
-const SHOWN_BODY: usize = 64;
+/// Bytes of the body echoed in the error about a wrong signature.
+const MAX_SHOWN_BODY: usize = 64;
 
 const SCHEME: &str = "WECHATPAY2-SHA256-RSA2048 ";
 
-/// A header that is well-formed.
+/// A well-formed header.
 pub(crate) struct Authorization<'h> {
     mch_id: &'h str,
     nonce: &'h str,
@@ -25,16 +25,16 @@ pub(crate) struct Authorization<'h> {
     signature: &'h str,
 }
 
-/// What of a request is signed.
+/// The signed parts of a request.
 pub(crate) struct Signed<'r> {
     pub(crate) method: &'r str,
-    /// The path and the query, byte for byte.
+    /// Path and query, unnormalised.
     pub(crate) url: &'r str,
     pub(crate) body: &'r [u8],
 }
 
 impl<'h> Authorization<'h> {
-    /// The one header of a request, when there is one and it is right in form.
+    /// Returns the header if there is exactly one and it is well-formed.
     pub(crate) fn of(headers: &'h HeaderMap) -> Option<Self> {
         let mut all = headers.get_all(header::AUTHORIZATION).iter();
         let only = all.next().filter(|_| all.next().is_none())?;
@@ -51,31 +51,31 @@ impl<'h> Authorization<'h> {
                 Some((name, value))
             })
             .collect::<Option<Vec<_>>>()?;
-        let only = |wanted: &str| {
+        let value_of = |wanted: &str| {
             let mut named = pairs.iter().filter(|(name, _)| *name == wanted);
             let (_, value) = named.next()?;
             (named.next().is_none() && !value.is_empty()).then_some(*value)
         };
         let authorization = Self {
-            mch_id: only("mchid")?,
-            nonce: only("nonce_str")?,
-            timestamp: only("timestamp")?,
-            serial: only("serial_no")?,
-            signature: only("signature")?,
+            mch_id: value_of("mchid")?,
+            nonce: value_of("nonce_str")?,
+            timestamp: value_of("timestamp")?,
+            serial: value_of("serial_no")?,
+            signature: value_of("signature")?,
         };
-        let nonce_is_one = authorization.nonce.len() <= 32
+        let nonce_is_valid = authorization.nonce.len() <= 32
             && authorization
                 .nonce
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric());
-        let time_is_one = authorization
+        let timestamp_is_valid = authorization
             .timestamp
             .bytes()
             .all(|byte| byte.is_ascii_digit());
-        (pairs.len() == 5 && nonce_is_one && time_is_one).then_some(authorization)
+        (pairs.len() == 5 && nonce_is_valid && timestamp_is_valid).then_some(authorization)
     }
 
-    /// Checks what it claims, in the order in which WeChat does.
+    /// Verifies the header, in WeChat's order of checks.
     pub(crate) fn check(
         &self,
         pay: &Pay,
@@ -102,7 +102,7 @@ impl<'h> Authorization<'h> {
         if pay.keys.merchant_signed(&message, self.signature) {
             return Ok(());
         }
-        let shown = message.len().min(head.len() + SHOWN_BODY);
+        let shown = message.len().min(head.len() + MAX_SHOWN_BODY);
         Err(PayError::sign("签名错误").with_detail(json!({
             "field": "signature",
             "location": "authorization",

@@ -1,5 +1,5 @@
-//! What `PUT /_sim/pay/settings` changes: where reports about WeChat Pay differ, and what it does to
-//! a merchant.
+//! The settings of `PUT /_sim/pay/settings`: variants of WeChat Pay's behaviour on which documents
+//! and reports differ, and conditions that a merchant has to handle.
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
@@ -7,38 +7,37 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::PayError;
 
-/// How WeChat Pay behaves.
+/// The behaviour of WeChat Pay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PayBehaviour {
-    /// Which of its keys the platform signs with.
+    /// The platform key that signs responses.
     pub key_mode: KeyMode,
-    /// What becomes of a refund that is accepted.
+    /// The outcome of accepted refunds.
     pub refund_outcome: RefundOutcome,
-    /// How long an accepted refund stays `PROCESSING`, in milliseconds.
+    /// Time for which an accepted refund stays `PROCESSING`, in milliseconds.
     pub refund_delay_ms: u64,
-    /// Whether refunds with a `notify_url` are told of.
+    /// Whether refunds with a `notify_url` trigger callbacks.
     pub refund_callbacks: bool,
-    /// Whether an order turns `REFUND` when a refund succeeds; by default when it is accepted.
+    /// Whether an order becomes `REFUND` when a refund succeeds instead of when it is accepted.
     pub refund_state_on_success: bool,
-    /// How far the refunds of one order must be apart; documented: 60 seconds.
+    /// Minimum seconds between refunds of one order; WeChat documents 60.
     pub refund_spacing_seconds: u32,
-    /// What the merchant has to pay refunds from: grows with payments, shrinks with refunds. None:
-    /// always enough.
+    /// The merchant's balance in fen: payments increase it, refunds reduce it. None is unlimited.
     pub balance_fen: Option<i64>,
-    /// How a number is refused that comes again with other parameters.
+    /// The error for a reused order number with different parameters.
     pub duplicate_error: DuplicateError,
-    /// How the code is spelt that says that an order is paid.
+    /// The spelling of the error code for an order that is already paid.
     pub order_paid_code: OrderPaidCode,
-    /// Whether an order that comes again gets a new `prepay_id` and loses the old one.
+    /// Whether repeating an order issues a new `prepay_id` and invalidates the old one.
     pub new_prepay_ids: bool,
-    /// Whether a `notify_url` must be HTTPS on a public host, as WeChat demands.
+    /// Whether a `notify_url` must be HTTPS on a public host, as WeChat requires.
     pub public_notify_urls: bool,
-    /// Whether the bill of any day, today included, can be had at once.
+    /// Whether the bill of any day, including today, is available at once.
     pub bills_at_once: bool,
-    /// When the older certificate expires by the list of certificates; none: when it does.
+    /// Expiry of the older certificate in the list of certificates; none shows its real one.
     pub older_certificate_expires: Option<Timestamp>,
-    /// How many of the next successes are signed wrongly, with `WECHATPAY/SIGNTEST/` in front.
+    /// Number of upcoming successes with a wrong signature, prefixed `WECHATPAY/SIGNTEST/`.
     pub sign_test_responses: u32,
 }
 
@@ -63,33 +62,33 @@ impl Default for PayBehaviour {
     }
 }
 
-/// Which of its keys the platform signs with.
+/// The platform key that signs responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum KeyMode {
-    /// The public key for who names it in `Wechatpay-Serial`, the certificate for others.
+    /// The public key if the request names it in `Wechatpay-Serial`, the certificate otherwise.
     Both,
-    /// The public key for all; there are no certificates.
+    /// Always the public key; there are no certificates.
     PublicKeyOnly,
-    /// The certificate for all, also for who names the public key.
+    /// Always the certificate, even if the request names the public key.
     CertificateOnly,
 }
 
-/// What becomes of a refund that is accepted.
+/// The outcome of accepted refunds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RefundOutcome {
-    /// The money goes back.
+    /// The refund succeeds.
     Success,
-    /// The player's card takes no money.
+    /// The player's card does not accept the money.
     Abnormal,
-    /// It fails for good.
+    /// The refund fails permanently.
     Closed,
-    /// Nothing, until a control route ends it.
+    /// The refund stays `PROCESSING` until a control route finishes it.
     Processing,
 }
 
-/// How a number is refused that comes again with other parameters.
+/// The error for a reused order number with different parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum DuplicateError {
@@ -99,7 +98,7 @@ pub enum DuplicateError {
     InvalidRequest,
 }
 
-/// How the code is spelt that says that an order is paid.
+/// The spelling of the error code for an order that is already paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum OrderPaidCode {
@@ -110,16 +109,16 @@ pub enum OrderPaidCode {
 }
 
 impl PayBehaviour {
-    /// That the order is paid already.
+    /// Returns the error for an order that is already paid.
     pub(crate) fn order_paid(&self) -> PayError {
         let code = match self.order_paid_code {
             OrderPaidCode::Orderpaid => "ORDERPAID",
             OrderPaidCode::OrderPaid => "ORDER_PAID",
         };
-        PayError::new(StatusCode::BAD_REQUEST, code, "该订单已支付").numbered(268_498_689)
+        PayError::new(StatusCode::BAD_REQUEST, code, "该订单已支付").with_number(268_498_689)
     }
 
-    /// That the number came before, with other parameters.
+    /// Returns the error for a reused order number with different parameters.
     pub(crate) fn number_used(&self) -> PayError {
         match self.duplicate_error {
             DuplicateError::OutTradeNoUsed => PayError::new(
@@ -127,13 +126,13 @@ impl PayBehaviour {
                 "OUT_TRADE_NO_USED",
                 "商户订单号重复，请核实",
             ),
-            DuplicateError::InvalidRequest => reentry_differs(),
+            DuplicateError::InvalidRequest => parameters_differ(),
         }
-        .numbered(268_498_688)
+        .with_number(268_498_688)
     }
 }
 
-/// That the number came before, with other parameters, as it was reported.
-pub(crate) fn reentry_differs() -> PayError {
-    PayError::invalid_request("请求重入时，参数与首次请求时不一致").numbered(268_498_688)
+/// The error for a reused order number with different parameters, as reported.
+pub(crate) fn parameters_differ() -> PayError {
+    PayError::invalid_request("请求重入时，参数与首次请求时不一致").with_number(268_498_688)
 }

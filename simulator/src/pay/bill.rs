@@ -1,4 +1,4 @@
-//! `GET /v3/bill/tradebill`: where the trade bill of a day can be had, and its hash.
+//! `GET /v3/bill/tradebill`: the download URL and hash of a day's trade bill.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use serde_json::json;
 use super::answer::{ALPHANUMERIC, PayError, random_text};
 use super::bill_csv::{self, Kind};
 use super::bill_file::{self, BillFile};
-use super::door::{Api, Call, Success, bad_query, route};
+use super::ingress::{Api, Call, Success, bad_query, route};
 use super::{Pay, api, times};
 
-/// When the bill of yesterday is made, in Beijing.
-const MADE_AT: Time = Time::constant(9, 0, 0, 0);
+/// Time of day in Beijing from which yesterday's bill is available.
+const AVAILABLE_AT: Time = Time::constant(9, 0, 0, 0);
 
 pub(crate) fn routes(pay: &Arc<Pay>) -> Router {
     route(
@@ -41,16 +41,16 @@ fn apply(pay: &Arc<Pay>, call: &Call<'_>) -> Result<Success, PayError> {
         None | Some("ALL") => Kind::All,
         Some("SUCCESS") => Kind::Success,
         Some("REFUND") => Kind::Refund,
-        Some(_) => return Err(bad_query("bill_type", "ALL, SUCCESS or REFUND")),
+        Some(_) => return Err(bad_query("bill_type", "ALL, SUCCESS or REFUND is expected")),
     };
     let is_gzip = match get("tar_type") {
         None => false,
         Some("GZIP") => true,
-        Some(_) => return Err(bad_query("tar_type", "GZIP")),
+        Some(_) => return Err(bad_query("tar_type", "GZIP is expected")),
     };
     let mut state = pay.world.state();
     if !state.pay.behaviour.bills_at_once {
-        is_there(date, call)?;
+        check_available(date, call)?;
     }
     let csv = bill_csv::bill(pay, &state.pay, date, kind).ok_or_else(|| {
         PayError::new(
@@ -67,7 +67,7 @@ fn apply(pay: &Arc<Pay>, call: &Call<'_>) -> Result<Success, PayError> {
         BillFile {
             csv: csv.into(),
             is_gzip,
-            made: call.now,
+            created: call.now,
         },
     );
     Ok(Success::Json(
@@ -75,15 +75,18 @@ fn apply(pay: &Arc<Pay>, call: &Call<'_>) -> Result<Success, PayError> {
     ))
 }
 
-/// Whether the platform has the bill of a day yet, and still.
-fn is_there(date: Date, call: &Call<'_>) -> Result<(), PayError> {
+/// Checks that the bill of a day is available: not too early, and not too old.
+fn check_available(date: Date, call: &Call<'_>) -> Result<(), PayError> {
     let now = times::beijing(call.now);
     let (today, time) = (now.date(), now.time());
     let oldest = today.saturating_sub(3.months());
     if date >= today || date < oldest {
-        return Err(bad_query("bill_date", "from three months ago to yesterday"));
+        return Err(bad_query(
+            "bill_date",
+            "a day from three months ago to yesterday is expected",
+        ));
     }
-    if date == today.saturating_sub(1.day()) && time < MADE_AT {
+    if date == today.saturating_sub(1.day()) && time < AVAILABLE_AT {
         return Err(PayError::new(
             StatusCode::BAD_REQUEST,
             "STATEMENT_CREATING",

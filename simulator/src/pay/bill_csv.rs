@@ -1,5 +1,5 @@
-//! The trade bill of a day as CSV: a row for each payment and each refund, and a summary. Values have
-//! a backtick in front, amounts are yuan.
+//! The trade bill of a day as CSV: one row per payment and refund, and a summary. Values are
+//! prefixed with a backtick; amounts are in yuan.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -8,9 +8,9 @@ use super::Pay;
 use super::orders::{Order, Payment};
 use super::refunds::{Refund, RefundStatus};
 use super::state::PayState;
-use super::times::{beijing, in_bill};
+use super::times::{beijing, bill_time};
 
-/// Which rows and columns a bill has.
+/// The type of a bill, which selects its rows and columns.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     All,
@@ -18,8 +18,8 @@ pub(crate) enum Kind {
     Refund,
 }
 
-/// The columns that bills of payments alone leave out.
-const OF_REFUNDS: [&str; 7] = [
+/// Columns that bills of type `SUCCESS` omit.
+const REFUND_COLUMNS: [&str; 7] = [
     "微信退款单号",
     "商户退款单号",
     "退款金额",
@@ -29,16 +29,16 @@ const OF_REFUNDS: [&str; 7] = [
     "申请退款金额",
 ];
 
-/// The columns that bills of refunds alone have.
-const TIMES_OF_REFUNDS: [&str; 2] = ["退款申请时间", "退款成功时间"];
+/// Columns that only bills of type `REFUND` have.
+const REFUND_TIME_COLUMNS: [&str; 2] = ["退款申请时间", "退款成功时间"];
 
-/// The fee, in parts of ten thousand.
+/// The fee, in ten-thousandths.
 const FEE_RATE: i64 = 60;
 
 const SUMMARY: &str =
     "总交易单数,应结订单总金额,退款总金额,充值券退款总金额,手续费总金额,订单总金额,申请退款总金额";
 
-/// A payment or a refund: a named value for each column, and what it adds to the summary.
+/// A payment or a refund: one value per column, and its contribution to the summary.
 struct Row {
     time: Timestamp,
     values: Vec<(&'static str, String)>,
@@ -47,7 +47,7 @@ struct Row {
     fee: i64,
 }
 
-/// The bill; none when nothing happened on that day.
+/// Returns the bill; none if the day has no rows.
 pub(crate) fn bill(pay: &Pay, state: &PayState, date: Date, kind: Kind) -> Option<String> {
     let on_day = |time: Timestamp| beijing(time).date() == date;
     let mut rows = Vec::new();
@@ -59,22 +59,22 @@ pub(crate) fn bill(pay: &Pay, state: &PayState, date: Date, kind: Kind) -> Optio
             rows.push(row(pay, order, payment, None));
         }
         if kind != Kind::Success {
-            let refunds = state.refunds.of_order(&order.out_trade_no);
+            let refunds = state.refunds.for_order(&order.out_trade_no);
             let of_day = refunds.filter(|refund| on_day(refund.created));
             rows.extend(of_day.map(|refund| row(pay, order, payment, Some(refund))));
         }
     }
     rows.sort_by_key(|row| row.time);
     let header: Vec<&str> = rows.first()?.values.iter().map(|(name, _)| *name).collect();
-    let is_in = |name: &str| match kind {
-        Kind::All => !TIMES_OF_REFUNDS.contains(&name),
-        Kind::Success => !TIMES_OF_REFUNDS.contains(&name) && !OF_REFUNDS.contains(&name),
+    let includes = |name: &str| match kind {
+        Kind::All => !REFUND_TIME_COLUMNS.contains(&name),
+        Kind::Success => !REFUND_TIME_COLUMNS.contains(&name) && !REFUND_COLUMNS.contains(&name),
         Kind::Refund => true,
     };
-    let shown: Vec<&str> = header.into_iter().filter(|name| is_in(name)).collect();
-    let mut csv = format!("\u{feff}{}\r\n", shown.join(","));
+    let columns: Vec<&str> = header.into_iter().filter(|name| includes(name)).collect();
+    let mut csv = format!("\u{feff}{}\r\n", columns.join(","));
     for row in &rows {
-        let values = row.values.iter().filter(|(name, _)| is_in(name));
+        let values = row.values.iter().filter(|(name, _)| includes(name));
         csv.push_str(&line(values.map(|(_, value)| value.as_str())));
     }
     let sum = |part: fn(&Row) -> i64| rows.iter().map(part).sum::<i64>();
@@ -103,11 +103,11 @@ fn row(pay: &Pay, order: &Order, payment: &Payment, refund: Option<&Refund>) -> 
         None => (order.total, 0),
     };
     let fee = fee(paid) - fee(refunded);
-    let of_refund = |value: fn(&Refund) -> String, otherwise: &str| {
-        refund.map_or_else(|| otherwise.to_owned(), value)
+    let refund_value = |value: fn(&Refund) -> String, default: &str| {
+        refund.map_or_else(|| default.to_owned(), value)
     };
     let values = vec![
-        ("交易时间", in_bill(time)),
+        ("交易时间", bill_time(time)),
         ("公众账号ID", pay.world.settings.app_id.clone()),
         ("商户号", pay.mch_id.clone()),
         ("特约商户号", "0".to_owned()),
@@ -129,34 +129,34 @@ fn row(pay: &Pay, order: &Order, payment: &Payment, refund: Option<&Refund>) -> 
         ),
         (
             "退款申请时间",
-            of_refund(|refund| in_bill(refund.created), ""),
+            refund_value(|refund| bill_time(refund.created), ""),
         ),
         (
             "退款成功时间",
-            of_refund(
-                |refund| refund.succeeded.map(in_bill).unwrap_or_default(),
+            refund_value(
+                |refund| refund.succeeded.map(bill_time).unwrap_or_default(),
                 "",
             ),
         ),
         (
             "微信退款单号",
-            of_refund(|refund| refund.refund_id.clone(), "0"),
+            refund_value(|refund| refund.refund_id.clone(), "0"),
         ),
         (
             "商户退款单号",
-            of_refund(|refund| refund.out_refund_no.clone(), "0"),
+            refund_value(|refund| refund.out_refund_no.clone(), "0"),
         ),
         ("退款金额", yuan(refunded)),
         ("充值券退款金额", yuan(0)),
-        ("退款类型", of_refund(|_| "ORIGINAL".to_owned(), "")),
+        ("退款类型", refund_value(|_| "ORIGINAL".to_owned(), "")),
         (
             "退款状态",
-            of_refund(|refund| status(refund).to_owned(), ""),
+            refund_value(|refund| status(refund).to_owned(), ""),
         ),
-        ("商品名称", escaped(&order.description)),
+        ("商品名称", escape(&order.description)),
         (
             "商户数据包",
-            escaped(order.attach.as_deref().unwrap_or_default()),
+            escape(order.attach.as_deref().unwrap_or_default()),
         ),
         ("手续费", format!("{}000", yuan(fee))),
         ("费率", "0.60%".to_owned()),
@@ -173,7 +173,7 @@ fn row(pay: &Pay, order: &Order, payment: &Payment, refund: Option<&Refund>) -> 
     }
 }
 
-/// How bills call the states of refunds, which is not how the APIs do.
+/// Returns the refund status as bills spell it, which differs from the APIs.
 fn status(refund: &Refund) -> &'static str {
     match refund.status {
         RefundStatus::Processing => "PROCESSING",
@@ -193,8 +193,8 @@ fn yuan(fen: i64) -> String {
     format!("{sign}{}.{:02}", fen / 100, fen % 100)
 }
 
-/// Text of the merchant, in which no comma and no line break stays.
-fn escaped(text: &str) -> String {
+/// Replaces the commas and line breaks of merchant-supplied text.
+fn escape(text: &str) -> String {
     text.replace(',', "\\ ")
         .replace("\r\n", "\\n")
         .replace(['\r', '\n'], "\\n")

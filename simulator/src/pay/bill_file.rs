@@ -1,4 +1,4 @@
-//! `GET /v3/billdownload/file`: the bill itself, plain or as gzip, and never signed.
+//! `GET /v3/billdownload/file`: downloads a bill, plain or gzip; the response is never signed.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -11,25 +11,25 @@ use flate2::write::GzEncoder;
 use jiff::{SignedDuration, Timestamp};
 
 use super::answer::PayError;
-use super::door::{Api, Call, Success, route};
+use super::ingress::{Api, Call, Success, route};
 use super::{Pay, api};
 
-/// How long a bill can be downloaded.
-const LIFE: SignedDuration = SignedDuration::from_mins(5);
+/// Validity of a download URL.
+const LIFETIME: SignedDuration = SignedDuration::from_mins(5);
 
 const PATH: &str = "/v3/billdownload/file";
 
-/// A bill that was asked for.
+/// A requested bill.
 pub(crate) struct BillFile {
     pub(crate) csv: Bytes,
     pub(crate) is_gzip: bool,
-    pub(crate) made: Timestamp,
+    pub(crate) created: Timestamp,
 }
 
-/// Where a bill can be downloaded.
+/// Returns the download URL of a bill.
 pub(crate) fn url(host: &str, token: &str, is_gzip: bool) -> String {
-    let tail = if is_gzip { "&tartype=gzip" } else { "" };
-    format!("http://{host}{PATH}?token={token}{tail}")
+    let suffix = if is_gzip { "&tartype=gzip" } else { "" };
+    format!("http://{host}{PATH}?token={token}{suffix}")
 }
 
 pub(crate) fn routes(pay: &Arc<Pay>) -> Router {
@@ -50,7 +50,7 @@ fn download(pay: &Arc<Pay>, call: &Call<'_>) -> Result<Success, PayError> {
     let (csv, is_gzip) = {
         let mut state = pay.world.state();
         let bills = &mut state.pay.bills;
-        bills.retain(|_, bill| call.now.duration_since(bill.made) < LIFE);
+        bills.retain(|_, bill| call.now.duration_since(bill.created) < LIFETIME);
         token
             .and_then(|token| bills.get(token))
             .map(|bill| (bill.csv.clone(), bill.is_gzip))

@@ -1,5 +1,5 @@
-//! The callbacks: what each says, how often it was sent and what was answered, and the policy by
-//! which they are sent. Sending is the business of [`super::deliver`].
+//! Callbacks: their content, delivery attempts and responses, and the delivery policy.
+//! [`super::delivery`] sends them.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -9,32 +9,32 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::forge::Forgery;
+use super::forgery::Forgery;
 use super::notification::{envelope, event_id};
 
-/// How many callbacks are kept; older ones are forgotten, and not sent again.
-const KEPT: usize = 10_000;
+/// Maximum number of stored callbacks; older ones are dropped and no longer retried.
+const MAX_CALLBACKS: usize = 10_000;
 
-/// The documented waits before the fifteen times that a callback is sent again, in seconds.
+/// The documented delays before the fifteen retries, in seconds.
 const REAL_SCHEDULE: [u64; 15] = [
     15, 15, 30, 180, 600, 1_200, 1_800, 1_800, 1_800, 3_600, 10_800, 10_800, 10_800, 21_600, 21_600,
 ];
 
-/// What `PUT /_sim/pay/callbacks` changes.
+/// The delivery policy that `PUT /_sim/pay/callbacks` changes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Policy {
     pub(crate) mode: Mode,
-    /// Before the first time that one is sent.
+    /// Delay before the first attempt, in milliseconds.
     pub(crate) delay_ms: u64,
-    /// How often one is sent at once.
+    /// Number of concurrent copies of the first attempt.
     pub(crate) copies: u32,
-    /// Whether of two that follow each other the later one comes first.
+    /// Whether to swap two consecutive callbacks.
     pub(crate) reorder: bool,
     pub(crate) key_mode: CallbackKey,
-    /// Whether the first of each has a wrong signature that says so of itself.
+    /// Whether the first attempt of each callback is a probe with a `SIGNTEST` signature.
     pub(crate) sign_test: bool,
-    /// Whether all have a wrong signature.
+    /// Whether every attempt has a wrong signature.
     pub(crate) wrong_signature: bool,
     pub(crate) retry_schedule_ms: Schedule,
 }
@@ -59,27 +59,27 @@ impl Default for Policy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Mode {
-    /// They are sent.
+    /// Callbacks are sent.
     Normal,
-    /// They are lost.
+    /// Callbacks are discarded.
     Drop,
-    /// They are kept until they are released.
+    /// Callbacks wait for a control route to release them.
     Hold,
 }
 
-/// Which key callbacks are signed with.
+/// The platform key that signs callbacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum CallbackKey {
-    /// The public key, unless there are only certificates.
+    /// The public key, unless the key mode is `certificateOnly`.
     Auto,
     PublicKey,
     Certificate,
-    /// Either, as in the week of a switch.
+    /// Either at random, as during a key rollout.
     Random,
 }
 
-/// When a callback is sent again that was not taken.
+/// The retry schedule of a callback that was not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Schedule {
@@ -90,12 +90,12 @@ pub(crate) enum Schedule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum NamedSchedule {
-    /// As documented: over a day.
+    /// WeChat's documented schedule, which spans a day.
     Real,
 }
 
 impl Schedule {
-    /// The wait before the `n`th time again; none when there is no such time.
+    /// Returns the delay before retry `n`, from 0; none when the retries are exhausted.
     pub(crate) fn wait(&self, n: usize) -> Option<Duration> {
         match self {
             Self::Named(NamedSchedule::Real) => {
@@ -106,7 +106,7 @@ impl Schedule {
     }
 }
 
-/// What a callback is about.
+/// The event that a callback reports.
 pub(crate) struct Subject {
     pub(crate) event_type: &'static str,
     pub(crate) original_type: &'static str,
@@ -114,20 +114,20 @@ pub(crate) struct Subject {
     pub(crate) out_trade_no: String,
     pub(crate) out_refund_no: Option<String>,
     pub(crate) url: String,
-    /// The resource before it is encrypted.
+    /// The resource before encryption.
     pub(crate) plain: Value,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Status {
-    /// On its way, or waiting to be sent again.
+    /// In flight, or waiting for a retry.
     Sending,
     Held,
     Dropped,
-    /// Answered with a 2xx.
+    /// Acknowledged with a 2xx.
     Delivered,
-    /// Given up.
+    /// All retries are exhausted.
     Failed,
 }
 
@@ -143,18 +143,18 @@ pub(crate) struct Callback {
     pub(crate) forged: Option<Forgery>,
     pub(crate) status: Status,
     created_at: Timestamp,
-    /// What it says, decrypted.
+    /// The resource before encryption.
     plain: Value,
     attempts: Vec<Attempt>,
-    /// How often it was begun to be sent.
+    /// Number of attempts started.
     #[serde(skip)]
-    pub(crate) begun: u32,
+    pub(crate) attempts_started: u32,
     #[serde(skip)]
     pub(crate) body: Bytes,
 }
 
 impl Callback {
-    /// A callback about `subject` whose resource is encrypted already.
+    /// Creates a callback about `subject` with an encrypted resource.
     pub(crate) fn new(subject: Subject, resource: Value, now: Timestamp) -> Self {
         let id = event_id();
         let body = envelope(
@@ -176,28 +176,29 @@ impl Callback {
             created_at: now,
             plain: subject.plain,
             attempts: Vec::new(),
-            begun: 0,
+            attempts_started: 0,
             body,
         }
     }
 }
 
-/// One time that a callback was sent.
+/// One delivery attempt.
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Attempt {
     pub(crate) sent_at: Timestamp,
     pub(crate) serial: String,
     pub(crate) signature: Signature,
-    /// What was answered; null when nothing was, in time.
+    /// The HTTP status of the response; null after an error or timeout.
     pub(crate) status: Option<u16>,
     pub(crate) error: Option<String>,
     pub(crate) duration_ms: u64,
 }
 
 impl Attempt {
-    /// Whether it counts as delivered. A probe never does: that it was taken is a defect.
-    pub(crate) fn is_taken(&self) -> bool {
+    /// Whether it counts as delivered. A probe never does: a merchant that accepts one is
+    /// defective.
+    pub(crate) fn is_delivered(&self) -> bool {
         self.signature != Signature::SignTest
             && self
                 .status
@@ -211,25 +212,25 @@ pub(crate) enum Signature {
     Right,
     SignTest,
     Wrong,
-    /// Right, of a time too long ago.
+    /// Right, but its timestamp is too old.
     Stale,
-    /// Of a key that nobody has.
+    /// Right, but under a serial that no platform key has.
     UnknownSerial,
 }
 
-/// All callbacks, in the order in which they came to be.
+/// All callbacks, in creation order.
 #[derive(Default)]
 pub(crate) struct Callbacks {
     pub(crate) policy: Policy,
     order: VecDeque<String>,
     by_id: HashMap<String, Callback>,
-    /// The one that waits for another to overtake it.
+    /// The callback that waits for a later one to overtake it.
     pub(crate) overtaken: Option<String>,
 }
 
 impl Callbacks {
     pub(crate) fn add(&mut self, callback: Callback) {
-        if self.order.len() == KEPT
+        if self.order.len() == MAX_CALLBACKS
             && let Some(oldest) = self.order.pop_front()
         {
             self.by_id.remove(&oldest);
@@ -246,17 +247,17 @@ impl Callbacks {
         self.by_id.get_mut(id)
     }
 
-    pub(crate) fn note(&mut self, id: &str, attempt: Attempt) {
+    pub(crate) fn record(&mut self, id: &str, attempt: Attempt) {
         let Some(callback) = self.by_id.get_mut(id) else {
             return;
         };
-        if attempt.is_taken() {
+        if attempt.is_delivered() {
             callback.status = Status::Delivered;
         }
         callback.attempts.push(attempt);
     }
 
-    /// Those about this order; all when there is none.
+    /// Returns the callbacks of an order, or all.
     pub(crate) fn list(&self, out_trade_no: Option<&str>) -> Vec<Callback> {
         self.order
             .iter()
@@ -266,7 +267,7 @@ impl Callbacks {
             .collect()
     }
 
-    /// The ids of those that are held.
+    /// Returns the ids of held callbacks.
     pub(crate) fn held(&self) -> Vec<String> {
         let is_held = |id: &&String| {
             self.by_id

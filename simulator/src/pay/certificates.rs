@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::answer::PayError;
 use super::behaviour::KeyMode;
-use super::door::{Api, Call, Success, bad_query, route};
+use super::ingress::{Api, Call, Success, bad_query, route};
 use super::keys::Certificate;
 use super::{Pay, api, times};
 
@@ -53,7 +53,7 @@ fn list(pay: &Arc<Pay>, call: &Call<'_>) -> Result<Success, PayError> {
                 "effective_time": certificate.effective,
                 "expire_time": expires(certificate),
                 "encrypt_certificate":
-                    pay.keys.encrypted(certificate.pem.as_bytes(), "certificate"),
+                    pay.keys.encrypt(certificate.pem.as_bytes(), "certificate"),
             })
         })
         .collect();

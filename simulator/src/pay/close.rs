@@ -1,4 +1,4 @@
-//! `POST /v3/pay/transactions/out-trade-no/{…}/close`: no payment any more.
+//! `POST /v3/pay/transactions/out-trade-no/{…}/close`: closes an order to payment.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use axum::Router;
 use axum::http::Method;
 
 use super::answer::PayError;
-use super::door::{Api, Call, Success, route};
 use super::fields::{self, Fields};
+use super::ingress::{Api, Call, Success, route};
 use super::orders::TradeState;
 use super::{Pay, api};
 
@@ -27,10 +27,10 @@ pub(crate) fn routes(pay: &Arc<Pay>) -> Router {
 fn close(pay: &Arc<Pay>, call: &Call<'_>) -> Result<Success, PayError> {
     call.query(&[])?;
     let request = fields::parse(call.body)?;
-    Fields::of(&request, &["mchid"])?.is_of(pay)?;
+    Fields::of(&request, &["mchid"])?.check_mch_id(pay)?;
     let mut state = pay.world.state();
     let state = &mut state.pay;
-    match state.orders.get_mut(call.of) {
+    match state.orders.get_mut(call.path_param) {
         Some(order) => match order.state(call.now) {
             TradeState::Success | TradeState::Refund => Err(state.behaviour.order_paid()),
             TradeState::NotPay | TradeState::Closed => {
@@ -39,8 +39,8 @@ fn close(pay: &Arc<Pay>, call: &Call<'_>) -> Result<Success, PayError> {
             }
         },
         None => {
-            // Seen: closing a number that was never ordered succeeds, and the number is lost.
-            state.orders.burn(call.of);
+            // Observed: closing an unknown number succeeds and blocks the number.
+            state.orders.block(call.path_param);
             Ok(Success::Nothing)
         }
     }

@@ -1,4 +1,4 @@
-//! The control routes under `/_sim/pay/`: orders, refunds, settings and certificates. Those of the
+//! The control routes under `/_sim/pay/`: orders, refunds, settings and certificates. Those for
 //! callbacks are in [`super::control_callbacks`].
 
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::behaviour::PayBehaviour;
-use super::paying::{self, RequestPayment, Wish};
+use super::payment::{self, PayOptions, RequestPayment};
 use super::refunds::{self, RefundStatus};
 use super::state::Rotation;
 use super::{Pay, control_callbacks};
-use crate::control::{Refusal, Strict, merged};
+use crate::control::{BadRequest, Strict, merge_settings};
 
 pub(crate) fn routes(pay: &Arc<Pay>) -> Router {
     Router::new()
@@ -35,15 +35,15 @@ pub(crate) fn routes(pay: &Arc<Pay>) -> Router {
         .merge(control_callbacks::routes(pay))
 }
 
-/// What every route works on.
+/// The state of every control route.
 pub(crate) type Platform = State<Arc<Pay>>;
 
 async fn set_settings(
     State(pay): Platform,
-    Strict(given): Strict<Map<String, Value>>,
-) -> Result<Json<PayBehaviour>, Deny> {
+    Strict(changes): Strict<Map<String, Value>>,
+) -> Result<Json<PayBehaviour>, ControlError> {
     let mut state = pay.world.state();
-    let changed = merged(&state.pay.behaviour, given)?;
+    let changed = merge_settings(&state.pay.behaviour, changes)?;
     state.pay.behaviour = changed.clone();
     Ok(Json(changed))
 }
@@ -55,54 +55,60 @@ async fn orders(State(pay): Platform) -> Json<Value> {
         .pay
         .orders
         .iter()
-        .map(|order| order.shown(now))
+        .map(|order| order.view(now))
         .collect();
     Json(json!({"orders": orders}))
 }
 
-async fn order(State(pay): Platform, Path(number): Path<String>) -> Result<Json<Value>, Deny> {
+async fn order(
+    State(pay): Platform,
+    Path(number): Path<String>,
+) -> Result<Json<Value>, ControlError> {
     let state = pay.world.state();
     let order = state
         .pay
         .orders
         .get(&number)
-        .ok_or_else(|| Deny::not_found("no such order"))?;
-    let mut shown = order.shown(state.now());
-    shown["refunds"] = state
+        .ok_or_else(|| ControlError::not_found("order not found"))?;
+    let mut view = order.view(state.now());
+    view["refunds"] = state
         .pay
         .refunds
-        .of_order(&number)
-        .map(refunds::Refund::shown)
+        .for_order(&number)
+        .map(refunds::Refund::view)
         .collect();
-    Ok(Json(shown))
+    Ok(Json(view))
 }
 
 async fn pay_order(
     State(pay): Platform,
     Path(number): Path<String>,
-    Optional(wish): Optional<Wish>,
-) -> Result<Json<Value>, Deny> {
-    paying::pay_order(&pay, &number, &wish).map(Json)
+    OptionalBody(options): OptionalBody<PayOptions>,
+) -> Result<Json<Value>, ControlError> {
+    payment::pay_order(&pay, &number, &options).map(Json)
 }
 
 async fn pay_prepay(
     State(pay): Platform,
     Path(prepay_id): Path<String>,
-    Optional(wish): Optional<Wish>,
-) -> Result<Json<Value>, Deny> {
-    paying::pay_prepay(&pay, &prepay_id, &wish).map(Json)
+    OptionalBody(options): OptionalBody<PayOptions>,
+) -> Result<Json<Value>, ControlError> {
+    payment::pay_prepay(&pay, &prepay_id, &options).map(Json)
 }
 
-/// Answers as `wx.requestPayment` tells its caller, whatever else there is to tell.
-async fn request_payment(State(pay): Platform, Strict(given): Strict<RequestPayment>) -> Response {
-    match paying::request_payment(&pay, &given) {
+/// Pays an order from client parameters; `errMsg` has the text of `wx.requestPayment`.
+async fn request_payment(
+    State(pay): Platform,
+    Strict(parameters): Strict<RequestPayment>,
+) -> Response {
+    match payment::request_payment(&pay, &parameters) {
         Ok(mut done) => {
             done["errMsg"] = "requestPayment:ok".into();
             Json(done).into_response()
         }
-        Err(Deny { status, error }) => {
-            let told = format!("requestPayment:fail {error}");
-            (status, Json(json!({"error": error, "errMsg": told}))).into_response()
+        Err(ControlError { status, error }) => {
+            let message = format!("requestPayment:fail {error}");
+            (status, Json(json!({"error": error, "errMsg": message}))).into_response()
         }
     }
 }
@@ -113,35 +119,38 @@ async fn list_refunds(State(pay): Platform) -> Json<Value> {
         .pay
         .refunds
         .iter()
-        .map(refunds::Refund::shown)
+        .map(refunds::Refund::view)
         .collect();
     Json(json!({"refunds": refunds}))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct End {
+struct FinishRequest {
     status: RefundStatus,
 }
 
 async fn finish_refund(
     State(pay): Platform,
     Path(number): Path<String>,
-    Strict(End { status }): Strict<End>,
-) -> Result<Json<Value>, Deny> {
+    Strict(FinishRequest { status }): Strict<FinishRequest>,
+) -> Result<Json<Value>, ControlError> {
     refunds::finish(&pay, &number, status)
-        .map(|refund| Json(refund.shown()))
-        .map_err(|error| Deny::conflict(&error))
+        .map(|refund| Json(refund.view()))
+        .map_err(|error| ControlError::conflict(&error))
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct To {
+struct RotateRequest {
     #[serde(default)]
     stage: Rotation,
 }
 
-async fn rotate(State(pay): Platform, Optional(To { stage }): Optional<To>) -> Json<Value> {
+async fn rotate(
+    State(pay): Platform,
+    OptionalBody(RotateRequest { stage }): OptionalBody<RotateRequest>,
+) -> Json<Value> {
     pay.world.state().pay.certificates = stage;
     let listed: Vec<_> = stage
         .listed(&pay.keys)
@@ -152,13 +161,13 @@ async fn rotate(State(pay): Platform, Optional(To { stage }): Optional<To>) -> J
     Json(json!({"stage": stage, "signer": signer, "listed": listed}))
 }
 
-/// An error that says why.
-pub(crate) struct Deny {
+/// An error response with its reason.
+pub(crate) struct ControlError {
     status: StatusCode,
     error: String,
 }
 
-impl Deny {
+impl ControlError {
     fn new(status: StatusCode, error: &str) -> Self {
         let error = error.to_owned();
         Self { status, error }
@@ -177,29 +186,29 @@ impl Deny {
     }
 }
 
-impl From<Refusal> for Deny {
-    fn from(Refusal(error): Refusal) -> Self {
+impl From<BadRequest> for ControlError {
+    fn from(BadRequest(error): BadRequest) -> Self {
         Self::bad_request(&error)
     }
 }
 
-impl IntoResponse for Deny {
+impl IntoResponse for ControlError {
     fn into_response(self) -> Response {
         (self.status, Json(json!({"error": self.error}))).into_response()
     }
 }
 
-/// A body as [`Strict`] reads it, or none.
-pub(crate) struct Optional<T>(pub(crate) T);
+/// A [`Strict`] body, or the default if it is empty.
+pub(crate) struct OptionalBody<T>(pub(crate) T);
 
-impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for Optional<T> {
-    type Rejection = Refusal;
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
+    type Rejection = BadRequest;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, BadRequest> {
         let (head, body) = request.into_parts();
         let body = Bytes::from_request(Request::new(body), state)
             .await
-            .map_err(|error| Refusal(format!("the body cannot be read: {error}")))?;
+            .map_err(|error| BadRequest(format!("the body cannot be read: {error}")))?;
         if body.is_empty() {
             return Ok(Self(T::default()));
         }

@@ -1,4 +1,4 @@
-//! The control routes under `/_sim/pay/callbacks`: the policy, the list, and what is sent by hand.
+//! The control routes under `/_sim/pay/callbacks`: the policy, the list, and manual delivery.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::callbacks::{Callback, Policy, Status};
-use super::control::{Deny, Optional, Platform};
-use super::forge::{self, Wish};
-use super::{Pay, deliver};
-use crate::control::{Refusal, Strict, StrictQuery, merged};
+use super::control::{ControlError, OptionalBody, Platform};
+use super::forgery::{self, ForgeRequest};
+use super::{Pay, delivery};
+use crate::control::{BadRequest, Strict, StrictQuery, merge_settings};
 
 const MAX_COPIES: u32 = 100;
 
@@ -28,14 +28,14 @@ pub(crate) fn routes(pay: &Arc<Pay>) -> Router {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Of {
+struct CallbackFilter {
     out_trade_no: Option<String>,
 }
 
 async fn list(
     State(pay): Platform,
-    StrictQuery(Of { out_trade_no }): StrictQuery<Of>,
-) -> Result<Json<Value>, Refusal> {
+    StrictQuery(CallbackFilter { out_trade_no }): StrictQuery<CallbackFilter>,
+) -> Result<Json<Value>, BadRequest> {
     let state = pay.world.state();
     let callbacks = &state.pay.callbacks;
     Ok(Json(json!({
@@ -46,12 +46,12 @@ async fn list(
 
 async fn set_policy(
     State(pay): Platform,
-    Strict(given): Strict<Map<String, Value>>,
-) -> Result<Json<Policy>, Deny> {
+    Strict(changes): Strict<Map<String, Value>>,
+) -> Result<Json<Policy>, ControlError> {
     let mut state = pay.world.state();
-    let changed = merged(&state.pay.callbacks.policy, given)?;
+    let changed = merge_settings(&state.pay.callbacks.policy, changes)?;
     if !(1..=MAX_COPIES).contains(&changed.copies) {
-        return Err(Deny::bad_request("copies is from 1 to 100"));
+        return Err(ControlError::bad_request("copies must be from 1 to 100"));
     }
     state.pay.callbacks.policy = changed.clone();
     Ok(Json(changed))
@@ -59,53 +59,55 @@ async fn set_policy(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Again {
-    #[serde(default = "once")]
+struct RepeatRequest {
+    #[serde(default = "one_copy")]
     copies: u32,
 }
 
-fn once() -> u32 {
+fn one_copy() -> u32 {
     1
 }
 
-impl Default for Again {
+impl Default for RepeatRequest {
     fn default() -> Self {
-        Self { copies: once() }
+        Self { copies: one_copy() }
     }
 }
 
-/// Sends a callback again, whatever became of it, and answers when that has been answered.
+/// Sends a callback again, whatever its status, and returns once the merchant has responded.
 async fn repeat(
     State(pay): Platform,
     Path(id): Path<String>,
-    Optional(Again { copies }): Optional<Again>,
-) -> Result<Json<Callback>, Deny> {
+    OptionalBody(RepeatRequest { copies }): OptionalBody<RepeatRequest>,
+) -> Result<Json<Callback>, ControlError> {
     if !(1..=MAX_COPIES).contains(&copies) {
-        return Err(Deny::bad_request("copies is from 1 to 100"));
+        return Err(ControlError::bad_request("copies must be from 1 to 100"));
     }
-    join_all((0..copies).map(|_| deliver::attempt(&pay, &id))).await;
-    shown(&pay, &id)
+    join_all((0..copies).map(|_| delivery::attempt(&pay, &id))).await;
+    view(&pay, &id)
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Which {
-    /// By default all, in the order in which they came to be.
+struct ReleaseRequest {
+    /// Defaults to all held callbacks, in creation order.
     ids: Option<Vec<String>>,
 }
 
-/// Sends held callbacks, each when the one before has been answered.
+/// Sends held callbacks one by one, each after the response to the previous one.
 async fn release(
     State(pay): Platform,
-    Optional(Which { ids }): Optional<Which>,
-) -> Result<Json<Value>, Deny> {
+    OptionalBody(ReleaseRequest { ids }): OptionalBody<ReleaseRequest>,
+) -> Result<Json<Value>, ControlError> {
     let ids = {
         let mut state = pay.world.state();
         let callbacks = &mut state.pay.callbacks;
         let held = callbacks.held();
         let ids = ids.unwrap_or_else(|| held.clone());
         if let Some(other) = ids.iter().find(|id| !held.contains(*id)) {
-            return Err(Deny::conflict(&format!("{other} is not held")));
+            return Err(ControlError::conflict(&format!(
+                "callback {other} is not held"
+            )));
         }
         for id in &ids {
             if let Some(callback) = callbacks.get_mut(id) {
@@ -115,21 +117,24 @@ async fn release(
         ids
     };
     for id in &ids {
-        deliver::attempt(&pay, id).await;
-        tokio::spawn(deliver::send_again(Arc::clone(&pay), id.clone()));
+        delivery::attempt(&pay, id).await;
+        tokio::spawn(delivery::retry(Arc::clone(&pay), id.clone()));
     }
     Ok(Json(json!({"released": ids})))
 }
 
-async fn forge(State(pay): Platform, Strict(wish): Strict<Wish>) -> Result<Json<Callback>, Deny> {
-    let id = forge::forge(&pay, wish).await?;
-    shown(&pay, &id)
+async fn forge(
+    State(pay): Platform,
+    Strict(request): Strict<ForgeRequest>,
+) -> Result<Json<Callback>, ControlError> {
+    let id = forgery::forge(&pay, request).await?;
+    view(&pay, &id)
 }
 
-fn shown(pay: &Pay, id: &str) -> Result<Json<Callback>, Deny> {
+fn view(pay: &Pay, id: &str) -> Result<Json<Callback>, ControlError> {
     let state = pay.world.state();
     let callback = state.pay.callbacks.get(id);
     callback
         .map(|callback| Json(callback.clone()))
-        .ok_or_else(|| Deny::not_found("no such callback"))
+        .ok_or_else(|| ControlError::not_found("callback not found"))
 }

@@ -1,4 +1,4 @@
-//! Who the merchant is: its side as the simulator must know it, and test credentials for both sides.
+//! The merchant's identity as configured in the simulator, and test credentials for both sides.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::behaviour::PayBehaviour;
 use super::keys::Keys;
 
-/// How long the platform waits for the answer to a callback.
+/// Timeout of a callback request.
 const CALLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// All that a merchant holds to use the simulator. Invented, public, for tests only.
+/// The credentials that a merchant needs to use the simulator. Invented, public, for tests only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PayCredentials {
     /// The merchant's number.
@@ -23,18 +23,18 @@ pub struct PayCredentials {
     pub merchant_certificate: &'static str,
     /// The APIv3 key, 32 characters.
     pub api_v3_key: &'static str,
-    /// The id of the platform's public key.
+    /// The id of the platform's public key, used as its serial.
     pub platform_public_key_id: &'static str,
     /// The platform's public key, SPKI PEM.
     pub platform_public_key: &'static str,
     /// The platform's certificates, PEM, the older one first.
     pub platform_certificates: [&'static str; 2],
-    /// Their serials.
+    /// The serials of `platform_certificates`.
     pub platform_serials: [&'static str; 2],
 }
 
 impl PayCredentials {
-    /// TEST credentials. The platform's keys are those of every simulator, whoever the merchant is.
+    /// The test merchant's credentials. The platform's keys are the same for every merchant.
     pub const TEST: Self = Self {
         mch_id: "1900012345",
         merchant_serial: "3A7C19E45B08D2F6617B90AC4E5D83F1276BC05E",
@@ -54,45 +54,45 @@ impl PayCredentials {
     };
 }
 
-/// A merchant as the platform knows it.
+/// A merchant as registered with the platform.
 #[derive(Clone, Copy)]
 pub struct PayMerchant<'a> {
     /// The merchant's number.
     pub mch_id: &'a str,
-    /// The serial of the merchant's certificate, which `Authorization` must name.
+    /// The serial of the merchant's certificate, required in `Authorization`.
     pub serial: &'a str,
-    /// The key that requests are checked with, PEM: a public key (SPKI), a certificate, or the
-    /// private key (PKCS#8) whose public half is meant.
+    /// The key that verifies requests, PEM: a public key (SPKI), a certificate, or a private key
+    /// (PKCS#8) of which only the public half is used.
     pub key: &'a str,
     /// The APIv3 key, 32 bytes.
     pub api_v3_key: &'a str,
 }
 
-/// The merchant that the platform serves, and how its WeChat Pay starts (and is after a reset).
+/// The merchant of the platform, and the behaviour of WeChat Pay at start and after a reset.
 ///
-/// The app of its orders is the one app of the simulator.
+/// Its orders belong to the simulator's only app.
 #[derive(Clone)]
 pub struct PaySimulatorSettings {
     pub(crate) mch_id: String,
     pub(crate) keys: Arc<Keys>,
     pub(crate) http: reqwest::Client,
-    /// How WeChat Pay behaves until `PUT /_sim/pay/settings` changes it.
+    /// Initial behaviour, which `PUT /_sim/pay/settings` changes.
     pub behaviour: PayBehaviour,
 }
 
 impl PaySimulatorSettings {
-    /// WeChat Pay for this merchant, with default behaviour.
+    /// Creates settings for this merchant, with default behaviour.
     ///
     /// # Errors
-    /// When the merchant's key or the APIv3 key is none.
+    /// When the merchant's key or the APIv3 key is invalid.
     pub fn new(merchant: &PayMerchant<'_>) -> Result<Self, PaySetupError> {
-        // Callbacks go to the URL of the order and nowhere else, as WeChat's do.
+        // Like WeChat, callbacks follow no redirects.
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(CALLBACK_TIMEOUT)
             .build()
-            .map_err(|error| PaySetupError(format!("no HTTP client: {error}")))?;
+            .map_err(|error| PaySetupError(format!("cannot create the HTTP client: {error}")))?;
         Ok(Self {
             mch_id: merchant.mch_id.to_owned(),
             keys: Arc::new(Keys::new(merchant)?),
@@ -101,7 +101,7 @@ impl PaySimulatorSettings {
         })
     }
 
-    /// WeChat Pay for the merchant of [`PayCredentials::TEST`].
+    /// Creates settings for the merchant of [`PayCredentials::TEST`].
     ///
     /// # Errors
     /// Those of [`PaySimulatorSettings::new`].
@@ -116,7 +116,7 @@ impl PaySimulatorSettings {
     }
 }
 
-/// Why WeChat Pay cannot be set up.
+/// An error in the WeChat Pay settings.
 #[derive(Debug)]
 pub struct PaySetupError(pub(crate) String);
 

@@ -1,4 +1,4 @@
-//! The JSON of request bodies, read strictly: no null, no unknown key, no character beyond the basic
+//! Strict parsing of JSON request bodies: no null, no unknown key, no character beyond the basic
 //! plane, and every field of its type and within its length.
 
 use std::ops::RangeInclusive;
@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 use super::Pay;
 use super::answer::PayError;
 
-/// The largest amount in fen: a hundred million yuan, far beyond any order and far from overflow.
+/// Maximum amount in fen: a hundred million yuan, far beyond any order and far from overflow.
 pub(crate) const MAX_AMOUNT: i64 = 10_000_000_000;
 
-/// Reads a body as a JSON object.
+/// Parses a body as JSON and rejects nulls and four-byte characters.
 pub(crate) fn parse(body: &[u8]) -> Result<Value, PayError> {
     let value: Value = serde_json::from_slice(body)
         .map_err(|error| PayError::param(format!("请求体不是合法的JSON：{error}")))?;
@@ -21,8 +21,8 @@ pub(crate) fn parse(body: &[u8]) -> Result<Value, PayError> {
 
 fn check(value: &Value, pointer: &str) -> Result<(), PayError> {
     match value {
-        Value::Null => Err(bad(pointer, value, "null is not allowed")),
-        Value::String(text) if text.chars().any(|c| c > '\u{ffff}') => Err(bad(
+        Value::Null => Err(invalid(pointer, value, "null is not allowed")),
+        Value::String(text) if text.chars().any(|c| c > '\u{ffff}') => Err(invalid(
             pointer,
             value,
             "characters of more than three bytes are not allowed",
@@ -38,7 +38,7 @@ fn check(value: &Value, pointer: &str) -> Result<(), PayError> {
     }
 }
 
-fn bad(pointer: &str, value: &Value, issue: &str) -> PayError {
+fn invalid(pointer: &str, value: &Value, issue: &str) -> PayError {
     PayError::param(format!("输入源“/body{pointer}”规则校验失败：{issue}")).with_detail(json!({
         "field": pointer,
         "value": value,
@@ -47,14 +47,14 @@ fn bad(pointer: &str, value: &Value, issue: &str) -> PayError {
     }))
 }
 
-/// The fields of one object of a body.
+/// The fields of an object in the body.
 pub(crate) struct Fields<'v> {
     fields: &'v Map<String, Value>,
     pointer: String,
 }
 
 impl<'v> Fields<'v> {
-    /// An object that has no other keys than these.
+    /// Reads an object that has no keys other than `known`.
     pub(crate) fn of(value: &'v Value, known: &[&str]) -> Result<Self, PayError> {
         Self::at(value, String::new(), known)
     }
@@ -62,13 +62,12 @@ impl<'v> Fields<'v> {
     fn at(value: &'v Value, pointer: String, known: &[&str]) -> Result<Self, PayError> {
         let fields = value
             .as_object()
-            .ok_or_else(|| bad(&pointer, value, "an object is expected"))?;
+            .ok_or_else(|| invalid(&pointer, value, "an object is expected"))?;
         let unknown = |name: &&String| !known.contains(&name.as_str());
         if let Some(name) = fields.keys().find(unknown) {
             let pointer = format!("{pointer}/{name}");
-            return Err(
-                bad(&pointer, &fields[name], "illegal extra parameter").numbered(270_924_358)
-            );
+            return Err(invalid(&pointer, &fields[name], "illegal extra parameter")
+                .with_number(270_924_358));
         }
         Ok(Self { fields, pointer })
     }
@@ -80,16 +79,16 @@ impl<'v> Fields<'v> {
     fn required(&self, name: &str) -> Result<&'v Value, PayError> {
         self.fields
             .get(name)
-            .ok_or_else(|| bad(&self.pointer(name), &Value::Null, "required"))
+            .ok_or_else(|| invalid(&self.pointer(name), &Value::Null, "required"))
     }
 
-    /// That a field is wrong.
-    pub(crate) fn refuse(&self, name: &str, issue: &str) -> PayError {
+    /// Returns the error for an invalid field.
+    pub(crate) fn reject(&self, name: &str, issue: &str) -> PayError {
         let value = self.fields.get(name).unwrap_or(&Value::Null);
-        bad(&self.pointer(name), value, issue)
+        invalid(&self.pointer(name), value, issue)
     }
 
-    /// The bytes of a field's JSON without white space.
+    /// Returns the size of a field's compact JSON in bytes.
     pub(crate) fn size_of(&self, name: &str) -> usize {
         self.fields
             .get(name)
@@ -100,12 +99,12 @@ impl<'v> Fields<'v> {
         self.fields.contains_key(name)
     }
 
-    /// A text that must be there and not be empty.
+    /// Returns a required, non-empty string.
     pub(crate) fn text(&self, name: &str, max: usize) -> Result<&'v str, PayError> {
         self.required(name)?;
         self.optional_text(name, max)?
             .filter(|text| !text.is_empty())
-            .ok_or_else(|| self.refuse(name, "empty"))
+            .ok_or_else(|| self.reject(name, "empty"))
     }
 
     pub(crate) fn optional_text(
@@ -118,48 +117,48 @@ impl<'v> Fields<'v> {
         };
         let text = value
             .as_str()
-            .ok_or_else(|| self.refuse(name, "a string is expected"))?;
+            .ok_or_else(|| self.reject(name, "a string is expected"))?;
         if text.chars().count() > max {
-            return Err(self.refuse(name, &format!("at most {max} characters")));
+            return Err(self.reject(name, &format!("at most {max} characters")));
         }
         Ok(Some(text))
     }
 
-    /// A number of the merchant's own: letters, digits and some others.
+    /// Returns a merchant-assigned number of letters, digits and the characters of `punctuation`.
     pub(crate) fn number(
         &self,
         name: &str,
         length: RangeInclusive<usize>,
-        others: &[u8],
+        punctuation: &[u8],
     ) -> Result<&'v str, PayError> {
         let text = self.text(name, *length.end())?;
         let fits = length.contains(&text.len())
             && text
                 .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || others.contains(&byte));
+                .all(|byte| byte.is_ascii_alphanumeric() || punctuation.contains(&byte));
         if !fits {
-            return Err(self.refuse(name, "too short, or characters that are not allowed"));
+            return Err(self.reject(name, "too short, or characters that are not allowed"));
         }
         Ok(text)
     }
 
-    pub(crate) fn amount(&self, name: &str, least: i64) -> Result<i64, PayError> {
+    pub(crate) fn amount(&self, name: &str, min: i64) -> Result<i64, PayError> {
         self.required(name)?
             .as_i64()
-            .filter(|amount| (least..=MAX_AMOUNT).contains(amount))
-            .ok_or_else(|| self.refuse(name, "an integer within the limits is expected"))
+            .filter(|amount| (min..=MAX_AMOUNT).contains(amount))
+            .ok_or_else(|| self.reject(name, "an integer within the limits is expected"))
     }
 
-    pub(crate) fn optional_amount(&self, name: &str, least: i64) -> Result<(), PayError> {
+    pub(crate) fn optional_amount(&self, name: &str, min: i64) -> Result<(), PayError> {
         if self.has(name) {
-            self.amount(name, least)?;
+            self.amount(name, min)?;
         }
         Ok(())
     }
 
     pub(crate) fn optional_bool(&self, name: &str) -> Result<(), PayError> {
         match self.fields.get(name) {
-            Some(value) if !value.is_boolean() => Err(self.refuse(name, "a boolean is expected")),
+            Some(value) if !value.is_boolean() => Err(self.reject(name, "a boolean is expected")),
             _ => Ok(()),
         }
     }
@@ -176,7 +175,7 @@ impl<'v> Fields<'v> {
         self.has(name).then(|| self.object(name, known)).transpose()
     }
 
-    /// The objects of an array, which has at least one when it is there.
+    /// Returns the objects of an optional array, which must not be empty.
     pub(crate) fn objects(&self, name: &str, known: &[&str]) -> Result<Vec<Fields<'v>>, PayError> {
         let Some(value) = self.fields.get(name) else {
             return Ok(Vec::new());
@@ -184,7 +183,7 @@ impl<'v> Fields<'v> {
         let items = value
             .as_array()
             .filter(|items| !items.is_empty())
-            .ok_or_else(|| self.refuse(name, "an array with at least one item is expected"))?;
+            .ok_or_else(|| self.reject(name, "an array with at least one item is expected"))?;
         items
             .iter()
             .enumerate()
@@ -192,8 +191,8 @@ impl<'v> Fields<'v> {
             .collect()
     }
 
-    /// Checks the merchant's number, which must be the one of the header.
-    pub(crate) fn is_of(&self, pay: &Pay) -> Result<(), PayError> {
+    /// Checks `mchid`, which must equal the one of the `Authorization` header.
+    pub(crate) fn check_mch_id(&self, pay: &Pay) -> Result<(), PayError> {
         if self.text("mchid", 32)? == pay.mch_id {
             return Ok(());
         }
@@ -202,11 +201,11 @@ impl<'v> Fields<'v> {
         ))
     }
 
-    /// The only currency there is.
-    pub(crate) fn is_cny(&self) -> Result<(), PayError> {
+    /// Checks that `currency` is CNY, the only supported one.
+    pub(crate) fn check_currency(&self) -> Result<(), PayError> {
         match self.text("currency", 16)? {
             "CNY" => Ok(()),
-            _ => Err(self.refuse("currency", "only CNY")),
+            _ => Err(self.reject("currency", "only CNY is supported")),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! `POST /v3/pay/transactions/jsapi`: an order, for a `prepay_id`.
+//! `POST /v3/pay/transactions/jsapi`: creates an order and returns its `prepay_id`.
 //!
-//! The same order again gives a usable `prepay_id` again; the same number with anything else is
-//! refused, and so is a number that is paid, closed or burnt.
+//! Repeating an order returns a usable `prepay_id`. The same number with different parameters is
+//! rejected, and so is a number that is paid, closed or blocked.
 
 use std::sync::Arc;
 
@@ -11,16 +11,16 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::answer::PayError;
-use super::behaviour::reentry_differs;
-use super::door::{Api, Call, Success, route};
+use super::behaviour::parameters_differ;
 use super::fields::{self, Fields};
-use super::orders::{self, LIFE, Order, TradeState};
-use super::shapes::{is_ip, notify_url};
+use super::formats::{is_ip, notify_url};
+use super::ingress::{Api, Call, Success, route};
+use super::orders::{self, LIFETIME, Order, TradeState};
 use super::{Pay, api, times};
 use crate::players::is_openid;
 
-/// Sooner than this no order expires; WeChat moves the time without a word.
-const SHORTEST: SignedDuration = SignedDuration::from_mins(1);
+/// Minimum time until an order expires; WeChat silently extends a shorter one.
+const MIN_VALIDITY: SignedDuration = SignedDuration::from_mins(1);
 
 pub(crate) fn routes(pay: &Arc<Pay>) -> Router {
     route(
@@ -44,8 +44,8 @@ fn order(pay: &Arc<Pay>, call: &Call<'_>) -> Result<Success, PayError> {
     let number = new.out_trade_no.clone();
     let state = &mut state.pay;
     let Some(old) = state.orders.get(&number) else {
-        if state.orders.is_burnt(&number) {
-            return Err(reentry_differs());
+        if state.orders.is_blocked(&number) {
+            return Err(parameters_differ());
         }
         let prepay_id = new.prepay.0.clone();
         state.orders.add(new);
@@ -56,7 +56,7 @@ fn order(pay: &Arc<Pay>, call: &Call<'_>) -> Result<Success, PayError> {
         TradeState::Closed => {
             return Err(
                 PayError::new(StatusCode::BAD_REQUEST, "ORDER_CLOSED", "该订单已关闭")
-                    .numbered(268_447_914),
+                    .with_number(268_447_914),
             );
         }
         TradeState::NotPay if old.request != new.request => {
@@ -64,14 +64,14 @@ fn order(pay: &Arc<Pay>, call: &Call<'_>) -> Result<Success, PayError> {
         }
         TradeState::NotPay => {}
     }
-    if state.behaviour.new_prepay_ids || !old.prepay_is_alive(now) {
+    if state.behaviour.new_prepay_ids || !old.prepay_is_usable(now) {
         state.orders.renew_prepay(&number, now);
     }
     let prepay_id = state.orders.get(&number).map(|order| &order.prepay.0);
     Ok(Success::Json(json!({"prepay_id": prepay_id})))
 }
 
-/// Reads an order, strictly.
+/// Validates a request and returns its order.
 fn read(
     pay: &Pay,
     request: Value,
@@ -98,7 +98,7 @@ fn read(
         ],
     )?;
     let app_id = body.text("appid", 32)?;
-    body.is_of(pay)?;
+    body.check_mch_id(pay)?;
     let out_trade_no = body.number("out_trade_no", 6..=32, b"_-|*")?.to_owned();
     let description = body.text("description", 127)?.to_owned();
     let attach = body.optional_text("attach", 128)?.map(str::to_owned);
@@ -108,15 +108,15 @@ fn read(
     let amount = body.object("amount", &["total", "currency"])?;
     let total = amount.amount("total", 1)?;
     if amount.has("currency") {
-        amount.is_cny()?;
+        amount.check_currency()?;
     }
     let payer = body.object("payer", &["openid"])?;
     let openid = payer.text("openid", 128)?.to_owned();
     if !is_openid(&openid) {
-        return Err(PayError::param("无效的openid").numbered(268_501_013));
+        return Err(PayError::param("无效的openid").with_number(268_501_013));
     }
-    goods(&body)?;
-    let device_id = scene(&body)?;
+    check_items(&body)?;
+    let device_id = check_scene(&body)?;
     if let Some(settle) = body.optional_object("settle_info", &["profit_sharing"])? {
         settle.optional_bool("profit_sharing")?;
     }
@@ -127,7 +127,7 @@ fn read(
             "APPID_MCHID_NOT_MATCH",
             "appid和mch_id不匹配，请检查后再试",
         )
-        .numbered(268_445_527));
+        .with_number(268_445_527));
     }
     Ok(Order {
         out_trade_no,
@@ -150,18 +150,18 @@ fn read(
 fn expiry(body: &Fields<'_>, now: Timestamp) -> Result<Timestamp, PayError> {
     let after = |time: SignedDuration| now.checked_add(time).unwrap_or(now);
     let Some(text) = body.optional_text("time_expire", 64)? else {
-        return Ok(after(LIFE));
+        return Ok(after(LIFETIME));
     };
     let expires = times::parse(text)
-        .ok_or_else(|| body.refuse("time_expire", "RFC 3339 with an offset is expected"))?;
-    // Pages name 7, 15 and 90 days; only the least is safe.
-    if expires > after(LIFE) {
-        return Err(body.refuse("time_expire", "at most seven days"));
+        .ok_or_else(|| body.reject("time_expire", "RFC 3339 with an offset is expected"))?;
+    // WeChat's pages state 7, 15 or 90 days; only the shortest is safe.
+    if expires > after(LIFETIME) {
+        return Err(body.reject("time_expire", "at most seven days"));
     }
-    Ok(expires.max(after(SHORTEST)))
+    Ok(expires.max(after(MIN_VALIDITY)))
 }
 
-fn goods(body: &Fields<'_>) -> Result<(), PayError> {
+fn check_items(body: &Fields<'_>) -> Result<(), PayError> {
     let known = ["cost_price", "invoice_id", "goods_detail"];
     let Some(detail) = body.optional_object("detail", &known)? else {
         return Ok(());
@@ -183,19 +183,19 @@ fn goods(body: &Fields<'_>) -> Result<(), PayError> {
         item.amount("unit_price", 0)?;
     }
     if body.size_of("detail") > 6144 {
-        return Err(body.refuse("detail", "at most 6144 bytes"));
+        return Err(body.reject("detail", "at most 6144 bytes"));
     }
     Ok(())
 }
 
-/// The device id, which queries give back.
-fn scene(body: &Fields<'_>) -> Result<String, PayError> {
+/// Checks `scene_info` and returns the device id, which queries return.
+fn check_scene(body: &Fields<'_>) -> Result<String, PayError> {
     let known = ["payer_client_ip", "device_id", "store_info"];
     let Some(scene) = body.optional_object("scene_info", &known)? else {
         return Ok(String::new());
     };
     if !is_ip(scene.text("payer_client_ip", 45)?) {
-        return Err(scene.refuse("payer_client_ip", "an IP address is expected"));
+        return Err(scene.reject("payer_client_ip", "an IP address is expected"));
     }
     if let Some(store) =
         scene.optional_object("store_info", &["id", "name", "area_code", "address"])?

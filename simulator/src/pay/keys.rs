@@ -1,5 +1,5 @@
-//! The keys of both sides: what requests are checked with, what answers and callbacks are signed and
-//! encrypted with. The platform's own keys are constant test keys.
+//! The keys of both sides: they verify requests, and sign and encrypt responses and callbacks. The
+//! platform's own keys are constant test keys.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rand::SystemRandom;
@@ -22,7 +22,7 @@ pub(crate) struct Keys {
     pub(crate) certificates: [Certificate; 2],
 }
 
-/// A key of the platform, and the name it signs under.
+/// A signing key of the platform, and its serial.
 pub(crate) struct Signer {
     pub(crate) serial: &'static str,
     pair: KeyPair,
@@ -44,7 +44,7 @@ impl Keys {
             merchant_serial: merchant.serial.to_owned(),
             merchant: merchant_key::parse(merchant.key)?,
             api_v3: aead_key(merchant.api_v3_key.as_bytes())
-                .ok_or_else(|| PaySetupError("the APIv3 key has 32 bytes".to_owned()))?,
+                .ok_or_else(|| PaySetupError("the APIv3 key must have 32 bytes".to_owned()))?,
             public_key: Signer::new(
                 test.platform_public_key_id,
                 include_str!("test_keys/platform_key.pem"),
@@ -66,16 +66,16 @@ impl Keys {
         })
     }
 
-    /// Whether this is the merchant's signature, in base64, of the message.
+    /// Whether `signature` is the merchant's base64 signature of the message.
     pub(crate) fn merchant_signed(&self, message: &[u8], signature: &str) -> bool {
         STANDARD
             .decode(signature)
             .is_ok_and(|signature| self.merchant.verify_sig(message, &signature).is_ok())
     }
 
-    /// An encrypted resource as callbacks and the list of certificates hold it.
-    pub(crate) fn encrypted(&self, plain: &[u8], associated_data: &str) -> Value {
-        encrypted(&self.api_v3, plain, associated_data)
+    /// Encrypts a resource with the merchant's APIv3 key.
+    pub(crate) fn encrypt(&self, plain: &[u8], associated_data: &str) -> Value {
+        encrypt_resource(&self.api_v3, plain, associated_data)
     }
 }
 
@@ -89,7 +89,7 @@ impl Signer {
         Ok(Self { serial, pair })
     }
 
-    /// The signature in base64.
+    /// Returns the signature in base64.
     pub(crate) fn sign(&self, message: &[u8]) -> String {
         let mut signature = vec![0; self.pair.public_modulus_len()];
         let signed = self.pair.sign(
@@ -99,22 +99,22 @@ impl Signer {
             &mut signature,
         );
         if signed.is_err() {
-            // An RSA key of 2048 bits signs whatever it is given.
-            tracing::error!(serial = self.serial, "not signed");
+            // A 2048-bit RSA key can sign any message.
+            tracing::error!(serial = self.serial, "signing failed");
         }
         STANDARD.encode(signature)
     }
 }
 
-/// A key for [`encrypted`], when it has 32 bytes.
+/// Returns a key for [`encrypt_resource`]; none unless it has 32 bytes.
 pub(crate) fn aead_key(bytes: &[u8]) -> Option<LessSafeKey> {
     UnboundKey::new(&AES_256_GCM, bytes)
         .ok()
         .map(LessSafeKey::new)
 }
 
-/// A resource that is encrypted with another key than the merchant's.
-pub(crate) fn encrypted(key: &LessSafeKey, plain: &[u8], associated_data: &str) -> Value {
+/// Encrypts a resource as callbacks and the list of certificates contain it.
+pub(crate) fn encrypt_resource(key: &LessSafeKey, plain: &[u8], associated_data: &str) -> Value {
     let nonce = random_text::<12>(ALPHANUMERIC);
     let mut sealed = plain.to_vec();
     let mut bytes = [0; 12];
@@ -125,8 +125,8 @@ pub(crate) fn encrypted(key: &LessSafeKey, plain: &[u8], associated_data: &str) 
         &mut sealed,
     );
     if done.is_err() {
-        // Only a plain text of many gigabytes cannot be encrypted.
-        tracing::error!("not encrypted");
+        // Only a plaintext of many gigabytes cannot be encrypted.
+        tracing::error!("encryption failed");
         sealed.clear();
     }
     json!({

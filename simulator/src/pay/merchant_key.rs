@@ -1,5 +1,4 @@
-//! The merchant's public key out of whatever PEM holds it: a public key, a certificate, or the
-//! private key.
+//! Extracts the merchant's public key from PEM: a public key, a certificate, or a private key.
 
 use aws_lc_rs::rsa::KeyPair;
 use aws_lc_rs::signature::{KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
@@ -7,42 +6,42 @@ use aws_lc_rs::signature::{KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SH
 use super::credentials::PaySetupError;
 
 pub(crate) fn parse(text: &str) -> Result<ParsedPublicKey, PaySetupError> {
-    let none = |why: &str| PaySetupError(format!("the merchant's key is not usable: {why}"));
-    let pem = pem::parse(text).map_err(|error| none(&error.to_string()))?;
+    let unusable = |why: &str| PaySetupError(format!("the merchant's key is not usable: {why}"));
+    let pem = pem::parse(text).map_err(|error| unusable(&error.to_string()))?;
     let key = match pem.tag() {
         "PUBLIC KEY" => pem.contents().to_vec(),
         "CERTIFICATE" => subject_public_key(pem.contents())
-            .ok_or_else(|| none("it is no certificate"))?
+            .ok_or_else(|| unusable("not a valid certificate"))?
             .to_vec(),
         "PRIVATE KEY" => {
-            let pair =
-                KeyPair::from_pkcs8(pem.contents()).map_err(|error| none(&error.to_string()))?;
+            let pair = KeyPair::from_pkcs8(pem.contents())
+                .map_err(|error| unusable(&error.to_string()))?;
             pair.public_key().as_ref().to_vec()
         }
-        other => return Err(none(&format!("PEM of kind `{other}`"))),
+        other => return Err(unusable(&format!("unsupported PEM type `{other}`"))),
     };
     ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key)
-        .map_err(|_| none("it is no RSA key of 2048 bits or more"))
+        .map_err(|_| unusable("not an RSA key of at least 2048 bits"))
 }
 
-/// The SubjectPublicKeyInfo of an X.509 certificate (RFC 5280, 4.1).
+/// Returns the SubjectPublicKeyInfo of an X.509 certificate (RFC 5280, 4.1).
 fn subject_public_key(certificate: &[u8]) -> Option<&[u8]> {
     let to_be_signed = element(element(certificate)?.content)?;
     let mut part = element(to_be_signed.content)?;
     if part.tag == VERSION {
         part = element(part.rest)?;
     }
-    // From the serial number over signature algorithm, issuer, validity and subject to the key.
+    // Skip serial number, signature algorithm, issuer, validity and subject.
     for _ in 0..5 {
         part = element(part.rest)?;
     }
     Some(part.whole)
 }
 
-/// The tag of a certificate's version, which may be missing.
+/// The tag of a certificate's optional version.
 const VERSION: u8 = 0xa0;
 
-/// The first DER element of some bytes.
+/// A DER element, and the bytes after it.
 struct Element<'d> {
     tag: u8,
     whole: &'d [u8],

@@ -1,4 +1,4 @@
-//! What callbacks say: the transaction or refund, encrypted, in its envelope.
+//! The content of callbacks: the transaction or refund, and the envelope of the encrypted resource.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -9,20 +9,20 @@ use super::orders::{Order, Payment, TradeState};
 use super::refunds::Refund;
 use super::{Pay, times};
 
-/// A paid order as queries and callbacks tell it.
+/// Returns a paid order as queries and callbacks represent it.
 pub(crate) fn transaction(pay: &Pay, order: &Order, payment: &Payment, now: Timestamp) -> Value {
     let state = match order.state(now) {
         TradeState::Refund => TradeState::Refund,
-        // Also for a callback that is made up for an order that is not paid.
+        // A forged callback reports an unpaid order as paid.
         _ => TradeState::Success,
     };
-    let mut told = json!({
+    let mut json = json!({
         "mchid": pay.mch_id,
         "appid": pay.world.settings.app_id,
         "out_trade_no": order.out_trade_no,
         "transaction_id": payment.transaction_id,
         "trade_type": "JSAPI",
-        "trade_state": state.word(),
+        "trade_state": state.as_str(),
         "trade_state_desc": state.description(),
         "bank_type": "OTHERS",
         "success_time": times::rfc3339(payment.time),
@@ -35,11 +35,11 @@ pub(crate) fn transaction(pay: &Pay, order: &Order, payment: &Payment, now: Time
         },
     });
     if let Some(attach) = &order.attach {
-        told["attach"] = attach.as_str().into();
+        json["attach"] = attach.as_str().into();
     }
     let coupon = order.total - payment.payer_total;
     if coupon > 0 {
-        told["promotion_detail"] = json!([{
+        json["promotion_detail"] = json!([{
             "coupon_id": "100001",
             "name": "coupon",
             "scope": "GLOBAL",
@@ -52,18 +52,18 @@ pub(crate) fn transaction(pay: &Pay, order: &Order, payment: &Payment, now: Time
             "currency": "CNY",
         }]);
     }
-    told
+    json
 }
 
-/// A refund as callbacks tell it, which is not how queries do.
+/// Returns a refund as callbacks represent it, which differs from queries.
 pub(crate) fn refund(pay: &Pay, refund: &Refund) -> Value {
-    let mut told = json!({
+    let mut json = json!({
         "mchid": pay.mch_id,
         "transaction_id": refund.transaction_id,
         "out_trade_no": refund.out_trade_no,
         "refund_id": refund.refund_id,
         "out_refund_no": refund.out_refund_no,
-        "refund_status": refund.status.word(),
+        "refund_status": refund.status.as_str(),
         "user_received_account": refund.account(),
         "amount": {
             "total": refund.total,
@@ -73,12 +73,12 @@ pub(crate) fn refund(pay: &Pay, refund: &Refund) -> Value {
         },
     });
     if let Some(time) = refund.succeeded {
-        told["success_time"] = times::rfc3339(time).into();
+        json["success_time"] = times::rfc3339(time).into();
     }
-    told
+    json
 }
 
-/// The envelope of an event. `original_type` is what the resource is and what binds its encryption.
+/// Returns the envelope of an event. `original_type` is also the resource's associated data.
 pub(crate) fn envelope(
     id: &str,
     event_type: &str,
@@ -99,7 +99,7 @@ pub(crate) fn envelope(
     envelope.to_string().into()
 }
 
-/// A UUID of the shape of version 5, as in every callback seen.
+/// Returns a random UUID marked as version 5, as in all observed callbacks.
 pub(crate) fn event_id() -> String {
     let mut bytes = random::<16>();
     bytes[6] = bytes[6] & 0x0f | 0x50;

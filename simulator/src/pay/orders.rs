@@ -1,4 +1,4 @@
-//! The orders of the merchant: what was ordered, paid, closed, and which numbers are burnt.
+//! The merchant's orders, their payments and states, and the blocked order numbers.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use super::answer::{DIGITS, random, random_text};
 use super::times;
 
-/// How long an order can be paid when it does not say, and when the platform closes it.
-pub(crate) const LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// Default validity of an order, and the age at which the platform closes it.
+pub(crate) const LIFETIME: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// How long a `prepay_id` can be used.
-const PREPAY_LIFE: SignedDuration = SignedDuration::from_hours(2);
+/// Validity of a `prepay_id`.
+const PREPAY_LIFETIME: SignedDuration = SignedDuration::from_hours(2);
 
-/// What becomes of orders: `NOTPAY → SUCCESS → REFUND` or `NOTPAY → CLOSED`.
+/// The state of an order: `NOTPAY → SUCCESS → REFUND` or `NOTPAY → CLOSED`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TradeState {
     NotPay,
@@ -24,7 +24,7 @@ pub(crate) enum TradeState {
 }
 
 impl TradeState {
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::NotPay => "NOTPAY",
             Self::Success => "SUCCESS",
@@ -43,11 +43,11 @@ impl TradeState {
     }
 }
 
-/// One order.
+/// An order of the merchant.
 #[derive(Clone)]
 pub(crate) struct Order {
     pub(crate) out_trade_no: String,
-    /// The body of the first request, which those that come again must equal.
+    /// The body of the first request, which repeated ones must equal.
     pub(crate) request: Value,
     pub(crate) total: i64,
     pub(crate) openid: String,
@@ -56,16 +56,16 @@ pub(crate) struct Order {
     pub(crate) notify_url: String,
     pub(crate) device_id: String,
     pub(crate) created: Timestamp,
-    /// Until when it can be paid.
+    /// Time after which it can no longer be payment.
     pub(crate) expires: Timestamp,
-    /// The one that can be used, and since when.
+    /// The current `prepay_id` and its time of issue.
     pub(crate) prepay: (String, Timestamp),
     pub(crate) is_closed: bool,
     pub(crate) payment: Option<Payment>,
     pub(crate) has_refund: bool,
 }
 
-/// How an order was paid.
+/// The payment of an order.
 #[derive(Clone)]
 pub(crate) struct Payment {
     pub(crate) transaction_id: String,
@@ -78,27 +78,27 @@ impl Order {
         match self.payment {
             Some(_) if self.has_refund => TradeState::Refund,
             Some(_) => TradeState::Success,
-            None if self.is_closed || now.duration_since(self.created) >= LIFE => {
+            None if self.is_closed || now.duration_since(self.created) >= LIFETIME => {
                 TradeState::Closed
             }
             None => TradeState::NotPay,
         }
     }
 
-    pub(crate) fn prepay_is_alive(&self, now: Timestamp) -> bool {
-        now.duration_since(self.prepay.1) < PREPAY_LIFE
+    pub(crate) fn prepay_is_usable(&self, now: Timestamp) -> bool {
+        now.duration_since(self.prepay.1) < PREPAY_LIFETIME
     }
 
-    /// The order as the control routes show it.
-    pub(crate) fn shown(&self, now: Timestamp) -> Value {
-        let paid = self.payment.as_ref();
+    /// Returns the order as the control routes represent it.
+    pub(crate) fn view(&self, now: Timestamp) -> Value {
+        let payment = self.payment.as_ref();
         json!({
             "outTradeNo": self.out_trade_no,
-            "tradeState": self.state(now).word(),
+            "tradeState": self.state(now).as_str(),
             "total": self.total,
-            "payerTotal": paid.map(|paid| paid.payer_total),
-            "transactionId": paid.map(|paid| &paid.transaction_id),
-            "successTime": paid.map(|paid| paid.time),
+            "payerTotal": payment.map(|payment| payment.payer_total),
+            "transactionId": payment.map(|payment| &payment.transaction_id),
+            "successTime": payment.map(|payment| payment.time),
             "openid": self.openid,
             "description": self.description,
             "attach": self.attach,
@@ -111,14 +111,14 @@ impl Order {
     }
 }
 
-/// All orders, in the order in which they came.
+/// All orders, in creation order.
 #[derive(Default)]
 pub(crate) struct Orders {
     all: Vec<Order>,
     by_number: HashMap<String, usize>,
     by_prepay: HashMap<String, usize>,
     by_transaction: HashMap<String, usize>,
-    burnt: HashSet<String>,
+    blocked: HashSet<String>,
 }
 
 impl Orders {
@@ -141,16 +141,16 @@ impl Orders {
         self.all.get_mut(*self.by_number.get(out_trade_no)?)
     }
 
-    pub(crate) fn of_transaction(&self, transaction_id: &str) -> Option<&Order> {
+    pub(crate) fn find_by_transaction(&self, transaction_id: &str) -> Option<&Order> {
         self.all.get(*self.by_transaction.get(transaction_id)?)
     }
 
-    /// The order whose `prepay_id` this is now.
-    pub(crate) fn of_prepay(&self, prepay_id: &str) -> Option<&Order> {
+    /// Returns the order whose current `prepay_id` this is.
+    pub(crate) fn find_by_prepay_id(&self, prepay_id: &str) -> Option<&Order> {
         self.all.get(*self.by_prepay.get(prepay_id)?)
     }
 
-    /// Gives an order a new `prepay_id`; the one before is dead.
+    /// Issues a new `prepay_id` for an order and invalidates the previous one.
     pub(crate) fn renew_prepay(&mut self, out_trade_no: &str, now: Timestamp) {
         let Some(&index) = self.by_number.get(out_trade_no) else {
             return;
@@ -162,7 +162,7 @@ impl Orders {
         }
     }
 
-    pub(crate) fn paid(&mut self, out_trade_no: &str, payment: Payment) {
+    pub(crate) fn mark_paid(&mut self, out_trade_no: &str, payment: Payment) {
         let Some(&index) = self.by_number.get(out_trade_no) else {
             return;
         };
@@ -173,13 +173,13 @@ impl Orders {
         }
     }
 
-    /// Makes a number that was never ordered useless.
-    pub(crate) fn burn(&mut self, out_trade_no: &str) {
-        self.burnt.insert(out_trade_no.to_owned());
+    /// Blocks a number that was never ordered.
+    pub(crate) fn block(&mut self, out_trade_no: &str) {
+        self.blocked.insert(out_trade_no.to_owned());
     }
 
-    pub(crate) fn is_burnt(&self, out_trade_no: &str) -> bool {
-        self.burnt.contains(out_trade_no)
+    pub(crate) fn is_blocked(&self, out_trade_no: &str) -> bool {
+        self.blocked.contains(out_trade_no)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -187,13 +187,13 @@ impl Orders {
     }
 }
 
-/// `wx`, day and time in Beijing, and hex digits: 36 characters.
+/// Generates a `prepay_id`: `wx`, day and time in Beijing, and hex digits; 36 characters.
 pub(crate) fn prepay_id(now: Timestamp) -> String {
     let time = times::day_and_time(now);
     format!("wx{time}{}", hex::encode(random::<13>()))
 }
 
-/// `4200`, six digits, the date, ten digits.
+/// Generates a transaction id: `4200`, six digits, the date, ten digits.
 pub(crate) fn transaction_id(now: Timestamp) -> String {
     format!(
         "4200{}{}{}",

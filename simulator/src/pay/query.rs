@@ -1,4 +1,4 @@
-//! `GET /v3/pay/transactions/out-trade-no/{…}` and `…/id/{…}`: an order as the platform sees it.
+//! `GET /v3/pay/transactions/out-trade-no/{…}` and `…/id/{…}`: queries an order.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::answer::PayError;
-use super::door::{Api, Call, Success, route};
+use super::ingress::{Api, Call, Success, route};
 use super::notification::transaction;
 use super::orders::Order;
 use super::{Pay, api};
@@ -20,17 +20,21 @@ pub(crate) fn routes(pay: &Arc<Pay>) -> Router {
         method: Method::GET,
         is_transaction: true,
         run: |pay, call| {
-            call.query_is_of(pay)?;
+            call.check_query_mch_id(pay)?;
             let state = pay.world.state();
-            answer(pay, state.pay.orders.get(call.of), call)
+            answer(pay, state.pay.orders.get(call.path_param), call)
         },
     };
     let by_transaction = Api {
         path: "/v3/pay/transactions/id/{transaction_id}",
         run: |pay, call| {
-            call.query_is_of(pay)?;
+            call.check_query_mch_id(pay)?;
             let state = pay.world.state();
-            answer(pay, state.pay.orders.of_transaction(call.of), call)
+            answer(
+                pay,
+                state.pay.orders.find_by_transaction(call.path_param),
+                call,
+            )
         },
         ..by_number.clone()
     };
@@ -39,16 +43,16 @@ pub(crate) fn routes(pay: &Arc<Pay>) -> Router {
 
 fn answer(pay: &Pay, order: Option<&Order>, call: &Call<'_>) -> Result<Success, PayError> {
     order
-        .map(|order| Success::Json(shown(pay, order, call.now)))
+        .map(|order| Success::Json(view(pay, order, call.now)))
         .ok_or_else(|| {
             PayError::new(StatusCode::NOT_FOUND, "ORDER_NOT_EXIST", "订单不存在")
-                .numbered(268_512_771)
+                .with_number(268_512_771)
         })
 }
 
-/// The order of a query: an unpaid one tells less than a paid one.
-fn shown(pay: &Pay, order: &Order, now: Timestamp) -> Value {
-    let mut shown = match &order.payment {
+/// Returns the order as queries represent it; an unpaid one has fewer fields.
+fn view(pay: &Pay, order: &Order, now: Timestamp) -> Value {
+    let mut view = match &order.payment {
         Some(payment) => transaction(pay, order, payment, now),
         None => {
             let state = order.state(now);
@@ -56,15 +60,15 @@ fn shown(pay: &Pay, order: &Order, now: Timestamp) -> Value {
                 "appid": pay.world.settings.app_id,
                 "mchid": pay.mch_id,
                 "out_trade_no": order.out_trade_no,
-                "trade_state": state.word(),
+                "trade_state": state.as_str(),
                 "trade_state_desc": state.description(),
                 "amount": {"payer_currency": "CNY", "total": order.total},
             })
         }
     };
-    if shown.get("promotion_detail").is_none() {
-        shown["promotion_detail"] = json!([]);
+    if view.get("promotion_detail").is_none() {
+        view["promotion_detail"] = json!([]);
     }
-    shown["scene_info"] = json!({"device_id": order.device_id});
-    shown
+    view["scene_info"] = json!({"device_id": order.device_id});
+    view
 }

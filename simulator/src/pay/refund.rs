@@ -1,4 +1,5 @@
-//! `POST /v3/refund/domestic/refunds`: a refund, which is only accepted; see [`super::refunds`].
+//! `POST /v3/refund/domestic/refunds`: validates and accepts a refund; [`super::refunds`] completes
+//! it.
 
 use std::sync::Arc;
 
@@ -8,16 +9,16 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::answer::PayError;
-use super::door::{Api, Call, Success, route};
 use super::fields::{self, Fields};
+use super::formats::notify_url;
+use super::ingress::{Api, Call, Success, route};
 use super::orders::{Order, Payment};
 use super::refunds::{self, Refund, RefundStatus};
-use super::shapes::notify_url;
 use super::state::PayState;
 use super::{Pay, api};
 
 const MAX_REFUNDS: usize = 50;
-const LONGEST_AGE: SignedDuration = SignedDuration::from_hours(365 * 24);
+const MAX_ORDER_AGE: SignedDuration = SignedDuration::from_hours(365 * 24);
 
 pub(crate) fn routes(pay: &Arc<Pay>) -> Router {
     route(
@@ -32,8 +33,8 @@ pub(crate) fn routes(pay: &Arc<Pay>) -> Router {
     )
 }
 
-/// What a request asks for.
-struct Wish<'r> {
+/// The parameters of a refund request.
+struct RefundRequest<'r> {
     transaction_id: Option<&'r str>,
     out_trade_no: Option<&'r str>,
     out_refund_no: &'r str,
@@ -48,16 +49,16 @@ fn apply(pay: &Arc<Pay>, call: &Call<'_>) -> Result<Success, PayError> {
     let (refund, outcome, delay_ms) = {
         let mut state = pay.world.state();
         let state = &mut state.pay;
-        let wish = read(&request, state.behaviour.public_notify_urls)?;
-        if let Some(old) = state.refunds.get(wish.out_refund_no) {
-            // The same number is one refund only, and must be asked for in the same words.
+        let params = read(&request, state.behaviour.public_notify_urls)?;
+        if let Some(old) = state.refunds.get(params.out_refund_no) {
+            // A number identifies one refund; repeating it requires the same body.
             return if old.request == request {
-                Ok(Success::Json(old.told()))
+                Ok(Success::Json(old.to_json()))
             } else {
-                Err(differs().numbered(268_498_688))
+                Err(amount_mismatch().with_number(268_498_688))
             };
         }
-        let refund = accept(state, &wish, &request, call.now)?;
+        let refund = accept(state, &params, &request, call.now)?;
         let behaviour = &mut state.behaviour;
         if let Some(balance) = &mut behaviour.balance_fen {
             *balance -= refund.refund;
@@ -70,11 +71,11 @@ fn apply(pay: &Arc<Pay>, call: &Call<'_>) -> Result<Success, PayError> {
         state.refunds.add(refund.clone());
         (refund, behaviour.refund_outcome, behaviour.refund_delay_ms)
     };
-    refunds::let_run(pay, &refund, outcome, delay_ms);
-    Ok(Success::Json(refund.told()))
+    refunds::schedule_finish(pay, &refund, outcome, delay_ms);
+    Ok(Success::Json(refund.to_json()))
 }
 
-fn read(request: &Value, public_notify_urls: bool) -> Result<Wish<'_>, PayError> {
+fn read(request: &Value, public_notify_urls: bool) -> Result<RefundRequest<'_>, PayError> {
     let body = Fields::of(
         request,
         &[
@@ -91,7 +92,7 @@ fn read(request: &Value, public_notify_urls: bool) -> Result<Wish<'_>, PayError>
     let transaction_id = body.optional_text("transaction_id", 32)?;
     let out_trade_no = body.optional_text("out_trade_no", 32)?;
     if transaction_id.is_none() && out_trade_no.is_none() {
-        return Err(body.refuse("out_trade_no", "this or transaction_id is required"));
+        return Err(body.reject("out_trade_no", "this or transaction_id is required"));
     }
     let out_refund_no = body.number("out_refund_no", 1..=64, b"_-|*@")?;
     body.optional_text("reason", 80)?;
@@ -103,18 +104,18 @@ fn read(request: &Value, public_notify_urls: bool) -> Result<Wish<'_>, PayError>
         body.optional_text("funds_account", 32)?,
         None | Some("AVAILABLE" | "UNSETTLED")
     ) {
-        return Err(body.refuse("funds_account", "AVAILABLE or UNSETTLED"));
+        return Err(body.reject("funds_account", "AVAILABLE or UNSETTLED is expected"));
     }
     let amount = body.object("amount", &["refund", "total", "currency", "from"])?;
     let refund = amount.amount("refund", 1)?;
     let total = amount.amount("total", 1)?;
-    amount.is_cny()?;
+    amount.check_currency()?;
     for source in amount.objects("from", &["account", "amount"])? {
         source.text("account", 32)?;
         source.amount("amount", 1)?;
     }
-    goods(&body)?;
-    Ok(Wish {
+    check_items(&body)?;
+    Ok(RefundRequest {
         transaction_id,
         out_trade_no,
         out_refund_no,
@@ -124,7 +125,7 @@ fn read(request: &Value, public_notify_urls: bool) -> Result<Wish<'_>, PayError>
     })
 }
 
-fn goods(body: &Fields<'_>) -> Result<(), PayError> {
+fn check_items(body: &Fields<'_>) -> Result<(), PayError> {
     let known = [
         "merchant_goods_id",
         "wechatpay_goods_id",
@@ -146,23 +147,23 @@ fn goods(body: &Fields<'_>) -> Result<(), PayError> {
 
 fn accept(
     state: &PayState,
-    wish: &Wish<'_>,
+    params: &RefundRequest<'_>,
     request: &Value,
     now: Timestamp,
 ) -> Result<Refund, PayError> {
-    let (order, payment) = paid_order(state, wish)?;
-    if now.duration_since(payment.time) > LONGEST_AGE {
+    let (order, payment) = paid_order(state, params)?;
+    if now.duration_since(payment.time) > MAX_ORDER_AGE {
         return Err(PayError::new(
             StatusCode::BAD_REQUEST,
             "TRADE_OVERDUE",
             "订单已超过退款期限",
         ));
     }
-    if wish.total != order.total {
-        return Err(differs());
+    if params.total != order.total {
+        return Err(amount_mismatch());
     }
     let (mut count, mut refunded, mut latest) = (0, 0, None);
-    for old in state.refunds.of_order(&order.out_trade_no) {
+    for old in state.refunds.for_order(&order.out_trade_no) {
         count += 1;
         latest = Some(old.created);
         if old.status != RefundStatus::Closed {
@@ -172,7 +173,7 @@ fn accept(
     if refunded == order.total {
         return Err(PayError::invalid_request("订单已全额退款"));
     }
-    if wish.refund > order.total - refunded {
+    if params.refund > order.total - refunded {
         return Err(PayError::invalid_request("退款金额大于订单可退金额"));
     }
     if count >= MAX_REFUNDS {
@@ -189,7 +190,7 @@ fn accept(
     if state
         .behaviour
         .balance_fen
-        .is_some_and(|balance| balance < wish.refund)
+        .is_some_and(|balance| balance < params.refund)
     {
         return Err(PayError::new(
             StatusCode::FORBIDDEN,
@@ -198,47 +199,47 @@ fn accept(
         ));
     }
     Ok(Refund {
-        out_refund_no: wish.out_refund_no.to_owned(),
+        out_refund_no: params.out_refund_no.to_owned(),
         refund_id: refunds::refund_id(now),
         out_trade_no: order.out_trade_no.clone(),
         transaction_id: payment.transaction_id.clone(),
         request: request.clone(),
-        notify_url: wish.notify_url.map(str::to_owned),
-        refund: wish.refund,
+        notify_url: params.notify_url.map(str::to_owned),
+        refund: params.refund,
         total: order.total,
         payer_total: payment.payer_total,
-        payer_refund: payer_share(wish.refund, payment.payer_total, order.total),
+        payer_refund: payer_share(params.refund, payment.payer_total, order.total),
         status: RefundStatus::Processing,
         created: now,
         succeeded: None,
     })
 }
 
-/// The order that is meant, which must be paid.
+/// Returns the order to refund, which must be paid.
 fn paid_order<'s>(
     state: &'s PayState,
-    wish: &Wish<'_>,
+    params: &RefundRequest<'_>,
 ) -> Result<(&'s Order, &'s Payment), PayError> {
-    let order = match (wish.transaction_id, wish.out_trade_no) {
+    let order = match (params.transaction_id, params.out_trade_no) {
         (Some(transaction_id), number) => state
             .orders
-            .of_transaction(transaction_id)
+            .find_by_transaction(transaction_id)
             .filter(|order| number.is_none_or(|number| number == order.out_trade_no)),
         (None, Some(number)) => state.orders.get(number),
         (None, None) => None,
     };
     order
         .and_then(|order| Some((order, order.payment.as_ref()?)))
-        .ok_or_else(|| PayError::not_exists("订单不存在").numbered(268_512_771))
+        .ok_or_else(|| PayError::not_exists("订单不存在").with_number(268_512_771))
 }
 
-/// `refund` × `payer_total` / `total`, rounded to the nearest fen.
+/// Returns `refund` × `payer_total` / `total`, rounded to the nearest fen.
 fn payer_share(refund: i64, payer_total: i64, total: i64) -> i64 {
     let product = i128::from(refund) * i128::from(payer_total);
     let total = i128::from(total);
     i64::try_from((2 * product + total) / (2 * total)).unwrap_or(refund)
 }
 
-fn differs() -> PayError {
+fn amount_mismatch() -> PayError {
     PayError::invalid_request("订单金额或退款金额与之前请求不一致，请核实后再试")
 }

@@ -1,4 +1,4 @@
-//! `GET /v3/refund/domestic/refunds/{out_refund_no}`: a refund as the platform sees it.
+//! `GET /v3/refund/domestic/refunds/{out_refund_no}`: queries a refund.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use axum::Router;
 use axum::http::Method;
 
 use super::answer::PayError;
-use super::door::{Api, Call, Success, route};
+use super::ingress::{Api, Call, Success, route};
 use super::{Pay, api};
 
 pub(crate) fn routes(pay: &Arc<Pay>) -> Router {
@@ -25,8 +25,8 @@ pub(crate) fn routes(pay: &Arc<Pay>) -> Router {
 fn query(pay: &Arc<Pay>, call: &Call<'_>) -> Result<Success, PayError> {
     call.query(&[])?;
     let state = pay.world.state();
-    match state.pay.refunds.get(call.of) {
-        Some(refund) => Ok(Success::Json(refund.told())),
+    match state.pay.refunds.get(call.path_param) {
+        Some(refund) => Ok(Success::Json(refund.to_json())),
         None => Err(PayError::not_exists("退款单不存在")),
     }
 }

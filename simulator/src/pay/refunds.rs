@@ -1,5 +1,5 @@
-//! The refunds of the merchant: `PROCESSING`, and then `SUCCESS`, `CLOSED` or `ABNORMAL`, which may
-//! still become `SUCCESS`.
+//! The merchant's refunds. A refund is `PROCESSING`, then `SUCCESS`, `CLOSED` or `ABNORMAL`; an
+//! abnormal one may still become `SUCCESS`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::answer::{DIGITS, random_text};
 use super::behaviour::RefundOutcome;
 use super::callbacks::Subject;
-use super::{Pay, deliver, notification, times};
+use super::{Pay, delivery, notification, times};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -23,7 +23,7 @@ pub(crate) enum RefundStatus {
 }
 
 impl RefundStatus {
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Processing => "PROCESSING",
             Self::Success => "SUCCESS",
@@ -32,7 +32,7 @@ impl RefundStatus {
         }
     }
 
-    /// Whether a refund can go from this to `next`.
+    /// Whether the transition from this status to `next` is allowed.
     fn may_become(self, next: Self) -> bool {
         match self {
             Self::Processing => next != Self::Processing,
@@ -42,14 +42,14 @@ impl RefundStatus {
     }
 }
 
-/// One refund.
+/// A refund of an order.
 #[derive(Clone)]
 pub(crate) struct Refund {
     pub(crate) out_refund_no: String,
     pub(crate) refund_id: String,
     pub(crate) out_trade_no: String,
     pub(crate) transaction_id: String,
-    /// The body of the first request, which those that come again must equal.
+    /// The body of the first request, which repeated ones must equal.
     pub(crate) request: Value,
     pub(crate) notify_url: Option<String>,
     pub(crate) refund: i64,
@@ -66,9 +66,9 @@ impl Refund {
         "支付用户零钱"
     }
 
-    /// The refund as the APIs answer it.
-    pub(crate) fn told(&self) -> Value {
-        let mut told = json!({
+    /// Returns the refund as the APIs represent it.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut json = json!({
             "refund_id": self.refund_id,
             "out_refund_no": self.out_refund_no,
             "transaction_id": self.transaction_id,
@@ -76,7 +76,7 @@ impl Refund {
             "channel": "ORIGINAL",
             "user_received_account": self.account(),
             "create_time": times::rfc3339(self.created),
-            "status": self.status.word(),
+            "status": self.status.as_str(),
             "funds_account": "AVAILABLE",
             "amount": {
                 "total": self.total,
@@ -93,19 +93,19 @@ impl Refund {
             "promotion_detail": [],
         });
         if let Some(time) = self.succeeded {
-            told["success_time"] = times::rfc3339(time).into();
+            json["success_time"] = times::rfc3339(time).into();
         }
-        told
+        json
     }
 
-    /// The refund as the control routes show it.
-    pub(crate) fn shown(&self) -> Value {
+    /// Returns the refund as the control routes represent it.
+    pub(crate) fn view(&self) -> Value {
         json!({
             "outRefundNo": self.out_refund_no,
             "refundId": self.refund_id,
             "outTradeNo": self.out_trade_no,
             "transactionId": self.transaction_id,
-            "status": self.status.word(),
+            "status": self.status.as_str(),
             "refund": self.refund,
             "payerRefund": self.payer_refund,
             "total": self.total,
@@ -116,7 +116,7 @@ impl Refund {
     }
 }
 
-/// All refunds, in the order in which they were accepted.
+/// All refunds, in the order of acceptance.
 #[derive(Default)]
 pub(crate) struct Refunds {
     all: Vec<Refund>,
@@ -147,7 +147,7 @@ impl Refunds {
         self.all.get_mut(*self.by_number.get(out_refund_no)?)
     }
 
-    pub(crate) fn of_order(&self, out_trade_no: &str) -> impl Iterator<Item = &Refund> {
+    pub(crate) fn for_order(&self, out_trade_no: &str) -> impl Iterator<Item = &Refund> {
         self.by_order
             .get(out_trade_no)
             .into_iter()
@@ -160,7 +160,7 @@ impl Refunds {
     }
 }
 
-/// `50`, eight digits, the date, eleven digits.
+/// Generates a refund id: `50`, eight digits, the date, eleven digits.
 pub(crate) fn refund_id(now: Timestamp) -> String {
     format!(
         "50{}{}{}",
@@ -170,9 +170,14 @@ pub(crate) fn refund_id(now: Timestamp) -> String {
     )
 }
 
-/// Lets an accepted refund come to its end in its time.
-pub(crate) fn let_run(pay: &Arc<Pay>, refund: &Refund, outcome: RefundOutcome, delay_ms: u64) {
-    let end = match outcome {
+/// Spawns a task that finishes an accepted refund after the delay.
+pub(crate) fn schedule_finish(
+    pay: &Arc<Pay>,
+    refund: &Refund,
+    outcome: RefundOutcome,
+    delay_ms: u64,
+) {
+    let status = match outcome {
         RefundOutcome::Success => RefundStatus::Success,
         RefundOutcome::Abnormal => RefundStatus::Abnormal,
         RefundOutcome::Closed => RefundStatus::Closed,
@@ -182,44 +187,44 @@ pub(crate) fn let_run(pay: &Arc<Pay>, refund: &Refund, outcome: RefundOutcome, d
     let (number, id) = (refund.out_refund_no.clone(), refund.refund_id.clone());
     tokio::spawn(async move {
         pay.world.wait(Duration::from_millis(delay_ms)).await;
-        let is_it = |refund: &Refund| refund.refund_id == id;
-        let is_there = pay
+        let is_same = |refund: &Refund| refund.refund_id == id;
+        let still_exists = pay
             .world
             .state()
             .pay
             .refunds
             .get(&number)
-            .is_some_and(is_it);
-        // A reset may have taken the refund, and a control route may have ended it.
-        if is_there && !pay.world.is_stopping() && finish(&pay, &number, end).is_err() {
-            tracing::debug!(out_refund_no = number, "the refund has ended already");
+            .is_some_and(is_same);
+        // A reset may have removed the refund, and a control route may have finished it.
+        if still_exists && !pay.world.is_stopping() && finish(&pay, &number, status).is_err() {
+            tracing::debug!(out_refund_no = number, "refund is already finished");
         }
     });
 }
 
-/// Ends a refund and tells the merchant; says why not when it cannot.
+/// Finishes a refund and notifies the merchant; fails if the transition is not allowed.
 pub(crate) fn finish(
     pay: &Arc<Pay>,
     out_refund_no: &str,
-    end: RefundStatus,
+    status: RefundStatus,
 ) -> Result<Refund, String> {
-    let (refund, is_told) = {
+    let (refund, sends_callback) = {
         let mut state = pay.world.state();
         let now = state.now();
         let state = &mut state.pay;
         let refund = state
             .refunds
             .get_mut(out_refund_no)
-            .ok_or_else(|| "no such refund".to_owned())?;
-        if !refund.status.may_become(end) {
+            .ok_or_else(|| "refund not found".to_owned())?;
+        if !refund.status.may_become(status) {
             return Err(format!(
                 "the refund is {} and cannot become {}",
-                refund.status.word(),
-                end.word()
+                refund.status.as_str(),
+                status.as_str()
             ));
         }
-        refund.status = end;
-        match end {
+        refund.status = status;
+        match status {
             RefundStatus::Success => {
                 refund.succeeded = Some(now);
                 if let Some(order) = state.orders.get_mut(&refund.out_trade_no) {
@@ -235,15 +240,15 @@ pub(crate) fn finish(
         }
         (refund.clone(), state.behaviour.refund_callbacks)
     };
-    if let (true, Some(url)) = (is_told, &refund.notify_url) {
+    if let (true, Some(url)) = (sends_callback, &refund.notify_url) {
         let subject = Subject {
-            event_type: match end {
+            event_type: match status {
                 RefundStatus::Abnormal => "REFUND.ABNORMAL",
                 RefundStatus::Closed => "REFUND.CLOSED",
                 RefundStatus::Success | RefundStatus::Processing => "REFUND.SUCCESS",
             },
             original_type: "refund",
-            summary: match end {
+            summary: match status {
                 RefundStatus::Abnormal => "退款异常",
                 RefundStatus::Closed => "退款关闭",
                 RefundStatus::Success | RefundStatus::Processing => "退款成功",
@@ -253,7 +258,7 @@ pub(crate) fn finish(
             url: url.clone(),
             plain: notification::refund(pay, &refund),
         };
-        deliver::tell(pay, subject);
+        delivery::notify(pay, subject);
     }
     Ok(refund)
 }

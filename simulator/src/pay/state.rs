@@ -1,4 +1,4 @@
-//! All that WeChat Pay remembers. It lives behind the one lock of [`crate::state`].
+//! The state of WeChat Pay, behind the lock of [`crate::state`].
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ pub(crate) struct PayState {
     pub(crate) orders: Orders,
     pub(crate) refunds: Refunds,
     pub(crate) callbacks: Callbacks,
-    /// Bills that can be downloaded, by token.
+    /// Downloadable bills, by token.
     pub(crate) bills: HashMap<String, BillFile>,
 }
 
@@ -37,7 +37,7 @@ impl PayState {
         }
     }
 
-    /// What `GET /_sim/state` says of it.
+    /// Returns the summary for `GET /_sim/state`.
     pub(crate) fn summary(&self) -> Value {
         json!({
             "settings": self.behaviour,
@@ -50,18 +50,18 @@ impl PayState {
     }
 }
 
-/// How far the change from the older to the newer certificate is.
+/// The stage of the rotation from the older to the newer certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Rotation {
-    /// The older one signs and is alone in the list.
+    /// The older one signs; only it is listed.
     Before,
-    /// The older one signs, both are in the list.
+    /// The older one signs; both are listed.
     Announced,
-    /// The newer one signs, both are in the list.
+    /// The newer one signs; both are listed.
     #[default]
     Switched,
-    /// The newer one signs and is alone in the list.
+    /// The newer one signs; only it is listed.
     Retired,
 }
 

@@ -1,5 +1,5 @@
-//! The figures of days: deterministic for a name, a day and a revision; when they are there; and how
-//! a request names its day.
+//! Daily analysis figures: deterministic for a name, a day and a revision; their availability; and
+//! the parsing of the requested day.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::ToSpan;
@@ -7,24 +7,24 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::Offset;
 use serde::{Deserialize, Serialize};
 
-use super::door::Call;
+use super::ingress::Call;
 use crate::wire::errcode;
 
-/// What `PUT /_sim/analysis` changes.
+/// The settings that `PUT /_sim/analysis` changes.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Analysis {
-    /// The hour of the next day, Beijing time, from which on figures are there; 0 to 24.
+    /// Hour of the next day, Beijing time, from which figures are available; 0 to 24.
     pub(crate) ready_hour: i8,
-    /// What is answered before.
+    /// The answer before figures are available.
     pub(crate) unready: Unready,
-    /// Days, as `2026-01-10`, without figures whatever the hour.
+    /// Days, as `2026-01-10`, that never have figures.
     missing_days: Vec<Date>,
-    /// Another one makes other figures, as WeChat's corrections do.
+    /// Seed of the figures; changing it simulates WeChat's later corrections.
     revision: u32,
 }
 
-/// What is answered before figures are there.
+/// The answer before figures are available.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Unready {
@@ -47,7 +47,8 @@ impl Default for Analysis {
 }
 
 impl Analysis {
-    /// Whether the figures of this day are there; 61503 when they are not and that is to be said.
+    /// Whether the figures of this day are available; fails with 61503 if not and `unready` is
+    /// `error`.
     pub(crate) fn is_ready(&self, day: Date, now: DateTime) -> Result<bool, i64> {
         let ready = day
             .tomorrow()
@@ -60,22 +61,22 @@ impl Analysis {
         Ok(ready)
     }
 
-    /// A figure of a day, from `least` to twice that.
-    pub(crate) fn figure(&self, name: &str, day: Date, least: i64) -> i64 {
+    /// Returns a figure of a day, from `min` to twice that.
+    pub(crate) fn figure(&self, name: &str, day: Date, min: i64) -> i64 {
         let seed = format!("{name}:{day}:{}", self.revision);
         let hash = digest(&SHA256, seed.as_bytes());
         let mut number = [0; 8];
         number[4..].copy_from_slice(&hash.as_ref()[..4]);
-        least + i64::from_be_bytes(number) % (least + 1)
+        min + i64::from_be_bytes(number) % (min + 1)
     }
 }
 
-/// The time at Beijing.
+/// Returns the time of the call in Beijing.
 pub(crate) fn beijing(call: &Call<'_>) -> DateTime {
     Offset::constant(8).to_datetime(call.now)
 }
 
-/// The one day that a request is about, yesterday at the latest.
+/// Returns the single requested day, which must be before today.
 pub(crate) fn one_day(call: &Call<'_>) -> Result<Date, i64> {
     let date = |name| -> Result<Date, i64> {
         let text = call.body.text(name)?.ok_or(errcode::DATE_FORMAT)?;
@@ -91,7 +92,7 @@ pub(crate) fn one_day(call: &Call<'_>) -> Result<Date, i64> {
     Ok(begin)
 }
 
-/// `20260110`.
+/// Formats a day as `20260110`.
 pub(crate) fn compact(day: Date) -> String {
     day.strftime("%Y%m%d").to_string()
 }

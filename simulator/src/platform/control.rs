@@ -1,4 +1,4 @@
-//! The control routes of the platform's APIs: tokens, risk ranks, words, the figures of days.
+//! The control routes of the platform's APIs: tokens, risk ranks, risky words and analysis figures.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::analysis::Analysis;
 use super::text_check::Word;
-use crate::control::{Refusal, Strict, merged};
+use crate::control::{BadRequest, Strict, merge_settings};
 use crate::players::is_openid;
 use crate::state::World;
 
@@ -30,7 +30,7 @@ type Platform = State<Arc<World>>;
 async fn tokens(State(world): Platform) -> Json<Value> {
     let state = world.state();
     let tokens = &state.platform.tokens;
-    let [classic, stable] = tokens.shown(state.now());
+    let [classic, stable] = tokens.views(state.now());
     Json(json!({
         "classic": classic,
         "stable": stable,
@@ -41,14 +41,14 @@ async fn tokens(State(world): Platform) -> Json<Value> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Invalidate {
+struct InvalidateRequest {
     #[serde(default)]
     sticky: bool,
 }
 
 async fn invalidate(
     State(world): Platform,
-    Strict(Invalidate { sticky }): Strict<Invalidate>,
+    Strict(InvalidateRequest { sticky }): Strict<InvalidateRequest>,
 ) -> StatusCode {
     let mut state = world.state();
     let now = state.now();
@@ -58,20 +58,20 @@ async fn invalidate(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Rank {
+struct RankRequest {
     rank: u8,
 }
 
 async fn set_rank(
     State(world): Platform,
     Path(openid): Path<String>,
-    Strict(Rank { rank }): Strict<Rank>,
-) -> Result<Json<Value>, Refusal> {
+    Strict(RankRequest { rank }): Strict<RankRequest>,
+) -> Result<Json<Value>, BadRequest> {
     if rank > 4 {
-        return Err(Refusal("rank is from 0 to 4".to_owned()));
+        return Err(BadRequest("rank must be from 0 to 4".to_owned()));
     }
     if !is_openid(&openid) {
-        return Err(Refusal("that is no openid".to_owned()));
+        return Err(BadRequest("not a valid openid".to_owned()));
     }
     let answer = json!({"openid": openid, "rank": rank});
     world.state().platform.ranks.insert(openid, rank);
@@ -80,31 +80,31 @@ async fn set_rank(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Words {
+struct WordsRequest {
     words: Vec<Word>,
 }
 
 async fn set_words(
     State(world): Platform,
-    Strict(Words { words }): Strict<Words>,
-) -> Result<Json<Value>, Refusal> {
+    Strict(WordsRequest { words }): Strict<WordsRequest>,
+) -> Result<Json<Value>, BadRequest> {
     if words.iter().any(|word| word.word.is_empty()) {
-        return Err(Refusal("a word is not empty".to_owned()));
+        return Err(BadRequest("a word must not be empty".to_owned()));
     }
     let answer = json!({"words": words});
     world.state().platform.words = words;
     Ok(Json(answer))
 }
 
-/// Only what is given changes.
+/// Absent fields do not change.
 async fn set_analysis(
     State(world): Platform,
-    Strict(given): Strict<Map<String, Value>>,
-) -> Result<Json<Analysis>, Refusal> {
+    Strict(changes): Strict<Map<String, Value>>,
+) -> Result<Json<Analysis>, BadRequest> {
     let mut state = world.state();
-    let analysis = merged(&state.platform.analysis, given)?;
+    let analysis = merge_settings(&state.platform.analysis, changes)?;
     if !(0..=24).contains(&analysis.ready_hour) {
-        return Err(Refusal("readyHour is from 0 to 24".to_owned()));
+        return Err(BadRequest("readyHour must be from 0 to 24".to_owned()));
     }
     state.platform.analysis = analysis.clone();
     Ok(Json(analysis))

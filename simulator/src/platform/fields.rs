@@ -1,11 +1,11 @@
-//! The fields of a JSON body, each of its right type or refused with 47001.
+//! Typed access to the fields of a JSON body; a wrong type is rejected with 47001.
 
 use serde_json::{Map, Value};
 
 use crate::players::{Players, is_openid};
 use crate::wire::errcode;
 
-/// The fields of a body.
+/// The fields of a request body.
 #[derive(Clone, Copy)]
 pub(crate) struct Fields<'a>(pub(crate) &'a Map<String, Value>);
 
@@ -17,7 +17,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A text; one that is empty is as good as none.
+    /// Returns a string; an empty one counts as absent.
     pub(crate) fn text(&self, name: &str) -> Result<Option<&'a str>, i64> {
         let text = self.get(name, Value::as_str)?;
         Ok(text.filter(|text| !text.is_empty()))
@@ -35,7 +35,7 @@ impl<'a> Fields<'a> {
         self.get(name, Value::as_array)
     }
 
-    /// `openid`, of the shape that openids of this app have.
+    /// Returns `openid`, which must be well-formed.
     pub(crate) fn openid(&self) -> Result<&'a str, i64> {
         let openid = self.text("openid")?.ok_or(errcode::INVALID_OPENID)?;
         if is_openid(openid) {
@@ -45,7 +45,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// `scene`, one of these.
+    /// Returns `scene`, which must be one of `known`.
     pub(crate) fn scene(&self, known: std::ops::RangeInclusive<i64>) -> Result<i64, i64> {
         self.int("scene")?
             .filter(|scene| known.contains(scene))
@@ -53,8 +53,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Refuses a player who was not in the game lately.
-pub(crate) fn demand_active(
+/// Rejects a player who was not active recently.
+pub(crate) fn require_active(
     players: &Players,
     openid: &str,
     now: jiff::Timestamp,

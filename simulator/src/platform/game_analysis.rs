@@ -1,6 +1,6 @@
-//! `POST /datacube/getgameanalysisdata`: any metric of the right form, by days and in all.
+//! `POST /datacube/getgameanalysisdata`: any well-formed metric, by day, without dimensions.
 //!
-//! Which metrics there are and whether the end is part of the range is not documented; here it is.
+//! WeChat documents neither the list of metrics nor whether the end is inclusive; here it is.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
@@ -8,7 +8,7 @@ use jiff::tz::Offset;
 use serde_json::{Value, json};
 
 use super::analysis::beijing;
-use super::door::{Api, Call, Verb};
+use super::ingress::{Api, Call, Verb};
 use crate::state::{State, World};
 use crate::wire::errcode;
 
@@ -16,7 +16,7 @@ pub(crate) const API: Api = Api {
     name: "game_analysis",
     path: "/datacube/getgameanalysisdata",
     method: Verb::Post,
-    wants_token: true,
+    requires_token: true,
     run,
 };
 
@@ -64,7 +64,7 @@ fn run(_: &World, state: &mut State, call: &Call<'_>) -> Result<Value, i64> {
         });
         let is_ready = match analysis.is_ready(day, beijing(call)) {
             Err(errcode) if day == start => return Err(errcode),
-            // A later day that is not there yet is no error of the first.
+            // Only an unavailable first day is an error; later ones have no value.
             is_ready => is_ready == Ok(true),
         };
         if is_ready {
@@ -81,7 +81,7 @@ fn is_metric(text: &str) -> bool {
         .is_some_and(|(id, part)| is_number(id) && is_number(part))
 }
 
-/// The day that begins at this Unix second in Beijing.
+/// Returns the day that begins at this Unix second in Beijing.
 fn midnight(second: i64) -> Option<Date> {
     let time = Offset::constant(8).to_datetime(Timestamp::from_second(second).ok()?);
     (time.time() == Time::midnight()).then_some(time.date())

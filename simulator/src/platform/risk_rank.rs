@@ -1,11 +1,11 @@
-//! `POST /wxa/getuserriskrank`: how risky a player is, which is what a test has said, else 0.
+//! `POST /wxa/getuserriskrank`: a player's risk rank as set by the control route, 0 by default.
 
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::door::{Api, Call, Verb};
-use super::fields::demand_active;
+use super::fields::require_active;
+use super::ingress::{Api, Call, Verb};
 use crate::state::{State, World};
 use crate::wire::errcode;
 
@@ -13,7 +13,7 @@ pub(crate) const API: Api = Api {
     name: "risk_rank",
     path: "/wxa/getuserriskrank",
     method: Verb::Post,
-    wants_token: true,
+    requires_token: true,
     run,
 };
 
@@ -31,14 +31,14 @@ fn run(world: &World, state: &mut State, call: &Call<'_>) -> Result<Value, i64> 
         body.text(name)?;
     }
     if !body.bool("is_test")?.unwrap_or(false) {
-        demand_active(&state.players, openid, call.now)?;
+        require_active(&state.players, openid, call.now)?;
     }
     let rank = state.platform.ranks.get(openid).copied().unwrap_or(0);
     Ok(json!({
         "errcode": 0,
         "errmsg": "getuserriskrank succ",
         "risk_rank": rank,
-        // Sic; and a number, as in WeChat's examples.
+        // Misspelt, and a number, as in WeChat's examples.
         "unoin_id": call.now.as_microsecond(),
     }))
 }

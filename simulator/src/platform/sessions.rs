@@ -1,10 +1,10 @@
-//! `GET /wxa/checksession` and `GET /wxa/resetusersessionkey`: a session key, proven by a signature
-//! over the empty text whose key is the session key's base64 text.
+//! `GET /wxa/checksession` and `GET /wxa/resetusersessionkey`. Callers prove the session key by an
+//! HMAC of the empty string, keyed with the base64 text of the session key.
 
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use serde_json::{Value, json};
 
-use super::door::{Api, Call, Verb};
+use super::ingress::{Api, Call, Verb};
 use crate::state::{State, World};
 use crate::wire::errcode;
 
@@ -12,7 +12,7 @@ pub(crate) const CHECK: Api = Api {
     name: "check_session",
     path: "/wxa/checksession",
     method: Verb::Get,
-    wants_token: true,
+    requires_token: true,
     run: check,
 };
 
@@ -20,17 +20,17 @@ pub(crate) const RESET: Api = Api {
     name: "reset_session_key",
     path: "/wxa/resetusersessionkey",
     method: Verb::Get,
-    wants_token: true,
+    requires_token: true,
     run: reset,
 };
 
 fn check(_: &World, state: &mut State, call: &Call<'_>) -> Result<Value, i64> {
-    signed_by(state, call)?;
+    verify_signature(state, call)?;
     Ok(json!({"errcode": 0, "errmsg": "ok"}))
 }
 
 fn reset(_: &World, state: &mut State, call: &Call<'_>) -> Result<Value, i64> {
-    let openid = signed_by(state, call)?;
+    let openid = verify_signature(state, call)?;
     let player = state
         .players
         .reset_key(openid)
@@ -43,8 +43,8 @@ fn reset(_: &World, state: &mut State, call: &Call<'_>) -> Result<Value, i64> {
     }))
 }
 
-/// The player whose session key of now has signed.
-fn signed_by<'c>(state: &State, call: &'c Call<'_>) -> Result<&'c str, i64> {
+/// Checks the signature against the player's current session key and returns the openid.
+fn verify_signature<'c>(state: &State, call: &'c Call<'_>) -> Result<&'c str, i64> {
     let openid = call.query("openid").ok_or(errcode::INVALID_ARGUMENTS)?;
     let signature = call.query("signature").ok_or(errcode::INVALID_ARGUMENTS)?;
     if call.query("sig_method") != Some("hmac_sha256") {

@@ -1,4 +1,4 @@
-//! What the platform remembers beside players: tokens, ranks, words, and how its figures are.
+//! The state of the platform APIs: tokens, risk ranks, risky words and analysis settings.
 
 use std::collections::HashMap;
 
@@ -6,13 +6,13 @@ use super::analysis::Analysis;
 use super::text_check::Word;
 use super::tokens::Tokens;
 
-/// What the platform remembers beside players.
+/// The state of the platform APIs. Players and quotas are in [`crate::state`].
 #[derive(Default)]
 pub(crate) struct PlatformState {
     pub(crate) tokens: Tokens,
-    /// By openid; who is not in it has rank 0.
+    /// Risk ranks by openid; a missing player has rank 0.
     pub(crate) ranks: HashMap<String, u8>,
-    /// What texts are judged by.
+    /// Words that make a text risky.
     pub(crate) words: Vec<Word>,
     pub(crate) analysis: Analysis,
 }

@@ -1,11 +1,11 @@
-//! `POST /wxa/msg_sec_check` and its sister for games: texts are judged by the words that a test has
-//! named; without any, all pass.
+//! `POST /wxa/msg_sec_check` and its variant for games: texts are checked against the configured
+//! words; without any, all pass.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::door::{Api, Call, Verb};
-use super::fields::{Fields, demand_active};
+use super::fields::{Fields, require_active};
+use super::ingress::{Api, Call, Verb};
 use crate::state::{State, World};
 use crate::wire::errcode;
 
@@ -15,7 +15,7 @@ pub(crate) const GENERAL: Api = Api {
     name: "msg_sec_check",
     path: "/wxa/msg_sec_check",
     method: Verb::Post,
-    wants_token: true,
+    requires_token: true,
     run: general,
 };
 
@@ -23,18 +23,18 @@ pub(crate) const GAME: Api = Api {
     name: "game_msg_sec_check",
     path: "/wxa/game/content_spam/msg_sec_check",
     method: Verb::Post,
-    wants_token: true,
+    requires_token: true,
     run: game,
 };
 
-/// A word and what a text with it is.
+/// A word and the verdict on texts that contain it.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Word {
     pub(crate) word: String,
     #[serde(default)]
     suggest: Suggest,
-    #[serde(default = "other")]
+    #[serde(default = "default_label")]
     label: i64,
 }
 
@@ -46,7 +46,7 @@ enum Suggest {
     Risky,
 }
 
-const fn other() -> i64 {
+const fn default_label() -> i64 {
     21000
 }
 
@@ -68,13 +68,13 @@ fn general(_: &World, state: &mut State, call: &Call<'_>) -> Result<Value, i64> 
         Some(_) if scene != 1 => return Err(errcode::INVALID_ARGUMENTS),
         signature => texts.extend(signature),
     }
-    demand_active(&state.players, openid, call.now)?;
-    let word = found(&state.platform.words, &texts);
+    require_active(&state.players, openid, call.now)?;
+    let word = find_word(&state.platform.words, &texts);
     Ok(verdict(word, "content_model", call))
 }
 
 fn version_1(state: &State, body: Fields<'_>) -> Result<Value, i64> {
-    match found(&state.platform.words, &[content(body)?]) {
+    match find_word(&state.platform.words, &[content(body)?]) {
         Some(_) => Err(errcode::RISKY_CONTENT),
         None => Ok(json!({"errcode": 0, "errmsg": "ok"})),
     }
@@ -91,7 +91,7 @@ fn game(_: &World, state: &mut State, call: &Call<'_>) -> Result<Value, i64> {
     let mut texts = vec![content];
     texts.extend(body.text("nickname")?);
     let words = &state.platform.words;
-    let mut answer = verdict(found(words, &texts), "minigame_content_model", call);
+    let mut answer = verdict(find_word(words, &texts), "minigame_content_model", call);
     let masked = words.iter().fold(content.to_owned(), |text, word| {
         text.replace(&word.word, &"*".repeat(word.word.chars().count()))
     });
@@ -107,7 +107,7 @@ fn content<'a>(body: Fields<'a>) -> Result<&'a str, i64> {
     Ok(content)
 }
 
-fn found<'w>(words: &'w [Word], texts: &[&str]) -> Option<&'w Word> {
+fn find_word<'w>(words: &'w [Word], texts: &[&str]) -> Option<&'w Word> {
     words
         .iter()
         .find(|word| texts.iter().any(|text| text.contains(&word.word)))

@@ -1,9 +1,9 @@
-//! `GET /cgi-bin/token` and `POST /cgi-bin/stable_token`: an access token for the app's secret.
+//! `GET /cgi-bin/token` and `POST /cgi-bin/stable_token`: issue access tokens for the app's secret.
 
 use serde_json::{Value, json};
 
-use super::door::{Api, Call, Verb};
-use super::tokens::{Given, Life};
+use super::ingress::{Api, Call, Verb};
+use super::tokens::{IssuedToken, Lifetime};
 use crate::state::{State, World};
 use crate::wire::errcode;
 
@@ -11,7 +11,7 @@ pub(crate) const TOKEN: Api = Api {
     name: "token",
     path: "/cgi-bin/token",
     method: Verb::Get,
-    wants_token: false,
+    requires_token: false,
     run: classic,
 };
 
@@ -19,15 +19,15 @@ pub(crate) const STABLE_TOKEN: Api = Api {
     name: "stable_token",
     path: "/cgi-bin/stable_token",
     method: Verb::Post,
-    wants_token: false,
+    requires_token: false,
     run: stable,
 };
 
 fn classic(world: &World, state: &mut State, call: &Call<'_>) -> Result<Value, i64> {
     let names = ["grant_type", "appid", "secret"];
     check(world, names.map(|name| call.query(name)))?;
-    let life = Life::of(state.behaviour.token_life_seconds);
-    Ok(answer(state.platform.tokens.classic(call.now, life)))
+    let lifetime = Lifetime::of(state.behaviour.token_life_seconds);
+    Ok(answer(state.platform.tokens.classic(call.now, lifetime)))
 }
 
 fn stable(world: &World, state: &mut State, call: &Call<'_>) -> Result<Value, i64> {
@@ -40,14 +40,14 @@ fn stable(world: &World, state: &mut State, call: &Call<'_>) -> Result<Value, i6
             body.text("secret")?,
         ],
     )?;
-    let life = Life::of(state.behaviour.token_life_seconds);
+    let lifetime = Lifetime::of(state.behaviour.token_life_seconds);
     let tokens = &mut state.platform.tokens;
-    let given = if body.bool("force_refresh")?.unwrap_or(false) {
-        tokens.forced(call.now, life)?
+    let token = if body.bool("force_refresh")?.unwrap_or(false) {
+        tokens.forced(call.now, lifetime)?
     } else {
-        tokens.stable(call.now, life)
+        tokens.stable(call.now, lifetime)
     };
-    Ok(answer(given))
+    Ok(answer(token))
 }
 
 fn check(world: &World, [grant_type, app_id, secret]: [Option<&str>; 3]) -> Result<(), i64> {
@@ -65,6 +65,6 @@ fn check(world: &World, [grant_type, app_id, secret]: [Option<&str>; 3]) -> Resu
     Ok(())
 }
 
-fn answer(given: Given) -> Value {
-    json!({"access_token": given.token, "expires_in": given.expires_in})
+fn answer(token: IssuedToken) -> Value {
+    json!({"access_token": token.token, "expires_in": token.expires_in})
 }

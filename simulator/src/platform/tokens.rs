@@ -1,6 +1,6 @@
-//! Access tokens: the two families, who is valid when, and the rules of forced renewal.
+//! Access tokens: the two families, their validity, and the rules of forced renewal.
 //!
-//! Answers nobody: [`super::token_calls`] gives tokens out, [`super::door`] has them checked.
+//! [`super::token_calls`] issues tokens, [`super::ingress`] checks them.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -12,21 +12,22 @@ use serde::Serialize;
 
 use crate::wire::errcode;
 
-/// How long a token is good, unless the settings say otherwise.
-const LIFE_SECONDS: u32 = 7200;
-/// A stable token is renewed, and a classic one outlives its successor's birth, by this.
+/// Default lifetime of a token, in seconds.
+const DEFAULT_LIFETIME_SECONDS: u32 = 7200;
+/// Remaining life at which a stable token is replaced, and time for which a superseded classic
+/// token stays valid.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(300);
-/// Forced renewals are this far apart.
-const FORCE_SPACING: SignedDuration = SignedDuration::from_secs(30);
-const FORCED_PER_DAY: u32 = 20;
+/// Minimum time between forced renewals.
+const MIN_FORCE_SPACING: SignedDuration = SignedDuration::from_secs(30);
+const MAX_FORCED_PER_DAY: u32 = 20;
 
 /// All tokens since the last reset.
 #[derive(Default)]
 pub(crate) struct Tokens {
     issued: Vec<Issued>,
-    /// Which of them `/cgi-bin/token` gave last.
+    /// Index of the token that `/cgi-bin/token` issued last.
     classic: Option<usize>,
-    /// Which of them `/cgi-bin/stable_token` gives.
+    /// Index of the token that `/cgi-bin/stable_token` returns.
     stable: Option<usize>,
     forced: Forced,
 }
@@ -34,7 +35,7 @@ pub(crate) struct Tokens {
 struct Issued {
     token: String,
     expires: Timestamp,
-    /// From when on it is not the latest.
+    /// Time from which it is no longer the latest.
     superseded: Option<Timestamp>,
 }
 
@@ -45,35 +46,35 @@ struct Forced {
     count: u32,
 }
 
-/// How long a token is good that is given out now.
+/// The lifetime of a token issued now.
 #[derive(Clone, Copy)]
-pub(crate) struct Life(SignedDuration);
+pub(crate) struct Lifetime(SignedDuration);
 
-impl Life {
-    /// As the settings say; none: as WeChat's tokens.
+impl Lifetime {
+    /// Converts the setting; none means WeChat's lifetime.
     pub(crate) fn of(seconds: Option<u32>) -> Self {
-        let seconds = seconds.unwrap_or(LIFE_SECONDS);
+        let seconds = seconds.unwrap_or(DEFAULT_LIFETIME_SECONDS);
         Self(SignedDuration::from_secs(seconds.into()))
     }
 }
 
-/// A token that is given out.
-pub(crate) struct Given {
+/// A token as returned to the caller.
+pub(crate) struct IssuedToken {
     pub(crate) token: String,
     pub(crate) expires_in: i64,
 }
 
-/// What `GET /_sim/tokens` shows of a family.
+/// The token of a family as views by `GET /_sim/tokens`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Shown {
+pub(crate) struct TokenView {
     token: String,
     expires: Timestamp,
     is_valid: bool,
 }
 
 impl Tokens {
-    /// Whether a call with this token may go on.
+    /// Checks that a token is valid; fails with the errcode otherwise.
     pub(crate) fn check(&self, token: &str, now: Timestamp) -> Result<(), i64> {
         if token.is_empty() {
             return Err(errcode::TOKEN_MISSING);
@@ -91,29 +92,33 @@ impl Tokens {
             .check(now)
     }
 
-    /// A new classic token; the one before lives on for the overlap.
-    pub(crate) fn classic(&mut self, now: Timestamp, life: Life) -> Given {
+    /// Issues a classic token; the previous one stays valid for the overlap.
+    pub(crate) fn classic(&mut self, now: Timestamp, lifetime: Lifetime) -> IssuedToken {
         if let Some(last) = self.classic {
             self.supersede(last, later(now, OVERLAP));
         }
-        let index = self.issue(now, life);
+        let index = self.issue(now, lifetime);
         self.classic = Some(index);
-        self.give(index, now)
+        self.issued_token(index, now)
     }
 
-    /// The stable token, or a new one when less than the overlap is left of it.
-    pub(crate) fn stable(&mut self, now: Timestamp, life: Life) -> Given {
+    /// Returns the stable token, or issues a new one when no more than the overlap is left of it.
+    pub(crate) fn stable(&mut self, now: Timestamp, lifetime: Lifetime) -> IssuedToken {
         let index = match self.stable {
             Some(index) if self.issued[index].left(now) > OVERLAP => index,
-            _ => self.issue(now, life),
+            _ => self.issue(now, lifetime),
         };
         self.stable = Some(index);
-        self.give(index, now)
+        self.issued_token(index, now)
     }
 
-    /// A new stable token in place of the one before, which is dead at once; too soon after the last
-    /// time, the one of now.
-    pub(crate) fn forced(&mut self, now: Timestamp, life: Life) -> Result<Given, i64> {
+    /// Issues a new stable token and invalidates the previous one at once. Within the minimum
+    /// spacing it returns the current one instead.
+    pub(crate) fn forced(
+        &mut self,
+        now: Timestamp,
+        lifetime: Lifetime,
+    ) -> Result<IssuedToken, i64> {
         let today = Offset::constant(8).to_datetime(now).date();
         if self.forced.day != Some(today) {
             self.forced.day = Some(today);
@@ -122,11 +127,11 @@ impl Tokens {
         let too_soon = self
             .forced
             .last
-            .is_some_and(|last| now.duration_since(last).abs() < FORCE_SPACING);
+            .is_some_and(|last| now.duration_since(last).abs() < MIN_FORCE_SPACING);
         if too_soon {
-            return Ok(self.stable(now, life));
+            return Ok(self.stable(now, lifetime));
         }
-        if self.forced.count >= FORCED_PER_DAY {
+        if self.forced.count >= MAX_FORCED_PER_DAY {
             return Err(errcode::DAY_QUOTA);
         }
         self.forced.count += 1;
@@ -134,13 +139,13 @@ impl Tokens {
         if let Some(last) = self.stable {
             self.supersede(last, now);
         }
-        let index = self.issue(now, life);
+        let index = self.issue(now, lifetime);
         self.stable = Some(index);
-        Ok(self.give(index, now))
+        Ok(self.issued_token(index, now))
     }
 
-    /// Makes every token useless. A `sticky` stable one is still given out, as WeChat has been seen to
-    /// do; only force replaces it.
+    /// Invalidates every token. With `sticky` the stable one is still returned, as WeChat has been
+    /// observed to do; only a forced renewal replaces it.
     pub(crate) fn invalidate(&mut self, sticky: bool, now: Timestamp) {
         for index in 0..self.issued.len() {
             self.supersede(index, now);
@@ -151,10 +156,10 @@ impl Tokens {
         }
     }
 
-    pub(crate) fn shown(&self, now: Timestamp) -> [Option<Shown>; 2] {
+    pub(crate) fn views(&self, now: Timestamp) -> [Option<TokenView>; 2] {
         [self.classic, self.stable].map(|index| {
             let issued = self.issued.get(index?)?;
-            Some(Shown {
+            Some(TokenView {
                 token: issued.token.clone(),
                 expires: issued.expires,
                 is_valid: issued.check(now).is_ok(),
@@ -170,9 +175,9 @@ impl Tokens {
         self.issued.len()
     }
 
-    fn issue(&mut self, now: Timestamp, life: Life) -> usize {
+    fn issue(&mut self, now: Timestamp, lifetime: Lifetime) -> usize {
         let number = self.issued.len();
-        // The time sets the tokens of two runs apart.
+        // The time keeps the tokens of two runs distinct.
         let seed = format!("access_token:{number}:{}", now.as_nanosecond());
         let (head, tail) = (
             digest(&SHA256, seed.as_bytes()),
@@ -181,7 +186,7 @@ impl Tokens {
         let token = [head.as_ref(), tail.as_ref()].concat();
         self.issued.push(Issued {
             token: format!("{number}_{}", URL_SAFE_NO_PAD.encode(token)),
-            expires: later(now, life.0),
+            expires: later(now, lifetime.0),
             superseded: None,
         });
         number
@@ -192,9 +197,9 @@ impl Tokens {
         *superseded = Some(superseded.map_or(from, |before| before.min(from)));
     }
 
-    fn give(&self, index: usize, now: Timestamp) -> Given {
+    fn issued_token(&self, index: usize, now: Timestamp) -> IssuedToken {
         let issued = &self.issued[index];
-        Given {
+        IssuedToken {
             token: issued.token.clone(),
             expires_in: issued.left(now).as_secs(),
         }

@@ -1,17 +1,17 @@
-//! `POST /datacube/getweanalysisappiddailysummarytrend` and `…dailyvisittrend`: figures of a day.
+//! `POST /datacube/getweanalysisappiddailysummarytrend` and `…dailyvisittrend`: daily figures.
 
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
 use super::analysis::{Analysis, beijing, compact, one_day};
-use super::door::{Api, Call, Verb};
+use super::ingress::{Api, Call, Verb};
 use crate::state::State;
 
 pub(crate) const SUMMARY: Api = Api {
     name: "summary_trend",
     path: "/datacube/getweanalysisappiddailysummarytrend",
     method: Verb::Post,
-    wants_token: true,
+    requires_token: true,
     run: |_, state, call| list(state, call, summary),
 };
 
@@ -19,7 +19,7 @@ pub(crate) const VISITS: Api = Api {
     name: "visit_trend",
     path: "/datacube/getweanalysisappiddailyvisittrend",
     method: Verb::Post,
-    wants_token: true,
+    requires_token: true,
     run: |_, state, call| list(state, call, visits),
 };
 

@@ -1,4 +1,4 @@
-//! Access tokens, and what the APIs that need one answer.
+//! Access tokens, and the APIs that require one.
 
 use hmac_text::sign;
 use jiff::Timestamp;
@@ -7,7 +7,7 @@ use jiff::tz::Offset;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::running::{APP_ID, APP_SECRET, Running, errcode};
+use crate::harness::{APP_ID, APP_SECRET, TestSimulator, errcode};
 
 const CHECK: &str = "/wxa/checksession";
 const RESET: &str = "/wxa/resetusersessionkey";
@@ -15,7 +15,7 @@ const RISK: &str = "/wxa/getuserriskrank";
 const TEXT: &str = "/wxa/msg_sec_check";
 const GAME_TEXT: &str = "/wxa/game/content_spam/msg_sec_check";
 
-/// The login-state signature, written out once more so that the simulator is not checked by itself.
+/// The login-state signature, implemented independently of the simulator.
 mod hmac_text {
     use aws_lc_rs::hmac;
 
@@ -25,7 +25,7 @@ mod hmac_text {
     }
 }
 
-impl Running {
+impl TestSimulator {
     async fn platform(
         &self,
         method: Method,
@@ -71,8 +71,8 @@ impl Running {
         text(&answer["access_token"])
     }
 
-    /// What a call with this token is answered with: 87009, the last of its checks, when it is good.
-    async fn verdict_on(&self, token: &str) -> i64 {
+    /// Returns the errcode of a call with this token; a valid one reaches the last check, 87009.
+    async fn errcode_with_token(&self, token: &str) -> i64 {
         let openid = text(&self.session("sim-alice").await["openid"]);
         let query = [
             ("access_token", token),
@@ -91,13 +91,13 @@ impl Running {
         .await;
     }
 
-    /// The skew that makes it the next noon at Beijing.
+    /// Returns the skew that moves the clock to tomorrow's noon in Beijing.
     async fn noon(&self) -> i64 {
         self.skew_to(|today| today.tomorrow().unwrap().at(12, 0, 0, 0))
             .await
     }
 
-    /// The skew that makes it this time at Beijing.
+    /// Returns the skew that moves the clock to this time in Beijing.
     async fn skew_to(&self, time: impl Fn(Date) -> DateTime) -> i64 {
         let now: Timestamp = text(&self.get("/state").await["now"]).parse().unwrap();
         let beijing = Offset::constant(8);
@@ -127,11 +127,11 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-const GOOD: i64 = 87009;
+const VALID_TOKEN: i64 = 87009;
 
 #[tokio::test]
-async fn the_stable_token_stays_until_its_last_five_minutes_and_then_overlaps() {
-    let sim = Running::start().await;
+async fn stable_token_is_renewed_five_minutes_before_expiry() {
+    let sim = TestSimulator::start().await;
     let first = sim.stable(false).await;
     assert_eq!(first["expires_in"], 7200);
     assert_eq!(first.get("errcode"), None);
@@ -145,38 +145,41 @@ async fn the_stable_token_stays_until_its_last_five_minutes_and_then_overlaps() 
     let second = sim.token().await;
     assert_ne!(second, first);
     assert_eq!(
-        sim.verdict_on(&first).await,
-        GOOD,
-        "it lives through the overlap"
+        sim.errcode_with_token(&first).await,
+        VALID_TOKEN,
+        "it stays valid during the overlap"
     );
-    assert_eq!(sim.verdict_on(&second).await, GOOD);
+    assert_eq!(sim.errcode_with_token(&second).await, VALID_TOKEN);
     sim.skew(7201).await;
-    assert_eq!(sim.verdict_on(&first).await, 42001);
-    assert_eq!(sim.verdict_on(&second).await, GOOD);
+    assert_eq!(sim.errcode_with_token(&first).await, 42001);
+    assert_eq!(sim.errcode_with_token(&second).await, VALID_TOKEN);
 }
 
 #[tokio::test]
-async fn tokens_live_as_long_as_the_settings_say() {
-    let sim = Running::start().await;
+async fn token_lifetime_follows_the_setting() {
+    let sim = TestSimulator::start().await;
     sim.put("/settings", r#"{"tokenLifeSeconds":220}"#).await;
     let short = sim.stable(false).await;
     assert_eq!(short["expires_in"], 220);
     sim.skew(221).await;
-    assert_eq!(sim.verdict_on(&text(&short["access_token"])).await, 42001);
+    assert_eq!(
+        sim.errcode_with_token(&text(&short["access_token"])).await,
+        42001
+    );
     sim.put("/settings", r#"{"tokenLifeSeconds":null}"#).await;
     assert_eq!(sim.stable(false).await["expires_in"], 7200);
 }
 
 #[tokio::test]
-async fn force_kills_the_token_before_at_most_every_30_seconds_and_20_times_a_day() {
-    let sim = Running::start().await;
-    // No midnight lies between the calls.
+async fn forced_renewal_is_limited_to_30_seconds_and_20_a_day() {
+    let sim = TestSimulator::start().await;
+    // At noon, so that no midnight falls between the calls.
     let noon = sim.noon().await;
     sim.skew(noon).await;
     let first = sim.token().await;
     let second = text(&sim.stable(true).await["access_token"]);
     assert_ne!(second, first);
-    assert_eq!(sim.verdict_on(&first).await, 40001);
+    assert_eq!(sim.errcode_with_token(&first).await, 40001);
     let too_soon = sim.stable(true).await;
     assert_eq!(too_soon["access_token"], second);
     for times in 1..20 {
@@ -192,33 +195,37 @@ async fn force_kills_the_token_before_at_most_every_30_seconds_and_20_times_a_da
 }
 
 #[tokio::test]
-async fn classic_tokens_supersede_each_other_and_no_stable_one() {
-    let sim = Running::start().await;
+async fn classic_tokens_supersede_only_each_other() {
+    let sim = TestSimulator::start().await;
     let stable = sim.token().await;
     let first = sim.classic().await;
     let second = sim.classic().await;
     assert_ne!(first, second);
-    assert_eq!(sim.verdict_on(&first).await, GOOD, "for five minutes");
+    assert_eq!(
+        sim.errcode_with_token(&first).await,
+        VALID_TOKEN,
+        "valid for five more minutes"
+    );
     sim.skew(301).await;
-    assert_eq!(sim.verdict_on(&first).await, 40001);
-    assert_eq!(sim.verdict_on(&second).await, GOOD);
-    assert_eq!(sim.verdict_on(&stable).await, GOOD);
+    assert_eq!(sim.errcode_with_token(&first).await, 40001);
+    assert_eq!(sim.errcode_with_token(&second).await, VALID_TOKEN);
+    assert_eq!(sim.errcode_with_token(&stable).await, VALID_TOKEN);
     sim.skew(7201).await;
-    assert_eq!(sim.verdict_on(&second).await, 42001);
+    assert_eq!(sim.errcode_with_token(&second).await, 42001);
 }
 
 #[tokio::test]
-async fn tokens_are_refused_by_what_is_wrong_with_them() {
-    let sim = Running::start().await;
+async fn invalid_tokens_return_distinct_errcodes() {
+    let sim = TestSimulator::start().await;
     for (token, expected) in [("", 41001), ("a b", 40014), ("never-issued", 40001)] {
-        assert_eq!(sim.verdict_on(token).await, expected, "{token:?}");
+        assert_eq!(sim.errcode_with_token(token).await, expected, "{token:?}");
     }
     let token = sim.token().await;
     sim.invalidate(r#"{"sticky":true}"#).await;
-    assert_eq!(sim.verdict_on(&token).await, 40001);
-    assert_eq!(sim.token().await, token, "it is still given out");
+    assert_eq!(sim.errcode_with_token(&token).await, 40001);
+    assert_eq!(sim.token().await, token, "a sticky token is still returned");
     let forced = text(&sim.stable(true).await["access_token"]);
-    assert_eq!(sim.verdict_on(&forced).await, GOOD);
+    assert_eq!(sim.errcode_with_token(&forced).await, VALID_TOKEN);
     sim.invalidate("{}").await;
     assert_ne!(sim.token().await, forced);
     let requests = sim.get("/requests").await.to_string();
@@ -226,8 +233,8 @@ async fn tokens_are_refused_by_what_is_wrong_with_them() {
 }
 
 #[tokio::test]
-async fn a_token_call_is_checked_field_by_field() {
-    let sim = Running::start().await;
+async fn token_call_validates_each_field() {
+    let sim = TestSimulator::start().await;
     let right = json!({"grant_type": "client_credential", "appid": APP_ID, "secret": APP_SECRET});
     let with = |name: &str, value: Value| {
         let mut body = right.clone();
@@ -260,8 +267,8 @@ async fn a_token_call_is_checked_field_by_field() {
 }
 
 #[tokio::test]
-async fn a_session_key_is_checked_and_reset_by_its_signature() {
-    let sim = Running::start().await;
+async fn session_key_signature_checks_and_resets_the_key() {
+    let sim = TestSimulator::start().await;
     let session = sim.session("sim-alice").await;
     let (openid, key) = (text(&session["openid"]), text(&session["session_key"]));
     let token = sim.token().await;
@@ -293,14 +300,14 @@ async fn a_session_key_is_checked_and_reset_by_its_signature() {
     let new = text(&reset["session_key"]);
     assert_ne!(new, key);
     let stale = call(CHECK, &openid, &signature, "hmac_sha256").await;
-    assert_eq!(errcode(&stale), 87009, "the old key is dead at once");
+    assert_eq!(errcode(&stale), 87009, "the old key is invalid at once");
     let fresh = call(CHECK, &openid, &sign(&new), "hmac_sha256").await;
     assert_eq!(errcode(&fresh), 0);
 }
 
 #[tokio::test]
-async fn a_risk_rank_is_what_a_test_says_of_an_active_player() {
-    let sim = Running::start().await;
+async fn risk_rank_is_as_configured_for_active_players() {
+    let sim = TestSimulator::start().await;
     let openid = text(&sim.session("sim-alice").await["openid"]);
     let right = json!({
         "appid": APP_ID, "openid": openid, "scene": 1, "client_ip": "203.0.113.7",
@@ -344,8 +351,8 @@ async fn a_risk_rank_is_what_a_test_says_of_an_active_player() {
 }
 
 #[tokio::test]
-async fn texts_are_judged_by_the_words_that_a_test_names() {
-    let sim = Running::start().await;
+async fn texts_are_checked_against_configured_words() {
+    let sim = TestSimulator::start().await;
     let openid = text(&sim.session("sim-alice").await["openid"]);
     let words = r#"{"words":[{"word":"坏","label":20003},{"word":"hm","suggest":"review"}]}"#;
     sim.put("/words", words).await;
@@ -392,9 +399,9 @@ async fn texts_are_judged_by_the_words_that_a_test_names() {
 }
 
 #[tokio::test]
-async fn figures_of_a_day_are_there_the_next_morning_and_the_same_each_time() {
-    let sim = Running::start().await;
-    // 07:30 of tomorrow, so that what follows does not depend on when it runs.
+async fn daily_figures_are_available_next_morning_and_stable() {
+    let sim = TestSimulator::start().await;
+    // 07:30 tomorrow, so that the test does not depend on the time of day.
     let skew = sim
         .skew_to(|today| today.tomorrow().unwrap().at(7, 30, 0, 0))
         .await;
@@ -454,8 +461,8 @@ async fn figures_of_a_day_are_there_the_next_morning_and_the_same_each_time() {
 }
 
 #[tokio::test]
-async fn a_game_metric_is_told_by_days_from_midnight_at_beijing() {
-    let sim = Running::start().await;
+async fn game_metric_has_one_row_per_beijing_day() {
+    let sim = TestSimulator::start().await;
     let path = "/datacube/getgameanalysisdata";
     // 2026-01-08 and -10 at midnight in Beijing.
     let (start, end) = (1_767_801_600, 1_767_974_400);

@@ -1,4 +1,4 @@
-//! What WeChat's client passes on: encrypted and signed under the player's key, as the service opens it.
+//! Client-side encryption: data is encrypted and signed under the player's session key.
 
 use aws_lc_rs::cipher::{AES_128, DecryptionContext, PaddedBlockDecryptingKey, UnboundCipherKey};
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
@@ -8,16 +8,16 @@ use base64::prelude::BASE64_STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::running::{APP_ID, Running};
+use crate::harness::{APP_ID, TestSimulator};
 
-async fn encrypt(sim: &Running, openid: &Value, wish: Value) -> Value {
+async fn encrypt(sim: &TestSimulator, openid: &Value, request: Value) -> Value {
     let path = format!("/players/{}/encrypt", openid.as_str().unwrap());
-    let (status, answer) = sim.control(Method::POST, &path, &wish.to_string()).await;
+    let (status, answer) = sim.control(Method::POST, &path, &request.to_string()).await;
     assert_eq!(status, 200, "{answer}");
     answer
 }
 
-/// Independently of the simulator's own code.
+/// Decrypts independently of the simulator's own code.
 fn decrypt(answer: &Value, key: &Value) -> Option<Value> {
     let bytes = |value: &Value| BASE64_STANDARD.decode(value.as_str().unwrap()).unwrap();
     let key = UnboundCipherKey::new(&AES_128, &bytes(key)).unwrap();
@@ -41,8 +41,8 @@ fn signed_with(answer: &Value, key: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn data_are_encrypted_and_signed_under_the_players_key() {
-    let sim = Running::start().await;
+async fn data_is_encrypted_and_signed_with_the_session_key() {
+    let sim = TestSimulator::start().await;
     let player = sim.session("sim-alice").await;
     let (openid, key) = (&player["openid"], &player["session_key"]);
     let profile = encrypt(&sim, openid, json!({})).await;
@@ -61,7 +61,7 @@ async fn data_are_encrypted_and_signed_under_the_players_key() {
     );
     assert_eq!(
         chosen["rawData"], r#"{"nickName":"Ann"}"#,
-        "ids are not told openly"
+        "rawData has no ids"
     );
     assert!(signed_with(&chosen, key));
     let again = encrypt(&sim, openid, json!({"data": data})).await;
@@ -69,12 +69,12 @@ async fn data_are_encrypted_and_signed_under_the_players_key() {
 }
 
 #[tokio::test]
-async fn watermarks_can_differ_and_follow_the_platforms_clock() {
-    let sim = Running::start().await;
+async fn watermark_is_overridable_and_uses_the_platform_clock() {
+    let sim = TestSimulator::start().await;
     let player = sim.session("sim-alice").await;
     let (openid, key) = (&player["openid"], &player["session_key"]);
-    let wish = json!({"watermark": {"appid": "wx1111111111111111", "timestamp": 5}});
-    let opened = decrypt(&encrypt(&sim, openid, wish).await, key).unwrap();
+    let request = json!({"watermark": {"appid": "wx1111111111111111", "timestamp": 5}});
+    let opened = decrypt(&encrypt(&sim, openid, request).await, key).unwrap();
     assert_eq!(
         opened["watermark"],
         json!({"appid": "wx1111111111111111", "timestamp": 5})
@@ -89,8 +89,8 @@ async fn watermarks_can_differ_and_follow_the_platforms_clock() {
 }
 
 #[tokio::test]
-async fn older_keys_can_be_asked_for_and_future_ones_not() {
-    let sim = Running::start().await;
+async fn older_session_keys_are_selectable_but_future_ones_are_not() {
+    let sim = TestSimulator::start().await;
     sim.put("/settings", r#"{"sessionKeyRotation":"always"}"#)
         .await;
     let first = sim.session("sim-alice").await;

@@ -1,14 +1,14 @@
-//! What `code2Session` answers to codes, special codes and wrong calls.
+//! `code2Session`: its responses to codes, special codes and invalid calls.
 
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 
-use crate::running::{APP_ID, APP_SECRET, Running, errcode, query};
+use crate::harness::{APP_ID, APP_SECRET, TestSimulator, errcode, query};
 
 #[tokio::test]
-async fn a_success_has_ids_of_the_real_shape_and_no_errcode() {
-    let sim = Running::start().await;
+async fn success_has_realistic_ids_and_no_errcode() {
+    let sim = TestSimulator::start().await;
     let session = sim.session("sim-alice").await;
     let openid = session["openid"].as_str().unwrap();
     assert!(openid.len() == 28 && openid.starts_with('o'), "{openid}");
@@ -25,8 +25,8 @@ async fn a_success_has_ids_of_the_real_shape_and_no_errcode() {
 }
 
 #[tokio::test]
-async fn a_name_is_one_player_and_another_name_another() {
-    let sim = Running::start().await;
+async fn each_name_is_one_player() {
+    let sim = TestSimulator::start().await;
     let alice = sim.session("sim-alice").await;
     assert_eq!(sim.session("sim-alice").await, alice);
     let bob = sim.session("sim-bob").await;
@@ -35,8 +35,8 @@ async fn a_name_is_one_player_and_another_name_another() {
 }
 
 #[tokio::test]
-async fn a_minted_code_works_once() {
-    let sim = Running::start().await;
+async fn minted_code_works_once() {
+    let sim = TestSimulator::start().await;
     let minted = sim.mint("alice").await;
     let code = minted["code"].as_str().unwrap();
     assert_eq!(code.len(), 32);
@@ -47,8 +47,8 @@ async fn a_minted_code_works_once() {
 }
 
 #[tokio::test]
-async fn a_minted_code_lives_five_minutes() {
-    let sim = Running::start().await;
+async fn minted_code_expires_after_five_minutes() {
+    let sim = TestSimulator::start().await;
     let fresh = sim.mint("alice").await;
     let late = sim.mint("alice").await;
     assert_ne!(fresh["code"], late["code"]);
@@ -59,8 +59,8 @@ async fn a_minted_code_lives_five_minutes() {
 }
 
 #[tokio::test]
-async fn a_once_code_works_once_for_each_nonce() {
-    let sim = Running::start().await;
+async fn once_code_works_once_per_nonce() {
+    let sim = TestSimulator::start().await;
     assert_eq!(sim.errcode("sim-once-alice-1").await, 0);
     assert_eq!(sim.errcode("sim-once-alice-1").await, 40163);
     let again = sim.session("sim-once-alice-2").await;
@@ -68,8 +68,8 @@ async fn a_once_code_works_once_for_each_nonce() {
 }
 
 #[tokio::test]
-async fn unknown_and_misspelt_codes_are_invalid() {
-    let sim = Running::start().await;
+async fn unknown_and_malformed_codes_return_40029() {
+    let sim = TestSimulator::start().await;
     for code in [
         "nonsense",
         "sim-",
@@ -82,8 +82,8 @@ async fn unknown_and_misspelt_codes_are_invalid() {
 }
 
 #[tokio::test]
-async fn error_codes_answer_as_asked_with_a_request_id() {
-    let sim = Running::start().await;
+async fn error_code_returns_its_errcode_with_request_id() {
+    let sim = TestSimulator::start().await;
     for code in [-1, 40029, 40163, 40226, 45011] {
         let answer = sim.session(&format!("sim-error-{code}")).await;
         assert_eq!(errcode(&answer), code);
@@ -104,8 +104,8 @@ async fn error_codes_answer_as_asked_with_a_request_id() {
 }
 
 #[tokio::test]
-async fn a_flaky_code_fails_as_often_as_asked() {
-    let sim = Running::start().await;
+async fn flaky_code_fails_the_given_number_of_times() {
+    let sim = TestSimulator::start().await;
     let mut answers = Vec::new();
     for _ in 0..4 {
         answers.push(sim.errcode("sim-flaky-2-alice").await);
@@ -114,16 +114,16 @@ async fn a_flaky_code_fails_as_often_as_asked() {
 }
 
 #[tokio::test]
-async fn a_slow_code_takes_its_time() {
-    let sim = Running::start().await;
+async fn slow_code_delays_the_response() {
+    let sim = TestSimulator::start().await;
     let started = Instant::now();
     assert_eq!(sim.errcode("sim-slow-80-alice").await, 0);
     assert!(started.elapsed() >= Duration::from_millis(80));
 }
 
 #[tokio::test]
-async fn a_reset_code_is_spent_without_an_answer() {
-    let sim = Running::start().await;
+async fn reset_code_is_spent_without_a_response() {
+    let sim = TestSimulator::start().await;
     let error = sim.exchange("sim-reset-alice-1").await.unwrap_err();
     assert!(
         format!("{error:?}").contains("ConnectionReset"),
@@ -133,15 +133,15 @@ async fn a_reset_code_is_spent_without_an_answer() {
 }
 
 #[tokio::test]
-async fn a_lost_code_is_spent_and_never_answered() {
-    let sim = Running::start().await;
+async fn lost_code_is_spent_and_never_answered() {
+    let sim = TestSimulator::start().await;
     sim.abandon("sim-lost-alice-1").await;
     assert_eq!(sim.errcode("sim-lost-alice-1").await, 40163);
 }
 
 #[tokio::test]
-async fn broken_answers_are_broken_as_asked() {
-    let sim = Running::start().await;
+async fn http_empty_and_truncated_codes_break_the_response() {
+    let sim = TestSimulator::start().await;
     let bad_gateway = sim.exchange("sim-http-502").await.unwrap();
     assert_eq!(bad_gateway.status(), StatusCode::BAD_GATEWAY);
 
@@ -168,7 +168,7 @@ async fn broken_answers_are_broken_as_asked() {
 
 #[tokio::test]
 async fn checks_run_in_order() {
-    let sim = Running::start().await;
+    let sim = TestSimulator::start().await;
     let right = query("nonsense");
     let without = |name: &str| {
         right
@@ -211,8 +211,8 @@ async fn checks_run_in_order() {
 }
 
 #[tokio::test]
-async fn other_methods_are_refused_and_spend_nothing() {
-    let sim = Running::start().await;
+async fn other_methods_return_43001_and_spend_no_code() {
+    let sim = TestSimulator::start().await;
     let url = format!("{}/sns/jscode2session", sim.base);
     for method in [Method::POST, Method::PUT, Method::HEAD] {
         let is_head = method == Method::HEAD;

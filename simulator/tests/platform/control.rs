@@ -1,13 +1,13 @@
-//! What the control routes do, and what they refuse.
+//! The control routes: their effects, and the input that they reject.
 
 use reqwest::Method;
 use serde_json::json;
 
-use crate::running::{APP_SECRET, Running};
+use crate::harness::{APP_SECRET, TestSimulator};
 
 #[tokio::test]
-async fn unionid_is_given_when_switched_on() {
-    let sim = Running::start().await;
+async fn unionid_is_returned_when_enabled() {
+    let sim = TestSimulator::start().await;
     assert_eq!(
         sim.put("/settings", r#"{"unionid":true}"#).await["unionid"],
         true
@@ -19,8 +19,8 @@ async fn unionid_is_given_when_switched_on() {
 }
 
 #[tokio::test]
-async fn session_keys_rotate_when_switched_on_and_the_player_has_the_latest() {
-    let sim = Running::start().await;
+async fn session_keys_rotate_when_enabled() {
+    let sim = TestSimulator::start().await;
     let first = sim.session("sim-alice").await;
     sim.put("/settings", r#"{"sessionKeyRotation":"always"}"#)
         .await;
@@ -37,8 +37,8 @@ async fn session_keys_rotate_when_switched_on_and_the_player_has_the_latest() {
 }
 
 #[tokio::test]
-async fn the_quota_is_per_minute_and_spends_no_code() {
-    let sim = Running::start().await;
+async fn quota_is_per_minute_and_spends_no_code() {
+    let sim = TestSimulator::start().await;
     sim.put("/settings", r#"{"quotaPerMinute":2}"#).await;
     assert_eq!(sim.errcode("sim-alice").await, 0);
     assert_eq!(sim.errcode("sim-alice").await, 0);
@@ -50,14 +50,14 @@ async fn the_quota_is_per_minute_and_spends_no_code() {
     let settings = sim.put("/settings", r#"{"quotaPerMinute":null}"#).await;
     assert_eq!(
         settings["clockSkewSeconds"], 60,
-        "only what is given changes"
+        "absent fields do not change"
     );
     assert_eq!(sim.errcode("sim-alice").await, 0);
 }
 
 #[tokio::test]
-async fn the_content_type_can_be_text() {
-    let sim = Running::start().await;
+async fn content_type_can_be_text() {
+    let sim = TestSimulator::start().await;
     let content_type = async || {
         let response = sim.exchange("sim-alice").await.unwrap();
         response.headers()["content-type"]
@@ -71,8 +71,8 @@ async fn the_content_type_can_be_text() {
 }
 
 #[tokio::test]
-async fn clock_skew_shows_in_the_date() {
-    let sim = Running::start().await;
+async fn clock_skew_applies_to_the_date_header() {
+    let sim = TestSimulator::start().await;
     sim.put("/settings", r#"{"clockSkewSeconds":-315360000}"#)
         .await;
     let response = sim.exchange("sim-alice").await.unwrap();
@@ -87,8 +87,8 @@ async fn clock_skew_shows_in_the_date() {
 }
 
 #[tokio::test]
-async fn requests_are_listed_without_the_secret_and_counted() {
-    let sim = Running::start().await;
+async fn requests_are_logged_without_secrets_and_counted() {
+    let sim = TestSimulator::start().await;
     sim.session("sim-alice").await;
     sim.session("sim-error-40226").await;
     sim.exchange("sim-http-503").await.unwrap();
@@ -112,8 +112,8 @@ async fn requests_are_listed_without_the_secret_and_counted() {
 }
 
 #[tokio::test]
-async fn a_path_that_is_no_api_is_not_found_and_not_listed() {
-    let sim = Running::start().await;
+async fn unknown_path_returns_404_and_is_not_logged() {
+    let sim = TestSimulator::start().await;
     for path in ["/sns/jscode2sessions", "/", "/_sim/nothing"] {
         let response = sim
             .http
@@ -127,8 +127,8 @@ async fn a_path_that_is_no_api_is_not_found_and_not_listed() {
 }
 
 #[tokio::test]
-async fn reset_forgets_everything() {
-    let sim = Running::start().await;
+async fn reset_clears_all_state() {
+    let sim = TestSimulator::start().await;
     let minted = sim.mint("alice").await;
     sim.session("sim-once-alice-1").await;
     sim.put("/settings", r#"{"unionid":true}"#).await;
@@ -146,8 +146,8 @@ async fn reset_forgets_everything() {
 }
 
 #[tokio::test]
-async fn what_is_not_understood_is_refused_and_changes_nothing() {
-    let sim = Running::start().await;
+async fn invalid_input_returns_400_and_changes_nothing() {
+    let sim = TestSimulator::start().await;
     let before = sim.get("/state").await;
     let cases = [
         (Method::PUT, "/settings", r#"{"unionId":true}"#, "unionId"),

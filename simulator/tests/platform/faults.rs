@@ -1,4 +1,4 @@
-//! Faults on demand: that they happen, to the right calls, and that the control routes stay.
+//! Injected faults: their effect on calls, and that the control routes keep working.
 
 use std::time::{Duration, Instant};
 
@@ -8,11 +8,11 @@ use tokio::net::TcpListener;
 
 use avalon_simulator::{Simulator, SimulatorSettings};
 
-use crate::running::{APP_ID, APP_SECRET, Running, query};
+use crate::harness::{APP_ID, APP_SECRET, TestSimulator, query};
 
 #[tokio::test]
-async fn every_outage_leaves_calls_unanswered_and_control_at_work() {
-    let sim = Running::start().await;
+async fn outages_break_calls_but_not_control_routes() {
+    let sim = TestSimulator::start().await;
     for outage in ["http502", "reset", "hang", "empty", "truncated"] {
         sim.put("/faults", &format!(r#"{{"outage":"{outage}"}}"#))
             .await;
@@ -40,8 +40,8 @@ async fn every_outage_leaves_calls_unanswered_and_control_at_work() {
 }
 
 #[tokio::test]
-async fn an_outage_after_the_effect_spends_the_code() {
-    let sim = Running::start().await;
+async fn outage_after_the_effect_spends_the_code() {
+    let sim = TestSimulator::start().await;
     sim.put("/faults", r#"{"outage":"reset","outageAfter":true}"#)
         .await;
     assert!(sim.exchange("sim-once-alice-1").await.is_err());
@@ -50,8 +50,8 @@ async fn an_outage_after_the_effect_spends_the_code() {
 }
 
 #[tokio::test]
-async fn latency_comes_before_or_after_the_effect() {
-    let sim = Running::start().await;
+async fn latency_is_before_or_after_the_effect() {
+    let sim = TestSimulator::start().await;
     for (after, code, left) in [(false, "sim-once-a-1", 0), (true, "sim-once-a-2", 40163)] {
         sim.put(
             "/faults",
@@ -74,8 +74,8 @@ async fn latency_comes_before_or_after_the_effect() {
 }
 
 #[tokio::test]
-async fn errors_come_at_their_rate_and_spend_nothing() {
-    let sim = Running::start().await;
+async fn errors_occur_at_their_rate_and_spend_no_code() {
+    let sim = TestSimulator::start().await;
     sim.put("/faults", r#"{"errcode":45011}"#).await;
     assert_eq!(sim.errcode("sim-once-alice-1").await, 45011);
     sim.put("/faults", r#"{"errorRate":0}"#).await;
@@ -93,8 +93,8 @@ async fn errors_come_at_their_rate_and_spend_nothing() {
 }
 
 #[tokio::test]
-async fn stopping_does_not_wait_for_answers_that_are_held_back() {
-    let sim = Running::start().await;
+async fn shutdown_does_not_wait_for_held_responses() {
+    let sim = TestSimulator::start().await;
     let url = format!("{}/sns/jscode2session", sim.base);
     let call = tokio::spawn(sim.http.get(url).query(&query("sim-lost-alice-1")).send());
     while sim.arrived().await == 0 {
@@ -105,7 +105,7 @@ async fn stopping_does_not_wait_for_answers_that_are_held_back() {
 }
 
 #[tokio::test]
-async fn a_router_served_by_others_breaks_off_in_place_of_a_reset() {
+async fn reset_without_serve_truncates_the_response() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!(
         "http://{}/sns/jscode2session",

@@ -1,4 +1,4 @@
-//! The simulator over real HTTP.
+//! Tests of the simulator over HTTP.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,5 +10,5 @@ mod client_data;
 mod code2session;
 mod control;
 mod faults;
+mod harness;
 mod pay;
-mod running;

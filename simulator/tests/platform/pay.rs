@@ -1,15 +1,15 @@
-//! WeChat Pay over real HTTP, by a merchant of the tests' own making.
+//! WeChat Pay over HTTP, used by an independently implemented merchant.
 
 mod bills;
 mod callbacks;
 mod faults;
-mod forged;
+mod forgeries;
 mod inbox;
 mod keys;
 mod merchant;
 mod orders;
-mod paying;
+mod payment;
 mod refunds;
 mod requests;
 mod settings;
-mod verifying;
+mod verification;

@@ -1,4 +1,4 @@
-//! Trade bills: when there is one, what it says, and how it is downloaded.
+//! Trade bills: availability, content and download.
 
 use std::io::Read;
 
@@ -12,31 +12,31 @@ use super::merchant::{Merchant, Reply, order, refund};
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 
-/// The seconds from now to the next midnight in Beijing.
+/// Returns the seconds from now to the next midnight in Beijing.
 fn to_midnight() -> i64 {
     DAY - (Timestamp::now().as_second() + 8 * HOUR).rem_euclid(DAY)
 }
 
-/// A merchant at noon of a day in Beijing, that no test passes midnight.
+/// Starts a merchant at noon in Beijing, so that no test passes midnight.
 async fn at_noon() -> Merchant {
     let mut merchant = Merchant::start().await;
     merchant.move_clocks(to_midnight() + 12 * HOUR).await;
     merchant
 }
 
-/// The merchant's day in Beijing, and others by their distance from it.
+/// Returns the merchant's date in Beijing, offset by a number of days.
 fn date(merchant: &Merchant, days: i64) -> String {
     let second = Timestamp::now().as_second() + merchant.skew + days * DAY;
     let time = Timestamp::from_second(second).unwrap();
     Offset::constant(8).to_datetime(time).date().to_string()
 }
 
-/// Asks for a bill and downloads it.
+/// Requests a bill and downloads it.
 async fn download(merchant: &Merchant, query: &str) -> Reply {
     let url = format!("/v3/bill/tradebill?bill_date={}{query}", date(merchant, 0));
-    let told = merchant.get(&url).await.ok();
-    assert_eq!(told["hash_type"], "SHA1");
-    let url = told["download_url"].as_str().unwrap();
+    let response = merchant.get(&url).await.ok();
+    assert_eq!(response["hash_type"], "SHA1");
+    let url = response["download_url"].as_str().unwrap();
     let url = url.strip_prefix(&merchant.sim.base).unwrap();
     let mut reply = merchant
         .try_send(reqwest::Method::GET, url, b"")
@@ -52,12 +52,12 @@ async fn download(merchant: &Merchant, query: &str) -> Reply {
         reply.bytes = plain;
     }
     let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, &reply.bytes);
-    assert_eq!(told["hash_value"], hex::encode(hash));
+    assert_eq!(response["hash_value"], hex::encode(hash));
     reply
 }
 
 #[tokio::test]
-async fn the_bill_of_a_day_has_its_payments_and_refunds() {
+async fn bill_lists_the_payments_and_refunds_of_a_day() {
     let merchant = at_noon().await;
     merchant.settings(r#"{"billsAtOnce":true}"#).await;
     let mut body = order("T-000001", 648);
@@ -100,7 +100,7 @@ async fn the_bill_of_a_day_has_its_payments_and_refunds() {
 }
 
 #[tokio::test]
-async fn bills_come_the_next_morning_and_are_of_days_with_something_in_them() {
+async fn bill_is_available_next_morning_unless_empty() {
     let mut merchant = at_noon().await;
     merchant.paid("T-000001", 648).await;
     let ask = |day: String| format!("/v3/bill/tradebill?bill_date={day}");
@@ -124,13 +124,13 @@ async fn bills_come_the_next_morning_and_are_of_days_with_something_in_them() {
 }
 
 #[tokio::test]
-async fn a_download_lives_five_minutes() {
+async fn download_url_expires_after_five_minutes() {
     let mut merchant = at_noon().await;
     merchant.settings(r#"{"billsAtOnce":true}"#).await;
     merchant.paid("T-000001", 648).await;
     let ask = format!("/v3/bill/tradebill?bill_date={}", date(&merchant, 0));
-    let told = merchant.get(&ask).await.ok();
-    let url = told["download_url"].as_str().unwrap();
+    let response = merchant.get(&ask).await.ok();
+    let url = response["download_url"].as_str().unwrap();
     let url = url.strip_prefix(&merchant.sim.base).unwrap();
     merchant.move_clocks(merchant.skew + 301).await;
     assert_eq!(merchant.get(url).await.error(), (400, "INVALID_REQUEST"));

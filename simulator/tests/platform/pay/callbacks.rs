@@ -1,4 +1,4 @@
-//! Callbacks: right ones, lost ones, late ones, doubled ones, and those sent again.
+//! Callbacks: delivered, dropped, delayed, duplicated, reordered and retried.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::inbox::Inbox;
 use super::merchant::{Merchant, OPENID, TEST, order};
 
-/// Orders with the inbox's URL and pays; gives the answer.
+/// Creates an order with the inbox's URL and pays it; returns the answer.
 async fn pay(merchant: &Merchant, inbox: &Inbox, number: &str) -> Value {
     let mut body = order(number, 648);
     body["notify_url"] = json!(inbox.url);
@@ -16,7 +16,7 @@ async fn pay(merchant: &Merchant, inbox: &Inbox, number: &str) -> Value {
     merchant.control(&format!("/orders/{number}/pay"), "").await
 }
 
-/// The callbacks about an order.
+/// Lists the callbacks of an order.
 async fn listed(merchant: &Merchant, number: &str) -> Vec<Value> {
     let list = merchant
         .sim
@@ -37,21 +37,21 @@ async fn wait_for_status(merchant: &Merchant, number: &str, status: &str) -> Val
 }
 
 #[tokio::test]
-async fn a_payment_is_told_signed_and_encrypted() {
+async fn payment_callback_is_signed_and_encrypted() {
     let merchant = Merchant::start().await;
     let inbox = Inbox::start(&[]).await;
     let done = pay(&merchant, &inbox, "T-000001").await;
-    let letter = inbox.wait(1).await.remove(0);
-    assert_eq!(letter.verify().unwrap(), TEST.platform_public_key_id);
-    assert_eq!(letter.headers["content-type"], "application/json");
-    assert_eq!(letter.headers.get("request-id"), None);
-    let envelope = letter.envelope();
+    let delivery = inbox.wait(1).await.remove(0);
+    assert_eq!(delivery.verify().unwrap(), TEST.platform_public_key_id);
+    assert_eq!(delivery.headers["content-type"], "application/json");
+    assert_eq!(delivery.headers.get("request-id"), None);
+    let envelope = delivery.envelope();
     assert_eq!(envelope["id"], done["callbackId"]);
     assert_eq!(envelope["id"].as_str().unwrap().as_bytes()[14], b'5');
     assert_eq!(envelope["event_type"], "TRANSACTION.SUCCESS");
     assert_eq!(envelope["resource_type"], "encrypt-resource");
     assert_eq!(envelope["resource"]["original_type"], "transaction");
-    let plain = letter.plain();
+    let plain = delivery.plain();
     let mut queried = merchant.query("T-000001").await.ok();
     let fields = queried.as_object_mut().unwrap();
     fields.remove("promotion_detail");
@@ -66,20 +66,20 @@ async fn a_payment_is_told_signed_and_encrypted() {
 }
 
 #[tokio::test]
-async fn what_is_not_taken_is_sent_again_freshly_signed() {
+async fn rejected_callback_is_retried_with_a_new_signature() {
     let merchant = Merchant::start().await;
     merchant
         .callback_settings(r#"{"retryScheduleMs":[30,60,90]}"#)
         .await;
     let inbox = Inbox::start(&[500, 401, 200]).await;
     pay(&merchant, &inbox, "T-000001").await;
-    let letters = inbox.wait(3).await;
-    for (letter, pause) in letters.windows(2).zip([30, 60]) {
-        assert_eq!(letter[0].body, letter[1].body);
-        let signature = |n: usize| letter[n].headers["wechatpay-signature"].clone();
+    let deliveries = inbox.wait(3).await;
+    for (delivery, pause) in deliveries.windows(2).zip([30, 60]) {
+        assert_eq!(delivery[0].body, delivery[1].body);
+        let signature = |n: usize| delivery[n].headers["wechatpay-signature"].clone();
         assert_ne!(signature(0), signature(1));
-        assert!(letter[1].verify().is_ok());
-        let waited = letter[1].at.duration_since(letter[0].at).as_millis();
+        assert!(delivery[1].verify().is_ok());
+        let waited = delivery[1].at.duration_since(delivery[0].at).as_millis();
         assert!(waited >= pause, "{waited}");
     }
     let callback = wait_for_status(&merchant, "T-000001", "delivered").await;
@@ -94,7 +94,7 @@ async fn what_is_not_taken_is_sent_again_freshly_signed() {
 }
 
 #[tokio::test]
-async fn a_callback_is_given_up_in_the_end_and_can_be_repeated() {
+async fn callback_fails_after_retries_and_can_be_repeated() {
     let merchant = Merchant::start().await;
     merchant
         .callback_settings(r#"{"retryScheduleMs":[1]}"#)
@@ -107,7 +107,7 @@ async fn a_callback_is_given_up_in_the_end_and_can_be_repeated() {
     let callback = merchant.control(&path, r#"{"copies":2}"#).await;
     assert_eq!(callback["status"], "delivered");
     assert_eq!(callback["attempts"].as_array().unwrap().len(), 4);
-    assert_eq!(inbox.letters().len(), 4);
+    assert_eq!(inbox.deliveries().len(), 4);
     assert_eq!(
         merchant.try_control("/callbacks/none/repeat", "").await.0,
         404
@@ -115,7 +115,7 @@ async fn a_callback_is_given_up_in_the_end_and_can_be_repeated() {
 }
 
 #[tokio::test]
-async fn an_answer_must_come_within_five_seconds() {
+async fn callback_times_out_after_five_seconds() {
     let merchant = Merchant::start().await;
     merchant
         .callback_settings(r#"{"retryScheduleMs":[]}"#)
@@ -130,7 +130,7 @@ async fn an_answer_must_come_within_five_seconds() {
 }
 
 #[tokio::test]
-async fn callbacks_can_be_dropped_doubled_and_late() {
+async fn callbacks_can_be_dropped_duplicated_and_delayed() {
     let merchant = Merchant::start().await;
     let inbox = Inbox::start(&[]).await;
     merchant.callback_settings(r#"{"mode":"drop"}"#).await;
@@ -142,14 +142,14 @@ async fn callbacks_can_be_dropped_doubled_and_late() {
         .await;
     let started = jiff::Timestamp::now();
     pay(&merchant, &inbox, "T-000002").await;
-    let letters = inbox.wait(3).await;
-    assert!(letters[0].at.duration_since(started).as_millis() >= 60);
-    assert_eq!(letters[0].body, letters[2].body);
+    let deliveries = inbox.wait(3).await;
+    assert!(deliveries[0].at.duration_since(started).as_millis() >= 60);
+    assert_eq!(deliveries[0].body, deliveries[2].body);
     inbox.stays_at(3).await;
 }
 
 #[tokio::test]
-async fn held_callbacks_come_in_the_order_of_their_release() {
+async fn held_callbacks_arrive_in_release_order() {
     let merchant = Merchant::start().await;
     let inbox = Inbox::start(&[]).await;
     merchant.callback_settings(r#"{"mode":"hold"}"#).await;
@@ -166,51 +166,58 @@ async fn held_callbacks_come_in_the_order_of_their_release() {
         409
     );
     merchant.control("/callbacks/release", "").await;
-    let come: Vec<_> = inbox
-        .letters()
+    let arrived: Vec<_> = inbox
+        .deliveries()
         .iter()
-        .map(|letter| letter.envelope()["id"].as_str().unwrap().to_owned())
+        .map(|delivery| delivery.envelope()["id"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(come, [&*ids[2], &*ids[0], &*ids[1]]);
+    assert_eq!(arrived, [&*ids[2], &*ids[0], &*ids[1]]);
 }
 
 #[tokio::test]
-async fn reordered_callbacks_overtake_each_other() {
+async fn reorder_swaps_consecutive_callbacks() {
     let merchant = Merchant::start().await;
     let inbox = Inbox::start(&[]).await;
     merchant.callback_settings(r#"{"reorder":true}"#).await;
     for number in ["T-000001", "T-000002", "T-000003"] {
         pay(&merchant, &inbox, number).await;
     }
-    let come: Vec<_> = inbox
+    let arrived: Vec<_> = inbox
         .wait(3)
         .await
         .iter()
-        .map(|letter| letter.plain()["out_trade_no"].as_str().unwrap().to_owned())
+        .map(|delivery| {
+            delivery.plain()["out_trade_no"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
         .collect();
-    assert_eq!(come, ["T-000002", "T-000001", "T-000003"]);
+    assert_eq!(arrived, ["T-000002", "T-000001", "T-000003"]);
 }
 
 #[tokio::test]
-async fn a_signature_probe_comes_first_and_counts_as_nothing() {
+async fn signature_probe_comes_first_and_never_delivers() {
     let merchant = Merchant::start().await;
     merchant
         .callback_settings(r#"{"signTest":true,"retryScheduleMs":[10]}"#)
         .await;
-    // A merchant that takes it has a defect; the right one comes nevertheless.
+    // A merchant that accepts the probe is defective; the real callback follows nevertheless.
     let inbox = Inbox::start(&[200, 200]).await;
     pay(&merchant, &inbox, "T-000001").await;
-    let letters = inbox.wait(2).await;
-    let probe = letters[0].headers["wechatpay-signature"].to_str().unwrap();
+    let deliveries = inbox.wait(2).await;
+    let probe = deliveries[0].headers["wechatpay-signature"]
+        .to_str()
+        .unwrap();
     assert!(probe.starts_with("WECHATPAY/SIGNTEST/"), "{probe}");
-    assert_eq!(letters[0].verify(), Err("wrong signature"));
-    assert!(letters[1].verify().is_ok());
+    assert_eq!(deliveries[0].verify(), Err("wrong signature"));
+    assert!(deliveries[1].verify().is_ok());
     let callback = wait_for_status(&merchant, "T-000001", "delivered").await;
     assert_eq!(callback["attempts"][0]["signature"], "signTest");
 }
 
 #[tokio::test]
-async fn wrong_signatures_last_while_they_are_switched_on() {
+async fn wrong_signatures_last_until_disabled() {
     let merchant = Merchant::start().await;
     merchant
         .callback_settings(r#"{"wrongSignature":true,"retryScheduleMs":[100]}"#)
@@ -225,7 +232,7 @@ async fn wrong_signatures_last_while_they_are_switched_on() {
 }
 
 #[tokio::test]
-async fn a_reset_takes_the_callbacks_along() {
+async fn reset_cancels_callbacks() {
     let merchant = Merchant::start().await;
     merchant
         .callback_settings(r#"{"retryScheduleMs":[50]}"#)

@@ -1,11 +1,11 @@
-//! The faults and the list of requests reach WeChat Pay too.
+//! Faults and the request log apply to WeChat Pay too.
 
 use serde_json::json;
 
 use super::merchant::{Merchant, order, refund};
 
 #[tokio::test]
-async fn injected_errors_are_errors_of_wechat_pay_without_effect() {
+async fn injected_errors_have_pay_format_and_no_effect() {
     let merchant = Merchant::start().await;
     for (faults, expected) in [
         (json!({"errorRate": 1}), (500, "SYSTEM_ERROR")),
@@ -25,7 +25,7 @@ async fn injected_errors_are_errors_of_wechat_pay_without_effect() {
     assert_eq!(
         merchant.sim.errcode("sim-alice").await,
         0,
-        "pay alone fails"
+        "only WeChat Pay fails"
     );
     merchant.sim.put("/faults", "{}").await;
     assert_eq!(
@@ -35,7 +35,7 @@ async fn injected_errors_are_errors_of_wechat_pay_without_effect() {
 }
 
 #[tokio::test]
-async fn an_outage_after_the_effect_leaves_the_effect() {
+async fn outage_after_the_effect_keeps_the_effect() {
     let merchant = Merchant::start().await;
     let faults = r#"{"outage":"reset","outageAfter":true,"api":"pay_refund"}"#;
     merchant.paid("T-000001", 648).await;
@@ -49,20 +49,20 @@ async fn an_outage_after_the_effect_leaves_the_effect() {
 }
 
 #[tokio::test]
-async fn requests_are_listed_by_api_with_their_codes() {
+async fn requests_are_logged_by_api_with_their_codes() {
     let merchant = Merchant::start().await;
     merchant.order(&order("T-000001", 648)).await.ok();
     merchant.query("T-000002").await;
     merchant.close("T-000001").await;
     let list = merchant.sim.get("/requests").await;
-    let told: Vec<_> = list["requests"]
+    let logged: Vec<_> = list["requests"]
         .as_array()
         .unwrap()
         .iter()
         .map(|entry| [&entry["api"], &entry["answer"], &entry["code"]].map(ToOwned::to_owned))
         .collect();
     assert_eq!(
-        json!(told),
+        json!(logged),
         json!([
             ["pay_jsapi", "http200", null],
             ["pay_query", "http404", "ORDER_NOT_EXIST"],

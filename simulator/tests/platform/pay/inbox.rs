@@ -1,4 +1,4 @@
-//! Where callbacks arrive: a server that answers as the test says, and keeps what came.
+//! A merchant's callback endpoint that returns configured statuses and records deliveries.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -15,25 +15,25 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::verifying::{decrypt, verify};
+use super::verification::{decrypt, verify};
 
 #[derive(Default)]
 struct Received {
-    /// What is answered next; then 204.
+    /// Statuses of the next responses; 204 once it is empty.
     answers: VecDeque<u16>,
-    letters: Vec<Letter>,
-    /// How long an answer takes.
+    deliveries: Vec<Delivery>,
+    /// Delay before each response.
     pause: Duration,
 }
 
 #[derive(Clone)]
-pub(crate) struct Letter {
+pub(crate) struct Delivery {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) at: Timestamp,
 }
 
-impl Letter {
+impl Delivery {
     pub(crate) fn verify(&self) -> Result<String, &'static str> {
         verify(&self.headers, &self.body)
     }
@@ -42,7 +42,7 @@ impl Letter {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// What a rightly signed and encrypted one says.
+    /// Verifies the signature and decrypts the resource.
     pub(crate) fn plain(&self) -> Value {
         self.verify().unwrap();
         serde_json::from_slice(&decrypt(&self.envelope()["resource"]).unwrap()).unwrap()
@@ -62,7 +62,7 @@ impl Drop for Inbox {
 }
 
 impl Inbox {
-    /// Answers with these statuses, and then with 204.
+    /// Starts an endpoint that returns these statuses, and then 204.
     pub(crate) async fn start(answers: &[u16]) -> Self {
         let received = Arc::new(Mutex::new(Received {
             answers: answers.iter().copied().collect(),
@@ -85,27 +85,27 @@ impl Inbox {
         self.received.lock().unwrap().pause = pause;
     }
 
-    pub(crate) fn letters(&self) -> Vec<Letter> {
-        self.received.lock().unwrap().letters.clone()
+    pub(crate) fn deliveries(&self) -> Vec<Delivery> {
+        self.received.lock().unwrap().deliveries.clone()
     }
 
-    /// Waits until so many have come.
-    pub(crate) async fn wait(&self, count: usize) -> Vec<Letter> {
-        let come = async {
-            while self.letters().len() < count {
+    /// Waits until `count` deliveries have arrived.
+    pub(crate) async fn wait(&self, count: usize) -> Vec<Delivery> {
+        let arrival = async {
+            while self.deliveries().len() < count {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), come)
+        tokio::time::timeout(Duration::from_secs(10), arrival)
             .await
             .unwrap();
-        self.letters()
+        self.deliveries()
     }
 
-    /// Waits a moment, and sees whether more have come than so many.
+    /// Checks that no further delivery arrives for a moment.
     pub(crate) async fn stays_at(&self, count: usize) {
         tokio::time::sleep(Duration::from_millis(150)).await;
-        assert_eq!(self.letters().len(), count);
+        assert_eq!(self.deliveries().len(), count);
     }
 }
 
@@ -116,7 +116,7 @@ async fn receive(
 ) -> StatusCode {
     let (status, pause) = {
         let mut received = received.lock().unwrap();
-        received.letters.push(Letter {
+        received.deliveries.push(Delivery {
             headers,
             body,
             at: Timestamp::now(),

@@ -1,12 +1,12 @@
-//! Which key signs what, and the list of certificates.
+//! The choice of the signing key, and the list of certificates.
 
 use avalon_simulator::{PayMerchant, PaySimulatorSettings, SimulatorSettings};
 use serde_json::Value;
 
 use super::inbox::Inbox;
 use super::merchant::{Merchant, TEST, order};
-use super::verifying::{decrypt, verify};
-use crate::running::{APP_ID, APP_SECRET, Running};
+use super::verification::{decrypt, verify};
+use crate::harness::{APP_ID, APP_SECRET, TestSimulator};
 
 async fn certificates(merchant: &Merchant) -> Vec<(String, String)> {
     let list = merchant.get("/v3/certificates").await.ok();
@@ -21,7 +21,7 @@ async fn certificates(merchant: &Merchant) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Who signs the answer to a query.
+/// Returns the serial that signs a response.
 async fn signer(merchant: &Merchant) -> String {
     let reply = merchant
         .try_send(reqwest::Method::GET, "/v3/certificates", b"")
@@ -63,31 +63,31 @@ async fn certificates_rotate_from_the_older_to_the_newer() {
 }
 
 #[tokio::test]
-async fn the_list_lets_the_older_certificate_end_when_it_is_told_to() {
+async fn listed_expiry_of_the_older_certificate_is_configurable() {
     let merchant = Merchant::start().await;
-    let ends = async || {
+    let expiries = async || {
         let list = merchant.get("/v3/certificates").await.ok();
         let list = list["data"].as_array().unwrap().clone();
-        let ends = list.iter().map(|entry| entry["expire_time"].clone());
-        ends.collect::<Vec<_>>()
+        let expiries = list.iter().map(|entry| entry["expire_time"].clone());
+        expiries.collect::<Vec<_>>()
     };
     merchant
         .control("/certificates/rotate", r#"{"stage":"announced"}"#)
         .await;
-    let before = ends().await;
-    let end = r#"{"olderCertificateExpires":"2026-12-01T00:00:00Z"}"#;
-    merchant.settings(end).await;
-    let told = ends().await;
-    assert_eq!(told[0], "2026-12-01T08:00:00+08:00");
-    assert_eq!(told[1], before[1]);
+    let before = expiries().await;
+    let expiry = r#"{"olderCertificateExpires":"2026-12-01T00:00:00Z"}"#;
+    merchant.settings(expiry).await;
+    let changed = expiries().await;
+    assert_eq!(changed[0], "2026-12-01T08:00:00+08:00");
+    assert_eq!(changed[1], before[1]);
     merchant
         .settings(r#"{"olderCertificateExpires":null}"#)
         .await;
-    assert_eq!(ends().await, before);
+    assert_eq!(expiries().await, before);
 }
 
 #[tokio::test]
-async fn the_public_key_signs_for_who_names_it() {
+async fn public_key_signs_when_the_request_names_it() {
     let mut merchant = Merchant::start().await;
     assert_eq!(signer(&merchant).await, TEST.platform_public_key_id);
     merchant.settings(r#"{"keyMode":"certificateOnly"}"#).await;
@@ -114,7 +114,7 @@ async fn the_public_key_signs_for_who_names_it() {
 }
 
 #[tokio::test]
-async fn successes_can_be_probes() {
+async fn success_can_be_a_signature_probe() {
     let merchant = Merchant::start().await;
     merchant.settings(r#"{"signTestResponses":1}"#).await;
     let body = order("T-000001", 1).to_string();
@@ -129,7 +129,7 @@ async fn successes_can_be_probes() {
 }
 
 #[tokio::test]
-async fn callbacks_are_signed_by_the_key_that_is_asked_for() {
+async fn callbacks_are_signed_by_the_configured_key() {
     let merchant = Merchant::start().await;
     let inbox = Inbox::start(&[]).await;
     merchant.control("/certificates/rotate", "").await;
@@ -139,7 +139,7 @@ async fn callbacks_are_signed_by_the_key_that_is_asked_for() {
     let done = merchant.control("/orders/T-000001/pay", "").await;
     inbox.wait(1).await;
     let repeat = format!("/callbacks/{}/repeat", done["callbackId"].as_str().unwrap());
-    let signer = || inbox.letters().pop().unwrap().verify().unwrap();
+    let signer = || inbox.deliveries().pop().unwrap().verify().unwrap();
     for (mode, expected) in [
         ("certificate", TEST.platform_serials[1]),
         ("publicKey", TEST.platform_public_key_id),
@@ -160,7 +160,7 @@ async fn callbacks_are_signed_by_the_key_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn the_merchant_can_be_known_by_any_of_its_keys() {
+async fn merchant_key_can_be_private_certificate_or_public() {
     for key in [TEST.merchant_key, TEST.merchant_certificate] {
         let mut settings = SimulatorSettings::new(APP_ID, APP_SECRET);
         let merchant = PayMerchant {
@@ -170,7 +170,7 @@ async fn the_merchant_can_be_known_by_any_of_its_keys() {
             api_v3_key: TEST.api_v3_key,
         };
         settings.pay = Some(PaySimulatorSettings::new(&merchant).unwrap());
-        let merchant = Merchant::with(Running::start_with(settings).await);
+        let merchant = Merchant::with(TestSimulator::start_with(settings).await);
         merchant.order(&order("T-000001", 1)).await.ok();
     }
     let wrong = |key, api_v3_key| {

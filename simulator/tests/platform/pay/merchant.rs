@@ -1,4 +1,4 @@
-//! A merchant that signs its requests and checks every answer.
+//! A merchant that signs its requests and verifies every response.
 
 use avalon_simulator::{PayCredentials, PaySimulatorSettings, SimulatorSettings};
 use aws_lc_rs::rand::SystemRandom;
@@ -11,18 +11,18 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
-use super::verifying::verified_by;
-use crate::running::{APP_ID, APP_SECRET, Running};
+use super::verification::expect_signer;
+use crate::harness::{APP_ID, APP_SECRET, TestSimulator};
 
 pub(crate) const TEST: PayCredentials = PayCredentials::TEST;
 pub(crate) const OPENID: &str = "oTest_0123456789abcdefghijkl";
 
 pub(crate) struct Merchant {
-    pub(crate) sim: Running,
+    pub(crate) sim: TestSimulator,
     pub(crate) key: KeyPair,
-    /// What `Wechatpay-Serial` says.
+    /// Value of `Wechatpay-Serial`; none omits the header.
     pub(crate) named_key: Option<&'static str>,
-    /// How far its clock is ahead.
+    /// Seconds by which its clock is ahead.
     pub(crate) skew: i64,
 }
 
@@ -34,14 +34,14 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// Status and code of an error, which must be unsigned.
+    /// Returns status and code of an error, which must be unsigned.
     pub(crate) fn error(&self) -> (u16, &str) {
         assert!(self.status >= 400, "{} {}", self.status, self.json);
         assert_eq!(self.headers.get("wechatpay-signature"), None);
         (self.status, self.json["code"].as_str().unwrap_or_default())
     }
 
-    /// The JSON of a success.
+    /// Returns the JSON of a success.
     pub(crate) fn ok(self) -> Value {
         assert_eq!(self.status, 200, "{}", self.json);
         self.json
@@ -52,10 +52,10 @@ impl Merchant {
     pub(crate) async fn start() -> Self {
         let mut settings = SimulatorSettings::new(APP_ID, APP_SECRET);
         settings.pay = Some(PaySimulatorSettings::test().unwrap());
-        Self::with(Running::start_with(settings).await)
+        Self::with(TestSimulator::start_with(settings).await)
     }
 
-    pub(crate) fn with(sim: Running) -> Self {
+    pub(crate) fn with(sim: TestSimulator) -> Self {
         let pem = pem::parse(TEST.merchant_key).unwrap();
         Self {
             sim,
@@ -90,11 +90,11 @@ impl Merchant {
         )
     }
 
-    /// A signed request; a success must be signed in turn, by the key that was named.
+    /// Sends a signed request; a success must be signed by the named key.
     pub(crate) async fn send(&self, method: Method, url: &str, body: &[u8]) -> Reply {
         let reply = self.try_send(method, url, body).await.unwrap();
         if (200..300).contains(&reply.status) {
-            let signer = verified_by(&reply.headers, &reply.bytes);
+            let signer = expect_signer(&reply.headers, &reply.bytes);
             match self.named_key {
                 Some(named) => assert_eq!(signer, named),
                 None => assert!(TEST.platform_serials.contains(&signer.as_str())),
@@ -109,7 +109,7 @@ impl Merchant {
         reply
     }
 
-    /// A signed request, whatever the answer.
+    /// Sends a signed request without checking the response.
     pub(crate) async fn try_send(
         &self,
         method: Method,
@@ -176,7 +176,7 @@ impl Merchant {
         self.post("/v3/refund/domestic/refunds", body).await
     }
 
-    /// Orders, and pays without a callback; gives the transaction.
+    /// Creates an order and pays it without a callback; returns the transaction id.
     pub(crate) async fn paid(&self, number: &str, total: i64) -> String {
         self.order(&order(number, total)).await.ok();
         let done = self
@@ -185,7 +185,7 @@ impl Merchant {
         done["transactionId"].as_str().unwrap().to_owned()
     }
 
-    /// A control route that must succeed.
+    /// Calls a control route, which must succeed.
     pub(crate) async fn control(&self, path: &str, body: &str) -> Value {
         let (status, answer) = self.try_control(path, body).await;
         assert_eq!(status, 200, "{path}: {answer}");
@@ -206,7 +206,7 @@ impl Merchant {
         self.sim.put("/pay/callbacks", body).await
     }
 
-    /// Moves both clocks.
+    /// Sets the skew of both clocks.
     pub(crate) async fn move_clocks(&mut self, seconds: i64) {
         self.skew = seconds;
         let body = json!({"clockSkewSeconds": seconds});
@@ -214,7 +214,7 @@ impl Merchant {
     }
 }
 
-/// An order as the merchant writes it.
+/// Returns the request body of an order.
 pub(crate) fn order(number: &str, total: i64) -> Value {
     json!({
         "appid": APP_ID,
@@ -228,7 +228,7 @@ pub(crate) fn order(number: &str, total: i64) -> Value {
     })
 }
 
-/// A refund of an order.
+/// Returns the request body of a refund.
 pub(crate) fn refund(number: &str, of: &str, refund: i64, total: i64) -> Value {
     json!({
         "out_trade_no": of,

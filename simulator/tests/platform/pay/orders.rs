@@ -1,4 +1,4 @@
-//! Orders from the first request to the last query.
+//! The lifecycle of orders.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use super::merchant::{Merchant, order};
 const DAY: i64 = 24 * 3600;
 
 #[tokio::test]
-async fn an_order_gives_a_prepay_id_and_can_be_queried() {
+async fn order_returns_a_prepay_id_and_can_be_queried() {
     let merchant = Merchant::start().await;
     let prepay = merchant.order(&order("T-000001", 648)).await.ok();
     let id = prepay["prepay_id"].as_str().unwrap();
@@ -29,7 +29,7 @@ async fn an_order_gives_a_prepay_id_and_can_be_queried() {
 }
 
 #[tokio::test]
-async fn the_same_order_again_is_the_same_order() {
+async fn repeated_order_is_idempotent() {
     let merchant = Merchant::start().await;
     let first = merchant.order(&order("T-000001", 648)).await.ok();
     assert_eq!(merchant.order(&order("T-000001", 648)).await.ok(), first);
@@ -41,7 +41,7 @@ async fn the_same_order_again_is_the_same_order() {
 }
 
 #[tokio::test]
-async fn the_same_number_for_another_order_is_refused() {
+async fn reused_order_number_is_rejected() {
     let merchant = Merchant::start().await;
     merchant.order(&order("T-000001", 648)).await.ok();
     let other = order("T-000001", 649);
@@ -61,7 +61,7 @@ async fn the_same_number_for_another_order_is_refused() {
 }
 
 #[tokio::test]
-async fn a_paid_order_is_told_in_full_and_cannot_be_closed_or_ordered_again() {
+async fn paid_order_has_all_fields_and_cannot_be_closed() {
     let merchant = Merchant::start().await;
     let transaction = merchant.paid("T-000001", 648).await;
     assert!(transaction.len() == 28 && transaction.starts_with("4200"));
@@ -88,7 +88,7 @@ async fn a_paid_order_is_told_in_full_and_cannot_be_closed_or_ordered_again() {
 }
 
 #[tokio::test]
-async fn closing_is_final_and_can_be_done_again() {
+async fn close_is_final_and_idempotent() {
     let merchant = Merchant::start().await;
     merchant.order(&order("T-000001", 648)).await.ok();
     for _ in 0..2 {
@@ -106,7 +106,7 @@ async fn closing_is_final_and_can_be_done_again() {
 }
 
 #[tokio::test]
-async fn closing_a_number_that_was_never_ordered_burns_it() {
+async fn closing_an_unknown_number_blocks_it() {
     let merchant = Merchant::start().await;
     assert_eq!(merchant.close("T-000001").await.status, 204);
     assert_eq!(
@@ -118,11 +118,11 @@ async fn closing_a_number_that_was_never_ordered_burns_it() {
 }
 
 #[tokio::test]
-async fn time_ends_prepay_ids_payments_and_orders() {
+async fn prepay_ids_payments_and_orders_expire() {
     let mut merchant = Merchant::start().await;
     let first = merchant.order(&order("T-000001", 648)).await.ok();
     let mut short = order("T-000002", 648);
-    // Long ago: moved to a minute from now without a word.
+    // In the past: silently moved to a minute from now.
     short["time_expire"] = json!("2020-01-01T00:00:00+08:00");
     merchant.order(&short).await.ok();
 

@@ -1,4 +1,4 @@
-//! Refunds: what is accepted, what becomes of it, and what the merchant is told.
+//! Refunds: validation, outcomes and callbacks.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn wait_for(merchant: &Merchant, number: &str, status: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_refund_is_accepted_then_done_and_told() {
+async fn refund_is_accepted_then_succeeds_with_callback() {
     let merchant = Merchant::start().await;
     let inbox = Inbox::start(&[]).await;
     let transaction = merchant.paid("T-000001", 648).await;
@@ -41,11 +41,11 @@ async fn a_refund_is_accepted_then_done_and_told() {
         "REFUND"
     );
 
-    let letter = inbox.wait(1).await.remove(0);
-    let envelope = letter.envelope();
+    let delivery = inbox.wait(1).await.remove(0);
+    let envelope = delivery.envelope();
     assert_eq!(envelope["event_type"], "REFUND.SUCCESS");
     assert_eq!(envelope["resource"]["associated_data"], "refund");
-    let plain = letter.plain();
+    let plain = delivery.plain();
     assert_eq!(plain["refund_status"], "SUCCESS");
     assert_eq!(plain.get("status"), None);
     assert_eq!(plain["refund_id"], id);
@@ -61,7 +61,7 @@ async fn a_refund_is_accepted_then_done_and_told() {
 }
 
 #[tokio::test]
-async fn one_number_is_one_refund() {
+async fn refund_number_is_idempotent() {
     let merchant = Merchant::start().await;
     merchant.paid("T-000001", 648).await;
     let body = refund("R-1", "T-000001", 300, 648);
@@ -75,7 +75,7 @@ async fn one_number_is_one_refund() {
 }
 
 #[tokio::test]
-async fn no_more_is_given_back_than_was_paid() {
+async fn refunds_cannot_exceed_the_payment() {
     let merchant = Merchant::start().await;
     merchant.paid("T-000001", 100).await;
     let wrong_total = merchant.refund(&refund("R-0", "T-000001", 10, 99)).await;
@@ -100,7 +100,7 @@ async fn no_more_is_given_back_than_was_paid() {
 }
 
 #[tokio::test]
-async fn only_paid_orders_are_refunded() {
+async fn unpaid_order_cannot_be_refunded() {
     let merchant = Merchant::start().await;
     let order = super::merchant::order("T-000001", 100);
     merchant.order(&order).await.ok();
@@ -111,7 +111,7 @@ async fn only_paid_orders_are_refunded() {
 }
 
 #[tokio::test]
-async fn a_refund_can_fail_for_good_and_frees_its_amount() {
+async fn closed_refund_releases_its_amount() {
     let mut merchant = Merchant::start().await;
     merchant
         .settings(r#"{"refundOutcome":"closed","refundDelayMs":0}"#)
@@ -137,7 +137,7 @@ async fn a_refund_can_fail_for_good_and_frees_its_amount() {
 }
 
 #[tokio::test]
-async fn an_abnormal_refund_may_still_succeed() {
+async fn abnormal_refund_may_still_succeed() {
     let merchant = Merchant::start().await;
     let inbox = Inbox::start(&[]).await;
     merchant
@@ -165,17 +165,17 @@ async fn an_abnormal_refund_may_still_succeed() {
         merchant.query("T-000001").await.ok()["trade_state"],
         "REFUND"
     );
-    let told: Vec<_> = inbox
+    let statuses: Vec<_> = inbox
         .wait(2)
         .await
         .iter()
-        .map(|letter| letter.plain()["refund_status"].clone())
+        .map(|delivery| delivery.plain()["refund_status"].clone())
         .collect();
-    assert_eq!(told, ["ABNORMAL", "SUCCESS"]);
+    assert_eq!(statuses, ["ABNORMAL", "SUCCESS"]);
 }
 
 #[tokio::test]
-async fn refunds_come_out_of_the_balance() {
+async fn refunds_reduce_the_balance() {
     let merchant = Merchant::start().await;
     merchant
         .settings(r#"{"balanceFen":50,"refundOutcome":"processing"}"#)
@@ -195,7 +195,7 @@ async fn refunds_come_out_of_the_balance() {
 }
 
 #[tokio::test]
-async fn the_player_gets_back_the_share_that_the_player_paid() {
+async fn payer_refund_is_proportional_to_payer_total() {
     let merchant = Merchant::start().await;
     merchant
         .order(&super::merchant::order("T-000001", 300))
@@ -207,16 +207,16 @@ async fn the_player_gets_back_the_share_that_the_player_paid() {
             r#"{"payerTotal":200,"notify":false}"#,
         )
         .await;
-    let told = merchant
+    let accepted = merchant
         .refund(&refund("R-1", "T-000001", 100, 300))
         .await
         .ok();
-    assert_eq!(told["amount"]["payer_refund"], 67);
-    assert_eq!(told["amount"]["discount_refund"], 33);
+    assert_eq!(accepted["amount"]["payer_refund"], 67);
+    assert_eq!(accepted["amount"]["discount_refund"], 33);
 }
 
 #[tokio::test]
-async fn a_year_is_the_limit_of_refunds() {
+async fn refund_after_a_year_is_rejected() {
     let mut merchant = Merchant::start().await;
     merchant.paid("T-000001", 100).await;
     merchant.move_clocks(366 * 24 * 3600).await;
@@ -225,7 +225,7 @@ async fn a_year_is_the_limit_of_refunds() {
 }
 
 #[tokio::test]
-async fn every_rule_of_a_refund_is_checked() {
+async fn refund_request_is_validated() {
     let merchant = Merchant::start().await;
     merchant.paid("T-000001", 100).await;
     for (pointer, value) in [

@@ -1,16 +1,16 @@
-//! What the platform takes as a request: the test vectors, and one rule broken at a time.
+//! Request validation: the test vectors, and one violated rule at a time.
 
 use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::merchant::{Merchant, TEST, order};
-use crate::running::Running;
+use crate::harness::TestSimulator;
 
 const JSAPI: &str = "/v3/pay/transactions/jsapi";
 
 #[tokio::test]
-async fn the_vectors_are_answered_as_expected() {
+async fn test_vectors_return_the_expected_responses() {
     let vectors: Vec<Value> = serde_json::from_str(include_str!("requests.json")).unwrap();
     assert_eq!(vectors.len(), 10);
     let merchant = Merchant::start().await;
@@ -47,14 +47,14 @@ async fn the_vectors_are_answered_as_expected() {
     }
 }
 
-async fn set_clock(sim: &Running, time: i64) {
+async fn set_clock(sim: &TestSimulator, time: i64) {
     let skew = time - Timestamp::now().as_second();
     sim.put("/settings", &json!({"clockSkewSeconds": skew}).to_string())
         .await;
 }
 
 #[tokio::test]
-async fn a_wrong_signature_is_answered_with_what_the_platform_would_have_signed() {
+async fn wrong_signature_error_shows_the_expected_message() {
     let merchant = Merchant::start().await;
     let body = order("T-000001", 648).to_string();
     let response = merchant
@@ -86,7 +86,7 @@ async fn a_wrong_signature_is_answered_with_what_the_platform_would_have_signed(
 }
 
 #[tokio::test]
-async fn five_minutes_are_the_limit_of_skew() {
+async fn clock_skew_is_limited_to_five_minutes() {
     let mut merchant = Merchant::start().await;
     for (skew, status) in [(-290, 404), (290, 404), (-302, 401), (302, 401)] {
         merchant.skew = skew;
@@ -95,7 +95,7 @@ async fn five_minutes_are_the_limit_of_skew() {
 }
 
 #[tokio::test]
-async fn unknown_paths_and_wrong_methods_are_answered_with_nothing() {
+async fn unknown_paths_and_wrong_methods_have_empty_responses() {
     let merchant = Merchant::start().await;
     for (method, url, status) in [
         (Method::GET, JSAPI, 405),
@@ -108,7 +108,7 @@ async fn unknown_paths_and_wrong_methods_are_answered_with_nothing() {
 }
 
 #[tokio::test]
-async fn every_rule_of_an_order_is_checked() {
+async fn order_request_is_validated() {
     let merchant = Merchant::start().await;
     let long = |count: usize| json!("x".repeat(count));
     let cases = [
@@ -188,7 +188,7 @@ async fn every_rule_of_an_order_is_checked() {
 }
 
 #[tokio::test]
-async fn a_whole_order_is_taken() {
+async fn order_with_all_fields_is_accepted() {
     let merchant = Merchant::start().await;
     let mut body = order("T_-|*0001", 1);
     body["goods_tag"] = json!("WXG");
@@ -216,7 +216,7 @@ async fn a_whole_order_is_taken() {
 }
 
 #[tokio::test]
-async fn the_merchant_number_of_a_query_is_checked() {
+async fn mchid_of_a_query_is_validated() {
     let merchant = Merchant::start().await;
     let url = "/v3/pay/transactions/out-trade-no/T-000001";
     for query in ["", "?mchid=1900099999", "?mchid=1900012345&more=1"] {

@@ -1,13 +1,13 @@
-//! The settings of WeChat Pay: what they take, and that a reset undoes them.
+//! The settings of WeChat Pay: validation, partial changes and reset.
 
 use reqwest::Method;
 use serde_json::json;
 
 use super::merchant::{Merchant, order};
-use crate::running::Running;
+use crate::harness::TestSimulator;
 
 #[tokio::test]
-async fn settings_change_one_by_one_and_are_reset() {
+async fn settings_change_individually_and_reset() {
     let merchant = Merchant::start().await;
     let before = merchant.settings("{}").await;
     let changed = merchant
@@ -22,11 +22,11 @@ async fn settings_change_one_by_one_and_are_reset() {
 }
 
 #[tokio::test]
-async fn what_is_not_understood_changes_nothing() {
+async fn invalid_settings_change_nothing() {
     let merchant = Merchant::start().await;
     for (path, body) in [
         ("/pay/settings", r#"{"keyMode":"none"}"#),
-        ("/pay/settings", r#"{"weather":"fine"}"#),
+        ("/pay/settings", r#"{"unknown":"value"}"#),
         ("/pay/settings", r#"{"refundDelayMs":-1}"#),
         ("/pay/callbacks", r#"{"mode":"maybe"}"#),
         ("/pay/callbacks", r#"{"copies":0}"#),
@@ -43,7 +43,7 @@ async fn what_is_not_understood_changes_nothing() {
 }
 
 #[tokio::test]
-async fn public_notify_urls_can_be_demanded() {
+async fn public_notify_urls_can_be_required() {
     let merchant = Merchant::start().await;
     merchant.settings(r#"{"publicNotifyUrls":true}"#).await;
     for (url, status) in [
@@ -60,8 +60,8 @@ async fn public_notify_urls_can_be_demanded() {
 }
 
 #[tokio::test]
-async fn without_a_merchant_there_is_no_wechat_pay() {
-    let merchant = Merchant::with(Running::start().await);
+async fn without_a_merchant_wechat_pay_is_disabled() {
+    let merchant = Merchant::with(TestSimulator::start().await);
     let reply = merchant
         .try_send(Method::POST, "/v3/pay/transactions/jsapi", b"{}")
         .await

@@ -1,11 +1,11 @@
-//! What `wx.requestPayment` takes, and what comes of it.
+//! `wx.requestPayment`: the accepted parameters, and the resulting payment.
 
 use serde_json::{Value, json};
 
 use super::merchant::{Merchant, order};
-use crate::running::APP_ID;
+use crate::harness::APP_ID;
 
-/// What the merchant gives the client for an order.
+/// Returns the parameters that the merchant passes to the client.
 async fn parameters(merchant: &Merchant) -> Value {
     let prepay = merchant.order(&order("T-000001", 648)).await.ok();
     let package = format!("prepay_id={}", prepay["prepay_id"].as_str().unwrap());
@@ -22,7 +22,7 @@ async fn parameters(merchant: &Merchant) -> Value {
 }
 
 #[tokio::test]
-async fn rightly_signed_parameters_pay_once() {
+async fn validly_signed_parameters_pay_once() {
     let merchant = Merchant::start().await;
     let parameters = parameters(&merchant).await.to_string();
     let done = merchant.control("/request-payment", &parameters).await;
@@ -37,7 +37,7 @@ async fn rightly_signed_parameters_pay_once() {
 }
 
 #[tokio::test]
-async fn wrong_parameters_pay_nothing() {
+async fn invalid_parameters_pay_nothing() {
     let merchant = Merchant::start().await;
     let right = parameters(&merchant).await;
     for (name, value) in [
@@ -64,7 +64,7 @@ async fn wrong_parameters_pay_nothing() {
 }
 
 #[tokio::test]
-async fn a_coupon_lowers_what_the_player_pays_and_not_the_total() {
+async fn coupon_reduces_payer_total_but_not_total() {
     let merchant = Merchant::start().await;
     merchant.order(&order("T-000001", 648)).await.ok();
     let path = "/orders/T-000001/pay";

@@ -1,4 +1,4 @@
-//! Shapes of single values in requests: addresses and URLs.
+//! Validation of single request values: IP addresses and URLs.
 
 use std::net::IpAddr;
 
@@ -11,26 +11,26 @@ pub(crate) fn is_ip(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok()
 }
 
-/// A `notify_url`: a whole URL with a path and without a query; over HTTPS on a public host where
-/// that is demanded, which a test or a development machine seldom has.
+/// Returns `notify_url`: an absolute URL with a path and without a query. HTTPS on a public host is
+/// required only if `must_be_public`, since tests and development rarely have one.
 pub(crate) fn notify_url<'v>(
     body: &Fields<'v>,
     max: usize,
     must_be_public: bool,
 ) -> Result<&'v str, PayError> {
     let text = body.text("notify_url", max)?;
-    let refuse = |issue| Err(body.refuse("notify_url", issue));
+    let reject = |issue| Err(body.reject("notify_url", issue));
     let Ok(url) = Url::parse(text) else {
-        return refuse("a URL is expected");
+        return reject("a URL is expected");
     };
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return refuse("a whole URL is expected");
+        return reject("an absolute HTTP or HTTPS URL is expected");
     }
     if url.path() == "/" || url.query().is_some() || url.fragment().is_some() {
-        return refuse("a path and no query is expected");
+        return reject("a path without a query is expected");
     }
     if must_be_public && (url.scheme() != "https" || !is_public(&url)) {
-        return refuse("HTTPS on a public host is expected");
+        return reject("HTTPS on a public host is expected");
     }
     Ok(text)
 }

@@ -1,4 +1,4 @@
-//! The merchant's side of signatures and encryption, written apart from the simulator's.
+//! The merchant's side of signatures and encryption, independent of the simulator's code.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
@@ -9,23 +9,23 @@ use serde_json::Value;
 
 use super::merchant::TEST;
 
-/// The bytes with which the public key of a 2048-bit RSA certificate begins, and its length.
+/// The first bytes of the public key in a 2048-bit RSA certificate.
 const SPKI_HEAD: [u8; 24] = [
     0x30, 0x82, 0x01, 0x22, 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01,
     0x01, 0x05, 0x00, 0x03, 0x82, 0x01, 0x0f, 0x00,
 ];
 const SPKI_LENGTH: usize = 294;
 
-/// The serial of the key that signed these bytes; panics when none did.
-pub(crate) fn verified_by(headers: &HeaderMap, body: &[u8]) -> String {
+/// Returns the serial of the key that signed the body; panics on a wrong signature.
+pub(crate) fn expect_signer(headers: &HeaderMap, body: &[u8]) -> String {
     verify(headers, body).unwrap()
 }
 
-/// The serial of the key that signed these bytes, or why none did. Does not look at the time.
+/// Returns the serial of the key that signed the body, or an error. Ignores the timestamp.
 pub(crate) fn verify(headers: &HeaderMap, body: &[u8]) -> Result<String, &'static str> {
     let header = |name: &str| {
         let value = headers.get(name).ok_or("a header is missing")?;
-        value.to_str().map_err(|_| "a header is no text")
+        value.to_str().map_err(|_| "a header is not text")
     };
     let (time, nonce) = (header("wechatpay-timestamp")?, header("wechatpay-nonce")?);
     assert_eq!(nonce.len(), 32);
@@ -67,7 +67,7 @@ fn public_key(certificate: &str) -> Vec<u8> {
     der[start..start + SPKI_LENGTH].to_vec()
 }
 
-/// The plain text of an encrypted resource, if it is for this merchant.
+/// Decrypts a resource; none if it is not encrypted for this merchant.
 pub(crate) fn decrypt(resource: &Value) -> Option<Vec<u8>> {
     let text = |name: &str| resource[name].as_str().unwrap();
     assert_eq!(text("algorithm"), "AEAD_AES_256_GCM");

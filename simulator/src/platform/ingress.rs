@@ -1,12 +1,12 @@
-//! What every request to the platform goes through: method, access token, the minute's quota, body.
+//! Ingress of the platform APIs: the checks of method, access token, per-minute quota and body.
 //!
-//! The order of these checks on the real platform is not documented; this one fits reports.
+//! WeChat does not document the order of these checks; this one matches observed behaviour.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Query, State as Given};
+use axum::extract::{Query, State as AxumState};
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::routing::any;
@@ -20,36 +20,36 @@ use crate::requests::{self, Endpoint};
 use crate::state::{State, World};
 use crate::wire::{Answer, errcode};
 
-/// An API of the platform.
+/// A platform API.
 #[derive(Clone, Copy)]
 pub(crate) struct Api {
-    /// In faults and in the list of requests.
+    /// The name used by faults and the request log.
     pub(crate) name: &'static str,
     pub(crate) path: &'static str,
     pub(crate) method: Verb,
-    /// Whether it wants an access token.
-    pub(crate) wants_token: bool,
-    /// Gives the fields of the success, or the errcode.
+    /// Whether calls require a valid access token.
+    pub(crate) requires_token: bool,
+    /// Returns the fields of a success, or the errcode.
     pub(crate) run: fn(&World, &mut State, &Call<'_>) -> Result<Value, i64>,
 }
 
-/// The method that an API has.
+/// The only method that an API accepts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verb {
     Get,
     Post,
 }
 
-/// A request that was let in.
+/// A request that passed the checks.
 pub(crate) struct Call<'a> {
     pub(crate) now: Timestamp,
     query: &'a BTreeMap<String, String>,
-    /// Without fields for a GET.
+    /// Empty for a GET.
     pub(crate) body: Fields<'a>,
 }
 
 impl Call<'_> {
-    /// A query parameter that is there and not empty.
+    /// Returns a query parameter unless it is missing or empty.
     pub(crate) fn query(&self, name: &str) -> Option<&str> {
         self.query
             .get(name)
@@ -66,12 +66,12 @@ pub(crate) fn route(world: &Arc<World>, api: Api) -> Router {
     Router::new()
         .route(api.path, any(answer))
         .route_layer(from_fn_with_state(endpoint.clone(), faults::apply))
-        .route_layer(from_fn_with_state(endpoint, requests::note_and_render))
+        .route_layer(from_fn_with_state(endpoint, requests::record_and_render))
         .with_state((Arc::clone(world), api))
 }
 
 async fn answer(
-    Given((world, api)): Given<(Arc<World>, Api)>,
+    AxumState((world, api)): AxumState<(Arc<World>, Api)>,
     method: Method,
     Query(query): Query<BTreeMap<String, String>>,
     body: Bytes,
@@ -96,7 +96,7 @@ fn run(
     }
     let mut state = world.state();
     let now = state.now();
-    if api.wants_token {
+    if api.requires_token {
         let token = query.get("access_token").map(String::as_str);
         state
             .platform
@@ -104,7 +104,7 @@ fn run(
             .check(token.unwrap_or_default(), now)?;
     }
     let limit = state.behaviour.quota_per_minute;
-    if !state.quotas.take(api.name, limit, now) {
+    if !state.quotas.try_acquire(api.name, limit, now) {
         return Err(errcode::MINUTE_QUOTA);
     }
     let body = match api.method {

@@ -1,11 +1,11 @@
-//! Forged callbacks say what they are asked to say, rightly signed unless the signature is the point.
+//! Forged callbacks: the requested defect, under a valid signature unless that is the defect.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::inbox::{Inbox, Letter};
+use super::inbox::{Delivery, Inbox};
 use super::merchant::{Merchant, order};
-use super::verifying::decrypt;
+use super::verification::decrypt;
 
 struct Forger {
     merchant: Merchant,
@@ -21,17 +21,17 @@ impl Forger {
         Self { merchant, inbox }
     }
 
-    async fn forge(&self, kind: &str) -> Letter {
+    async fn forge(&self, kind: &str) -> Delivery {
         let body = json!({"outTradeNo": "T-000001", "kind": kind}).to_string();
         let callback = self.merchant.control("/callbacks/forge", &body).await;
         assert_eq!(callback["forged"], kind);
         assert_eq!(callback["attempts"][0]["status"], 204);
-        self.inbox.letters().pop().unwrap()
+        self.inbox.deliveries().pop().unwrap()
     }
 }
 
 #[tokio::test]
-async fn business_lies_are_rightly_signed() {
+async fn false_content_has_a_valid_signature() {
     let forger = Forger::start().await;
     let cases: [(&str, &str, Value); 9] = [
         ("amount", "/amount/total", json!(649)),
@@ -52,10 +52,10 @@ async fn business_lies_are_rightly_signed() {
         ("coupon", "/amount/payer_total", json!(486)),
         ("eventType", "/trade_state", json!("SUCCESS")),
     ];
-    for (kind, pointer, said) in cases {
-        let letter = forger.forge(kind).await;
-        assert_eq!(letter.plain().pointer(pointer), Some(&said), "{kind}");
-        let is_usual = letter.envelope()["event_type"] == "TRANSACTION.SUCCESS";
+    for (kind, pointer, expected) in cases {
+        let delivery = forger.forge(kind).await;
+        assert_eq!(delivery.plain().pointer(pointer), Some(&expected), "{kind}");
+        let is_usual = delivery.envelope()["event_type"] == "TRANSACTION.SUCCESS";
         assert_eq!(is_usual, kind != "eventType");
     }
     let (one, other) = (
@@ -66,40 +66,40 @@ async fn business_lies_are_rightly_signed() {
         one.plain()["transaction_id"],
         other.plain()["transaction_id"]
     );
-    // Nothing of it is so.
+    // The order itself is unchanged.
     let queried = forger.merchant.query("T-000001").await.ok();
     assert_eq!(queried["trade_state"], "NOTPAY");
 }
 
 #[tokio::test]
-async fn unreadable_ones_are_rightly_signed() {
+async fn unreadable_content_has_a_valid_signature() {
     let forger = Forger::start().await;
     for kind in ["ciphertext", "apiV3Key"] {
-        let letter = forger.forge(kind).await;
-        assert!(letter.verify().is_ok());
-        assert_eq!(decrypt(&letter.envelope()["resource"]), None, "{kind}");
+        let delivery = forger.forge(kind).await;
+        assert!(delivery.verify().is_ok());
+        assert_eq!(decrypt(&delivery.envelope()["resource"]), None, "{kind}");
     }
-    let letter = forger.forge("notJson").await;
+    let delivery = forger.forge("notJson").await;
     assert_eq!(
-        decrypt(&letter.envelope()["resource"]).unwrap(),
+        decrypt(&delivery.envelope()["resource"]).unwrap(),
         b"not JSON"
     );
-    let letter = forger.forge("algorithm").await;
-    assert!(letter.verify().is_ok());
-    assert_eq!(letter.envelope()["resource"]["algorithm"], "AEAD_SM4_GCM");
+    let delivery = forger.forge("algorithm").await;
+    assert!(delivery.verify().is_ok());
+    assert_eq!(delivery.envelope()["resource"]["algorithm"], "AEAD_SM4_GCM");
 }
 
 #[tokio::test]
-async fn signatures_can_be_the_lie() {
+async fn signature_itself_can_be_forged() {
     let forger = Forger::start().await;
-    let letter = forger.forge("unknownSerial").await;
-    assert_eq!(letter.verify(), Err("unknown serial"));
+    let delivery = forger.forge("unknownSerial").await;
+    assert_eq!(delivery.verify(), Err("unknown serial"));
     for kind in ["signature", "signTest"] {
         assert_eq!(forger.forge(kind).await.verify(), Err("wrong signature"));
     }
-    let letter = forger.forge("staleTimestamp").await;
-    assert!(letter.verify().is_ok());
-    let time: i64 = letter.headers["wechatpay-timestamp"]
+    let delivery = forger.forge("staleTimestamp").await;
+    assert!(delivery.verify().is_ok());
+    let time: i64 = delivery.headers["wechatpay-timestamp"]
         .to_str()
         .unwrap()
         .parse()
@@ -108,11 +108,11 @@ async fn signatures_can_be_the_lie() {
 }
 
 #[tokio::test]
-async fn only_orders_can_be_lied_about() {
+async fn forging_requires_a_known_order_and_kind() {
     let forger = Forger::start().await;
     for (body, status) in [
         (r#"{"outTradeNo":"T-000002","kind":"amount"}"#, 404),
-        (r#"{"outTradeNo":"T-000001","kind":"weather"}"#, 400),
+        (r#"{"outTradeNo":"T-000001","kind":"unknown"}"#, 400),
     ] {
         let refused = forger.merchant.try_control("/callbacks/forge", body).await;
         assert_eq!(refused.0, status);

@@ -1,5 +1,5 @@
-//! What every API of WeChat Pay does before and after its own work: method, headers, authorization,
-//! then the API, then the platform's signature under what succeeded. Errors are never signed.
+//! Ingress of the WeChat Pay APIs: checks method, authorization and headers before the API runs,
+//! and signs its success. Errors are never signed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,63 +25,63 @@ use crate::{faults, requests};
 
 const MAX_BODY: usize = 1 << 20;
 
-/// What the value of a deliberately wrong signature begins with.
+/// Prefix of a deliberately wrong signature.
 pub(crate) const SIGN_TEST: &str = "WECHATPAY/SIGNTEST/";
 
-/// One API.
+/// A WeChat Pay API.
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) name: &'static str,
     pub(crate) path: &'static str,
     pub(crate) method: Method,
-    /// The transaction endpoints were seen not to miss a `User-Agent`, to word things differently and
-    /// to leave out the `Request-ID` of a 401.
+    /// Transaction endpoints were observed to accept a missing `User-Agent`, to use other messages
+    /// and to omit the `Request-ID` of a 401.
     pub(crate) is_transaction: bool,
     pub(crate) run: fn(&Arc<Pay>, &Call<'_>) -> Result<Success, PayError>,
 }
 
-/// What an API works on: a request that is authentic.
+/// An authenticated request.
 pub(crate) struct Call<'r> {
-    /// The variable part of the path.
-    pub(crate) of: &'r str,
+    /// The path parameter; empty if the route has none.
+    pub(crate) path_param: &'r str,
     query: BTreeMap<String, String>,
     pub(crate) body: &'r [u8],
     pub(crate) host: &'r str,
     pub(crate) now: Timestamp,
 }
 
-/// What an API answers when all is well.
+/// A successful answer of an API.
 pub(crate) enum Success {
     Json(Value),
     Nothing,
-    /// Unsigned.
+    /// A download, unsigned.
     File(Bytes),
 }
 
-/// The route of an API, under the faults and in the list of requests.
+/// Returns the route of an API, wrapped in the faults and the request log.
 pub(crate) fn route(pay: &Arc<Pay>, api: Api) -> Router {
     let endpoint = Endpoint {
         world: Arc::clone(&pay.world),
         api: api.name,
     };
     Router::new()
-        .route(api.path, any(enter))
+        .route(api.path, any(handle))
         .route_layer(from_fn_with_state(endpoint.clone(), faults::apply))
-        .route_layer(from_fn_with_state(endpoint, requests::note_and_render))
+        .route_layer(from_fn_with_state(endpoint, requests::record_and_render))
         .with_state((Arc::clone(pay), api))
 }
 
-async fn enter(
+async fn handle(
     State((pay, api)): State<(Arc<Pay>, Api)>,
     parameters: RawPathParams,
     request: Request,
 ) -> Answer {
     let (head, body) = request.into_parts();
     if head.method != api.method {
-        return Answer::Pay(PayAnswer::bare(StatusCode::METHOD_NOT_ALLOWED));
+        return Answer::Pay(PayAnswer::status_only(StatusCode::METHOD_NOT_ALLOWED));
     }
     let Ok(body) = to_bytes(body, MAX_BODY).await else {
-        return Answer::Pay(PayAnswer::bare(StatusCode::PAYLOAD_TOO_LARGE));
+        return Answer::Pay(PayAnswer::status_only(StatusCode::PAYLOAD_TOO_LARGE));
     };
     let now = pay.world.state().now();
     let url = head
@@ -97,7 +97,7 @@ async fn enter(
         let with_request_id = !(api.is_transaction && error.code == "SIGN_ERROR");
         return Answer::Pay(error.into_answer(with_request_id));
     }
-    let done = check_content(&api, &head.headers)
+    let result = check_content(&api, &head.headers)
         .and_then(|()| {
             let Query(query) = Query::try_from_uri(&head.uri)
                 .map_err(|error| PayError::param(error.body_text()))?;
@@ -105,15 +105,15 @@ async fn enter(
         })
         .and_then(|query| {
             let call = Call {
-                of: parameters.iter().next().map_or("", |(_, value)| value),
+                path_param: parameters.iter().next().map_or("", |(_, value)| value),
                 query,
                 body: &body,
-                host: text(&head.headers, header::HOST.as_str()),
+                host: header_text(&head.headers, header::HOST.as_str()),
                 now,
             };
             (api.run)(&pay, &call)
         });
-    Answer::Pay(match done {
+    Answer::Pay(match result {
         Ok(Success::Json(body)) => answer(&pay, &head.headers, Some(body.to_string().into())),
         Ok(Success::Nothing) => answer(&pay, &head.headers, None),
         Ok(Success::File(file)) => PayAnswer::file(file),
@@ -128,11 +128,11 @@ fn authenticate(
     signed: &Signed<'_>,
     now: Timestamp,
 ) -> Result<(), PayError> {
-    let accepts = text(headers, header::ACCEPT.as_str());
-    let takes_json = ["application/json", "*/*"]
+    let accepts = header_text(headers, header::ACCEPT.as_str());
+    let accepts_json = ["application/json", "*/*"]
         .iter()
-        .any(|kind| accepts.contains(kind));
-    if !api.is_transaction && (!takes_json || text(headers, "user-agent").is_empty()) {
+        .any(|media_type| accepts.contains(media_type));
+    if !api.is_transaction && (!accepts_json || header_text(headers, "user-agent").is_empty()) {
         return Err(PayError::invalid_request("Http头缺少Accept或User-Agent"));
     }
     Authorization::of(headers)
@@ -147,11 +147,11 @@ fn authenticate(
 }
 
 fn check_content(api: &Api, headers: &HeaderMap) -> Result<(), PayError> {
-    let kind = text(headers, header::CONTENT_TYPE.as_str());
-    let is_json = kind
+    let media_type = header_text(headers, header::CONTENT_TYPE.as_str());
+    let is_json = media_type
         .split(';')
         .next()
-        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+        .is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"));
     if api.method == Method::POST && !is_json {
         return Err(PayError::invalid_request(
             "Http头Content-Type应为application/json",
@@ -160,8 +160,8 @@ fn check_content(api: &Api, headers: &HeaderMap) -> Result<(), PayError> {
     Ok(())
 }
 
-/// A header's value without blanks around it; empty when it is missing or no text.
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
+/// Returns a header's trimmed value; empty if it is missing or not text.
+fn header_text<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
     headers
         .get(name)
         .and_then(|value| value.to_str().ok())
@@ -169,25 +169,26 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
         .trim()
 }
 
-/// A success, signed with the key that the request asks for.
+/// Builds a success, signed with the key that the request and the key mode select.
 fn answer(pay: &Pay, request: &HeaderMap, body: Option<Bytes>) -> PayAnswer {
     let mut answer = PayAnswer::success(body);
-    let (key, now, is_sign_test) = {
+    let (key, now, is_probe) = {
         let mut state = pay.world.state();
-        let names_public_key = text(request, "wechatpay-serial") == pay.keys.public_key.serial;
+        let names_public_key =
+            header_text(request, "wechatpay-serial") == pay.keys.public_key.serial;
         let key = match state.pay.behaviour.key_mode {
             KeyMode::PublicKeyOnly => &pay.keys.public_key,
             KeyMode::Both if names_public_key => &pay.keys.public_key,
             KeyMode::Both | KeyMode::CertificateOnly => state.pay.certificates.signer(&pay.keys),
         };
-        let left = &mut state.pay.behaviour.sign_test_responses;
-        let is_sign_test = *left > 0;
-        *left = left.saturating_sub(1);
-        (key, state.now(), is_sign_test)
+        let remaining = &mut state.pay.behaviour.sign_test_responses;
+        let is_probe = *remaining > 0;
+        *remaining = remaining.saturating_sub(1);
+        (key, state.now(), is_probe)
     };
     let nonce = hex::encode(random::<16>());
     let (timestamp, mut signature) = sign(key, now, &nonce, &answer.body);
-    if is_sign_test {
+    if is_probe {
         signature = sign_test(&signature);
     }
     for (name, value) in signature_headers(key.serial, &timestamp, &nonce, &signature) {
@@ -196,7 +197,7 @@ fn answer(pay: &Pay, request: &HeaderMap, body: Option<Bytes>) -> PayAnswer {
     answer
 }
 
-/// The time of a signature, in seconds, and the signature.
+/// Signs a body; returns the timestamp in Unix seconds and the signature.
 pub(crate) fn sign(key: &Signer, now: Timestamp, nonce: &str, body: &[u8]) -> (String, String) {
     let timestamp = now.as_second().to_string();
     let head = format!("{timestamp}\n{nonce}\n");
@@ -204,7 +205,7 @@ pub(crate) fn sign(key: &Signer, now: Timestamp, nonce: &str, body: &[u8]) -> (S
     (timestamp, signature)
 }
 
-/// A wrong signature that says of itself that it is a probe. It is as long as a right one, and base64.
+/// Turns a signature into a probe: marked as such, wrong, but of the right length.
 pub(crate) fn sign_test(signature: &str) -> String {
     format!(
         "{SIGN_TEST}{}",
@@ -212,7 +213,7 @@ pub(crate) fn sign_test(signature: &str) -> String {
     )
 }
 
-/// The headers that a signature comes with.
+/// Returns the headers of a signature.
 pub(crate) fn signature_headers<'a>(
     serial: &'a str,
     timestamp: &'a str,
@@ -230,20 +231,20 @@ pub(crate) fn signature_headers<'a>(
 }
 
 impl Call<'_> {
-    /// The query parameters, when there are none but these.
+    /// Returns the query parameters, unless there are others than `known`.
     pub(crate) fn query(&self, known: &[&str]) -> Result<&BTreeMap<String, String>, PayError> {
         match self
             .query
             .keys()
             .find(|name| !known.contains(&name.as_str()))
         {
-            Some(unknown) => Err(bad_query(unknown, "多余的参数").numbered(270_924_358)),
+            Some(unknown) => Err(bad_query(unknown, "多余的参数").with_number(270_924_358)),
             None => Ok(&self.query),
         }
     }
 
-    /// Checks the merchant's number where it is the one query parameter.
-    pub(crate) fn query_is_of(&self, pay: &Pay) -> Result<(), PayError> {
+    /// Checks `mchid`, which must be the only query parameter.
+    pub(crate) fn check_query_mch_id(&self, pay: &Pay) -> Result<(), PayError> {
         match self.query(&["mchid"])?.get("mchid") {
             Some(mch_id) if *mch_id == pay.mch_id => Ok(()),
             Some(_) => Err(bad_query(
@@ -255,7 +256,7 @@ impl Call<'_> {
     }
 }
 
-/// That a query parameter is wrong.
+/// Returns the error for an invalid query parameter.
 pub(crate) fn bad_query(name: &str, issue: &str) -> PayError {
     PayError::param(format!("输入源“/query/{name}”：{issue}"))
         .with_detail(json!({"field": name, "issue": issue, "location": "query"}))

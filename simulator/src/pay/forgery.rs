@@ -1,5 +1,5 @@
-//! `POST /_sim/pay/callbacks/forge`: callbacks that say what is not so, for a merchant to refuse.
-//! Most are rightly signed and encrypted; they are sent once, whatever is answered.
+//! `POST /_sim/pay/callbacks/forge`: false callbacks that a merchant must reject. Most are validly
+//! signed and encrypted; each is sent once, whatever the response.
 
 use std::sync::Arc;
 
@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::callbacks::{Callback, Status, Subject};
-use super::control::Deny;
-use super::keys::{aead_key, encrypted};
+use super::control::ControlError;
+use super::keys::{aead_key, encrypt_resource};
 use super::orders::{Payment, transaction_id};
-use super::{Pay, deliver, notification};
+use super::{Pay, delivery, notification};
 
-/// Another APIv3 key than the merchant's.
+/// An APIv3 key that is not the merchant's.
 const OTHER_API_V3_KEY: &[u8; 32] = b"another-merchants-api-v3-key-32!";
 
-/// What is wrong with a callback.
+/// The defect of a forged callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Forgery {
-    /// An amount of 1 more.
+    /// The amount is 1 fen too high.
     Amount,
     Currency,
     /// Another merchant.
@@ -28,65 +28,65 @@ pub(crate) enum Forgery {
     App,
     /// Another player.
     Openid,
-    /// A `trade_state` that is not `SUCCESS`, under an event that says it is.
+    /// A `trade_state` other than `SUCCESS` under the event `TRANSACTION.SUCCESS`.
     State,
-    /// An order that the merchant does not have.
+    /// An order unknown to the merchant.
     UnknownOrder,
-    /// Another transaction than the one that paid the order.
+    /// A transaction other than the one that paid the order.
     Transaction,
-    /// An event that nobody knows.
+    /// An unknown event type.
     EventType,
-    /// A cipher text that is none.
+    /// An invalid ciphertext.
     Ciphertext,
     /// Encrypted with another APIv3 key.
     ApiV3Key,
     Algorithm,
-    /// Something that decrypts to no JSON.
+    /// A plaintext that is not JSON.
     NotJson,
-    /// A coupon paid part of it, which is right and must be taken.
+    /// A coupon paid part of the total, which is valid and must be accepted.
     Coupon,
     /// Signed ten minutes ago.
     StaleTimestamp,
     UnknownSerial,
-    /// A signature of something else.
+    /// A signature of another body.
     Signature,
-    /// A signature with `WECHATPAY/SIGNTEST/` in front.
+    /// A signature with the prefix `WECHATPAY/SIGNTEST/`.
     SignTest,
 }
 
-/// What is to be forged.
+/// The body of a forge request.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Wish {
+pub(crate) struct ForgeRequest {
     out_trade_no: String,
-    /// Of this refund of the order; by default of its payment.
+    /// The refund that the callback reports; defaults to the order's payment.
     out_refund_no: Option<String>,
     kind: Forgery,
-    /// Where to; by default where the order says.
+    /// Defaults to the URL of the order or refund.
     notify_url: Option<String>,
 }
 
-/// Makes a callback about an order, paid or not, or about a refund, and sends it once; gives its id.
-pub(crate) async fn forge(pay: &Arc<Pay>, wish: Wish) -> Result<String, Deny> {
+/// Forges a callback about an order, paid or not, or about a refund; sends it once, returns its id.
+pub(crate) async fn forge(pay: &Arc<Pay>, request: ForgeRequest) -> Result<String, ControlError> {
     let callback = {
         let mut state = pay.world.state();
         let now = state.now();
         let order = state
             .pay
             .orders
-            .get(&wish.out_trade_no)
-            .ok_or_else(|| Deny::not_found("no such order"))?;
-        let refund = match &wish.out_refund_no {
+            .get(&request.out_trade_no)
+            .ok_or_else(|| ControlError::not_found("order not found"))?;
+        let refund = match &request.out_refund_no {
             Some(number) => Some(
                 state
                     .pay
                     .refunds
                     .get(number)
-                    .ok_or_else(|| Deny::not_found("no such refund"))?,
+                    .ok_or_else(|| ControlError::not_found("refund not found"))?,
             ),
             None => None,
         };
-        // An order that is not paid looks as if it had just been.
+        // An unpaid order is reported as just paid.
         let payment = order.payment.clone().unwrap_or_else(|| Payment {
             transaction_id: transaction_id(now),
             payer_total: order.total,
@@ -101,26 +101,26 @@ pub(crate) async fn forge(pay: &Arc<Pay>, wish: Wish) -> Result<String, Deny> {
             None => ("transaction", "TRANSACTION.SUCCESS", "trade_state"),
         };
         plain[state_field] = "SUCCESS".into();
-        let usual_url = match refund {
+        let default_url = match refund {
             Some(refund) => refund.notify_url.as_ref(),
             None => Some(&order.notify_url),
         };
-        let url = wish
+        let url = request
             .notify_url
-            .or_else(|| usual_url.cloned())
-            .ok_or_else(|| Deny::bad_request("the refund has no notifyUrl"))?;
-        match (refund, wish.kind) {
+            .or_else(|| default_url.cloned())
+            .ok_or_else(|| ControlError::bad_request("the refund has no notifyUrl"))?;
+        match (refund, request.kind) {
             (Some(refund), Forgery::Amount) => {
                 plain["amount"]["refund"] = (refund.refund + 1).into();
             }
-            (_, kind) => bend(&mut plain, kind, order.total),
+            (_, kind) => falsify(&mut plain, kind, order.total),
         }
-        if wish.kind == Forgery::Transaction {
+        if request.kind == Forgery::Transaction {
             plain["transaction_id"] = transaction_id(now).into();
         }
-        let resource = resource(pay, &plain, wish.kind, original_type);
+        let resource = resource(pay, &plain, request.kind, original_type);
         let subject = Subject {
-            event_type: match wish.kind {
+            event_type: match request.kind {
                 Forgery::EventType => "TRANSACTION.UNHEARD_OF",
                 _ => succeeded,
             },
@@ -129,17 +129,17 @@ pub(crate) async fn forge(pay: &Arc<Pay>, wish: Wish) -> Result<String, Deny> {
                 Some(_) => "退款成功",
                 None => "支付成功",
             },
-            out_trade_no: wish.out_trade_no,
-            out_refund_no: wish.out_refund_no,
+            out_trade_no: request.out_trade_no,
+            out_refund_no: request.out_refund_no,
             url,
             plain,
         };
         let mut callback = Callback::new(subject, resource, now);
-        callback.forged = Some(wish.kind);
+        callback.forged = Some(request.kind);
         state.pay.callbacks.add(callback.clone());
         callback
     };
-    deliver::attempt(pay, &callback.id).await;
+    delivery::attempt(pay, &callback.id).await;
     let mut state = pay.world.state();
     if let Some(callback) = state.pay.callbacks.get_mut(&callback.id)
         && callback.status == Status::Sending
@@ -149,8 +149,8 @@ pub(crate) async fn forge(pay: &Arc<Pay>, wish: Wish) -> Result<String, Deny> {
     Ok(callback.id)
 }
 
-/// Makes the plain text say what is not so.
-fn bend(plain: &mut Value, kind: Forgery, total: i64) {
+/// Falsifies the plaintext.
+fn falsify(plain: &mut Value, kind: Forgery, total: i64) {
     match kind {
         Forgery::Amount => {
             plain["amount"]["total"] = (total + 1).into();
@@ -178,12 +178,12 @@ fn resource(pay: &Pay, plain: &Value, kind: Forgery, original_type: &str) -> Val
         Forgery::NotJson => "not JSON".to_owned(),
         _ => plain.to_string(),
     };
-    let rightly = || pay.keys.encrypted(text.as_bytes(), original_type);
+    let with_merchant_key = || pay.keys.encrypt(text.as_bytes(), original_type);
     let mut resource = match kind {
-        Forgery::ApiV3Key => aead_key(OTHER_API_V3_KEY).map_or_else(rightly, |key| {
-            encrypted(&key, text.as_bytes(), original_type)
+        Forgery::ApiV3Key => aead_key(OTHER_API_V3_KEY).map_or_else(with_merchant_key, |key| {
+            encrypt_resource(&key, text.as_bytes(), original_type)
         }),
-        _ => rightly(),
+        _ => with_merchant_key(),
     };
     match kind {
         Forgery::Ciphertext => resource["ciphertext"] = "bm90IGEgY2lwaGVyIHRleHQgYXQgYWxs".into(),

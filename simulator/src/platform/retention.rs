@@ -1,23 +1,23 @@
-//! `POST /datacube/getweanalysisappiddailyretaininfo`: who of a day came back, as far as days have
-//! passed since.
+//! `POST /datacube/getweanalysisappiddailyretaininfo`: the retention of a day's players, for the
+//! intervals that have passed since.
 
 use jiff::ToSpan;
 use serde_json::{Value, json};
 
 use super::analysis::{beijing, compact, one_day};
-use super::door::{Api, Call, Verb};
+use super::ingress::{Api, Call, Verb};
 use crate::state::{State, World};
 
 pub(crate) const API: Api = Api {
     name: "retain_info",
     path: "/datacube/getweanalysisappiddailyretaininfo",
     method: Verb::Post,
-    wants_token: true,
+    requires_token: true,
     run,
 };
 
-/// Days later that are told of.
-const LATER: [i64; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 14, 30];
+/// Intervals of the report, in days.
+const INTERVALS: [i64; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 14, 30];
 
 fn run(_: &World, state: &mut State, call: &Call<'_>) -> Result<Value, i64> {
     let day = one_day(call)?;
@@ -27,10 +27,10 @@ fn run(_: &World, state: &mut State, call: &Call<'_>) -> Result<Value, i64> {
         return Ok(json!({"ref_date": compact(day), "visit_uv_new": [], "visit_uv": []}));
     }
     let mut passed = Vec::new();
-    for key in LATER {
-        let then = day.saturating_add(key.days());
-        // A later day that is not there yet is no error of this one.
-        if analysis.is_ready(then, now) == Ok(true) {
+    for key in INTERVALS {
+        let later_day = day.saturating_add(key.days());
+        // An unavailable later day is left out; it is not an error.
+        if analysis.is_ready(later_day, now) == Ok(true) {
             passed.push(key);
         }
     }

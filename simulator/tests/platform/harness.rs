@@ -1,4 +1,4 @@
-//! A simulator that listens on a port of its own.
+//! A simulator on its own port, and a client for it.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use tokio::task::JoinHandle;
 pub(crate) const APP_ID: &str = "wx0123456789abcdef";
 pub(crate) const APP_SECRET: &str = "the-app-secret";
 
-pub(crate) struct Running {
+pub(crate) struct TestSimulator {
     pub(crate) base: String,
     pub(crate) http: reqwest::Client,
     stop: oneshot::Sender<()>,
     server: JoinHandle<std::io::Result<()>>,
 }
 
-impl Running {
+impl TestSimulator {
     pub(crate) async fn start() -> Self {
         Self::start_with(SimulatorSettings::new(APP_ID, APP_SECRET)).await
     }
@@ -41,7 +41,7 @@ impl Running {
         }
     }
 
-    /// Tells the server to stop, and waits until it has.
+    /// Stops the server and waits until it has stopped.
     pub(crate) async fn stop(self) {
         self.stop.send(()).unwrap();
         tokio::time::timeout(Duration::from_secs(5), self.server)
@@ -51,7 +51,7 @@ impl Running {
             .unwrap();
     }
 
-    /// `code2Session` with these query parameters and no others.
+    /// Calls `code2Session` with exactly these query parameters.
     pub(crate) async fn call(&self, query: &[(&str, &str)]) -> reqwest::Result<Response> {
         self.http
             .get(format!("{}/sns/jscode2session", self.base))
@@ -61,12 +61,12 @@ impl Running {
             .await
     }
 
-    /// A right call with this code.
+    /// Makes a valid call with this code.
     pub(crate) async fn exchange(&self, code: &str) -> reqwest::Result<Response> {
         self.call(&query(code)).await
     }
 
-    /// Makes a right call with this code and gives up on it when it has arrived, before any answer.
+    /// Makes a valid call with this code and abandons it once it has arrived, before the response.
     pub(crate) async fn abandon(&self, code: &str) {
         let before = self.arrived().await;
         let arrival = async {
@@ -84,14 +84,14 @@ impl Running {
         self.get("/requests/count").await["count"].as_u64().unwrap()
     }
 
-    /// A right call with this code, whose answer is JSON with HTTP 200.
+    /// Makes a valid call with this code; the response must be JSON with HTTP 200.
     pub(crate) async fn session(&self, code: &str) -> Value {
         let response = self.exchange(code).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         response.json().await.unwrap()
     }
 
-    /// The errcode that a right call with this code is answered with; 0 for a success.
+    /// Returns the errcode of a valid call with this code; 0 for a success.
     pub(crate) async fn errcode(&self, code: &str) -> i64 {
         errcode(&self.session(code).await)
     }

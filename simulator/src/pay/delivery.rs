@@ -1,5 +1,5 @@
-//! Sends callbacks: signs each time anew, waits five seconds for an answer, and sends again what was
-//! not answered with a 2xx, by schedule. A reset or the server's end stops it.
+//! Callback delivery: signs each attempt separately, waits five seconds for the response, and
+//! retries by schedule until a 2xx. A reset or shutdown stops it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,24 +12,24 @@ use super::Pay;
 use super::answer::{ALPHANUMERIC, random, random_text};
 use super::behaviour::KeyMode;
 use super::callbacks::{Attempt, Callback, CallbackKey, Mode, Signature, Status, Subject};
-use super::door::{sign, sign_test, signature_headers};
-use super::forge::Forgery;
+use super::forgery::Forgery;
+use super::ingress::{sign, sign_test, signature_headers};
 use super::keys::Signer;
 use super::state::PayState;
 
-/// How long a callback waits for another to overtake it.
-const OVERTAKING: Duration = Duration::from_secs(1);
+/// Time for which a callback waits for a later one to overtake it.
+const REORDER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How old the time of a stale signature is.
-const STALE: SignedDuration = SignedDuration::from_mins(10);
+/// Age of a stale signature's timestamp.
+const STALE_AGE: SignedDuration = SignedDuration::from_mins(10);
 
 /// A serial that no platform key has.
 const UNKNOWN_SERIAL: &str = "7F00000000000000000000000000000000000001";
 
-/// Tells the merchant of something by a callback, as the policy has it; gives the callback's id.
-pub(crate) fn tell(pay: &Arc<Pay>, subject: Subject) -> String {
+/// Creates a callback and sends it according to the policy; returns its id.
+pub(crate) fn notify(pay: &Arc<Pay>, subject: Subject) -> String {
     let plain = subject.plain.to_string();
-    let resource = pay.keys.encrypted(plain.as_bytes(), subject.original_type);
+    let resource = pay.keys.encrypt(plain.as_bytes(), subject.original_type);
     let mut state = pay.world.state();
     let mut callback = Callback::new(subject, resource, state.now());
     let id = callback.id.clone();
@@ -45,24 +45,24 @@ pub(crate) fn tell(pay: &Arc<Pay>, subject: Subject) -> String {
         return id;
     }
     if !callbacks.policy.reorder {
-        launch(pay, id.clone(), None);
+        spawn_delivery(pay, id.clone(), None);
     } else if let Some(earlier) = callbacks.overtaken.take() {
-        launch(pay, id.clone(), Some(earlier));
+        spawn_delivery(pay, id.clone(), Some(earlier));
     } else {
         callbacks.overtaken = Some(id.clone());
-        launch_when_not_overtaken(pay, id.clone());
+        spawn_unless_overtaken(pay, id.clone());
     }
     id
 }
 
-fn launch(pay: &Arc<Pay>, id: String, then: Option<String>) {
+fn spawn_delivery(pay: &Arc<Pay>, id: String, then: Option<String>) {
     tokio::spawn(run(Arc::clone(pay), id, then));
 }
 
-fn launch_when_not_overtaken(pay: &Arc<Pay>, id: String) {
+fn spawn_unless_overtaken(pay: &Arc<Pay>, id: String) {
     let pay = Arc::clone(pay);
     tokio::spawn(async move {
-        pay.world.wait(OVERTAKING).await;
+        pay.world.wait(REORDER_TIMEOUT).await;
         let is_waiting = {
             let mut state = pay.world.state();
             let overtaken = &mut state.pay.callbacks.overtaken;
@@ -74,7 +74,7 @@ fn launch_when_not_overtaken(pay: &Arc<Pay>, id: String) {
     });
 }
 
-/// Sends a callback until it is taken or given up; `then` is the one that it overtakes.
+/// Delivers a callback, with retries; starts the overtaken callback `then` after the first attempt.
 async fn run(pay: Arc<Pay>, id: String, then: Option<String>) {
     let (delay, copies) = {
         let state = pay.world.state();
@@ -86,13 +86,13 @@ async fn run(pay: Arc<Pay>, id: String, then: Option<String>) {
     }
     join_all((0..copies).map(|_| attempt(&pay, &id))).await;
     if let Some(then) = then {
-        launch(&pay, then, None);
+        spawn_delivery(&pay, then, None);
     }
-    send_again(pay, id).await;
+    retry(pay, id).await;
 }
 
-/// Sends a callback again, by schedule, while it is not taken.
-pub(crate) async fn send_again(pay: Arc<Pay>, id: String) {
+/// Retries a callback by schedule until it is delivered.
+pub(crate) async fn retry(pay: Arc<Pay>, id: String) {
     for n in 0.. {
         let wait = {
             let mut state = pay.world.state();
@@ -114,20 +114,20 @@ pub(crate) async fn send_again(pay: Arc<Pay>, id: String) {
         };
         pay.world.wait(wait).await;
         let is_sending = |callback: &Callback| callback.status == Status::Sending;
-        let goes_on = pay
+        let still_sending = pay
             .world
             .state()
             .pay
             .callbacks
             .get(&id)
             .is_some_and(is_sending);
-        if goes_on {
+        if still_sending {
             attempt(&pay, &id).await;
         }
     }
 }
 
-/// Sends a callback once, and notes what comes of it.
+/// Sends a callback once and records the attempt.
 pub(crate) async fn attempt(pay: &Arc<Pay>, id: &str) {
     if pay.world.is_stopping() {
         return;
@@ -136,14 +136,14 @@ pub(crate) async fn attempt(pay: &Arc<Pay>, id: &str) {
         return;
     };
     let started = Instant::now();
-    // The answer must be whole in time, though its body says nothing.
-    let answered = async {
+    // The timeout covers the body too, though its content is ignored.
+    let response = async {
         let response = request.send().await?;
         let status = response.status().as_u16();
         response.bytes().await?;
         Ok::<_, reqwest::Error>(status)
     };
-    match answered.await {
+    match response.await {
         Ok(status) => attempt.status = Some(status),
         Err(error) if error.is_timeout() => attempt.error = Some("timeout".to_owned()),
         Err(error) => attempt.error = Some(error.to_string()),
@@ -155,10 +155,10 @@ pub(crate) async fn attempt(pay: &Arc<Pay>, id: &str) {
         error = attempt.error,
         "callback sent"
     );
-    pay.world.state().pay.callbacks.note(id, attempt);
+    pay.world.state().pay.callbacks.record(id, attempt);
 }
 
-/// The signed request, and what is to be noted of it.
+/// Builds the signed request and the attempt to record.
 fn prepare(pay: &Pay, id: &str) -> Option<(reqwest::RequestBuilder, Attempt)> {
     let (url, body, key, kind, now) = {
         let mut state = pay.world.state();
@@ -176,11 +176,11 @@ fn prepare(pay: &Pay, id: &str) -> Option<(reqwest::RequestBuilder, Attempt)> {
             Some(Forgery::Signature) => Signature::Wrong,
             Some(Forgery::SignTest) => Signature::SignTest,
             Some(_) => Signature::Right,
-            None if is_test && callback.begun == 0 => Signature::SignTest,
+            None if is_test && callback.attempts_started == 0 => Signature::SignTest,
             None if is_wrong => Signature::Wrong,
             None => Signature::Right,
         };
-        callback.begun += 1;
+        callback.attempts_started += 1;
         (callback.url.clone(), callback.body.clone(), key, kind, now)
     };
     let nonce = random_text::<32>(ALPHANUMERIC);
@@ -219,8 +219,8 @@ fn signed(
 ) -> (String, String) {
     match kind {
         Signature::Right | Signature::UnknownSerial => sign(key, now, nonce, body),
-        Signature::Stale => sign(key, now.checked_sub(STALE).unwrap_or(now), nonce, body),
-        // A right signature of something else.
+        Signature::Stale => sign(key, now.checked_sub(STALE_AGE).unwrap_or(now), nonce, body),
+        // A valid signature of another body.
         Signature::Wrong => sign(key, now, nonce, b"{}"),
         Signature::SignTest => {
             let (timestamp, signature) = sign(key, now, nonce, body);
