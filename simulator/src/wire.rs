@@ -18,7 +18,7 @@ use crate::connection::Connection;
 use crate::pay::PayAnswer;
 use crate::settings::ContentType;
 
-/// The errcodes that the simulator returns without being asked to by a fault or a code.
+/// The errcodes that the simulator returns by itself, not on request of a fault or code.
 pub(crate) mod errcode {
     pub(crate) const SYSTEM_BUSY: i64 = -1;
     pub(crate) const TOKEN_NOT_LATEST: i64 = 40001;

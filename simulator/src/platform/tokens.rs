@@ -64,7 +64,7 @@ pub(crate) struct IssuedToken {
     pub(crate) expires_in: i64,
 }
 
-/// The token of a family as views by `GET /_sim/tokens`.
+/// The token of a family as returned by `GET /_sim/tokens`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TokenView {

@@ -127,6 +127,7 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
+/// The errcode of a call that only fails on its signature, the last check after the token.
 const VALID_TOKEN: i64 = 87009;
 
 #[tokio::test]
@@ -235,9 +236,9 @@ async fn invalid_tokens_return_distinct_errcodes() {
 #[tokio::test]
 async fn token_call_validates_each_field() {
     let sim = TestSimulator::start().await;
-    let right = json!({"grant_type": "client_credential", "appid": APP_ID, "secret": APP_SECRET});
+    let valid = json!({"grant_type": "client_credential", "appid": APP_ID, "secret": APP_SECRET});
     let with = |name: &str, value: Value| {
-        let mut body = right.clone();
+        let mut body = valid.clone();
         body[name] = value;
         body.to_string()
     };
@@ -252,7 +253,7 @@ async fn token_call_validates_each_field() {
         (with("appid", json!(1)), 47001),
         (with("secret", json!("x")), 40125),
         (with("force_refresh", json!("true")), 47001),
-        (right.to_string(), 0),
+        (valid.to_string(), 0),
     ];
     for (body, expected) in cases {
         let answer = sim
@@ -309,20 +310,20 @@ async fn session_key_signature_checks_and_resets_the_key() {
 async fn risk_rank_is_as_configured_for_active_players() {
     let sim = TestSimulator::start().await;
     let openid = text(&sim.session("sim-alice").await["openid"]);
-    let right = json!({
+    let valid = json!({
         "appid": APP_ID, "openid": openid, "scene": 1, "client_ip": "203.0.113.7",
     });
     let with = |name: &str, value: Value| {
-        let mut body = right.clone();
+        let mut body = valid.clone();
         body[name] = value;
         body
     };
-    let answer = sim.post(RISK, &right).await;
+    let answer = sim.post(RISK, &valid).await;
     assert_eq!([&answer["errcode"], &answer["risk_rank"]], [0, 0]);
     assert!(answer["unoin_id"].is_number());
     sim.put(&format!("/players/{openid}/risk"), r#"{"rank":3}"#)
         .await;
-    assert_eq!(sim.post(RISK, &right).await["risk_rank"], 3);
+    assert_eq!(sim.post(RISK, &valid).await["risk_rank"], 3);
     let stranger = format!("o{}", "x".repeat(27));
     for (body, expected) in [
         (with("appid", json!("wx1")), 40013),
@@ -337,7 +338,7 @@ async fn risk_rank_is_as_configured_for_active_players() {
         assert_eq!(errcode(&answer), expected, "{body}");
     }
     sim.skew(2 * 3600 + 1).await;
-    assert_eq!(errcode(&sim.post(RISK, &right).await), 61010);
+    assert_eq!(errcode(&sim.post(RISK, &valid).await), 61010);
     let test = sim.post(RISK, &with("is_test", json!(true))).await;
     assert_eq!(errcode(&test), 0);
     let (status, _) = sim
@@ -466,15 +467,15 @@ async fn game_metric_has_one_row_per_beijing_day() {
     let path = "/datacube/getgameanalysisdata";
     // 2026-01-08 and -10 at midnight in Beijing.
     let (start, end) = (1_767_801_600, 1_767_974_400);
-    let right = json!({
+    let valid = json!({
         "metric": "1000006:4", "granularity": 24, "start_time": start, "end_time": end,
     });
     let with = |name: &str, value: Value| {
-        let mut body = right.clone();
+        let mut body = valid.clone();
         body[name] = value;
         body
     };
-    let answer = sim.post(path, &right).await;
+    let answer = sim.post(path, &valid).await;
     let rows = answer["data_list"].as_array().unwrap();
     assert_eq!(rows.len(), 3);
     assert_eq!(rows[0]["time_label"], "2026-01-08");

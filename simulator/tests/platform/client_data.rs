@@ -104,14 +104,14 @@ async fn older_session_keys_are_selectable_but_future_ones_are_not() {
     let new = encrypt(&sim, openid, json!({})).await;
     assert!(decrypt(&new, &second["session_key"]).is_some());
     let path = format!("/players/{}/encrypt", openid.as_str().unwrap());
-    for odd in [
+    for invalid in [
         r#"{"generation":2}"#,
         r#"{"datas":{}}"#,
         r#"{"data":5}"#,
         "",
     ] {
-        let (status, _) = sim.control(Method::POST, &path, odd).await;
-        assert_eq!(status, 400, "{odd}");
+        let (status, _) = sim.control(Method::POST, &path, invalid).await;
+        assert_eq!(status, 400, "{invalid}");
     }
     let (status, _) = sim
         .control(Method::POST, "/players/oNobody/encrypt", "{}")

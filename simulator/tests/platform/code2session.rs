@@ -169,15 +169,15 @@ async fn http_empty_and_truncated_codes_break_the_response() {
 #[tokio::test]
 async fn checks_run_in_order() {
     let sim = TestSimulator::start().await;
-    let right = query("nonsense");
+    let valid = query("nonsense");
     let without = |name: &str| {
-        right
+        valid
             .into_iter()
             .filter(|(n, _)| *n != name)
             .collect::<Vec<_>>()
     };
     let with = |name: &str, value: &'static str| {
-        right
+        valid
             .into_iter()
             .map(|(n, v)| (n, if n == name { value } else { v }))
             .collect::<Vec<_>>()
@@ -202,7 +202,7 @@ async fn checks_run_in_order() {
             40002,
         ),
         (vec![("appid", APP_ID), ("secret", "wrong")], 41008),
-        (right.to_vec(), 40029),
+        (valid.to_vec(), 40029),
     ];
     for (query, expected) in cases {
         let answer = sim.call(&query).await.unwrap().json().await.unwrap();

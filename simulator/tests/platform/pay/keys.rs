@@ -123,9 +123,9 @@ async fn success_can_be_a_signature_probe() {
     let probe = post().await.unwrap();
     assert_eq!(probe.status, 200);
     assert_eq!(verify(&probe.headers, &probe.bytes), Err("wrong signature"));
-    let right = post().await.unwrap();
-    assert!(verify(&right.headers, &right.bytes).is_ok());
-    assert_eq!(right.json, probe.json, "the probe had its effect");
+    let valid = post().await.unwrap();
+    assert!(verify(&valid.headers, &valid.bytes).is_ok());
+    assert_eq!(valid.json, probe.json, "the probe had its effect");
 }
 
 #[tokio::test]

@@ -36,8 +36,8 @@ async fn repeated_order_is_idempotent() {
     merchant.settings(r#"{"newPrepayIds":true}"#).await;
     let second = merchant.order(&order("T-000001", 648)).await.ok();
     assert_ne!(second, first);
-    let dead = format!("/prepay/{}/pay", first["prepay_id"].as_str().unwrap());
-    assert_eq!(merchant.try_control(&dead, "").await.0, 404);
+    let superseded = format!("/prepay/{}/pay", first["prepay_id"].as_str().unwrap());
+    assert_eq!(merchant.try_control(&superseded, "").await.0, 404);
 }
 
 #[tokio::test]

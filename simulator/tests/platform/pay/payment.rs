@@ -39,7 +39,7 @@ async fn validly_signed_parameters_pay_once() {
 #[tokio::test]
 async fn invalid_parameters_pay_nothing() {
     let merchant = Merchant::start().await;
-    let right = parameters(&merchant).await;
+    let valid = parameters(&merchant).await;
     for (name, value) in [
         ("timeStamp", json!("1767225610")),
         ("timeStamp", json!(1_767_225_609)),
@@ -50,7 +50,7 @@ async fn invalid_parameters_pay_nothing() {
         ("appId", json!("wxffffffffffffffff")),
         ("paySign", json!("")),
     ] {
-        let mut wrong = right.clone();
+        let mut wrong = valid.clone();
         wrong[name] = value.clone();
         let (status, _) = merchant
             .try_control("/request-payment", &wrong.to_string())
