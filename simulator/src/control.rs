@@ -1,8 +1,7 @@
 //! The control routes under `/_sim/`, by which tests and operators configure the platform.
 //!
 //! They speak plain JSON rather than WeChat's protocol, and faults do not apply to them. Parsing is
-//! strict: a body or query with anything unknown returns 400 with `{"error": …}` and changes
-//! nothing.
+//! strict: an unknown field in body or query returns 400 with `{"error": …}` and changes nothing.
 
 use std::sync::Arc;
 
@@ -167,8 +166,7 @@ async fn mint_code(
     ))
 }
 
-/// Returns a player with the current session key, so that a test can sign and encrypt as WeChat
-/// does.
+/// Returns a player with the current session key, for tests that sign and encrypt as WeChat does.
 async fn player(State(world): Platform, Path(openid): Path<String>) -> Response {
     match world.state().players.get(&openid) {
         Some(player) => Json(player).into_response(),

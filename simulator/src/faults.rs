@@ -27,8 +27,7 @@ pub(crate) const ALL_OF_PAY: &str = "pay";
 pub(crate) struct Faults {
     /// Latency added to every call, in milliseconds, at most 60,000.
     latency_ms: u64,
-    /// Whether the latency comes after the effect. Before it, a caller that times out has had no
-    /// effect.
+    /// Whether the latency comes after the effect. If not, a call that times out has no effect.
     latency_after: bool,
     /// Share of calls that fail with `errcode` or `pay_error`, 0 to 1; defaults to 1 when either of
     /// those is set. A failed call has no effect.

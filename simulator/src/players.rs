@@ -53,8 +53,7 @@ pub(crate) struct Player {
 }
 
 impl Players {
-    /// Signs a player in. The first sign-in creates the player; later ones may rotate the session
-    /// key.
+    /// Signs a player in. The first sign-in creates the player; later ones may rotate the key.
     pub(crate) fn sign_in(
         &mut self,
         app_id: &str,

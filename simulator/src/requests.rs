@@ -28,8 +28,7 @@ pub(crate) struct Endpoint {
 /// The latest requests, and the number of requests per API since the last reset.
 #[derive(Default)]
 pub(crate) struct RequestLog {
-    /// Number of the next request. A reset does not restart it, so each number identifies one
-    /// request.
+    /// Number of the next request. A reset does not restart it, so numbers are unique.
     next: u64,
     latest: VecDeque<Entry>,
     counts: BTreeMap<&'static str, u64>,

@@ -1,5 +1,4 @@
-//! Parses the `Authorization` header of a request and verifies it: timestamp first, then serial,
-//! then signature.
+//! Parses and verifies the `Authorization` header: timestamp first, then serial, then signature.
 
 use axum::http::{HeaderMap, header};
 use jiff::Timestamp;

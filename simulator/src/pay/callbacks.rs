@@ -196,8 +196,7 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    /// Whether it counts as delivered. A probe never does: a merchant that accepts one is
-    /// defective.
+    /// Whether it counts as delivered. A probe never does: accepting one is a merchant's defect.
     pub(crate) fn is_delivered(&self) -> bool {
         self.signature != Signature::SignTest
             && self

@@ -56,7 +56,7 @@ pub(crate) struct Order {
     pub(crate) notify_url: String,
     pub(crate) device_id: String,
     pub(crate) created: Timestamp,
-    /// Time after which it can no longer be payment.
+    /// Time after which it can no longer be paid.
     pub(crate) expires: Timestamp,
     /// The current `prepay_id` and its time of issue.
     pub(crate) prepay: (String, Timestamp),

@@ -66,8 +66,7 @@ pub(crate) fn pay_prepay(
     }
 }
 
-/// Does what `wx.requestPayment` does: verifies the merchant's signature of the parameters, then
-/// pays.
+/// Pays as `wx.requestPayment` does, after verifying the merchant's signature of the parameters.
 pub(crate) fn request_payment(
     pay: &Arc<Pay>,
     parameters: &RequestPayment,

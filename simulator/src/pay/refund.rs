@@ -1,5 +1,4 @@
-//! `POST /v3/refund/domestic/refunds`: validates and accepts a refund; [`super::refunds`] completes
-//! it.
+//! `POST /v3/refund/domestic/refunds`: accepts a refund, which [`super::refunds`] completes.
 
 use std::sync::Arc;
 

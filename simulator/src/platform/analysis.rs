@@ -47,8 +47,7 @@ impl Default for Analysis {
 }
 
 impl Analysis {
-    /// Whether the figures of this day are available; fails with 61503 if not and `unready` is
-    /// `error`.
+    /// Whether the figures of this day are available; 61503 if not and `unready` is `error`.
     pub(crate) fn is_ready(&self, day: Date, now: DateTime) -> Result<bool, i64> {
         let ready = day
             .tomorrow()
