@@ -1,5 +1,5 @@
-//! The access token of the platform and where it comes from: the port that a fleet fills in, so that
-//! all its processes use one token. Keeping and sharing it is not done here.
+//! The platform's access token and the port that supplies it. A fleet implements the port once, so
+//! that all its processes share one token; storing and sharing it is not done here.
 
 use std::fmt;
 
@@ -8,23 +8,23 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{ErrorClass, WechatError};
 
-/// WeChat's `access_token`: whoever has it can call as our app for two hours. `Debug` does not show it.
+/// WeChat's `access_token`, which authorises calls as our app for two hours. Redacted by `Debug`.
 #[derive(Clone)]
 pub struct AccessToken(SecretString);
 
 impl AccessToken {
-    /// Wraps a token that came from WeChat before, for example out of sealed storage.
+    /// Wraps a token that WeChat issued earlier, for example one read from encrypted storage.
     pub fn new(token: SecretString) -> Self {
         Self(token)
     }
 
-    /// The token itself. Must not leave the server or enter a log.
+    /// Returns the token itself. Must not leave the server or enter a log.
     pub fn expose_secret(&self) -> &str {
         self.0.expose_secret()
     }
 }
 
-/// Tokens are compared with our own, never with what a stranger sends.
+/// Not constant-time: tokens are only compared with our own, never with untrusted input.
 impl PartialEq for AccessToken {
     fn eq(&self, other: &Self) -> bool {
         self.expose_secret() == other.expose_secret()
@@ -39,50 +39,50 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// Where calls take the access token from.
+/// Supplies calls with the access token.
 #[async_trait]
 pub trait AccessTokens: Send + Sync + fmt::Debug {
-    /// The token to call with now.
+    /// Returns the token to use for the next call.
     ///
     /// # Errors
-    /// When there is none and none can be had.
+    /// When no token is available and none can be fetched.
     async fn current(&self) -> Result<AccessToken, AccessTokenError>;
 
-    /// Hears that WeChat refused this token. The next [`Self::current`] gives another one if one can be
-    /// had; when the token was replaced already, nothing happens.
+    /// Records that WeChat rejected this token. The next [`Self::current`] returns another one if one
+    /// can be fetched; does nothing when the token was already replaced.
     ///
     /// # Errors
-    /// When that could not be noted.
+    /// When the rejection could not be recorded.
     async fn refused(&self, token: &AccessToken) -> Result<(), AccessTokenError>;
 }
 
-/// Why there is no access token.
+/// Reason why no access token is available.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessTokenError {
-    /// WeChat gave none.
-    #[error("WeChat gave no access token")]
+    /// WeChat did not issue one.
+    #[error("WeChat did not issue an access token")]
     Fetch(#[source] Box<WechatError>),
-    /// The last fetch failed a moment ago, and the next one is not due yet.
-    #[error("the last fetch of an access token failed a moment ago ({class})")]
-    Resting {
-        /// What the failure asked for.
+    /// The last fetch failed, and the next one is not due yet.
+    #[error("fetching the access token failed and is backing off ({class})")]
+    BackingOff {
+        /// Class of the failure.
         class: ErrorClass,
     },
-    /// Another process is fetching one and was not done in time.
-    #[error("the access token that another process fetches did not come in time")]
-    Late,
-    /// What keeps the token failed.
-    #[error("the store of the access token failed")]
+    /// Another process is fetching one and did not finish in time.
+    #[error("timed out waiting for another process to fetch the access token")]
+    TimedOut,
+    /// The token store failed.
+    #[error("the access token store failed")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl AccessTokenError {
-    /// What to do about it.
+    /// Returns how the caller should react.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Fetch(error) => error.class(),
-            Self::Resting { class } => *class,
-            Self::Late | Self::Store(_) => ErrorClass::Retry,
+            Self::BackingOff { class } => *class,
+            Self::TimedOut | Self::Store(_) => ErrorClass::Retry,
         }
     }
 }

@@ -1,26 +1,26 @@
-//! `checkSessionKey`: whether the session key that we keep is still the player's.
+//! `checkSessionKey`: checks whether a stored session key is still valid for the player.
 //!
-//! `GET /wxa/checksession`. It changes nothing; a stale key is mended by a new sign-in.
+//! `GET /wxa/checksession`. Read-only; a stale key is replaced by a new sign-in.
 
 use serde::de::IgnoredAny;
 
 use crate::request::Request;
 use crate::{Api, ErrorClass, OpenId, PlatformClient, SessionKey, WechatError, login_signature};
 
-/// What WeChat says of a session key.
+/// Result of checking a session key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionCheck {
-    /// It is the player's.
+    /// The key is current.
     Valid,
-    /// It was replaced or has expired: the player must sign in again.
+    /// The key was replaced or has expired: the player must sign in again.
     Stale,
 }
 
 impl PlatformClient {
-    /// Asks whether this is the player's session key.
+    /// Checks whether `session_key` is the player's current one.
     ///
     /// # Errors
-    /// Any [`WechatError`]; a stale key is not one.
+    /// Any [`WechatError`]; a stale key is not an error.
     pub async fn check_session(
         &self,
         open_id: &OpenId,
@@ -33,7 +33,7 @@ impl PlatformClient {
             .with_secret("signature", &signature);
         match self.call::<IgnoredAny>(&request).await {
             Ok(_) => Ok(SessionCheck::Valid),
-            // 87009, and 87007 of a key that is gone altogether.
+            // 87009, or 87007 for a key that no longer exists.
             Err(error) if error.class() == ErrorClass::SignInAgain => Ok(SessionCheck::Stale),
             Err(error) => Err(error),
         }

@@ -1,6 +1,6 @@
-//! The HTTP side of every call: sending, time-outs, the bounded answer, `errcode`, metrics, log event.
+//! The HTTP side of platform calls: sending, timeouts, bounded responses, `errcode`, metrics, logging.
 //!
-//! It does not know what an API returns, and it never calls twice: who called decides on a repeat.
+//! Does not know what an API returns and never retries: retrying is up to the caller.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -8,59 +8,60 @@ use std::time::{Duration, Instant};
 use reqwest::redirect::Policy;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tracing::Instrument;
 use url::{Host, Url};
 
 use crate::metrics::outcome_label;
 use crate::request::Request;
-use crate::{WechatError, WechatMetrics, answer};
+use crate::{WechatError, WechatMetrics, response};
 
-/// More than any JSON answer of WeChat has; a longer body is not WeChat's.
+/// Larger than any JSON response of WeChat; a longer body is not from WeChat.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// The APIs of WeChat that this crate calls.
+/// The WeChat APIs that this crate calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Api {
     /// `GET /sns/jscode2session`.
     Code2Session,
     /// `POST /cgi-bin/stable_token`: the access token.
     StableToken,
-    /// `GET /wxa/checksession`: whether a session key is still good.
+    /// `GET /wxa/checksession`: whether a session key is still valid.
     CheckSession,
-    /// `GET /wxa/resetusersessionkey`: a new session key.
+    /// `GET /wxa/resetusersessionkey`: replaces a session key.
     ResetSessionKey,
-    /// `POST /wxa/getuserriskrank`: how risky a player is.
+    /// `POST /wxa/getuserriskrank`: a player's risk rank.
     RiskRank,
     /// `POST /wxa/msg_sec_check`: whether a text may be shown.
     MsgSecCheck,
-    /// `POST /wxa/game/content_spam/msg_sec_check`: the same, made for games.
+    /// `POST /wxa/game/content_spam/msg_sec_check`: the text check for games.
     GameMsgSecCheck,
     /// `POST /datacube/getgameanalysisdata`: a metric of the mini-game.
     GameAnalysis,
-    /// `POST /datacube/getweanalysisappiddailysummarytrend`: visitors and shares in all.
+    /// `POST /datacube/getweanalysisappiddailysummarytrend`: total visitors and shares.
     SummaryTrend,
-    /// `POST /datacube/getweanalysisappiddailyvisittrend`: visits of a day.
+    /// `POST /datacube/getweanalysisappiddailyvisittrend`: daily visits.
     VisitTrend,
-    /// `POST /datacube/getweanalysisappiddailyretaininfo`: who of a day came back.
+    /// `POST /datacube/getweanalysisappiddailyretaininfo`: daily retention.
     RetainInfo,
-    /// `POST /v3/pay/transactions/jsapi`: an order.
+    /// `POST /v3/pay/transactions/jsapi`: creates an order.
     PayJsapi,
-    /// `GET /v3/pay/transactions/…`: where an order stands.
+    /// `GET /v3/pay/transactions/…`: the state of an order.
     PayQuery,
     /// `POST /v3/pay/transactions/out-trade-no/…/close`.
     PayClose,
-    /// `POST /v3/refund/domestic/refunds`: a refund.
+    /// `POST /v3/refund/domestic/refunds`: creates a refund.
     PayRefund,
-    /// `GET /v3/refund/domestic/refunds/…`: where a refund stands.
+    /// `GET /v3/refund/domestic/refunds/…`: the state of a refund.
     PayRefundQuery,
-    /// `GET /v3/certificates`: the keys that WeChat Pay signs with.
+    /// `GET /v3/certificates`: WeChat Pay's signing certificates.
     PayCertificates,
-    /// `GET /v3/bill/tradebill`: a day's bill.
+    /// `GET /v3/bill/tradebill`: the trade bill of a day.
     PayBill,
 }
 
 impl Api {
-    /// All of them.
+    /// Every API, in declaration order.
     pub const ALL: &'static [Api] = &[
         Api::Code2Session,
         Api::StableToken,
@@ -82,7 +83,7 @@ impl Api {
         Api::PayBill,
     ];
 
-    /// The name in metrics and logs.
+    /// Returns the name used in metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Code2Session => "code2session",
@@ -106,13 +107,13 @@ impl Api {
         }
     }
 
-    /// One call, as a step of a trace. WeChat is not told of it.
+    /// Creates the span of one call. The trace context is not propagated to WeChat.
     pub(crate) fn span(self) -> tracing::Span {
         let api = self.as_str();
         tracing::info_span!("wechat", otel.kind = "client", otel.name = api, api)
     }
 
-    /// Whether it is WeChat Pay's, with errors of its own.
+    /// Whether this is a WeChat Pay API, whose errors are classified separately.
     pub(crate) const fn is_pay(self) -> bool {
         matches!(
             self,
@@ -126,7 +127,7 @@ impl Api {
         )
     }
 
-    /// The path, or what all its paths begin with.
+    /// Returns the path, or the common prefix of the API's paths.
     pub(crate) const fn path(self) -> &'static str {
         match self {
             Self::Code2Session => "/sns/jscode2session",
@@ -156,16 +157,17 @@ impl fmt::Display for Api {
 }
 
 /// WeChat's id of our mini-game (`wx` and 16 hex digits).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct AppId(String);
 
 impl AppId {
-    /// Wraps an app id from configuration; WeChat itself judges it (40013).
+    /// Wraps an app id from configuration; only WeChat validates it (40013).
     pub fn new(id: impl Into<String>) -> Self {
         Self(id.into())
     }
 
-    /// The id as WeChat writes it.
+    /// Returns the id as WeChat writes it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -177,29 +179,29 @@ impl fmt::Display for AppId {
     }
 }
 
-/// How to reach WeChat, and as whom.
+/// Address and credentials of the WeChat platform.
 #[derive(Clone, Debug)]
 pub struct WechatSettings {
-    /// Our mini-game.
+    /// Id of our mini-game.
     pub app_id: AppId,
-    /// Its AppSecret.
+    /// AppSecret that belongs to `app_id`.
     pub app_secret: SecretString,
-    /// Where WeChat's APIs are, `https://api.weixin.qq.com` or another; its path is kept as a prefix.
+    /// Base URL of the APIs, by default `https://api.weixin.qq.com`; its path becomes a prefix.
     pub api_base: Url,
-    /// Longest wait for a connection, TLS included.
+    /// Timeout for connecting, including the TLS handshake.
     pub connect_timeout: Duration,
-    /// Longest wait for a whole call, from connecting to the last byte of the answer.
+    /// Timeout for a whole call, from connecting to the last byte of the response.
     pub request_timeout: Duration,
 }
 
-/// Why a client could not be made.
+/// Reason why a client could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum WechatClientError {
-    /// `api_base` cannot carry a call.
+    /// `api_base` is not usable as a base URL.
     #[error("the WeChat API base must be an http or https URL without query and fragment")]
     ApiBase,
-    /// The HTTP client could not start, for example for want of CA certificates.
-    #[error("the HTTP client could not start")]
+    /// The HTTP client could not be built, for example because no CA certificates were found.
+    #[error("the HTTP client could not be built")]
     Http(#[source] reqwest::Error),
 }
 
@@ -212,10 +214,10 @@ pub struct WechatClient {
 }
 
 impl WechatClient {
-    /// Makes a client; connects to nothing yet.
+    /// Creates a client without connecting.
     ///
     /// # Errors
-    /// When `api_base` is not a plain http(s) address, or the TLS set-up fails.
+    /// When `api_base` is not a plain http(s) URL, or the TLS setup fails.
     pub fn new(
         settings: WechatSettings,
         metrics: WechatMetrics,
@@ -231,12 +233,12 @@ impl WechatClient {
             .user_agent(concat!("avalon-wx/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(settings.connect_timeout)
             .timeout(settings.request_timeout)
-            // The query holds the secret: it goes where the configuration says and nowhere else.
+            // The query holds the secret, which must only go to the configured host.
             .redirect(Policy::none())
-            // A call may spend a code, so nothing is sent twice behind our back.
+            // A call may consume a sign-in code, so nothing may be resent implicitly.
             .retry(reqwest::retry::never());
         if is_loopback(base) {
-            // HTTP_PROXY and its like are for the way out, not for a simulator on this machine.
+            // Proxy settings such as HTTP_PROXY must not apply to a local simulator.
             http = http.no_proxy();
         }
         let http = http.build().map_err(WechatClientError::Http)?;
@@ -247,7 +249,7 @@ impl WechatClient {
         })
     }
 
-    /// The mini-game that it calls as.
+    /// Returns the id of the mini-game on whose behalf it calls.
     pub fn app_id(&self) -> &AppId {
         &self.settings.app_id
     }
@@ -256,8 +258,8 @@ impl WechatClient {
         &self.settings
     }
 
-    /// Calls an API of the platform. The request's `secret` values are kept out of every error and
-    /// log, even when WeChat echoes them.
+    /// Calls a platform API. The request's `secret` values never appear in errors or logs, even when
+    /// WeChat echoes them.
     pub(crate) async fn call<T: DeserializeOwned>(
         &self,
         request: &Request<'_>,
@@ -266,7 +268,7 @@ impl WechatClient {
         let started = Instant::now();
         let sent = request.to_http(&self.http, self.endpoint(api));
         let result = match exchange(api, sent).instrument(api.span()).await {
-            Ok(body) => answer::parse(api, &body, &request.secrets()),
+            Ok(body) => response::parse(api, &body, &request.secrets()),
             Err(error) => Err(error),
         };
         self.record(api, result.as_ref().err(), started.elapsed());
@@ -284,7 +286,7 @@ impl WechatClient {
         let outcome = outcome_label(error);
         self.metrics.record(api, outcome, elapsed);
         if let Some(code) = error.and_then(WechatError::code) {
-            self.metrics.refused(api, code);
+            self.metrics.record_error(api, code);
         }
         tracing::debug!(
             api = api.as_str(),
@@ -292,7 +294,7 @@ impl WechatClient {
             errcode = error.and_then(WechatError::code).map(|code| code.0),
             rid = error.and_then(WechatError::rid),
             elapsed_ms = elapsed.as_millis() as u64,
-            "called WeChat"
+            "WeChat call finished"
         );
     }
 }
@@ -306,11 +308,11 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Sends the request and reads the body of a 2xx answer.
+/// Sends the request and reads the body of a 2xx response.
 async fn exchange(api: Api, request: reqwest::RequestBuilder) -> Result<Vec<u8>, WechatError> {
-    let lost = |error: reqwest::Error| {
-        // Before the connection is up (and before the request is even built) nothing was sent. Of
-        // anything later we cannot know, so it counts as sent.
+    let failed = |error: reqwest::Error| {
+        // Nothing was sent before the connection was established (or the request was built). Any
+        // later failure counts as sent, since we cannot know.
         let sent = !(error.is_connect() || error.is_builder());
         if error.is_timeout() {
             WechatError::Timeout { api, sent }
@@ -322,7 +324,7 @@ async fn exchange(api: Api, request: reqwest::RequestBuilder) -> Result<Vec<u8>,
             }
         }
     };
-    let mut response = request.send().await.map_err(lost)?;
+    let mut response = request.send().await.map_err(failed)?;
     let status = response.status();
     if !status.is_success() {
         return Err(WechatError::HttpStatus {
@@ -331,11 +333,11 @@ async fn exchange(api: Api, request: reqwest::RequestBuilder) -> Result<Vec<u8>,
         });
     }
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(lost)? {
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
         if body.len() + chunk.len() > MAX_BODY_BYTES {
             return Err(WechatError::Malformed {
                 api,
-                reason: "the answer is longer than 1 MiB",
+                reason: "the response is longer than 1 MiB",
             });
         }
         body.extend_from_slice(&chunk);

@@ -1,23 +1,23 @@
-//! `code2Session`: exchanges the code of `wx.login` for who the player is.
+//! `code2Session`: exchanges the code of `wx.login` for the player's identity.
 //!
-//! `GET /sns/jscode2session`. A code lives five minutes and works once; this module never repeats a
-//! call, because a call without an answer may have spent the code.
+//! `GET /sns/jscode2session`. A code is valid for five minutes and single-use; this module never
+//! retries, because a call without a response may have consumed the code.
 
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::request::Request;
 use crate::{Api, WechatClient, WechatError};
 
 impl WechatClient {
-    /// Exchanges a sign-in code. Spends the code, also when the answer is lost on the way: see
+    /// Exchanges a sign-in code. Consumes the code even when the response is lost: see
     /// [`WechatError::may_have_taken_effect`].
     ///
     /// # Errors
-    /// Any [`WechatError`]; one of class [`crate::ErrorClass::SignInAgain`] means a code that is
-    /// unknown, expired or spent. An answer without `openid` or `session_key` is
+    /// Any [`WechatError`]; class [`crate::ErrorClass::SignInAgain`] means that the code is unknown,
+    /// expired or already used. A response without `openid` or `session_key` is
     /// [`WechatError::Malformed`].
     pub async fn code2session(&self, code: &JsCode) -> Result<Code2Session, WechatError> {
         let settings = self.settings();
@@ -31,7 +31,7 @@ impl WechatClient {
     }
 }
 
-/// The answer as WeChat writes it, where every field may be missing.
+/// The response on the wire, where every field may be missing.
 #[derive(Deserialize)]
 struct Body {
     openid: Option<String>,
@@ -48,11 +48,11 @@ impl Body {
         let open_id = self
             .openid
             .filter(|id| !id.is_empty())
-            .ok_or_else(|| malformed("the answer has no openid"))?;
+            .ok_or_else(|| malformed("the response has no openid"))?;
         let session_key = self
             .session_key
             .filter(|key| !key.expose_secret().is_empty())
-            .ok_or_else(|| malformed("the answer has no session_key"))?;
+            .ok_or_else(|| malformed("the response has no session_key"))?;
         Ok(Code2Session {
             open_id: OpenId(open_id),
             session_key: SessionKey(session_key),
@@ -61,30 +61,30 @@ impl Body {
     }
 }
 
-/// Who signed in.
+/// The identity of a player who signed in.
 #[derive(Clone, Debug)]
 pub struct Code2Session {
-    /// The player within our app.
+    /// Identifies the player within our app.
     pub open_id: OpenId,
-    /// The key that WeChat signs and encrypts this player's data with. Never leaves the server.
+    /// Signs and encrypts this player's data. Never leaves the server.
     pub session_key: SessionKey,
-    /// The player across the apps of one Open Platform account; absent when ours is bound to none.
+    /// Identifies the player across the apps of one Open Platform account; absent when ours is bound
+    /// to none.
     pub union_id: Option<UnionId>,
 }
 
-/// The code of `wx.login`, on its way to WeChat. `Debug` does not show it.
+/// The code of `wx.login`. Redacted by `Debug`.
 #[derive(Clone)]
 pub struct JsCode(SecretString);
 
 impl JsCode {
-    /// The longest code taken, in bytes; WeChat's have 32.
+    /// Maximum length in bytes; WeChat's codes have 32.
     pub const MAX_LEN: usize = 128;
 
-    /// Takes what a client sent, when it could be a code at all: 1 to [`Self::MAX_LEN`] visible ASCII
-    /// characters.
+    /// Parses a code sent by a client: 1 to [`Self::MAX_LEN`] visible ASCII characters.
     ///
     /// # Errors
-    /// Says which of these rules was broken.
+    /// The rule that was violated.
     pub fn parse(code: &str) -> Result<Self, InvalidJsCode> {
         if code.is_empty() {
             return Err(InvalidJsCode::Empty);
@@ -98,7 +98,7 @@ impl JsCode {
         Ok(Self(code.into()))
     }
 
-    /// The code itself. Whoever has it can sign in as the player: do not log it.
+    /// Returns the code itself. It allows signing in as the player, so do not log it.
     pub fn expose_secret(&self) -> &str {
         self.0.expose_secret()
     }
@@ -110,42 +110,44 @@ impl fmt::Debug for JsCode {
     }
 }
 
-/// Why something is not a sign-in code.
+/// Reason why a text is not a valid sign-in code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidJsCode {
-    /// Nothing was given.
+    /// The code is empty.
     #[error("the code is empty")]
     Empty,
     /// More than [`JsCode::MAX_LEN`] bytes.
     #[error("the code is longer than {max} bytes", max = JsCode::MAX_LEN)]
     TooLong,
-    /// It has a space, a control character or a character outside ASCII.
+    /// The code has a space, a control character or a character outside ASCII.
     #[error("the code has characters other than visible ASCII")]
     NotVisibleAscii,
 }
 
 /// WeChat's `openid`: one player within one app.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct OpenId(String);
 
 /// WeChat's `unionid`: one player across the apps of one Open Platform account.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct UnionId(String);
 
 macro_rules! id {
     ($name:ident) => {
         impl $name {
-            /// Wraps an id that came from WeChat before, for example out of a database.
+            /// Wraps an id that WeChat issued earlier, for example one read from a database.
             pub fn new(id: impl Into<String>) -> Self {
                 Self(id.into())
             }
 
-            /// The id as WeChat writes it.
+            /// Returns the id as WeChat writes it.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
 
-            /// The id as WeChat writes it, without a copy.
+            /// Converts into the id as WeChat writes it, without copying.
             pub fn into_string(self) -> String {
                 self.0
             }
@@ -164,17 +166,17 @@ id!(UnionId);
 
 /// WeChat's `session_key`, as the base64 text that WeChat sends (16 bytes decoded).
 ///
-/// Kept as text because signatures use the text as their key while decryption uses the bytes.
+/// Stored as text because signatures use the text as their key while decryption uses the bytes.
 #[derive(Clone, Debug)]
 pub struct SessionKey(SecretString);
 
 impl SessionKey {
-    /// Wraps a key that came from WeChat before, for example out of encrypted storage.
+    /// Wraps a key that WeChat issued earlier, for example one read from encrypted storage.
     pub fn new(key: SecretString) -> Self {
         Self(key)
     }
 
-    /// The base64 text. Must not leave the server or enter a log.
+    /// Returns the base64 text. Must not leave the server or enter a log.
     pub fn expose_secret(&self) -> &str {
         self.0.expose_secret()
     }
@@ -185,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_is_1_to_128_visible_ascii_characters() {
+    fn js_code_is_1_to_128_visible_ascii_characters() {
         assert!(JsCode::parse("0a1B2c3D-_~").is_ok());
         assert!(JsCode::parse(&"x".repeat(128)).is_ok());
         assert_eq!(JsCode::parse("").unwrap_err(), InvalidJsCode::Empty);
@@ -202,7 +204,15 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_neither_code_nor_session_key() {
+    fn ids_serialize_as_plain_strings() {
+        let id = OpenId::new("oGZUI0egBJY1zhBYw2KhdUfwVJJE");
+        let json = serde_json::to_string(&id).unwrap();
+        assert_eq!(json, r#""oGZUI0egBJY1zhBYw2KhdUfwVJJE""#);
+        assert_eq!(serde_json::from_str::<OpenId>(&json).unwrap(), id);
+    }
+
+    #[test]
+    fn debug_redacts_code_and_session_key() {
         let shown = format!(
             "{:?} {:?}",
             JsCode::parse("the-code").unwrap(),

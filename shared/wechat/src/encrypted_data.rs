@@ -1,7 +1,7 @@
-//! `encryptedData`: what WeChat's client encrypts under the player's session key for our server
-//! (AES-128-CBC, PKCS#7), and the watermark that says for which app and when.
+//! `encryptedData`: data that WeChat's client encrypts for our server under the player's session key
+//! (AES-128-CBC, PKCS#7), with a watermark that names the app and the time.
 //!
-//! It does not know who the player is, nor which keys to try: the caller does.
+//! Selecting the player and the keys to try is up to the caller.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,55 +17,55 @@ use crate::{AppId, DataError, SessionKey};
 
 const BLOCK: usize = 16;
 
-/// The ciphertext and its IV, in their form; whether a key opens them is not known yet. `Debug` shows
-/// neither.
+/// A well-formed ciphertext and IV, not decrypted yet. `Debug` shows neither.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EncryptedData {
     ciphertext: Vec<u8>,
     iv: [u8; IV_LEN_128_BIT],
 }
 
-/// Why something is no encrypted data, whatever the key.
+/// Reason why input cannot be encrypted data, whatever the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidEncryptedData {
     /// `encryptedData` is longer than [`EncryptedData::MAX_LEN`].
     #[error("must not be longer than {max} characters", max = EncryptedData::MAX_LEN)]
     TooLong,
-    /// `encryptedData` is not the base64 of whole blocks.
-    #[error("must be the base64 of 16, 32, 48 … bytes")]
+    /// `encryptedData` is not base64 of whole blocks.
+    #[error("must be base64 of a positive multiple of 16 bytes")]
     Data,
-    /// `iv` is not the base64 of 16 bytes.
-    #[error("must be the base64 of 16 bytes")]
+    /// `iv` is not base64 of 16 bytes.
+    #[error("must be base64 of 16 bytes")]
     Iv,
 }
 
-/// What makes a watermark good.
+/// Conditions that a watermark must satisfy.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected<'a> {
-    /// Our app.
+    /// The app that the data must belong to.
     pub app_id: &'a AppId,
-    /// When the data came in.
+    /// Time at which the data were received.
     pub now: Timestamp,
-    /// How far the watermark's time may be from `now`, either way.
+    /// Maximum distance of the watermark's time from `now`, in either direction.
     pub window: Duration,
 }
 
-/// Data that a session key has opened, with the watermark that was expected.
+/// Decrypted data whose watermark was verified.
 #[derive(Clone)]
 pub struct OpenedData {
     pub(crate) fields: Fields,
-    /// When WeChat encrypted it.
-    pub made_at: Timestamp,
+    /// Time at which WeChat encrypted the data.
+    pub encrypted_at: Timestamp,
 }
 
 impl EncryptedData {
-    /// The longest `encryptedData` that is taken, in characters. Profiles have some 500.
+    /// Maximum length of `encryptedData` in characters. Profiles have about 500.
     pub const MAX_LEN: usize = 16 * 1024;
 
-    /// Takes `encryptedData` and `iv` as the client got them.
+    /// Parses `encryptedData` and `iv` as the client received them.
     ///
     /// # Errors
-    /// When no key could ever open them. That tells nothing about our keys, so it may be told.
+    /// When no key could ever decrypt them. This reveals nothing about our keys, so the client may
+    /// see it.
     pub fn parse(encrypted_data: &str, iv: &str) -> Result<Self, InvalidEncryptedData> {
         if encrypted_data.len() > Self::MAX_LEN {
             return Err(InvalidEncryptedData::TooLong);
@@ -83,30 +83,35 @@ impl EncryptedData {
         Ok(Self { ciphertext, iv })
     }
 
-    /// Decrypts, and checks the watermark.
+    /// Decrypts the data and checks the watermark.
     ///
     /// # Errors
-    /// [`DataError::KeyDoesNotFit`] when this key does not open it, for whatever reason. With a key that
-    /// does, [`DataError::NoWatermark`], [`DataError::OtherApp`] or [`DataError::Stale`].
+    /// [`DataError::KeyMismatch`] when decryption fails for any reason; otherwise
+    /// [`DataError::MissingWatermark`], [`DataError::AppMismatch`] or [`DataError::Stale`].
     pub fn open(&self, key: &SessionKey, expected: Expected<'_>) -> Result<OpenedData, DataError> {
-        let fields = self.decrypt(key).ok_or(DataError::KeyDoesNotFit)?;
-        let watermark = fields.get("watermark").ok_or(DataError::NoWatermark)?;
-        let app_id = watermark["appid"].as_str().ok_or(DataError::NoWatermark)?;
-        let made_at = watermark["timestamp"]
+        let fields = self.decrypt(key).ok_or(DataError::KeyMismatch)?;
+        let watermark = fields.get("watermark").ok_or(DataError::MissingWatermark)?;
+        let app_id = watermark["appid"]
+            .as_str()
+            .ok_or(DataError::MissingWatermark)?;
+        let encrypted_at = watermark["timestamp"]
             .as_i64()
             .and_then(|seconds| Timestamp::from_second(seconds).ok())
-            .ok_or(DataError::NoWatermark)?;
+            .ok_or(DataError::MissingWatermark)?;
         if app_id != expected.app_id.as_str() {
-            return Err(DataError::OtherApp);
+            return Err(DataError::AppMismatch);
         }
-        let away = expected.now.duration_since(made_at).unsigned_abs();
-        if away > expected.window {
-            return Err(DataError::Stale(away.as_secs()));
+        let skew = expected.now.duration_since(encrypted_at).unsigned_abs();
+        if skew > expected.window {
+            return Err(DataError::Stale(skew.as_secs()));
         }
-        Ok(OpenedData { fields, made_at })
+        Ok(OpenedData {
+            fields,
+            encrypted_at,
+        })
     }
 
-    /// One way out for all that can be wrong.
+    /// Every failure is `None`, so that callers cannot distinguish them (padding oracle).
     fn decrypt(&self, key: &SessionKey) -> Option<Fields> {
         let key = BASE64_STANDARD.decode(key.expose_secret()).ok()?;
         let key = UnboundCipherKey::new(&AES_128, &key).ok()?;
@@ -125,6 +130,6 @@ impl fmt::Debug for EncryptedData {
 
 impl fmt::Debug for OpenedData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "OpenedData(of {})", self.made_at)
+        write!(f, "OpenedData({})", self.encrypted_at)
     }
 }

@@ -1,7 +1,7 @@
-//! `getGameAnalysisData`: one metric of the mini-game, as in WeChat's console.
+//! `getGameAnalysisData`: one metric of the mini-game, as shown in WeChat's console.
 //!
-//! `POST /datacube/getgameanalysisdata`. Which metrics there are is written in the console, not in
-//! WeChat's documentation, so they are named by configuration; only days in all are asked for here.
+//! `POST /datacube/getgameanalysisdata`. The available metrics are listed only in the console, not in
+//! WeChat's documentation, so configuration names them. Only daily totals are queried here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,17 +13,17 @@ use serde_json::{Value, json};
 use crate::request::Request;
 use crate::{Api, PlatformClient, WechatError, days};
 
-/// A metric, such as `1000006:4`.
+/// The id of a metric, such as `1000006:4`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GameMetric(String);
 
-/// A text is no [`GameMetric`].
+/// A text that is not a valid [`GameMetric`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be one or more numbers joined by colons, such as 1000006:4")]
 pub struct InvalidGameMetric;
 
 impl GameMetric {
-    /// The id as WeChat writes it.
+    /// Returns the id as WeChat writes it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -49,7 +49,7 @@ impl fmt::Display for GameMetric {
 }
 
 impl PlatformClient {
-    /// The value of a metric on a day; none while WeChat has no data of it.
+    /// Returns the value of a metric on a day; `None` while WeChat has no data.
     ///
     /// # Errors
     /// Any [`WechatError`].
@@ -66,7 +66,7 @@ impl PlatformClient {
         });
         let (start, end) = bounds.ok_or(WechatError::Malformed {
             api,
-            reason: "the day cannot be asked for",
+            reason: "the day is out of range",
         })?;
         let body = json!({
             "metric": metric.as_str(),
@@ -74,10 +74,10 @@ impl PlatformClient {
             "start_time": start,
             "end_time": end,
         });
-        let answer: Answer = self.call(&Request::post(api, &body)).await?;
-        // Whether the end is part of the range is not documented, so the day is picked out.
+        let response: Response = self.call(&Request::post(api, &body)).await?;
+        // WeChat does not document whether the range includes its end, so the day is selected here.
         let label = day.to_string();
-        let row = answer.data_list.into_iter().find(|row| {
+        let row = response.data_list.into_iter().find(|row| {
             row.timestamp == Some(start) || row.time_label.as_deref() == Some(label.as_str())
         });
         let value = row.and_then(|row| row.metric_value);
@@ -100,7 +100,7 @@ fn number(value: &Value) -> Option<f64> {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct Response {
     #[serde(default)]
     data_list: Vec<Row>,
 }
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_metric_is_numbers_joined_by_colons() {
+    fn metric_is_numbers_joined_by_colons() {
         for good in ["1000006:4", "1"] {
             assert_eq!(good.parse::<GameMetric>().unwrap().as_str(), good);
         }

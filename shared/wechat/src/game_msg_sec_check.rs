@@ -1,49 +1,49 @@
-//! The text check made for games: it knows chats, and masks what should not be shown.
+//! The text check for games: supports chats and masks risky parts of a text.
 //!
-//! `POST /wxa/game/content_spam/msg_sec_check`, usually answered within half a second.
+//! `POST /wxa/game/content_spam/msg_sec_check`, which usually responds within half a second.
 
 use serde_json::json;
 
-use crate::msg_sec_check::Answer;
+use crate::msg_sec_check::Response;
 use crate::request::Request;
 use crate::{Api, OpenId, PlatformClient, TextScene, TextVerdict, WechatError};
 
-/// Where a text is shown in a game.
+/// Place in a game where a text is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GameTextScene {
-    /// Where any mini-program shows texts.
+    /// A place that every mini-program has.
     Text(TextScene),
     /// In a chat (5).
     Chat,
 }
 
-/// A text and who wrote it.
+/// A text to check and its author.
 #[derive(Clone, Copy, Debug)]
 pub struct GameTextCheck<'a> {
-    /// The player.
+    /// The author.
     pub open_id: &'a OpenId,
-    /// Where it is shown.
+    /// Place where the text is shown.
     pub scene: GameTextScene,
     /// The text, at most [`crate::TextCheck::MAX_CHARS`] characters.
     pub content: &'a str,
-    /// The player's name beside it.
+    /// The author's name as shown with the text.
     pub nickname: Option<&'a str>,
 }
 
-/// WeChat's word about a text in a game.
+/// WeChat's verdict on a text in a game.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GameTextVerdict {
-    /// The verdict.
+    /// The verdict on the text as a whole.
     pub verdict: TextVerdict,
-    /// The text with what should not be shown masked, when WeChat gave it.
+    /// The text with its risky parts masked, if WeChat sent it.
     pub replaced_content: Option<String>,
 }
 
 impl PlatformClient {
-    /// Has a text of a game checked.
+    /// Checks a text of a game.
     ///
     /// # Errors
-    /// Any [`WechatError`]; a risky text is not one.
+    /// Any [`WechatError`]; a risky text is not an error.
     pub async fn game_msg_sec_check(
         &self,
         check: &GameTextCheck<'_>,
@@ -62,8 +62,8 @@ impl PlatformClient {
             body["nickname"] = nickname.into();
         }
         let request = Request::post(Api::GameMsgSecCheck, &body);
-        let answer: Answer = self.call(&request).await?;
-        let (verdict, replaced_content) = answer.into_parts();
+        let response: Response = self.call(&request).await?;
+        let (verdict, replaced_content) = response.into_parts();
         Ok(GameTextVerdict {
             verdict,
             replaced_content,

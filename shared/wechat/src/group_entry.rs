@@ -1,14 +1,14 @@
-//! The chat that the game was opened from, as `wx.getShareInfo` and `wx.getGroupEnterInfo` give it
-//! encrypted. Which of the ids are there depends on the chat.
+//! The chat from which the game was opened, from the encrypted data of `wx.getShareInfo` and
+//! `wx.getGroupEnterInfo`. Which ids are present depends on the chat.
 
 use crate::{DataError, OpenedData};
 
-/// Where a player came from. Ids are good within our app only.
+/// The chat from which a player entered. Ids are valid within our app only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupEntry {
     /// The group: `openGId` of `wx.getShareInfo`, `opengid` of `wx.getGroupEnterInfo`.
     pub open_gid: Option<String>,
-    /// A chat of two: `open_single_roomid`.
+    /// A one-to-one chat: `open_single_roomid`.
     pub open_single_room_id: Option<String>,
     /// The player within the group: `group_openid`.
     pub group_open_id: Option<String>,
@@ -17,10 +17,10 @@ pub struct GroupEntry {
 }
 
 impl OpenedData {
-    /// The chat that the data are about.
+    /// Reads the chat.
     ///
     /// # Errors
-    /// [`DataError::Field`] when a field is of the wrong kind.
+    /// [`DataError::Field`] when a field is of the wrong type.
     pub fn group_entry(&self) -> Result<GroupEntry, DataError> {
         let fields = &self.fields;
         Ok(GroupEntry {

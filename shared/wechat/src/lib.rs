@@ -1,11 +1,10 @@
-//! Typed clients of WeChat's platform APIs: one file an API, one error type for all of them.
+//! Typed clients for WeChat's platform APIs and WeChat Pay: one file per API.
 //!
-//! This crate turns a call into a typed answer or an error that says what to do about it: a
-//! [`WechatError`] of the mini-game's platform, a [`pay::PayError`] of WeChat Pay.
-//! It knows nothing of jobs, tables or retries: whoever calls decides when to call again.
+//! A call returns a typed response or an error that is classified by the reaction it requires: a
+//! [`WechatError`] for the mini-game platform, a [`pay::PayError`] for WeChat Pay.
+//! The crate knows nothing of jobs, tables or retries: the caller decides when to call again.
 
 mod access_token;
-mod answer;
 mod check_session;
 mod client;
 mod client_data;
@@ -24,6 +23,7 @@ mod platform;
 mod raw_data;
 mod request;
 mod reset_session_key;
+mod response;
 mod retain_info;
 mod risk_rank;
 mod stable_token;

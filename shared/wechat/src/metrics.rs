@@ -1,4 +1,5 @@
-//! Counts and times calls to WeChat. Labels are bounded: neither codes nor players appear in them.
+//! Metrics of calls to WeChat. Labels are bounded: unknown error codes become `other`, and no label
+//! identifies a player.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, 
 use crate::pay::{PayCode, PayError, PayErrorClass, PlatformCertificate, Serial};
 use crate::{Api, ErrCode, ErrorClass, WechatError};
 
-/// From a fast answer near WeChat's data centre to the longest total time-out worth having.
+/// From a fast response near WeChat's data centre to the longest reasonable timeout.
 const BUCKETS_SECONDS: &[f64] = &[
     0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0,
 ];
@@ -29,7 +30,7 @@ const OUTCOMES: &[&str] = &[
     TIMEOUT,
 ];
 
-/// The outcomes that calls of an API can have.
+/// Returns the possible outcomes of calls to an API.
 fn outcomes(api: Api) -> Vec<&'static str> {
     if api.is_pay() {
         let classes = PayErrorClass::ALL.iter().map(|class| class.as_str());
@@ -39,8 +40,7 @@ fn outcomes(api: Api) -> Vec<&'static str> {
     }
 }
 
-/// The metrics of a [`crate::WechatClient`] and a [`crate::pay::PayClient`]; a clone counts into the
-/// same series.
+/// The metrics of a [`crate::WechatClient`] and a [`crate::pay::PayClient`]; clones share the series.
 #[derive(Clone, Debug)]
 pub struct WechatMetrics {
     requests: IntCounterVec,
@@ -50,7 +50,7 @@ pub struct WechatMetrics {
 }
 
 impl WechatMetrics {
-    /// Registers the metrics, all their series at 0, so that a rate is right from the first error on.
+    /// Registers the metrics with all series at 0, so that rates are correct from the first error on.
     ///
     /// # Errors
     /// When the registry already has metrics of these names.
@@ -58,14 +58,14 @@ impl WechatMetrics {
         let requests = IntCounterVec::new(
             Opts::new(
                 "avalon_wechat_requests_total",
-                "Calls to WeChat's platform, by API and by what the outcome asks of us.",
+                "Calls to WeChat, by API and outcome.",
             ),
             &["api", "outcome"],
         )?;
         let duration = HistogramVec::new(
             HistogramOpts::new(
                 "avalon_wechat_request_duration_seconds",
-                "Time from sending a call to WeChat's platform to having read its whole answer.",
+                "Duration of calls to WeChat, until the whole response was read.",
             )
             .buckets(BUCKETS_SECONDS.to_vec()),
             &["api"],
@@ -73,15 +73,14 @@ impl WechatMetrics {
         let errors = IntCounterVec::new(
             Opts::new(
                 "avalon_wechat_errors_total",
-                "Calls that WeChat answered with an error, by its code; codes that nobody knows are \
-                 other.",
+                "Error responses of WeChat, by code; unknown codes are counted as other.",
             ),
             &["api", "code"],
         )?;
         let certificates = IntGaugeVec::new(
             Opts::new(
                 "avalon_certificate_expiry_timestamp_seconds",
-                "When a certificate expires, Unix time.",
+                "Expiry of certificates as Unix time.",
             ),
             &["certificate"],
         )?;
@@ -103,8 +102,8 @@ impl WechatMetrics {
         })
     }
 
-    /// WeChat refused a call of its platform.
-    pub(crate) fn refused(&self, api: Api, code: ErrCode) {
+    /// Counts an error response of the platform.
+    pub(crate) fn record_error(&self, api: Api, code: ErrCode) {
         let label = match code.is_known() {
             true => code.to_string(),
             false => "other".to_owned(),
@@ -112,14 +111,14 @@ impl WechatMetrics {
         self.errors.with_label_values(&[api.as_str(), &label]).inc();
     }
 
-    /// WeChat Pay refused a call.
-    pub(crate) fn pay_refused(&self, api: Api, code: &PayCode) {
+    /// Counts an error response of WeChat Pay.
+    pub(crate) fn record_pay_error(&self, api: Api, code: &PayCode) {
         self.errors
             .with_label_values(&[api.as_str(), code.label()])
             .inc();
     }
 
-    /// A certificate, under a name of its own, expires then. For certificates that this crate does
+    /// Sets the expiry of the certificate called `name`. Public for certificates that this crate does
     /// not fetch itself.
     pub fn certificate(&self, name: &str, expires: Timestamp) {
         self.certificates
@@ -127,7 +126,7 @@ impl WechatMetrics {
             .set(expires.as_second());
     }
 
-    /// These are the platform certificates at hand now.
+    /// Replaces the series of the platform certificates `before` by those of `now`.
     pub(crate) fn platform_certificates(
         &self,
         before: &[Serial],
@@ -146,6 +145,7 @@ impl WechatMetrics {
         }
     }
 
+    /// Counts a finished call and observes its duration.
     pub(crate) fn record(&self, api: Api, outcome: &'static str, elapsed: Duration) {
         self.requests
             .with_label_values(&[api.as_str(), outcome])
@@ -156,7 +156,7 @@ impl WechatMetrics {
     }
 }
 
-/// The outcome as a label: what it asks of us, with time-outs apart from the other errors to retry.
+/// Returns the outcome label: the error's class, except that timeouts have a label of their own.
 pub(crate) fn outcome_label(error: Option<&WechatError>) -> &'static str {
     match error {
         None => OK,
@@ -165,7 +165,7 @@ pub(crate) fn outcome_label(error: Option<&WechatError>) -> &'static str {
     }
 }
 
-/// [`outcome_label`] for WeChat Pay: answers that do not verify are apart too.
+/// [`outcome_label`] for WeChat Pay, where unverified responses also have a label of their own.
 pub(crate) fn pay_outcome_label(error: Option<&PayError>) -> &'static str {
     match error {
         None => OK,

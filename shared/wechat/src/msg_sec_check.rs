@@ -1,6 +1,6 @@
 //! `msgSecCheck`, version 2: whether a player's text may be shown to others.
 //!
-//! `POST /wxa/msg_sec_check`. What becomes of a text is decided by whoever asks.
+//! `POST /wxa/msg_sec_check`. Acting on the verdict is up to the caller.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::request::Request;
 use crate::{Api, OpenId, PlatformClient, WechatError};
 
-/// Where a text is shown.
+/// Place where a text is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextScene {
     /// In a profile (1).
@@ -32,28 +32,28 @@ impl TextScene {
     }
 }
 
-/// A text and who wrote it.
+/// A text to check and its author.
 #[derive(Clone, Copy, Debug)]
 pub struct TextCheck<'a> {
-    /// The player; in the game within the last two hours, or WeChat does not tell
+    /// The author, who must have been in the game within the last two hours
     /// ([`crate::ErrCode::INACTIVE_PLAYER`]).
     pub open_id: &'a OpenId,
-    /// Where it is shown.
+    /// Place where the text is shown.
     pub scene: TextScene,
     /// The text, at most [`Self::MAX_CHARS`] characters.
     pub content: &'a str,
-    /// Its title.
+    /// The title shown with the text.
     pub title: Option<&'a str>,
-    /// The player's name beside it.
+    /// The author's name as shown with the text.
     pub nickname: Option<&'a str>,
 }
 
 impl TextCheck<'_> {
-    /// The longest text that WeChat takes, in characters.
+    /// Maximum length that WeChat accepts, in characters.
     pub const MAX_CHARS: usize = 2500;
 }
 
-/// What WeChat advises. A word that it adds one day counts as [`Self::Review`].
+/// WeChat's recommendation. Values added in the future are read as [`Self::Review`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Suggest {
@@ -61,17 +61,17 @@ pub enum Suggest {
     Pass,
     /// Do not show it.
     Risky,
-    /// A person should look at it.
+    /// Needs manual review.
     #[serde(other)]
     Review,
 }
 
-/// WeChat's word about a text.
+/// WeChat's verdict on a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextVerdict {
-    /// What to do.
+    /// The recommended action.
     pub suggest: Suggest,
-    /// Why: 100 normal, 10001 advertising, 20001 politics, 20002 pornography, 20003 abuse, 20006 crime,
+    /// The reason: 100 normal, 10001 advertising, 20001 politics, 20002 pornography, 20003 abuse, 20006 crime,
     /// 20008 fraud, 20012 vulgar, 20013 copyright, 21000 other.
     pub label: i64,
     /// WeChat's id of this check.
@@ -79,10 +79,10 @@ pub struct TextVerdict {
 }
 
 impl PlatformClient {
-    /// Has a text checked.
+    /// Checks a text.
     ///
     /// # Errors
-    /// Any [`WechatError`]; a risky text is not one.
+    /// Any [`WechatError`]; a risky text is not an error.
     pub async fn msg_sec_check(&self, check: &TextCheck<'_>) -> Result<TextVerdict, WechatError> {
         let mut body = json!({
             "version": 2,
@@ -95,14 +95,14 @@ impl PlatformClient {
                 body[name] = value.into();
             }
         }
-        let answer: Answer = self.call(&Request::post(Api::MsgSecCheck, &body)).await?;
-        Ok(answer.into_parts().0)
+        let response: Response = self.call(&Request::post(Api::MsgSecCheck, &body)).await?;
+        Ok(response.into_parts().0)
     }
 }
 
-/// The answer of both text checks.
+/// The response of both text checks.
 #[derive(Deserialize)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     trace_id: Option<String>,
     result: Verdict,
 }
@@ -114,8 +114,8 @@ struct Verdict {
     replaced_content: Option<String>,
 }
 
-impl Answer {
-    /// The verdict, and the masked text of the check for games.
+impl Response {
+    /// Splits into the verdict and the masked text, which only the check for games returns.
     pub(crate) fn into_parts(self) -> (TextVerdict, Option<String>) {
         let verdict = TextVerdict {
             suggest: self.result.suggest,
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_advice_asks_for_a_person() {
+    fn unknown_suggestion_means_manual_review() {
         let read = |text: &str| serde_json::from_str::<Suggest>(text).unwrap();
         assert_eq!(read(r#""pass""#), Suggest::Pass);
         assert_eq!(read(r#""risky""#), Suggest::Risky);

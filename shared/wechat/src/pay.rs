@@ -1,7 +1,7 @@
-//! WeChat Pay v3: JSAPI orders of mini programs, for an ordinary merchant with RSA keys.
+//! WeChat Pay v3: JSAPI orders of mini programs, for a direct merchant with RSA keys.
 //!
-//! One file an API. `signing` and `keys` hold the two sides of the signatures, `client` sends,
-//! `callback` reads what WeChat sends to us. "§" in comments names a section of the protocol notes.
+//! One file per API. `signing` creates our signatures, `keys` verifies WeChat's, `client` and
+//! `transport` send requests, `callback` reads callbacks. "§" refers to a section of the protocol notes.
 
 mod aead;
 mod bill;
@@ -16,6 +16,7 @@ mod ids;
 mod jsapi_order;
 mod keys;
 mod money;
+mod open_enum;
 mod query;
 mod refund;
 mod settings;
@@ -24,7 +25,6 @@ mod text;
 mod transaction;
 mod transport;
 mod verify;
-mod words;
 
 pub use aead::{ApiV3Key, InvalidApiV3Key};
 pub use bill_file::{BillRow, BillSummary, InvalidBill, TradeBill};
@@ -37,7 +37,7 @@ pub use ids::{
     InvalidId, MchId, OutRefundNo, OutTradeNo, PrepayId, RefundId, Serial, TransactionId,
 };
 pub use jsapi_order::JsapiOrder;
-pub use keys::{DoorVerdict, InvalidPlatformKey, KeyRing};
+pub use keys::{CallbackVerdict, InvalidPlatformKey, KeyRing};
 pub use money::{Fen, NegativeFen};
 pub use refund::{Refund, RefundAmount, RefundOf, RefundOrder, RefundState};
 pub use settings::{PaySettings, PlatformPublicKey};

@@ -1,5 +1,5 @@
-//! The platform with an access token: the one place that adds it to calls, and that has it replaced
-//! when WeChat refuses it. The APIs themselves are in files of their own.
+//! Platform calls with an access token: the only place that adds the token to calls and has it
+//! replaced when WeChat rejects it. Each API has a file of its own.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::request::Request;
 use crate::{AccessTokens, AppId, ErrorClass, WechatClient, WechatError};
 
-/// A client of the APIs that need an access token. Clones share connections and token.
+/// A client for the APIs that need an access token. Clones share connections and token.
 #[derive(Clone, Debug)]
 pub struct PlatformClient {
     wechat: WechatClient,
@@ -16,7 +16,7 @@ pub struct PlatformClient {
 }
 
 impl PlatformClient {
-    /// Puts a client and the source of its tokens together.
+    /// Creates a client that takes its tokens from `tokens`.
     pub fn new(wechat: WechatClient, tokens: Arc<dyn AccessTokens>) -> Self {
         Self { wechat, tokens }
     }
@@ -25,8 +25,8 @@ impl PlatformClient {
         self.wechat.app_id()
     }
 
-    /// Calls with the current token, and once more with another when WeChat refuses it (a refused
-    /// token has no effect, so this is safe for every API).
+    /// Calls with the current token, and retries once with another when WeChat rejects it. A call
+    /// with a rejected token has no effect, so this is safe for every API.
     pub(crate) async fn call<T: DeserializeOwned>(
         &self,
         request: &Request<'_>,
@@ -38,16 +38,16 @@ impl PlatformClient {
             Err(error) if error.class() == ErrorClass::RefreshToken => error,
             other => return other,
         };
-        tracing::warn!(error = %refusal, "WeChat refuses the access token; it is replaced");
+        tracing::warn!(error = %refusal, "WeChat rejected the access token, replacing it");
         self.tokens.refused(&token).await.map_err(no_token)?;
         let another = self.tokens.current().await.map_err(no_token)?;
         if another == token {
-            // There is no other for now, so the same call would have the same answer.
+            // No other token is available yet, so a retry would be rejected as well.
             return Err(refusal);
         }
         match self.wechat.call(&request.with_token(&another)).await {
             Err(WechatError::Api { code, rid, .. }) if code.class() == ErrorClass::RefreshToken => {
-                tracing::error!(api = api.as_str(), %code, rid, "WeChat refuses a new access token");
+                tracing::error!(api = api.as_str(), %code, rid, "WeChat rejected a new access token");
                 Err(WechatError::TokenRefused { api, code, rid })
             }
             other => other,

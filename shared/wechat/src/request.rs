@@ -1,6 +1,6 @@
 //! A request to the platform before it is sent: an API, query parameters, a JSON body.
 //!
-//! It knows which of its values are secret; sending and reading the answer are the client's.
+//! Tracks which of its values are secret. Sending it and reading the response is the client's task.
 
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
@@ -21,12 +21,12 @@ pub(crate) struct Request<'a> {
 #[derive(Clone)]
 struct Body<'a> {
     json: String,
-    /// A value in it that is secret.
+    /// Secret value contained in `json`.
     secret: Option<&'a str>,
 }
 
 impl<'a> Request<'a> {
-    /// A GET.
+    /// Creates a GET request.
     pub(crate) fn get(api: Api) -> Self {
         Self {
             api,
@@ -36,7 +36,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// A POST of this JSON.
+    /// Creates a POST request with a JSON body.
     pub(crate) fn post(api: Api, json: &Value) -> Self {
         let body = Body {
             json: json.to_string(),
@@ -48,7 +48,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// A POST of this JSON, in which `secret` stands.
+    /// Creates a POST request with a JSON body that contains `secret`.
     pub(crate) fn post_with_secret(api: Api, json: &Value, secret: &'a str) -> Self {
         let body = Body {
             json: json.to_string(),
@@ -60,19 +60,19 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// With a query parameter.
+    /// Adds a query parameter.
     pub(crate) fn with(mut self, name: &'static str, value: &'a str) -> Self {
         self.query.push((name, value));
         self
     }
 
-    /// With a query parameter that no error and no log may show.
+    /// Adds a query parameter that must not appear in errors or logs.
     pub(crate) fn with_secret(mut self, name: &'static str, value: &'a str) -> Self {
         self.secret_query.push((name, value));
         self
     }
 
-    /// With an access token.
+    /// Returns a copy with an access token.
     pub(crate) fn with_token<'t>(&self, token: &'t AccessToken) -> Request<'t>
     where
         'a: 't,
@@ -81,14 +81,14 @@ impl<'a> Request<'a> {
         request.with_secret("access_token", token.expose_secret())
     }
 
-    /// The values that no error and no log may show.
+    /// Returns the values that must not appear in errors or logs.
     pub(crate) fn secrets(&self) -> Vec<&'a str> {
         let query = self.secret_query.iter().map(|(_, value)| *value);
         let body = self.body.as_ref().and_then(|body| body.secret);
         query.chain(body).collect()
     }
 
-    /// The request as the HTTP client takes it.
+    /// Builds the HTTP request.
     pub(crate) fn to_http(&self, http: &reqwest::Client, url: Url) -> reqwest::RequestBuilder {
         let method = match self.body {
             Some(_) => Method::POST,

@@ -1,7 +1,7 @@
-//! `ResetUserSessionKey`: a new session key in place of one that may have leaked.
+//! `ResetUserSessionKey`: replaces a session key that may have leaked.
 //!
-//! `GET /wxa/resetusersessionkey`. The old key is dead at once, the new one lives as long as the old
-//! one would have, and the player's client is not told.
+//! `GET /wxa/resetusersessionkey`. The old key becomes invalid immediately, the new one expires when
+//! the old one would have, and the player's client is not notified.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -10,12 +10,12 @@ use crate::request::Request;
 use crate::{Api, OpenId, PlatformClient, SessionKey, WechatError, login_signature};
 
 impl PlatformClient {
-    /// Replaces the player's session key. A call without an answer may have replaced it: see
-    /// [`WechatError::may_have_taken_effect`]; only a new sign-in helps then.
+    /// Replaces the player's session key. A failed call may have replaced it (see
+    /// [`WechatError::may_have_taken_effect`]); the player must then sign in again.
     ///
     /// # Errors
-    /// Any [`WechatError`]; one of class [`crate::ErrorClass::SignInAgain`] means that the key was not
-    /// the player's any more. An answer about another player is [`WechatError::Malformed`].
+    /// Any [`WechatError`]; class [`crate::ErrorClass::SignInAgain`] means that the key was already
+    /// stale. A response about another player is [`WechatError::Malformed`].
     pub async fn reset_session_key(
         &self,
         open_id: &OpenId,
@@ -26,29 +26,29 @@ impl PlatformClient {
             .with("openid", open_id.as_str())
             .with("sig_method", login_signature::METHOD)
             .with_secret("signature", &signature);
-        let answer: Answer = self.call(&request).await?;
-        answer.into_key(open_id)
+        let response: Response = self.call(&request).await?;
+        response.into_key(open_id)
     }
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct Response {
     openid: Option<String>,
     session_key: Option<SecretString>,
 }
 
-impl Answer {
+impl Response {
     fn into_key(self, open_id: &OpenId) -> Result<SessionKey, WechatError> {
         let malformed = |reason| WechatError::Malformed {
             api: Api::ResetSessionKey,
             reason,
         };
         if self.openid.as_deref() != Some(open_id.as_str()) {
-            return Err(malformed("the answer is about another player"));
+            return Err(malformed("the response is about another player"));
         }
         self.session_key
             .filter(|key| !key.expose_secret().is_empty())
             .map(SessionKey::new)
-            .ok_or_else(|| malformed("the answer has no session_key"))
+            .ok_or_else(|| malformed("the response has no session_key"))
     }
 }

@@ -1,6 +1,6 @@
-//! `getUserRiskRank`: how likely a player is to be a cheat, by what WeChat knows of the account.
+//! `getUserRiskRank`: WeChat's estimate of how likely a player's account is fraudulent.
 //!
-//! `POST /wxa/getuserriskrank`. What a rank leads to is decided by whoever asks.
+//! `POST /wxa/getuserriskrank`. Acting on the rank is up to the caller.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use crate::request::Request;
 use crate::{Api, OpenId, PlatformClient, WechatError};
 
-/// What a rank is asked for.
+/// Purpose of a risk query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RiskScene {
-    /// An account is made (0).
+    /// An account is created (0).
     Registration,
-    /// Something of worth is given or sold (1).
+    /// Something of value is granted or sold (1).
     Marketing,
-    /// A player writes something that others see (2).
+    /// A player publishes content (2).
     Content,
 }
 
@@ -32,24 +32,24 @@ impl RiskScene {
     }
 }
 
-/// A question about a player.
+/// A risk query about a player.
 #[derive(Clone, Copy, Debug)]
 pub struct RiskQuery<'a> {
-    /// The player; in the game within the last two hours, or WeChat does not tell
+    /// The player, who must have been in the game within the last two hours
     /// ([`crate::ErrCode::INACTIVE_PLAYER`]).
     pub open_id: &'a OpenId,
-    /// What for.
+    /// Purpose of the query.
     pub scene: RiskScene,
-    /// The player's address. WeChat's newer pages demand it.
+    /// The player's IP address. Required by WeChat's newer documentation.
     pub client_ip: Option<IpAddr>,
 }
 
-/// From 0, no risk known, to 4, high risk.
+/// A risk from 0 (none known) to 4 (high).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "u8", try_from = "u8")]
 pub struct RiskRank(u8);
 
-/// A number is no [`RiskRank`].
+/// A number that is not a valid [`RiskRank`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be from 0 to 4")]
 pub struct InvalidRiskRank;
@@ -58,7 +58,7 @@ impl RiskRank {
     /// The highest risk.
     pub const HIGHEST: RiskRank = RiskRank(4);
 
-    /// The number.
+    /// Returns the rank as a number.
     pub const fn get(self) -> u8 {
         self.0
     }
@@ -88,17 +88,17 @@ impl fmt::Display for RiskRank {
     }
 }
 
-/// WeChat's word about a player.
+/// WeChat's risk assessment of a player.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RiskAssessment {
-    /// How risky.
+    /// The player's risk.
     pub rank: RiskRank,
-    /// WeChat's id of this answer, which a complaint about it names.
+    /// WeChat's id of this assessment, needed to dispute it.
     pub request_id: Option<String>,
 }
 
 impl PlatformClient {
-    /// Asks how risky a player is.
+    /// Queries a player's risk rank.
     ///
     /// # Errors
     /// Any [`WechatError`].
@@ -114,10 +114,10 @@ impl PlatformClient {
         if let Some(ip) = query.client_ip {
             body["client_ip"] = ip.to_string().into();
         }
-        let answer: Answer = self.call(&Request::post(Api::RiskRank, &body)).await?;
+        let response: Response = self.call(&Request::post(Api::RiskRank, &body)).await?;
         Ok(RiskAssessment {
-            rank: answer.risk_rank,
-            request_id: answer.request_id.and_then(|id| match id {
+            rank: response.risk_rank,
+            request_id: response.request_id.and_then(|id| match id {
                 Value::String(text) => Some(text),
                 Value::Number(number) => Some(number.to_string()),
                 _ => None,
@@ -127,9 +127,9 @@ impl PlatformClient {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct Response {
     risk_rank: RiskRank,
-    /// A number in WeChat's examples; its name is misspelt on the wire.
+    /// A number in WeChat's examples; the name is misspelt on the wire.
     #[serde(rename = "unoin_id")]
     request_id: Option<Value>,
 }
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rank_is_from_0_to_4() {
+    fn rank_is_between_0_and_4() {
         assert!((0..=4).all(|rank| RiskRank::try_from(rank).is_ok()));
         assert_eq!(RiskRank::try_from(5), Err(InvalidRiskRank));
         assert!(serde_json::from_str::<RiskRank>("5").is_err());

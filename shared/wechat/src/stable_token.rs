@@ -1,7 +1,7 @@
-//! `stable_token`: the access token of the app, which every other call of the platform carries.
+//! `stable_token`: the app's access token, which all other platform calls carry.
 //!
-//! `POST /cgi-bin/stable_token`. Only the holder of the fleet's token may call this: a forced call
-//! makes the token of everyone else useless.
+//! `POST /cgi-bin/stable_token`. Only the process that holds the fleet's token lock may call this: a
+//! forced refresh invalidates the token of all other processes.
 
 use std::time::Duration;
 
@@ -12,31 +12,32 @@ use serde_json::json;
 use crate::request::Request;
 use crate::{AccessToken, Api, WechatClient, WechatError};
 
-/// How a token is asked for.
+/// Refresh mode of a token request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenMode {
-    /// The token of now, with what is left of its life; WeChat renews it in its last five minutes.
+    /// Returns the current token with its remaining lifetime; WeChat renews it in its last five
+    /// minutes.
     Normal,
-    /// A new one at the cost of the one before. WeChat allows 20 a day, 30 s apart; one that comes too
-    /// soon gets the token of now.
+    /// Issues a new token and invalidates the previous one. WeChat allows 20 a day, 30 s apart;
+    /// earlier requests return the current token.
     Forced,
 }
 
-/// A token and how long it is good.
+/// A token and its remaining lifetime.
 #[derive(Clone, Debug)]
 pub struct FetchedToken {
-    /// The token.
+    /// The issued or current token.
     pub token: AccessToken,
-    /// What is left of its life, from the moment WeChat answered.
+    /// Remaining lifetime at the time of WeChat's response.
     pub expires_in: Duration,
 }
 
 impl WechatClient {
-    /// Asks for the access token.
+    /// Fetches the access token.
     ///
     /// # Errors
-    /// Any [`WechatError`]; wrong credentials are of class [`crate::ErrorClass::Misconfigured`]. An
-    /// answer without a token or with no life left in it is [`WechatError::Malformed`].
+    /// Any [`WechatError`]; wrong credentials are of class [`crate::ErrorClass::Misconfigured`]. A
+    /// response without a token or with an expired one is [`WechatError::Malformed`].
     pub async fn stable_token(&self, mode: TokenMode) -> Result<FetchedToken, WechatError> {
         let settings = self.settings();
         let secret = settings.app_secret.expose_secret();
@@ -47,19 +48,19 @@ impl WechatClient {
             "force_refresh": mode == TokenMode::Forced,
         });
         let request = Request::post_with_secret(Api::StableToken, &body, secret);
-        let answer: Answer = self.call(&request).await?;
-        answer.into_token()
+        let response: Response = self.call(&request).await?;
+        response.into_token()
     }
 }
 
-/// The answer as WeChat writes it, where every field may be missing.
+/// The response on the wire, where every field may be missing.
 #[derive(Deserialize)]
-struct Answer {
+struct Response {
     access_token: Option<SecretString>,
     expires_in: Option<u64>,
 }
 
-impl Answer {
+impl Response {
     fn into_token(self) -> Result<FetchedToken, WechatError> {
         let malformed = |reason| WechatError::Malformed {
             api: Api::StableToken,
@@ -68,11 +69,11 @@ impl Answer {
         let token = self
             .access_token
             .filter(|token| !token.expose_secret().is_empty())
-            .ok_or_else(|| malformed("the answer has no access_token"))?;
+            .ok_or_else(|| malformed("the response has no access_token"))?;
         let expires_in = self
             .expires_in
             .filter(|seconds| *seconds > 0)
-            .ok_or_else(|| malformed("the access_token has no time left"))?;
+            .ok_or_else(|| malformed("the access_token has already expired"))?;
         Ok(FetchedToken {
             token: AccessToken::new(token),
             expires_in: Duration::from_secs(expires_in),

@@ -1,6 +1,6 @@
-//! `getDailySummary`: all visitors up to a day, and the shares of the day.
+//! `getDailySummary`: total visitors up to a day, and the day's shares.
 //!
-//! `POST /datacube/getweanalysisappiddailysummarytrend`. WeChat makes a day's figures the next morning.
+//! `POST /datacube/getweanalysisappiddailysummarytrend`. Figures are available the next morning.
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 use crate::request::Request;
 use crate::{Api, PlatformClient, WechatError, days};
 
-/// A day in all.
+/// The totals of a day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DailySummary {
-    /// Players who ever came, up to and with this day.
+    /// Number of all players up to and including this day.
     pub visit_total: i64,
-    /// Shares.
+    /// Number of shares.
     pub share_pv: i64,
-    /// Players who shared.
+    /// Number of players who shared.
     pub share_uv: i64,
 }
 
 impl PlatformClient {
-    /// The summary of a day; none while WeChat has not made it.
+    /// Returns the summary of a day; `None` while it is not available.
     ///
     /// # Errors
     /// Any [`WechatError`].
@@ -28,16 +28,16 @@ impl PlatformClient {
         self.trend_of_day(Api::SummaryTrend, day).await
     }
 
-    /// The only item of a list that is asked for with one day.
+    /// Queries a trend for one day and returns that day's item.
     pub(crate) async fn trend_of_day<T: serde::de::DeserializeOwned>(
         &self,
         api: Api,
         day: Date,
     ) -> Result<Option<T>, WechatError> {
         let body = days::one_day(day);
-        let answer: Trend<T> = self.call(&Request::post(api, &body)).await?;
+        let response: Trend<T> = self.call(&Request::post(api, &body)).await?;
         let ref_date = days::compact(day);
-        let item = answer.list.into_iter().find(|of| of.ref_date == ref_date);
+        let item = response.list.into_iter().find(|of| of.ref_date == ref_date);
         Ok(item.map(|of| of.figures))
     }
 }

@@ -1,25 +1,25 @@
-//! A player's profile as `wx.getUserInfo` and `wx.getUserProfile` give it. Only the kinds of the fields
-//! are checked: what they may hold is the business of whoever shows them.
+//! A player's profile, as returned by `wx.getUserInfo` and `wx.getUserProfile`. Only field types are
+//! checked; the values must be validated before they are shown.
 
 use crate::client_data::Fields;
 use crate::{DataError, OpenId, OpenedData, UnionId};
 
-/// A profile. Each field may be absent or empty: WeChat leaves out more of them with each year.
+/// A profile. Each field may be absent or empty: WeChat omits more of them every year.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserProfile {
-    /// Chosen by the player; `微信用户` for one whom WeChat does not name.
+    /// Chosen by the player; `微信用户` when WeChat withholds it.
     pub nick_name: Option<String>,
-    /// Of the player's picture; ends in a size.
+    /// URL of the player's picture; ends in a size.
     pub avatar_url: Option<String>,
     /// 0 unknown, 1 male, 2 female. Always 0 since 2021.
     pub gender: Option<i64>,
-    /// As WeChat writes it; empty since 2021.
+    /// Free text from WeChat; empty since 2021.
     pub country: Option<String>,
-    /// As WeChat writes it; empty since 2021.
+    /// Free text from WeChat; empty since 2021.
     pub province: Option<String>,
-    /// As WeChat writes it; empty since 2021.
+    /// Free text from WeChat; empty since 2021.
     pub city: Option<String>,
-    /// Such as `zh_CN`.
+    /// Locale, such as `zh_CN`.
     pub language: Option<String>,
 }
 
@@ -37,23 +37,23 @@ impl UserProfile {
     }
 }
 
-/// A profile out of `encryptedData`.
+/// A profile from `encryptedData`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncryptedProfile {
-    /// Whose it is; absent from `wx.getUserProfile`.
+    /// The player; absent from `wx.getUserProfile`.
     pub open_id: Option<OpenId>,
-    /// The player across apps; absent from `wx.getUserProfile`, and for apps that are bound to no Open
-    /// Platform account.
+    /// The player across apps; absent from `wx.getUserProfile`, and for apps that are not bound to an
+    /// Open Platform account.
     pub union_id: Option<UnionId>,
-    /// The rest.
+    /// The profile fields.
     pub profile: UserProfile,
 }
 
 impl OpenedData {
-    /// The profile that the data are.
+    /// Reads the profile.
     ///
     /// # Errors
-    /// [`DataError::Field`] when a field is of the wrong kind.
+    /// [`DataError::Field`] when a field is of the wrong type.
     pub fn profile(&self) -> Result<EncryptedProfile, DataError> {
         Ok(EncryptedProfile {
             open_id: self.fields.id("openId")?.map(OpenId::new),

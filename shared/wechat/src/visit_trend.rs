@@ -1,6 +1,6 @@
 //! `getDailyVisitTrend`: the visits of a day.
 //!
-//! `POST /datacube/getweanalysisappiddailyvisittrend`. WeChat makes a day's figures the next morning.
+//! `POST /datacube/getweanalysisappiddailyvisittrend`. Figures are available the next morning.
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -10,24 +10,24 @@ use crate::{Api, PlatformClient, WechatError};
 /// The visits of a day.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DailyVisits {
-    /// Times the game was opened.
+    /// Number of times the game was opened.
     pub session_cnt: i64,
-    /// Pages seen.
+    /// Number of page views.
     pub visit_pv: i64,
-    /// Players.
+    /// Number of players.
     pub visit_uv: i64,
-    /// Players who came for the first time.
+    /// Number of first-time players.
     pub visit_uv_new: i64,
-    /// Seconds that a player stayed, on average.
+    /// Average time per player, in seconds.
     pub stay_time_uv: f64,
-    /// Seconds that a visit took, on average.
+    /// Average time per visit, in seconds.
     pub stay_time_session: f64,
-    /// Pages of a visit, on average.
+    /// Average number of pages per visit.
     pub visit_depth: f64,
 }
 
 impl PlatformClient {
-    /// The visits of a day; none while WeChat has not made the figures.
+    /// Returns the visits of a day; `None` while the figures are not available.
     ///
     /// # Errors
     /// Any [`WechatError`].

@@ -146,11 +146,11 @@ async fn at_the_door(
             tracing::info!(%serial, "a payment callback is signed by a key that is not at hand");
             DoorLabel::UnknownSerial
         }
-        CallbackVerdict::Refused(VerifyError::SignTest) => {
+        CallbackVerdict::Rejected(VerifyError::SignTest) => {
             tracing::info!("refused a probe of WeChat's");
             return (DoorLabel::Refused, unbelieved());
         }
-        CallbackVerdict::Refused(error) => {
+        CallbackVerdict::Rejected(error) => {
             tracing::warn!(reason = error.as_str(), "refused a payment callback");
             return (DoorLabel::Refused, unbelieved());
         }

@@ -1,4 +1,4 @@
-//! AES-256-GCM with the APIv3 key, in which callbacks and certificates come wrapped (§7.3).
+//! AES-256-GCM with the APIv3 key, which encrypts callbacks and certificates (§7.3).
 
 use std::fmt;
 
@@ -11,15 +11,15 @@ use super::OpenError;
 
 const ALGORITHM: &str = "AEAD_AES_256_GCM";
 
-/// The APIv3 key of the merchant portal: 32 bytes, used as they are. `Debug` does not show it. While it
-/// is being changed in the portal there are two: nobody knows with which one WeChat encrypts next.
+/// The APIv3 key of the merchant portal: 32 bytes, used verbatim. Redacted by `Debug`. During a key
+/// change in the portal it holds both keys, since WeChat may still encrypt with either.
 #[derive(Clone)]
 pub struct ApiV3Key {
     key: [u8; Self::LEN],
     previous: Option<[u8; Self::LEN]>,
 }
 
-/// A key of another length than 32 bytes. It is never padded or cut.
+/// A key whose length is not 32 bytes. Keys are never padded or truncated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the APIv3 key must have exactly 32 bytes")]
 pub struct InvalidApiV3Key;
@@ -27,7 +27,7 @@ pub struct InvalidApiV3Key;
 impl ApiV3Key {
     const LEN: usize = 32;
 
-    /// Takes the key as the merchant portal took it.
+    /// Parses the key as entered in the merchant portal.
     ///
     /// # Errors
     /// When it does not have 32 bytes.
@@ -41,7 +41,7 @@ impl ApiV3Key {
             .map_err(|_| InvalidApiV3Key)
     }
 
-    /// The key, and the one that it replaces, which still opens what it closed.
+    /// Adds the key that this one replaces, which is tried when decryption with this one fails.
     #[must_use]
     pub fn replacing(self, previous: &Self) -> Self {
         Self {
@@ -57,7 +57,7 @@ impl fmt::Debug for ApiV3Key {
     }
 }
 
-/// The wrapper of encrypted data, where every field may be missing.
+/// Encrypted data on the wire, where every field may be missing.
 #[derive(Deserialize)]
 pub(super) struct Resource {
     pub(super) original_type: Option<String>,
@@ -68,7 +68,7 @@ pub(super) struct Resource {
 }
 
 impl Resource {
-    /// The plaintext. An absent or empty `associated_data` counts as zero bytes.
+    /// Decrypts the data. An absent `associated_data` counts as empty.
     pub(super) fn decrypt(&self, key: &ApiV3Key) -> Result<Vec<u8>, OpenError> {
         let field = |field: &'static str, value: &'_ Option<String>| {
             value.clone().ok_or(OpenError::MissingField(field))
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_has_32_bytes_and_stays_hidden() {
+    fn api_v3_key_has_32_bytes_and_is_redacted() {
         let key = "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0u";
         assert!(!format!("{:?}", ApiV3Key::parse(key).unwrap()).contains("0aB1"));
         for bad in [&key[..31], "", "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0u0"] {

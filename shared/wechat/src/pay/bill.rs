@@ -1,6 +1,6 @@
-//! `GET /v3/bill/tradebill`: the bill of a day, for reconciliation (§9).
+//! `GET /v3/bill/tradebill`: the trade bill of a day, for reconciliation (§9).
 //!
-//! Two steps: a signed answer names a file and its hash, and the file itself comes unsigned.
+//! Two steps: a signed response names a file and its hash; the file itself is unsigned.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use super::{PayCode, PayError, TradeBill};
 use crate::Api;
 
 const API: Api = Api::PayBill;
-/// A file may take longer than an answer.
+/// Longer than the timeout of API calls, since a file is larger.
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Deserialize)]
@@ -26,11 +26,11 @@ struct BillLink {
 }
 
 impl PayClient {
-    /// The bill of a day in Beijing time, all payments and refunds; none when nothing happened on
-    /// that day. Yesterday's is there from 10:00 on.
+    /// Fetches all payments and refunds of a day in Beijing time; `None` when there were none.
+    /// Yesterday's bill is available from 10:00 on.
     ///
     /// # Errors
-    /// Any [`PayError`]; [`PayError::Malformed`] when the file does not have the promised hash.
+    /// Any [`PayError`]; [`PayError::Malformed`] when the file's hash does not match.
     pub async fn trade_bill(&self, day: Date) -> Result<Option<TradeBill>, PayError> {
         let query = format!("bill_date={day}&bill_type=ALL&tar_type=GZIP");
         let request = Request::get(API, API.path().to_owned(), Some(query));
@@ -47,21 +47,21 @@ impl PayClient {
     async fn fetch_bill(&self, link: BillLink) -> Result<TradeBill, PayError> {
         let malformed = |reason| PayError::Malformed { api: API, reason };
         if !link.hash_type.eq_ignore_ascii_case("SHA1") {
-            return Err(malformed("the bill has a hash of an unknown type"));
+            return Err(malformed("the bill's hash type is unknown"));
         }
-        // Our signature goes there: not over plain HTTP, unless the API itself is spoken to so.
+        // The request carries our signature, so plain HTTP is allowed only if the API itself uses it.
         let url: Url = link
             .download_url
             .parse()
-            .map_err(|_| malformed("the bill's address is no URL"))?;
+            .map_err(|_| malformed("the bill's download_url is not a URL"))?;
         if url.scheme() != "https" && url.scheme() != self.base().scheme() {
-            return Err(malformed("the bill's address is not https"));
+            return Err(malformed("the bill's download_url is not https"));
         }
-        let answer = self
+        let response = self
             .download(API, url, DOWNLOAD_TIMEOUT, MAX_BILL_BYTES)
             .await?;
-        let file = self.success(API, answer)?.body;
-        // Off the async threads: a busy day's bill takes a while to unpack.
+        let file = self.success(API, response)?.body;
+        // Blocking: decompressing the bill of a busy day takes a while.
         tokio::task::spawn_blocking(move || TradeBill::read(&file, &link.hash_value))
             .await
             .map_err(|_| malformed("the bill could not be read"))?

@@ -1,4 +1,4 @@
-//! The file of a trade bill: gzip or plain CSV whose values begin with a backtick (§9).
+//! Parser of trade bill files: gzip or plain CSV whose values begin with a backtick (§9).
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -13,92 +13,92 @@ use jiff::tz::Offset;
 use super::money::scaled;
 use super::{Fen, TradeState};
 
-/// The longest file taken, packed or not.
+/// Maximum size of a file, before and after decompression.
 pub(super) const MAX_BILL_BYTES: usize = 256 * 1024 * 1024;
 
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// Why a file is not the bill.
+/// Reason why a bill file is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBill {
-    /// Longer than any bill, or broken gzip.
-    #[error("the bill cannot be unpacked")]
-    Unpack,
-    /// Not the bytes that WeChat promised.
-    #[error("the bill does not have the promised hash")]
+    /// Too large, or invalid gzip.
+    #[error("the bill cannot be decompressed")]
+    Decompress,
+    /// The hash differs from the announced one.
+    #[error("the bill's hash does not match")]
     Hash,
-    /// Not a table of the known form.
-    #[error("the bill is not a table of the known form")]
-    Form,
-    /// A column that must be there is not.
-    #[error("the bill lacks a column")]
+    /// Not a table of the known format.
+    #[error("the bill's format is unknown")]
+    Format,
+    /// A required column is missing.
+    #[error("the bill lacks a required column")]
     Column,
-    /// A value that is not what its column holds.
-    #[error("the bill has a value of another kind than its column")]
+    /// A value that does not suit its column.
+    #[error("the bill has an invalid value")]
     Value,
-    /// The summary counts other rows.
-    #[error("the bill does not have as many rows as it says")]
+    /// The number of rows differs from the summary.
+    #[error("the bill's number of rows differs from its summary")]
     Count,
 }
 
 impl InvalidBill {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
-            Self::Unpack => "the bill cannot be unpacked",
-            Self::Hash => "the bill does not have the promised hash",
-            Self::Form => "the bill is not a table of the known form",
-            Self::Column => "the bill lacks a column",
-            Self::Value => "the bill has a value of another kind than its column",
-            Self::Count => "the bill does not have as many rows as it says",
+            Self::Decompress => "the bill cannot be decompressed",
+            Self::Hash => "the bill's hash does not match",
+            Self::Format => "the bill's format is unknown",
+            Self::Column => "the bill lacks a required column",
+            Self::Value => "the bill has an invalid value",
+            Self::Count => "the bill's number of rows differs from its summary",
         }
     }
 }
 
-/// The bill of a day.
+/// The trade bill of a day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TradeBill {
     /// Payments and refunds.
     pub rows: Vec<BillRow>,
-    /// What WeChat added up.
+    /// WeChat's totals.
     pub summary: BillSummary,
 }
 
-/// A payment or a refund in a bill; the columns that reconciliation needs.
+/// A payment or a refund in a bill, with the columns needed for reconciliation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BillRow {
-    /// When it was.
+    /// Time of the payment or refund.
     pub time: Timestamp,
-    /// The app.
+    /// App in which the order was paid; a merchant may have several.
     pub app_id: String,
-    /// The merchant.
+    /// Merchant number.
     pub mch_id: String,
     /// WeChat's id of the payment.
     pub transaction_id: String,
-    /// Our number of the order.
+    /// Our order number.
     pub out_trade_no: String,
-    /// The player.
+    /// The paying player.
     pub open_id: String,
     /// `SUCCESS` for a payment, `REFUND` for a refund, `REVOKED`.
     pub state: TradeState,
-    /// What the order cost, coupons included; zero in the row of a refund.
+    /// Price of the order, including coupons; zero in the row of a refund.
     pub order_amount: Fen,
     /// WeChat's id of the refund.
     pub refund_id: Option<String>,
-    /// Our number of the refund.
+    /// Our refund number.
     pub out_refund_no: Option<String>,
-    /// What we asked to refund; zero in the row of a payment.
+    /// Requested refund; zero in the row of a payment.
     pub refund_amount: Fen,
-    /// Where the refund stood when the bill was made; other words than the API's.
+    /// State of the refund when the bill was created; the values differ from the API's.
     pub refund_status: Option<String>,
-    /// What WeChat charges, in thousandths of a fen; negative when it gives back.
+    /// WeChat's fee in thousandths of a fen; negative when it is returned.
     pub fee_milli_fen: i64,
 }
 
 /// The summary of a bill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BillSummary {
-    /// Rows.
+    /// Number of rows.
     pub count: u64,
     /// Sum of [`BillRow::order_amount`].
     pub order_amount: Fen,
@@ -107,29 +107,29 @@ pub struct BillSummary {
 }
 
 impl TradeBill {
-    /// Unpacks a downloaded file, checks it against the SHA-1 (hex) that WeChat promised for the
-    /// unpacked bytes, and reads it.
+    /// Decompresses a downloaded file, verifies the SHA-1 (hex) of the decompressed bytes, and parses
+    /// them.
     ///
     /// # Errors
-    /// What is wrong with the file.
+    /// The reason why the file is rejected.
     pub fn read(file: &[u8], sha1_hex: &str) -> Result<Self, InvalidBill> {
-        let unpacked = unpacked(file)?;
-        let promised = hex::decode(sha1_hex.trim()).map_err(|_| InvalidBill::Hash)?;
-        let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &unpacked);
-        verify_slices_are_equal(hash.as_ref(), &promised).map_err(|_| InvalidBill::Hash)?;
-        let text = std::str::from_utf8(&unpacked).map_err(|_| InvalidBill::Form)?;
+        let content = decompress(file)?;
+        let expected = hex::decode(sha1_hex.trim()).map_err(|_| InvalidBill::Hash)?;
+        let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &content);
+        verify_slices_are_equal(hash.as_ref(), &expected).map_err(|_| InvalidBill::Hash)?;
+        let text = std::str::from_utf8(&content).map_err(|_| InvalidBill::Format)?;
         Self::parse(text)
     }
 
     fn parse(text: &str) -> Result<Self, InvalidBill> {
         let text = text.trim_start_matches(BYTE_ORDER_MARK);
         let mut lines = text.lines().filter(|line| !line.trim().is_empty());
-        let header = Header::read(lines.next().ok_or(InvalidBill::Form)?);
+        let header = Header::read(lines.next().ok_or(InvalidBill::Format)?);
         let mut rows = Vec::new();
         for line in lines.by_ref() {
-            // Values begin with a backtick, names of columns do not: this is the summary's header.
+            // Values begin with a backtick, column names do not: this is the summary's header.
             if !line.starts_with('`') {
-                let values = lines.next().ok_or(InvalidBill::Form)?;
+                let values = lines.next().ok_or(InvalidBill::Format)?;
                 let summary = BillSummary::read(&Header::read(line).row(values)?)?;
                 if summary.count != rows.len() as u64 {
                     return Err(InvalidBill::Count);
@@ -138,27 +138,27 @@ impl TradeBill {
             }
             rows.push(BillRow::read(&header.row(line)?)?);
         }
-        Err(InvalidBill::Form)
+        Err(InvalidBill::Format)
     }
 }
 
-fn unpacked(file: &[u8]) -> Result<Vec<u8>, InvalidBill> {
+fn decompress(file: &[u8]) -> Result<Vec<u8>, InvalidBill> {
     if !file.starts_with(GZIP_MAGIC) {
         return Ok(file.to_vec());
     }
-    let mut unpacked = Vec::new();
+    let mut content = Vec::new();
     let limit = MAX_BILL_BYTES as u64 + 1;
     MultiGzDecoder::new(file)
         .take(limit)
-        .read_to_end(&mut unpacked)
-        .map_err(|_| InvalidBill::Unpack)?;
-    if unpacked.len() > MAX_BILL_BYTES {
-        return Err(InvalidBill::Unpack);
+        .read_to_end(&mut content)
+        .map_err(|_| InvalidBill::Decompress)?;
+    if content.len() > MAX_BILL_BYTES {
+        return Err(InvalidBill::Decompress);
     }
-    Ok(unpacked)
+    Ok(content)
 }
 
-/// Columns by name: their order and number differ between kinds of bills.
+/// Column indices by name: order and number of columns differ between bill types.
 struct Header<'a>(HashMap<&'a str, usize>);
 
 struct Row<'a> {
@@ -174,8 +174,8 @@ impl<'a> Header<'a> {
 
     fn row(&'a self, line: &'a str) -> Result<Row<'a>, InvalidBill> {
         let line = line.trim_end_matches('\r');
-        let line = line.strip_prefix('`').ok_or(InvalidBill::Form)?;
-        // A comma inside a value has no backtick behind it.
+        let line = line.strip_prefix('`').ok_or(InvalidBill::Format)?;
+        // A comma inside a value is not followed by a backtick.
         Ok(Row {
             header: self,
             values: line.split(",`").collect(),
@@ -186,10 +186,10 @@ impl<'a> Header<'a> {
 impl<'a> Row<'a> {
     fn text(&self, column: &str) -> Result<&'a str, InvalidBill> {
         let index = self.header.0.get(column).ok_or(InvalidBill::Column)?;
-        Ok(self.values.get(*index).ok_or(InvalidBill::Form)?.trim())
+        Ok(self.values.get(*index).ok_or(InvalidBill::Format)?.trim())
     }
 
-    /// A text that is absent where it is empty or `0`.
+    /// Returns an id; empty and `0` count as absent.
     fn id(&self, column: &str) -> Result<Option<String>, InvalidBill> {
         let text = self.text(column)?;
         Ok((!matches!(text, "" | "0")).then(|| text.to_owned()))
@@ -216,7 +216,7 @@ impl BillRow {
             out_refund_no: row.id("商户退款单号")?,
             refund_amount: row.fen("申请退款金额")?,
             refund_status: row.id("退款状态")?,
-            // Yuan with five decimals.
+            // In yuan with five decimals.
             fee_milli_fen: scaled(row.text("手续费")?, 5).ok_or(InvalidBill::Value)?,
         })
     }
@@ -224,7 +224,7 @@ impl BillRow {
 
 impl BillSummary {
     fn read(row: &Row<'_>) -> Result<Self, InvalidBill> {
-        // `45.0` has been seen.
+        // WeChat also writes `45.0`.
         let count = row.text("总交易单数")?;
         let count = count.split('.').next().unwrap_or_default();
         Ok(Self {
@@ -235,7 +235,7 @@ impl BillSummary {
     }
 }
 
-/// Beijing time.
+/// Parses a time in Beijing time.
 fn time(text: &str) -> Result<Timestamp, InvalidBill> {
     let time = DateTime::strptime("%Y-%m-%d %H:%M:%S", text).map_err(|_| InvalidBill::Value)?;
     Offset::constant(8)

@@ -1,5 +1,6 @@
-//! Opens what WeChat sends to our notify URLs (§7). The signature is checked apart from it and
-//! before it, by [`super::KeyRing::check_door`].
+//! Decrypts and parses the callbacks that WeChat sends to our notify URLs (§7).
+//!
+//! The signature must have been verified before, by [`super::KeyRing::check_callback`].
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -9,26 +10,26 @@ use super::aead::Resource;
 use super::transaction::lenient_time;
 use super::{ApiV3Key, Fen, RefundId, RefundState, Transaction, TransactionId};
 
-/// Why a callback cannot be read. No variant holds any of its content.
+/// Reason why a callback cannot be read. No variant holds any of its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// XML: a refund without a notify URL, or made by hand in the portal, is told in the v2 form (§6.4).
-    #[error("the callback is XML, of the v2 API")]
+    /// XML of the v2 API, used for refunds without a notify URL or created in the portal (§6.4).
+    #[error("the callback is XML of the v2 API")]
     Xml,
     /// Not JSON.
     #[error("the callback is not JSON")]
     NotJson,
-    /// JSON, but fields have other types.
+    /// JSON with fields of the wrong type.
     #[error("the callback is not a v3 envelope")]
     Envelope,
-    /// A field is not there.
+    /// A field is missing.
     #[error("the callback has no {0}")]
     MissingField(&'static str),
-    /// `original_type` says something else than `event_type`.
-    #[error("the callback's event and resource are of different types")]
+    /// `original_type` contradicts `event_type`.
+    #[error("the callback's event and resource types differ")]
     TypeMismatch,
-    /// Encrypted with something else than AES-256-GCM.
-    #[error("the algorithm is unknown")]
+    /// Encrypted with an algorithm other than AES-256-GCM.
+    #[error("the encryption algorithm is unknown")]
     Algorithm,
     /// The nonce does not have 12 bytes.
     #[error("the nonce does not have 12 bytes")]
@@ -36,19 +37,19 @@ pub enum OpenError {
     /// The ciphertext is not base64.
     #[error("the ciphertext is not base64")]
     Base64,
-    /// The ciphertext has less bytes than the tag alone.
+    /// The ciphertext is shorter than the tag alone.
     #[error("the ciphertext is shorter than its tag")]
     TooShort,
-    /// Another APIv3 key, or not what was encrypted.
+    /// Encrypted with another APIv3 key, or modified.
     #[error("the ciphertext does not decrypt with the APIv3 key")]
     Decrypt,
-    /// Decrypted, but it is not the promised object.
-    #[error("what was decrypted is no {0}")]
+    /// The plaintext is not the named object.
+    #[error("the plaintext is not a {0}")]
     Plaintext(&'static str),
 }
 
 impl OpenError {
-    /// The cause as a metrics label or log field.
+    /// Returns the cause as a metric label or log field.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Xml => "xml",
@@ -66,68 +67,68 @@ impl OpenError {
     }
 }
 
-/// A callback, opened.
+/// A decrypted callback.
 #[derive(Clone, Debug)]
 pub struct Notification {
-    /// WeChat's id of it. For logs: it is not sure that a repeat has the same one (§7.1).
+    /// WeChat's id, for logs only: a redelivery may have another one (§7.1).
     pub id: Option<String>,
-    /// When the event was, not when it was sent.
+    /// Time of the event, not of the delivery.
     pub create_time: Option<Timestamp>,
-    /// For example `TRANSACTION.SUCCESS`.
+    /// Name of the event, for example `TRANSACTION.SUCCESS`.
     pub event_type: String,
-    /// What it tells.
+    /// The parsed event.
     pub event: Event,
-    /// What was encrypted, as it was.
+    /// The decrypted resource, verbatim.
     pub plaintext: Vec<u8>,
 }
 
-/// What a callback tells. Decide by the state inside, not by the event's name (§13).
+/// The event of a callback. Decide by the state inside, not by the event's name (§13).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// `TRANSACTION.SUCCESS`.
     Transaction(Transaction),
     /// `REFUND.SUCCESS`, `REFUND.ABNORMAL` or `REFUND.CLOSED`.
     Refund(RefundNotice),
-    /// An event that this version does not know: acknowledge, log, do nothing.
+    /// An unknown event: acknowledge, log, ignore.
     Unknown,
 }
 
-/// How a refund ended (§6.4).
+/// The final or abnormal state of a refund (§6.4).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct RefundNotice {
-    /// The merchant.
+    /// Merchant number.
     #[serde(rename = "mchid")]
     pub mch_id: String,
     /// WeChat's id of the payment.
     pub transaction_id: TransactionId,
-    /// The merchant's number of the order; it may be none of ours.
+    /// The merchant's order number; may not be one of ours.
     pub out_trade_no: String,
     /// WeChat's id of the refund.
     pub refund_id: RefundId,
-    /// The merchant's number of the refund; it may be none of ours.
+    /// The merchant's refund number; may not be one of ours.
     pub out_refund_no: String,
-    /// Where it stands. The field has another name than in the API's answers.
+    /// State of the refund. Named `status` in API responses.
     #[serde(rename = "refund_status")]
     pub state: RefundState,
-    /// When the money arrived.
+    /// Time at which the money arrived.
     #[serde(default, deserialize_with = "lenient_time")]
     pub success_time: Option<Timestamp>,
-    /// Where the money went, in words.
+    /// Description of the account that received the money.
     pub user_received_account: Option<String>,
-    /// The amounts.
+    /// Amounts of the order and the refund.
     pub amount: RefundNoticeAmount,
 }
 
 /// The amounts of a refund callback.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct RefundNoticeAmount {
-    /// What the order cost.
+    /// Price of the order.
     pub total: Fen,
-    /// What goes back of it.
+    /// Refunded part of `total`.
     pub refund: Fen,
-    /// What the player had paid.
+    /// Amount paid by the player, after coupons.
     pub payer_total: Option<Fen>,
-    /// What the player gets back.
+    /// Amount returned to the player.
     pub payer_refund: Option<Fen>,
 }
 
@@ -141,10 +142,10 @@ struct Envelope {
 }
 
 impl Notification {
-    /// Reads the envelope, decrypts what is in it and reads that.
+    /// Parses the envelope, decrypts its resource and parses that. Does not check the signature.
     ///
     /// # Errors
-    /// What is wrong with it. It says nothing about the signature.
+    /// The reason why the callback cannot be read.
     pub fn open(key: &ApiV3Key, body: &[u8]) -> Result<Self, OpenError> {
         let envelope = Envelope::read(body)?;
         let event_type = envelope
@@ -203,7 +204,7 @@ fn object<T: DeserializeOwned>(
     if original_type.is_some_and(|original| original != name) {
         return Err(OpenError::TypeMismatch);
     }
-    // No serde error is kept: it may quote the player's id.
+    // serde's error is dropped: it may quote the player's id.
     serde_json::from_slice(plaintext).map_err(|_| OpenError::Plaintext(name))
 }
 
@@ -212,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_malformed_envelope_has_its_own_cause() {
+    fn each_malformed_envelope_has_its_own_error() {
         let key = ApiV3Key::parse(&"k".repeat(32)).unwrap();
         let resource = |fields: &str| {
             format!(r#"{{"event_type":"TRANSACTION.SUCCESS","resource":{{{fields}}}}}"#)
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_decrypted_must_be_what_the_event_says() {
+    fn plaintext_must_match_the_event_type() {
         let read = |original, text: &str| {
             Event::read("TRANSACTION.SUCCESS", original, text.as_bytes()).unwrap_err()
         };

@@ -1,4 +1,4 @@
-//! `GET /v3/certificates`: WeChat's signing certificates, fetched, decrypted and kept fresh (§3).
+//! `GET /v3/certificates`: fetches, decrypts and refreshes WeChat's signing certificates (§3).
 
 use std::time::{Duration, Instant};
 
@@ -16,29 +16,29 @@ use super::{ApiV3Key, InvalidPlatformKey, PayError, Serial};
 use crate::Api;
 
 const PEM_TAG: &str = "CERTIFICATE";
-/// The least time between two fetches because of unknown serials, which anybody can send.
-const LEARN_GAP: Duration = Duration::from_secs(2);
-/// A fetch that failed is repeated after this, doubled up to the other.
-const FIRST_DELAY: Duration = Duration::from_millis(500);
-const LONGEST_DELAY: Duration = Duration::from_secs(10);
+/// Minimum interval between fetches because of unknown serials, which any client can send.
+const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(2);
+/// A failed fetch is retried after this delay, doubled each time up to `MAX_RETRY_DELAY`.
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(500);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// One of WeChat's signing certificates.
 pub struct PlatformCertificate {
-    /// Its serial, as `Wechatpay-Serial` names it.
+    /// Serial number, as sent in `Wechatpay-Serial`.
     pub serial: Serial,
-    /// From when WeChat signs with it; none when WeChat did not say.
+    /// Time from which WeChat signs with it, if WeChat sent one.
     pub effective: Option<Timestamp>,
-    /// Until when it verifies; none when WeChat did not say.
+    /// Time until which it is valid, if WeChat sent one.
     pub expires: Option<Timestamp>,
     pub(super) key: VerifyingKey,
 }
 
 impl PlatformCertificate {
-    /// Decrypts the list that `GET /v3/certificates` answers with. What cannot be used (a suite of
-    /// the future, say) is left out.
+    /// Decrypts the list returned by `GET /v3/certificates`. Unusable certificates (a future suite,
+    /// for example) are skipped.
     ///
     /// # Errors
-    /// When nothing in it can be used; in words, without any of the content.
+    /// A description, without any content, when no certificate is usable.
     pub fn read_list(key: &ApiV3Key, body: &[u8]) -> Result<Vec<Self>, &'static str> {
         let list: List = json(body)?;
         let mut failure = "the list of certificates is empty";
@@ -47,7 +47,7 @@ impl PlatformCertificate {
             match Self::read(key, item) {
                 Ok(certificate) => certificates.push(certificate),
                 Err(reason) => {
-                    tracing::warn!(reason, "WeChat Pay lists a certificate that cannot be used");
+                    tracing::warn!(reason, "skipping an unusable WeChat Pay certificate");
                     failure = reason;
                 }
             }
@@ -59,7 +59,7 @@ impl PlatformCertificate {
     }
 
     fn read(key: &ApiV3Key, item: Map<String, Value>) -> Result<Self, &'static str> {
-        // Keys with blanks and times as integers have been seen in the documentation.
+        // WeChat's documentation has keys with blanks and times as integers.
         let field = |name: &str| {
             item.iter()
                 .find(|(key, _)| key.trim() == name)
@@ -69,7 +69,7 @@ impl PlatformCertificate {
         let serial = serial.ok_or("a certificate has no serial")?;
         let resource = field("encrypt_certificate").ok_or("a certificate has no content")?;
         let pem = Resource::deserialize(resource)
-            .map_err(|_| "a certificate's content has fields of other types")?
+            .map_err(|_| "a certificate's content has a field of the wrong type")?
             .decrypt(key)
             .map_err(|_| "a certificate does not decrypt with the APIv3 key")?;
         Ok(Self {
@@ -80,7 +80,7 @@ impl PlatformCertificate {
         })
     }
 
-    /// Whether it verifies no longer.
+    /// Whether the certificate is no longer valid at `now`.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
     }
@@ -109,10 +109,10 @@ fn time(value: &Value) -> Option<Timestamp> {
     }
 }
 
-/// The public key of an X.509 certificate in PEM.
+/// Extracts the public key of an X.509 certificate in PEM.
 ///
-/// webpki reads it: it is rustls' own reader, so well kept, and in every build of ours already. The
-/// chain is not checked: the APIv3 key vouches for the content, as in the official SDKs.
+/// Uses webpki, which is well maintained and already a dependency of rustls. The chain is not verified:
+/// decryption with the APIv3 key authenticates the content, as in the official SDKs.
 fn public_key(pem: &[u8]) -> Result<VerifyingKey, InvalidPlatformKey> {
     let block = pem::parse(pem).map_err(|_| InvalidPlatformKey::Pem)?;
     if block.tag() != PEM_TAG {
@@ -125,11 +125,11 @@ fn public_key(pem: &[u8]) -> Result<VerifyingKey, InvalidPlatformKey> {
 }
 
 impl PayClient {
-    /// Fetches WeChat's certificates once. A merchant of the public-key mode has none: that is no
+    /// Fetches WeChat's certificates once. A merchant in public-key mode has none, which is not an
     /// error when the public key is configured.
     ///
     /// # Errors
-    /// Any [`PayError`]; the keys at hand stay as they are.
+    /// Any [`PayError`]; the current keys remain unchanged.
     pub async fn refresh(&self) -> Result<(), PayError> {
         let mut last = self.last_refresh().lock().await;
         let result = self.fetch().await;
@@ -137,20 +137,20 @@ impl PayClient {
         result
     }
 
-    /// Keeps the certificates fresh for ever: fetches at once, again with back-off until WeChat
-    /// answers, and then every `interval` (an hour is good) give or take a tenth.
+    /// Refreshes the certificates forever: fetches immediately, retries with back-off until WeChat
+    /// responds, and then fetches every `interval` (an hour is suitable) with 10 % jitter.
     pub async fn keep_fresh(&self, interval: Duration) {
         let delays = ExponentialBuilder::new()
-            .with_min_delay(FIRST_DELAY)
-            .with_max_delay(LONGEST_DELAY)
+            .with_min_delay(MIN_RETRY_DELAY)
+            .with_max_delay(MAX_RETRY_DELAY)
             .with_jitter()
             .without_max_times();
         loop {
-            // Always a success in the end: the retries have none.
+            // Never an error: the number of retries is unlimited.
             let _ = (|| self.refresh())
                 .retry(delays)
                 .notify(|error, delay| {
-                    tracing::warn!(%error, ?delay, "WeChat Pay's certificates were not fetched");
+                    tracing::warn!(%error, ?delay, "WeChat Pay certificates not fetched, will retry");
                 })
                 .await;
             let jitter = 0.9 + fastrand::f64() * 0.2;
@@ -158,19 +158,19 @@ impl PayClient {
         }
     }
 
-    /// Fetches the certificates because of an unknown serial: one fetch for all who wait, and not
-    /// more often than every [`LEARN_GAP`].
-    pub(super) async fn learn(&self, serial: &Serial) {
+    /// Fetches the certificates because of an unknown serial. Concurrent callers share one fetch, and
+    /// fetches are at least [`MIN_FETCH_INTERVAL`] apart.
+    pub(super) async fn fetch_unknown(&self, serial: &Serial) {
         if !serial.may_be_certificate() {
             return;
         }
         let mut last = self.last_refresh().lock().await;
-        let recent = last.is_some_and(|last| last.elapsed() < LEARN_GAP);
+        let recent = last.is_some_and(|last| last.elapsed() < MIN_FETCH_INTERVAL);
         if recent || self.keys().knows(serial) {
             return;
         }
         if let Err(error) = self.fetch().await {
-            tracing::warn!(%error, %serial, "an unknown key of WeChat Pay could not be fetched");
+            tracing::warn!(%error, %serial, "unknown WeChat Pay key not fetched");
         }
         *last = Some(Instant::now());
     }
@@ -182,8 +182,8 @@ impl PayClient {
             && error.is_absent()
             && self.keys().public_key_id().is_some()
         {
-            // Those of before end nevertheless, and nobody is to be told of them for ever.
-            self.keep(Vec::new(), Timestamp::now());
+            // Previous certificates still have to expire, from the key ring and from the metrics.
+            self.install(Vec::new(), Timestamp::now());
             result = Ok(());
         }
         self.record(
@@ -197,28 +197,28 @@ impl PayClient {
     async fn fetch_list(&self) -> Result<(), PayError> {
         let api = Api::PayCertificates;
         let request = Request::get(api, api.path().to_owned(), None);
-        let answer = self.exchange(&request).await?;
-        let answer = self.success(api, answer)?;
+        let response = self.exchange(&request).await?;
+        let response = self.success(api, response)?;
         let certificates =
-            PlatformCertificate::read_list(&self.settings().api_v3_key, &answer.body)
+            PlatformCertificate::read_list(&self.settings().api_v3_key, &response.body)
                 .map_err(|reason| PayError::Malformed { api, reason })?;
-        // The first list of all, and the first after a long outage, is signed by a certificate in
-        // it; that it decrypts proves that WeChat made it (§3, bootstrap).
+        // The first list, also after a long outage, is signed by a certificate in the list itself.
+        // Successful decryption proves that it comes from WeChat (§3, bootstrap).
         let now = Timestamp::now();
-        let verified = self
-            .keys()
-            .verify_with(&certificates, &answer.headers, &answer.body, now);
+        let verified =
+            self.keys()
+                .verify_with(&certificates, &response.headers, &response.body, now);
         verified.map_err(|source| PayError::Unverified {
             api,
-            request_id: answer.request_id.clone(),
+            request_id: response.request_id.clone(),
             source,
         })?;
-        self.keep(certificates, now);
+        self.install(certificates, now);
         Ok(())
     }
 
-    /// Adds certificates, forgets those that are over, and tells of both.
-    fn keep(&self, certificates: Vec<PlatformCertificate>, now: Timestamp) {
+    /// Adds certificates, drops expired ones, and updates the metrics.
+    fn install(&self, certificates: Vec<PlatformCertificate>, now: Timestamp) {
         let before = self.keys().known_serials();
         self.keys().install(certificates, now);
         let held = self.keys().certificates();

@@ -1,6 +1,7 @@
-//! The client of WeChat Pay: verifies every success (§2.3), reads errors, counts and logs calls.
+//! The WeChat Pay client: verifies every success (§2.3), parses errors, records and logs calls.
 //!
-//! Writes are two steps apart: make the body, store it, send it. Only so can a repeat be the same.
+//! Building a request body and sending it are separate steps, so that the caller can store the body in
+//! between: a retry must send identical bytes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,38 +14,38 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::transport::{Answer, Request};
+use super::transport::{RawResponse, Request};
 use super::{
-    DoorVerdict, InvalidMerchantKey, InvalidPlatformKey, KeyRing, Notification, OpenError, PayCode,
-    PayError, PayParams, PaySettings, PrepayId, SignatureHeaders, Signer, SigningError,
+    CallbackVerdict, InvalidMerchantKey, InvalidPlatformKey, KeyRing, Notification, OpenError,
+    PayCode, PayError, PayParams, PaySettings, PrepayId, SignatureHeaders, Signer, SigningError,
     VerifyError,
 };
 use crate::client::is_loopback;
 use crate::{Api, WechatMetrics};
 
-/// WeChat drops connections that were idle for 8 s; using one of those loses the request (§10).
-const POOL_IDLE: Duration = Duration::from_secs(6);
-/// Enough of a message for a person.
+/// WeChat drops connections that were idle for 8 s; using a dropped one loses the request (§10).
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(6);
+/// Length to which error messages are truncated.
 const MAX_MESSAGE_CHARS: usize = 200;
 
-/// Why a client could not be made.
+/// Reason why a client could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum PayClientError {
-    /// A base cannot carry a call.
+    /// `api_base` or `backup_base` is not usable as a base URL.
     #[error("a WeChat Pay API base must be an http or https URL without query and fragment")]
     ApiBase,
-    /// The merchant's key.
+    /// The merchant's key is unusable.
     #[error(transparent)]
     MerchantKey(#[from] InvalidMerchantKey),
-    /// WeChat's public key.
+    /// WeChat's public key is unusable.
     #[error(transparent)]
     PlatformKey(#[from] InvalidPlatformKey),
-    /// The HTTP client could not start, for example for want of CA certificates.
-    #[error("the HTTP client could not start")]
+    /// The HTTP client could not be built, for example because no CA certificates were found.
+    #[error("the HTTP client could not be built")]
     Http(#[source] reqwest::Error),
 }
 
-/// A client of WeChat Pay with its own connection pool and key ring. Clones share both.
+/// A WeChat Pay client with its own connection pool and key ring. Clones share both.
 #[derive(Clone)]
 pub struct PayClient(Arc<Inner>);
 
@@ -59,10 +60,10 @@ struct Inner {
 }
 
 impl PayClient {
-    /// Makes a client; connects to nothing yet. Run [`Self::keep_fresh`] beside it.
+    /// Creates a client without connecting. Run [`Self::keep_fresh`] in the background.
     ///
     /// # Errors
-    /// When a base is not a plain http(s) address, a key cannot be used, or the TLS set-up fails.
+    /// When a base is not a plain http(s) URL, a key is unusable, or the TLS setup fails.
     pub fn new(settings: PaySettings, metrics: WechatMetrics) -> Result<Self, PayClientError> {
         let backup = settings.backup();
         for base in [Some(&settings.api_base), backup.as_ref()]
@@ -77,16 +78,16 @@ impl PayClient {
             }
         }
         let mut http = reqwest::Client::builder()
-            // Some endpoints refuse requests without it before they look at anything else (§1.3).
+            // Some endpoints reject all requests without a user agent (§1.3).
             .user_agent(concat!("avalon-wx/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(settings.connect_timeout)
             .timeout(settings.request_timeout)
-            .pool_idle_timeout(POOL_IDLE)
-            // A signature is for one address, and a repeat is this crate's decision.
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            // A signature is valid for one URL only, and retries are decided in `transport`.
             .redirect(Policy::none())
             .retry(reqwest::retry::never());
         if is_loopback(&settings.api_base) {
-            // HTTP_PROXY and its like are for the way out, not for a simulator on this machine.
+            // Proxy settings such as HTTP_PROXY must not apply to a local simulator.
             http = http.no_proxy();
         }
         Ok(Self(Arc::new(Inner {
@@ -104,17 +105,17 @@ impl PayClient {
         })))
     }
 
-    /// What the client was made from.
+    /// Returns the settings.
     pub fn settings(&self) -> &PaySettings {
         &self.0.settings
     }
 
-    /// WeChat's keys that the client holds now.
+    /// Returns WeChat's keys as currently known.
     pub fn keys(&self) -> &KeyRing {
         &self.0.keys
     }
 
-    /// What a player's client pays the order with, made of a fresh time and nonce (§4.4).
+    /// Creates the parameters of `wx.requestPayment`, with a fresh time and nonce (§4.4).
     ///
     /// # Errors
     /// When the cryptographic library fails.
@@ -125,29 +126,29 @@ impl PayClient {
             .pay_sign(app_id, prepay_id, Timestamp::now(), &nonce)
     }
 
-    /// Judges a callback by the keys at hand: fast, for the acknowledging path (§7.4).
-    pub fn check_door(&self, headers: &SignatureHeaders, body: &[u8]) -> DoorVerdict {
-        self.keys().check_door(headers, body, Timestamp::now())
+    /// Checks a callback on receipt with the keys currently known, without any I/O (§7.4).
+    pub fn check_callback(&self, headers: &SignatureHeaders, body: &[u8]) -> CallbackVerdict {
+        self.keys().check_callback(headers, body, Timestamp::now())
     }
 
-    /// Judges a stored callback whose key was not at hand when it came, fetching WeChat's
-    /// certificates when they could bring the key.
+    /// Verifies a stored callback whose key was unknown on receipt, fetching WeChat's certificates
+    /// when the key may be among them.
     ///
     /// # Errors
-    /// [`VerifyError::UnknownSerial`]: the key is still not here, try again later. Any other: never.
-    pub async fn judge_callback(
+    /// [`VerifyError::UnknownSerial`] when the key is still unknown: retry later. All others are final.
+    pub async fn verify_callback(
         &self,
         headers: &SignatureHeaders,
         body: &[u8],
         received_at: Timestamp,
     ) -> Result<(), VerifyError> {
-        self.verify_or_learn(headers, body, received_at).await
+        self.verify_or_fetch(headers, body, received_at).await
     }
 
-    /// Opens a callback whose signature was verified.
+    /// Decrypts and parses a callback whose signature was verified.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The reason why the callback cannot be read.
     pub fn open_callback(&self, body: &[u8]) -> Result<Notification, OpenError> {
         Notification::open(&self.settings().api_v3_key, body)
     }
@@ -176,7 +177,7 @@ impl PayClient {
         &self.0.last_refresh
     }
 
-    /// A whole call: send, verify, read the success with `read`, record.
+    /// Performs a whole call: sends, verifies, parses a success with `read`, and records metrics.
     pub(super) async fn call<T>(
         &self,
         request: &Request<'_>,
@@ -184,27 +185,27 @@ impl PayClient {
     ) -> Result<T, PayError> {
         let api = request.api;
         let started = Instant::now();
-        let result = self.verified(request).await.and_then(|answer| {
-            read(&answer.body).map_err(|reason| PayError::Malformed { api, reason })
+        let result = self.verified(request).await.and_then(|response| {
+            read(&response.body).map_err(|reason| PayError::Malformed { api, reason })
         });
         self.record(api, result.as_ref().err(), started.elapsed());
         result
     }
 
-    async fn verified(&self, request: &Request<'_>) -> Result<Answer, PayError> {
-        let answer = self.exchange(request).await?;
-        let answer = self.success(request.api, answer)?;
-        self.verify_or_learn(&answer.headers, &answer.body, Timestamp::now())
+    async fn verified(&self, request: &Request<'_>) -> Result<RawResponse, PayError> {
+        let response = self.exchange(request).await?;
+        let response = self.success(request.api, response)?;
+        self.verify_or_fetch(&response.headers, &response.body, Timestamp::now())
             .await
             .map_err(|source| PayError::Unverified {
                 api: request.api,
-                request_id: answer.request_id.clone(),
+                request_id: response.request_id.clone(),
                 source,
             })?;
-        Ok(answer)
+        Ok(response)
     }
 
-    async fn verify_or_learn(
+    async fn verify_or_fetch(
         &self,
         headers: &SignatureHeaders,
         body: &[u8],
@@ -212,33 +213,33 @@ impl PayClient {
     ) -> Result<(), VerifyError> {
         match self.keys().verify(headers, body, now) {
             Err(VerifyError::UnknownSerial(serial)) => {
-                self.learn(&serial).await;
+                self.fetch_unknown(&serial).await;
                 self.keys().verify(headers, body, now)
             }
             result => result,
         }
     }
 
-    /// The answer when its status says success, else the error in it. Errors are looked at before
-    /// signatures, for most have none (§2.3).
-    pub(super) fn success(&self, api: Api, answer: Answer) -> Result<Answer, PayError> {
-        // 202: accepted, to be repeated (§8.2).
-        if matches!(answer.status, 200 | 201 | 203..=299) {
-            return Ok(answer);
+    /// Returns the response if its status is a success, otherwise the error in it. Errors are parsed
+    /// before verification, since most are unsigned (§2.3).
+    pub(super) fn success(&self, api: Api, response: RawResponse) -> Result<RawResponse, PayError> {
+        // 202 means that the request must be repeated (§8.2).
+        if matches!(response.status, 200 | 201 | 203..=299) {
+            return Ok(response);
         }
-        // Gateways answer with HTML or with nothing.
-        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        // Gateways send HTML or an empty body.
+        let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         let message = body["message"].as_str().unwrap_or_default();
         Err(PayError::Api {
             api,
-            status: answer.status,
+            status: response.status,
             code: body["code"].as_str().map(PayCode::new),
             message: message.chars().take(MAX_MESSAGE_CHARS).collect(),
             signed: self
                 .keys()
-                .verify(&answer.headers, &answer.body, Timestamp::now())
+                .verify(&response.headers, &response.body, Timestamp::now())
                 .is_ok(),
-            request_id: answer.request_id,
+            request_id: response.request_id,
         })
     }
 
@@ -246,7 +247,7 @@ impl PayClient {
         let outcome = crate::metrics::pay_outcome_label(error);
         self.0.metrics.record(api, outcome, elapsed);
         if let Some(code) = error.and_then(PayError::code) {
-            self.0.metrics.pay_refused(api, code);
+            self.0.metrics.record_pay_error(api, code);
         }
         tracing::debug!(
             api = api.as_str(),
@@ -254,7 +255,7 @@ impl PayClient {
             code = error.and_then(PayError::code).map(PayCode::as_str),
             request_id = error.and_then(PayError::request_id),
             elapsed_ms = elapsed.as_millis() as u64,
-            "called WeChat Pay"
+            "WeChat Pay call finished"
         );
     }
 }
@@ -268,7 +269,7 @@ impl fmt::Debug for PayClient {
     }
 }
 
-/// Reads JSON. No serde error is kept: it may quote the body.
+/// Parses JSON. serde's error is dropped: it may quote the body.
 pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, &'static str> {
-    serde_json::from_slice(body).map_err(|_| "the answer is not what the API promises")
+    serde_json::from_slice(body).map_err(|_| "the response does not match the API's schema")
 }

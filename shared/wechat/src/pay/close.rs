@@ -1,4 +1,4 @@
-//! `POST /v3/pay/transactions/out-trade-no/{…}/close`: ends a player's chance to pay (§5.3).
+//! `POST /v3/pay/transactions/out-trade-no/{…}/close`: closes an unpaid order (§5.3).
 
 use reqwest::Method;
 use serde_json::json;
@@ -9,11 +9,11 @@ use super::{OutTradeNo, PayError};
 use crate::Api;
 
 impl PayClient {
-    /// Closes an unpaid order; once more is no error. Only when this has succeeded can the order not
-    /// be paid any more. Never close what was not ordered: that spends the number.
+    /// Closes an unpaid order; idempotent. The order can still be paid until this has succeeded. Never
+    /// close an order that was not submitted: that uses up its number.
     ///
     /// # Errors
-    /// Any [`PayError`]; of class [`super::PayErrorClass::AlreadyPaid`] when the player was faster.
+    /// Any [`PayError`]; class [`super::PayErrorClass::AlreadyPaid`] when the player paid first.
     pub async fn close(&self, number: &OutTradeNo) -> Result<(), PayError> {
         let api = Api::PayClose;
         let body = json!({ "mchid": self.settings().mch_id }).to_string();

@@ -1,12 +1,12 @@
-//! WeChat Pay's error codes and the one table from them to reactions (§8.3).
+//! WeChat Pay's error codes and the only table that maps them to reactions (§8.3).
 //!
-//! Nothing here looks at `message`: its wording changes.
+//! Never depends on `message`, whose wording changes.
 
 use std::fmt;
 
 use crate::Api;
 
-/// WeChat Pay's `code`. Compared without regard to case and underscores: both spellings occur.
+/// WeChat Pay's `code`. Compared ignoring case and underscores, in which WeChat is inconsistent.
 #[derive(Clone, Debug)]
 pub struct PayCode(String);
 
@@ -16,18 +16,18 @@ impl PayCode {
         Self(code.into())
     }
 
-    /// The code as WeChat wrote it.
+    /// Returns the code as WeChat wrote it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it is the code of this name, for example `ORDER_NOT_EXIST`.
+    /// Whether the code is `name`, for example `ORDER_NOT_EXIST`.
     pub fn is(&self, name: &str) -> bool {
         normal(&self.0) == normal(name)
     }
 }
 
-/// The codes that [`reaction`] knows: the label values of a metric.
+/// The codes that [`reaction`] knows, which are the metric's label values.
 const KNOWN: &[&str] = &[
     "ACCOUNT_ERROR",
     "APPID_MCHID_NOT_MATCH",
@@ -60,7 +60,7 @@ const KNOWN: &[&str] = &[
 ];
 
 impl PayCode {
-    /// The code as a label, in one spelling; `other` when nobody knows it.
+    /// Returns the code as a metric label in canonical spelling; `other` when it is unknown.
     pub(crate) fn label(&self) -> &'static str {
         let known = KNOWN.iter().find(|known| self.is(known));
         known.copied().unwrap_or("other")
@@ -80,24 +80,24 @@ impl fmt::Display for PayCode {
 /// What the caller should do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PayErrorClass {
-    /// Never repeat this request: the answer will be the same.
+    /// Do not retry: the response will be the same.
     Permanent,
-    /// Repeat the same bytes with back-off.
+    /// Retry the same bytes with back-off.
     Retry,
-    /// Ask WeChat where the order or refund stands, then decide. Never change its number before.
+    /// Query the order or refund, then decide. Never change its number before.
     QueryFirst,
-    /// WeChat says that the order was paid: query, and grant when the signed answer says so too.
+    /// WeChat reports the order as paid: query, and grant only if the signed response confirms it.
     AlreadyPaid,
-    /// WeChat says that the order is closed: query; a new attempt needs a new number.
+    /// WeChat reports the order as closed: query; a new attempt needs a new number.
     Closed,
-    /// Repeat the same bytes at a slower pace.
+    /// Retry the same bytes at a slower pace.
     RateLimited,
-    /// Nothing works until an operator changes something here or at WeChat. Then the same bytes may.
+    /// Fails until an operator fixes the configuration here or at WeChat; then retry the same bytes.
     Alert,
 }
 
 impl PayErrorClass {
-    /// All of them.
+    /// Every class, in declaration order.
     pub const ALL: &'static [PayErrorClass] = &[
         Self::Permanent,
         Self::Retry,
@@ -108,7 +108,7 @@ impl PayErrorClass {
         Self::Alert,
     ];
 
-    /// The class as a metrics label or log field.
+    /// Returns the class as a metric label or log field.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Permanent => "permanent",
@@ -128,28 +128,28 @@ impl fmt::Display for PayErrorClass {
     }
 }
 
-/// The table of §8.3: what to do about a status and code, and whether to alert.
+/// Maps a status and code to the reaction and whether to alert (the table of §8.3).
 pub(super) fn reaction(api: Api, status: u16, code: Option<&PayCode>) -> (PayErrorClass, bool) {
     use PayErrorClass::{Alert, AlreadyPaid, Closed, Permanent, QueryFirst, RateLimited, Retry};
     let writes = matches!(api, Api::PayJsapi | Api::PayClose | Api::PayRefund);
     let code = code.map(|code| normal(code.as_str()));
     let (class, alert) = match code.as_deref().unwrap_or_default() {
-        // Our request is wrong: a defect here.
+        // Invalid request: a defect of ours.
         "PARAMERROR" => (Permanent, true),
-        // Order and refund: also "other parameters than before" and "already refunded".
+        // For orders and refunds also "parameters differ from before" and "already refunded".
         "INVALIDREQUEST" if matches!(api, Api::PayJsapi | Api::PayRefund) => (QueryFirst, true),
         "INVALIDREQUEST" => (Permanent, true),
 
         // The merchant account, its products and its keys.
         "APPIDMCHIDNOTMATCH" | "MCHNOTEXISTS" | "SIGNERROR" | "NOAUTH" => (Alert, true),
 
-        // Where the order stands.
+        // State of the order.
         "ORDERPAID" => (AlreadyPaid, false),
         "ORDERCLOSED" => (Closed, false),
         "OUTTRADENOUSED" => (QueryFirst, true),
         "TRADEERROR" => (QueryFirst, true),
         "ORDERNOTEXIST" => (QueryFirst, false),
-        // Without a certificate and without a public key of ours nothing can be verified.
+        // Without a certificate and a configured public key nothing can be verified.
         "RESOURCENOTEXISTS" if api == Api::PayCertificates => (Alert, true),
         "RESOURCENOTEXISTS" => (QueryFirst, false),
 
@@ -157,19 +157,19 @@ pub(super) fn reaction(api: Api, status: u16, code: Option<&PayCode>) -> (PayErr
         "OPENIDMISMATCH" | "ACCOUNTERROR" | "INVALIDTRANSACTIONID" => (Permanent, false),
         "USERACCOUNTABNORMAL" => (Permanent, true),
 
-        // Money: the merchant's balance for refunds (the same request works once it is filled),
-        // the player's for orders.
+        // Balance: the merchant's for refunds (the same request succeeds once it is topped up), the
+        // player's for orders.
         "NOTENOUGH" if api == Api::PayRefund => (Alert, true),
         "NOTENOUGH" => (Permanent, false),
         "TRADEOVERDUE" | "REFUNDFEEMISMATCH" => (Permanent, true),
 
-        // Pace. A refund that is "too frequent" may be in progress.
+        // Rate limits. A refund that is "too frequent" may be in progress.
         "FREQUENCYLIMITED" | "RATELIMITEXCEEDED" if api == Api::PayRefund => (QueryFirst, false),
         "FREQUENCYLIMITED" | "RATELIMITEXCEEDED" => (RateLimited, false),
         "RULELIMIT" => (RateLimited, true),
         "STATEMENTCREATING" => (RateLimited, false),
 
-        // WeChat's own trouble. A refund is queried, never just repeated (§6.3).
+        // Faults of WeChat. A refund is queried, never blindly retried (§6.3).
         "SYSTEMERROR" | "BANKERROR" | "SERVICEUNAVAILABLE" if api == Api::PayRefund => {
             (QueryFirst, false)
         }
@@ -178,7 +178,7 @@ pub(super) fn reaction(api: Api, status: u16, code: Option<&PayCode>) -> (PayErr
         "NOTFOUND" => (Permanent, true),
         "NOSTATEMENTEXIST" => (Permanent, false),
 
-        // No code or a new one: by status.
+        // No code or an unknown one: by status.
         _ => match status {
             202 | 408 | 429 | 500.. if api == Api::PayRefund => (QueryFirst, false),
             429 => (RateLimited, false),
@@ -186,7 +186,7 @@ pub(super) fn reaction(api: Api, status: u16, code: Option<&PayCode>) -> (PayErr
             401 => (Alert, true),
             400..=499 if writes => (QueryFirst, true),
             400..=499 => (Permanent, true),
-            // A redirect comes from something that is not WeChat Pay: a wrong base address.
+            // A redirect does not come from WeChat Pay: the base URL is wrong.
             _ => (Alert, true),
         },
     };

@@ -2,13 +2,13 @@ use PayErrorClass::{Alert, AlreadyPaid, Closed, Permanent, QueryFirst, RateLimit
 
 use super::*;
 
-fn of(api: Api, status: u16, code: &str) -> PayErrorClass {
+fn class_of(api: Api, status: u16, code: &str) -> PayErrorClass {
     let code = (!code.is_empty()).then(|| PayCode::new(code));
     reaction(api, status, code.as_ref()).0
 }
 
 #[test]
-fn the_table_of_codes() {
+fn status_and_code_map_to_the_documented_class() {
     use Api::{PayBill, PayCertificates, PayClose, PayJsapi, PayQuery, PayRefund, PayRefundQuery};
     for (api, status, code, class) in [
         (PayJsapi, 400, "PARAM_ERROR", Permanent),
@@ -56,14 +56,14 @@ fn the_table_of_codes() {
         (PayQuery, 302, "", Alert),
         (PayClose, 404, "", QueryFirst),
     ] {
-        assert_eq!(of(api, status, code), class, "{api} {status} {code}");
+        assert_eq!(class_of(api, status, code), class, "{api} {status} {code}");
     }
 }
 
 #[test]
-fn a_code_is_a_label_in_one_spelling_and_made_up_ones_are_no_labels() {
+fn labels_have_one_spelling_and_unknown_codes_are_other() {
     for spelling in ["ORDER_NOT_EXIST", "ORDERNOTEXIST", "order_not_exist"] {
         assert_eq!(PayCode::new(spelling).label(), "ORDER_NOT_EXIST");
     }
-    assert_eq!(PayCode::new("whatever a gateway says").label(), "other");
+    assert_eq!(PayCode::new("arbitrary gateway text").label(), "other");
 }

@@ -1,15 +1,15 @@
-//! What can go wrong in a call to WeChat Pay, and what to do about it.
+//! Errors of WeChat Pay calls and their classification.
 
 use super::codes::reaction;
 use super::{PayCode, PayErrorClass, VerifyError};
 use crate::Api;
 
-/// A call that gave no usable answer. Neither `Display` nor `Debug` shows a secret or a URL.
+/// A failed call. Neither `Display` nor `Debug` shows a secret or a URL.
 #[derive(Debug, thiserror::Error)]
 pub enum PayError {
-    /// WeChat, or something between, answered with another status than success.
+    /// WeChat, or an intermediary, returned an error status.
     #[error(
-        "{api}: WeChat Pay answered {status} {} ({message})",
+        "{api}: WeChat Pay returned {status} {} ({message})",
         code.as_ref().map_or("without a code", PayCode::as_str)
     )]
     Api {
@@ -17,67 +17,67 @@ pub enum PayError {
         api: Api,
         /// The HTTP status.
         status: u16,
-        /// WeChat's code; none when a gateway spoke.
+        /// WeChat's code; absent in responses of gateways.
         code: Option<PayCode>,
-        /// WeChat's message, shortened. For people, not for comparing.
+        /// WeChat's message, truncated. For humans only: its wording changes.
         message: String,
-        /// The request id, which WeChat's support asks for.
+        /// The request id, needed by WeChat's support.
         request_id: Option<String>,
-        /// Whether a signature proves that WeChat said so. Usually none does: an error alone must
-        /// not move money (§2.3).
+        /// Whether a valid signature proves that WeChat sent the error. Most errors are unsigned and
+        /// must not change the state of money on their own (§2.3).
         signed: bool,
     },
-    /// No answer in time.
-    #[error("{api}: no answer from WeChat Pay in time (request sent: {sent})")]
+    /// The call timed out.
+    #[error("{api}: the call to WeChat Pay timed out (request sent: {sent})")]
     Timeout {
         /// The API that was called.
         api: Api,
-        /// False when the connection was not even up, so that WeChat surely saw nothing.
+        /// False when no connection was established, so WeChat certainly received nothing.
         sent: bool,
     },
-    /// The connection could not be made, or was lost before the answer was complete.
+    /// The connection failed, or was lost before the response was complete.
     #[error("{api}: the connection to WeChat Pay failed (request sent: {sent})")]
     Transport {
         /// The API that was called.
         api: Api,
-        /// False when the connection was not even up, so that WeChat surely saw nothing.
+        /// False when no connection was established, so WeChat certainly received nothing.
         sent: bool,
-        /// What failed, without the URL.
+        /// The cause, without the URL.
         source: reqwest::Error,
     },
-    /// A success that does not prove to be WeChat's: the outcome is unknown.
-    #[error("{api}: the answer of WeChat Pay could not be verified, the outcome is unknown")]
+    /// A success whose signature could not be verified: the outcome is unknown.
+    #[error("{api}: WeChat Pay's response could not be verified; the outcome is unknown")]
     Unverified {
         /// The API that was called.
         api: Api,
-        /// The request id.
+        /// The request id, needed by WeChat's support.
         request_id: Option<String>,
-        /// What is wrong with the signature.
+        /// The reason why verification failed.
         source: VerifyError,
     },
-    /// An answer that is not what the API promises.
+    /// A success that violates the API's contract.
     #[error("{api}: {reason}")]
     Malformed {
         /// The API that was called.
         api: Api,
-        /// What is wrong with it; never a part of the body.
+        /// The violation; never a part of the body.
         reason: &'static str,
     },
-    /// The request was not signed, and so not sent.
+    /// The request could not be signed and was not sent.
     #[error("{api}: the request could not be signed")]
     Signing {
-        /// The API that was to be called.
+        /// The API that was not called.
         api: Api,
     },
 }
 
 impl PayError {
-    /// What to do about it.
+    /// Returns how the caller should react.
     pub fn class(&self) -> PayErrorClass {
         self.reaction().0
     }
 
-    /// Whether an operator should hear of it at once, whatever the class.
+    /// Whether to alert an operator immediately, independent of the class.
     pub fn alerts(&self) -> bool {
         self.reaction().1
     }
@@ -88,20 +88,20 @@ impl PayError {
                 api, status, code, ..
             } => return reaction(*api, *status, code.as_ref()),
             Self::Timeout { .. } | Self::Transport { .. } => (PayErrorClass::Retry, false),
-            // WeChat's probes are no reason to wake anybody (§2.5).
+            // WeChat's probes must not alert (§2.5).
             Self::Unverified { source, .. } => {
                 (PayErrorClass::Retry, *source != VerifyError::SignTest)
             }
             Self::Malformed { .. } | Self::Signing { .. } => (PayErrorClass::Retry, true),
         };
-        // A refund of unknown outcome is queried, never just repeated (§6.3).
+        // A refund with an unknown outcome is queried, never blindly retried (§6.3).
         if self.api() == Api::PayRefund && self.may_have_taken_effect() {
             return (PayErrorClass::QueryFirst, alert);
         }
         (class, alert)
     }
 
-    /// Whether WeChat may have done the work although we have no answer that says so.
+    /// Whether the request may have taken effect although the call failed.
     pub fn may_have_taken_effect(&self) -> bool {
         match self {
             Self::Api { status, .. } => matches!(status, 202 | 408 | 429 | 500..),
@@ -111,13 +111,13 @@ impl PayError {
         }
     }
 
-    /// Whether WeChat says that what was asked about does not exist (unsigned, as a rule).
+    /// Whether WeChat reports that the queried object does not exist (usually unsigned).
     pub fn is_absent(&self) -> bool {
         self.code()
             .is_some_and(|code| code.is("ORDER_NOT_EXIST") || code.is("RESOURCE_NOT_EXISTS"))
     }
 
-    /// The API that was called.
+    /// Returns the API that was called.
     pub fn api(&self) -> Api {
         match self {
             Self::Api { api, .. }
@@ -129,7 +129,7 @@ impl PayError {
         }
     }
 
-    /// WeChat's code, when it gave one.
+    /// Returns WeChat's code, if it sent one.
     pub fn code(&self) -> Option<&PayCode> {
         match self {
             Self::Api { code, .. } => code.as_ref(),
@@ -137,7 +137,7 @@ impl PayError {
         }
     }
 
-    /// WeChat's request id, when it gave one.
+    /// Returns WeChat's request id, if it sent one.
     pub fn request_id(&self) -> Option<&str> {
         match self {
             Self::Api { request_id, .. } | Self::Unverified { request_id, .. } => {
@@ -147,7 +147,7 @@ impl PayError {
         }
     }
 
-    /// An earlier attempt of the same call may have arrived.
+    /// Marks the request as sent, since an earlier attempt may have reached WeChat.
     pub(super) fn after_sent(mut self) -> Self {
         if let Self::Timeout { sent, .. } | Self::Transport { sent, .. } = &mut self {
             *sent = true;
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refund_of_unknown_outcome_is_queried() {
+    fn refund_with_unknown_outcome_is_queried_first() {
         let timeout = |api, sent| PayError::Timeout { api, sent }.class();
         assert_eq!(timeout(Api::PayRefund, true), QueryFirst);
         assert_eq!(timeout(Api::PayRefund, false), Retry);

@@ -1,17 +1,17 @@
-//! The ids of WeChat Pay. Ours are parsed (they travel in paths), WeChat's are taken as they come.
+//! The ids of WeChat Pay. Ours are validated, because they are used in paths; WeChat's are opaque.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a text cannot be one of our order or refund numbers.
+/// Reason why a text is not a valid order or refund number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidId {
     /// Too short or too long.
     #[error("the number has the wrong length")]
     Length,
-    /// A character other than `0-9 A-Z a-z _ -`. WeChat allows `|` and `*` too, but they are
-    /// percent-encoded by some and not by others, which breaks signatures (§1.2).
+    /// A character other than `0-9 A-Z a-z _ -`. WeChat also allows `|` and `*`, but percent-encoding
+    /// of them is inconsistent, which breaks signatures (§1.2).
     #[error("the number has characters other than letters, digits, '_' and '-'")]
     Character,
 }
@@ -32,12 +32,12 @@ fn check(id: &str, lengths: std::ops::RangeInclusive<usize>) -> Result<(), Inval
 macro_rules! common {
     ($name:ident) => {
         impl $name {
-            /// The id as it is written on the wire.
+            /// Returns the id as written on the wire.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
 
-            /// The id as it is written on the wire, without a copy.
+            /// Converts into the id as written on the wire, without copying.
             pub fn into_string(self) -> String {
                 self.0
             }
@@ -65,10 +65,10 @@ macro_rules! ours {
         pub struct $name(String);
 
         impl $name {
-            /// Takes a number that WeChat will take, and that looks the same in a path.
+            /// Parses a number that WeChat accepts and that needs no percent-encoding.
             ///
             /// # Errors
-            /// Says which rule was broken.
+            /// The rule that was violated.
             pub fn parse(id: impl Into<String>) -> Result<Self, InvalidId> {
                 let id = id.into();
                 check(&id, $lengths)?;
@@ -96,7 +96,7 @@ macro_rules! given {
         pub struct $name(String);
 
         impl $name {
-            /// Wraps an id from WeChat or from configuration; nothing is checked.
+            /// Wraps an id from WeChat or from configuration without validation.
             pub fn new(id: impl Into<String>) -> Self {
                 Self(id.into())
             }
@@ -107,12 +107,12 @@ macro_rules! given {
 }
 
 ours!(
-    /// Our number of an order, unique within the merchant: 6 to 32 of `0-9 A-Z a-z _ -` (§4.1).
+    /// Our order number, unique within the merchant: 6 to 32 of `0-9 A-Z a-z _ -` (§4.1).
     OutTradeNo,
     6..=32
 );
 ours!(
-    /// Our number of a refund: 1 to 64 of `0-9 A-Z a-z _ -`. The same number is one refund only (§6.1).
+    /// Our refund number: 1 to 64 of `0-9 A-Z a-z _ -`. One number is at most one refund (§6.1).
     OutRefundNo,
     1..=64
 );
@@ -125,11 +125,11 @@ given!(
     Serial
 );
 given!(
-    /// What a client pays with; valid for two hours (§4.2).
+    /// Identifies a prepared payment for the client; valid for two hours (§4.2).
     PrepayId
 );
 given!(
-    /// WeChat's id of a payment; there is none before the payment.
+    /// WeChat's id of a payment; absent before the payment.
     TransactionId
 );
 given!(
@@ -138,14 +138,14 @@ given!(
 );
 
 impl Serial {
-    /// Whether a fetch of the certificates could bring it: certificates have hex serials, public
-    /// keys come from configuration only (§3).
+    /// Whether this can be the serial of a certificate: those are hex, while ids of public keys, which
+    /// are only configured, are not (§3).
     pub(super) fn may_be_certificate(&self) -> bool {
         !self.0.is_empty() && self.0.bytes().all(|b| b.is_ascii_hexdigit())
     }
 }
 
-/// Percent-encodes everything that could mean something in a path or a query.
+/// Percent-encodes every character that has a meaning in a path or a query.
 pub(super) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_from_outside_changes_a_path() {
+    fn path_segments_are_percent_encoded() {
         assert_eq!(encoded("4200_a-Z9"), "4200_a-Z9");
         assert_eq!(encoded("../a?b=c#d|é"), "%2E%2E%2Fa%3Fb%3Dc%23d%7C%C3%A9");
     }

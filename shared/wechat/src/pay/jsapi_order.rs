@@ -1,4 +1,4 @@
-//! `POST /v3/pay/transactions/jsapi`: orders at WeChat what a player is about to pay (§4).
+//! `POST /v3/pay/transactions/jsapi`: creates an order that a player can pay (§4).
 
 use std::net::IpAddr;
 
@@ -13,29 +13,28 @@ use super::transport::{Repeat, Request};
 use super::{Attach, Description, Fen, OutTradeNo, PayError, PaySettings, PrepayId};
 use crate::{Api, OpenId};
 
-/// An order as WeChat is told of it.
+/// An order to be created at WeChat.
 #[derive(Clone, Debug)]
 pub struct JsapiOrder {
-    /// Our number of it.
+    /// Our order number.
     pub out_trade_no: OutTradeNo,
-    /// What the player reads in the bill.
+    /// Description shown in the player's bill.
     pub description: Description,
-    /// What it costs; at least 1 fen.
+    /// Price; at least 1 fen.
     pub total: Fen,
-    /// Who pays: nobody else can.
+    /// The only player who can pay.
     pub payer: OpenId,
-    /// Until when it can be paid; no later than seven days from now, and it does not close the
-    /// order (§4.2).
+    /// Payment deadline, at most seven days from now. Does not close the order (§4.2).
     pub time_expire: Option<Timestamp>,
-    /// Our own data.
+    /// Opaque data returned in queries and callbacks.
     pub attach: Option<Attach>,
-    /// The player's address; WeChat's older pages wanted it (§4.1).
+    /// The player's IP address; required by WeChat's older documentation (§4.1).
     pub client_ip: Option<IpAddr>,
 }
 
 impl JsapiOrder {
-    /// The request body. Store it before the first send and send it as stored ever after: a repeat
-    /// with anything changed is refused, or is another order (§5.4).
+    /// Builds the request body. Store it before sending and resend it verbatim: a changed retry is
+    /// rejected or creates another order (§5.4).
     pub fn to_body(&self, settings: &PaySettings) -> String {
         let mut body = json!({
             "appid": settings.app_id.as_str(),
@@ -46,7 +45,7 @@ impl JsapiOrder {
             "amount": { "total": self.total, "currency": "CNY" },
             "payer": { "openid": self.payer.as_str() },
         });
-        // An absent field must be left out: null is not allowed (§1.3).
+        // Absent fields must be omitted: null is not allowed (§1.3).
         if let Some(time) = self.time_expire {
             body["time_expire"] = beijing(time).into();
         }
@@ -60,21 +59,21 @@ impl JsapiOrder {
     }
 }
 
-/// RFC 3339 in whole seconds with WeChat's own offset.
+/// Formats a time as RFC 3339 in whole seconds with the offset of Beijing.
 fn beijing(time: Timestamp) -> String {
     let local = Offset::constant(8).to_datetime(time);
     local.strftime("%Y-%m-%dT%H:%M:%S+08:00").to_string()
 }
 
 impl PayClient {
-    /// Orders with a body of [`JsapiOrder::to_body`]. The same bytes may be sent any number of times
-    /// while the order is unpaid; each time a usable id comes back.
+    /// Creates an order with a body from [`JsapiOrder::to_body`]. The same bytes may be sent any number
+    /// of times while the order is unpaid; each response has a usable id.
     ///
     /// # Errors
-    /// Any [`PayError`]; see its class.
+    /// Any [`PayError`]; see [`PayError::class`].
     pub async fn submit_order(&self, body: &str) -> Result<PrepayId, PayError> {
         #[derive(Deserialize)]
-        struct Answer {
+        struct Response {
             prepay_id: PrepayId,
         }
         let api = Api::PayJsapi;
@@ -87,11 +86,11 @@ impl PayClient {
             repeat: Repeat::Always,
         };
         self.call(&request, |body| {
-            let answer: Answer = read(body)?;
-            if answer.prepay_id.as_str().is_empty() {
+            let response: Response = read(body)?;
+            if response.prepay_id.as_str().is_empty() {
                 return Err("the prepay_id is empty");
             }
-            Ok(answer.prepay_id)
+            Ok(response.prepay_id)
         })
         .await
     }

@@ -1,5 +1,5 @@
-//! The keys that WeChat signs with: its public key and all live certificates, picked by serial, so
-//! that both modes, a rotation and the switch between the modes need no setting (§2.4).
+//! The keys that WeChat signs with: its public key and all valid certificates, selected by serial.
+//! Both modes, rotation and switching between the modes therefore need no configuration (§2.4).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,13 +13,13 @@ use super::{PlatformCertificate, PlatformPublicKey, Serial};
 
 const PEM_TAG: &str = "PUBLIC KEY";
 
-/// A key of WeChat's that cannot be used.
+/// Reason why one of WeChat's keys is unusable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPlatformKey {
-    /// Not PEM, or PEM of something else; a certificate in place of a public key, for example.
+    /// Not PEM, or PEM of another kind, such as a certificate instead of a public key.
     #[error("the platform key is not PEM of the right kind")]
     Pem,
-    /// Not an X.509 certificate that can be read.
+    /// Not a parsable X.509 certificate.
     #[error("the platform certificate cannot be read")]
     Certificate,
     /// Not an RSA key of at least 2048 bits.
@@ -27,22 +27,22 @@ pub enum InvalidPlatformKey {
     Key,
 }
 
-/// What the door says of a callback. It asks nobody, so it can never be slow.
+/// Result of checking a callback on receipt. Reached without I/O, so acknowledging is never delayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DoorVerdict {
-    /// WeChat sent exactly these bytes, just now.
+pub enum CallbackVerdict {
+    /// Signature and timestamp are valid.
     Verified,
-    /// Nothing is wrong with it, but the key is not at hand: accept it and judge it later.
+    /// Well-formed, but the key is unknown: accept the callback and verify it later.
     UnknownSerial(Serial),
-    /// Refuse it with 401.
-    Refused(VerifyError),
+    /// Invalid: reject it with 401.
+    Rejected(VerifyError),
 }
 
-/// One of WeChat's keys.
+/// A public key of WeChat.
 pub(super) struct VerifyingKey(ParsedPublicKey);
 
 impl VerifyingKey {
-    /// Takes a public key in DER (SPKI).
+    /// Parses a public key in DER (SPKI).
     pub(super) fn from_spki(der: &[u8]) -> Result<Self, InvalidPlatformKey> {
         ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der)
             .map(Self)
@@ -56,7 +56,7 @@ impl VerifyingKey {
     }
 }
 
-/// All keys of WeChat's that we hold.
+/// All known keys of WeChat.
 pub struct KeyRing {
     public_key: Option<(Serial, VerifyingKey)>,
     certificates: RwLock<Certificates>,
@@ -65,10 +65,10 @@ pub struct KeyRing {
 type Certificates = HashMap<Serial, Arc<PlatformCertificate>>;
 
 impl KeyRing {
-    /// A ring with the public key, if there is one, and no certificates yet.
+    /// Creates a ring with the public key, if any, and no certificates.
     ///
     /// # Errors
-    /// When the public key cannot be used.
+    /// When the public key is unusable.
     pub fn new(public_key: Option<&PlatformPublicKey>) -> Result<Self, InvalidPlatformKey> {
         let public_key = match public_key {
             None => None,
@@ -86,7 +86,7 @@ impl KeyRing {
         })
     }
 
-    /// Adds certificates. Those that it had stay until they expire, since both sign during a rotation.
+    /// Adds certificates. Existing ones remain until they expire, since both sign during a rotation.
     pub fn install(&self, certificates: Vec<PlatformCertificate>, now: Timestamp) {
         let mut held = self
             .certificates
@@ -98,7 +98,7 @@ impl KeyRing {
         held.retain(|_, certificate| !certificate.is_expired(now));
     }
 
-    /// Whether WeChat sent exactly this body, and not long before or after `now` (§2.3).
+    /// Verifies that WeChat signed exactly this body close to `now` (§2.3).
     ///
     /// # Errors
     /// The first check that failed.
@@ -111,10 +111,10 @@ impl KeyRing {
         self.verify_with(&[], headers, body, now)
     }
 
-    /// [`Self::verify`] with more certificates than those in the ring.
+    /// [`Self::verify`] with additional certificates that are not in the ring.
     pub(super) fn verify_with(
         &self,
-        more: &[PlatformCertificate],
+        additional: &[PlatformCertificate],
         headers: &SignatureHeaders,
         body: &[u8],
         now: Timestamp,
@@ -126,37 +126,37 @@ impl KeyRing {
         {
             return by(key);
         }
-        // A certificate that is not in force yet verifies too: it came from WeChat like the others.
+        // A certificate that is not effective yet is accepted: it came from WeChat like the others.
         let held = self.held().get(&signed.serial).cloned();
-        let more = more.iter().find(|it| it.serial == signed.serial);
+        let additional = additional.iter().find(|it| it.serial == signed.serial);
         let live = |certificate: &&PlatformCertificate| !certificate.is_expired(now);
-        match held.as_deref().filter(live).or(more.filter(live)) {
+        match held.as_deref().filter(live).or(additional.filter(live)) {
             Some(certificate) => by(&certificate.key),
             None => Err(VerifyError::UnknownSerial(signed.serial)),
         }
     }
 
-    /// [`Self::verify`] for the acknowledging path of a callback.
-    pub fn check_door(
+    /// Checks a callback on receipt, where an unknown serial is not an error.
+    pub fn check_callback(
         &self,
         headers: &SignatureHeaders,
         body: &[u8],
         now: Timestamp,
-    ) -> DoorVerdict {
+    ) -> CallbackVerdict {
         match self.verify(headers, body, now) {
-            Ok(()) => DoorVerdict::Verified,
-            Err(VerifyError::UnknownSerial(serial)) => DoorVerdict::UnknownSerial(serial),
-            Err(error) => DoorVerdict::Refused(error),
+            Ok(()) => CallbackVerdict::Verified,
+            Err(VerifyError::UnknownSerial(serial)) => CallbackVerdict::UnknownSerial(serial),
+            Err(error) => CallbackVerdict::Rejected(error),
         }
     }
 
-    /// The ids of all keys in the ring.
+    /// Returns the ids of all keys in the ring.
     pub fn known_serials(&self) -> Vec<Serial> {
         let public = self.public_key.iter().map(|(id, _)| id.clone());
         public.chain(self.held().keys().cloned()).collect()
     }
 
-    /// The certificates in the ring, for watching when they expire.
+    /// Returns the certificates in the ring, for monitoring their expiry.
     pub fn certificates(&self) -> Vec<Arc<PlatformCertificate>> {
         self.held().values().cloned().collect()
     }

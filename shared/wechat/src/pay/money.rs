@@ -11,16 +11,16 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "i64", into = "i64")]
 pub struct Fen(i64);
 
-/// An amount below zero where none can be.
+/// A negative amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an amount in fen cannot be negative")]
 pub struct NegativeFen;
 
 impl Fen {
-    /// Nothing.
+    /// Zero.
     pub const ZERO: Fen = Fen(0);
 
-    /// Takes an amount in fen.
+    /// Creates an amount in fen.
     ///
     /// # Errors
     /// When it is negative.
@@ -31,27 +31,27 @@ impl Fen {
         Ok(Self(fen))
     }
 
-    /// The amount in fen.
+    /// Returns the amount in fen.
     pub const fn get(self) -> i64 {
         self.0
     }
 
-    /// The sum; none when it does not fit.
+    /// Adds; `None` on overflow.
     pub fn checked_add(self, other: Fen) -> Option<Fen> {
         self.0.checked_add(other.0).map(Fen)
     }
 
-    /// What is left; none when `other` is more.
+    /// Subtracts; `None` when `other` is greater.
     pub fn checked_sub(self, other: Fen) -> Option<Fen> {
         (self.0 >= other.0).then(|| Fen(self.0 - other.0))
     }
 
-    /// The price of `quantity` pieces; none when it does not fit.
+    /// Multiplies by a quantity; `None` on overflow.
     pub fn checked_mul(self, quantity: u32) -> Option<Fen> {
         self.0.checked_mul(i64::from(quantity)).map(Fen)
     }
 
-    /// Reads yuan with up to two decimals, as bills write them (`6.48`).
+    /// Parses yuan with up to two decimals, as in bills (`6.48`).
     pub(super) fn from_yuan(text: &str) -> Option<Fen> {
         Fen::new(scaled(text, 2)?).ok()
     }
@@ -77,8 +77,8 @@ impl From<Fen> for i64 {
     }
 }
 
-/// A decimal number times ten to the power of `places`; none when it has more decimals than that,
-/// is no number, or does not fit.
+/// Parses a decimal number multiplied by ten to the power of `places`; `None` when it has more
+/// decimals, is not a number, or overflows.
 pub(super) fn scaled(text: &str, places: usize) -> Option<i64> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bills_write_yuan() {
+    fn yuan_amounts_parse_to_fen() {
         assert_eq!(Fen::from_yuan("6.48"), Fen::new(648).ok());
         assert_eq!(Fen::from_yuan("6.4"), Fen::new(640).ok());
         assert_eq!(Fen::from_yuan("0"), Some(Fen::ZERO));
@@ -124,7 +124,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn yuan_and_fen_agree(fen in 0..i64::MAX) {
+        fn yuan_round_trips_to_fen(fen in 0..i64::MAX) {
             let yuan = format!("{}.{:02}", fen / 100, fen % 100);
             prop_assert_eq!(Fen::from_yuan(&yuan), Fen::new(fen).ok());
         }
@@ -140,7 +140,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(text in ".*") {
+        fn arbitrary_text_never_panics(text in ".*") {
             let _ = scaled(&text, 5);
         }
     }

@@ -1,4 +1,4 @@
-//! `GET /v3/pay/transactions/…`: where an order stands (§5.1).
+//! `GET /v3/pay/transactions/…`: queries the state of an order (§5.1).
 
 use super::client::{PayClient, json};
 use super::ids::encoded;
@@ -7,10 +7,10 @@ use super::{OutTradeNo, PayError, Transaction, TransactionId};
 use crate::Api;
 
 impl PayClient {
-    /// Asks by our number; works in every state.
+    /// Queries an order in any state by our number.
     ///
     /// # Errors
-    /// Any [`PayError`]; [`PayError::is_absent`] when WeChat does not know the number. An answer
+    /// Any [`PayError`]; [`PayError::is_absent`] when WeChat does not know the number. A response
     /// about another order or merchant is [`PayError::Malformed`].
     pub async fn query_by_out_trade_no(
         &self,
@@ -21,7 +21,7 @@ impl PayClient {
             .await
     }
 
-    /// Asks by WeChat's id; only after the payment.
+    /// Queries a paid order by WeChat's id.
     ///
     /// # Errors
     /// As [`Self::query_by_out_trade_no`].
@@ -37,7 +37,7 @@ impl PayClient {
     async fn query(
         &self,
         path: &str,
-        is_asked_for: impl Fn(&Transaction) -> bool,
+        matches: impl Fn(&Transaction) -> bool,
     ) -> Result<Transaction, PayError> {
         let api = Api::PayQuery;
         let mch_id = self.settings().mch_id.as_str();
@@ -48,8 +48,8 @@ impl PayClient {
         );
         self.call(&request, |body| {
             let transaction: Transaction = json(body)?;
-            if transaction.mch_id != mch_id || !is_asked_for(&transaction) {
-                return Err("the answer is about another order");
+            if transaction.mch_id != mch_id || !matches(&transaction) {
+                return Err("the response is about another order");
             }
             Ok(transaction)
         })

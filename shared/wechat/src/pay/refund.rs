@@ -1,4 +1,4 @@
-//! `POST /v3/refund/domestic/refunds` and its query: gives money back (§6).
+//! `POST /v3/refund/domestic/refunds` and its query: refunds payments (§6).
 
 use jiff::Timestamp;
 use reqwest::Method;
@@ -6,27 +6,27 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::client::{PayClient, json as read};
+use super::open_enum::open_enum;
 use super::transaction::lenient_time;
 use super::transport::{Repeat, Request};
-use super::words::open_enum;
 use super::{Fen, OutRefundNo, OutTradeNo, PayError, PaySettings, Reason, RefundId, TransactionId};
 use crate::Api;
 
 open_enum! {
-    /// Where a refund stands (§6.3).
+    /// State of a refund (§6.3).
     RefundState {
         /// Accepted; the money is on its way.
         Processing = "PROCESSING",
         /// The money has arrived. Final.
         Success = "SUCCESS",
-        /// Failed for good; a new try needs a new number.
+        /// Failed permanently; a new attempt needs a new number.
         Closed = "CLOSED",
-        /// Needs an operator; may still become a success.
+        /// Needs an operator; may still succeed.
         Abnormal = "ABNORMAL",
     }
 }
 
-/// Which payment to refund.
+/// Identifies the payment to refund.
 #[derive(Clone, Debug)]
 pub enum RefundOf {
     /// By WeChat's id.
@@ -35,27 +35,27 @@ pub enum RefundOf {
     Order(OutTradeNo),
 }
 
-/// A refund as WeChat is told of it.
+/// A refund to be created at WeChat.
 #[derive(Clone, Debug)]
 pub struct RefundOrder {
-    /// The payment.
+    /// The payment to refund.
     pub of: RefundOf,
-    /// Our number of the refund. One number is one refund, however often it is sent.
+    /// Our refund number, which makes retries idempotent.
     pub out_refund_no: OutRefundNo,
-    /// What goes back; at least 1 fen.
+    /// Amount to refund; at least 1 fen.
     pub refund: Fen,
-    /// What the order cost, before any refund.
+    /// Price of the order, before any refund.
     pub total: Fen,
-    /// What the player reads.
+    /// Reason shown to the player.
     pub reason: Option<Reason>,
 }
 
 impl RefundOrder {
-    /// The request body. Store it before the first send and send it as stored ever after.
+    /// Builds the request body. Store it before sending and resend it verbatim.
     pub fn to_body(&self, settings: &PaySettings) -> String {
         let mut body = json!({
             "out_refund_no": self.out_refund_no,
-            // Without one a v2 callback in XML may come (§6.4).
+            // Without it WeChat may send a v2 callback in XML (§6.4).
             "notify_url": settings.refund_notify_url.as_str(),
             "amount": { "refund": self.refund, "total": self.total, "currency": "CNY" },
         });
@@ -70,52 +70,52 @@ impl RefundOrder {
     }
 }
 
-/// A refund as WeChat tells it.
+/// A refund as reported by WeChat.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Refund {
-    /// WeChat's id of it.
+    /// WeChat's id of the refund.
     pub refund_id: RefundId,
-    /// Our number of it.
+    /// Our refund number.
     pub out_refund_no: String,
     /// WeChat's id of the payment.
     pub transaction_id: TransactionId,
-    /// Our number of the order.
+    /// Our order number.
     pub out_trade_no: String,
-    /// Where it stands.
+    /// State of the refund.
     #[serde(rename = "status")]
     pub state: RefundState,
-    /// When WeChat accepted it.
+    /// Time at which WeChat accepted the refund.
     #[serde(default, deserialize_with = "lenient_time")]
     pub create_time: Option<Timestamp>,
-    /// When the money arrived.
+    /// Time at which the money arrived.
     #[serde(default, deserialize_with = "lenient_time")]
     pub success_time: Option<Timestamp>,
-    /// Where the money goes, in words.
+    /// Description of the account that receives the money.
     pub user_received_account: Option<String>,
-    /// The amounts.
+    /// Amounts of the order and the refund.
     pub amount: RefundAmount,
 }
 
 /// The amounts of a refund.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct RefundAmount {
-    /// What the order cost.
+    /// Price of the order.
     pub total: Fen,
-    /// What goes back of it.
+    /// Refunded part of `total`.
     pub refund: Fen,
-    /// What the player had paid.
+    /// Amount paid by the player, after coupons.
     pub payer_total: Option<Fen>,
-    /// What the player gets back.
+    /// Amount returned to the player.
     pub payer_refund: Option<Fen>,
 }
 
 impl PayClient {
-    /// Refunds with a body of [`RefundOrder::to_body`]. Success means accepted, not refunded.
+    /// Creates a refund with a body from [`RefundOrder::to_body`]. Success means accepted, not refunded.
     ///
     /// # Errors
-    /// Any [`PayError`]. When the outcome is unknown its class is
-    /// [`super::PayErrorClass::QueryFirst`]: the number must not change, and only when the query says
-    /// that there is no such refund may the same bytes be sent again (§6.3).
+    /// Any [`PayError`]. An unknown outcome is of class [`super::PayErrorClass::QueryFirst`]: the
+    /// number must not change, and the same bytes may be resent only after a query has reported that
+    /// the refund does not exist (§6.3).
     pub async fn submit_refund(&self, body: &str) -> Result<Refund, PayError> {
         let api = Api::PayRefund;
         let request = Request {
@@ -129,7 +129,7 @@ impl PayClient {
         self.call(&request, read).await
     }
 
-    /// Asks where a refund stands.
+    /// Queries the state of a refund.
     ///
     /// # Errors
     /// Any [`PayError`]; [`PayError::is_absent`] when WeChat never accepted it.
@@ -139,7 +139,7 @@ impl PayClient {
         self.call(&request, |body| {
             let refund: Refund = read(body)?;
             if refund.out_refund_no != number.as_str() {
-                return Err("the answer is about another refund");
+                return Err("the response is about another refund");
             }
             Ok(refund)
         })

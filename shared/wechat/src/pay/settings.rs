@@ -1,4 +1,4 @@
-//! Who we are to WeChat Pay and how to reach it.
+//! Settings of the WeChat Pay client.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::AppId;
 const OFFICIAL_HOST: &str = "api.mch.weixin.qq.com";
 const OFFICIAL_BACKUP_HOST: &str = "api2.mch.weixin.qq.com";
 
-/// How to reach WeChat Pay, and as whom. `Debug` shows no secret.
+/// Address and credentials of WeChat Pay. `Debug` redacts secrets.
 #[derive(Clone, Debug)]
 pub struct PaySettings {
-    /// The mini-game that players pay in; bound to the merchant in the portal.
+    /// The mini-game in which players pay; bound to the merchant in the portal.
     pub app_id: AppId,
-    /// The merchant.
+    /// Merchant number.
     pub mch_id: MchId,
     /// Serial of the merchant API certificate, 40 upper-case hex digits. Not a platform serial.
     pub merchant_serial: Serial,
@@ -24,34 +24,35 @@ pub struct PaySettings {
     pub merchant_key: SecretString,
     /// Decrypts callbacks and platform certificates.
     pub api_v3_key: ApiV3Key,
-    /// Where the API is, `https://api.mch.weixin.qq.com` or another; its path is kept as a prefix.
+    /// Base URL of the API, by default `https://api.mch.weixin.qq.com`; its path becomes a prefix.
     pub api_base: Url,
-    /// Where to repeat what did not get through; none: WeChat's other city for the official
-    /// `api_base` (§10), no repeat for another one.
+    /// Base URL for failover. `None` means WeChat's backup host if `api_base` is the official one
+    /// (§10), otherwise no failover.
     pub backup_base: Option<Url>,
-    /// Where WeChat calls when an order was paid. Public, without a query (§4.3).
+    /// URL of payment callbacks. Public, without a query (§4.3).
     pub notify_url: Url,
-    /// Where WeChat calls when a refund has ended.
+    /// URL of refund callbacks.
     pub refund_notify_url: Url,
-    /// Public-key mode, the only one of newer merchants; none: platform certificates only (§2.4).
+    /// WeChat's key in public-key mode, the only mode of newer merchants. `None` means platform
+    /// certificates only (§2.4).
     pub platform_public_key: Option<PlatformPublicKey>,
-    /// Longest wait for a connection, TLS included.
+    /// Timeout for connecting, including the TLS handshake.
     pub connect_timeout: Duration,
-    /// Longest wait for one attempt, from connecting to the last byte of the answer.
+    /// Timeout for one attempt, from connecting to the last byte of the response.
     pub request_timeout: Duration,
 }
 
-/// WeChat Pay's public key, downloaded once from the merchant portal.
+/// WeChat Pay's public key, as downloaded from the merchant portal.
 #[derive(Clone, Debug)]
 pub struct PlatformPublicKey {
-    /// `PUB_KEY_ID_…`.
+    /// Id of the key, `PUB_KEY_ID_…`.
     pub id: Serial,
-    /// The key, SPKI PEM.
+    /// The key as SPKI PEM.
     pub pem: String,
 }
 
 impl PaySettings {
-    /// Where to repeat what did not get through at `api_base`.
+    /// Returns the base URL for failover from `api_base`.
     pub(super) fn backup(&self) -> Option<Url> {
         if self.backup_base.is_some() {
             return self.backup_base.clone();

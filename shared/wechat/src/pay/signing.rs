@@ -1,4 +1,4 @@
-//! Signs with the merchant's key: requests to WeChat (§1) and what a client pays with (§4.4).
+//! Signs with the merchant's key: requests to WeChat (§1) and payment parameters for clients (§4.4).
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::AppId;
 const SCHEME: &str = "WECHATPAY2-SHA256-RSA2048";
 const PEM_TAG: &str = "PRIVATE KEY";
 
-/// The merchant's private key cannot be used.
+/// Reason why the merchant's private key is unusable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMerchantKey {
-    /// Not PEM, or PEM of something else.
+    /// Not PEM, or PEM of another kind.
     #[error("the merchant key must be PEM with a PRIVATE KEY block (PKCS#8)")]
     Pem,
     /// Not an RSA key of at least 2048 bits.
@@ -28,28 +28,28 @@ pub enum InvalidMerchantKey {
     Key,
 }
 
-/// The cryptographic library failed to sign or to give random bytes: the machine is at fault.
+/// The cryptographic library failed to sign or to generate random bytes, a fault of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the request could not be signed")]
 pub struct SigningError;
 
-/// The parameters of `wx.requestPayment`, under its names (§4.4).
+/// The parameters of `wx.requestPayment`, with its field names (§4.4).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PayParams {
-    /// Unix seconds, as text: a number makes the client fail.
+    /// Unix seconds as a string: the client fails on a number.
     pub time_stamp: String,
-    /// Random, at most 32 characters.
+    /// Random string of at most 32 characters.
     pub nonce_str: String,
-    /// `prepay_id=…`.
+    /// The prepayment, `prepay_id=…`.
     pub package: String,
     /// Always `RSA`.
     pub sign_type: String,
-    /// Base64 of the signature.
+    /// The signature in base64.
     pub pay_sign: String,
 }
 
-/// Signs as the merchant. Clones share the key; `Debug` does not show it.
+/// Signs as the merchant. Clones share the key, which `Debug` redacts.
 #[derive(Clone)]
 pub struct Signer {
     mch_id: MchId,
@@ -58,10 +58,10 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Takes the merchant's private key in PKCS#8 PEM and the serial of its certificate.
+    /// Creates a signer from the merchant's private key (PKCS#8 PEM) and the serial of its certificate.
     ///
     /// # Errors
-    /// When that is not a usable RSA private key.
+    /// When the key is not a usable RSA private key.
     pub fn new(
         mch_id: MchId,
         serial: Serial,
@@ -72,7 +72,7 @@ impl Signer {
             return Err(InvalidMerchantKey::Pem);
         }
         let key = RsaKeyPair::from_pkcs8(block.contents()).map_err(|_| InvalidMerchantKey::Key)?;
-        // WeChat's certificates have 2048 bits; aws-lc-rs alone would refuse less only when signing.
+        // WeChat's certificates have 2048 bits. aws-lc-rs would reject shorter keys only when signing.
         if key.public_modulus_len() < 2048 / 8 {
             return Err(InvalidMerchantKey::Key);
         }
@@ -83,7 +83,7 @@ impl Signer {
         })
     }
 
-    /// The `Authorization` header of a request (§1.1). `target` is the path and query exactly as
+    /// Builds the `Authorization` header of a request (§1.1). `target` is the path and query exactly as
     /// sent, `body` the exact bytes sent, empty for GET.
     ///
     /// # Errors
@@ -108,7 +108,8 @@ impl Signer {
         ))
     }
 
-    /// What the client of `app_id` pays the order with (§4.4). Use fresh values for every attempt.
+    /// Builds the parameters of `wx.requestPayment` for `app_id` (§4.4). Use a fresh time and nonce for
+    /// every attempt.
     ///
     /// # Errors
     /// When the cryptographic library fails.
@@ -155,10 +156,10 @@ impl fmt::Debug for Signer {
     }
 }
 
-/// 32 random upper-case hex digits.
+/// Generates a nonce of 32 random upper-case hex digits.
 ///
 /// # Errors
-/// When the system has no random bytes.
+/// When the system's random generator fails.
 pub fn fresh_nonce() -> Result<String, SigningError> {
     let mut bytes = [0; 16];
     rand::fill(&mut bytes).map_err(|_| SigningError)?;

@@ -1,35 +1,35 @@
-//! Texts for people: WeChat counts characters and refuses those outside the Basic Multilingual
-//! Plane, emoji among them (§1.3).
+//! Human-readable texts: WeChat limits the number of characters and rejects those outside the Basic
+//! Multilingual Plane, such as emoji (§1.3).
 
 use std::fmt;
 
-/// A text of 1 to `MAX` characters that WeChat Pay takes.
+/// A text of 1 to `MAX` characters that WeChat Pay accepts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PlainText<const MAX: usize>(String);
 
-/// What the player bought; shown in the player's bill (§4.1).
+/// Description of the order, shown in the player's bill (§4.1).
 pub type Description = PlainText<127>;
-/// Our own data; comes back in queries, callbacks and bills once the order is paid (§4.1).
+/// Opaque data, returned in queries, callbacks and bills once the order is paid (§4.1).
 pub type Attach = PlainText<128>;
-/// Why money went back; shown to the player (§6.1).
+/// Reason of a refund, shown to the player (§6.1).
 pub type Reason = PlainText<80>;
 
-/// Why WeChat would not take a text.
+/// Reason why WeChat would reject a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidText {
     /// Empty or too long.
     #[error("the text has the wrong length")]
     Length,
     /// A control character, or one that takes four bytes in UTF-8.
-    #[error("the text has characters that WeChat Pay does not take")]
+    #[error("the text has characters that WeChat Pay does not accept")]
     Character,
 }
 
 impl<const MAX: usize> PlainText<MAX> {
-    /// Takes a text as it is.
+    /// Accepts a text unchanged.
     ///
     /// # Errors
-    /// Says which rule was broken.
+    /// The rule that was violated.
     pub fn parse(text: impl Into<String>) -> Result<Self, InvalidText> {
         let text = text.into();
         if !(1..=MAX).contains(&text.chars().count()) {
@@ -41,13 +41,13 @@ impl<const MAX: usize> PlainText<MAX> {
         Ok(Self(text))
     }
 
-    /// Leaves out what WeChat does not take and cuts the rest to length; none when nothing is left.
+    /// Drops characters that WeChat does not accept and truncates; `None` when the result is blank.
     pub fn lossy(text: &str) -> Option<Self> {
         let plain: String = text.chars().filter(|&c| is_plain(c)).take(MAX).collect();
         (!plain.trim().is_empty()).then_some(Self(plain))
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn four_byte_characters_are_refused_or_left_out() {
+    fn four_byte_characters_are_rejected_or_dropped() {
         assert_eq!(Description::parse("礼包🎁"), Err(InvalidText::Character));
         assert_eq!(Description::lossy("礼包🎁 x1").unwrap().as_str(), "礼包 x1");
         assert_eq!(Description::lossy("🎁\n"), None);

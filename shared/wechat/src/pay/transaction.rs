@@ -1,24 +1,24 @@
-//! A payment as WeChat tells it: in the answer to a query and in a payment callback (§5.1).
+//! A payment as reported by WeChat in query responses and payment callbacks (§5.1).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 
-use super::words::open_enum;
+use super::open_enum::open_enum;
 use super::{Fen, TransactionId};
 use crate::OpenId;
 
 open_enum! {
-    /// Where a payment stands (§5.2). For JSAPI: `NOTPAY` to `SUCCESS` to `REFUND`, or to `CLOSED`.
+    /// State of a payment (§5.2). For JSAPI: `NOTPAY` to `SUCCESS` to `REFUND`, or to `CLOSED`.
     TradeState {
-        /// Created and not paid. A failed attempt is no failure: the player may try again.
+        /// Created and not paid, also after a failed attempt: the player may try again.
         NotPay = "NOTPAY",
         /// Paid.
         Success = "SUCCESS",
-        /// Paid, and refunded at least in part. Never treat it as unpaid.
+        /// Paid, then refunded at least in part. Never treat as unpaid.
         Refund = "REFUND",
         /// Closed by us, or by WeChat after seven days. Final.
         Closed = "CLOSED",
-        /// The player is typing the PIN; payment codes only.
+        /// The player is entering the PIN; payment codes only.
         UserPaying = "USERPAYING",
         /// Reversed; payment codes only.
         Revoked = "REVOKED",
@@ -28,40 +28,39 @@ open_enum! {
 }
 
 impl TradeState {
-    /// Whether the player's money has come in, whatever happened to it later: with [`Self::Refund`] it
-    /// may be back.
+    /// Whether the player has paid, even if the money was returned later ([`Self::Refund`]).
     pub fn is_paid(&self) -> bool {
         matches!(self, Self::Success | Self::Refund)
     }
 }
 
-/// A payment. Who reads it must compare merchant, app, order and amount with its own (§7.6).
+/// A payment. Callers must compare merchant, app, order and amount with their own record (§7.6).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Transaction {
-    /// The app that it was ordered in.
+    /// App in which the order was created.
     #[serde(rename = "appid")]
     pub app_id: String,
-    /// The merchant.
+    /// Merchant number.
     #[serde(rename = "mchid")]
     pub mch_id: String,
-    /// The merchant's number of the order; in a callback it may be none of ours.
+    /// The merchant's order number; in a callback it may not be one of ours.
     pub out_trade_no: String,
-    /// WeChat's id; none before the payment.
+    /// WeChat's id; absent before the payment.
     pub transaction_id: Option<TransactionId>,
-    /// `JSAPI` for ours; none before the payment.
+    /// `JSAPI` for our orders; absent before the payment.
     pub trade_type: Option<String>,
-    /// Where it stands.
+    /// State of the payment.
     pub trade_state: TradeState,
-    /// Which bank paid.
+    /// WeChat's code of the paying bank.
     pub bank_type: Option<String>,
-    /// What we attached to the order.
+    /// Opaque data attached to the order.
     pub attach: Option<String>,
-    /// When it was paid; none as well when the text is no time, for a payment counts without it.
+    /// Time of the payment. Also absent when unparsable: the payment is valid without it.
     #[serde(default, deserialize_with = "lenient_time")]
     pub success_time: Option<Timestamp>,
     #[serde(default)]
     payer: Payer,
-    /// The amounts.
+    /// Amounts of the order and the payment.
     pub amount: Amount,
 }
 
@@ -71,7 +70,7 @@ struct Payer {
 }
 
 impl Transaction {
-    /// Who paid; none before the payment.
+    /// Returns the player who paid; `None` before the payment.
     pub fn payer(&self) -> Option<OpenId> {
         let openid = self.payer.openid.as_deref().filter(|id| !id.is_empty())?;
         Some(OpenId::new(openid))
@@ -81,15 +80,15 @@ impl Transaction {
 /// The amounts of a payment.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Amount {
-    /// What the order costs: compare this one with the order.
+    /// Price of the order, to be compared with ours.
     pub total: Fen,
-    /// What the player paid: less than `total` when WeChat gave a coupon.
+    /// Amount paid by the player, less than `total` when a coupon was used.
     pub payer_total: Option<Fen>,
     /// Currency of `total`; `CNY`, or absent before the payment.
     pub currency: Option<String>,
 }
 
-/// A time in RFC 3339; nothing for anything else.
+/// Deserializes an RFC 3339 time; anything else becomes `None`.
 pub(super) fn lenient_time<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Timestamp>, D::Error> {

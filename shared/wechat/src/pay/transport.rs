@@ -1,5 +1,5 @@
-//! The HTTP side of every call: signing, sending, the bounded answer, and the repeat at the other
-//! host (§10). It neither verifies nor understands what comes back.
+//! The HTTP side of WeChat Pay calls: signing, sending, bounded responses, and failover to the backup
+//! host (§10). Neither verifies nor parses responses.
 
 use std::time::Duration;
 
@@ -13,34 +13,34 @@ use super::client::PayClient;
 use super::{PayError, SignatureHeaders, fresh_nonce};
 use crate::Api;
 
-/// More than any JSON answer of WeChat Pay has.
-const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+/// Larger than any JSON response of WeChat Pay.
+const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 const JSON: &str = "application/json";
 
-/// When a call that did not end well may be sent again at once, to the other host.
+/// Condition under which a failed call may be resent immediately to the backup host.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repeat {
-    /// Also when it may have arrived: the same bytes again change nothing.
+    /// Even if it may have arrived: the call is idempotent.
     Always,
-    /// Only when it surely did not arrive.
+    /// Only if it certainly did not arrive.
     IfUnsent,
 }
 
-/// One call.
+/// A call to be sent.
 pub(super) struct Request<'a> {
     pub(super) api: Api,
     pub(super) method: Method,
-    /// The path, percent-encoded.
+    /// Percent-encoded path.
     pub(super) path: String,
-    /// The query, percent-encoded.
+    /// Percent-encoded query.
     pub(super) query: Option<String>,
-    /// The exact bytes to sign and send; none for GET.
+    /// The exact bytes to sign and send; `None` for GET.
     pub(super) body: Option<&'a str>,
     pub(super) repeat: Repeat,
 }
 
 impl Request<'_> {
-    /// A call that changes nothing.
+    /// Creates a read-only call.
     pub(super) fn get(api: Api, path: String, query: Option<String>) -> Self {
         Self {
             api,
@@ -53,8 +53,8 @@ impl Request<'_> {
     }
 }
 
-/// What came back, whatever it is.
-pub(super) struct Answer {
+/// A response with any status, not verified yet.
+pub(super) struct RawResponse {
     pub(super) status: u16,
     pub(super) headers: SignatureHeaders,
     pub(super) request_id: Option<String>,
@@ -62,14 +62,14 @@ pub(super) struct Answer {
 }
 
 impl PayClient {
-    /// Sends to the primary host and, when that is worth it, once more to the backup.
-    pub(super) async fn exchange(&self, request: &Request<'_>) -> Result<Answer, PayError> {
+    /// Sends to the primary host and, if that fails and resending is safe, once to the backup.
+    pub(super) async fn exchange(&self, request: &Request<'_>) -> Result<RawResponse, PayError> {
         let first = self.attempt(self.base(), request).await;
         let Some(backup) = self.backup() else {
             return first;
         };
         let may_have_arrived = match &first {
-            Ok(answer) if answer.status < 500 => return first,
+            Ok(response) if response.status < 500 => return first,
             Ok(_) => true,
             Err(PayError::Timeout { sent, .. } | PayError::Transport { sent, .. }) => *sent,
             Err(_) => return first,
@@ -79,9 +79,9 @@ impl PayClient {
         }
         tracing::warn!(
             api = request.api.as_str(),
-            status = first.as_ref().ok().map(|answer| answer.status),
+            status = first.as_ref().ok().map(|response| response.status),
             error = first.as_ref().err().map(tracing::field::display),
-            "WeChat Pay's primary host failed, trying the backup"
+            "WeChat Pay primary host failed, trying the backup host"
         );
         let second = self.attempt(backup, request).await;
         second.map_err(|error| match may_have_arrived {
@@ -90,7 +90,7 @@ impl PayClient {
         })
     }
 
-    async fn attempt(&self, base: &Url, request: &Request<'_>) -> Result<Answer, PayError> {
+    async fn attempt(&self, base: &Url, request: &Request<'_>) -> Result<RawResponse, PayError> {
         let mut url = base.clone();
         url.set_path(&format!(
             "{}{}",
@@ -99,26 +99,26 @@ impl PayClient {
         ));
         url.set_query(request.query.as_deref());
         let builder = self.signed(request.api, request.method.clone(), url, request.body)?;
-        self.read(request.api, builder, MAX_ANSWER_BYTES)
+        self.read(request.api, builder, MAX_RESPONSE_BYTES)
             .instrument(request.api.span())
             .await
     }
 
-    /// A file from an address that WeChat gave: signed by us as always, never signed by WeChat (§9).
+    /// Downloads a file from a URL sent by WeChat. Our request is signed, the file is not (§9).
     pub(super) async fn download(
         &self,
         api: Api,
         url: Url,
         timeout: Duration,
         max_bytes: usize,
-    ) -> Result<Answer, PayError> {
+    ) -> Result<RawResponse, PayError> {
         let builder = self.signed(api, Method::GET, url, None)?;
         self.read(api, builder.timeout(timeout), max_bytes)
             .instrument(api.span())
             .await
     }
 
-    /// Every attempt is signed anew: whether WeChat minds a nonce that it has seen is not known.
+    /// Builds a signed request. Every attempt gets a new nonce, since WeChat may reject a reused one.
     fn signed(
         &self,
         api: Api,
@@ -143,7 +143,7 @@ impl PayClient {
             .request(method, url)
             .header(ACCEPT, JSON)
             .header(AUTHORIZATION, authorization);
-        // Asks for an answer signed by the public key, also before the switch is complete (§2.4).
+        // Requests a response signed with the public key, even before the switch completes (§2.4).
         if let Some(id) = self.keys().public_key_id() {
             builder = builder.header("Wechatpay-Serial", id.as_str());
         }
@@ -158,8 +158,8 @@ impl PayClient {
         api: Api,
         request: reqwest::RequestBuilder,
         max_bytes: usize,
-    ) -> Result<Answer, PayError> {
-        let mut response = request.send().await.map_err(|error| lost(api, error))?;
+    ) -> Result<RawResponse, PayError> {
+        let mut response = request.send().await.map_err(|error| failed(api, error))?;
         let status = response.status().as_u16();
         let success = response.status().is_success();
         let headers = SignatureHeaders::from_http(response.headers());
@@ -168,11 +168,11 @@ impl PayClient {
             .and_then(|id| id.to_str().ok())
             .map(str::to_owned);
         let body = match body(api, &mut response, max_bytes).await {
-            // The status of an error says enough, even when its page does not end.
+            // The status of an error is sufficient, even if its body is incomplete.
             Err(_) if !success => Vec::new(),
             body => body?,
         };
-        Ok(Answer {
+        Ok(RawResponse {
             status,
             headers,
             request_id,
@@ -183,11 +183,11 @@ impl PayClient {
 
 async fn body(api: Api, response: &mut Response, max_bytes: usize) -> Result<Vec<u8>, PayError> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| lost(api, error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| failed(api, error))? {
         if body.len() + chunk.len() > max_bytes {
             return Err(PayError::Malformed {
                 api,
-                reason: "the answer is longer than any of WeChat Pay's",
+                reason: "the response is too long",
             });
         }
         body.extend_from_slice(&chunk);
@@ -195,9 +195,9 @@ async fn body(api: Api, response: &mut Response, max_bytes: usize) -> Result<Vec
     Ok(body)
 }
 
-fn lost(api: Api, error: reqwest::Error) -> PayError {
-    // Before the connection is up (and before the request is even built) nothing was sent. Of
-    // anything later we cannot know, so it counts as sent.
+fn failed(api: Api, error: reqwest::Error) -> PayError {
+    // Nothing was sent before the connection was established (or the request was built). Any later
+    // failure counts as sent, since we cannot know.
     let sent = !(error.is_connect() || error.is_builder());
     if error.is_timeout() {
         PayError::Timeout { api, sent }

@@ -1,4 +1,4 @@
-//! The signature headers of WeChat's answers and callbacks, and what can be wrong with them (§2).
+//! The signature headers of WeChat's responses and callbacks, and the checks that need no key (§2).
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Serial;
 
-/// How far WeChat's clock and ours may be apart, in seconds, either way. Exactly this much passes.
+/// Maximum clock skew between WeChat and us, in seconds, in either direction, inclusive.
 pub const WINDOW_SECONDS: i64 = 300;
 
 const TIMESTAMP: &str = "Wechatpay-Timestamp";
@@ -18,10 +18,10 @@ const SERIAL: &str = "Wechatpay-Serial";
 const SIGNATURE_TYPE: &str = "Wechatpay-Signature-Type";
 
 const RSA: &str = "WECHATPAY2-SHA256-RSA2048";
-/// The deliberately wrong signatures that WeChat sends now and then begin with this (§2.5).
+/// Prefix of the deliberately wrong signatures that WeChat occasionally sends as probes (§2.5).
 const SIGN_TEST: &str = "WECHATPAY/SIGNTEST/";
 
-/// The `Wechatpay-*` headers of a message, as they came. Can be stored beside the raw body.
+/// The `Wechatpay-*` headers of a message, verbatim. Can be stored with the raw body.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignatureHeaders {
     /// `Wechatpay-Timestamp`: Unix seconds.
@@ -30,43 +30,43 @@ pub struct SignatureHeaders {
     pub nonce: Option<String>,
     /// `Wechatpay-Signature`: base64.
     pub signature: Option<String>,
-    /// `Wechatpay-Serial`: which key signed.
+    /// `Wechatpay-Serial`: id of the signing key.
     pub serial: Option<String>,
     /// `Wechatpay-Signature-Type`: absent means RSA.
     pub signature_type: Option<String>,
 }
 
-/// Why a message is not believed to come from WeChat, in the order of the checks (§2.3).
+/// Reason why a message cannot be authenticated as WeChat's, in the order of the checks (§2.3).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
-    /// A header is not there or empty.
+    /// A header is missing or empty.
     #[error("the header {0} is missing")]
     MissingHeader(&'static str),
-    /// Signed with another suite than RSA and SHA-256.
-    #[error("the signature is of an unknown type")]
+    /// Signed with a suite other than RSA with SHA-256.
+    #[error("the signature type is unknown")]
     UnknownSignatureType,
-    /// Not a plain non-negative number.
+    /// Not a non-negative integer.
     #[error("the timestamp is not a number of seconds")]
     BadTimestamp,
-    /// Further from our time than [`WINDOW_SECONDS`].
-    #[error("the timestamp is {0} s away from our time")]
+    /// Differs from our time by more than [`WINDOW_SECONDS`].
+    #[error("the timestamp differs from the server's time by {0} s")]
     Stale(u64),
-    /// WeChat's probe whether we verify at all: wrong on purpose, no attack (§2.5).
-    #[error("the signature is one of WeChat's probes")]
+    /// A deliberately wrong signature by which WeChat tests whether we verify; not an attack (§2.5).
+    #[error("the signature is a WeChat probe")]
     SignTest,
     /// The signature cannot be decoded.
     #[error("the signature is not base64")]
     BadBase64,
-    /// No key of this id is at hand; new certificates may bring it.
-    #[error("there is no key {0}")]
+    /// The key is unknown; it may be among newer certificates.
+    #[error("the key {0} is unknown")]
     UnknownSerial(Serial),
-    /// The key did not make this signature over these bytes.
-    #[error("the signature does not fit")]
+    /// The signature does not match the message.
+    #[error("the signature is invalid")]
     BadSignature,
 }
 
 impl VerifyError {
-    /// The cause as a metrics label or log field.
+    /// Returns the cause as a metric label or log field.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::MissingHeader(_) => "missing_header",
@@ -81,7 +81,7 @@ impl VerifyError {
     }
 }
 
-/// What is left to check when the headers are in order.
+/// A message with valid headers whose signature remains to be verified.
 pub(super) struct Signed {
     pub(super) serial: Serial,
     pub(super) message: Vec<u8>,
@@ -89,11 +89,11 @@ pub(super) struct Signed {
 }
 
 impl SignatureHeaders {
-    /// Takes the headers out of an HTTP message.
+    /// Extracts the headers from an HTTP message.
     pub fn from_http(headers: &HeaderMap) -> Self {
         let take = |name: &str| {
             let value = headers.get(name)?;
-            // What is not text fails one of the checks, under its own name.
+            // A value that is not UTF-8 fails one of the later checks.
             Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
         Self {
@@ -105,11 +105,10 @@ impl SignatureHeaders {
         }
     }
 
-    /// Everything that needs no key (§2.3, steps 1 to 3).
+    /// Performs the checks that need no key (§2.3, steps 1 to 3).
     ///
-    /// Probes and undecodable signatures are found here, before the key is looked up, since no key
-    /// could ever make them good: a callback with an unknown serial is otherwise accepted and judged
-    /// later, and a probe must never be.
+    /// Rejects probes and undecodable signatures before the key is looked up: a callback with an
+    /// unknown serial is otherwise accepted and verified later, which must never happen to a probe.
     pub(super) fn check(&self, body: &[u8], now: Timestamp) -> Result<Signed, VerifyError> {
         let timestamp = present(&self.timestamp, TIMESTAMP)?;
         let nonce = present(&self.nonce, NONCE)?;
@@ -120,9 +119,9 @@ impl SignatureHeaders {
         {
             return Err(VerifyError::UnknownSignatureType);
         }
-        let distance = seconds(timestamp)?.abs_diff(now.as_second());
-        if distance > WINDOW_SECONDS.unsigned_abs() {
-            return Err(VerifyError::Stale(distance));
+        let skew = seconds(timestamp)?.abs_diff(now.as_second());
+        if skew > WINDOW_SECONDS.unsigned_abs() {
+            return Err(VerifyError::Stale(skew));
         }
         if signature.starts_with(SIGN_TEST) {
             return Err(VerifyError::SignTest);
@@ -149,7 +148,7 @@ fn present<'a>(value: &'a Option<String>, name: &'static str) -> Result<&'a str,
     value.ok_or(VerifyError::MissingHeader(name))
 }
 
-/// Digits only: `parse` alone would also take a sign.
+/// Parses digits only: `parse` alone would also accept a sign.
 fn seconds(text: &str) -> Result<i64, VerifyError> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(VerifyError::BadTimestamp);

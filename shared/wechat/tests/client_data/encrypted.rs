@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 use crate::sealing::{APP, IV, KEY, NOW, data, encrypt, open, open_json, open_with, session_key};
 
-/// WeChat's own sample of encrypted data.
+/// WeChat's official example of encrypted data.
 mod official {
     pub(super) const APP: &str = "wx4f4bc4dec97d474b";
     pub(super) const KEY: &str = "tiihtNczf5v6AKRyjwEUhQ==";
     pub(super) const IV: &str = "r7BXXKkLb8qrSNn05n0qiA==";
-    pub(super) const MADE_AT: i64 = 1_477_314_187;
+    pub(super) const ENCRYPTED_AT: i64 = 1_477_314_187;
     pub(super) const DATA: &str = "\
         CiyLU1Aw2KjvrjMdj8YKliAjtP4gsMZMQmRzooG2xrDcvSnxIMXFufNstNGTyaGS9uT5geRa0W4oTOb1WT7fJlAC+oNPdbB+\
         3hVbJSRgv+4lGOETKUQz6OYStslQ142dNCuabNPGBzlooOmB231qMM85d2/fV6ChevvXvQP8Hkue1poOFtnEtpyxVLW1zAo6\
@@ -39,9 +39,9 @@ fn open_official(key: &str, app: &str, now: i64) -> Result<avalon_wechat::Opened
 }
 
 #[test]
-fn wechats_own_sample_opens() {
-    let opened = open_official(official::KEY, official::APP, official::MADE_AT + 300).unwrap();
-    assert_eq!(opened.made_at.as_second(), official::MADE_AT);
+fn official_example_decrypts() {
+    let opened = open_official(official::KEY, official::APP, official::ENCRYPTED_AT + 300).unwrap();
+    assert_eq!(opened.encrypted_at.as_second(), official::ENCRYPTED_AT);
     let read = opened.profile().unwrap();
     let open_id = OpenId::new("oGZUI0egBJY1zhBYw2KhdUfwVJJE");
     let union_id = UnionId::new("ocMvos6NjeKLIBqg5Mr9QjxrP1FA");
@@ -75,30 +75,30 @@ fn wechats_own_sample_opens() {
 }
 
 #[test]
-fn wechats_own_sample_is_refused_for_another_app_another_time_and_another_key() {
-    let refused = |key, app, now| open_official(key, app, now).unwrap_err();
-    let at = official::MADE_AT;
-    assert_eq!(refused(official::KEY, APP, at), DataError::OtherApp);
+fn official_example_is_rejected_for_another_app_time_or_key() {
+    let rejected = |key, app, now| open_official(key, app, now).unwrap_err();
+    let at = official::ENCRYPTED_AT;
+    assert_eq!(rejected(official::KEY, APP, at), DataError::AppMismatch);
     assert_eq!(
-        refused(official::KEY, official::APP, at + 301),
+        rejected(official::KEY, official::APP, at + 301),
         DataError::Stale(301)
     );
     assert_eq!(
-        refused(official::KEY, official::APP, at - 301),
+        rejected(official::KEY, official::APP, at - 301),
         DataError::Stale(301)
     );
     let other = "HyVFkGl5F5OQWJZZaNzBBg==";
-    assert_eq!(refused(other, official::APP, at), DataError::KeyDoesNotFit);
+    assert_eq!(rejected(other, official::APP, at), DataError::KeyMismatch);
 }
 
-fn marked(mut fields: Value) -> Value {
+fn with_watermark(mut fields: Value) -> Value {
     fields["watermark"] = json!({"appid": APP, "timestamp": NOW});
     fields
 }
 
 #[test]
-fn whatever_a_key_does_not_open_looks_the_same() {
-    let good = marked(json!({"nickName": "Ann"})).to_string();
+fn decryption_failures_are_indistinguishable() {
+    let good = with_watermark(json!({"nickName": "Ann"})).to_string();
     let sealed = encrypt(good.as_bytes(), KEY, IV);
     let cut = &sealed[..sealed.len() - 16];
     let mut flipped = sealed.clone();
@@ -106,31 +106,31 @@ fn whatever_a_key_does_not_open_looks_the_same() {
     for (what, ciphertext) in [
         ("another key", encrypt(good.as_bytes(), [7; 16], IV)),
         ("bad padding", flipped),
-        ("cut off", cut.to_vec()),
+        ("truncated", cut.to_vec()),
         ("broken UTF-8", encrypt(b"{\"nickName\":\"\xff\"}", KEY, IV)),
         ("broken JSON", encrypt(b"{\"nickName\":", KEY, IV)),
-        ("no object", encrypt(b"[1]", KEY, IV)),
-        ("nothing", encrypt(b"", KEY, IV)),
-        ("deep", encrypt("[".repeat(5000).as_bytes(), KEY, IV)),
+        ("not an object", encrypt(b"[1]", KEY, IV)),
+        ("empty", encrypt(b"", KEY, IV)),
+        (
+            "deeply nested",
+            encrypt("[".repeat(5000).as_bytes(), KEY, IV),
+        ),
     ] {
         let error = open(&data(&ciphertext)).unwrap_err();
-        assert_eq!(error, DataError::KeyDoesNotFit, "{what}");
-        assert_eq!(error.to_string(), DataError::KeyDoesNotFit.to_string());
+        assert_eq!(error, DataError::KeyMismatch, "{what}");
+        assert_eq!(error.to_string(), DataError::KeyMismatch.to_string());
     }
-    // So does a key that is none.
+    // An invalid key is indistinguishable as well.
     let whole = data(&sealed);
     for key in ["", "!", "c2hvcnQ="] {
         let key = SessionKey::new(key.into());
-        assert_eq!(
-            open_with(&whole, &key).unwrap_err(),
-            DataError::KeyDoesNotFit
-        );
+        assert_eq!(open_with(&whole, &key).unwrap_err(), DataError::KeyMismatch);
     }
     assert!(open(&whole).is_ok());
 }
 
 #[test]
-fn a_watermark_must_be_there_and_ours_and_of_this_time() {
+fn watermark_must_be_present_ours_and_recent() {
     let watermark = |watermark: Value| open_json(&json!({"watermark": watermark})).err();
     let of = |app: &str, second: i64| watermark(json!({"appid": app, "timestamp": second}));
     assert_eq!(of(APP, NOW), None);
@@ -140,14 +140,14 @@ fn a_watermark_must_be_there_and_ours_and_of_this_time() {
     assert_eq!(of(APP, NOW + 301), Some(DataError::Stale(301)));
     assert_eq!(
         of("wx0123456789abcdeF", NOW),
-        Some(DataError::OtherApp),
-        "ids have one spelling"
+        Some(DataError::AppMismatch),
+        "ids are case-sensitive"
     );
     assert_eq!(
         of("wx1111111111111111", NOW - 9000),
-        Some(DataError::OtherApp)
+        Some(DataError::AppMismatch)
     );
-    for odd in [
+    for invalid in [
         json!(null),
         json!("x"),
         json!({}),
@@ -158,17 +158,20 @@ fn a_watermark_must_be_there_and_ours_and_of_this_time() {
         json!({"appid": APP, "timestamp": i64::MAX}),
     ] {
         assert_eq!(
-            watermark(odd.clone()),
-            Some(DataError::NoWatermark),
-            "{odd}"
+            watermark(invalid.clone()),
+            Some(DataError::MissingWatermark),
+            "{invalid}"
         );
     }
-    assert_eq!(open_json(&json!({})).err(), Some(DataError::NoWatermark));
+    assert_eq!(
+        open_json(&json!({})).err(),
+        Some(DataError::MissingWatermark)
+    );
 }
 
 #[test]
-fn a_field_of_the_wrong_kind_is_named_and_a_missing_one_is_none() {
-    let profile = |fields: Value| open_json(&marked(fields)).unwrap().profile();
+fn wrong_field_types_are_named_and_missing_fields_are_none() {
+    let profile = |fields: Value| open_json(&with_watermark(fields)).unwrap().profile();
     for (field, value) in [
         ("openId", json!(1)),
         ("unionId", json!([])),
@@ -182,7 +185,7 @@ fn a_field_of_the_wrong_kind_is_named_and_a_missing_one_is_none() {
         let error = profile(json!({field: value})).unwrap_err();
         assert_eq!(error, DataError::Field(field));
     }
-    // As `wx.getUserProfile` gives it: nobody's id.
+    // `wx.getUserProfile` returns no ids.
     let read = profile(json!({"nickName": "Ann", "gender": 0, "city": null})).unwrap();
     assert_eq!((read.open_id, read.union_id), (None, None));
     assert_eq!(read.profile.nick_name.as_deref(), Some("Ann"));
@@ -190,7 +193,7 @@ fn a_field_of_the_wrong_kind_is_named_and_a_missing_one_is_none() {
 }
 
 #[test]
-fn a_number_that_matters_little_may_be_in_quotes_or_none() {
+fn optional_numbers_may_be_quoted_or_invalid() {
     for (value, number) in [
         (json!(2), Some(2)),
         (json!("2"), Some(2)),
@@ -198,7 +201,7 @@ fn a_number_that_matters_little_may_be_in_quotes_or_none() {
         (json!("two"), None),
         (json!([2]), None),
     ] {
-        let opened = open_json(&marked(json!({
+        let opened = open_json(&with_watermark(json!({
             "nickName": "Ann", "gender": value, "opengid": "tGxyz", "chat_type": value,
         })));
         let opened = opened.unwrap();
@@ -212,8 +215,8 @@ fn a_number_that_matters_little_may_be_in_quotes_or_none() {
 }
 
 #[test]
-fn a_group_is_found_under_both_spellings() {
-    let group = |fields: Value| open_json(&marked(fields)).unwrap().group_entry();
+fn group_id_is_read_under_both_spellings() {
+    let group = |fields: Value| open_json(&with_watermark(fields)).unwrap().group_entry();
     let old = group(json!({"openGId": "tGxyz"})).unwrap();
     assert_eq!(old.open_gid.as_deref(), Some("tGxyz"));
     let new = group(json!({
@@ -236,34 +239,42 @@ fn a_group_is_found_under_both_spellings() {
 }
 
 #[test]
-fn what_no_key_could_open_is_told_before_any_is_tried() {
+fn malformed_input_is_rejected_before_trying_a_key() {
     let parse = |data: &str, iv: &str| EncryptedData::parse(data, iv).unwrap_err();
     let (data, iv) = ("AAAAAAAAAAAAAAAAAAAAAA==", "AAAAAAAAAAAAAAAAAAAAAA==");
     assert!(EncryptedData::parse(data, iv).is_ok());
-    for odd in [
+    for invalid in [
         "",
         "!",
         "AAAA",
         "AAAAAAAAAAAAAAAAAAAAAA",
         "AAAAAAAA AAAAAAAAAAAAAA==",
     ] {
-        assert_eq!(parse(odd, iv), InvalidEncryptedData::Data, "{odd:?}");
+        assert_eq!(
+            parse(invalid, iv),
+            InvalidEncryptedData::Data,
+            "{invalid:?}"
+        );
     }
-    for odd in [
+    for invalid in [
         "",
         "AAAA",
         "AAAAAAAAAAAAAAAAAAAAAAAA",
         "r7BXXKkLb8qrSNn05n0qiA",
     ] {
-        assert_eq!(parse(data, odd), InvalidEncryptedData::Iv, "{odd:?}");
+        assert_eq!(
+            parse(data, invalid),
+            InvalidEncryptedData::Iv,
+            "{invalid:?}"
+        );
     }
     let long = "A".repeat(EncryptedData::MAX_LEN + 4);
     assert_eq!(parse(&long, iv), InvalidEncryptedData::TooLong);
 }
 
 #[test]
-fn debug_shows_nothing_of_the_data() {
-    let opened = open_json(&marked(json!({"nickName": "Ann"}))).unwrap();
+fn debug_redacts_the_data() {
+    let opened = open_json(&with_watermark(json!({"nickName": "Ann"}))).unwrap();
     let sealed = EncryptedData::parse(official::DATA, official::IV).unwrap();
     assert!(!format!("{opened:?}").contains("Ann"));
     assert!(!format!("{sealed:?}").contains("CiyLU1"));
@@ -271,22 +282,22 @@ fn debug_shows_nothing_of_the_data() {
 
 proptest! {
     #[test]
-    fn what_is_encrypted_opens_again_with_its_key_and_no_other(
+    fn encrypted_data_decrypts_only_with_its_key(
         name in "\\PC{0,80}",
         key in any::<[u8; 16]>(),
         other in any::<[u8; 16]>(),
     ) {
         prop_assume!(key != other);
-        let json = marked(json!({"nickName": name})).to_string();
+        let json = with_watermark(json!({"nickName": name})).to_string();
         let sealed = data(&encrypt(json.as_bytes(), key, IV));
         let opened = open_with(&sealed, &session_key(&key)).unwrap();
         prop_assert_eq!(opened.profile().unwrap().profile.nick_name, Some(name));
-        let refused = open_with(&sealed, &session_key(&other)).unwrap_err();
-        prop_assert_eq!(refused, DataError::KeyDoesNotFit);
+        let rejected = open_with(&sealed, &session_key(&other)).unwrap_err();
+        prop_assert_eq!(rejected, DataError::KeyMismatch);
     }
 
     #[test]
-    fn random_bytes_never_panic_and_are_no_ones_data(
+    fn random_bytes_never_panic_and_never_decrypt(
         bytes in prop::collection::vec(any::<u8>(), 0..200),
         text in ".{0,60}",
     ) {
@@ -295,7 +306,7 @@ proptest! {
         if whole > 0 {
             prop_assert!(open(&data(&bytes[..whole])).is_err());
         }
-        // And as a text that opens.
+        // The same bytes as plaintext.
         if let Ok(opened) = open(&data(&encrypt(&bytes, KEY, IV))) {
             let _ = (opened.profile(), opened.group_entry());
         }

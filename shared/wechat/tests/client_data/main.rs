@@ -1,5 +1,5 @@
-//! Data that WeChat's client passes on: the official vectors, what else is believed, and what is not,
-//! each for its own reason.
+//! Data forwarded by WeChat's client: the official examples, further valid data, and every reason for
+//! rejection.
 
 #![allow(
     clippy::unwrap_used,

@@ -3,7 +3,7 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use proptest::prelude::*;
 
 const KEY: &str = "HyVFkGl5F5OQWJZZaNzBBg==";
-/// WeChat's own sample.
+/// WeChat's official example.
 const RAW: &str = r#"{"nickName":"Band","gender":1,"language":"zh_CN","city":"Guangzhou","province":"Guangdong","country":"CN","avatarUrl":"http://wx.qlogo.cn/mmopen/vi_32/1vZvI39NWFQ9XM4LtQpFrQJ1xlgZxx3w7bQxKARol6503Iuswjjn6nIGBiaycAjAtpujxyzYsrztuuICqIM5ibXQ/0"}"#;
 const SIGNATURE: &str = "75e81ceda165f4ffa64f4068af58c64b8f54b88c";
 
@@ -21,7 +21,7 @@ fn open(text: &str) -> Result<UserProfile, DataError> {
 }
 
 #[test]
-fn wechats_own_sample_is_believed() {
+fn official_example_is_accepted() {
     let profile = RawData::parse(RAW, SIGNATURE)
         .unwrap()
         .open(&key())
@@ -32,22 +32,22 @@ fn wechats_own_sample_is_believed() {
 }
 
 #[test]
-fn another_text_key_or_signature_is_not() {
-    let refused = |text: &str, signature: &str, key: &str| {
+fn other_text_key_or_signature_is_rejected() {
+    let rejected = |text: &str, signature: &str, key: &str| {
         let data = RawData::parse(text, signature).unwrap();
         data.open(&SessionKey::new(key.into())).unwrap_err()
     };
     let another = RAW.replace("Band", "Bond");
     let off_by_one = SIGNATURE.replace("88c", "88d");
-    assert_eq!(refused(&another, SIGNATURE, KEY), DataError::KeyDoesNotFit);
-    assert_eq!(refused(RAW, &off_by_one, KEY), DataError::KeyDoesNotFit);
+    assert_eq!(rejected(&another, SIGNATURE, KEY), DataError::KeyMismatch);
+    assert_eq!(rejected(RAW, &off_by_one, KEY), DataError::KeyMismatch);
     let stale = "tiihtNczf5v6AKRyjwEUhQ==";
-    assert_eq!(refused(RAW, SIGNATURE, stale), DataError::KeyDoesNotFit);
+    assert_eq!(rejected(RAW, SIGNATURE, stale), DataError::KeyMismatch);
 }
 
 #[test]
-fn a_signature_is_40_hex_digits_and_the_text_is_short() {
-    for odd in [
+fn signature_is_40_hex_digits_and_text_is_bounded() {
+    for invalid in [
         "",
         "75e8",
         &SIGNATURE[1..],
@@ -55,9 +55,9 @@ fn a_signature_is_40_hex_digits_and_the_text_is_short() {
         &"g".repeat(40),
     ] {
         assert_eq!(
-            RawData::parse(RAW, odd).unwrap_err(),
+            RawData::parse(RAW, invalid).unwrap_err(),
             InvalidRawData::Signature,
-            "{odd}"
+            "{invalid}"
         );
     }
     let long = "x".repeat(RawData::MAX_LEN + 1);
@@ -68,7 +68,7 @@ fn a_signature_is_40_hex_digits_and_the_text_is_short() {
 }
 
 #[test]
-fn what_is_rightly_signed_must_still_be_a_profile() {
+fn correctly_signed_text_must_still_be_a_profile() {
     for (text, field) in [
         ("", "rawData"),
         ("{", "rawData"),
@@ -83,9 +83,9 @@ fn what_is_rightly_signed_must_still_be_a_profile() {
 
 proptest! {
     #[test]
-    fn any_signed_text_is_read_or_refused_and_an_unsigned_one_always_refused(text in ".{0,200}") {
+    fn signed_text_never_panics_and_unsigned_is_rejected(text in ".{0,200}") {
         let _ = open(&text);
         let unsigned = RawData::parse(&text, SIGNATURE).unwrap();
-        prop_assert_eq!(unsigned.open(&key()).unwrap_err(), DataError::KeyDoesNotFit);
+        prop_assert_eq!(unsigned.open(&key()).unwrap_err(), DataError::KeyMismatch);
     }
 }

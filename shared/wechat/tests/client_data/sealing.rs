@@ -1,4 +1,4 @@
-//! What WeChat's client does: encrypts under a session key. The IV is fixed, since no test needs another.
+//! Encrypts data under a session key as WeChat's client does. No test needs more than the fixed IV.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 pub(crate) const KEY: [u8; 16] = *b"a session key 00";
 pub(crate) const IV: [u8; 16] = *b"a fresh iv each ";
 pub(crate) const APP: &str = "wx0123456789abcdef";
-/// When the data of the tests come in.
+/// Time at which the data of the tests are received.
 pub(crate) const NOW: i64 = 1_790_000_000;
 
 pub(crate) fn session_key(bytes: &[u8]) -> SessionKey {
@@ -34,7 +34,7 @@ pub(crate) fn data(ciphertext: &[u8]) -> EncryptedData {
     EncryptedData::parse(&encode(ciphertext), &encode(&IV)).unwrap()
 }
 
-/// Opens with the right key, expecting our app and a window of five minutes.
+/// Decrypts with the right key, expecting our app and a window of five minutes.
 pub(crate) fn open(data: &EncryptedData) -> Result<OpenedData, DataError> {
     open_with(data, &session_key(&KEY))
 }

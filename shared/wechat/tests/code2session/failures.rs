@@ -1,4 +1,4 @@
-//! Calls that WeChat does not answer, or not properly: what is known of them afterwards.
+//! Failed calls: the reported error, and whether the code may have been consumed.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use tokio::net::TcpListener;
 use crate::platform::{Platform, settings};
 
 #[tokio::test]
-async fn no_answer_in_time_may_have_spent_the_code() {
+async fn response_timeout_may_have_consumed_the_code() {
     let wechat = Platform::simulated().await;
-    let mut hasty = settings(&wechat.base);
-    hasty.request_timeout = Duration::from_millis(300);
+    let mut impatient = settings(&wechat.base);
+    impatient.request_timeout = Duration::from_millis(300);
     let metrics = WechatMetrics::new(&Registry::new()).unwrap();
-    let hasty = WechatClient::new(hasty, metrics).unwrap();
+    let impatient = WechatClient::new(impatient, metrics).unwrap();
     let code = JsCode::parse("sim-lost-alice-1").unwrap();
-    let error = hasty.code2session(&code).await.unwrap_err();
+    let error = impatient.code2session(&code).await.unwrap_err();
     assert!(
         matches!(error, WechatError::Timeout { sent: true, .. }),
         "{error:?}"
@@ -28,13 +28,13 @@ async fn no_answer_in_time_may_have_spent_the_code() {
 }
 
 #[tokio::test]
-async fn no_connection_in_time_cannot_have_spent_the_code() {
-    // Accepts, and never answers the TLS greeting.
+async fn connect_timeout_cannot_have_consumed_the_code() {
+    // Accepts connections and never completes a TLS handshake.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut hasty = settings(&format!("https://{}", silent.local_addr().unwrap()));
-    hasty.connect_timeout = Duration::from_millis(100);
+    let mut impatient = settings(&format!("https://{}", silent.local_addr().unwrap()));
+    impatient.connect_timeout = Duration::from_millis(100);
     let metrics = WechatMetrics::new(&Registry::new()).unwrap();
-    let client = WechatClient::new(hasty, metrics).unwrap();
+    let client = WechatClient::new(impatient, metrics).unwrap();
     let error = client
         .code2session(&JsCode::parse("c").unwrap())
         .await
@@ -48,7 +48,7 @@ async fn no_connection_in_time_cannot_have_spent_the_code() {
 }
 
 #[tokio::test]
-async fn a_refused_connection_cannot_have_spent_the_code() {
+async fn refused_connection_cannot_have_consumed_the_code() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -62,9 +62,9 @@ async fn a_refused_connection_cannot_have_spent_the_code() {
 }
 
 #[tokio::test]
-async fn a_reset_connection_may_have_spent_the_code() {
+async fn reset_connection_may_have_consumed_the_code() {
     let wechat = Platform::simulated().await;
-    // Once on a new connection, once on a pooled one.
+    // On a new connection, then on a pooled one.
     for code in ["sim-reset-alice-1", "sim-reset-alice-2"] {
         let error = wechat.error(code).await;
         assert!(
@@ -79,9 +79,9 @@ async fn a_reset_connection_may_have_spent_the_code() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_may_have_spent_the_code() {
+async fn truncated_body_may_have_consumed_the_code() {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"openid\":";
-    let error = Platform::answering(head).await.error("c").await;
+    let error = Platform::responding(head).await.error("c").await;
     assert!(
         matches!(error, WechatError::Transport { sent: true, .. }),
         "{error:?}"
@@ -90,7 +90,7 @@ async fn a_body_that_breaks_off_may_have_spent_the_code() {
 }
 
 #[tokio::test]
-async fn empty_and_truncated_answers_are_malformed() {
+async fn empty_and_truncated_json_is_malformed() {
     let wechat = Platform::simulated().await;
     for code in ["sim-empty", "sim-truncated"] {
         let error = wechat.error(code).await;
@@ -101,15 +101,15 @@ async fn empty_and_truncated_answers_are_malformed() {
 }
 
 #[tokio::test]
-async fn an_answer_without_end_is_not_read_to_its_end() {
-    let mut answer = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
-    answer.resize(8 * 1024 * 1024, b' ');
-    let error = Platform::answering(answer).await.error("c").await;
+async fn oversized_response_is_malformed() {
+    let mut response = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+    response.resize(8 * 1024 * 1024, b' ');
+    let error = Platform::responding(response).await.error("c").await;
     assert!(matches!(error, WechatError::Malformed { .. }), "{error:?}");
 }
 
 #[tokio::test]
-async fn http_statuses_are_told_apart() {
+async fn each_http_status_has_its_class() {
     let wechat = Platform::simulated().await;
     let cases = [
         (500, ErrorClass::Retry, true),
@@ -132,13 +132,13 @@ async fn http_statuses_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_redirect_does_not_carry_the_secret_away() {
-    let other = Platform::answering_body(r#"{"openid":"o1","session_key":"k"}"#).await;
-    let answer = format!(
+async fn redirects_are_not_followed() {
+    let other = Platform::responding_body(r#"{"openid":"o1","session_key":"k"}"#).await;
+    let response = format!(
         "HTTP/1.1 307 Temporary Redirect\r\nLocation: {}/\r\nContent-Length: 0\r\n\r\n",
         other.base
     );
-    let error = Platform::answering(answer).await.error("c").await;
+    let error = Platform::responding(response).await.error("c").await;
     assert!(
         matches!(error, WechatError::HttpStatus { status: 307, .. }),
         "{error:?}"
@@ -146,7 +146,7 @@ async fn a_redirect_does_not_carry_the_secret_away() {
 }
 
 #[tokio::test]
-async fn the_path_of_the_base_is_kept() {
+async fn base_path_is_used_as_a_prefix() {
     let wechat = Platform::simulated().await;
     let prefixed = Platform::at(format!("{}/prefix/", wechat.base));
     let error = prefixed.error("sim-alice").await;
@@ -161,7 +161,7 @@ async fn the_path_of_the_base_is_kept() {
 }
 
 #[test]
-fn a_base_that_carries_no_calls_is_refused() {
+fn unusable_base_urls_are_rejected() {
     for base in [
         "ftp://127.0.0.1",
         "data:text/plain,x",
@@ -169,8 +169,8 @@ fn a_base_that_carries_no_calls_is_refused() {
         "http://a/#f",
     ] {
         let metrics = WechatMetrics::new(&Registry::new()).unwrap();
-        let refused = WechatClient::new(settings(base), metrics);
-        assert!(matches!(refused, Err(WechatClientError::ApiBase)), "{base}");
+        let result = WechatClient::new(settings(base), metrics);
+        assert!(matches!(result, Err(WechatClientError::ApiBase)), "{base}");
     }
 }
 

@@ -1,5 +1,5 @@
-//! `code2Session` against the simulator over a real listener, and against servers that answer what
-//! the simulator does not.
+//! `code2Session` against the simulator over a real listener, and against servers with responses that
+//! the simulator does not produce.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,7 +7,7 @@
     reason = "helpers of tests, outside #[test] functions"
 )]
 
-mod answers;
 mod failures;
 mod platform;
+mod responses;
 mod secrets;

@@ -1,4 +1,4 @@
-//! A simulator or a server of fixed bytes on a port of its own, and clients for it.
+//! A simulator, or a server with a fixed response, on a port of its own, and clients for it.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(crate) struct Platform {
 }
 
 impl Platform {
-    /// A simulator.
+    /// Starts a simulator.
     pub(crate) async fn simulated() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -28,9 +28,9 @@ impl Platform {
         Self::at(base)
     }
 
-    /// A server that answers every connection with these bytes and then closes it.
-    pub(crate) async fn answering(answer: impl Into<Vec<u8>>) -> Self {
-        let answer = answer.into();
+    /// Starts a server that responds to every connection with these bytes and then closes it.
+    pub(crate) async fn responding(response: impl Into<Vec<u8>>) -> Self {
+        let response = response.into();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move {
@@ -40,23 +40,23 @@ impl Platform {
                 while !request.ends_with(b"\r\n\r\n") {
                     assert_ne!(connection.read_buf(&mut request).await.unwrap(), 0);
                 }
-                // A client that has seen enough may close first.
-                let _ = connection.write_all(&answer).await;
+                // The client may close the connection early.
+                let _ = connection.write_all(&response).await;
             }
         });
         Self::at(base)
     }
 
-    /// A server that answers with HTTP 200 and this body.
-    pub(crate) async fn answering_body(body: &str) -> Self {
+    /// Starts a server that responds with HTTP 200 and this body.
+    pub(crate) async fn responding_body(body: &str) -> Self {
         let length = body.len();
-        Self::answering(format!(
+        Self::responding(format!(
             "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
         ))
         .await
     }
 
-    /// Whatever is, or is not, at `base`.
+    /// Creates a client for `base`, where a server need not exist.
     pub(crate) fn at(base: String) -> Self {
         let registry = Registry::new();
         let metrics = WechatMetrics::new(&registry).unwrap();
@@ -78,7 +78,7 @@ impl Platform {
         self.exchange(code).await.expect_err(code)
     }
 
-    /// Puts JSON to a control route of the simulator.
+    /// Sends JSON to a control route of the simulator.
     pub(crate) async fn put(&self, path: &str, body: &str) {
         let url = format!("{}/_sim{path}", self.base);
         let response = reqwest::Client::builder()
@@ -100,7 +100,7 @@ impl Platform {
     }
 }
 
-/// Settings with time-outs that a test can wait for and a busy machine does not exceed by itself.
+/// Settings with timeouts that are short enough for a test and long enough for a busy machine.
 pub(crate) fn settings(base: &str) -> WechatSettings {
     WechatSettings {
         app_id: AppId::new("wx0123456789abcdef"),

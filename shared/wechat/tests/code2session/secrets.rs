@@ -1,4 +1,4 @@
-//! The AppSecret, the sign-in code and the session key show up nowhere.
+//! The AppSecret, the sign-in code and the session key never appear in errors or logs.
 
 use std::error::Error;
 use std::io::Write;
@@ -13,8 +13,8 @@ use crate::platform::{Platform, SECRET};
 const CODE: &str = "0cTheCodeOfThisTest";
 const KEY: &str = "dGhlLXNlc3Npb24ta2V5IQ==";
 
-/// Everything that an error can print, its sources included.
-fn all_of(error: &WechatError) -> String {
+/// Formats an error with all its sources, in every way.
+fn full_text(error: &WechatError) -> String {
     let mut text = format!("{error} {error:?} {error:#?}");
     let mut source = error.source();
     while let Some(cause) = source {
@@ -45,16 +45,16 @@ async fn no_error_shows_a_secret() {
     let platforms = [
         Platform::at(gone),
         Platform::simulated().await,
-        Platform::answering_body(&echo).await,
-        Platform::answering_body(&wrong_type).await,
-        Platform::answering_body(&cut).await,
-        Platform::answering(broken).await,
-        Platform::answering("not HTTP at all\r\n\r\n").await,
-        Platform::answering("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n").await,
-        Platform::answering("").await,
+        Platform::responding_body(&echo).await,
+        Platform::responding_body(&wrong_type).await,
+        Platform::responding_body(&cut).await,
+        Platform::responding(broken).await,
+        Platform::responding("not HTTP at all\r\n\r\n").await,
+        Platform::responding("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n").await,
+        Platform::responding("").await,
     ];
     for platform in &platforms {
-        assert_clean(&all_of(&platform.error(CODE).await));
+        assert_clean(&full_text(&platform.error(CODE).await));
     }
     let simulated = &platforms[1];
     for code in [
@@ -64,7 +64,7 @@ async fn no_error_shows_a_secret() {
         "sim-http-502",
         "sim-error--1",
     ] {
-        let text = all_of(&simulated.error(code).await);
+        let text = full_text(&simulated.error(code).await);
         assert_clean(&text);
         assert!(!text.contains(code), "{code} is in {text}");
     }
@@ -82,11 +82,11 @@ async fn no_log_shows_a_secret() {
     let _guard = tracing::subscriber::set_default(subscriber);
 
     let good = format!(r#"{{"openid":"o1","session_key":"{KEY}"}}"#);
-    let good = Platform::answering_body(&good).await;
+    let good = Platform::responding_body(&good).await;
     let session = good.exchange(CODE).await.unwrap();
     assert_clean(&format!("{session:?}"));
     let bad = r#"{"errcode":40029,"errmsg":"invalid code, rid: 0a0a0a0a-0b0b0b0b-0c0c0c0c"}"#;
-    Platform::answering_body(bad).await.error(CODE).await;
+    Platform::responding_body(bad).await.error(CODE).await;
 
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert_clean(&text);

@@ -1,4 +1,4 @@
-//! The trade bill: by the vectors, and fetched.
+//! The trade bill: parsing the test vectors, and downloading.
 
 use avalon_wechat::pay::{Fen, InvalidBill, PayError, TradeBill, TradeState};
 use base64::Engine;
@@ -15,7 +15,7 @@ fn plain() -> Vec<u8> {
         .to_vec()
 }
 
-fn packed() -> Vec<u8> {
+fn gzipped() -> Vec<u8> {
     BASE64_STANDARD
         .decode(text(&VECTORS["trade_bill"]["gzip_b64"]))
         .unwrap()
@@ -26,8 +26,8 @@ fn hash() -> &'static str {
 }
 
 #[test]
-fn bills_are_read_packed_and_plain() {
-    let bill = TradeBill::read(&packed(), hash()).unwrap();
+fn gzipped_and_plain_bills_are_parsed() {
+    let bill = TradeBill::read(&gzipped(), hash()).unwrap();
     assert_eq!(TradeBill::read(&plain(), hash()).unwrap(), bill);
     let fen = |fen| Fen::new(fen).unwrap();
     assert_eq!((bill.rows.len(), bill.summary.count), (2, 2));
@@ -63,18 +63,18 @@ fn bills_are_read_packed_and_plain() {
 }
 
 #[test]
-fn a_bill_that_is_not_the_promised_one_is_refused() {
+fn bill_with_a_wrong_hash_or_broken_gzip_is_rejected() {
     let mut other = plain();
     *other.last_mut().unwrap() ^= 1;
     assert_eq!(TradeBill::read(&other, hash()), Err(InvalidBill::Hash));
     assert_eq!(TradeBill::read(&plain(), "zz"), Err(InvalidBill::Hash));
-    let mut cut = packed();
+    let mut cut = gzipped();
     cut.truncate(100);
-    assert_eq!(TradeBill::read(&cut, hash()), Err(InvalidBill::Unpack));
+    assert_eq!(TradeBill::read(&cut, hash()), Err(InvalidBill::Decompress));
 }
 
 #[test]
-fn a_bill_must_have_the_form_it_promises() {
+fn bill_with_an_invalid_format_is_rejected() {
     let read = |text: &str| {
         let sha1 = aws_lc_rs::digest::digest(
             &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY,
@@ -84,8 +84,8 @@ fn a_bill_must_have_the_form_it_promises() {
     };
     let text = String::from_utf8(plain()).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(read(""), InvalidBill::Form);
-    assert_eq!(read(&lines[..3].join("\n")), InvalidBill::Form);
+    assert_eq!(read(""), InvalidBill::Format);
+    assert_eq!(read(&lines[..3].join("\n")), InvalidBill::Format);
     assert_eq!(read(&text.replace("订单金额", "金额")), InvalidBill::Column);
     assert_eq!(
         read(&text.replace("`6.48,", "`6.4800001,")),
@@ -96,7 +96,7 @@ fn a_bill_must_have_the_form_it_promises() {
 }
 
 #[tokio::test]
-async fn a_bill_is_fetched_in_two_steps() {
+async fn bill_is_fetched_in_two_steps() {
     let platform = Platform::new(|request| match request.path() {
         "/v3/bill/tradebill" => {
             assert_eq!(
@@ -112,7 +112,7 @@ async fn a_bill_is_fetched_in_two_steps() {
         }
         "/v3/billdownload/file" => {
             assert_eq!(request.query(), "token=aB_1-x");
-            Reply::unsigned(200, packed())
+            Reply::unsigned(200, gzipped())
         }
         other => panic!("{other}"),
     })
@@ -127,7 +127,7 @@ async fn a_bill_is_fetched_in_two_steps() {
 }
 
 #[tokio::test]
-async fn a_day_without_payments_has_no_bill() {
+async fn day_without_payments_has_no_bill() {
     let platform = Platform::new(|_| Reply::error(400, "NO_STATEMENT_EXIST")).await;
     assert!(
         platform
@@ -140,14 +140,14 @@ async fn a_day_without_payments_has_no_bill() {
 }
 
 #[tokio::test]
-async fn a_file_with_another_hash_is_no_bill() {
+async fn downloaded_file_with_a_wrong_hash_is_rejected() {
     let platform = Platform::new(|request| match request.path() {
         "/v3/bill/tradebill" => {
             let url = format!("http://{}/file", request.host());
             let link = json!({"hash_type": "SHA1", "hash_value": "00", "download_url": url});
             Reply::signed(200, link.to_string())
         }
-        _ => Reply::unsigned(200, packed()),
+        _ => Reply::unsigned(200, gzipped()),
     })
     .await;
     let error = platform

@@ -1,4 +1,4 @@
-//! Callbacks, by the vectors: the good, the bad, and those that only the order can judge.
+//! Callbacks of the test vectors: valid ones, invalid ones, and those that differ from the order.
 
 use avalon_wechat::pay::{
     ApiV3Key, Event, Fen, Notification, OpenError, RefundState, TradeState, VerifyError,
@@ -18,7 +18,7 @@ fn open(case: &'static Value) -> Notification {
 }
 
 #[test]
-fn good_callbacks_open() {
+fn valid_callbacks_are_decrypted() {
     for case in cases("notifications") {
         let notification = open(case);
         assert!(notification.id.is_some() && notification.create_time.is_some());
@@ -46,7 +46,7 @@ fn good_callbacks_open() {
 }
 
 #[test]
-fn while_the_apiv3_key_changes_both_keys_open() {
+fn both_keys_decrypt_during_an_apiv3_key_change() {
     let other = ApiV3Key::parse("0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0v").unwrap();
     let case = body(&cases("notifications")[0]);
     for changing in [
@@ -62,7 +62,7 @@ fn while_the_apiv3_key_changes_both_keys_open() {
 }
 
 #[test]
-fn tricky_callbacks_open_and_show_what_is_wrong() {
+fn valid_callbacks_expose_differences_from_the_order() {
     for case in cases("business_notifications") {
         let event = open(case).event;
         let name = text(&case["name"]);
@@ -83,7 +83,7 @@ fn tricky_callbacks_open_and_show_what_is_wrong() {
     }
 }
 
-/// Where the first failing step fails, in the words of the vectors.
+/// Returns the first failing step, by its name in the vectors.
 fn fails_at(case: &'static Value) -> &'static str {
     let key = case["apiv3_key_to_use"].as_str();
     let Ok(key) = key.map_or_else(|| Ok(api_v3_key()), ApiV3Key::parse) else {
@@ -105,12 +105,12 @@ fn fails_at(case: &'static Value) -> &'static str {
 }
 
 #[test]
-fn every_bad_callback_is_refused_for_its_own_reason() {
+fn each_invalid_callback_fails_at_the_expected_step() {
     let cases = cases("negative_notifications");
     assert_eq!(cases.len(), 43);
     for case in cases {
         let expected = match text(&case["fails_at"]) {
-            // Exactly at the edge of the window: we let it pass.
+            // Exactly at the edge of the window, which is inclusive here.
             "implementation-defined" => "none",
             step => step,
         };
@@ -119,7 +119,7 @@ fn every_bad_callback_is_refused_for_its_own_reason() {
 }
 
 #[test]
-fn causes_are_told_apart() {
+fn each_cause_has_its_own_error() {
     let case = |name: &str| {
         let mut cases = cases("negative_notifications").iter();
         cases.find(|case| case["name"] == name).expect(name)

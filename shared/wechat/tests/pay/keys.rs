@@ -1,4 +1,4 @@
-//! WeChat's keys: how the client gets them, in either mode and between the modes.
+//! WeChat's keys: how the client obtains them in either mode and between the modes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -27,7 +27,7 @@ fn certificates_only(settings: &mut PaySettings) {
     settings.platform_public_key = None;
 }
 
-/// A platform that signs with certificate A.
+/// Responds as a platform that signs with the first certificate.
 fn certificate_mode(request: &Received) -> Reply {
     match request.path() {
         "/v3/certificates" => Reply::signed_by_certificate(0, 200, list()),
@@ -40,7 +40,7 @@ fn number() -> OutTradeNo {
 }
 
 #[tokio::test]
-async fn the_first_certificates_prove_themselves() {
+async fn first_certificates_are_verified_by_themselves() {
     let platform = Platform::with(certificate_mode, certificates_only).await;
     assert!(platform.client.keys().known_serials().is_empty());
     platform.client.refresh().await.unwrap();
@@ -54,12 +54,12 @@ async fn the_first_certificates_prove_themselves() {
             .iter()
             .all(|it| it.expires.is_some())
     );
-    // No certificate is named: any of them may sign.
+    // The request names no certificate: any of them may sign.
     assert_eq!(platform.requests()[0].header("wechatpay-serial"), None);
 }
 
 #[tokio::test]
-async fn an_unknown_serial_fetches_the_certificates_once_for_all() {
+async fn concurrent_unknown_serials_share_one_fetch() {
     let platform = Platform::with(certificate_mode, certificates_only).await;
     let number = number();
     let calls = (0..8).map(|_| platform.client.close(&number));
@@ -75,7 +75,7 @@ async fn an_unknown_serial_fetches_the_certificates_once_for_all() {
 }
 
 #[tokio::test]
-async fn an_unknown_serial_is_not_fetched_again_and_again() {
+async fn fetches_for_unknown_serials_are_rate_limited() {
     let platform = Platform::new(|request| match request.path() {
         "/v3/certificates" => Reply::error(404, "RESOURCE_NOT_EXISTS"),
         _ => Reply::with_signature(&"7F".repeat(20), "AAAA", 204, ""),
@@ -85,32 +85,32 @@ async fn an_unknown_serial_is_not_fetched_again_and_again() {
         let error = platform.client.close(&number()).await.unwrap_err();
         assert!(matches!(error, PayError::Unverified { .. }), "{error}");
     }
-    // One fetch for three answers.
+    // Three calls and one fetch.
     assert_eq!(platform.requests().len(), 4);
 }
 
 #[tokio::test]
-async fn no_certificates_is_fine_with_a_public_key_only() {
-    let answer = |_: &Received| Reply::error(404, "RESOURCE_NOT_EXISTS");
-    let platform = Platform::new(answer).await;
+async fn missing_certificates_need_a_public_key() {
+    let respond = |_: &Received| Reply::error(404, "RESOURCE_NOT_EXISTS");
+    let platform = Platform::new(respond).await;
     platform.client.refresh().await.unwrap();
     assert_eq!(platform.client.keys().known_serials(), [public_key().id]);
 
-    let platform = Platform::with(answer, certificates_only).await;
+    let platform = Platform::with(respond, certificates_only).await;
     let error = platform.client.refresh().await.unwrap_err();
     assert_eq!(error.class(), PayErrorClass::Alert);
 }
 
 #[tokio::test]
-async fn certificates_that_are_over_are_forgotten_when_wechat_lists_none_any_more() {
+async fn expired_certificates_are_dropped_when_none_are_listed() {
     let soon = Timestamp::now() + Duration::from_secs(2);
-    let mut ending: serde_json::Value = serde_json::from_str(list()).unwrap();
-    for certificate in ending["data"].as_array_mut().unwrap() {
+    let mut expiring: serde_json::Value = serde_json::from_str(list()).unwrap();
+    for certificate in expiring["data"].as_array_mut().unwrap() {
         certificate["expire_time"] = soon.to_string().into();
     }
-    let tries = AtomicUsize::new(0);
-    let platform = Platform::new(move |_| match tries.fetch_add(1, Ordering::SeqCst) {
-        0 => Reply::signed_by_certificate(0, 200, ending.to_string()),
+    let attempts = AtomicUsize::new(0);
+    let platform = Platform::new(move |_| match attempts.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::signed_by_certificate(0, 200, expiring.to_string()),
         _ => Reply::error(404, "RESOURCE_NOT_EXISTS"),
     })
     .await;
@@ -123,7 +123,7 @@ async fn certificates_that_are_over_are_forgotten_when_wechat_lists_none_any_mor
 }
 
 #[tokio::test]
-async fn a_list_that_does_not_prove_itself_is_refused() {
+async fn forged_or_undecryptable_list_is_rejected() {
     let forged = Platform::with(
         |_| {
             let unrelated = text(&VECTORS["keys"]["unrelated_rsa_key"]["private_key_pkcs8_pem"]);
@@ -153,10 +153,10 @@ async fn a_list_that_does_not_prove_itself_is_refused() {
 }
 
 #[tokio::test]
-async fn keeping_fresh_begins_at_once_and_does_not_give_up() {
-    let tries = AtomicUsize::new(0);
+async fn keep_fresh_fetches_immediately_and_retries() {
+    let attempts = AtomicUsize::new(0);
     let platform = Platform::with(
-        move |request| match tries.fetch_add(1, Ordering::SeqCst) {
+        move |request| match attempts.fetch_add(1, Ordering::SeqCst) {
             0 => Reply::unsigned(503, "<html>"),
             _ => certificate_mode(request),
         },
@@ -164,36 +164,36 @@ async fn keeping_fresh_begins_at_once_and_does_not_give_up() {
     )
     .await;
     let client = platform.client.clone();
-    let keeper = tokio::spawn(async move { client.keep_fresh(Duration::from_millis(50)).await });
+    let task = tokio::spawn(async move { client.keep_fresh(Duration::from_millis(50)).await });
     timeout(Duration::from_secs(20), async {
         while platform.requests().len() < 4 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     })
     .await
-    .expect("it fetches, fails, fetches, and fetches again");
-    keeper.abort();
+    .expect("a failed fetch, a successful one and two refreshes");
+    task.abort();
     assert_eq!(platform.client.keys().known_serials().len(), 2);
 }
 
 #[tokio::test]
-async fn a_stored_callback_is_judged_by_keys_that_came_later() {
+async fn stored_callback_is_verified_with_later_keys() {
     let case = &cases("notifications")[1];
     let platform = Platform::with(certificate_mode, certificates_only).await;
-    let judge = async |received_at: Timestamp| {
+    let verify = async |received_at: Timestamp| {
         platform
             .client
-            .judge_callback(&headers(case), &body(case), received_at)
+            .verify_callback(&headers(case), &body(case), received_at)
             .await
     };
-    assert_eq!(judge(at(case)).await, Ok(()));
-    assert!(judge(Timestamp::now()).await.is_err(), "it came long ago");
+    assert_eq!(verify(at(case)).await, Ok(()));
+    assert!(verify(Timestamp::now()).await.is_err(), "stale timestamp");
     let opened = platform.client.open_callback(&body(case)).unwrap();
     assert_eq!(opened.event_type, "TRANSACTION.SUCCESS");
 }
 
 #[test]
-fn wrong_keys_are_refused_at_the_start() {
+fn unusable_keys_are_rejected_at_creation() {
     let new = |change: fn(&mut PaySettings)| {
         let mut settings = settings("http://127.0.0.1:1");
         change(&mut settings);
@@ -205,7 +205,7 @@ fn wrong_keys_are_refused_at_the_start() {
         |it| it.merchant_key = merchant("public_key_spki_pem").into()
     )));
     let platform_key = |error| matches!(error, PayClientError::PlatformKey(_));
-    // The classic mistake: the merchant's certificate in place of WeChat's public key.
+    // A common mistake: the merchant's certificate instead of WeChat's public key.
     assert!(platform_key(new(|it| {
         it.platform_public_key.as_mut().unwrap().pem = merchant("certificate_pem").to_owned();
     })));

@@ -1,5 +1,5 @@
-//! WeChat Pay: the published test vectors, and the client against a platform that says what a test
-//! wants, signed with the vectors' keys.
+//! WeChat Pay: the test vectors, and the client against a platform whose responses are set by each
+//! test and signed with the vectors' keys.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,11 +7,11 @@
     reason = "helpers of tests, outside #[test] functions"
 )]
 
-mod answers;
 mod bills;
 mod callbacks;
 mod failover;
 mod keys;
 mod platform;
+mod responses;
 mod signatures;
 mod vectors;

@@ -1,5 +1,5 @@
-//! A platform on a port of its own that answers what a test tells it, and a client for it. It checks
-//! the client's signature of every request, as WeChat would.
+//! A platform on a port of its own with responses set by the test, and a client for it. Like WeChat, it
+//! verifies the signature of every request.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::vectors::*;
 
-/// A request as it came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
     pub(crate) method: String,
@@ -48,7 +48,7 @@ impl Received {
         self.header("host").unwrap()
     }
 
-    /// Panics unless the merchant signed exactly this.
+    /// Panics unless the merchant signed exactly this request.
     fn check_signature(&self) {
         let authorization = self.header("authorization").expect("authorization");
         let part = |name: &str| {
@@ -64,24 +64,24 @@ impl Received {
                 message.as_bytes(),
                 &BASE64_STANDARD.decode(part("signature")).unwrap(),
             )
-            .expect("the request is signed as it was sent");
+            .expect("a valid request signature");
         assert!(self.header("user-agent").is_some() && self.header("accept").is_some());
     }
 }
 
-/// What the platform does with a request.
+/// Reaction of the platform to a request.
 pub(crate) enum Reply {
-    Answer {
+    Response {
         status: u16,
         headers: String,
         body: Vec<u8>,
     },
-    /// Never answers.
+    /// Never responds.
     Silence,
 }
 
 impl Reply {
-    /// Signed with the platform's public-key pair.
+    /// Signs with the platform's key of public-key mode.
     pub(crate) fn signed(status: u16, body: impl Into<Vec<u8>>) -> Self {
         let key = &VECTORS["keys"]["platform_public_key_mode"];
         Self::signed_by(
@@ -92,7 +92,7 @@ impl Reply {
         )
     }
 
-    /// Signed with certificate `index` of the vectors.
+    /// Signs with certificate `index` of the vectors.
     pub(crate) fn signed_by_certificate(
         index: usize,
         status: u16,
@@ -138,7 +138,7 @@ impl Reply {
         body: impl Into<Vec<u8>>,
     ) -> Self {
         let timestamp = Timestamp::now().as_second();
-        Self::Answer {
+        Self::Response {
             status,
             headers: format!(
                 "Wechatpay-Timestamp: {timestamp}\r\nWechatpay-Nonce: nonce\r\n\
@@ -150,7 +150,7 @@ impl Reply {
     }
 
     pub(crate) fn unsigned(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self::Answer {
+        Self::Response {
             status,
             headers: "Request-ID: 08ABC-0\r\n".to_owned(),
             body: body.into(),
@@ -172,17 +172,17 @@ pub(crate) struct Platform {
 }
 
 impl Platform {
-    /// In public-key mode.
-    pub(crate) async fn new(answer: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
-        Self::with(answer, |_| ()).await
+    /// Starts a platform in public-key mode.
+    pub(crate) async fn new(respond: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
+        Self::with(respond, |_| ()).await
     }
 
-    /// With other settings.
+    /// Starts a platform and a client with changed settings.
     pub(crate) async fn with(
-        answer: impl Fn(&Received) -> Reply + Send + Sync + 'static,
+        respond: impl Fn(&Received) -> Reply + Send + Sync + 'static,
         change: impl FnOnce(&mut PaySettings),
     ) -> Self {
-        let (base, requests) = serve(answer).await;
+        let (base, requests) = serve(respond).await;
         let mut settings = settings(&base);
         change(&mut settings);
         let registry = Registry::new();
@@ -205,35 +205,35 @@ impl Platform {
     }
 }
 
-/// Serves for as long as the test runs; gives the base and what has come.
+/// Serves for the duration of the test; returns the base URL and the received requests.
 pub(crate) async fn serve(
-    answer: impl Fn(&Received) -> Reply + Send + Sync + 'static,
+    respond: impl Fn(&Received) -> Reply + Send + Sync + 'static,
 ) -> (String, Requests) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let requests = Requests::default();
-    let (answer, seen) = (Arc::new(answer), requests.clone());
+    let (respond, seen) = (Arc::new(respond), requests.clone());
     tokio::spawn(async move {
         loop {
             let (connection, _) = listener.accept().await.unwrap();
-            tokio::spawn(connected(connection, answer.clone(), seen.clone()));
+            tokio::spawn(handle(connection, respond.clone(), seen.clone()));
         }
     });
     (base, requests)
 }
 
-async fn connected<F: Fn(&Received) -> Reply>(
+async fn handle<F: Fn(&Received) -> Reply>(
     mut connection: TcpStream,
-    answer: Arc<F>,
+    respond: Arc<F>,
     seen: Requests,
 ) {
     let request = receive(&mut connection).await;
     request.check_signature();
-    let reply = answer(&request);
+    let reply = respond(&request);
     seen.lock().unwrap().push(request);
     match reply {
         Reply::Silence => std::future::pending().await,
-        Reply::Answer {
+        Reply::Response {
             status,
             headers,
             body,
@@ -244,7 +244,7 @@ async fn connected<F: Fn(&Received) -> Reply>(
             };
             let head =
                 format!("HTTP/1.1 {status} Some\r\n{headers}{length}Connection: close\r\n\r\n");
-            // A client that has seen enough may close first.
+            // The client may close the connection early.
             let _ = connection.write_all(head.as_bytes()).await;
             let _ = connection.write_all(&body).await;
         }
@@ -277,7 +277,7 @@ async fn receive(connection: &mut TcpStream) -> Received {
     request
 }
 
-/// Settings with time-outs that a test can wait for and a busy machine does not exceed by itself.
+/// Settings with timeouts that are short enough for a test and long enough for a busy machine.
 pub(crate) fn settings(base: &str) -> PaySettings {
     PaySettings {
         app_id: app_id(),

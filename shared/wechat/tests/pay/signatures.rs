@@ -1,7 +1,7 @@
-//! Signing and verifying, by the vectors.
+//! Signing and verification of the test vectors.
 
 use avalon_wechat::pay::{
-    DoorVerdict, KeyRing, PlatformCertificate, PrepayId, Serial, VerifyError,
+    CallbackVerdict, KeyRing, PlatformCertificate, PrepayId, Serial, VerifyError,
 };
 use jiff::Timestamp;
 
@@ -12,7 +12,7 @@ fn second(text: &str) -> Timestamp {
 }
 
 #[test]
-fn requests_are_signed_as_published() {
+fn request_signatures_match_the_vectors() {
     for case in cases("request_signing") {
         let authorization = signer()
             .authorization(
@@ -33,7 +33,7 @@ fn requests_are_signed_as_published() {
 }
 
 #[test]
-fn payments_are_signed_as_published() {
+fn payment_signatures_match_the_vectors() {
     for case in cases("pay_sign") {
         let inputs = &case["inputs"];
         let params = signer()
@@ -49,7 +49,7 @@ fn payments_are_signed_as_published() {
 }
 
 #[test]
-fn answers_verify_in_both_modes() {
+fn responses_verify_in_both_modes() {
     let ring = full_ring();
     for case in cases("response_verification") {
         let result = ring.verify(&headers(case), &body(case), at(case));
@@ -58,7 +58,7 @@ fn answers_verify_in_both_modes() {
 }
 
 #[test]
-fn the_first_list_of_certificates_verifies_by_itself() {
+fn first_certificate_list_verifies_by_itself() {
     let download = &VECTORS["certificates_download"];
     let list = PlatformCertificate::read_list(&api_v3_key(), &body(download)).unwrap();
     let expected = download["decrypted_pem_by_serial"].as_object().unwrap();
@@ -80,7 +80,7 @@ fn the_first_list_of_certificates_verifies_by_itself() {
 }
 
 #[test]
-fn an_expired_certificate_verifies_nothing() {
+fn expired_certificate_does_not_verify() {
     let case = &cases("notifications")[1];
     let serial = Serial::new(text(&case["headers"]["Wechatpay-Serial"]));
     let ring = full_ring();
@@ -91,28 +91,31 @@ fn an_expired_certificate_verifies_nothing() {
     fresh.timestamp = Some(later.as_second().to_string());
     let unknown = Err(VerifyError::UnknownSerial(serial));
     assert_eq!(ring.verify(&fresh, &body(case), later), unknown);
-    // And the next refresh drops it.
+    // The next refresh drops it.
     ring.install(Vec::new(), later);
     assert_eq!(ring.known_serials().len(), 2);
 }
 
 #[test]
-fn the_door_tells_unknown_keys_from_forgeries() {
+fn check_callback_separates_unknown_keys_from_forgeries() {
     let case = &cases("notifications")[0];
     let (mut headers, body, now) = (headers(case), body(case), at(case));
     let ring = full_ring();
-    assert_eq!(ring.check_door(&headers, &body, now), DoorVerdict::Verified);
-    let refused = DoorVerdict::Refused(VerifyError::BadSignature);
-    assert_eq!(ring.check_door(&headers, b"{}", now), refused);
+    assert_eq!(
+        ring.check_callback(&headers, &body, now),
+        CallbackVerdict::Verified
+    );
+    let rejected = CallbackVerdict::Rejected(VerifyError::BadSignature);
+    assert_eq!(ring.check_callback(&headers, b"{}", now), rejected);
 
     headers.serial = Some("7F".repeat(20));
-    let unknown = DoorVerdict::UnknownSerial(Serial::new("7F".repeat(20)));
-    assert_eq!(ring.check_door(&headers, &body, now), unknown);
-    // No key could make these good, so an unknown one excuses nothing.
+    let unknown = CallbackVerdict::UnknownSerial(Serial::new("7F".repeat(20)));
+    assert_eq!(ring.check_callback(&headers, &body, now), unknown);
+    // No key can make these valid, so they are rejected despite the unknown serial.
     headers.signature = Some("WECHATPAY/SIGNTEST/abc".to_owned());
-    let probe = DoorVerdict::Refused(VerifyError::SignTest);
-    assert_eq!(ring.check_door(&headers, &body, now), probe);
+    let probe = CallbackVerdict::Rejected(VerifyError::SignTest);
+    assert_eq!(ring.check_callback(&headers, &body, now), probe);
     headers.signature = Some("no base64!".to_owned());
-    let garbage = DoorVerdict::Refused(VerifyError::BadBase64);
-    assert_eq!(ring.check_door(&headers, &body, now), garbage);
+    let garbage = CallbackVerdict::Rejected(VerifyError::BadBase64);
+    assert_eq!(ring.check_callback(&headers, &body, now), garbage);
 }

@@ -1,4 +1,4 @@
-//! The test vectors: invented keys and data, for tests only.
+//! The test vectors: invented keys and data for tests only.
 
 use std::sync::LazyLock;
 
@@ -53,7 +53,7 @@ pub(crate) fn public_key() -> PlatformPublicKey {
     }
 }
 
-/// A ring with the public key and both certificates.
+/// Creates a ring with the public key and both certificates.
 pub(crate) fn full_ring() -> KeyRing {
     let ring = KeyRing::new(Some(&public_key())).unwrap();
     let download = &VECTORS["certificates_download"];

@@ -1,4 +1,4 @@
-//! The figures of days.
+//! The analysis APIs: figures of a day.
 
 use avalon_wechat::{ErrorClass, GameMetric};
 use jiff::civil::date;
@@ -6,7 +6,7 @@ use jiff::civil::date;
 use crate::platform::Platform;
 
 #[tokio::test]
-async fn a_day_has_its_figures() {
+async fn each_day_has_its_own_figures() {
     let platform = Platform::simulated().await;
     let (client, day) = (&platform.client, date(2026, 1, 10));
     let summary = client.daily_summary(day).await.unwrap().unwrap();
@@ -23,11 +23,11 @@ async fn a_day_has_its_figures() {
         .await
         .unwrap();
     assert!(value >= 500.0);
-    assert_ne!(Some(value), next, "each day has its own");
+    assert_ne!(Some(value), next, "each day has its own value");
 }
 
 #[tokio::test]
-async fn a_day_that_is_not_there_yet_is_none_or_to_be_asked_for_again() {
+async fn unavailable_figures_are_none_or_retryable() {
     let platform = Platform::simulated().await;
     let (client, day) = (&platform.client, date(2026, 1, 10));
     let metric: GameMetric = "1000006:4".parse().unwrap();

@@ -1,5 +1,4 @@
-//! The APIs that need an access token, against the simulator over a real listener and against servers
-//! that answer what the simulator does not.
+//! The APIs that need an access token, against the simulator over a real listener.
 
 #![allow(
     clippy::unwrap_used,

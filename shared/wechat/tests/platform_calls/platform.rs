@@ -1,5 +1,4 @@
-//! A simulator on a port of its own, a client for it, and a source of tokens that notes what it is
-//! asked.
+//! A simulator on a port of its own, a client for it, and a source of tokens that records its use.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,7 +22,7 @@ pub(crate) struct Platform {
     base: String,
 }
 
-/// Fetches a token when it has none, forcing one after a refusal; counts both.
+/// Fetches a token when it has none, forcing a new one after a rejection; records both.
 #[derive(Debug)]
 pub(crate) struct Tokens {
     wechat: WechatClient,
@@ -83,7 +82,7 @@ impl Platform {
         Self::with_secret(SECRET).await
     }
 
-    /// A client that shows this secret.
+    /// Starts a simulator and a client with this app secret.
     pub(crate) async fn with_secret(secret: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -127,8 +126,8 @@ impl Platform {
         assert!(response.status().is_success(), "{path} {body}");
     }
 
-    /// Makes all tokens useless.
-    pub(crate) async fn leak(&self, sticky: bool) {
+    /// Invalidates all tokens.
+    pub(crate) async fn invalidate_tokens(&self, sticky: bool) {
         let body = format!(r#"{{"sticky":{sticky}}}"#);
         self.control(reqwest::Method::POST, "/tokens/invalidate", &body)
             .await;

@@ -1,4 +1,4 @@
-//! What the platform says about players: their session keys, risk and texts.
+//! The APIs about players: session keys, risk ranks and text checks.
 
 use avalon_wechat::{
     ErrCode, ErrorClass, GameTextCheck, GameTextScene, OpenId, RiskQuery, RiskScene, SessionCheck,
@@ -8,7 +8,7 @@ use avalon_wechat::{
 use crate::platform::Platform;
 
 #[tokio::test]
-async fn a_session_key_is_stale_once_another_took_its_place() {
+async fn replaced_session_key_is_stale() {
     let platform = Platform::simulated().await;
     let alice = platform.sign_in("alice").await;
     let (player, old) = (&alice.open_id, &alice.session_key);
@@ -21,7 +21,7 @@ async fn a_session_key_is_stale_once_another_took_its_place() {
     let check = async |key| platform.client.check_session(player, key).await.unwrap();
     assert_eq!(check(old).await, SessionCheck::Stale);
     assert_eq!(check(&new).await, SessionCheck::Valid);
-    // WeChat has two words for it.
+    // WeChat has two codes for it.
     for code in [87007, 87009] {
         let faults = format!(r#"{{"errcode":{code},"api":"check_session"}}"#);
         platform.put("/faults", &faults).await;
@@ -33,7 +33,7 @@ async fn a_session_key_is_stale_once_another_took_its_place() {
 }
 
 #[tokio::test]
-async fn a_risk_rank_is_told_of_an_active_player() {
+async fn risk_rank_needs_an_active_player() {
     let platform = Platform::simulated().await;
     let alice = platform.sign_in("alice").await;
     let query = RiskQuery {
@@ -70,7 +70,7 @@ async fn a_risk_rank_is_told_of_an_active_player() {
 }
 
 #[tokio::test]
-async fn texts_pass_or_are_risky_and_games_get_them_masked() {
+async fn texts_are_checked_and_masked_for_games() {
     let platform = Platform::simulated().await;
     let alice = platform.sign_in("alice").await;
     platform

@@ -1,4 +1,4 @@
-//! How calls get their access token, and what becomes of one that is refused.
+//! How calls obtain their access token, and how rejected tokens are handled.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use avalon_wechat::{
 use crate::platform::Platform;
 
 #[tokio::test]
-async fn a_token_is_fetched_once_and_used_for_every_call() {
+async fn token_is_fetched_once_for_all_calls() {
     let platform = Platform::simulated().await;
     let alice = platform.sign_in("alice").await;
     for _ in 0..3 {
@@ -27,7 +27,7 @@ async fn a_token_is_fetched_once_and_used_for_every_call() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_told_of_and_the_call_made_again_once() {
+async fn rejected_token_is_replaced_and_the_call_retried_once() {
     let platform = Platform::simulated().await;
     let alice = platform.sign_in("alice").await;
     let check = async || {
@@ -37,8 +37,8 @@ async fn a_refused_token_is_told_of_and_the_call_made_again_once() {
             .await
     };
     check().await.unwrap();
-    // 40001 of a leaked token, and 42001 of one that is too old.
-    platform.leak(false).await;
+    // 40001 for an invalidated token, 42001 for an expired one.
+    platform.invalidate_tokens(false).await;
     assert_eq!(check().await.unwrap(), SessionCheck::Valid);
     platform
         .put("/settings", r#"{"clockSkewSeconds":7300}"#)
@@ -51,7 +51,7 @@ async fn a_refused_token_is_told_of_and_the_call_made_again_once() {
 }
 
 #[tokio::test]
-async fn a_second_refusal_calls_an_operator_and_is_not_tried_again() {
+async fn second_rejection_is_misconfigured_and_not_retried() {
     let platform = Platform::simulated().await;
     let alice = platform.sign_in("alice").await;
     platform
@@ -72,7 +72,7 @@ async fn a_second_refusal_calls_an_operator_and_is_not_tried_again() {
     assert_eq!(platform.tokens.refused().len(), 1);
 }
 
-/// Has no other token.
+/// A source that never replaces its token.
 #[derive(Debug)]
 struct OneToken(AccessToken);
 
@@ -88,7 +88,7 @@ impl AccessTokens for OneToken {
 }
 
 #[tokio::test]
-async fn a_call_whose_refused_token_is_the_only_one_is_for_later() {
+async fn rejected_token_without_replacement_is_not_retried() {
     let platform = Platform::simulated().await;
     let alice = platform.sign_in("alice").await;
     let token = platform.tokens.current().await.unwrap();
@@ -104,7 +104,7 @@ async fn a_call_whose_refused_token_is_the_only_one_is_for_later() {
 }
 
 #[tokio::test]
-async fn a_call_without_a_token_is_not_made() {
+async fn no_call_is_made_without_a_token() {
     let platform = Platform::with_secret("another-secret").await;
     let alice = avalon_wechat::OpenId::new("o");
     let key = avalon_wechat::SessionKey::new("k".into());
@@ -121,7 +121,7 @@ async fn a_call_without_a_token_is_not_made() {
 }
 
 #[tokio::test]
-async fn the_stable_token_is_the_same_until_it_is_forced() {
+async fn stable_token_is_unchanged_until_forced() {
     let platform = Platform::simulated().await;
     let fetch = async |mode| platform.wechat.stable_token(mode).await.unwrap();
     let first = fetch(TokenMode::Normal).await;
@@ -139,7 +139,7 @@ async fn the_stable_token_is_the_same_until_it_is_forced() {
 }
 
 #[tokio::test]
-async fn what_a_token_call_is_refused_for_has_its_class() {
+async fn each_error_of_a_token_fetch_has_its_class() {
     let platform = Platform::simulated().await;
     for (code, class) in [
         (-1, ErrorClass::Retry),

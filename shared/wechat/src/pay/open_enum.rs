@@ -1,38 +1,38 @@
-//! Enumerations that WeChat may extend at any time: an unknown word is kept, not refused.
+//! String enumerations that WeChat may extend at any time: an unknown value is preserved, not rejected.
 
 macro_rules! open_enum {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $value:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
         #[serde(from = "String", into = "String")]
         pub enum $name {
             $($(#[$variant_doc])* $variant,)+
-            /// A word that this version does not know.
+            /// A value that this version does not know.
             Unknown(String),
         }
 
         impl $name {
-            /// The word as WeChat writes it.
+            /// Returns the value as WeChat writes it.
             pub fn as_str(&self) -> &str {
                 match self {
-                    $(Self::$variant => $word,)+
-                    Self::Unknown(word) => word,
+                    $(Self::$variant => $value,)+
+                    Self::Unknown(value) => value,
                 }
             }
         }
 
         impl From<String> for $name {
-            fn from(word: String) -> Self {
-                match word.as_str() {
-                    $($word => Self::$variant,)+
-                    _ => Self::Unknown(word),
+            fn from(value: String) -> Self {
+                match value.as_str() {
+                    $($value => Self::$variant,)+
+                    _ => Self::Unknown(value),
                 }
             }
         }
 
         impl From<$name> for String {
-            fn from(word: $name) -> String {
-                word.as_str().to_owned()
+            fn from(value: $name) -> String {
+                value.as_str().to_owned()
             }
         }
 

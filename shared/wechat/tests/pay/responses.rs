@@ -1,4 +1,4 @@
-//! Each API's request and answer, and what the client makes of answers that are none.
+//! Request and response of each API, and how the client treats invalid responses.
 
 use avalon_wechat::OpenId;
 use avalon_wechat::pay::{
@@ -37,7 +37,7 @@ fn refund_body() -> String {
     refund.to_body(&settings("http://127.0.0.1:1"))
 }
 
-fn refund_answer() -> String {
+fn refund_response() -> String {
     json!({
         "refund_id": "50300000002026010100000000001", "out_refund_no": "R20260101-000001",
         "transaction_id": "4200000000202601010000000001", "out_trade_no": "T20260101-000001",
@@ -50,7 +50,7 @@ fn refund_answer() -> String {
 }
 
 #[tokio::test]
-async fn an_order_is_sent_as_stored() {
+async fn order_is_sent_exactly_as_stored() {
     let platform =
         Platform::new(|_| Reply::signed(200, r#"{"prepay_id":"wx01080000123456"}"#)).await;
     let stored = order().to_body(platform.client.settings());
@@ -83,7 +83,7 @@ async fn an_order_is_sent_as_stored() {
 }
 
 #[test]
-fn what_is_absent_is_left_out() {
+fn absent_fields_are_omitted() {
     let bare = JsapiOrder {
         time_expire: None,
         attach: None,
@@ -97,7 +97,7 @@ fn what_is_absent_is_left_out() {
 }
 
 #[tokio::test]
-async fn orders_are_queried_both_ways() {
+async fn orders_are_queried_by_either_number() {
     let platform = Platform::new(|request| {
         assert_eq!(request.query(), "mchid=1900012345");
         match request.path() {
@@ -130,7 +130,7 @@ async fn orders_are_queried_both_ways() {
 }
 
 #[tokio::test]
-async fn an_answer_about_something_else_is_no_answer() {
+async fn response_about_another_order_is_malformed() {
     let platform =
         Platform::new(|_| Reply::signed(200, text(&cases("notifications")[0]["plaintext"]))).await;
     let other = OutTradeNo::parse("T20260101-000002").unwrap();
@@ -147,7 +147,7 @@ async fn an_answer_about_something_else_is_no_answer() {
 }
 
 #[tokio::test]
-async fn an_order_is_closed_without_a_word() {
+async fn close_succeeds_with_an_empty_response() {
     let platform = Platform::new(|_| Reply::signed(204, "")).await;
     platform.client.close(&number()).await.unwrap();
     let request = &platform.requests()[0];
@@ -159,8 +159,8 @@ async fn an_order_is_closed_without_a_word() {
 }
 
 #[tokio::test]
-async fn refunds_are_made_and_queried() {
-    let platform = Platform::new(|_| Reply::signed(200, refund_answer())).await;
+async fn refunds_are_created_and_queried() {
+    let platform = Platform::new(|_| Reply::signed(200, refund_response())).await;
     let refund = platform.client.submit_refund(&refund_body()).await.unwrap();
     assert_eq!(refund.state, RefundState::Processing);
     let number = OutRefundNo::parse("R20260101-000001").unwrap();
@@ -177,7 +177,7 @@ async fn refunds_are_made_and_queried() {
 }
 
 #[tokio::test]
-async fn a_success_that_does_not_verify_is_no_success() {
+async fn unverified_success_is_an_error() {
     let prepay = r#"{"prepay_id":"wx1"}"#;
     let unrelated = text(&VECTORS["keys"]["unrelated_rsa_key"]["private_key_pkcs8_pem"]);
     let unsigned = Platform::new(move |_| Reply::unsigned(200, prepay)).await;
@@ -215,7 +215,7 @@ async fn a_success_that_does_not_verify_is_no_success() {
 }
 
 #[tokio::test]
-async fn errors_are_read_whatever_they_look_like() {
+async fn errors_are_parsed_in_every_format() {
     let error = async |reply: fn() -> Reply| {
         let platform = Platform::new(move |_| reply()).await;
         platform
@@ -250,7 +250,7 @@ async fn errors_are_read_whatever_they_look_like() {
 }
 
 #[tokio::test]
-async fn an_endless_answer_is_cut_off() {
+async fn oversized_response_is_malformed() {
     let platform = Platform::new(|_| Reply::unsigned(200, vec![b' '; 2 * 1024 * 1024])).await;
     let error = platform
         .client
@@ -261,7 +261,7 @@ async fn an_endless_answer_is_cut_off() {
 }
 
 #[tokio::test]
-async fn nothing_printed_shows_a_secret() {
+async fn errors_and_debug_output_redact_secrets() {
     let platform = Platform::new(|_| Reply::error(401, "SIGN_ERROR")).await;
     let error = platform
         .client

@@ -1,11 +1,11 @@
-//! Answers of WeChat, good and bad, and what each is taken for.
+//! WeChat's responses, successes and errors, and how each is classified.
 
 use avalon_wechat::{ErrCode, ErrorClass, WechatError};
 
 use crate::platform::Platform;
 
 #[tokio::test]
-async fn a_player_signs_in() {
+async fn sign_in_returns_the_session() {
     let wechat = Platform::simulated().await;
     let alice = wechat.exchange("sim-alice").await.unwrap();
     assert_eq!(alice.open_id.as_str().len(), 28);
@@ -27,7 +27,7 @@ async fn a_player_signs_in() {
 }
 
 #[tokio::test]
-async fn every_error_code_has_its_class() {
+async fn each_error_code_has_its_class() {
     use ErrorClass::*;
     let wechat = Platform::simulated().await;
     let classes = [
@@ -59,7 +59,7 @@ async fn every_error_code_has_its_class() {
 }
 
 #[tokio::test]
-async fn spent_and_unknown_codes_ask_to_sign_in_again() {
+async fn used_and_unknown_codes_require_a_new_sign_in() {
     let wechat = Platform::simulated().await;
     wechat.exchange("sim-once-alice-1").await.unwrap();
     for code in ["sim-once-alice-1", "nonsense"] {
@@ -68,7 +68,7 @@ async fn spent_and_unknown_codes_ask_to_sign_in_again() {
 }
 
 #[tokio::test]
-async fn the_quota_limits_the_rate() {
+async fn exceeding_the_quota_is_rate_limited() {
     let wechat = Platform::simulated().await;
     wechat.put("/settings", r#"{"quotaPerMinute":1}"#).await;
     wechat.exchange("sim-alice").await.unwrap();
@@ -78,7 +78,7 @@ async fn the_quota_limits_the_rate() {
 }
 
 #[tokio::test]
-async fn the_content_type_does_not_matter() {
+async fn content_type_is_ignored() {
     let wechat = Platform::simulated().await;
     wechat.put("/settings", r#"{"contentType":"text"}"#).await;
     wechat.exchange("sim-alice").await.unwrap();
@@ -89,18 +89,18 @@ async fn the_content_type_does_not_matter() {
 }
 
 #[tokio::test]
-async fn an_errcode_may_be_text_and_an_old_rid_is_found() {
+async fn string_errcode_and_old_rid_format_are_parsed() {
     let body = r#"{"errcode":"40029","errmsg":"invalid code, hints: [ req_id: aB1 ]"}"#;
-    let error = Platform::answering_body(body).await.error("c").await;
+    let error = Platform::responding_body(body).await.error("c").await;
     assert_eq!(error.code(), Some(ErrCode(40029)));
     assert_eq!(error.class(), ErrorClass::SignInAgain);
     assert_eq!(error.rid(), Some("aB1"));
 }
 
 #[tokio::test]
-async fn errcode_0_and_unknown_fields_are_a_success() {
+async fn errcode_0_with_unknown_fields_is_a_success() {
     let body = r#" {"errcode":0,"errmsg":"ok","openid":"o1","session_key":"k","new":{"a":[1]}}"#;
-    let session = Platform::answering_body(body)
+    let session = Platform::responding_body(body)
         .await
         .exchange("c")
         .await
@@ -110,7 +110,7 @@ async fn errcode_0_and_unknown_fields_are_a_success() {
 }
 
 #[tokio::test]
-async fn a_success_without_its_fields_is_malformed() {
+async fn success_without_required_fields_is_malformed() {
     let bodies = [
         r#"{"errcode":0,"errmsg":"ok"}"#,
         r#"{"openid":"o1"}"#,
@@ -121,7 +121,7 @@ async fn a_success_without_its_fields_is_malformed() {
         r#"{"openid":null,"session_key":"k"}"#,
     ];
     for body in bodies {
-        let error = Platform::answering_body(body).await.error("c").await;
+        let error = Platform::responding_body(body).await.error("c").await;
         assert!(
             matches!(error, WechatError::Malformed { .. }),
             "{body}: {error:?}"

@@ -1,16 +1,16 @@
-//! Reads WeChat's JSON answers: tells a business error from a success, whatever the content type.
+//! Parses WeChat's JSON responses, whatever their content type, into a success or a business error.
 //!
-//! Lenient where WeChat is loose (`errcode` missing, null or a string); it does not know any API.
+//! Lenient where WeChat is inconsistent (`errcode` missing, null or a string). Knows no specific API.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{Api, ErrCode, WechatError};
 
-/// Enough of an `errmsg` for a person; some APIs echo the whole request in it.
+/// Length to which `errmsg` is truncated: some APIs echo the whole request in it.
 const MAX_MESSAGE_CHARS: usize = 200;
 
-/// Gives the success answer as `T`, or the business error. `secrets` are struck out of messages.
+/// Deserializes a success as `T`, or returns the business error. `secrets` are redacted from messages.
 pub(crate) fn parse<T: DeserializeOwned>(
     api: Api,
     body: &[u8],
@@ -18,28 +18,29 @@ pub(crate) fn parse<T: DeserializeOwned>(
 ) -> Result<T, WechatError> {
     let malformed = |reason| WechatError::Malformed { api, reason };
     if body.trim_ascii().is_empty() {
-        return Err(malformed("the answer is empty"));
+        return Err(malformed("the response is empty"));
     }
-    // No serde error is kept: it may quote the body.
-    let answer: Value =
-        serde_json::from_slice(body).map_err(|_| malformed("the answer is not JSON"))?;
-    if !answer.is_object() {
-        return Err(malformed("the answer is not a JSON object"));
+    // serde's error is dropped: it may quote the body.
+    let response: Value =
+        serde_json::from_slice(body).map_err(|_| malformed("the response is not JSON"))?;
+    if !response.is_object() {
+        return Err(malformed("the response is not a JSON object"));
     }
-    let code = errcode(&answer["errcode"]).ok_or_else(|| malformed("errcode is not a number"))?;
+    let code = errcode(&response["errcode"]).ok_or_else(|| malformed("errcode is not a number"))?;
     if code != ErrCode(0) {
-        let message = answer["errmsg"].as_str().unwrap_or_default();
+        let message = response["errmsg"].as_str().unwrap_or_default();
         return Err(WechatError::Api {
             api,
             code,
-            message: presentable(message, secrets),
+            message: redact(message, secrets),
             rid: rid(message).map(str::to_owned),
         });
     }
-    serde_json::from_value(answer).map_err(|_| malformed("the answer has fields of other types"))
+    serde_json::from_value(response)
+        .map_err(|_| malformed("the response has a field of the wrong type"))
 }
 
-/// Documentation samples also show `"42001"`; successes often have no `errcode` at all.
+/// WeChat's documentation also shows `"42001"`; successes often have no `errcode` at all.
 fn errcode(value: &Value) -> Option<ErrCode> {
     match value {
         Value::Null => Some(ErrCode(0)),
@@ -49,7 +50,7 @@ fn errcode(value: &Value) -> Option<ErrCode> {
     }
 }
 
-fn presentable(message: &str, secrets: &[&str]) -> String {
+fn redact(message: &str, secrets: &[&str]) -> String {
     let mut message = message.to_owned();
     for value in secrets {
         if !value.is_empty() {
@@ -59,7 +60,7 @@ fn presentable(message: &str, secrets: &[&str]) -> String {
     message.chars().take(MAX_MESSAGE_CHARS).collect()
 }
 
-/// The request id: `…, rid: 5f0d3c1a-0a1b2c3d-4e5f6071`, in old answers `… hints: [ req_id: AbC1 ]`.
+/// Extracts the request id: `…, rid: 5f0d3c1a-0a1b2c3d-4e5f6071`, formerly `… hints: [ req_id: AbC1 ]`.
 fn rid(message: &str) -> Option<&str> {
     let (_, after) = message
         .rsplit_once("rid:")
@@ -80,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_null_and_zero_are_success() {
+    fn missing_null_and_zero_errcodes_mean_success() {
         for body in [
             r#"{"a":1}"#,
             r#"{"errcode":null}"#,
@@ -92,13 +93,13 @@ mod tests {
     }
 
     #[test]
-    fn a_code_may_be_text() {
+    fn errcode_may_be_a_string() {
         let error = parse_value(r#"{"errcode":"42001","errmsg":"expired"}"#).unwrap_err();
         assert_eq!(error.code(), Some(ErrCode(42001)));
     }
 
     #[test]
-    fn what_is_no_answer_is_malformed() {
+    fn unparsable_bodies_are_malformed() {
         for body in [
             "",
             " \n",
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn rids_of_both_forms_are_found() {
+    fn both_rid_formats_are_extracted() {
         let new = "invalid code, rid: 5f0d3c1a-0a1b2c3d-4e5f6071";
         assert_eq!(rid(new), Some("5f0d3c1a-0a1b2c3d-4e5f6071"));
         assert_eq!(
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_lose_secrets_and_length() {
+    fn messages_are_redacted_and_truncated() {
         let body = format!(r#"{{"errcode":1,"errmsg":"hush {}"}}"#, "x".repeat(1000));
         let shown = parse_value(&body).unwrap_err().to_string();
         assert!(!shown.contains("hush") && shown.len() < 300, "{shown}");
