@@ -1,4 +1,5 @@
-//! A queue that is now and then away, before or after it has taken a job. All else is the engine's.
+//! A queue whose `enqueue` sometimes fails, before or after the job was stored. Everything else is
+//! delegated to the engine.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,38 +11,38 @@ use avalon_queue::{
     QueueStats, Reclaimed, Settled, Settlement, StoreError, Waiters,
 };
 
-pub(crate) struct PatchyStore {
+pub(crate) struct FlakyStore {
     engine: Arc<dyn JobStore>,
-    patchy: AtomicBool,
-    dice: Mutex<fastrand::Rng>,
+    flaky: AtomicBool,
+    rng: Mutex<fastrand::Rng>,
 }
 
-impl PatchyStore {
+impl FlakyStore {
     pub(crate) fn over(engine: Arc<dyn JobStore>) -> Self {
         Self {
             engine,
-            patchy: AtomicBool::new(false),
-            dice: Mutex::new(fastrand::Rng::with_seed(0)),
+            flaky: AtomicBool::new(false),
+            rng: Mutex::new(fastrand::Rng::with_seed(0)),
         }
     }
 
-    /// Whether half of what is enqueued from now on fails.
-    pub(crate) fn patchy(&self, patchy: bool) {
-        self.patchy.store(patchy, Ordering::Relaxed);
+    /// Makes half of the following `enqueue` calls fail, or none.
+    pub(crate) fn set_flaky(&self, flaky: bool) {
+        self.flaky.store(flaky, Ordering::Relaxed);
     }
 }
 
 #[async_trait::async_trait]
-impl JobStore for PatchyStore {
+impl JobStore for FlakyStore {
     async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
-        let thrown = match self.patchy.load(Ordering::Relaxed) {
-            true => self.dice.lock().unwrap().u8(0..4),
+        let outcome = match self.flaky.load(Ordering::Relaxed) {
+            true => self.rng.lock().unwrap().u8(0..4),
             false => 2,
         };
-        let away = || StoreError::Unavailable("away".to_owned());
-        match thrown {
-            0 => Err(away()),
-            1 => self.engine.enqueue(jobs).await.and(Err(away())),
+        let unavailable = || StoreError::Unavailable("injected".to_owned());
+        match outcome {
+            0 => Err(unavailable()),
+            1 => self.engine.enqueue(jobs).await.and(Err(unavailable())),
             _ => self.engine.enqueue(jobs).await,
         }
     }

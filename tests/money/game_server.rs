@@ -1,4 +1,4 @@
-//! A game server that hears of paid and refunded goods, and is not always in the mood.
+//! A game server that counts the webhooks it receives and can be made to reject them.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +15,11 @@ pub(crate) struct GameServer(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     refuses: AtomicBool,
-    taken: Mutex<HashMap<String, u32>>,
+    received: Mutex<HashMap<String, u32>>,
 }
 
 impl GameServer {
-    /// Answers its URL too.
+    /// Starts it and returns it with its webhook URL.
     pub(crate) async fn start() -> (Self, String) {
         let server = Self::default();
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -31,15 +31,15 @@ impl GameServer {
         (server, url)
     }
 
-    /// Whether it takes nothing from now on.
+    /// Makes it reject every webhook with 503, or accept them again.
     pub(crate) fn refuse(&self, refuses: bool) {
         self.0.refuses.store(refuses, Ordering::Relaxed);
     }
 
-    /// How often it has taken a webhook.
-    pub(crate) fn taken(&self, webhook_id: &str) -> u32 {
-        let taken = self.0.taken.lock().unwrap();
-        taken.get(webhook_id).copied().unwrap_or(0)
+    /// Returns the number of times a webhook was accepted.
+    pub(crate) fn received(&self, webhook_id: &str) -> u32 {
+        let received = self.0.received.lock().unwrap();
+        received.get(webhook_id).copied().unwrap_or(0)
     }
 }
 
@@ -48,6 +48,6 @@ async fn hook(State(GameServer(inner)): State<GameServer>, headers: HeaderMap) -
         return StatusCode::SERVICE_UNAVAILABLE;
     }
     let id = headers["webhook-id"].to_str().unwrap().to_owned();
-    *inner.taken.lock().unwrap().entry(id).or_default() += 1;
+    *inner.received.lock().unwrap().entry(id).or_default() += 1;
     StatusCode::OK
 }

@@ -1,4 +1,4 @@
-//! What the door takes in, and what comes of it where that is not a matter of course.
+//! Which callbacks the endpoint accepts: the cap on unverified ones and the APIv3 key rotation.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use crate::shop::Shop;
 
-/// Has WeChat's simulator forge a callback; answers how the door answered it.
+/// Lets the simulator forge a callback and returns the HTTP status that the endpoint responded with.
 async fn forge(shop: &Shop, order: &str, kind: &str) -> Value {
-    let wish = json!({"outTradeNo": order, "kind": kind});
+    let body = json!({"outTradeNo": order, "kind": kind});
     shop.wechat
-        .must(Method::POST, "pay/callbacks/forge", wish)
+        .must(Method::POST, "pay/callbacks/forge", body)
         .await;
     let path = format!("callbacks?outTradeNo={order}");
     let callbacks = shop.wechat.list(&path, "callbacks").await;
@@ -44,7 +44,7 @@ async fn unknown_serials_are_capped_and_valid_callbacks_accepted() {
         assert_eq!(forge(&shop, &order, "unknownSerial").await, 503);
         assert_eq!(forge(&shop, &order, "coupon").await, 204);
 
-        // Those that have been judged make room.
+        // Processed callbacks free capacity.
         sqlx::query("UPDATE inbox SET outcome = 'unknown_serial', processed_at = 0")
             .execute(shop.database.pool())
             .await
@@ -56,7 +56,7 @@ async fn unknown_serials_are_capped_and_valid_callbacks_accepted() {
 
 #[tokio::test]
 async fn both_apiv3_keys_are_accepted_during_rotation() {
-    // The simulator's forger encrypts with this one.
+    // The simulator encrypts `apiV3Key` forgeries with this one.
     let new = ("PAY__API_V3_KEY", "another-merchants-api-v3-key-32!");
     let old = ("PAY__PREVIOUS_API_V3_KEY", PayCredentials::TEST.api_v3_key);
     for (more, after) in [
@@ -70,7 +70,7 @@ async fn both_apiv3_keys_are_accepted_during_rotation() {
         let under_new = shop.order(&handlers, player, &gems, "k2").await;
         assert_eq!(forge(&shop, &under_old, "coupon").await, 204);
         assert_eq!(forge(&shop, &under_new, "apiV3Key").await, 204);
-        shop.judge_callbacks(&handlers).await;
+        shop.process_callbacks(&handlers).await;
         for (id, status) in [(&under_old, OrderStatus::Paid), (&under_new, after)] {
             let order = order_rows::by_id(&shop.database, id).await.unwrap();
             assert_eq!(order.unwrap().status, status);

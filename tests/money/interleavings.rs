@@ -1,9 +1,9 @@
-//! The property: whatever players, WeChat, operators, time, weather and dying workers do in whatever
-//! order, the books are right when it has settled. On both databases, by the real handlers.
+//! The property: whatever players, WeChat, operators, faults and crashing workers do in whatever order,
+//! the books are consistent once everything has settled. On both databases, with the real handlers.
 //!
-//! `AVALON_TEST_RUNS` sets how many runs there are on each database, `AVALON_TEST_SEED` the first
-//! seed. A failure prints its seed and what happened. The seed settles everything but the time that
-//! databases and sockets take, so the same seed mostly comes to the same end.
+//! `AVALON_TEST_RUNS` sets the number of runs on each database, `AVALON_TEST_SEED` the first seed. A
+//! failure prints its seed and script. The seed determines everything but the latency of databases and
+//! sockets, so the same seed usually reproduces the failure.
 
 use std::time::Instant;
 
@@ -23,20 +23,20 @@ fn number(variable: &str, default: u64) -> u64 {
     }
 }
 
-/// Prints what happened when the run panics.
-struct Confession<'a>(&'a Script);
+/// Prints the script when the run panics.
+struct FailureReport<'a>(&'a Script);
 
-impl Drop for Confession<'_> {
+impl Drop for FailureReport<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let script = self.0;
             eprintln!(
-                "AVALON_TEST_SEED={}: late payments are {}, callbacks that are left are {}",
+                "AVALON_TEST_SEED={}: late payments are {}, unsent callbacks are {}",
                 script.seed,
                 if script.refund_late_payments {
-                    "paid back"
+                    "refunded"
                 } else {
-                    "kept"
+                    "granted"
                 },
                 if script.lose_callbacks {
                     "lost"
@@ -61,16 +61,16 @@ async fn books_stay_consistent(database: TestDatabase, runs: u64) {
     let (started, mut tally) = (Instant::now(), Tally::default());
     for seed in first..first + runs {
         let script = Script::of(seed);
-        let confession = Confession(&script);
+        let failure_report = FailureReport(&script);
         let run = Run::of(&shop, &script).await;
         run.play().await;
         run.settle().await;
         tally.add(run.audit().await);
-        drop(confession);
+        drop(failure_report);
     }
     let time = started.elapsed();
     eprintln!("{engine}: {runs} runs in {time:.1?}, {tally:?}");
-    // Runs in which nothing happens prove nothing.
+    // Runs in which nothing happened prove nothing.
     if runs >= 20 {
         let happened = [tally.paid, tally.late, tally.refunded, tally.closed];
         assert!(happened.iter().all(|times| *times > 0), "{tally:?}");

@@ -1,5 +1,5 @@
-//! What must be true after whatever happened, once it has settled: our books in themselves, and our
-//! books beside WeChat's.
+//! The invariants that hold once a run has settled: our books are consistent in themselves and agree
+//! with WeChat's.
 
 use std::collections::HashMap;
 
@@ -12,8 +12,8 @@ use serde_json::Value;
 use crate::run::{LIMIT, Run, STOCK};
 use crate::shop::Player;
 
-/// What a dead letter may have died of: the weather, and its workers' deaths. All else is a defect.
-const WEATHER: [&str; 6] = [
+/// Failures that injected faults and worker crashes may cause. A dead letter with any other is a defect.
+const EXPECTED_FAILURES: [&str; 6] = [
     "LEASE_EXPIRED",
     "PAY_BUSY",
     "POISON",
@@ -22,7 +22,7 @@ const WEATHER: [&str; 6] = [
     "WEBHOOK_FAILED",
 ];
 
-/// How often something happened, to see that runs are worth something.
+/// Counts of what happened, to show that the runs exercised something.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) orders: usize,
@@ -46,7 +46,7 @@ impl Tally {
     }
 }
 
-/// An entry of the ledger.
+/// A row of `inventory_ledger`.
 struct Entry {
     source: String,
     product: String,
@@ -54,7 +54,7 @@ struct Entry {
 }
 
 impl Run<'_> {
-    /// Checks all of it.
+    /// Checks every invariant and returns what was counted.
     pub(crate) async fn audit(&self) -> Tally {
         let wechat = &self.shop.wechat;
         let (theirs, their_refunds) = (
@@ -66,7 +66,7 @@ impl Run<'_> {
         let mut held = [0, 0];
         for player in &self.players {
             let ledger = self.ledger(*player).await;
-            self.ledger_is_balance(*player, &ledger).await;
+            self.ledger_matches_balance(*player, &ledger).await;
             let orders = order_rows::of_user(&self.shop.database, player.0, None, None, 100);
             let (mut bought, mut late_ones) = (0, 0);
             for order in orders.await.unwrap() {
@@ -80,15 +80,15 @@ impl Run<'_> {
                     .count();
 
                 let late = self.history_is_legal(&order).await;
-                is_as_at_wechat(&order, their_order);
+                order_matches_wechat(&order, their_order);
                 granted_once(&order, &ledger);
                 for refund in &refunds {
-                    refund_is_as_at_wechat(refund, their_refunds.get(&refund.refund_id));
+                    refund_matches_wechat(refund, their_refunds.get(&refund.refund_id));
                     revoked_once(refund, &ledger);
                 }
                 money_adds_up(&order, &refunds);
-                self.late_payment_went_back(&order, late, &refunds).await;
-                self.game_server_was_told(&order, late).await;
+                self.late_payment_was_refunded(&order, late, &refunds).await;
+                self.webhooks_match(&order, late).await;
 
                 let product = usize::from(order.product_id == self.products[1]);
                 if holds_stock(order.status) {
@@ -105,22 +105,18 @@ impl Run<'_> {
             }
             assert!(
                 late_ones > 0 || bought <= LIMIT,
-                "{bought} are over the limit"
+                "{bought} exceed the limit"
             );
         }
-        assert_eq!(
-            theirs.len(),
-            ours,
-            "WeChat knows of an order that we do not"
-        );
+        assert_eq!(theirs.len(), ours, "WeChat has an order that we do not");
         assert_eq!(
             their_refunds.len(),
             our_refunds,
-            "WeChat knows of a refund that we do not"
+            "WeChat has a refund that we do not"
         );
         self.stock_is_conserved(held[0]).await;
-        self.acknowledged_is_kept().await;
-        tally.dead_letters = self.dead_letters_died_of_the_weather().await;
+        self.acknowledged_is_stored().await;
+        tally.dead_letters = self.dead_letters_are_expected().await;
         tally
     }
 
@@ -141,7 +137,7 @@ impl Run<'_> {
             .collect()
     }
 
-    async fn ledger_is_balance(&self, player: Player, ledger: &[Entry]) {
+    async fn ledger_matches_balance(&self, player: Player, ledger: &[Entry]) {
         let items = inventory::items(&self.shop.database, player.0)
             .await
             .unwrap();
@@ -157,7 +153,8 @@ impl Run<'_> {
         }
     }
 
-    /// Each state follows from the one before. Answers whether it was paid after it had ended.
+    /// Checks that each state may follow the one before. Returns whether the order was paid after it
+    /// had closed.
     async fn history_is_legal(&self, order: &Order) -> bool {
         let history = order_rows::history(&self.shop.database, &order.id);
         let history = history.await.unwrap();
@@ -172,7 +169,7 @@ impl Run<'_> {
             .count();
         assert_eq!(paid, usize::from(order.status.was_paid()), "{history:?}");
         for pair in states.windows(2) {
-            // A part that was paid back leaves the order as it is.
+            // A partial refund leaves the status unchanged.
             let legal = pair[0].may_become(pair[1]) || (pair[0] == pair[1] && pair[0].was_paid());
             assert!(legal, "{history:?}");
         }
@@ -182,7 +179,7 @@ impl Run<'_> {
             .any(|pair| pair == [OrderStatus::Closed, OrderStatus::Paid])
     }
 
-    async fn late_payment_went_back(&self, order: &Order, late: bool, refunds: &[Refund]) {
+    async fn late_payment_was_refunded(&self, order: &Order, late: bool, refunds: &[Refund]) {
         if !late || !self.script.refund_late_payments {
             return;
         }
@@ -196,21 +193,21 @@ impl Run<'_> {
         let refund = refunds
             .iter()
             .find(|refund| Some(&refund.refund_id) == id.as_ref())
-            .unwrap_or_else(|| panic!("a late payment was kept: {order:?}"));
+            .unwrap_or_else(|| panic!("a late payment was not refunded: {order:?}"));
         assert_eq!(refund.amount, order.total_fee.get(), "{refund:?}");
     }
 
-    async fn game_server_was_told(&self, order: &Order, late: bool) {
-        let mut told: Vec<(String, String)> =
+    async fn webhooks_match(&self, order: &Order, late: bool) {
+        let mut webhooks: Vec<(String, String)> =
             sqlx::query_as("SELECT type, id FROM fulfilments WHERE order_id = $1")
                 .bind(&order.id)
                 .fetch_all(self.shop.database.pool())
                 .await
                 .unwrap();
-        told.sort();
-        let kinds: Vec<&str> = told.iter().map(|(kind, _)| kind.as_str()).collect();
+        webhooks.sort();
+        let kinds: Vec<&str> = webhooks.iter().map(|(kind, _)| kind.as_str()).collect();
         let expected: &[&str] = match order.status {
-            // Of a payment that came too late it hears only when it can't go back.
+            // A late payment is reported only if it could not be refunded.
             OrderStatus::Refunded if late && kinds.len() == 1 => {
                 assert!(self.script.refund_late_payments, "{order:?}");
                 &["order.refunded"]
@@ -220,20 +217,20 @@ impl Run<'_> {
             _ => &[],
         };
         assert_eq!(kinds, expected, "{order:?}");
-        for (_, id) in &told {
-            assert!(self.shop.game_server.taken(id) > 0, "{order:?}");
+        for (_, id) in &webhooks {
+            assert!(self.shop.game_server.received(id) > 0, "{order:?}");
         }
     }
 
-    /// What the door has acknowledged is in the inbox.
-    async fn acknowledged_is_kept(&self) {
+    /// Every acknowledged callback is in the inbox.
+    async fn acknowledged_is_stored(&self) {
         let mut acknowledged = 0;
         for callback in self.shop.wechat.list("callbacks", "callbacks").await {
             let attempts = callback["attempts"].as_array().unwrap();
             acknowledged += attempts.iter().filter(|a| a["status"] == 204).count();
         }
-        let kept = self.shop.count("SELECT count(*) FROM inbox").await - self.kept_before;
-        assert_eq!(kept, i64::try_from(acknowledged).unwrap());
+        let stored = self.shop.count("SELECT count(*) FROM inbox").await - self.stored_before;
+        assert_eq!(stored, i64::try_from(acknowledged).unwrap());
     }
 
     async fn stock_is_conserved(&self, held: i64) {
@@ -245,11 +242,14 @@ impl Run<'_> {
         assert_eq!(left + held, STOCK, "left {left}, sold or held {held}");
     }
 
-    async fn dead_letters_died_of_the_weather(&self) -> usize {
+    async fn dead_letters_are_expected(&self) -> usize {
         let dead = self.shop.jobs(JobState::Dead).await;
         for job in &dead {
             let code = job.error.as_ref().map(|failure| failure.code.as_str());
-            assert!(code.is_some_and(|code| WEATHER.contains(&code)), "{job:?}");
+            assert!(
+                code.is_some_and(|code| EXPECTED_FAILURES.contains(&code)),
+                "{job:?}"
+            );
             self.shop.store.purge(job.id).await.unwrap();
         }
         dead.len()
@@ -267,11 +267,11 @@ fn holds_stock(status: OrderStatus) -> bool {
     matches!(status, Pending | Paid | Refunding)
 }
 
-fn is_as_at_wechat(order: &Order, theirs: Option<&Value>) {
-    let state = theirs.map_or("never made", |order| order["tradeState"].as_str().unwrap());
+fn order_matches_wechat(order: &Order, theirs: Option<&Value>) {
+    let state = theirs.map_or("absent", |order| order["tradeState"].as_str().unwrap());
     let expected: &[&str] = match order.status {
         status if status.was_paid() => &["SUCCESS", "REFUND"],
-        _ => &["CLOSED", "never made"],
+        _ => &["CLOSED", "absent"],
     };
     assert!(expected.contains(&state), "{state} at WeChat: {order:?}");
     if let Some(theirs) = theirs.filter(|_| order.status.was_paid()) {
@@ -281,11 +281,11 @@ fn is_as_at_wechat(order: &Order, theirs: Option<&Value>) {
     }
 }
 
-fn refund_is_as_at_wechat(refund: &Refund, theirs: Option<&Value>) {
-    let state = theirs.map_or("never made", |refund| refund["status"].as_str().unwrap());
+fn refund_matches_wechat(refund: &Refund, theirs: Option<&Value>) {
+    let state = theirs.map_or("absent", |refund| refund["status"].as_str().unwrap());
     let expected: &[&str] = match refund.status {
         RefundStatus::Succeeded => &["SUCCESS"],
-        RefundStatus::Closed => &["CLOSED", "never made"],
+        RefundStatus::Closed => &["CLOSED", "absent"],
         _ => &[],
     };
     assert!(expected.contains(&state), "{state} at WeChat: {refund:?}");
@@ -294,8 +294,8 @@ fn refund_is_as_at_wechat(refund: &Refund, theirs: Option<&Value>) {
     }
 }
 
-/// What was taken, at once or at the end, less what was given back.
-fn taken_by(refund: &Refund, ledger: &[Entry]) -> i64 {
+/// Items revoked by the refund, net of those restored.
+fn revoked_by(refund: &Refund, ledger: &[Entry]) -> i64 {
     let source = format!("refund:{}", refund.refund_id);
     ledger
         .iter()
@@ -320,13 +320,13 @@ fn granted_once(order: &Order, ledger: &[Entry]) {
         true => vec![order.quantity],
         false => vec![],
     };
-    assert_eq!(granted, due, "granted what was paid: {order:?}");
+    assert_eq!(granted, due, "grants match the payment: {order:?}");
 }
 
 fn revoked_once(refund: &Refund, ledger: &[Entry]) {
-    let taken = taken_by(refund, ledger);
-    assert_eq!(taken, refund.revoked.unwrap_or(0), "{refund:?}");
-    assert!(taken <= refund.quantity, "{refund:?}");
+    let revoked = revoked_by(refund, ledger);
+    assert_eq!(revoked, refund.revoked.unwrap_or(0), "{refund:?}");
+    assert!(revoked <= refund.quantity, "{refund:?}");
 }
 
 fn money_adds_up(order: &Order, refunds: &[Refund]) {
@@ -339,5 +339,9 @@ fn money_adds_up(order: &Order, refunds: &[Refund]) {
     assert!(back <= order.total_fee.get(), "{order:?}");
     let full = back == order.total_fee.get();
     assert_eq!(full, order.status == OrderStatus::Refunded, "{order:?}");
-    assert_ne!(order.status, OrderStatus::Refunding, "nothing is under way");
+    assert_ne!(
+        order.status,
+        OrderStatus::Refunding,
+        "nothing is in progress"
+    );
 }

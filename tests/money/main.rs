@@ -1,11 +1,11 @@
-//! The money, from WeChat's door to the ledger, in one process: the real door, handlers, queue and
-//! databases over the simulator, worked by hand, so that a test decides what runs when, what dies and
-//! what time it is. What needs real processes is in `end_to_end/`.
+//! Payments from the callback endpoint to the ledger, in one process: the real endpoint, handlers, queue
+//! and databases over the simulator. The test itself runs the jobs, so it decides what runs when, what
+//! crashes and what time it is. Tests that need real processes are in `end_to_end/`.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that can't go on has failed"
+    reason = "a panic fails the test"
 )]
 
 mod flaky_store;

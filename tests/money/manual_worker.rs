@@ -1,5 +1,5 @@
-//! Workers, by hand: jobs are leased from the real queue and their real handlers run here, in the
-//! test's own task, where they can be made to die between any two steps; and time passes when told to.
+//! A worker under the test's control: jobs are leased from the real queue and the real handlers run in
+//! the test's own task, where they can crash between any two steps. Time advances on request.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -11,29 +11,29 @@ use avalon_queue::{Handlers, JobFilter, JobState, JobStore, JobView, Leased, New
 
 use crate::shop::Shop;
 
-/// The lease of a worker that has died is over after this.
-const LEASE: Duration = Duration::from_secs(30);
+/// The lease of a crashed worker expires after this.
+const LEASE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// When a worker dies.
+/// When a worker crashes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Death {
-    /// After it has had to wait so often.
+pub(crate) struct Crash {
+    /// Number of times its future has returned `Pending` by then.
     pub(crate) after: u8,
-    /// What it sent has this long to arrive and to take effect.
+    /// Time for requests already sent to arrive and take effect, milliseconds.
     pub(crate) lingers_ms: u8,
 }
 
-/// Lets others get in between the steps of some work, and may end it between two of them. Whatever it
-/// has sent or committed by then stays. None: it has died.
-pub(crate) async fn live<T>(
+/// Runs `work`, yields to other tasks at random between its steps, and may crash it between two of them.
+/// What was sent or committed by then stays. Returns `None` after a crash.
+pub(crate) async fn interleave<T>(
     work: impl Future<Output = T>,
-    death: Option<Death>,
-    mut dice: fastrand::Rng,
+    crash: Option<Crash>,
+    mut rng: fastrand::Rng,
 ) -> Option<T> {
     let mut work = Box::pin(work);
     let mut waits = 0;
     let done = poll_fn(|context| {
-        if dice.u8(0..3) == 0 {
+        if rng.u8(0..3) == 0 {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -41,7 +41,7 @@ pub(crate) async fn live<T>(
             Poll::Ready(done) => Poll::Ready(Some(done)),
             Poll::Pending => {
                 waits += 1;
-                match death.is_some_and(|death| waits >= death.after) {
+                match crash.is_some_and(|crash| waits >= crash.after) {
                     true => Poll::Ready(None),
                     false => Poll::Pending,
                 }
@@ -49,86 +49,86 @@ pub(crate) async fn live<T>(
         }
     })
     .await;
-    if let (None, Some(death)) = (&done, death) {
-        tokio::time::sleep(Duration::from_millis(death.lingers_ms.into())).await;
+    if let (None, Some(crash)) = (&done, crash) {
+        tokio::time::sleep(Duration::from_millis(crash.lingers_ms.into())).await;
     }
     done
 }
 
 impl Shop {
-    /// Leases all jobs that are due.
-    pub(crate) async fn take_jobs(&self) -> Vec<Leased> {
-        let mut taken = Vec::new();
+    /// Leases all due jobs.
+    pub(crate) async fn lease_jobs(&self) -> Vec<Leased> {
+        let mut leased_jobs = Vec::new();
         for queue in &QUEUES {
             for lane in self.store.lanes(queue) {
-                let some = self.store.lease(&lane, "by hand", 100, Duration::ZERO);
-                taken.extend(some.await.unwrap());
+                let some = self.store.lease(&lane, "manual", 100, Duration::ZERO);
+                leased_jobs.extend(some.await.unwrap());
             }
         }
-        taken
+        leased_jobs
     }
 
-    /// Does a job as a worker does, to the end.
-    pub(crate) async fn work(&self, handlers: &Handlers, leased: Leased) {
+    /// Runs a leased job and settles it, as a worker does.
+    pub(crate) async fn run_leased(&self, handlers: &Handlers, leased: Leased) {
         let settle = handlers.attempt(&leased).await;
         let settlement = Settlement { leased, settle };
         self.store.settle(&[settlement]).await.unwrap();
     }
 
-    /// Does all jobs that are due, and those that follow from them at once.
-    pub(crate) async fn work_all(&self, handlers: &Handlers) {
+    /// Runs all due jobs, including those that they enqueue without delay.
+    pub(crate) async fn run_due_jobs(&self, handlers: &Handlers) {
         loop {
-            let jobs = self.take_jobs().await;
+            let jobs = self.lease_jobs().await;
             if jobs.is_empty() {
                 return;
             }
             for leased in jobs {
-                self.work(handlers, leased).await;
+                self.run_leased(handlers, leased).await;
             }
         }
     }
 
-    /// Works until each callback in the inbox has an outcome.
-    pub(crate) async fn judge_callbacks(&self, handlers: &Handlers) {
+    /// Runs jobs until each callback in the inbox has an outcome.
+    pub(crate) async fn process_callbacks(&self, handlers: &Handlers) {
         let open = "SELECT count(*) FROM inbox WHERE outcome IS NULL";
         while self.count(open).await > 0 {
-            // The door makes a job of one after it has answered.
+            // The endpoint enqueues the job after it has responded.
             tokio::time::sleep(Duration::from_millis(5)).await;
-            self.work_all(handlers).await;
+            self.run_due_jobs(handlers).await;
         }
     }
 
-    /// What a `SELECT count(*)` finds.
+    /// Returns the result of a `SELECT count(*)`.
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {
         let count = sqlx::query_scalar(sql).fetch_one(self.database.pool());
         count.await.unwrap()
     }
 
-    /// Has a job done, with all that is due, and answers what became of it.
-    pub(crate) async fn done(&self, handlers: &Handlers, job: NewJob) -> JobView {
+    /// Enqueues a job, runs everything that is due and returns the job's state.
+    pub(crate) async fn run_job(&self, handlers: &Handlers, job: NewJob) -> JobView {
         let id = self.store.enqueue(vec![job]).await.unwrap()[0].id();
-        self.work_all(handlers).await;
+        self.run_due_jobs(handlers).await;
         self.store.get(id).await.unwrap().unwrap()
     }
 
-    /// The lease of a job is over, and the job is somebody else's.
-    pub(crate) async fn lose_lease(&self, leased: &Leased) {
+    /// Expires the lease of a job and reclaims it, so that another worker may lease it.
+    pub(crate) async fn expire_lease(&self, leased: &Leased) {
         sqlx::query("UPDATE jobs SET renewed_at = 0 WHERE id = $1 AND state = 'leased'")
             .bind(leased.job.id.to_string())
             .execute(&self.queue_file)
             .await
             .unwrap();
         let policy = ReclaimPolicy {
-            lease_timeout: LEASE,
+            lease_timeout: LEASE_TIMEOUT,
             max_lost_leases: 5,
         };
         let lane = &leased.lease.lane;
         self.store.reclaim(lane, &policy).await.unwrap();
     }
 
-    /// Time passes: everything that the tables say of time is so much older.
-    pub(crate) async fn pass(&self, time: Duration) {
-        let ms = i64::try_from(time.as_millis()).unwrap();
+    /// Advances time by moving all timestamps in the tables into the past.
+    pub(crate) async fn advance_time(&self, by: Duration) {
+        let ms = i64::try_from(by.as_millis()).unwrap();
         for sql in [
             "UPDATE orders SET expires_at = expires_at - $1, prepaid_at = prepaid_at - $1,
                                submitted_at = submitted_at - $1,
@@ -142,7 +142,7 @@ impl Shop {
             let update = sqlx::query(sql).bind(ms);
             update.execute(self.database.pool()).await.unwrap();
         }
-        // Bounded, for with it grow old the signatures of callbacks that nobody could judge yet.
+        // Bounded: the signatures of unprocessed callbacks age with it and must not become stale.
         sqlx::query("UPDATE inbox SET received_at = received_at - $1 WHERE outcome IS NULL")
             .bind(ms.min(5_000))
             .execute(self.database.pool())
@@ -159,14 +159,14 @@ impl Shop {
         }
     }
 
-    /// The queue loses everything.
+    /// Deletes all jobs and idempotency keys of the queue.
     pub(crate) async fn flush_queue(&self) {
         for sql in ["DELETE FROM jobs", "DELETE FROM idempotency_keys"] {
             sqlx::query(sql).execute(&self.queue_file).await.unwrap();
         }
     }
 
-    /// Jobs in one state.
+    /// Lists the jobs in one state.
     pub(crate) async fn jobs(&self, state: JobState) -> Vec<JobView> {
         let filter = JobFilter {
             queue: None,

@@ -1,5 +1,5 @@
-//! The daily comparison with WeChat's bill: what WeChat was paid for and we never heard of is found
-//! and granted, and every difference is kept.
+//! The daily reconciliation with WeChat's bill: payments that were never reported to us are found and
+//! granted, and every difference is recorded.
 
 use avalon_core::jobs::Reconcile;
 use avalon_core::payments::reconciliation::{self, beijing_day};
@@ -13,8 +13,8 @@ use serde_json::json;
 
 use crate::shop::{Player, Shop};
 
-/// Two orders that were closed here and paid all the same: nothing but the bill tells of that.
-async fn paid_behind_our_back(shop: &Shop, handlers: &Handlers, player: Player) -> [String; 2] {
+/// Creates two orders that are closed here but paid at WeChat; only the bill shows it.
+async fn unreported_payments(shop: &Shop, handlers: &Handlers, player: Player) -> [String; 2] {
     let gems = shop.product(100, None, None).await;
     let bills = json!({"billsAtOnce": true});
     shop.wechat.must(Method::PUT, "pay/settings", bills).await;
@@ -22,8 +22,8 @@ async fn paid_behind_our_back(shop: &Shop, handlers: &Handlers, player: Player) 
     for key in ["k1", "k2"] {
         let order = shop.order(handlers, player, &gems, key).await;
         let pay = format!("pay/orders/{order}/pay");
-        let quietly = json!({"notify": false});
-        shop.wechat.must(Method::POST, &pay, quietly).await;
+        let silently = json!({"notify": false});
+        shop.wechat.must(Method::POST, &pay, silently).await;
         sqlx::query(
             "UPDATE orders SET status = 'closed', holds_stock = 0, next_check_at = NULL
              WHERE id = $1",
@@ -38,8 +38,8 @@ async fn paid_behind_our_back(shop: &Shop, handlers: &Handlers, player: Player) 
     orders.try_into().unwrap()
 }
 
-/// Has us take an order for paid that WeChat knows no payment of.
-async fn take_for_paid(shop: &Shop, order: &str) {
+/// Marks an order as paid here without a payment at WeChat.
+async fn mark_paid(shop: &Shop, order: &str) {
     sqlx::query(
         "UPDATE orders SET status = 'paid', paid_at = $1, transaction_id = 'x' WHERE id = $2",
     )
@@ -65,18 +65,18 @@ async fn unreported_payment_is_found_in_the_bill_and_granted() {
     let paid = shop.order(&handlers, player, &gems, "k1").await;
     let unpaid = shop.order(&handlers, player, &gems, "k2").await;
     let pay = format!("pay/orders/{paid}/pay");
-    let quietly = json!({"notify": false});
-    shop.wechat.must(Method::POST, &pay, quietly).await;
-    // And one that we take for paid and WeChat does not know of.
-    take_for_paid(&shop, &unpaid).await;
+    let silently = json!({"notify": false});
+    shop.wechat.must(Method::POST, &pay, silently).await;
+    // And one that is paid here but not at WeChat.
+    mark_paid(&shop, &unpaid).await;
 
     let day = beijing_day(Timestamp::now());
     let job = Reconcile { day, again: false }.into_job().unwrap();
-    let view = shop.done(&handlers, job).await;
+    let view = shop.run_job(&handlers, job).await;
     assert_eq!(view.state, JobState::Succeeded, "{view:?}");
     assert_eq!(view.result.unwrap().get(), "2");
-    let kept = reconciliation::list(&shop.database).await.unwrap();
-    let today = &kept[0];
+    let stored = reconciliation::list(&shop.database).await.unwrap();
+    let today = &stored[0];
     assert_eq!(today.day, day.to_string());
     assert_eq!(today.rows_compared, 1);
     let mut found: Vec<_> = today
@@ -106,20 +106,20 @@ async fn unreported_payment_is_found_in_the_bill_and_granted() {
 async fn day_is_done_only_when_every_payment_is_handled() {
     let shop = Shop::open(TestDatabase::sqlite()).await;
     let (handlers, player) = (shop.handlers(false), shop.player().await);
-    let orders = paid_behind_our_back(&shop, &handlers, player).await;
+    let orders = unreported_payments(&shop, &handlers, player).await;
     let day = beijing_day(Timestamp::now());
     let reconcile = || Reconcile { day, again: false }.into_job().unwrap();
 
-    let away = json!({"outage": "http502", "api": "pay_query"});
-    shop.wechat.faults(away).await;
-    let view = shop.done(&handlers, reconcile()).await;
+    let outage = json!({"outage": "http502", "api": "pay_query"});
+    shop.wechat.faults(outage).await;
+    let view = shop.run_job(&handlers, reconcile()).await;
     assert_eq!(view.state, JobState::Retrying, "{view:?}");
     assert!(!reconciliation::is_done(&shop.database, day).await.unwrap());
 
-    // The job is lost: the clock asks again.
+    // The job is lost; the scheduler enqueues it again.
     shop.flush_queue().await;
     shop.wechat.faults(json!({})).await;
-    let view = shop.done(&handlers, reconcile()).await;
+    let view = shop.run_job(&handlers, reconcile()).await;
     assert_eq!(view.state, JobState::Succeeded, "{view:?}");
     for order in &orders {
         assert_eq!(status(&shop, order).await, OrderStatus::Paid);
@@ -131,8 +131,8 @@ async fn day_is_done_only_when_every_payment_is_handled() {
 async fn unprocessable_payment_does_not_block_the_others() {
     let shop = Shop::open(TestDatabase::sqlite()).await;
     let (handlers, player) = (shop.handlers(false), shop.player().await);
-    let [first, second] = paid_behind_our_back(&shop, &handlers, player).await;
-    // The number of the first one's payment stands at another order.
+    let [first, second] = unreported_payments(&shop, &handlers, player).await;
+    // The first payment's transaction id belongs to another order.
     let gems = shop.product(100, None, None).await;
     let other = shop.order(&handlers, player, &gems, "k3").await;
     let theirs = shop.wechat.list("orders", "orders").await;
@@ -146,7 +146,7 @@ async fn unprocessable_payment_does_not_block_the_others() {
 
     let day = beijing_day(Timestamp::now());
     let job = Reconcile { day, again: false }.into_job().unwrap();
-    let view = shop.done(&handlers, job).await;
+    let view = shop.run_job(&handlers, job).await;
     assert_eq!(view.state, JobState::Dead, "{view:?}");
     assert_eq!(status(&shop, &first).await, OrderStatus::Closed);
     assert_eq!(status(&shop, &second).await, OrderStatus::Paid);
@@ -161,19 +161,19 @@ async fn missing_bill_is_not_trusted_for_a_day_with_payments() {
     let bills = json!({"billsAtOnce": true});
     shop.wechat.must(Method::PUT, "pay/settings", bills).await;
     let order = shop.order(&handlers, player, &gems, "k").await;
-    take_for_paid(&shop, &order).await;
+    mark_paid(&shop, &order).await;
     let day = beijing_day(Timestamp::now());
     let job = Reconcile { day, again: false }.into_job().unwrap();
-    let view = shop.done(&handlers, job).await;
+    let view = shop.run_job(&handlers, job).await;
     assert_eq!(view.state, JobState::Retrying, "{view:?}");
     assert!(!reconciliation::is_done(&shop.database, day).await.unwrap());
 
-    // An operator who asks by hand gets the difference.
+    // A reconciliation requested by an operator records the difference.
     let job = Reconcile { day, again: true }.into_job().unwrap();
-    let view = shop.done(&handlers, job).await;
+    let view = shop.run_job(&handlers, job).await;
     assert_eq!(view.state, JobState::Succeeded, "{view:?}");
-    let kept = reconciliation::list(&shop.database).await.unwrap();
-    assert_eq!(kept[0].differences[0].kind, "missing_there");
+    let stored = reconciliation::list(&shop.database).await.unwrap();
+    assert_eq!(stored[0].differences[0].kind, "missing_there");
 }
 
 #[tokio::test]
@@ -200,12 +200,12 @@ async fn other_apps_are_skipped_and_other_merchants_reported_once() {
         row("other-merchant-1", "2", "wx1"),
         row("other-merchant-2", "2", "wx1"),
     ];
-    let whose = reconciliation::Shop {
+    let owner = reconciliation::Shop {
         mch_id: "1",
         app_id: "wx1",
     };
     let (day, now) = (beijing_day(Timestamp::now()), Timestamp::now());
-    let found = reconciliation::compare(&shop.database, day, &bill, whose, now).await;
+    let found = reconciliation::compare(&shop.database, day, &bill, owner, now).await;
     let found: Vec<_> = found
         .unwrap()
         .differences

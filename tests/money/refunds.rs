@@ -1,4 +1,5 @@
-//! Refunds that end here and go on at WeChat.
+//! Refunds that are closed here while WeChat still executes them, and other contradictions between the
+//! two sides.
 
 use std::time::Duration;
 
@@ -16,15 +17,15 @@ use serde_json::json;
 
 use crate::shop::{Player, Shop};
 
-struct Scene {
+struct Fixture {
     shop: Shop,
     handlers: Handlers,
     player: Player,
     order_id: String,
 }
 
-impl Scene {
-    /// An order that is paid, with its goods granted.
+impl Fixture {
+    /// Creates a paid order whose items have been granted.
     async fn paid() -> Self {
         let shop = Shop::open(TestDatabase::sqlite()).await;
         shop.wechat.reset().await;
@@ -33,25 +34,25 @@ impl Scene {
         let order_id = shop.order(&handlers, player, &gems, "k").await;
         let pay = format!("pay/orders/{order_id}/pay");
         shop.wechat.must(Method::POST, &pay, json!({})).await;
-        let scene = Self {
+        let fixture = Self {
             shop,
             handlers,
             player,
             order_id,
         };
-        scene.release().await;
-        assert_eq!(scene.order().await.status, OrderStatus::Paid);
-        scene
+        fixture.release().await;
+        assert_eq!(fixture.order().await.status, OrderStatus::Paid);
+        fixture
     }
 
-    /// WeChat sends the callbacks that it has held back, and they are acted upon.
+    /// Releases WeChat's held callbacks and processes them.
     async fn release(&self) {
         let all = json!({});
         self.shop
             .wechat
             .must(Method::POST, "pay/callbacks/release", all)
             .await;
-        self.shop.judge_callbacks(&self.handlers).await;
+        self.shop.process_callbacks(&self.handlers).await;
     }
 
     async fn order(&self) -> Order {
@@ -69,7 +70,7 @@ impl Scene {
         items.await.unwrap().iter().map(|item| item.quantity).sum()
     }
 
-    async fn decided(&self) -> Refund {
+    async fn request_refund(&self) -> Refund {
         let new = NewRefund {
             order_id: self.order_id.clone(),
             amount: None,
@@ -83,24 +84,24 @@ impl Scene {
             .unwrap()
     }
 
-    async fn settled(&self, refund: &Refund) -> avalon_queue::JobView {
+    async fn settle(&self, refund: &Refund) -> avalon_queue::JobView {
         let settle = SettleRefund {
             refund_id: refund.refund_id.clone(),
             check: refund.checks,
         };
         let job = settle.into_job(Duration::ZERO).unwrap();
-        self.shop.done(&self.handlers, job).await
+        self.shop.run_job(&self.handlers, job).await
     }
 
-    /// WeChat refuses what it gets and does not know the refund: it ends here. Then what was on its
-    /// way arrives, and the money goes back.
+    /// Creates a refund that WeChat rejects and cannot find, so it is closed here. The delayed request
+    /// then reaches WeChat and is executed.
     async fn overtaken_refund(&self) -> Refund {
-        let refund = self.decided().await;
-        // Damaged on its way, as far as WeChat can see.
+        let refund = self.request_refund().await;
+        // WeChat will reject this body as malformed.
         refunds::keep_request(&self.shop.database, &refund.refund_id, "{}")
             .await
             .unwrap();
-        let view = self.settled(&refund).await;
+        let view = self.settle(&refund).await;
         assert_eq!(view.state, JobState::Succeeded, "{view:?}");
         let closed = self.refund(&refund.refund_id).await;
         assert_eq!(closed.status, RefundStatus::Closed);
@@ -126,8 +127,8 @@ impl Scene {
         self.shop.wechat.must(Method::POST, &path, end).await;
     }
 
-    /// The money is back, and so are the goods.
-    async fn is_paid_back(&self, refund: &Refund) {
+    /// Asserts that the money was refunded and the items revoked.
+    async fn assert_refunded(&self, refund: &Refund) {
         let refund = self.refund(&refund.refund_id).await;
         assert_eq!(refund.status, RefundStatus::Succeeded);
         assert_eq!(refund.revoked, Some(1));
@@ -142,120 +143,120 @@ impl Scene {
 
 #[tokio::test]
 async fn callback_reopens_a_refund_closed_here() {
-    let scene = Scene::paid().await;
-    let refund = scene.overtaken_refund().await;
-    scene.finish(&refund, "SUCCESS").await;
-    scene.release().await;
-    scene.is_paid_back(&refund).await;
+    let fixture = Fixture::paid().await;
+    let refund = fixture.overtaken_refund().await;
+    fixture.finish(&refund, "SUCCESS").await;
+    fixture.release().await;
+    fixture.assert_refunded(&refund).await;
 }
 
 #[tokio::test]
 async fn bill_reopens_a_refund_closed_here() {
-    let scene = Scene::paid().await;
+    let fixture = Fixture::paid().await;
     let quiet = json!({"refundCallbacks": false, "billsAtOnce": true});
-    scene
+    fixture
         .shop
         .wechat
         .must(Method::PUT, "pay/settings", quiet)
         .await;
-    let refund = scene.overtaken_refund().await;
+    let refund = fixture.overtaken_refund().await;
     let day = beijing_day(Timestamp::now());
     let reconcile = || Reconcile { day, again: false }.into_job().unwrap();
 
-    // Compared, and not asked about: the day is not done.
-    let away = json!({"outage": "http502", "api": "pay_refund_query"});
-    scene.shop.wechat.faults(away).await;
-    let view = scene.shop.done(&scene.handlers, reconcile()).await;
+    // Compared, but the refund could not be queried: the day is not done.
+    let outage = json!({"outage": "http502", "api": "pay_refund_query"});
+    fixture.shop.wechat.faults(outage).await;
+    let view = fixture.shop.run_job(&fixture.handlers, reconcile()).await;
     assert_eq!(view.state, JobState::Retrying, "{view:?}");
-    let kept = reconciliation::list(&scene.shop.database).await.unwrap();
-    let found = &kept[0].differences[0];
+    let stored = reconciliation::list(&fixture.shop.database).await.unwrap();
+    let found = &stored[0].differences[0];
     assert_eq!(
         (found.kind.as_str(), &found.order_id),
         ("refund_closed_here", &refund.refund_id)
     );
-    scene.shop.flush_queue().await;
-    scene.shop.wechat.faults(json!({})).await;
+    fixture.shop.flush_queue().await;
+    fixture.shop.wechat.faults(json!({})).await;
 
-    // It is on its way: the order is being refunded again, and WeChat is asked until the end.
-    let view = scene.shop.done(&scene.handlers, reconcile()).await;
+    // The refund is open again and WeChat is queried until it ends.
+    let view = fixture.shop.run_job(&fixture.handlers, reconcile()).await;
     assert_eq!(view.state, JobState::Succeeded, "{view:?}");
-    let open = scene.refund(&refund.refund_id).await;
+    let open = fixture.refund(&refund.refund_id).await;
     assert_eq!(open.status, RefundStatus::Processing);
-    assert_eq!(scene.order().await.status, OrderStatus::Refunding);
-    scene.finish(&refund, "SUCCESS").await;
-    scene.shop.pass(Duration::from_secs(2400)).await;
+    assert_eq!(fixture.order().await.status, OrderStatus::Refunding);
+    fixture.finish(&refund, "SUCCESS").await;
+    fixture.shop.advance_time(Duration::from_secs(2400)).await;
     let sweep = Sweep {}.into_job(Duration::from_millis(1)).unwrap();
-    scene.shop.done(&scene.handlers, sweep).await;
-    scene.is_paid_back(&refund).await;
-    let done = reconciliation::is_done(&scene.shop.database, day).await;
+    fixture.shop.run_job(&fixture.handlers, sweep).await;
+    fixture.assert_refunded(&refund).await;
+    let done = reconciliation::is_done(&fixture.shop.database, day).await;
     assert!(done.unwrap());
 }
 
 #[tokio::test]
 async fn refund_exceeding_the_payment_is_a_mismatch() {
-    let scene = Scene::paid().await;
-    let refund = scene.overtaken_refund().await;
-    // Another one has paid it all back meanwhile, as far as the books know.
+    let fixture = Fixture::paid().await;
+    let refund = fixture.overtaken_refund().await;
+    // According to the books, another refund has returned everything meanwhile.
     sqlx::query("UPDATE orders SET status = 'refunded', refunded_fee = total_fee WHERE id = $1")
-        .bind(&scene.order_id)
-        .execute(scene.shop.database.pool())
+        .bind(&fixture.order_id)
+        .execute(fixture.shop.database.pool())
         .await
         .unwrap();
-    scene.finish(&refund, "SUCCESS").await;
-    scene.release().await;
+    fixture.finish(&refund, "SUCCESS").await;
+    fixture.release().await;
     let mismatches = "SELECT count(*) FROM inbox WHERE outcome = 'mismatch'";
-    assert_eq!(scene.shop.count(mismatches).await, 1);
-    assert_eq!(scene.order().await.refunded_fee, 100);
+    assert_eq!(fixture.shop.count(mismatches).await, 1);
+    assert_eq!(fixture.order().await.refunded_fee, 100);
 }
 
 #[tokio::test]
 async fn missing_refund_does_not_override_a_signed_response() {
-    let scene = Scene::paid().await;
-    let refund = scene.decided().await;
-    scene.settled(&refund).await;
-    let heard = scene.refund(&refund.refund_id).await;
-    assert!(heard.channel_refund_id.is_some(), "{heard:?}");
-    // WeChat forgets it, and would refuse it now.
-    scene.shop.wechat.reset().await;
+    let fixture = Fixture::paid().await;
+    let refund = fixture.request_refund().await;
+    fixture.settle(&refund).await;
+    let submitted = fixture.refund(&refund.refund_id).await;
+    assert!(submitted.channel_refund_id.is_some(), "{submitted:?}");
+    // WeChat no longer knows it and would reject it.
+    fixture.shop.wechat.reset().await;
     sqlx::query("UPDATE refunds SET channel_request = '{}' WHERE id = $1")
         .bind(&refund.refund_id)
-        .execute(scene.shop.database.pool())
+        .execute(fixture.shop.database.pool())
         .await
         .unwrap();
-    scene.shop.flush_queue().await;
-    let view = scene.settled(&heard).await;
+    fixture.shop.flush_queue().await;
+    let view = fixture.settle(&submitted).await;
     assert_eq!(view.state, JobState::Retrying, "{view:?}");
-    let refund = scene.refund(&refund.refund_id).await;
+    let refund = fixture.refund(&refund.refund_id).await;
     assert_eq!(refund.status, RefundStatus::Processing);
 }
 
 #[tokio::test]
 async fn foreign_refund_callbacks_change_nothing() {
-    let scene = Scene::paid().await;
-    let refund = scene.decided().await;
-    scene.settled(&refund).await;
+    let fixture = Fixture::paid().await;
+    let refund = fixture.request_refund().await;
+    fixture.settle(&refund).await;
     for (kind, outcome) in [
         ("mch", "other_merchant"),
         ("amount", "mismatch"),
         ("unknownOrder", "mismatch"),
     ] {
-        let wish = json!({
-            "outTradeNo": scene.order_id,
+        let body = json!({
+            "outTradeNo": fixture.order_id,
             "outRefundNo": refund.refund_id,
             "kind": kind,
         });
-        scene
+        fixture
             .shop
             .wechat
-            .must(Method::POST, "pay/callbacks/forge", wish)
+            .must(Method::POST, "pay/callbacks/forge", body)
             .await;
-        scene.shop.judge_callbacks(&scene.handlers).await;
+        fixture.shop.process_callbacks(&fixture.handlers).await;
         let last: String = sqlx::query_scalar("SELECT outcome FROM inbox ORDER BY id DESC LIMIT 1")
-            .fetch_one(scene.shop.database.pool())
+            .fetch_one(fixture.shop.database.pool())
             .await
             .unwrap();
         assert_eq!(last, outcome, "{kind}");
-        let refund = scene.refund(&refund.refund_id).await;
+        let refund = fixture.refund(&refund.refund_id).await;
         assert_eq!(refund.status, RefundStatus::Processing, "{kind}");
     }
 }
@@ -269,71 +270,71 @@ async fn order_refunded_before_its_callback_grants_nothing() {
     let order_id = shop.order(&handlers, player, &gems, "k").await;
     let pay = format!("pay/orders/{order_id}/pay");
     shop.wechat.must(Method::POST, &pay, json!({})).await;
-    // Its callback is still on its way when somebody refunds it in the portal.
+    // Its callback is still in flight when it is refunded in the merchant portal.
     let request = RefundOrder {
         of: RefundOf::Order(OutTradeNo::parse(&order_id).unwrap()),
-        out_refund_no: OutRefundNo::parse("by-hand").unwrap(),
+        out_refund_no: OutRefundNo::parse("manual").unwrap(),
         refund: Fen::new(100).unwrap(),
         total: Fen::new(100).unwrap(),
         reason: None,
     };
     let body = request.to_body(shop.client().settings());
     shop.client().submit_refund(&body).await.unwrap();
-    shop.pass(Duration::from_secs(360)).await;
+    shop.advance_time(Duration::from_secs(360)).await;
     let sweep = Sweep {}.into_job(Duration::from_millis(1)).unwrap();
-    shop.done(&handlers, sweep).await;
-    let scene = Scene {
+    shop.run_job(&handlers, sweep).await;
+    let fixture = Fixture {
         shop,
         handlers,
         player,
         order_id,
     };
     let is_closed = async || {
-        let order = scene.order().await;
+        let order = fixture.order().await;
         assert_eq!(order.status, OrderStatus::Closed);
         assert_eq!(order.next_check_at, None);
-        assert_eq!(scene.owns().await, 0);
-        let listed = products::list(&scene.shop.database, true).await.unwrap();
+        assert_eq!(fixture.owns().await, 0);
+        let listed = products::list(&fixture.shop.database, true).await.unwrap();
         assert_eq!(listed[0].stock, Some(1));
     };
     is_closed().await;
-    scene.release().await;
+    fixture.release().await;
     is_closed().await;
     let outcome = "SELECT count(*) FROM inbox WHERE outcome = 'mismatch'";
-    assert_eq!(scene.shop.count(outcome).await, 1);
+    assert_eq!(fixture.shop.count(outcome).await, 1);
 }
 
 #[tokio::test]
 async fn rejected_refund_is_retried_with_growing_delays() {
-    let scene = Scene::paid().await;
-    let poor = json!({"balanceFen": 0});
-    scene
+    let fixture = Fixture::paid().await;
+    let empty_balance = json!({"balanceFen": 0});
+    fixture
         .shop
         .wechat
-        .must(Method::PUT, "pay/settings", poor)
+        .must(Method::PUT, "pay/settings", empty_balance)
         .await;
-    let refund = scene.decided().await;
-    scene.settled(&refund).await;
-    let an_hour = async || {
+    let refund = fixture.request_refund().await;
+    fixture.settle(&refund).await;
+    let one_hour = async || {
         for _ in 0..60 {
-            scene.shop.pass(Duration::from_secs(60)).await;
+            fixture.shop.advance_time(Duration::from_secs(60)).await;
             let sweep = Sweep {}.into_job(Duration::from_millis(1)).unwrap();
-            scene.shop.done(&scene.handlers, sweep).await;
+            fixture.shop.run_job(&fixture.handlers, sweep).await;
         }
-        scene.refund(&refund.refund_id).await
+        fixture.refund(&refund.refund_id).await
     };
-    let first = an_hour().await;
+    let first = one_hour().await;
     assert_eq!(first.status, RefundStatus::Requested);
     assert!((4..=9).contains(&first.checks), "{first:?}");
-    let second = an_hour().await;
-    let looks = second.checks - first.checks;
-    assert!((1..=3).contains(&looks), "{second:?}");
+    let second = one_hour().await;
+    let checks = second.checks - first.checks;
+    assert!((1..=3).contains(&checks), "{second:?}");
 
-    let rich = json!({"balanceFen": null});
-    scene
+    let unlimited_balance = json!({"balanceFen": null});
+    fixture
         .shop
         .wechat
-        .must(Method::PUT, "pay/settings", rich)
+        .must(Method::PUT, "pay/settings", unlimited_balance)
         .await;
-    assert_eq!(an_hour().await.status, RefundStatus::Processing);
+    assert_eq!(one_hour().await.status, RefundStatus::Processing);
 }

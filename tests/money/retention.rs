@@ -1,4 +1,4 @@
-//! What is deleted when it has been kept long enough, and what is not.
+//! Which rows the retention job deletes, and which it leaves.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn retention_keeps_open_callbacks_webhooks_and_the_books() {
         for key in ["k1", "k2", "k3"] {
             let order = shop.order(&handlers, player, &gems, key).await;
             let pay = format!("pay/orders/{order}/pay");
-            // The last one's webhook is not taken.
+            // The last one's webhook is rejected.
             shop.game_server.refuse(key == "k3");
             shop.wechat.must(Method::POST, &pay, json!({})).await;
             orders.push(order);
@@ -28,9 +28,9 @@ async fn retention_keeps_open_callbacks_webhooks_and_the_books() {
             while shop.count(inbox).await < i64::try_from(orders.len()).unwrap() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            shop.judge_callbacks(&handlers).await;
+            shop.process_callbacks(&handlers).await;
         }
-        // The first is old enough, the second not quite; the third is old and open.
+        // The first has expired, the second not quite; the third is old but undelivered.
         let ms = i64::try_from(RETENTION.as_millis()).unwrap();
         for (order, age) in orders.iter().zip([ms + 60_000, ms - 60_000, ms + 60_000]) {
             sqlx::query(
@@ -58,15 +58,15 @@ async fn retention_keeps_open_callbacks_webhooks_and_the_books() {
         .unwrap();
 
         let job = Retention {}.into_job(Duration::from_millis(1)).unwrap();
-        let view = shop.done(&handlers, job).await;
+        let view = shop.run_job(&handlers, job).await;
         assert_eq!(view.result.unwrap().get(), "3");
         assert_eq!(shop.count("SELECT count(*) FROM inbox").await, 1);
-        let kept: Vec<String> = sqlx::query_scalar("SELECT order_id FROM fulfilments")
+        let remaining: Vec<String> = sqlx::query_scalar("SELECT order_id FROM fulfilments")
             .fetch_all(shop.database.pool())
             .await
             .unwrap();
-        assert_eq!(kept.len(), 2, "{kept:?}");
-        assert!(!kept.contains(&orders[0]));
+        assert_eq!(remaining.len(), 2, "{remaining:?}");
+        assert!(!remaining.contains(&orders[0]));
         for order in &orders {
             let history = order_rows::history(&shop.database, order).await.unwrap();
             assert_eq!(history.len(), 2);

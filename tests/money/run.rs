@@ -1,5 +1,5 @@
-//! Plays a script in a shop, and lets things settle at its end: good weather, time, and workers that
-//! live. What must be true then stands in `books`.
+//! Plays a script in a shop and then lets everything settle: no faults, time passes, workers do not
+//! crash. The checks that follow are in `invariants`.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -15,29 +15,29 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::manual_worker::live;
-use crate::script::{Moment, Name, PLAYERS, Script, Step, Weather};
+use crate::manual_worker::interleave;
+use crate::script::{Conditions, Moment, Name, PLAYERS, Script, Step};
 use crate::shop::{Player, Shop};
 
-/// What a scarce product has at first.
+/// Initial stock of the scarce product.
 pub(crate) const STOCK: i64 = 3;
-/// What one player may buy of the other.
+/// Purchase limit per player of the other product.
 pub(crate) const LIMIT: i64 = 3;
-/// How long things may take to settle, in rounds of forty minutes each.
-const ROUNDS: usize = 30;
+/// Rounds of forty minutes within which everything must settle.
+const MAX_ROUNDS: usize = 30;
 
 pub(crate) struct Run<'a> {
     pub(crate) shop: &'a Shop,
     pub(crate) script: &'a Script,
     pub(crate) players: Vec<Player>,
-    /// The scarce one, and the one with a limit.
+    /// Ids of the scarce product and of the one with a limit.
     pub(crate) products: [String; 2],
-    /// Callbacks of the runs before.
-    pub(crate) kept_before: i64,
+    /// Inbox rows found by earlier runs.
+    pub(crate) stored_before: i64,
     handlers: Handlers,
-    /// Jobs that workers have leased and not begun.
-    taken: Mutex<VecDeque<Leased>>,
-    dice: Mutex<Rng>,
+    /// Jobs that are leased and not started.
+    leased: Mutex<VecDeque<Leased>>,
+    rng: Mutex<Rng>,
 }
 
 impl<'a> Run<'a> {
@@ -56,10 +56,10 @@ impl<'a> Run<'a> {
                 shop.product(100, Some(STOCK), None).await,
                 shop.product(70, None, Some(LIMIT)).await,
             ],
-            kept_before: shop.count("SELECT count(*) FROM inbox").await,
+            stored_before: shop.count("SELECT count(*) FROM inbox").await,
             handlers: shop.handlers(script.refund_late_payments),
-            taken: Mutex::default(),
-            dice: Mutex::new(Rng::with_seed(script.seed)),
+            leased: Mutex::default(),
+            rng: Mutex::new(Rng::with_seed(script.seed)),
         }
     }
 
@@ -67,28 +67,28 @@ impl<'a> Run<'a> {
         for moment in &self.script.moments {
             match moment {
                 Moment::AtOnce(steps) => {
-                    join_all(steps.iter().map(|step| self.take(step))).await;
+                    join_all(steps.iter().map(|step| self.perform(step))).await;
                 }
-                Moment::Pass(seconds) => {
+                Moment::Advance(seconds) => {
                     let time = Duration::from_secs(u64::from(*seconds));
-                    self.shop.pass(time).await;
+                    self.shop.advance_time(time).await;
                 }
-                Moment::Weather(weather) => self.weather(weather).await,
+                Moment::Conditions(conditions) => self.set_conditions(conditions).await,
                 Moment::Flush => {
-                    self.taken.lock().unwrap().clear();
+                    self.leased.lock().unwrap().clear();
                     self.shop.flush_queue().await;
                 }
             }
         }
     }
 
-    async fn weather(&self, weather: &Weather) {
-        self.shop.wechat.faults(json(weather.wechat)).await;
-        self.shop.store.patchy(weather.patchy_queue);
-        self.shop.game_server.refuse(weather.game_server_refuses);
+    async fn set_conditions(&self, conditions: &Conditions) {
+        self.shop.wechat.faults(json(conditions.wechat)).await;
+        self.shop.store.set_flaky(conditions.flaky_queue);
+        self.shop.game_server.refuse(conditions.game_server_refuses);
     }
 
-    async fn take(&self, step: &Step) {
+    async fn perform(&self, step: &Step) {
         let wechat = &self.shop.wechat;
         match step {
             Step::Create {
@@ -109,8 +109,8 @@ impl<'a> Run<'a> {
                 }
             }
             Step::Arrive(name) => {
-                if let Some(request) = self.sent_lately(*name).await {
-                    // Paid and closed ones are refused.
+                if let Some(request) = self.recently_sent(*name).await {
+                    // Rejected if paid or closed.
                     let _ = self.shop.client().submit_order(&request).await;
                 }
             }
@@ -135,8 +135,8 @@ impl<'a> Run<'a> {
             }
             Step::Forge(name, kind) => {
                 if let Some(order) = self.order(*name).await {
-                    let wish = json!({"outTradeNo": order, "kind": kind});
-                    wechat.may("pay/callbacks/forge", wish).await;
+                    let body = json!({"outTradeNo": order, "kind": kind});
+                    wechat.may("pay/callbacks/forge", body).await;
                 }
             }
             Step::Refund {
@@ -173,23 +173,27 @@ impl<'a> Run<'a> {
                     Err(error) => panic!("{error}"),
                 }
             }
-            Step::Work { nth, death } => {
+            Step::Work { nth, crash } => {
                 if let Some(leased) = self.job(*nth).await {
-                    let dice = self.dice.lock().unwrap().fork();
-                    let work = self.shop.work(&self.handlers, leased.clone());
-                    if live(work, *death, dice).await.is_none() {
-                        self.shop.lose_lease(&leased).await;
+                    let rng = self.rng.lock().unwrap().fork();
+                    let work = self.shop.run_leased(&self.handlers, leased.clone());
+                    if interleave(work, *crash, rng).await.is_none() {
+                        self.shop.expire_lease(&leased).await;
                     }
                 }
             }
             Step::Twice { nth } => {
                 if let Some(leased) = self.job(*nth).await {
-                    let dice = self.dice.lock().unwrap().fork();
-                    let first = live(self.shop.work(&self.handlers, leased.clone()), None, dice);
+                    let rng = self.rng.lock().unwrap().fork();
+                    let first = interleave(
+                        self.shop.run_leased(&self.handlers, leased.clone()),
+                        None,
+                        rng,
+                    );
                     let second = async {
-                        self.shop.lose_lease(&leased).await;
-                        for leased in self.shop.take_jobs().await {
-                            self.shop.work(&self.handlers, leased).await;
+                        self.shop.expire_lease(&leased).await;
+                        for leased in self.shop.lease_jobs().await {
+                            self.shop.run_leased(&self.handlers, leased).await;
                         }
                     };
                     tokio::join!(first, second);
@@ -202,12 +206,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// As the API does; in bad weather it answers that nothing was accepted.
+    /// Enqueues as the API does; a failure means that nothing was accepted.
     async fn enqueue(&self, job: NewJob) {
         let _ = self.shop.store.enqueue(vec![job]).await;
     }
 
-    /// As the operators' route does.
+    /// Requests a refund as the admin route does.
     async fn refund(&self, order_id: String, amount: Option<i64>, quantity: Option<i64>, key: u8) {
         let new = NewRefund {
             order_id,
@@ -240,7 +244,7 @@ impl<'a> Run<'a> {
         self.shop.wechat.may(&path, json!({"status": status})).await;
     }
 
-    /// The order of this name, once it is made.
+    /// Returns the id of the order, once it is created.
     async fn order(&self, name: Name) -> Option<String> {
         let user = self.players[usize::from(name.player)].0.to_string();
         sqlx::query_scalar("SELECT id FROM orders WHERE user_id = $1 AND idempotency_key = $2")
@@ -251,8 +255,8 @@ impl<'a> Run<'a> {
             .unwrap()
     }
 
-    /// What was sent to WeChat in the last minute, or was about to be.
-    async fn sent_lately(&self, name: Name) -> Option<String> {
+    /// Returns the order request that was submitted to WeChat within the last minute.
+    async fn recently_sent(&self, name: Name) -> Option<String> {
         let id = self.order(name).await?;
         let order = order_rows::by_id(&self.shop.database, &id).await.unwrap()?;
         let age = Timestamp::now().as_millisecond() - order.submitted_at?;
@@ -268,23 +272,23 @@ impl<'a> Run<'a> {
         Some(id.to_owned())
     }
 
-    /// One of the jobs that are due.
+    /// Leases all due jobs and removes one of those not started.
     async fn job(&self, nth: u8) -> Option<Leased> {
-        let more = self.shop.take_jobs().await;
-        let mut taken = self.taken.lock().unwrap();
-        taken.extend(more);
-        let index = usize::from(nth) % taken.len().max(1);
-        taken.remove(index)
+        let more = self.shop.lease_jobs().await;
+        let mut leased = self.leased.lock().unwrap();
+        leased.extend(more);
+        let index = usize::from(nth) % leased.len().max(1);
+        leased.remove(index)
     }
 
-    /// The weather is good, nobody dies any more, and time passes until nothing is left to do.
+    /// Clears all faults and advances time until nothing is found to do.
     pub(crate) async fn settle(&self) {
-        let fair = Weather {
+        let healthy = Conditions {
             wechat: "{}",
-            patchy_queue: false,
+            flaky_queue: false,
             game_server_refuses: false,
         };
-        self.weather(&fair).await;
+        self.set_conditions(&healthy).await;
         if !self.script.lose_callbacks {
             let all = json!({});
             self.shop
@@ -292,33 +296,33 @@ impl<'a> Run<'a> {
                 .must(Method::POST, "pay/callbacks/release", all)
                 .await;
         }
-        let taken = std::mem::take(&mut *self.taken.lock().unwrap());
-        for leased in taken {
-            self.shop.work(&self.handlers, leased).await;
+        let not_started = std::mem::take(&mut *self.leased.lock().unwrap());
+        for leased in not_started {
+            self.shop.run_leased(&self.handlers, leased).await;
         }
-        for _ in 0..ROUNDS {
-            // What WeChat has accepted comes to its end, stuck ones by an operator's hand.
+        for _ in 0..MAX_ROUNDS {
+            // Refunds that WeChat accepted succeed, including stuck ones that an operator resolves.
             for refund in self.shop.wechat.list("refunds", "refunds").await {
                 if !matches!(refund["status"].as_str(), Some("SUCCESS" | "CLOSED")) {
                     self.finish(&refund, "SUCCESS").await;
                 }
             }
-            self.shop.pass(Duration::from_secs(2400)).await;
+            self.shop.advance_time(Duration::from_secs(2400)).await;
             let sweep = Sweep {}.into_job(Duration::from_millis(1)).unwrap();
-            self.shop.done(&self.handlers, sweep).await;
-            if self.left_over().await.is_empty() {
+            self.shop.run_job(&self.handlers, sweep).await;
+            if self.unfinished().await.is_empty() {
                 return;
             }
         }
         let dead = self.shop.jobs(JobState::Dead).await;
-        panic!("left over: {:?}, dead: {dead:?}", self.left_over().await);
+        panic!("unfinished: {:?}, dead: {dead:?}", self.unfinished().await);
     }
 
-    /// What somebody has still to do.
-    async fn left_over(&self) -> Vec<String> {
-        let mut left = Vec::new();
+    /// Lists unfinished jobs, orders, refunds, callbacks and webhooks.
+    async fn unfinished(&self) -> Vec<String> {
+        let mut found = Vec::new();
         for state in [JobState::Queued, JobState::Retrying, JobState::Running] {
-            left.extend(
+            found.extend(
                 self.shop
                     .jobs(state)
                     .await
@@ -345,9 +349,9 @@ impl<'a> Run<'a> {
                 .fetch_all(self.shop.database.pool())
                 .await
                 .unwrap();
-            left.extend(ids.iter().map(|id| format!("{what} {id}")));
+            found.extend(ids.iter().map(|id| format!("{what} {id}")));
         }
-        left
+        found
     }
 }
 

@@ -1,88 +1,88 @@
-//! What happens in a run, thrown from a seed: moments one after the other, in each of which several
-//! things happen at once.
+//! The script of a run, generated from a seed: consecutive moments, in each of which several steps run
+//! concurrently.
 
 use fastrand::Rng;
 
-use crate::manual_worker::Death;
+use crate::manual_worker::Crash;
 
 pub(crate) const PLAYERS: u8 = 2;
-/// Orders of a player: each has its idempotency key.
+/// Orders per player, each with its own idempotency key.
 const KEYS: u8 = 3;
 
-/// One run.
+/// The events of one run.
 pub(crate) struct Script {
-    /// Throws all that is not in the moments: who gets in between whose steps.
+    /// Also seeds the run's own choices, such as how tasks interleave.
     pub(crate) seed: u64,
-    /// Whether late payments are paid back.
+    /// Whether late payments are refunded instead of granted.
     pub(crate) refund_late_payments: bool,
-    /// Whether callbacks that are not sent by the end are lost.
+    /// Whether callbacks still held at the end are lost.
     pub(crate) lose_callbacks: bool,
     pub(crate) moments: Vec<Moment>,
 }
 
-/// What happens at the same time, or what happens to all.
+/// Concurrent steps, or a change that affects everything.
 #[derive(Clone, Debug)]
 pub(crate) enum Moment {
     AtOnce(Vec<Step>),
-    /// Time passes, seconds.
-    Pass(u32),
-    /// How things are from now on.
-    Weather(Weather),
-    /// The queue loses everything.
+    /// Time advances, in seconds.
+    Advance(u32),
+    /// Faults from now on.
+    Conditions(Conditions),
+    /// The queue loses all jobs and idempotency keys.
     Flush,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Weather {
-    /// The simulator's faults.
+pub(crate) struct Conditions {
+    /// Faults of the simulator, as JSON for its control API.
     pub(crate) wechat: &'static str,
-    /// Whether half of what is enqueued fails.
-    pub(crate) patchy_queue: bool,
+    /// Whether half of all `enqueue` calls fail.
+    pub(crate) flaky_queue: bool,
     pub(crate) game_server_refuses: bool,
 }
 
-/// An order, by what is known of it beforehand.
+/// Identifies an order before it has an id.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Name {
     pub(crate) player: u8,
     pub(crate) key: u8,
 }
 
-/// One thing that happens. `nth` counts what there is at that time, and round again.
+/// One action. `nth` selects among what exists at that time, modulo its count.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    /// `createOrder`; mostly the same for the same key.
+    /// Calls `createOrder`; a key usually has the same body.
     Create {
         name: Name,
         product: u8,
         quantity: i64,
     },
     Cancel(Name),
-    /// A request that a worker has sent, and that was slow on its way, reaches WeChat.
+    /// A delayed order request reaches WeChat.
     Arrive(Name),
     /// The player pays at WeChat.
     Pay(Name),
-    /// WeChat sends a callback that it has held back.
+    /// WeChat sends a held callback.
     Release {
         name: Name,
         nth: u8,
     },
-    /// WeChat sends a callback, sent or not, so many times at once.
+    /// WeChat sends copies of a callback concurrently, whether or not it was sent before.
     Repeat {
         name: Name,
         nth: u8,
         copies: u8,
     },
-    /// Somebody sends one that says what is not so.
+    /// A forged or contradicting callback arrives.
     Forge(Name, &'static str),
-    /// An operator refunds.
+    /// An operator requests a refund.
     Refund {
         name: Name,
         amount: Option<i64>,
         quantity: Option<i64>,
         key: u8,
     },
-    /// A refund comes to an end at WeChat.
+    /// A refund reaches a final state at WeChat.
     Finish {
         name: Name,
         nth: u8,
@@ -94,16 +94,16 @@ pub(crate) enum Step {
         quantity: i64,
         key: u8,
     },
-    /// A worker does a job, or dies of it.
+    /// A worker runs a job, or crashes while running it.
     Work {
         nth: u8,
-        death: Option<Death>,
+        crash: Option<Crash>,
     },
-    /// A worker's lease ends while it works: another does the same at the same time.
+    /// A worker's lease expires while it works, so that another runs the same job concurrently.
     Twice {
         nth: u8,
     },
-    /// The clock asks for a sweep.
+    /// The scheduler enqueues a sweep.
     Sweep,
 }
 
@@ -140,51 +140,51 @@ const FAULTS: [&str; 12] = [
 
 impl Script {
     pub(crate) fn of(seed: u64) -> Self {
-        let mut dice = Rng::with_seed(seed);
-        let mut moments = match dice.u8(0..4) {
-            0 => overtaken(&mut dice),
-            1 => raced(&mut dice),
+        let mut rng = Rng::with_seed(seed);
+        let mut moments = match rng.u8(0..4) {
+            0 => overtaken(&mut rng),
+            1 => raced(&mut rng),
             _ => {
-                let (ordered, worked) = (create(&mut dice), work(&mut dice));
+                let (ordered, worked) = (create(&mut rng), work(&mut rng));
                 vec![Moment::AtOnce(vec![ordered]), Moment::AtOnce(vec![worked])]
             }
         };
-        for _ in 0..dice.usize(10..40) {
-            moments.push(moment(&mut dice));
+        for _ in 0..rng.usize(10..40) {
+            moments.push(moment(&mut rng));
         }
         Self {
             seed,
-            refund_late_payments: dice.bool(),
-            lose_callbacks: dice.bool(),
+            refund_late_payments: rng.bool(),
+            lose_callbacks: rng.bool(),
             moments,
         }
     }
 }
 
-fn one_of<T: Copy>(dice: &mut Rng, all: &[T]) -> T {
-    all[dice.usize(0..all.len())]
+fn one_of<T: Copy>(rng: &mut Rng, all: &[T]) -> T {
+    all[rng.usize(0..all.len())]
 }
 
-fn moment(dice: &mut Rng) -> Moment {
-    match dice.u8(0..100) {
-        0..12 => Moment::Pass(one_of(dice, &[4, 40, 40, 400, 400, 1900, 7200])),
-        12..22 => Moment::Weather(Weather {
-            wechat: match dice.u8(0..3) {
+fn moment(rng: &mut Rng) -> Moment {
+    match rng.u8(0..100) {
+        0..12 => Moment::Advance(one_of(rng, &[4, 40, 40, 400, 400, 1900, 7200])),
+        12..22 => Moment::Conditions(Conditions {
+            wechat: match rng.u8(0..3) {
                 0 => "{}",
-                _ => one_of(dice, &FAULTS),
+                _ => one_of(rng, &FAULTS),
             },
-            patchy_queue: dice.u8(0..4) == 0,
-            game_server_refuses: dice.bool(),
+            flaky_queue: rng.u8(0..4) == 0,
+            game_server_refuses: rng.bool(),
         }),
         22..24 => Moment::Flush,
-        _ => Moment::AtOnce((0..dice.usize(1..6)).map(|_| step(dice)).collect()),
+        _ => Moment::AtOnce((0..rng.usize(1..6)).map(|_| step(rng)).collect()),
     }
 }
 
-/// A beginning that chance rarely makes: a request is overtaken by the cancellation of its order, and
-/// then the player pays. Whoever works may die, and something else happens at each moment.
-fn overtaken(dice: &mut Rng) -> Vec<Moment> {
-    let ordered = create(dice);
+/// A beginning that random choice rarely produces: the cancellation overtakes the request of its order,
+/// and then the player pays. Workers may crash, and a random step runs in each moment.
+fn overtaken(rng: &mut Rng) -> Vec<Moment> {
+    let ordered = create(rng);
     let Step::Create { name, .. } = ordered else {
         return vec![];
     };
@@ -196,20 +196,20 @@ fn overtaken(dice: &mut Rng) -> Vec<Moment> {
     ];
     for step in [
         Step::Cancel(name),
-        work(dice),
+        work(rng),
         WORKED,
         Step::Arrive(name),
         Step::Pay(name),
         Step::Release { name, nth: 0 },
     ] {
-        moments.push(Moment::AtOnce(vec![step, self::step(dice)]));
+        moments.push(Moment::AtOnce(vec![step, self::step(rng)]));
     }
     moments
 }
 
-/// Another: the player pays while the order is being closed at WeChat.
-fn raced(dice: &mut Rng) -> Vec<Moment> {
-    let ordered = create(dice);
+/// A second such beginning: the player pays while the order is being closed at WeChat.
+fn raced(rng: &mut Rng) -> Vec<Moment> {
+    let ordered = create(rng);
     let Step::Create { name, .. } = ordered else {
         return vec![];
     };
@@ -219,47 +219,47 @@ fn raced(dice: &mut Rng) -> Vec<Moment> {
         Moment::AtOnce(vec![WORKED]),
         wechat(SLOW_CLOSE),
         Moment::AtOnce(vec![Step::Cancel(name)]),
-        Moment::AtOnce(vec![WORKED, WORKED, paid, step(dice)]),
+        Moment::AtOnce(vec![WORKED, WORKED, paid, step(rng)]),
         wechat("{}"),
     ]
 }
 
 const WORKED: Step = Step::Work {
     nth: 0,
-    death: None,
+    crash: None,
 };
 
 fn wechat(faults: &'static str) -> Moment {
-    Moment::Weather(Weather {
+    Moment::Conditions(Conditions {
         wechat: faults,
-        patchy_queue: false,
+        flaky_queue: false,
         game_server_refuses: false,
     })
 }
 
-/// Some more often than others, so that much happens to a few.
-fn name(dice: &mut Rng) -> Name {
+/// Prefers some names over others, so that a few orders receive many steps.
+fn name(rng: &mut Rng) -> Name {
     Name {
-        player: dice.u8(0..PLAYERS).min(dice.u8(0..PLAYERS)),
-        key: dice.u8(0..KEYS).min(dice.u8(0..KEYS)),
+        player: rng.u8(0..PLAYERS).min(rng.u8(0..PLAYERS)),
+        key: rng.u8(0..KEYS).min(rng.u8(0..KEYS)),
     }
 }
 
-fn work(dice: &mut Rng) -> Step {
+fn work(rng: &mut Rng) -> Step {
     Step::Work {
-        nth: dice.u8(0..8),
-        death: (dice.u8(0..5) < 2).then(|| Death {
-            after: dice.u8(1..30),
-            lingers_ms: one_of(dice, &[0, 0, 2, 10]),
+        nth: rng.u8(0..8),
+        crash: (rng.u8(0..5) < 2).then(|| Crash {
+            after: rng.u8(1..30),
+            lingers_ms: one_of(rng, &[0, 0, 2, 10]),
         }),
     }
 }
 
-fn create(dice: &mut Rng) -> Step {
-    let name = name(dice);
-    // Its key says what is ordered; now and then somebody uses it for something else.
-    let (product, quantity) = match dice.u8(0..12) {
-        0 => (dice.u8(0..2), dice.i64(1..4)),
+fn create(rng: &mut Rng) -> Step {
+    let name = name(rng);
+    // The key determines the body; now and then a key is reused with another one.
+    let (product, quantity) = match rng.u8(0..12) {
+        0 => (rng.u8(0..2), rng.i64(1..4)),
         _ => (name.key % 2, i64::from(name.key) / 2 + 1),
     };
     Step::Create {
@@ -269,10 +269,10 @@ fn create(dice: &mut Rng) -> Step {
     }
 }
 
-fn step(dice: &mut Rng) -> Step {
-    let (name, nth) = (name(dice), dice.u8(0..8));
-    match dice.u8(0..100) {
-        0..6 => create(dice),
+fn step(rng: &mut Rng) -> Step {
+    let (name, nth) = (name(rng), rng.u8(0..8));
+    match rng.u8(0..100) {
+        0..6 => create(rng),
         6..11 => Step::Cancel(name),
         11..15 => Step::Arrive(name),
         15..24 => Step::Pay(name),
@@ -280,28 +280,28 @@ fn step(dice: &mut Rng) -> Step {
         28..31 => Step::Repeat {
             name,
             nth,
-            copies: dice.u8(1..5),
+            copies: rng.u8(1..5),
         },
-        31..33 => Step::Forge(name, one_of(dice, &FORGERIES)),
+        31..33 => Step::Forge(name, one_of(rng, &FORGERIES)),
         33..38 => Step::Refund {
             name,
-            amount: one_of(dice, &[None, None, Some(1), Some(60), Some(100), Some(200)]),
-            quantity: one_of(dice, &[None, None, Some(0), Some(1), Some(2)]),
-            key: dice.u8(0..3),
+            amount: one_of(rng, &[None, None, Some(1), Some(60), Some(100), Some(200)]),
+            quantity: one_of(rng, &[None, None, Some(0), Some(1), Some(2)]),
+            key: rng.u8(0..3),
         },
         38..42 => Step::Finish {
             name,
             nth,
-            status: one_of(dice, &["SUCCESS", "SUCCESS", "CLOSED", "ABNORMAL"]),
+            status: one_of(rng, &["SUCCESS", "SUCCESS", "CLOSED", "ABNORMAL"]),
         },
         42..45 => Step::Consume {
             player: name.player,
-            product: dice.u8(0..2),
-            quantity: dice.i64(1..3),
-            key: dice.u8(0..3),
+            product: rng.u8(0..2),
+            quantity: rng.i64(1..3),
+            key: rng.u8(0..3),
         },
         45..48 => Step::Sweep,
         48..53 => Step::Twice { nth },
-        _ => work(dice),
+        _ => work(rng),
     }
 }

@@ -1,24 +1,24 @@
-//! A shop: the door, the handlers and their stores, wired as the binary wires them, with WeChat
-//! simulated. Jobs run when a test says so: see `by_hand`.
+//! A shop: the callback endpoint, the handlers and their stores, wired as in the binary, with WeChat
+//! simulated. Jobs run only when the test runs them: see `manual_worker`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_api::{ApiState, Events, GuardMetrics, HeaderPolicy, HttpMetrics, QueueRoom};
+use avalon_core::accounts::sessions::{Sessions, SqlSessions};
+use avalon_core::accounts::tokens::{SigningKey, TokenIssuer, TokenVerifier};
 use avalon_core::analytics::EventMetrics;
+use avalon_core::base::ids::UserId;
 use avalon_core::config::{Config, ProfileConfig, RiskConfig, Role};
-use avalon_core::database::Database;
-use avalon_core::ids::UserId;
 use avalon_core::jobs::create_order::CreatedOrder;
 use avalon_core::jobs::{CreateOrder, QUEUES};
-use avalon_core::keyring::{EncryptionKey, Keyring};
 use avalon_core::limits::Limits;
 use avalon_core::payments::inbox::InboxWriter;
 use avalon_core::payments::products::{self, Product};
-use avalon_core::platform_token::{LocalTokens, PlatformTokens, Timing, TokenMetrics};
-use avalon_core::risk::RiskCache;
-use avalon_core::sessions::{Sessions, SqlSessions};
-use avalon_core::tokens::{SigningKey, TokenIssuer, TokenVerifier};
+use avalon_core::platform::risk::RiskCache;
+use avalon_core::platform::token::{LocalTokens, PlatformTokens, Timing, TokenMetrics};
+use avalon_core::storage::database::Database;
+use avalon_core::storage::keyring::{EncryptionKey, Keyring};
 use avalon_queue::{Handlers, JobStore, QueueMetrics, Sqlite};
 use avalon_simulator::PayCredentials;
 use avalon_test_support::TestDatabase;
@@ -33,17 +33,17 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use crate::flaky_store::FlakyStore;
 use crate::game_server::GameServer;
-use crate::patchy_store::PatchyStore;
 use crate::wechat::{APP, WeChat};
 
-/// How long it keeps callbacks and webhooks.
+/// Retention of callbacks and webhooks.
 pub(crate) const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 
 pub(crate) struct Shop {
     pub(crate) database: Database,
-    pub(crate) store: Arc<PatchyStore>,
-    /// The queue's own file: its times are moved there.
+    pub(crate) store: Arc<FlakyStore>,
+    /// The queue's SQLite file, in which the tests shift timestamps.
     pub(crate) queue_file: SqlitePool,
     pub(crate) wechat: WeChat,
     pub(crate) game_server: GameServer,
@@ -51,7 +51,7 @@ pub(crate) struct Shop {
     _files: (TestDatabase, TempDir),
 }
 
-/// What services are made of.
+/// Parts from which services are built.
 struct Parts {
     client: PayClient,
     wechat_metrics: WechatMetrics,
@@ -69,12 +69,12 @@ struct Parts {
 pub(crate) struct Player(pub(crate) UserId);
 
 impl Player {
-    /// Of the form that WeChat's have.
+    /// An openid in WeChat's format.
     pub(crate) fn open_id(self) -> String {
         format!("o{}_", self.0)
     }
 
-    /// The job that `createOrder` makes.
+    /// The job that `createOrder` enqueues.
     pub(crate) fn order(self, product: &str, quantity: i64, key: &str) -> CreateOrder {
         CreateOrder {
             user_id: self.0,
@@ -92,11 +92,14 @@ impl Shop {
         Self::open_with(file, &[]).await
     }
 
-    /// With more configuration: `PAY__…` and the like.
+    /// Opens it with more configuration: variables such as `PAY__…`, without the `AVALON_` prefix.
     pub(crate) async fn open_with(file: TestDatabase, more: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let door = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let notify_url = format!("http://{}/api/wx/pay/notify", door.local_addr().unwrap());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let notify_url = format!(
+            "http://{}/api/wx/pay/notify",
+            listener.local_addr().unwrap()
+        );
         let wechat = WeChat::start().await;
         let (game_server, webhook) = GameServer::start().await;
 
@@ -109,7 +112,7 @@ impl Shop {
             .filename(&path)
             .busy_timeout(Duration::from_secs(5));
         let queue_file = SqlitePool::connect_with(options).await.unwrap();
-        let store = Arc::new(PatchyStore::over(Arc::new(engine)));
+        let store = Arc::new(FlakyStore::over(Arc::new(engine)));
 
         let registry = Registry::new();
         let wechat_metrics = WechatMetrics::new(&registry).unwrap();
@@ -160,7 +163,7 @@ impl Shop {
         };
         let router = avalon_api::router(api, &HeaderPolicy::default());
         let (stop, grace) = (CancellationToken::new(), Duration::ZERO);
-        tokio::spawn(avalon_api::serve(door, router, None, stop, grace, None));
+        tokio::spawn(avalon_api::serve(listener, router, None, stop, grace, None));
         Self {
             database,
             store,
@@ -182,7 +185,7 @@ impl Shop {
         }
     }
 
-    /// The handlers of workers that pay late payments back, or keep them.
+    /// The handlers of workers that refund late payments, or grant them.
     pub(crate) fn handlers(&self, refund_late_payments: bool) -> Handlers {
         let parts = &self.parts;
         let wechat = WechatSettings {
@@ -258,7 +261,7 @@ impl Shop {
         player
     }
 
-    /// An order of one, made and offered.
+    /// Creates an order of quantity 1 and submits it to WeChat; returns its id.
     pub(crate) async fn order(
         &self,
         handlers: &Handlers,
@@ -267,13 +270,13 @@ impl Shop {
         key: &str,
     ) -> String {
         let job = player.order(product, 1, key).into_job().unwrap();
-        let created = self.done(handlers, job).await.result.unwrap();
+        let created = self.run_job(handlers, job).await.result.unwrap();
         serde_json::from_str::<CreatedOrder>(created.get())
             .unwrap()
             .order_id
     }
 
-    /// Something for sale that nothing else is called; answers its id.
+    /// Adds a product with a unique id; returns the id.
     pub(crate) async fn product(
         &self,
         price: i64,

@@ -1,4 +1,4 @@
-//! Webhooks that the game server does not take.
+//! Webhooks that the game server rejects, and their order.
 
 use std::time::Duration;
 
@@ -25,14 +25,14 @@ async fn undelivered_webhook_dies_and_is_delivered_when_replayed() {
     shop.wechat.must(Method::POST, &pay, json!({})).await;
     while shop.count("SELECT count(*) FROM fulfilments").await == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
-        shop.work_all(&handlers).await;
+        shop.run_due_jobs(&handlers).await;
     }
     let mut rounds = 0;
     while shop.jobs(JobState::Dead).await.is_empty() {
         rounds += 1;
-        assert!(rounds < 100, "it is tried for ever");
-        shop.pass(Duration::from_secs(4 * 3600)).await;
-        shop.work_all(&handlers).await;
+        assert!(rounds < 100, "it is retried forever");
+        shop.advance_time(Duration::from_secs(4 * 3600)).await;
+        shop.run_due_jobs(&handlers).await;
     }
     let dead = shop.jobs(JobState::Dead).await.remove(0);
     assert_eq!((dead.kind.as_str(), dead.attempts), ("fulfil", 29));
@@ -40,12 +40,12 @@ async fn undelivered_webhook_dies_and_is_delivered_when_replayed() {
 
     shop.game_server.refuse(false);
     assert!(shop.store.replay(dead.id).await.unwrap());
-    shop.work_all(&handlers).await;
+    shop.run_due_jobs(&handlers).await;
     let id: String = sqlx::query_scalar("SELECT id FROM fulfilments WHERE delivered_at > 0")
         .fetch_one(shop.database.pool())
         .await
         .unwrap();
-    assert_eq!(shop.game_server.taken(&id), 1);
+    assert_eq!(shop.game_server.received(&id), 1);
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn refund_webhook_is_delivered_after_the_paid_webhook() {
     shop.wechat
         .must(Method::POST, "pay/callbacks/release", all)
         .await;
-    shop.judge_callbacks(&handlers).await;
+    shop.process_callbacks(&handlers).await;
     let new = NewRefund {
         order_id: order,
         amount: None,
@@ -85,21 +85,21 @@ async fn refund_webhook_is_delivered_after_the_paid_webhook() {
             .unwrap()
     };
     let (paid, refunded) = (id("order.paid").await, id("order.refunded").await);
-    // The game server is back, and the job of the later one is the first that is done.
+    // The game server accepts again, and the job of the later webhook runs first.
     shop.flush_queue().await;
     shop.game_server.refuse(false);
-    let told = |fulfilment_id: &String| {
+    let fulfil = |fulfilment_id: &String| {
         let fulfilment_id = fulfilment_id.clone();
         Fulfil { fulfilment_id }.into_job().unwrap()
     };
-    let view = shop.done(&handlers, told(&refunded)).await;
+    let view = shop.run_job(&handlers, fulfil(&refunded)).await;
     assert_eq!(view.state, JobState::Retrying, "{view:?}");
-    assert_eq!(shop.game_server.taken(&refunded), 0);
-    shop.done(&handlers, told(&paid)).await;
-    assert_eq!(shop.game_server.taken(&paid), 1);
-    shop.pass(Duration::from_secs(60)).await;
-    shop.work_all(&handlers).await;
-    assert_eq!(shop.game_server.taken(&refunded), 1);
+    assert_eq!(shop.game_server.received(&refunded), 0);
+    shop.run_job(&handlers, fulfil(&paid)).await;
+    assert_eq!(shop.game_server.received(&paid), 1);
+    shop.advance_time(Duration::from_secs(60)).await;
+    shop.run_due_jobs(&handlers).await;
+    assert_eq!(shop.game_server.received(&refunded), 1);
 }
 
 #[tokio::test]
@@ -127,5 +127,8 @@ async fn refund_webhook_is_sent_though_the_paid_one_expired() {
     }
     let fulfilment_id = "new".to_owned();
     let job = Fulfil { fulfilment_id }.into_job().unwrap();
-    assert_eq!(shop.done(&handlers, job).await.state, JobState::Succeeded);
+    assert_eq!(
+        shop.run_job(&handlers, job).await.state,
+        JobState::Succeeded
+    );
 }

@@ -1,4 +1,4 @@
-//! The simulated WeChat: what players and WeChat itself do there, and what it knows.
+//! The simulated WeChat, driven over its control API: what players and WeChat do, and its state.
 
 use avalon_simulator::{PaySimulatorSettings, Simulator, SimulatorSettings};
 use reqwest::Method;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 pub(crate) const APP: &str = "wx0123456789abcdef";
 
 pub(crate) struct WeChat {
-    /// Where its APIs are.
+    /// Base URL of its APIs.
     pub(crate) url: String,
     client: reqwest::Client,
 }
@@ -24,7 +24,7 @@ impl WeChat {
         Self { url, client }
     }
 
-    /// Forgets everything. Callbacks and refunds wait from now on until they are sent and ended.
+    /// Clears all state. From then on callbacks are held until released and refunds until finished.
     pub(crate) async fn reset(&self) {
         self.must(Method::POST, "reset", json!({})).await;
         let refunds = json!({"refundOutcome": "processing"});
@@ -33,31 +33,31 @@ impl WeChat {
         self.must(Method::PUT, "pay/callbacks", callbacks).await;
     }
 
-    /// Does what must be possible.
+    /// Calls the control API; any failure fails the test.
     pub(crate) async fn must(&self, method: Method, path: &str, body: Value) -> Value {
-        let (status, answer) = self.tell(method, path, body).await;
+        let (status, answer) = self.call(method, path, body).await;
         assert!((200..300).contains(&status), "{path}: {status} {answer}");
         answer
     }
 
-    /// Does what the state of things may forbid.
+    /// Calls the control API; 404 and 409 are accepted, since the state may not allow the call.
     pub(crate) async fn may(&self, path: &str, body: Value) {
-        let (status, answer) = self.tell(Method::POST, path, body).await;
+        let (status, answer) = self.call(Method::POST, path, body).await;
         let expected = (200..300).contains(&status) || [404, 409].contains(&status);
         assert!(expected, "{path}: {status} {answer}");
     }
 
-    async fn tell(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
+    async fn call(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
         let url = format!("{}/_sim/{path}", self.url);
         let request = self.client.request(method, url).json(&body);
         let answer = request.send().await.unwrap();
         let status = answer.status().as_u16();
-        // Not every answer has a body.
+        // Not every response has a body.
         let body = answer.bytes().await.unwrap();
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
-    /// A list that it keeps.
+    /// Returns one of its lists.
     pub(crate) async fn list(&self, path: &str, name: &str) -> Vec<Value> {
         let url = format!("{}/_sim/pay/{path}", self.url);
         let answer = self.client.get(url).send().await.unwrap();
@@ -68,7 +68,7 @@ impl WeChat {
         }
     }
 
-    /// What is switched on: see the simulator's README.
+    /// Sets the active faults; see the simulator's README.
     pub(crate) async fn faults(&self, faults: Value) {
         self.must(Method::PUT, "faults", faults).await;
     }
