@@ -1,4 +1,4 @@
-//! A player's WeChat client: signs in, and passes on what WeChat encrypts and signs for it.
+//! A player's WeChat client: signs in and forwards the data that WeChat encrypts and signs for it.
 
 use serde_json::{Value, json};
 
@@ -6,16 +6,16 @@ use crate::{Answer, Game, send};
 
 /// A signed-in player, whose client gets data from WeChat.
 pub struct Client<'a> {
-    /// What the client speaks to.
+    /// The API and simulator that it uses.
     pub game: &'a Game,
     /// The player's token.
     pub token: String,
-    /// WeChat's id of the player.
+    /// The player's openid.
     pub open_id: String,
 }
 
 impl<'a> Client<'a> {
-    /// Signs in with a code of its own: the same one within a minute would give the same answer.
+    /// Signs in with a new code: the same one within a minute would return the same session.
     pub async fn sign_in(game: &'a Game, name: &str) -> Self {
         let answer = game.login(&game.mint_code(name).await).await;
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -29,36 +29,36 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// What WeChat's client gives this player (`POST /_sim/players/{openid}/encrypt`).
-    pub async fn data(&self, wish: Value) -> Value {
+    /// Gets data of this player from the simulator (`POST /_sim/players/{openid}/encrypt`).
+    pub async fn data(&self, spec: Value) -> Value {
         let path = format!("players/{}/encrypt", self.open_id);
-        self.game.simulator(&path, wish).await.body
+        self.game.simulator(&path, spec).await.body
     }
 
-    /// The same in the encrypted form.
-    pub async fn encrypted(&self, wish: Value) -> Value {
-        let data = self.data(wish).await;
+    /// Like `data`, in the encrypted form.
+    pub async fn encrypted(&self, spec: Value) -> Value {
+        let data = self.data(spec).await;
         json!({"encryptedData": data["encryptedData"], "iv": data["iv"]})
     }
 
-    /// The same in the signed form.
-    pub async fn raw(&self, wish: Value) -> Value {
-        let data = self.data(wish).await;
+    /// Like `data`, in the signed form.
+    pub async fn raw(&self, spec: Value) -> Value {
+        let data = self.data(spec).await;
         json!({"rawData": data["rawData"], "signature": data["signature"]})
     }
 
-    /// Asks for something, with the player's token.
+    /// Sends a `POST` with the player's token.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         let request = self.game.client.post(self.game.url(path));
         send(request.bearer_auth(&self.token).json(body)).await
     }
 
-    /// Tells a profile.
+    /// Updates the profile.
     pub async fn update(&self, body: &Value) -> Answer {
         self.post("/api/wx/updateUserInfo", body).await
     }
 
-    /// The player as known now.
+    /// The player's current profile.
     pub async fn user_info(&self) -> Value {
         let request = self.game.client.get(self.game.url("/api/wx/userInfo"));
         let answer = send(request.bearer_auth(&self.token)).await;

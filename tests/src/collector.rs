@@ -1,4 +1,4 @@
-//! An OpenTelemetry collector that keeps what it is sent (OTLP over HTTP, protobuf), for looking at
+//! An OpenTelemetry collector that stores the spans it receives (OTLP over HTTP, protobuf), for checks of
 //! whole traces.
 
 use std::sync::{Arc, Mutex};
@@ -16,21 +16,21 @@ use tokio::net::TcpListener;
 
 /// A running collector; it ends with the test.
 pub struct Collector {
-    /// Its address, as `telemetry.otlp_endpoint` wants it.
+    /// Its URL, for `telemetry.otlp_endpoint`.
     pub endpoint: String,
     spans: Spans,
 }
 
-/// A span as it was exported.
+/// An exported span.
 #[derive(Clone, Debug)]
 pub struct Span {
-    /// The trace, hex.
+    /// Trace id, hex.
     pub trace_id: String,
-    /// The span, hex.
+    /// Span id, hex.
     pub span_id: String,
-    /// The span that caused it, hex; empty: none.
+    /// Parent span id, hex; empty for a root span.
     pub parent_id: String,
-    /// Its name.
+    /// Span name.
     pub name: String,
     /// `Server`, `Consumer`, `Client` or another.
     pub kind: SpanKind,
@@ -47,7 +47,7 @@ impl Collector {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", socket.local_addr().unwrap());
         let router = Router::new()
-            .route("/v1/traces", post(take))
+            .route("/v1/traces", post(receive))
             .with_state(Arc::clone(&spans));
         tokio::spawn(async move { axum::serve(socket, router).await });
         Self { endpoint, spans }
@@ -59,7 +59,7 @@ impl Collector {
     }
 }
 
-async fn take(State(spans): State<Spans>, body: Bytes) -> Result<Bytes, StatusCode> {
+async fn receive(State(spans): State<Spans>, body: Bytes) -> Result<Bytes, StatusCode> {
     let request = ExportTraceServiceRequest::decode(body).map_err(|_| StatusCode::BAD_REQUEST)?;
     let mut spans = spans.lock().unwrap();
     for exported in request.resource_spans {
@@ -82,7 +82,7 @@ async fn take(State(spans): State<Spans>, body: Bytes) -> Result<Bytes, StatusCo
             service: service.clone(),
         }));
     }
-    // An answer without any field.
+    // An empty response message.
     Ok(Bytes::new())
 }
 

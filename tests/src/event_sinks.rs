@@ -1,5 +1,5 @@
-//! Doubles of the systems that are sent events, as strict as what they stand for where we know it:
-//! neither is to be had where the tests run. They can be away.
+//! Test doubles of event sinks, as strict as the real systems as far as their behaviour is known; neither is
+//! available where the tests run. A double is unreachable until it is started.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -16,65 +16,65 @@ use axum::routing::post;
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
-/// What a double has taken, by the ids of the events: how often each came.
-pub type Taken = Arc<Mutex<BTreeMap<String, usize>>>;
+/// Number of deliveries by event id.
+pub type Received = Arc<Mutex<BTreeMap<String, usize>>>;
 
-/// A double on a port of its own, away until it is started.
+/// A double on its own port, unreachable until it is started.
 pub struct SinkDouble {
-    /// Where it is, or will be.
+    /// Base URL, valid once started.
     pub url: String,
-    /// What it has taken.
-    pub taken: Taken,
+    /// The received events.
+    pub received: Received,
     address: SocketAddr,
     router: Router,
 }
 
 impl SinkDouble {
-    /// ClickHouse's HTTP interface with one table.
+    /// A double of ClickHouse's HTTP interface with one table.
     pub fn clickhouse(table: &'static str, user: &'static str, password: &'static str) -> Self {
-        let taken = Taken::default();
+        let received = Received::default();
         let clickhouse = Clickhouse {
             table,
             user,
             password,
             tokens: Arc::default(),
-            taken: Arc::clone(&taken),
+            received: Arc::clone(&received),
         };
         let router = Router::new()
             .route("/", post(insert))
             .with_state(clickhouse);
-        Self::of(router, taken)
+        Self::of(router, received)
     }
 
-    /// A collector in the manner of ThinkingData.
+    /// A double of a ThinkingData collector.
     pub fn collector(app_id: &'static str) -> Self {
-        let taken = Taken::default();
+        let received = Received::default();
         let router = Router::new()
             .route("/sync_server", post(sync))
-            .with_state((app_id, Arc::clone(&taken)));
-        Self::of(router, taken)
+            .with_state((app_id, Arc::clone(&received)));
+        Self::of(router, received)
     }
 
-    fn of(router: Router, taken: Taken) -> Self {
+    fn of(router: Router, received: Received) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         Self {
             url: format!("http://{address}"),
-            taken,
+            received,
             address,
             router,
         }
     }
 
-    /// It is there from now on.
+    /// Starts to listen.
     pub async fn start(&self) {
         let socket = tokio::net::TcpListener::bind(self.address).await.unwrap();
         let router = self.router.clone();
         tokio::spawn(async move { axum::serve(socket, router).await });
     }
 
-    /// How many different events it has.
+    /// Number of distinct events received.
     pub fn events(&self) -> usize {
-        self.taken.lock().unwrap().len()
+        self.received.lock().unwrap().len()
     }
 }
 
@@ -84,10 +84,10 @@ struct Clickhouse {
     user: &'static str,
     password: &'static str,
     tokens: Arc<Mutex<BTreeSet<String>>>,
-    taken: Taken,
+    received: Received,
 }
 
-/// An exception as ClickHouse tells of it.
+/// An error response in ClickHouse's format.
 fn exception(status: u16, code: u16, what: &str) -> Response {
     let status = StatusCode::from_u16(status).unwrap();
     let text = format!("Code: {code}. DB::Exception: {what}");
@@ -117,16 +117,16 @@ async fn insert(
         "async_insert_deduplicate",
         "insert_deduplication_token",
     ];
-    if let Some(odd) = query.keys().find(|name| !known.contains(&name.as_str())) {
-        return exception(404, 115, &format!("Unknown setting {odd}"));
+    if let Some(unknown) = query.keys().find(|name| !known.contains(&name.as_str())) {
+        return exception(404, 115, &format!("Unknown setting {unknown}"));
     }
-    // An insert that is not waited for may be lost.
+    // An unacknowledged insert may be lost.
     if query.get("async_insert").is_some_and(|on| on == "1")
         && query
             .get("wait_for_async_insert")
             .is_none_or(|on| on != "1")
     {
-        return exception(400, 36, "the test wants inserts to be waited for");
+        return exception(400, 36, "the test requires wait_for_async_insert");
     }
     let mut ids = Vec::new();
     for line in body.lines() {
@@ -136,18 +136,18 @@ async fn insert(
         }
     }
     let Some(token) = query.get("insert_deduplication_token") else {
-        return exception(400, 36, "the test wants a token");
+        return exception(400, 36, "the test requires a token");
     };
     if clickhouse.tokens.lock().unwrap().insert(token.clone()) {
-        let mut taken = clickhouse.taken.lock().unwrap();
+        let mut received = clickhouse.received.lock().unwrap();
         for id in ids {
-            *taken.entry(id).or_default() += 1;
+            *received.entry(id).or_default() += 1;
         }
     }
     StatusCode::OK.into_response()
 }
 
-/// Checks a row by the table of the manual.
+/// Checks a row against the documented table.
 fn row_id(line: &str) -> Result<String, String> {
     let row: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
     let row = row.as_object().ok_or("not an object")?;
@@ -168,7 +168,7 @@ fn row_id(line: &str) -> Result<String, String> {
             _ => return Err(format!("Unknown field {name}")),
         };
         if !fits {
-            return Err(format!("{name} does not fit"));
+            return Err(format!("{name} has the wrong type"));
         }
     }
     serde_json::from_str::<Value>(text("params")?).map_err(|_| "params is not JSON".to_owned())?;
@@ -189,7 +189,7 @@ fn is_date_time_64(text: &str) -> bool {
 }
 
 async fn sync(
-    State((app_id, taken)): State<(&'static str, Taken)>,
+    State((app_id, received)): State<(&'static str, Received)>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -201,11 +201,11 @@ async fn sync(
         return answer(-2, "APPID is not legal");
     }
     let mut text = String::new();
-    let unpacked = match header("compress") {
+    let decompressed = match header("compress") {
         Some("gzip") => GzDecoder::new(&body[..]).read_to_string(&mut text),
-        _ => return answer(-1, "the test wants gzip"),
+        _ => return answer(-1, "the test requires gzip"),
     };
-    let events: Vec<Value> = match unpacked.map(|_| serde_json::from_str(&text)) {
+    let events: Vec<Value> = match decompressed.map(|_| serde_json::from_str(&text)) {
         Ok(Ok(events)) => events,
         _ => return answer(-1, "invalid data format"),
     };
@@ -222,7 +222,7 @@ async fn sync(
                     .skip(1)
                     .all(|c| c.is_ascii_alphanumeric() || c == '_')
         };
-        let right = text("#type") == "track"
+        let valid = text("#type") == "track"
             && named(&text("#event_name"))
             && is_date_time_64(&text("#time"))
             && !text("#account_id").is_empty()
@@ -231,10 +231,10 @@ async fn sync(
             && event["properties"]
                 .as_object()
                 .is_some_and(|all| all.keys().all(|name| named(name)));
-        if !right {
+        if !valid {
             return answer(-1, &format!("invalid data: {event}"));
         }
-        *taken.lock().unwrap().entry(text("#uuid")).or_default() += 1;
+        *received.lock().unwrap().entry(text("#uuid")).or_default() += 1;
     }
     answer(0, "success")
 }

@@ -1,6 +1,6 @@
-//! A double of a Kafka broker with one topic: speaks as much of the protocol as a producer needs
-//! (`ApiVersions` 3, `Metadata` 4, `Produce` 7, record batches of version 2), and checks what it is
-//! sent, the checksum too. There is no broker to be had where the tests run.
+//! A test double of a Kafka broker with one topic: implements as much of the protocol as a producer needs
+//! (`ApiVersions` 3, `Metadata` 4, `Produce` 7, record batches of version 2) and checks what it receives,
+//! checksum included. No real broker is available where the tests run.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -15,20 +15,20 @@ const API_VERSIONS: i16 = 18;
 const METADATA: i16 = 3;
 const PRODUCE: i16 = 0;
 
-/// A record that was produced.
+/// A produced record.
 #[derive(Clone, Debug)]
 pub struct Produced {
-    /// In which partition.
+    /// Partition number, from 0.
     pub partition: i32,
-    /// Its key.
+    /// Record key, UTF-8.
     pub key: String,
-    /// Its value.
+    /// Record value, JSON.
     pub value: Value,
-    /// Its headers.
+    /// Record headers by name.
     pub headers: BTreeMap<String, String>,
 }
 
-/// A broker, away until it is started.
+/// A broker, unreachable until it is started.
 pub struct KafkaBroker {
     /// `HOST:PORT`.
     pub address: String,
@@ -39,7 +39,7 @@ pub struct KafkaBroker {
 }
 
 impl KafkaBroker {
-    /// A broker with one topic.
+    /// Creates a broker with one topic; does not listen yet.
     pub fn with_topic(topic: &'static str, partitions: i32) -> Self {
         let port = free_port();
         Self {
@@ -51,12 +51,12 @@ impl KafkaBroker {
         }
     }
 
-    /// All that was produced.
+    /// All records produced so far.
     pub fn produced(&self) -> Vec<Produced> {
         self.produced.lock().unwrap().clone()
     }
 
-    /// It is there from now on.
+    /// Starts to listen.
     pub async fn start(&self) {
         let socket = TcpListener::bind(&self.address).await.unwrap();
         let (port, topic, partitions) = (self.port, self.topic, self.partitions);
@@ -83,7 +83,7 @@ struct Connection {
 }
 
 impl Connection {
-    /// Ends with the first thing that is wrong: a producer sees a broken connection.
+    /// Panics on the first invalid request, so that the producer sees a broken connection.
     async fn serve(self, mut stream: TcpStream) {
         while let Ok(length) = stream.read_i32().await {
             let mut request = vec![0; usize::try_from(length).unwrap()];
@@ -106,23 +106,23 @@ impl Connection {
             (API_VERSIONS, 3) => api_versions(&mut answer),
             (METADATA, 4) => self.metadata(&mut answer),
             (PRODUCE, 7) => self.produce(&mut request, &mut answer),
-            other => panic!("the double does not speak {other:?}"),
+            other => panic!("unsupported request: {other:?}"),
         }
         answer
     }
 
     fn metadata(&self, answer: &mut BytesMut) {
         answer.put_i32(0);
-        // The brokers: this one, without a rack.
+        // Brokers: this one, without a rack.
         answer.put_i32(1);
         answer.put_i32(1);
         put_string(answer, "127.0.0.1");
         answer.put_i32(i32::from(self.port));
         answer.put_i16(-1);
-        // The cluster has no name; the controller.
+        // No cluster id; the controller.
         answer.put_i16(-1);
         answer.put_i32(1);
-        // The topics.
+        // Topics.
         answer.put_i32(1);
         answer.put_i16(0);
         put_string(answer, self.topic);
@@ -131,7 +131,7 @@ impl Connection {
         for partition in 0..self.partitions {
             answer.put_i16(0);
             answer.put_i32(partition);
-            // Its leader, replicas and those in sync: this broker.
+            // Leader, replicas and in-sync replicas: this broker.
             answer.put_i32(1);
             for _ in 0..2 {
                 answer.put_i32(1);
@@ -169,12 +169,12 @@ impl Connection {
 
 fn api_versions(answer: &mut BytesMut) {
     answer.put_i16(0);
-    // A compact list: its length and one.
+    // A compact array: length + 1.
     answer.put_u8(4);
-    for (key, least, most) in [(API_VERSIONS, 0, 3), (METADATA, 4, 4), (PRODUCE, 7, 7)] {
+    for (key, min, max) in [(API_VERSIONS, 0, 3), (METADATA, 4, 4), (PRODUCE, 7, 7)] {
         answer.put_i16(key);
-        answer.put_i16(least);
-        answer.put_i16(most);
+        answer.put_i16(min);
+        answer.put_i16(max);
         answer.put_u8(0);
     }
     answer.put_i32(0);
@@ -188,8 +188,8 @@ fn records(mut batch: Bytes, partition: i32) -> Vec<Produced> {
     let _leader_epoch = batch.get_i32();
     assert_eq!(batch.get_i8(), 2, "the batch's version");
     assert_eq!(batch.get_u32(), crc32c(&batch), "the checksum");
-    assert_eq!(batch.get_i16(), 0, "not packed");
-    // The last offset's delta, two times, the producer's id, epoch and sequence.
+    assert_eq!(batch.get_i16(), 0, "not compressed");
+    // Last offset delta, two timestamps, producer id, epoch and sequence.
     batch.advance(4 + 8 + 8 + 8 + 2 + 4);
     let count = batch.get_i32();
     let records = (0..count).map(|_| {
@@ -237,7 +237,7 @@ fn sized(bytes: &mut Bytes) -> Bytes {
     bytes.split_to(length)
 }
 
-/// Zigzag, seven bits a byte, the lowest first.
+/// A zigzag varint, least significant group first.
 fn varint(bytes: &mut Bytes) -> i64 {
     let (mut value, mut shift) = (0u64, 0);
     loop {
@@ -251,7 +251,7 @@ fn varint(bytes: &mut Bytes) -> i64 {
     }
 }
 
-/// Castagnoli's, bit by bit.
+/// CRC-32C (Castagnoli), bitwise.
 fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0u32, |sum, byte| {
         (0..8).fold(sum ^ u32::from(*byte), |sum, _| {

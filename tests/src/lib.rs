@@ -1,10 +1,10 @@
-//! A client of the real service, for end-to-end tests: speaks to it as a game would, and to the
-//! simulator as nobody else can. What is tested stands in `end_to_end/`.
+//! A client of the real service for end-to-end tests: calls the API as a game does, and the control API of
+//! the simulator. The tests are in `end_to_end/`.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that can't go on has failed"
+    reason = "a panic fails the test"
 )]
 
 pub mod collector;
@@ -23,14 +23,14 @@ use serde_json::{Value, json};
 
 pub use client::Client;
 
-/// An answer, read to its end.
+/// A response whose body has been read.
 #[derive(Debug)]
 pub struct Answer {
     /// HTTP status.
     pub status: StatusCode,
-    /// Headers.
+    /// Response headers.
     pub headers: reqwest::header::HeaderMap,
-    /// The body, null when it is no JSON.
+    /// The body, null if it is not JSON.
     pub body: Value,
 }
 
@@ -46,7 +46,7 @@ impl Answer {
         }
     }
 
-    /// A header's value, empty when it is not there.
+    /// A header's value, empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
@@ -54,12 +54,12 @@ impl Answer {
             .unwrap_or_default()
     }
 
-    /// The problem's code.
+    /// The problem's `code`, empty if there is none.
     pub fn code(&self) -> &str {
         self.body["code"].as_str().unwrap_or_default()
     }
 
-    /// Asserts that the answer is a problem as the contract describes it.
+    /// Asserts that the response is a problem document as the API specifies it.
     #[track_caller]
     pub fn assert_problem(&self, status: u16, code: &str) {
         assert_eq!(
@@ -85,18 +85,18 @@ impl Answer {
             "{self:?}"
         );
         assert!(self.body["retryable"].is_boolean(), "{self:?}");
-        let wants_patience = status == 429 || status == 503;
+        let retry_later = status == 429 || status == 503;
         assert_eq!(
             self.headers.contains_key("retry-after"),
-            wants_patience,
+            retry_later,
             "{self:?}"
         );
     }
 }
 
-/// Sends and reads to the end.
+/// Sends a request and reads the whole response.
 pub async fn send(request: RequestBuilder) -> Answer {
-    Answer::of(request.send().await.expect("there is an answer")).await
+    Answer::of(request.send().await.expect("a response")).await
 }
 
 /// A client that keeps connections alive and uses no proxy.
@@ -108,9 +108,9 @@ pub fn client() -> reqwest::Client {
         .unwrap()
 }
 
-/// A game's client of one API process, with the simulator that is its WeChat.
+/// A game's client of one API process and of the simulator that is its WeChat.
 pub struct Game {
-    /// For requests of any other kind.
+    /// For requests without a method of their own.
     pub client: reqwest::Client,
     api: String,
     simulator: String,
@@ -145,12 +145,12 @@ impl Game {
         send(request.json(&json!({ "code": code }))).await
     }
 
-    /// Asks for something.
+    /// Sends a `GET` without a token.
     pub async fn get(&self, path: &str) -> Answer {
         send(self.client.get(self.url(path))).await
     }
 
-    /// Waits for a job's end.
+    /// Waits until a job has ended and returns it.
     pub async fn job(&self, id: &str) -> Value {
         loop {
             let answer = self.get(&format!("/api/jobs/{id}?wait=30")).await;
@@ -161,7 +161,7 @@ impl Game {
         }
     }
 
-    /// How often WeChat was asked to exchange a code since the simulator's last reset.
+    /// Number of code exchanges since the simulator's last reset.
     pub async fn exchanges(&self) -> u64 {
         let count = format!("{}/_sim/requests/count?api=code2session", self.simulator);
         send(self.client.get(count)).await.body["count"]
@@ -169,20 +169,20 @@ impl Game {
             .unwrap()
     }
 
-    /// Makes WeChat's weather.
+    /// Sets the simulator's faults.
     pub async fn faults(&self, faults: Value) {
         let url = format!("{}/_sim/faults", self.simulator);
         let answer = send(self.client.put(url).json(&faults)).await;
         assert_eq!(answer.status, 200, "{answer:?}");
     }
 
-    /// Makes it good again.
-    pub async fn good_weather(&self) {
+    /// Removes all faults.
+    pub async fn clear_faults(&self) {
         let url = format!("{}/_sim/faults", self.simulator);
         assert!(send(self.client.delete(url)).await.status.is_success());
     }
 
-    /// A signed-in player.
+    /// Signs a player in.
     pub async fn player(&self, name: &str) -> Player<'_> {
         let answer = self.login(&format!("sim-{name}")).await;
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -190,7 +190,7 @@ impl Game {
         Player { game: self, token }
     }
 
-    /// Puts something up for sale, as an operator of this API.
+    /// Creates a product, as an operator of this API.
     pub async fn sell(&self, api: &Avalon, product: &str, price: i64) {
         let request = self
             .client
@@ -201,7 +201,7 @@ impl Game {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
 
-    /// Tells the simulator something: a `POST` to a path of its control API.
+    /// Sends a `POST` to the simulator's control API.
     pub async fn simulator(&self, path: &str, body: Value) -> Answer {
         let url = format!("{}/_sim/{path}", self.simulator);
         let answer = send(self.client.post(url).json(&body)).await;
@@ -209,21 +209,21 @@ impl Game {
         answer
     }
 
-    /// Sets how the simulator behaves: a `PUT` to a path of its control API.
+    /// Sends a `PUT` to the simulator's control API, which changes its settings.
     pub async fn set(&self, path: &str, body: Value) {
         let url = format!("{}/_sim/{path}", self.simulator);
         let answer = send(self.client.put(url).json(&body)).await;
         assert!(answer.status.is_success(), "{path}: {answer:?}");
     }
 
-    /// What the simulator knows.
+    /// Sends a `GET` to the simulator's control API.
     pub async fn ask_simulator(&self, path: &str) -> Value {
         send(self.client.get(format!("{}/_sim/{path}", self.simulator)))
             .await
             .body
     }
 
-    /// A real, single-use code of a player.
+    /// Issues a real, single-use code for a player.
     pub async fn mint_code(&self, name: &str) -> String {
         let request = self.client.post(format!("{}/_sim/codes", self.simulator));
         let answer = send(request.json(&json!({ "name": name }))).await;
@@ -236,14 +236,14 @@ impl Game {
 
 /// A signed-in player.
 pub struct Player<'a> {
-    /// The client that the player uses.
+    /// The API and simulator that the player uses.
     pub game: &'a Game,
     /// The player's token.
     pub token: String,
 }
 
 impl Player<'_> {
-    /// Asks for something.
+    /// Sends a `GET` with the player's token.
     pub async fn get(&self, path: &str) -> Answer {
         send(
             self.game
@@ -254,7 +254,7 @@ impl Player<'_> {
         .await
     }
 
-    /// Does something under an idempotency key.
+    /// Sends a `POST` with the player's token and an idempotency key.
     pub async fn post(&self, path: &str, key: &str, body: Value) -> Answer {
         let request = self
             .game
@@ -264,7 +264,7 @@ impl Player<'_> {
         send(request.header("idempotency-key", key).json(&body)).await
     }
 
-    /// Orders something.
+    /// Creates an order.
     pub async fn order(&self, product: &str, quantity: i64, key: &str) -> Answer {
         let body = json!({"productId": product, "quantity": quantity});
         self.post("/api/wx/createOrder", key, body).await
@@ -277,7 +277,7 @@ impl Player<'_> {
         self.game.simulator("pay/request-payment", params).await;
     }
 
-    /// Where an order stands.
+    /// The status of an order, empty if it is not found.
     pub async fn status(&self, order: &str) -> String {
         let answer = self.get(&format!("/api/wx/getOrder/{order}")).await;
         answer.body["order"]["status"]
@@ -286,7 +286,7 @@ impl Player<'_> {
             .to_owned()
     }
 
-    /// How many of a product the player owns.
+    /// Quantity of a product in the player's inventory.
     pub async fn owns(&self, product: &str) -> i64 {
         let items = self.get("/api/wx/inventory").await.body;
         let items = items["items"].as_array().cloned().unwrap_or_default();

@@ -1,18 +1,18 @@
-//! Which series a query of ours asks for. No parser of PromQL: Prometheus itself reads the queries
-//! in the tests; this only finds the selectors in them.
+//! Finds the selectors in our queries. Not a PromQL parser: in the tests Prometheus itself evaluates the
+//! queries.
 
 use serde_json::Value;
 
-/// A name with its matchers, as `avalon_queue_depth{state="ready"}` has them.
+/// A metric name with its matchers, such as `avalon_queue_depth{state="ready"}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
-    /// The metric, or the name that a rule records.
+    /// The metric or recorded series.
     pub name: String,
     /// Label, operator and value of each matcher.
     pub matchers: Vec<(String, String, String)>,
 }
 
-/// The selectors of our own metrics in a query, and of `up`.
+/// Returns the selectors of our own metrics in a query, and of `up`.
 pub fn selectors(query: &str) -> Vec<Selector> {
     let mut found = Vec::new();
     let mut rest = query;
@@ -54,14 +54,14 @@ fn matcher(text: &str) -> Option<(String, String, String)> {
     ))
 }
 
-/// A query of a dashboard with the dashboard's variables filled in: all queues, and a range that
-/// suits a scrape each second.
+/// Fills in the variables of a dashboard query: all queues, and a range that suits a scrape interval of one
+/// second.
 pub fn filled_in(query: &str) -> String {
     let query = query.replace("$__rate_interval", "10s");
     query.replace("$queue", ".*")
 }
 
-/// The queries of a dashboard for Prometheus: title of the panel, query, legend.
+/// Returns the Prometheus queries of a dashboard: panel title, query, legend.
 pub fn queries(dashboard: &Value) -> Vec<(String, String, String)> {
     let panels = dashboard["panels"].as_array().into_iter().flatten();
     let targets = panels.flat_map(|panel| {
@@ -75,18 +75,18 @@ pub fn queries(dashboard: &Value) -> Vec<(String, String, String)> {
         .collect()
 }
 
-/// The queries of a dashboard for Postgres, for the last seven days up to `now` (Unix seconds): title of
-/// the panel or name of the variable, and the query.
+/// Returns the Postgres queries of a dashboard for the seven days up to `now` (Unix seconds): panel title or
+/// variable name, and query.
 pub fn sql_queries(dashboard: &Value, now: i64) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let variables = dashboard["templating"]["list"].as_array().into_iter();
     let variables: Vec<&Value> = variables.flatten().collect();
     let panels = dashboard["panels"].as_array().into_iter().flatten();
-    let asked = panels.flat_map(|panel| {
+    let panel_queries = panels.flat_map(|panel| {
         let targets = panel["targets"].as_array().into_iter().flatten();
         targets.map(move |target| (&panel["title"], &target["rawSql"]))
     });
-    let chosen = variables
+    let variable_queries = variables
         .iter()
         .filter(|variable| variable["datasource"]["uid"] == "avalon-postgres")
         .map(|variable| (&variable["name"], &variable["query"]));
@@ -100,8 +100,8 @@ pub fn sql_queries(dashboard: &Value, now: i64) -> Vec<(String, String)> {
         }
         query
     };
-    asked
-        .chain(chosen)
+    panel_queries
+        .chain(variable_queries)
         .filter(|(_, query)| query.is_string())
         .map(|(title, query)| (text(title), filled_in(query)))
         .collect()

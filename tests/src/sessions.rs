@@ -1,4 +1,4 @@
-//! Players' sessions, for the tests of what protects them.
+//! Helpers for tests of sessions, signatures and rate limits.
 
 use avalon_test_support::{
     Avalon, AvalonCommand, Fleet, FleetSettings, TestDatabase, shared_redis_url, unique_prefix,
@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use crate::{Answer, Game, send};
 
-/// An `avalon dev` and its client.
+/// Starts `avalon dev` with a client.
 pub async fn dev() -> (Avalon, Game) {
     dev_with(&[]).await
 }
 
-/// An `avalon dev` with these environment variables, and its client.
+/// Starts `avalon dev` with these environment variables, with a client.
 pub async fn dev_with(env: &[(&str, &str)]) -> (Avalon, Game) {
     let command = Avalon::command("dev");
     let set = |command: AvalonCommand, (name, value): &(&str, &str)| command.env(*name, *value);
@@ -22,7 +22,7 @@ pub async fn dev_with(env: &[(&str, &str)]) -> (Avalon, Game) {
     (dev, game)
 }
 
-/// Two API processes of one service, a client each.
+/// Starts two API processes of one service, with a client each.
 pub async fn two_apis() -> (TestDatabase, Fleet, [Game; 2]) {
     let database = TestDatabase::postgres().await;
     let settings = FleetSettings::new(database.url(), &shared_redis_url().await)
@@ -32,7 +32,7 @@ pub async fn two_apis() -> (TestDatabase, Fleet, [Game; 2]) {
     (database, fleet, games)
 }
 
-/// Signs a player in on a device: the answer.
+/// Signs a player in on a device and returns the response body.
 pub async fn sign_in(game: &Game, name: &str, device: &str, kind: &str) -> Value {
     let code = game.mint_code(name).await;
     let body = json!({"code": code, "deviceId": device, "deviceType": kind});
@@ -41,18 +41,18 @@ pub async fn sign_in(game: &Game, name: &str, device: &str, kind: &str) -> Value
     answer.body
 }
 
-/// A request with the session's token.
+/// Builds a `GET` with the session's token.
 pub fn get(game: &Game, session: &Value, path: &str) -> RequestBuilder {
     let token = session["token"].as_str().unwrap();
     game.client.get(game.url(path)).bearer_auth(token)
 }
 
-/// Asks for what wants a token: what the player owns.
+/// Gets the inventory, a route that requires a token.
 pub async fn inventory(game: &Game, session: &Value) -> Answer {
     send(get(game, session, "/api/wx/inventory")).await
 }
 
-/// Spends the session's refresh token.
+/// Uses the session's refresh token.
 pub async fn refresh(game: &Game, session: &Value) -> Answer {
     let body = json!({"refreshToken": session["refreshToken"]});
     send(
@@ -63,7 +63,7 @@ pub async fn refresh(game: &Game, session: &Value) -> Answer {
     .await
 }
 
-/// Signs out.
+/// Signs the session out; `query` may be `?everywhere=true`.
 pub async fn logout(game: &Game, session: &Value, query: &str) -> Answer {
     let token = session["token"].as_str().unwrap();
     let url = game.url(&format!("/api/wx/logout{query}"));

@@ -1,5 +1,5 @@
-//! A running `avalon` process and ways to break it.
-//! How it is configured is `AvalonCommand`; which requests to send it is the test's business.
+//! A running `avalon` process and ways to break it. `AvalonCommand` configures it; requests are up to the
+//! test.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -13,22 +13,22 @@ use tokio::time::{Instant, sleep};
 use crate::AvalonCommand;
 use crate::process::{Orphaned, Process};
 
-const READY_LIMIT: Duration = Duration::from_secs(20);
-const EXIT_LIMIT: Duration = Duration::from_secs(60);
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(60);
 const TAIL_LINES: usize = 60;
 
-/// The real binary at work; it is killed when this is dropped, and shows the end of its log when
-/// the test has failed.
+/// A running process of the real binary. Dropping it kills the process and, if the test has failed, prints
+/// the end of the log.
 pub struct Avalon {
-    /// The URL of the public API, without a slash at its end.
+    /// Base URL of the public API, without a trailing slash.
     pub http: String,
-    /// The URL of the ops listener.
+    /// Base URL of the ops listener.
     pub ops: String,
-    /// The URL of the simulator (`dev` and `simulator`).
+    /// Base URL of the simulator (`dev` and `simulator`).
     pub simulator: String,
     command: AvalonCommand,
     ready_path: &'static str,
-    // Before the folder: fields are dropped in order, the process must be gone first.
+    // Before the folder: fields are dropped in order, and the process must end first.
     process: Process,
     folder: Folder,
 }
@@ -48,7 +48,7 @@ impl Folder {
 }
 
 impl Avalon {
-    /// Prepares a run as `role`: `dev`, `all`, `api`, `workers`, `simulator`, or a role that ends.
+    /// Prepares a run as `role`: `dev`, `all`, `api`, `workers`, `simulator`, or a command that exits.
     pub fn command(role: &str) -> AvalonCommand {
         AvalonCommand::new(role)
     }
@@ -57,7 +57,7 @@ impl Avalon {
         let folder = match command.given_folder() {
             Some(folder) => Folder::Given(folder.to_owned()),
             None => Folder::Temporary(
-                TempDir::with_prefix("avalon-").expect("make a folder for avalon"),
+                TempDir::with_prefix("avalon-").expect("create a folder for avalon"),
             ),
         };
         let process = spawn(&command, &folder);
@@ -75,63 +75,63 @@ impl Avalon {
         avalon
     }
 
-    /// Kills it if it still runs, and starts it again: same ports, folder, and settings.
+    /// Kills it if it is running and starts it again with the same ports, folder and settings.
     pub async fn restart(&mut self) {
         self.process.kill();
         self.process = spawn(&self.command, &self.folder);
         self.wait_ready().await;
     }
 
-    /// SIGKILL; returns when the process is gone.
+    /// Sends SIGKILL and waits for the exit.
     pub fn kill9(&mut self) {
         self.process.kill();
     }
 
-    /// SIGTERM; `wait_exit` waits for what comes of it.
+    /// Sends SIGTERM; `wait_exit` waits for the exit.
     pub fn terminate(&self) {
         self.process.signal(Signal::TERM);
     }
 
-    /// SIGHUP: it reads its certificate and its log level again.
+    /// Sends SIGHUP: it reloads its certificate and its log level.
     pub fn hang_up(&self) {
         self.process.signal(Signal::HUP);
     }
 
-    /// Waits for the process to end.
+    /// Waits for the process to exit.
     ///
     /// # Panics
-    /// When it has not ended after a minute.
+    /// If it has not exited after a minute.
     pub async fn wait_exit(&mut self) -> ExitStatus {
-        let status = self.process.wait(EXIT_LIMIT).await;
-        status.unwrap_or_else(|| panic!("avalon did not end in {EXIT_LIMIT:?}"))
+        let status = self.process.wait(EXIT_TIMEOUT).await;
+        status.unwrap_or_else(|| panic!("avalon did not exit within {EXIT_TIMEOUT:?}"))
     }
 
-    /// Whether the process still runs.
+    /// Whether the process is running.
     pub fn is_running(&mut self) -> bool {
         self.process.exited().is_none()
     }
 
-    /// Stops its clock (SIGSTOP): connections stay open, nothing answers.
+    /// Suspends it (SIGSTOP): connections stay open, nothing responds.
     pub fn freeze(&self) {
         self.process.signal(Signal::STOP);
     }
 
-    /// Undoes `freeze`.
+    /// Resumes it after `freeze`.
     pub fn thaw(&self) {
         self.process.signal(Signal::CONT);
     }
 
-    /// All that it wrote to standard output and standard error.
+    /// Its standard output and standard error so far.
     pub fn log(&self) -> String {
         self.process.log()
     }
 
-    /// The folder that it runs in.
+    /// Its working directory.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The process id, for measuring its memory and time.
+    /// The process id, to measure memory and CPU time.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
@@ -142,21 +142,21 @@ impl Avalon {
             .no_proxy()
             .timeout(Duration::from_secs(2))
             .build();
-        let client = client.expect("make an HTTP client");
-        let deadline = Instant::now() + READY_LIMIT;
+        let client = client.expect("create an HTTP client");
+        let deadline = Instant::now() + READY_TIMEOUT;
         loop {
             let seen = match client.get(&url).send().await {
                 Ok(answer) if answer.status() == StatusCode::OK => return,
                 Ok(answer) => answer.status().to_string(),
                 Err(error) => error.to_string(),
             };
-            // The log itself is shown by `drop`.
+            // `drop` prints the log.
             if let Some(status) = self.process.exited() {
-                panic!("avalon ended at its start: {status}");
+                panic!("avalon exited at start: {status}");
             }
             assert!(
                 Instant::now() < deadline,
-                "no 200 from {url} in {READY_LIMIT:?}: {seen}"
+                "no 200 from {url} within {READY_TIMEOUT:?}: {seen}"
             );
             sleep(Duration::from_millis(20)).await;
         }

@@ -1,5 +1,5 @@
-//! How to run the real binary: its role, ports, folder, configuration and environment.
-//! The process that comes of it is `Avalon`.
+//! How to run the real binary: role, ports, folder, configuration and environment. The running process is
+//! an `Avalon`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,24 +8,24 @@ use std::time::Duration;
 
 use crate::{Avalon, free_port};
 
-const RUN_LIMIT: Duration = Duration::from_secs(60);
+const RUN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The binary `avalon` of the profile that the running test was built with.
+/// Locates the binary `avalon` of the profile with which the test was built.
 pub struct AvalonBinary;
 
 impl AvalonBinary {
-    /// Its path, beside the folder of the test executable.
+    /// The path of `avalon`, near the test executable.
     ///
     /// # Panics
-    /// When it has not been built.
+    /// If it has not been built.
     pub fn path() -> PathBuf {
         Self::beside_the_tests("avalon", "cargo build --bin avalon")
     }
 
-    /// One that says of itself to be of another revision: `avalon-previous`, beside the first.
+    /// The path of `avalon-previous`, which reports another revision.
     ///
     /// # Panics
-    /// When it has not been built.
+    /// If it has not been built.
     pub fn previous() -> PathBuf {
         Self::beside_the_tests("avalon-previous", "scripts/alert-drill builds it")
     }
@@ -46,8 +46,8 @@ impl AvalonBinary {
     }
 }
 
-/// A run of the binary in preparation. Ports are picked at once, so that its URLs can be part of
-/// its own configuration.
+/// Builds a run of the binary. Ports are picked at once, so that its URLs can be part of its own
+/// configuration.
 #[derive(Clone, Debug)]
 pub struct AvalonCommand {
     binary: Option<PathBuf>,
@@ -77,14 +77,14 @@ impl AvalonCommand {
         }
     }
 
-    /// The same in another role.
+    /// Changes the role.
     #[must_use]
     pub(crate) fn role(mut self, role: &str) -> Self {
         role.clone_into(&mut self.role);
         self
     }
 
-    /// Runs another binary than that of the tests' profile.
+    /// Runs another binary than the default `avalon`.
     #[must_use]
     pub fn binary(mut self, path: PathBuf) -> Self {
         self.binary = Some(path);
@@ -98,7 +98,7 @@ impl AvalonCommand {
         self
     }
 
-    /// The text of its configuration file.
+    /// Sets the text of its configuration file.
     #[must_use]
     pub fn config(mut self, toml: impl Into<String>) -> Self {
         self.config = Some(toml.into());
@@ -112,60 +112,59 @@ impl AvalonCommand {
         self
     }
 
-    /// Runs in `folder`, which stays; without this, in a temporary one.
+    /// Runs in `folder`, which is not removed; the default is a temporary one.
     #[must_use]
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
         self
     }
 
-    /// The URL of the public API, without a slash at its end.
+    /// Base URL of the public API, without a trailing slash.
     pub fn http(&self) -> String {
         format!("http://{}", self.http)
     }
 
-    /// The URL of the ops listener.
+    /// Base URL of the ops listener.
     pub fn ops(&self) -> String {
         format!("http://{}", self.ops)
     }
 
-    /// The URL of the simulator.
+    /// Base URL of the simulator.
     pub fn simulator(&self) -> String {
         format!("http://{}", self.simulator)
     }
 
-    /// Starts it and waits until it is ready: `/readyz` answers 200, or `/_sim/state` for the
-    /// simulator.
+    /// Starts it and waits until `/readyz` returns 200, or `/_sim/state` for the simulator.
     ///
     /// # Panics
-    /// When it ends or is not ready in time: with its log.
+    /// If it exits or is not ready in time; the log is printed.
     pub async fn start(self) -> Avalon {
         Avalon::start(self, "/readyz").await
     }
 
-    /// Starts it and waits until it lives (`/healthz`): for tests in which a store is missing.
+    /// Starts it and waits until `/healthz` returns 200: for tests in which a store is missing.
     ///
     /// # Panics
-    /// When it ends or does not live in time: with its log.
+    /// If it exits or is not alive in time; the log is printed.
     pub async fn start_alive(self) -> Avalon {
         Avalon::start(self, "/healthz").await
     }
 
-    /// Runs a role that ends by itself (`migrate`, `jobs`, `openapi`, `config`) to its end.
+    /// Runs a command that exits by itself (`migrate`, `jobs`, `openapi`, `config`).
     ///
     /// # Panics
-    /// When it does not end within a minute.
+    /// If it does not exit within a minute.
     pub async fn run(self) -> Output {
-        let temporary = tempfile::tempdir().expect("make a folder for avalon");
+        let temporary = tempfile::tempdir().expect("create a folder for avalon");
         let folder = self
             .folder
             .clone()
             .unwrap_or_else(|| temporary.path().to_owned());
         let mut command = tokio::process::Command::from(self.prepare(&folder));
         let output = command.kill_on_drop(true).output();
-        tokio::time::timeout(RUN_LIMIT, output)
+        tokio::time::timeout(RUN_TIMEOUT, output)
             .await
-            .unwrap_or_else(|_| panic!("avalon {} did not end in {RUN_LIMIT:?}", self.role))
+            .unwrap_or_else(|_| panic!("avalon {} did not exit within {RUN_TIMEOUT:?}", self.role))
             .expect("run avalon")
     }
 
@@ -173,7 +172,7 @@ impl AvalonCommand {
         self.folder.as_deref()
     }
 
-    /// A name for its files that is unique where several processes share a folder.
+    /// Name for its files, unique among processes that share a folder.
     pub(crate) fn name(&self) -> String {
         format!(
             "avalon-{}-{}",
@@ -189,7 +188,7 @@ impl AvalonCommand {
         }
     }
 
-    /// The command itself; its environment has no `AVALON_*` but ours, and no proxy before us.
+    /// Builds the command. Its environment has no `AVALON_*` but ours, and no proxy for local addresses.
     pub(crate) fn prepare(&self, folder: &Path) -> Command {
         let binary = self.binary.clone().unwrap_or_else(AvalonBinary::path);
         let mut command = Command::new(binary);
@@ -206,7 +205,7 @@ impl AvalonCommand {
         }
         command
             .env("NO_PROXY", "127.0.0.1,localhost")
-            // Nobody balances the load of tests that do not say so.
+            // Without a load balancer, draining needs no delay.
             .env("AVALON_HTTP__DRAIN_DELAY", "0s")
             .env("AVALON_HTTP__LISTEN", &self.http)
             .env("AVALON_OPS__LISTEN", &self.ops)

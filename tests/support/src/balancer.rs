@@ -1,5 +1,5 @@
-//! A load balancer as clients see one: several API processes behind one name, of which those are used
-//! whose `/readyz` says so. It repeats nothing: a request that fails has failed.
+//! A load balancer as clients see one: requests go to the API processes whose `/readyz` returns 200. It does
+//! not retry: a request that fails has failed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,10 +11,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::Avalon;
 
-/// A check that takes longer than this has failed.
+/// A readiness check that takes longer has failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where requests go.
+/// Chooses the target of each request.
 pub struct Balancer {
     targets: Arc<[Target]>,
     turn: AtomicUsize,
@@ -28,7 +28,7 @@ struct Target {
 }
 
 impl Balancer {
-    /// Balances among processes that are ready now, and asks each of them again at this pace.
+    /// Balances among processes that are ready now, and checks each of them at this interval.
     pub fn over(apis: &[Avalon], every: Duration) -> Self {
         let target = |api: &Avalon| Target {
             http: api.http.clone(),
@@ -46,7 +46,7 @@ impl Balancer {
         }
     }
 
-    /// The URL of the API whose turn it is; none while no API is ready.
+    /// The base URL of the next API in turn; `None` while none is ready.
     pub fn next(&self) -> Option<&str> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let ready = |target: &&Target| target.ready.load(Ordering::Relaxed);
@@ -67,7 +67,7 @@ impl Drop for Balancer {
 async fn check(targets: Arc<[Target]>, index: usize, every: Duration) {
     let target = &targets[index];
     let client = Client::builder().no_proxy().timeout(CHECK_TIMEOUT).build();
-    let client = client.expect("make an HTTP client");
+    let client = client.expect("create an HTTP client");
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -1,13 +1,13 @@
-//! Certificates for one test, made up anew each time: an authority that nobody knows, and a server's
-//! certificate of it for this machine.
+//! Certificates for one test, generated each time: a private certificate authority and a server certificate
+//! for localhost.
 
 use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
-/// An authority and a server, all PEM.
+/// A certificate authority and a server certificate, PEM.
 pub struct TestCertificates {
-    /// The authority's certificate: who trusts it trusts the server.
+    /// The authority's certificate; clients that trust it trust the server.
     pub authority: String,
     /// The server's certificate, for 127.0.0.1 and localhost.
     pub certificate: String,
@@ -16,7 +16,7 @@ pub struct TestCertificates {
 }
 
 impl TestCertificates {
-    /// Makes up both.
+    /// Generates both.
     pub fn make() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -33,7 +33,7 @@ impl TestCertificates {
         }
     }
 
-    /// Writes `authority.pem`, `certificate.pem` and `key.pem` into a folder; gives their paths.
+    /// Writes `authority.pem`, `certificate.pem` and `key.pem` into a folder; returns their paths.
     pub fn write(&self, folder: &Path) -> [PathBuf; 3] {
         [
             ("authority.pem", &self.authority),

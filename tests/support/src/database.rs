@@ -1,5 +1,5 @@
-//! An empty database for one test, on either engine; it is removed with the value.
-//! Without tables: the code under test migrates it.
+//! An empty database for one test, on either engine; dropping the value removes it. It has no tables: the
+//! code under test runs the migrations.
 
 use std::fs::File;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use url::Url;
 
 use crate::shared_postgres_url;
 
-const DROP_LIMIT: Duration = Duration::from_secs(5);
+const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A database that nobody else uses.
+/// A private database.
 pub struct TestDatabase {
     url: String,
     home: Home,
@@ -25,12 +25,12 @@ enum Home {
 }
 
 impl TestDatabase {
-    /// An empty SQLite file in a folder of its own.
+    /// Creates an empty SQLite file in a temporary folder.
     pub fn sqlite() -> Self {
-        let folder = TempDir::with_prefix("avalon-sqlite-").expect("make a folder for SQLite");
+        let folder = TempDir::with_prefix("avalon-sqlite-").expect("create a folder for SQLite");
         let file = folder.path().join("avalon.db");
         // An empty file is an empty database: the URL needs no `mode=rwc`.
-        File::create(&file).expect("make an SQLite file");
+        File::create(&file).expect("create a SQLite file");
         let url = format!("sqlite://{}", file.display());
         Self {
             url,
@@ -38,12 +38,12 @@ impl TestDatabase {
         }
     }
 
-    /// A new database on the shared Postgres.
+    /// Creates a database on the shared Postgres.
     pub async fn postgres() -> Self {
         Self::on_postgres(&shared_postgres_url().await).await
     }
 
-    /// A new database on the Postgres of `admin_url`, a superuser's URL.
+    /// Creates a database on the Postgres of `admin_url`, a superuser's URL.
     pub async fn on_postgres(admin_url: &str) -> Self {
         let name = format!("avalon_test_{}", Ulid::generate()).to_lowercase();
         execute(
@@ -64,7 +64,7 @@ impl TestDatabase {
         }
     }
 
-    /// One on each engine: for store tests, which must pass on both.
+    /// Creates one on each engine, for store tests, which must pass on both.
     pub async fn both() -> [Self; 2] {
         [Self::sqlite(), Self::postgres().await]
     }
@@ -84,20 +84,20 @@ impl TestDatabase {
 }
 
 impl Drop for TestDatabase {
-    /// As well as possible: the server may be gone, and it forgets everything at its end anyway.
+    /// Best effort: the server may be down, and its data are temporary anyway.
     fn drop(&mut self) {
         let Home::Postgres { admin_url, name } = &self.home else {
             return;
         };
         let admin_url = admin_url.clone();
         let sql = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-        // A thread, for the test's own runtime cannot be blocked on from here.
+        // A thread, because the test's own runtime cannot be blocked on from here.
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
             runtime.block_on(async {
-                let _ = tokio::time::timeout(DROP_LIMIT, execute(&admin_url, sql)).await;
+                let _ = tokio::time::timeout(DROP_TIMEOUT, execute(&admin_url, sql)).await;
             });
             std::io::Result::Ok(())
         });

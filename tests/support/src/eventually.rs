@@ -1,5 +1,5 @@
-//! Waiting for something to become true, with a limit and a message that tells what was seen last.
-//! For what no signal announces; a test that can await the event itself should do that.
+//! Polling until a condition holds, with a timeout and the last observation in the panic message. For
+//! conditions without an event to await; a test that can await the event itself should do that.
 
 use std::fmt::Debug;
 use std::panic::Location;
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-const PAUSE: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Polls `observe` until it answers `Ok`, and returns that value.
+/// Polls `observe` until it returns `Ok`, and returns that value.
 ///
 /// # Panics
-/// When `limit` has passed: with the caller's position and the last `Err`.
+/// After `limit`, with the caller's location and the last `Err`.
 #[track_caller]
 pub fn eventually<T, E, F>(limit: Duration, mut observe: F) -> impl Future<Output = T>
 where
@@ -35,15 +35,15 @@ where
                     None => panic!("{caller}: not within {limit:?}; no observation finished"),
                 }
             }
-            sleep(PAUSE).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 }
 
-/// Polls `observe` until it answers `expected`.
+/// Polls `observe` until it returns `expected`.
 ///
 /// # Panics
-/// When `limit` has passed: with the caller's position, what was expected and what was seen last.
+/// After `limit`, with the caller's location, the expected and the last observed value.
 #[track_caller]
 pub fn eventually_eq<T, F>(limit: Duration, expected: T, mut observe: F) -> impl Future<Output = ()>
 where

@@ -1,5 +1,5 @@
-//! A whole service of real processes: one simulator, some `api`, some `workers`.
-//! How they are configured is `FleetSettings`; Redis and the database are the caller's.
+//! A service of real processes: one simulator, some `api`, some `workers`. `FleetSettings` configures them;
+//! the caller provides Redis and the database.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,25 +8,25 @@ use reqwest::{Client, Response};
 
 use crate::{Avalon, FleetSettings};
 
-/// A running service; all its processes end when this is dropped.
+/// A running service; dropping it ends all its processes.
 pub struct Fleet {
     /// The processes of the public API.
     pub apis: Vec<Avalon>,
-    /// The processes that do the jobs.
+    /// The processes that run the jobs.
     pub workers: Vec<Avalon>,
-    /// WeChat.
+    /// The simulated WeChat.
     pub simulator: Avalon,
-    /// For more processes of the same service.
+    /// Settings for more processes of the same service.
     pub settings: FleetSettings,
     client: Client,
     turn: AtomicUsize,
 }
 
 impl Fleet {
-    /// Starts a service with the usual settings over the database and the Redis of these URLs.
+    /// Starts a service with default settings over this database and this Redis.
     ///
     /// # Panics
-    /// When one of its processes does not become ready: with its log.
+    /// If a process does not become ready; its log is printed.
     pub async fn start(apis: usize, workers: usize, database_url: &str, redis_url: &str) -> Self {
         FleetSettings::new(database_url, redis_url)
             .start(apis, workers)
@@ -51,7 +51,7 @@ impl Fleet {
         fleet
     }
 
-    /// Starts one more process of the API.
+    /// Starts another API process.
     pub async fn add_api(&mut self) {
         let api = match self.apis.is_empty() {
             true => self.settings.first_api(),
@@ -61,16 +61,16 @@ impl Fleet {
         self.apis.push(api);
     }
 
-    /// Starts one more process of workers.
+    /// Starts another worker process.
     pub async fn add_workers(&mut self) {
         let workers = self.settings.command("workers").start().await;
         self.workers.push(workers);
     }
 
-    /// Signs in with `code`, at each API in turn: the answer of `POST /api/wx/login`.
+    /// Signs in with `code`, at each API in turn, and returns the response of `POST /api/wx/login`.
     ///
     /// # Errors
-    /// When there is no answer, as from an API that was killed.
+    /// If there is no response, for example from an API that was killed.
     pub async fn login(&self, code: &str) -> reqwest::Result<Response> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let api = &self.apis[turn % self.apis.len()].http;
@@ -89,5 +89,5 @@ impl Fleet {
 
 fn client() -> Client {
     let client = Client::builder().no_proxy().build();
-    client.expect("make an HTTP client")
+    client.expect("create an HTTP client")
 }

@@ -1,5 +1,5 @@
-//! What the processes of one service have in common: stores, keys, and the WeChat they talk to.
-//! The processes themselves are a `Fleet`.
+//! The configuration shared by the processes of one service: stores, keys and the simulated WeChat. The
+//! running processes are a `Fleet`.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use avalon_simulator::PayCredentials;
 
 use crate::{Avalon, AvalonCommand, Fleet};
 
-/// A TEST KEY, public with this source: it signs nothing but the tokens of tests and benchmarks.
+/// A TEST KEY, published with this source: it signs only the tokens of tests and benchmarks.
 const TEST_SIGNING_KEY: &str = "-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEIL/LzytJTB7TwazNzaZMrR+oU/kUrifATxECxr9a/AgJ
 -----END PRIVATE KEY-----
 ";
 
-/// A TEST KEY as well.
+/// Also a TEST KEY.
 const TEST_ENCRYPTION_KEY: &str = "3NaxJZaCOBKzsD6ytqkCupHc+Ody9Kv6QLamvoSkZ8w=";
 
-/// The configuration that all processes of a fleet share.
+/// The configuration of all processes of a fleet.
 #[derive(Clone, Debug)]
 pub struct FleetSettings {
     env: BTreeMap<String, String>,
@@ -25,14 +25,14 @@ pub struct FleetSettings {
 }
 
 impl FleetSettings {
-    /// The app id that the simulator knows.
+    /// The simulator's app id.
     pub const APP_ID: &str = "wx0123456789abcdef";
-    /// The app secret that the simulator asks for.
+    /// The simulator's app secret.
     pub const APP_SECRET: &str = "0123456789abcdef0123456789abcdef";
     /// The bearer token of the admin routes.
     pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789abcdef";
 
-    /// A fleet over the database and the Redis of these URLs, without rate limits.
+    /// Settings over this database and this Redis, without rate limits.
     pub fn new(database_url: &str, redis_url: &str) -> Self {
         let simulator = Avalon::command("simulator");
         let api_base = simulator.simulator();
@@ -62,7 +62,7 @@ impl FleetSettings {
         self
     }
 
-    /// With WeChat Pay: the merchant and the platform key are the simulator's own test ones.
+    /// Enables WeChat Pay with the simulator's test merchant and platform key.
     #[must_use]
     pub fn with_payments(mut self) -> Self {
         let test = PayCredentials::TEST;
@@ -81,17 +81,17 @@ impl FleetSettings {
         ] {
             self.env.insert(name.to_owned(), value.to_owned());
         }
-        // Callbacks go to the first API.
+        // The first API receives the callbacks.
         let notify_url = format!("{}/api/wx/pay/notify", self.first_api.http());
         self.env("AVALON_PAY__NOTIFY_URL", notify_url)
     }
 
-    /// The first API, whose URL is part of the settings with payments.
+    /// The first API, whose URL is the notify URL of the payment settings.
     pub(crate) fn first_api(&self) -> AvalonCommand {
         self.apply(self.first_api.clone())
     }
 
-    /// API and workers in one process, where the callbacks of payments go.
+    /// API and workers in one process, which also receives the payment callbacks.
     pub fn all(&self) -> AvalonCommand {
         self.first_api().role("all")
     }
@@ -103,20 +103,20 @@ impl FleetSettings {
             .map(|(name, value)| (name.clone(), value.clone()))
     }
 
-    /// A process of this fleet in preparation, such as one more `workers`, `migrate` or `jobs`.
+    /// Prepares a process of this fleet, such as another `workers`, `migrate` or `jobs`.
     pub fn command(&self, role: &str) -> AvalonCommand {
         self.apply(Avalon::command(role))
     }
 
-    /// Starts the simulator, and so many processes of the API and of the workers.
+    /// Starts the simulator and this number of API and worker processes.
     ///
     /// # Panics
-    /// When one of them does not become ready: with its log.
+    /// If a process does not become ready; its log is printed.
     pub async fn start(self, apis: usize, workers: usize) -> Fleet {
         Fleet::start_with(self, apis, workers).await
     }
 
-    /// The one simulator, whose URL is part of the settings.
+    /// The simulator, whose URL is part of the settings.
     pub fn simulator(&self) -> AvalonCommand {
         self.apply(self.simulator.clone())
     }

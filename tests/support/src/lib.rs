@@ -1,13 +1,13 @@
 //! Private servers, private databases and the real binary, for tests and benchmarks.
 //!
-//! What is started here listens on 127.0.0.1 only, writes to a temporary folder only, and ends with
-//! the test, even when the test process is killed. Nothing here is skipped for want of a program: a
-//! missing one fails the test and the message says how to get it.
+//! Everything started here listens only on 127.0.0.1, writes only to temporary folders, and ends with the
+//! test, even if the test process is killed. A missing program fails the test instead of skipping it, with a
+//! message that says how to install it.
 
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
-    reason = "a server that does not start is a failed test"
+    reason = "a server that does not start fails the test"
 )]
 
 mod avalon;

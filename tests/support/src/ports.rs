@@ -1,6 +1,6 @@
-//! Free ports on 127.0.0.1, none of them handed out twice by one process.
-//! They lie below the range that the system takes for outgoing connections: otherwise a client that
-//! tries to reach a stopped server could be given the server's own port, and keep it.
+//! Free ports on 127.0.0.1, each allocated once per process. They are below the ephemeral port range:
+//! otherwise a client that connects to a stopped server could be given the server's own port as its source
+//! port and block it.
 
 use std::collections::HashSet;
 use std::net::TcpListener;
@@ -11,15 +11,15 @@ use ulid::Ulid;
 const FIRST: u16 = 10_000;
 const COUNT: u16 = 20_000;
 
-static HANDED_OUT: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
+static ALLOCATED: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
 
-/// A port on 127.0.0.1 that nobody listens on and that this process has not been given before.
+/// Returns a port on 127.0.0.1 without a listener that was not returned before in this process.
 pub fn free_port() -> u16 {
-    let mut handed_out = HANDED_OUT.lock().unwrap_or_else(PoisonError::into_inner);
-    let handed_out = handed_out.get_or_insert_default();
+    let mut allocated = ALLOCATED.lock().unwrap_or_else(PoisonError::into_inner);
+    let allocated = allocated.get_or_insert_default();
     std::iter::repeat_with(random_port)
         .take(usize::from(COUNT))
-        .find(|port| is_free(*port) && handed_out.insert(*port))
+        .find(|port| is_free(*port) && allocated.insert(*port))
         .expect("no free port on 127.0.0.1")
 }
 

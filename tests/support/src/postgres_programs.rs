@@ -1,5 +1,5 @@
-//! Finds the programs of Postgres, and runs them as a user that Postgres accepts (it refuses root).
-//! Starting and stopping the server is `postgres_server`.
+//! Finds the programs of Postgres and runs them as a user that Postgres accepts (it rejects root).
+//! `postgres_server` starts and stops the server.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -7,18 +7,18 @@ use std::process::Command;
 
 use crate::process::in_path;
 
-/// The programs that make and run a server.
+/// The programs that initialise and run a server.
 pub(crate) struct PostgresPrograms {
     bin: PathBuf,
-    /// User and group id to run as; `None` for our own.
+    /// User and group id to run as; `None` for the current user.
     user: Option<(u32, u32)>,
 }
 
 impl PostgresPrograms {
-    /// Finds them.
+    /// Finds the programs.
     ///
     /// # Panics
-    /// When they are not installed, or when we are root and there is no user `postgres`.
+    /// If they are not installed, or when running as root without a user `postgres`.
     pub(crate) fn find() -> Self {
         let bin = in_path("initdb")
             .and_then(real_folder)
@@ -34,7 +34,7 @@ impl PostgresPrograms {
         Self { bin, user }
     }
 
-    /// A command that runs one of them, in and with `folder`.
+    /// Builds a command that runs a program in `folder`.
     pub(crate) fn command(&self, program: &str, folder: &Path) -> Command {
         let mut command = Command::new(self.bin.join(program));
         command.current_dir(folder);
@@ -44,7 +44,7 @@ impl PostgresPrograms {
         command
     }
 
-    /// Gives `folder` to the user they run as.
+    /// Changes the owner of `folder` to the user they run as.
     pub(crate) fn own(&self, folder: &Path) {
         if let Some((user, group)) = self.user {
             std::os::unix::fs::chown(folder, Some(user), Some(group)).expect("chown a folder");
@@ -52,13 +52,13 @@ impl PostgresPrograms {
     }
 }
 
-/// Only `initdb` may have been linked into PATH; the other programs are where the link leads.
+/// Resolves links: only `initdb` may be linked into PATH, beside none of the other programs.
 fn real_folder(folder: PathBuf) -> Option<PathBuf> {
     let initdb = folder.join("initdb").canonicalize().ok()?;
     Some(initdb.parent()?.to_owned())
 }
 
-/// Debian keeps the server's programs out of PATH, in a folder for each version.
+/// Debian installs the server's programs outside PATH, in one folder per version.
 fn in_debian_folder() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
     let newest = versions

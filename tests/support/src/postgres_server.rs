@@ -1,5 +1,5 @@
-//! A private Postgres, and ways to break it: for tests of outages.
-//! A test that only needs a database takes a `TestDatabase`, which costs far less.
+//! A private Postgres and ways to break it, for tests of outages. A test that only needs a database uses a
+//! `TestDatabase`, which is far cheaper.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -16,10 +16,10 @@ use crate::postgres_programs::PostgresPrograms;
 use crate::process::{Orphaned, Process};
 use crate::{TestCertificates, free_port};
 
-const START_LIMIT: Duration = Duration::from_secs(30);
-const STOP_LIMIT: Duration = Duration::from_secs(10);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// No fsync: killing the processes loses nothing that was committed, only a power cut would.
+/// Without fsync: only a power failure would lose committed data, not a kill.
 const SETTINGS: [&str; 5] = [
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
@@ -28,28 +28,29 @@ const SETTINGS: [&str; 5] = [
     "max_connections=300",
 ];
 
-/// A `postgres` on a port and in a folder of its own; it ends when this is dropped.
+/// A `postgres` process with its own port and folder; dropping it ends the server.
 pub struct PostgresServer {
     programs: PostgresPrograms,
     process: Option<Process>,
     folder: TempDir,
     port: u16,
-    /// Settings over `SETTINGS`: what comes later counts.
+    /// Settings after `SETTINGS`; later ones take precedence.
     settings: Vec<String>,
 }
 
 impl PostgresServer {
-    /// Makes a cluster, starts its server and waits until it answers.
+    /// Initialises a cluster, starts its server and waits until it accepts connections.
     pub async fn start() -> Self {
         let mut server = Self::reserve();
         server.launch().await;
         server
     }
 
-    /// Makes the cluster and picks the port only: for tests in which Postgres is absent at first.
+    /// Only initialises the cluster and picks the port: for tests in which Postgres is down at first.
     pub fn reserve() -> Self {
         let programs = PostgresPrograms::find();
-        let folder = TempDir::with_prefix("avalon-postgres-").expect("make a folder for Postgres");
+        let folder =
+            TempDir::with_prefix("avalon-postgres-").expect("create a folder for Postgres");
         programs.own(folder.path());
         let server = Self {
             programs,
@@ -79,14 +80,14 @@ impl PostgresServer {
         server
     }
 
-    /// Changes a setting, such as `fsync` to `on`; before `launch`.
+    /// Changes a setting, such as `fsync` to `on`. Call before `launch`.
     #[must_use]
     pub fn configured(mut self, setting: &str, value: &str) -> Self {
         self.settings.push(format!("{setting}={value}"));
         self
     }
 
-    /// Takes TLS connections beside others; before `launch`.
+    /// Accepts TLS connections beside plain ones. Call before `launch`.
     #[must_use]
     pub fn with_tls(self, certificates: &TestCertificates) -> Self {
         let [_, certificate, key] = certificates.write(self.folder.path());
@@ -98,16 +99,16 @@ impl PostgresServer {
             .configured("ssl_key_file", &key.display().to_string())
     }
 
-    /// Starts the server of `reserve` or one that was stopped; it finds the data it had.
+    /// Starts the server after `reserve` or `stop`, with its previous data.
     pub async fn launch(&mut self) {
-        assert!(self.process.is_none(), "this Postgres runs already");
+        assert!(self.process.is_none(), "this Postgres is already running");
         let orphaned = Orphaned {
             signal: "QUIT",
             remove: Some(self.folder.path()),
         };
         let log = self.folder.path().join("log");
         let mut process = Process::spawn(&mut self.command(), log, &orphaned);
-        let deadline = Instant::now() + START_LIMIT;
+        let deadline = Instant::now() + START_TIMEOUT;
         while !self.answers().await {
             if process.exited().is_some() || Instant::now() > deadline {
                 panic!("Postgres did not start:\n{}", process.log());
@@ -117,50 +118,50 @@ impl PostgresServer {
         self.process = Some(process);
     }
 
-    /// The superuser's URL of the database `postgres`; the same after a restart.
+    /// The superuser's URL of the database `postgres`; unchanged by restarts.
     pub fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// The port that it listens on, or will.
+    /// The port that it listens on once started.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Kills the server and all its backends (SIGKILL); the data stay for `launch`.
+    /// Kills the server and all its backends (SIGKILL). The data remain.
     pub fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill_tree();
         }
     }
 
-    /// Kills the server if it runs, and starts it on the same port with the same data.
+    /// Kills the server if it is running and starts it on the same port with the same data.
     pub async fn restart(&mut self) {
         self.stop();
         self.launch().await;
     }
 
-    /// Ends the server in order (fast shutdown), closing connections; the data stay for `launch`.
+    /// Shuts the server down gracefully (fast shutdown), which closes connections. The data remain.
     pub async fn shutdown_gracefully(&mut self) {
         let Some(mut process) = self.process.take() else {
             return;
         };
         process.signal(Signal::INT);
-        let ended = process.wait(STOP_LIMIT).await;
-        assert!(ended.is_some(), "Postgres did not end:\n{}", process.log());
+        let ended = process.wait(STOP_TIMEOUT).await;
+        assert!(ended.is_some(), "Postgres did not stop:\n{}", process.log());
     }
 
-    /// Stops its clock (SIGSTOP), backends too: connections stay open, nothing answers.
+    /// Suspends the server and its backends (SIGSTOP): connections stay open, nothing responds.
     pub fn freeze(&self) {
         self.running().freeze_tree();
     }
 
-    /// Undoes `freeze`.
+    /// Resumes the server after `freeze`.
     pub fn thaw(&self) {
         self.running().thaw_tree();
     }
 
-    /// What the server has logged.
+    /// The server's log so far.
     pub fn log(&self) -> String {
         self.running().log()
     }
@@ -183,7 +184,7 @@ impl PostgresServer {
     }
 
     fn running(&self) -> &Process {
-        self.process.as_ref().expect("this Postgres does not run")
+        self.process.as_ref().expect("this Postgres is not running")
     }
 
     async fn answers(&self) -> bool {
@@ -193,12 +194,12 @@ impl PostgresServer {
 }
 
 impl Drop for PostgresServer {
-    /// An immediate shutdown rather than a kill, for it gives the shared memory back.
+    /// Requests an immediate shutdown instead of a kill, since that frees the shared memory.
     fn drop(&mut self) {
         if let Some(process) = &mut self.process {
             process.signal(Signal::QUIT);
             process.thaw_tree();
-            if process.wait_blocking(STOP_LIMIT).is_none() {
+            if process.wait_blocking(STOP_TIMEOUT).is_none() {
                 process.kill_tree();
             }
         }

@@ -1,5 +1,5 @@
-//! A child process that never outlives the test process, with its output in a file.
-//! It knows nothing of what it runs; Redis, Postgres and `avalon` are built on it.
+//! A child process that never outlives the test process, with its output in a file. Redis, Postgres and
+//! `avalon` are built on it; nothing here is specific to them.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Waits for its standard input to end, which it does when the test process is gone for whatever
-/// reason; then ends process `$1` with signal `$2` (or by force) and removes the folder `$3`.
+/// Waits for the end of its standard input, which means that the test process has ended for whatever
+/// reason. Then it sends signal `$2` to process `$1`, SIGKILL after 8 seconds, and removes folder `$3`.
 const WATCHDOG: &str = r#"
 read -r _
 kill -s "$2" "$1"
@@ -24,11 +24,11 @@ kill -s KILL "$1"
 [ -z "$3" ] || rm -rf -- "$3"
 "#;
 
-/// What the watchdog does when the test process died without dropping the child.
+/// What the watchdog does if the test process ends without dropping the child.
 pub(crate) struct Orphaned<'a> {
-    /// The name of the signal that ends the child.
+    /// Name of the signal sent to the child.
     pub(crate) signal: &'static str,
-    /// The folder to remove then.
+    /// Folder to remove afterwards.
     pub(crate) remove: Option<&'a Path>,
 }
 
@@ -39,8 +39,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command` with its output appended to `log`, in a process group of its own so that a
-    /// Ctrl-C in the terminal reaches the test alone.
+    /// Starts `command` with its output appended to `log`. It gets its own process group, so that Ctrl-C in
+    /// the terminal reaches only the test.
     pub(crate) fn spawn(command: &mut Command, log: PathBuf, orphaned: &Orphaned<'_>) -> Self {
         let output = File::options()
             .create(true)
@@ -81,7 +81,7 @@ impl Process {
         let _ = kill_process(Pid::from_child(&self.child), signal);
     }
 
-    /// Freezes the process and all its children; the parent first, so that it makes no more.
+    /// Suspends the process and all its children; the parent first, so that it forks no more.
     pub(crate) fn freeze_tree(&self) {
         self.signal(Signal::STOP);
         signal_all(&self.children(), Signal::STOP);
@@ -92,7 +92,7 @@ impl Process {
         self.signal(Signal::CONT);
     }
 
-    /// Kills the process and all its children, without a chance to say goodbye.
+    /// Kills the process and all its children (SIGKILL).
     pub(crate) fn kill_tree(&mut self) {
         self.freeze_tree();
         let children = self.children();
@@ -100,7 +100,7 @@ impl Process {
         signal_all(&children, Signal::KILL);
     }
 
-    /// SIGKILL; returns when the process is gone.
+    /// Sends SIGKILL and waits for the exit.
     pub(crate) fn kill(&mut self) {
         // The watchdog goes first: once the child is reaped, its id may belong to another process.
         if let Some(mut watchdog) = self.watchdog.take() {
@@ -111,7 +111,7 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    /// The exit status if the process has ended.
+    /// The exit status if the process has exited.
     pub(crate) fn exited(&mut self) -> Option<ExitStatus> {
         let status = self.child.try_wait().expect("ask for a child's status");
         if status.is_some() {
@@ -120,7 +120,7 @@ impl Process {
         status
     }
 
-    /// Waits at most `limit` for the process to end by itself; blocks the thread.
+    /// Waits at most `limit` for the process to exit by itself; blocks the thread.
     pub(crate) fn wait_blocking(&mut self, limit: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + limit;
         while self.exited().is_none() && Instant::now() < deadline {
@@ -129,7 +129,7 @@ impl Process {
         self.exited()
     }
 
-    /// Waits at most `limit` for the process to end by itself.
+    /// Waits at most `limit` for the process to exit by itself.
     pub(crate) async fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + limit;
         while self.exited().is_none() && Instant::now() < deadline {
@@ -138,7 +138,7 @@ impl Process {
         self.exited()
     }
 
-    /// All that the process wrote, since the first start in its folder.
+    /// The output since the first start in its folder.
     pub(crate) fn log(&self) -> String {
         let bytes = std::fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
@@ -175,7 +175,7 @@ fn signal_all(processes: &[Pid], signal: Signal) {
     }
 }
 
-/// The folder in PATH that holds `program`.
+/// Returns the folder in PATH that contains `program`.
 pub(crate) fn in_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).find(|folder| folder.join(program).is_file())

@@ -1,4 +1,4 @@
-//! A private Prometheus that scrapes processes of ours, with rules of its caller's.
+//! A private Prometheus that scrapes our processes and evaluates the caller's rules.
 
 use std::process::Command;
 use std::time::Duration;
@@ -10,24 +10,24 @@ use tokio::time::{Instant, sleep};
 use crate::free_port;
 use crate::process::{Orphaned, Process, in_path};
 
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A `prometheus` on a port and in a folder of its own; it ends when this is dropped.
+/// A `prometheus` process with its own port and folder; dropping it ends the server.
 pub struct PrometheusServer {
-    /// Its URL, without a slash at its end.
+    /// Base URL, without a trailing slash.
     pub url: String,
     client: Client,
-    // Before the folder: fields are dropped in order, the process must be gone first.
+    // Before the folder: fields are dropped in order, and the process must end first.
     process: Process,
     _folder: TempDir,
 }
 
 impl PrometheusServer {
-    /// Starts a server that scrapes `targets` (job and URL) every `interval` (such as `1s`), evaluates
-    /// `rules` (file name and text) as often, and waits until it is ready.
+    /// Starts a server that scrapes `targets` (job and URL) and evaluates `rules` (file name and text) at
+    /// this interval (such as `1s`), and waits until it is ready.
     ///
     /// # Panics
-    /// When it is not installed, refuses the rules, or does not get ready: with its log.
+    /// If it is not installed, rejects the rules, or does not become ready; the log is printed.
     pub async fn start(
         interval: &str,
         targets: &[(&str, &str)],
@@ -37,7 +37,7 @@ impl PrometheusServer {
             in_path("prometheus").is_some(),
             "prometheus not found: run scripts/test, or install the package prometheus"
         );
-        let folder = TempDir::with_prefix("avalon-prometheus-").expect("make a folder");
+        let folder = TempDir::with_prefix("avalon-prometheus-").expect("create a folder");
         let write = |name: &str, text: &str| {
             std::fs::write(folder.path().join(name), text).expect("write a file of Prometheus");
         };
@@ -61,7 +61,7 @@ impl PrometheusServer {
         let client = Client::builder().no_proxy().build();
         let mut server = Self {
             url: format!("http://127.0.0.1:{port}"),
-            client: client.expect("make an HTTP client"),
+            client: client.expect("create an HTTP client"),
             process,
             _folder: folder,
         };
@@ -69,10 +69,10 @@ impl PrometheusServer {
         server
     }
 
-    /// An answer of its HTTP API, such as of `rules` or `query?query=up`: the `data` in it, as JSON text.
+    /// Calls its HTTP API, for example `rules` or `query`, and returns the response as JSON text.
     ///
     /// # Panics
-    /// When it does not answer, or with an error.
+    /// If it does not respond, or responds with an error.
     pub async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> String {
         let url = format!("{}/api/v1/{path}", self.url);
         let request = self.client.get(url).query(parameters);
@@ -84,7 +84,7 @@ impl PrometheusServer {
     }
 
     async fn wait_ready(&mut self) {
-        let deadline = Instant::now() + START_LIMIT;
+        let deadline = Instant::now() + START_TIMEOUT;
         let url = format!("{}/-/ready", self.url);
         loop {
             let answer = self.client.get(&url).send().await;

@@ -1,5 +1,5 @@
-//! A private Redis Cluster of three masters without replicas, all slots served.
-//! For what depends on where a key lies; a test of an outage takes a `RedisServer`.
+//! A private Redis Cluster of three masters without replicas that serves all slots. For code that depends on
+//! the slot of a key; tests of outages use a `RedisServer`.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -10,20 +10,20 @@ use crate::{RedisServer, eventually, free_port};
 
 const SLOTS: Range<usize> = 0..16384;
 const NODES: usize = 3;
-const AGREE_LIMIT: Duration = Duration::from_secs(30);
+const AGREE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Three `redis-server` processes that form a cluster; they end when this is dropped.
+/// Three `redis-server` processes that form a cluster; dropping it ends them.
 pub struct RedisCluster {
     nodes: Vec<RedisServer>,
 }
 
 impl RedisCluster {
-    /// Starts the nodes, makes them a cluster and waits until each of them serves it.
+    /// Starts the nodes, forms the cluster and waits until each node reports it as up.
     pub async fn start() -> Self {
         let mut nodes = Vec::new();
         let mut bus_ports = Vec::new();
         for _ in 0..NODES {
-            // By default the bus is at the port plus 10,000, which somebody else may have.
+            // The default bus port is the port plus 10,000, which may be taken.
             let bus = free_port();
             let node = RedisServer::reserve()
                 .configured("cluster-enabled", "yes")
@@ -52,17 +52,17 @@ impl RedisCluster {
             let from = index * share;
             let to = (from + share).min(SLOTS.end) - 1;
             let mut connection = connect(node).await;
-            // Different epochs, or else the nodes would have to agree on them first.
-            tell(&mut connection, &["SET-CONFIG-EPOCH", &text(index + 1)]).await;
-            tell(&mut connection, &["ADDSLOTSRANGE", &text(from), &text(to)]).await;
+            // Distinct epochs, so that the nodes need not resolve collisions first.
+            cluster_command(&mut connection, &["SET-CONFIG-EPOCH", &text(index + 1)]).await;
+            cluster_command(&mut connection, &["ADDSLOTSRANGE", &text(from), &text(to)]).await;
             if index > 0 {
                 let (port, bus) = (text(first.port()), text(bus_ports[0]));
-                tell(&mut connection, &["MEET", "127.0.0.1", &port, &bus]).await;
+                cluster_command(&mut connection, &["MEET", "127.0.0.1", &port, &bus]).await;
             }
         }
         for node in &self.nodes {
             let mut connection = connect(node).await;
-            eventually(AGREE_LIMIT, async || {
+            eventually(AGREE_TIMEOUT, async || {
                 let info: String = redis::cmd("CLUSTER")
                     .arg("INFO")
                     .query_async(&mut connection)
@@ -84,7 +84,7 @@ async fn connect(node: &RedisServer) -> MultiplexedConnection {
         .expect("connect to a node")
 }
 
-async fn tell(connection: &mut MultiplexedConnection, words: &[&str]) {
+async fn cluster_command(connection: &mut MultiplexedConnection, words: &[&str]) {
     let mut command = redis::cmd("CLUSTER");
     command
         .arg(words)

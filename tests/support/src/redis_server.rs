@@ -1,5 +1,5 @@
-//! A private Redis with the durability that the project asks for, and ways to break it.
-//! For the server that tests share, see `shared_redis_url`.
+//! A private Redis with the durability settings that the project requires, and ways to break it. For the
+//! server that tests share, see `shared_redis_url`.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,31 +12,31 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::process::{Orphaned, Process, in_path};
 use crate::{TestCertificates, free_port};
 
-const START_LIMIT: Duration = Duration::from_secs(20);
-const STOP_LIMIT: Duration = Duration::from_secs(10);
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A `redis-server` on a port and in a folder of its own; it ends when this is dropped.
+/// A `redis-server` process with its own port and folder; dropping it ends the server.
 pub struct RedisServer {
-    // Before the folder: fields are dropped in order, the process must be gone first.
+    // Before the folder: fields are dropped in order, and the process must end first.
     process: Option<Process>,
     folder: TempDir,
     port: u16,
     tls_port: Option<u16>,
-    /// Directives over those of `launch`: what comes later counts.
+    /// Directives after those of `launch`; later ones take precedence.
     directives: Vec<String>,
 }
 
 impl RedisServer {
-    /// Starts a server and waits until it answers.
+    /// Starts a server and waits until it responds.
     pub async fn start() -> Self {
         let mut server = Self::reserve();
         server.launch().await;
         server
     }
 
-    /// Picks port and folder only: for tests in which Redis is absent at first.
+    /// Only picks port and folder: for tests in which Redis is down at first.
     pub fn reserve() -> Self {
-        let folder = TempDir::with_prefix("avalon-redis-").expect("make a folder for Redis");
+        let folder = TempDir::with_prefix("avalon-redis-").expect("create a folder for Redis");
         Self {
             process: None,
             folder,
@@ -46,7 +46,7 @@ impl RedisServer {
         }
     }
 
-    /// Sets a directive of its configuration, such as `appendfsync` to `everysec`; before `launch`.
+    /// Sets a configuration directive, such as `appendfsync` to `everysec`. Call before `launch`.
     #[must_use]
     pub fn configured(mut self, directive: &str, value: &str) -> Self {
         self.directives.push(format!("--{directive}"));
@@ -54,7 +54,7 @@ impl RedisServer {
         self
     }
 
-    /// Speaks TLS on a second port, and asks clients for no certificate; before `launch`.
+    /// Listens with TLS on a second port, without client certificates. Call before `launch`.
     #[must_use]
     pub fn with_tls(mut self, certificates: &TestCertificates) -> Self {
         let port = free_port();
@@ -67,9 +67,9 @@ impl RedisServer {
             .configured("tls-key-file", &key.display().to_string())
     }
 
-    /// Starts the server of `reserve` or one that was stopped; it finds the data it had.
+    /// Starts the server after `reserve` or `stop`, with its previous data.
     pub async fn launch(&mut self) {
-        assert!(self.process.is_none(), "this Redis runs already");
+        assert!(self.process.is_none(), "this Redis is already running");
         assert!(
             in_path("redis-server").is_some(),
             "redis-server not found: run scripts/test, or install the package redis-server (redis)"
@@ -95,7 +95,7 @@ impl RedisServer {
             remove: Some(self.folder.path()),
         };
         let mut process = Process::spawn(&mut command, self.folder.path().join("log"), &orphaned);
-        let deadline = Instant::now() + START_LIMIT;
+        let deadline = Instant::now() + START_TIMEOUT;
         while !self.answers().await {
             if process.exited().is_some() || Instant::now() > deadline {
                 panic!("Redis did not start:\n{}", process.log());
@@ -105,59 +105,59 @@ impl RedisServer {
         self.process = Some(process);
     }
 
-    /// `redis://127.0.0.1:PORT`; the same after a restart.
+    /// `redis://127.0.0.1:PORT`; unchanged by restarts.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// The folder of its data; a back-up is copied from there, or there before `launch`.
+    /// Its data folder; backups are copied from it, or into it before `launch`.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// `rediss://127.0.0.1:PORT`, when it speaks TLS.
+    /// `rediss://127.0.0.1:PORT`, after `with_tls`.
     pub fn tls_url(&self) -> String {
         format!(
             "rediss://127.0.0.1:{}",
-            self.tls_port.expect("it speaks TLS")
+            self.tls_port.expect("with_tls was called")
         )
     }
 
-    /// The port that it listens on, or will.
+    /// The port that it listens on once started.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Kills the server (SIGKILL); the data stay for `launch`.
+    /// Kills the server (SIGKILL). The data remain.
     pub fn stop(&mut self) {
         self.process = None;
     }
 
-    /// Kills the server if it runs, and starts it on the same port with the same data.
+    /// Kills the server if it is running and starts it on the same port with the same data.
     pub async fn restart(&mut self) {
         self.stop();
         self.launch().await;
     }
 
-    /// Asks the server to end (SIGTERM) and waits for it; the data stay for `launch`.
+    /// Shuts the server down gracefully (SIGTERM). The data remain.
     pub async fn shutdown_gracefully(&mut self) {
         let Some(mut process) = self.process.take() else {
             return;
         };
         process.signal(Signal::TERM);
         assert!(
-            process.wait(STOP_LIMIT).await.is_some(),
-            "Redis did not end:\n{}",
+            process.wait(STOP_TIMEOUT).await.is_some(),
+            "Redis did not stop:\n{}",
             process.log()
         );
     }
 
-    /// Stops its clock (SIGSTOP): connections stay open, nothing answers.
+    /// Suspends it (SIGSTOP): connections stay open, nothing responds.
     pub fn freeze(&self) {
         self.running().signal(Signal::STOP);
     }
 
-    /// Undoes `freeze`.
+    /// Resumes it after `freeze`.
     pub fn thaw(&self) {
         self.running().signal(Signal::CONT);
     }
@@ -167,13 +167,13 @@ impl RedisServer {
         self.command("FLUSHALL").await.expect("FLUSHALL");
     }
 
-    /// What the server has logged.
+    /// The server's log so far.
     pub fn log(&self) -> String {
         self.running().log()
     }
 
     fn running(&self) -> &Process {
-        self.process.as_ref().expect("this Redis does not run")
+        self.process.as_ref().expect("this Redis is not running")
     }
 
     async fn answers(&self) -> bool {

@@ -1,6 +1,6 @@
-//! The one Redis and the one Postgres that all tests of a process share: those of `scripts/test`, or
-//! else private ones, started at first use. Their watchdogs end them with the process.
-//! Tests keep apart by key prefix and by database; a test that breaks a server starts its own.
+//! The Redis and the Postgres that all tests of a process share: those of `scripts/test`, or private ones
+//! started at first use, whose watchdogs end them with the process. Tests are isolated by key prefix and by
+//! database; a test that breaks a server starts its own.
 
 use tokio::sync::OnceCell;
 use ulid::Ulid;
@@ -10,7 +10,7 @@ use crate::{PostgresServer, RedisServer};
 static REDIS: OnceCell<RedisServer> = OnceCell::const_new();
 static POSTGRES: OnceCell<PostgresServer> = OnceCell::const_new();
 
-/// The URL of the shared Redis: `TEST_REDIS_URL`, or that of a server started for this process.
+/// URL of the shared Redis: `TEST_REDIS_URL`, or a server started for this process.
 pub async fn shared_redis_url() -> String {
     match std::env::var("TEST_REDIS_URL") {
         Ok(url) => url,
@@ -18,8 +18,8 @@ pub async fn shared_redis_url() -> String {
     }
 }
 
-/// The superuser's URL of the shared Postgres: `TEST_POSTGRES_URL`, or that of a server started for
-/// this process. Most tests want a [`TestDatabase`](crate::TestDatabase) on it.
+/// Superuser's URL of the shared Postgres: `TEST_POSTGRES_URL`, or a server started for this process. Most
+/// tests use a [`TestDatabase`](crate::TestDatabase) on it.
 pub async fn shared_postgres_url() -> String {
     match std::env::var("TEST_POSTGRES_URL") {
         Ok(url) => url,
@@ -27,7 +27,7 @@ pub async fn shared_postgres_url() -> String {
     }
 }
 
-/// A prefix for the keys of one test on the shared Redis, such as `test-01jq…`.
+/// Returns a new key prefix for one test on the shared Redis, such as `test-01jq…`.
 pub fn unique_prefix() -> String {
     format!("test-{}", Ulid::generate()).to_lowercase()
 }

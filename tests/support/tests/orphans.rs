@@ -1,5 +1,5 @@
-//! No server outlives a test process that was killed. The test runs its own executable again, as
-//! the process to kill.
+//! No server outlives a killed test process. The test starts its own executable again as the process to
+//! kill.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use avalon_test_support::{PostgresServer, RedisServer, eventually_eq};
 
-/// Set for the process to kill; its temporary files go there.
+/// Environment variable that marks the process to kill.
 const VICTIM: &str = "AVALON_TEST_VICTIM";
 
 #[tokio::test]
 async fn servers_and_files_are_removed_after_a_killed_test() {
     let folder = tempfile::tempdir().unwrap();
-    // The user of Postgres must get through.
+    // The user that runs Postgres must be able to enter it.
     Command::new("chmod")
         .arg("755")
         .arg(folder.path())
@@ -57,7 +57,7 @@ fn answers(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
-/// Not a test: what the process to kill does.
+/// Not a test: the main function of the process to kill.
 #[tokio::test]
 #[ignore = "run by the test above"]
 async fn victim() {

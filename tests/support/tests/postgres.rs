@@ -1,4 +1,4 @@
-//! The private Postgres and the databases on it do what store and outage tests rely on.
+//! The behaviour of the private Postgres and its databases on which store and outage tests rely.
 
 use std::net::TcpStream;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The private Redis does what outage tests rely on.
+//! The behaviour of the private Redis on which outage tests rely.
 
 use std::net::TcpStream;
 use std::time::Duration;
