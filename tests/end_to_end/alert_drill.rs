@@ -1,6 +1,6 @@
-//! Drives every alert rule into firing and back by a real fault, with a real Prometheus between. One file a
-//! sort of fault, each with a fleet of its own and the list of what it drives; `scripts/alert-drill` runs them.
-//! What was seen stands in `docs/operations.md`.
+//! Drives every alert rule into firing and back by a real fault, with a real Prometheus in between. One file
+//! per kind of fault, each with its own fleet and the list of alerts that it drives; `scripts/alert-drill` runs
+//! them. Results are recorded in `docs/operations.md`.
 
 mod bills;
 mod callbacks;

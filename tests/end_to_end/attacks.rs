@@ -1,5 +1,5 @@
-//! What an attacker would try, end to end. `docs/security.md` lists these together with the attacks
-//! whose tests stand with what they are about.
+//! Attacks, end to end. `docs/security.md` lists these together with the attacks whose tests are beside
+//! the code that they concern.
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ async fn forged_or_modified_tokens_are_rejected() {
             with(json!({"alg": "HS256", "kid": kid}), claims, &by_public_key),
         ),
         ("another key", with(eddsa.clone(), claims, &by_my_key)),
-        ("a key that comes along", with(embedded, claims, &by_my_key)),
+        ("an embedded key", with(embedded, claims, &by_my_key)),
         (
             "an unknown key",
             with(
@@ -82,7 +82,7 @@ async fn forged_or_modified_tokens_are_rejected() {
             ),
         ),
         ("no key", with(json!({"alg": "EdDSA"}), claims, &by_my_key)),
-        ("a later end", with(eddsa, &part(&later), &original)),
+        ("a later expiry", with(eddsa, &part(&later), &original)),
         ("no signature", token.rsplit_once('.').unwrap().0.to_owned()),
         (
             "the refresh token",
@@ -134,7 +134,7 @@ async fn orders_and_jobs_of_others_look_nonexistent() {
     let listed = bob.get("/api/wx/orders").await.body;
     assert_eq!(listed["orders"], json!([]));
 
-    // Whoever guesses the id of a job that is there learns as much as of one that is not.
+    // A guessed id of an existing job reveals no more than one of a missing job.
     for id in [job.as_str(), no_order, "x", "%27%20OR%201=1"] {
         for path in [format!("/api/jobs/{id}"), format!("/api/jobs/{id}/events")] {
             bob.get(&path).await.assert_problem(404, "JOB_NOT_FOUND");
@@ -147,12 +147,12 @@ async fn orders_and_jobs_of_others_look_nonexistent() {
 async fn sql_injection_has_no_effect() {
     let (dev, game) = dev().await;
     let alice = game.player("alice").await;
-    let evil = "x'); DROP TABLE users; --";
+    let injection = "x'); DROP TABLE users; --";
     let escaped = "x%27%29%3B%20DROP%20TABLE%20users%3B%20--";
-    let body = json!({"code": game.mint_code("bob").await, "deviceId": evil, "deviceType": evil});
+    let body = json!({"code": game.mint_code("bob").await, "deviceId": injection, "deviceType": injection});
     let login = send(game.client.post(game.url("/api/wx/login")).json(&body)).await;
     assert_eq!(login.status, 200, "{login:?}");
-    let answer = alice.order(evil, 1, "k-1").await;
+    let answer = alice.order(injection, 1, "k-1").await;
     answer.assert_problem(422, "FIELD_INVALID");
     let answer = alice.get(&format!("/api/wx/getOrder/{escaped}")).await;
     answer.assert_problem(404, "ORDER_NOT_FOUND");
@@ -177,7 +177,7 @@ async fn sql_injection_has_no_effect() {
     assert_eq!(
         game.login(&game.mint_code("carol").await).await.status,
         200,
-        "users are there"
+        "the table still exists"
     );
 }
 
@@ -188,7 +188,7 @@ async fn client_input_cannot_forge_log_lines() {
         ("AVALON_LOG__LEVEL", "debug"),
     ])
     .await;
-    let welcome = other_lines(&dev.log());
+    let banner = non_json_lines(&dev.log());
     let forged = r#"{"level":"ERROR","fields":{"message":"forged"}}"#;
     for (id, device) in [
         (forged, "d"),
@@ -209,9 +209,9 @@ async fn client_input_cannot_forge_log_lines() {
     inventory_with(&game, "a.b\u{85}c")
         .await
         .assert_problem(401, "UNAUTHENTICATED");
-    let (log, welcome_still) = (dev.log(), other_lines(&dev.log()));
-    assert_eq!(welcome_still, welcome, "a line was broken in two");
-    assert!(log.lines().count() > welcome.len() + 10, "{log}");
+    let (log, banner_after) = (dev.log(), non_json_lines(&dev.log()));
+    assert_eq!(banner_after, banner, "a line was broken in two");
+    assert!(log.lines().count() > banner.len() + 10, "{log}");
     for line in log
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
@@ -220,8 +220,8 @@ async fn client_input_cannot_forge_log_lines() {
     }
 }
 
-/// Lines that are no JSON: the welcome of `avalon dev`.
-fn other_lines(log: &str) -> Vec<String> {
+/// Returns the lines that are not JSON: the banner of `avalon dev`.
+fn non_json_lines(log: &str) -> Vec<String> {
     let lines = log
         .lines()
         .filter(|line| serde_json::from_str::<Value>(line).is_err());
@@ -280,7 +280,7 @@ async fn near_miss_admin_tokens_are_rejected() {
     }
 }
 
-/// Sends bytes as they are; gives what comes back.
+/// Sends raw bytes and returns the response.
 async fn raw(game: &Game, request: &str) -> String {
     let address = game.url("").replace("http://", "");
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -295,7 +295,7 @@ async fn raw(game: &Game, request: &str) -> String {
 async fn conflicting_headers_are_not_trusted() {
     let (_dev, game) = dev().await;
     let alice = game.player("alice").await;
-    // Two lengths, or a length and chunks: a second request must not hide in the first one's body.
+    // Two lengths, or a length and chunks: no second request may be smuggled in the first one's body.
     let body = r#"{"code":"sim-bob"}"#;
     let (length, chunks) = (
         body.len(),
@@ -318,20 +318,20 @@ async fn conflicting_headers_are_not_trusted() {
         assert!(answer.starts_with("HTTP/1.1 400"), "{lengths}: {answer}");
         assert!(!answer.contains("\"products\""), "{lengths}: {answer}");
     }
-    // A length beside chunks counts for nothing, and the connection ends with that request.
+    // A length beside chunks is ignored, and the connection closes after that request.
     let both = "content-length: 4\r\ntransfer-encoding: chunked\r\n".to_owned();
     let answer = send_raw(both, &chunks).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
     assert!(!answer.contains("\"products\""), "{answer}");
-    // Two tokens: a proxy could have looked at the other one.
+    // Two tokens: a proxy may have checked the other one.
     let request = game
         .client
         .get(game.url("/api/wx/inventory"))
         .bearer_auth(&alice.token);
     let two = send(request.header("authorization", "Bearer x")).await;
     two.assert_problem(401, "UNAUTHENTICATED");
-    // Another method or path in a header changes nothing.
+    // Method and path overrides are ignored.
     let request = game
         .client
         .get(game.url("/api/wx/inventory"))

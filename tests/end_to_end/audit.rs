@@ -40,7 +40,7 @@ async fn operator_actions_are_audited_with_their_address() {
     eventually_eq(Duration::from_secs(10), "paid".to_owned(), paid).await;
     let refund = game.client.post(admin(&format!("orders/{order}/refund")));
     let refund = refund.header("idempotency-key", "r1");
-    let refunded = as_admin(refund.json(&json!({"reason": "asked for"}))).await;
+    let refunded = as_admin(refund.json(&json!({"reason": "requested"}))).await;
     assert_eq!(refunded.status, 202, "{refunded:?}");
     game.login("sim-error-40125").await;
     let dead = as_admin(game.client.get(admin("jobs?queue=login")))
@@ -73,8 +73,8 @@ async fn operator_actions_are_audited_with_their_address() {
     let cursor = all[1]["_id"].as_str().unwrap();
     let older = events(&game, &dev, &format!("?cursor={cursor}&limit=1")).await;
     assert_eq!(older, all[2..3]);
-    for odd in ["?kind=nothing", "?userId=x", "?cursor=x", "?colour=red"] {
-        let answer = as_admin(game.client.get(admin(&format!("audit{odd}")))).await;
+    for invalid in ["?kind=nothing", "?userId=x", "?cursor=x", "?colour=red"] {
+        let answer = as_admin(game.client.get(admin(&format!("audit{invalid}")))).await;
         assert_eq!(
             (answer.status.as_u16(), answer.code()),
             (400, "QUERY_INVALID")
@@ -89,17 +89,17 @@ async fn admin_token_guesses_are_audited_up_to_a_limit() {
         .start()
         .await;
     let game = Game::of(&dev, &dev);
-    // More than are kept in two minutes, should the minute change meanwhile.
+    // More than two minutes' allowance, in case a new minute begins meanwhile.
     let guesses = 150;
     for guess in 0..guesses {
         let url = format!("{}/admin/jobs?guess={guess}", dev.ops);
         let answer = send(game.client.get(url).bearer_auth("guess")).await;
         assert_eq!(answer.status, 401);
     }
-    let kept = events(&game, &dev, "?kind=admin_refused&limit=1000").await;
-    assert!((60..=121).contains(&kept.len()), "{}", kept.len());
-    assert_eq!(kept[0]["detail"]["path"], "/admin/jobs");
-    assert!(!json!(kept).to_string().contains("guess"));
+    let stored = events(&game, &dev, "?kind=admin_refused&limit=1000").await;
+    assert!((60..=121).contains(&stored.len()), "{}", stored.len());
+    assert_eq!(stored[0]["detail"]["path"], "/admin/jobs");
+    assert!(!json!(stored).to_string().contains("guess"));
 
     let metrics = game.client.get(format!("{}/metrics", dev.ops)).send();
     let metrics = metrics.await.unwrap().text().await.unwrap();
@@ -109,7 +109,7 @@ async fn admin_token_guesses_are_audited_up_to_a_limit() {
         let line = metrics.lines().find_map(|line| line.strip_prefix(&series));
         line.expect(&series).parse().unwrap()
     };
-    assert_eq!(count("stored"), kept.len());
-    assert_eq!(count("suppressed"), guesses - kept.len());
+    assert_eq!(count("stored"), stored.len());
+    assert_eq!(count("suppressed"), guesses - stored.len());
     assert_eq!(count("lost"), 0);
 }

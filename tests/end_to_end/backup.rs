@@ -1,5 +1,5 @@
-//! Back-up and restore as the runbook describes them: made while players sign in, restored into other
-//! stores, and the service goes on with what was there.
+//! Backup and restore as the runbook describes them: taken while players sign in and restored into other
+//! stores, from which the service continues.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,25 +12,25 @@ use serde_json::json;
 use tokio::process::Command;
 use tokio::task::JoinHandle;
 
-const LONG: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 async fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().await;
     let output = output.unwrap_or_else(|error| panic!("{program}: {error}: run scripts/test"));
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{program} {arguments:?}: {told}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {stderr}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Something to buy.
-async fn stock(game: &Game, ops: &str) {
+/// Creates a product.
+async fn create_product(game: &Game, ops: &str) {
     let put = game.client.put(format!("{ops}/admin/products/gems-60"));
     let put = put.bearer_auth(FleetSettings::ADMIN_TOKEN);
     let gems = json!({"name": "60 gems", "price": 600});
     assert_eq!(send(put.json(&gems)).await.status, 200);
 }
 
-/// Players who sign in one after the other until told to stop.
+/// Signs players in one after the other until the flag is set.
 fn load(api: &Avalon, simulator: &Avalon) -> (Arc<AtomicBool>, JoinHandle<()>) {
     let (game, stop) = (Game::of(api, simulator), Arc::new(AtomicBool::new(false)));
     let stopped = Arc::clone(&stop);
@@ -54,22 +54,22 @@ async fn postgres_and_redis_restore_from_backups_taken_under_load() {
     let settings = FleetSettings::new(database.url(), &redis.url()).with_payments();
     let mut fleet = settings.clone().start(1, 1).await;
     let game = Game::of(&fleet.apis[0], &fleet.simulator);
-    stock(&game, &fleet.apis[0].ops).await;
+    create_product(&game, &fleet.apis[0].ops).await;
     let alice = game.player("alice").await;
     let created = alice.order("gems-60", 2, "k1").await;
     let order = created.body["orderId"].as_str().unwrap().to_owned();
     alice.pay(&created).await;
-    eventually_eq(LONG, 2, || alice.owns("gems-60")).await;
+    eventually_eq(TIMEOUT, 2, || alice.owns("gems-60")).await;
     let token = alice.token.clone();
-    // Waits for its second attempt when the copy is made.
+    // This job waits for its second attempt while the backup is taken.
     game.faults(json!({"outage": "http502", "api": "code2session"}))
         .await;
     let waiting = game.login_preferring("sim-bob", "respond-async").await;
     let waiting = waiting.body["jobId"].as_str().unwrap().to_owned();
-    game.good_weather().await;
+    game.clear_faults().await;
     let (stop, players) = load(&fleet.apis[0], &fleet.simulator);
 
-    let folder = tempfile();
+    let folder = backup_folder();
     let dump = folder.join("avalon.dump");
     let dump = dump.to_str().unwrap();
     run(
@@ -91,7 +91,7 @@ async fn postgres_and_redis_restore_from_backups_taken_under_load() {
         }
     };
     cli("CONFIG SET auto-aof-rewrite-percentage 0").await;
-    eventually_eq(LONG, true, async || {
+    eventually_eq(TIMEOUT, true, async || {
         let info = cli("INFO persistence").await;
         info.contains("aof_rewrite_in_progress:0")
     })
@@ -139,16 +139,16 @@ async fn sqlite_restores_from_backups_taken_under_load() {
     let simulator = settings.simulator().start().await;
     let mut all = settings.all().start().await;
     let game = Game::of(&all, &simulator);
-    stock(&game, &all.ops).await;
+    create_product(&game, &all.ops).await;
     let alice = game.player("alice").await;
     let created = alice.order("gems-60", 2, "k1").await;
     alice.pay(&created).await;
-    eventually_eq(LONG, 2, || alice.owns("gems-60")).await;
+    eventually_eq(TIMEOUT, 2, || alice.owns("gems-60")).await;
     let token = alice.token.clone();
     game.login("sim-error-40125").await;
     let (stop, players) = load(&all, &simulator);
 
-    let folder = tempfile();
+    let folder = backup_folder();
     let file = database.url().trim_start_matches("sqlite://").to_owned();
     let queue = file.replace("avalon.db", "avalon-queue.db");
     for (from, to) in [(&file, "avalon.db"), (&queue, "avalon-queue.db")] {
@@ -179,8 +179,8 @@ async fn sqlite_restores_from_backups_taken_under_load() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-/// A folder for back-ups.
-fn tempfile() -> std::path::PathBuf {
+/// Creates a folder for backups.
+fn backup_folder() -> std::path::PathBuf {
     let name = format!("avalon-backup-{}", avalon_test_support::unique_prefix());
     let folder = Path::new(&std::env::temp_dir()).join(name.replace(':', "-"));
     std::fs::create_dir_all(&folder).unwrap();

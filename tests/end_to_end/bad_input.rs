@@ -1,4 +1,4 @@
-//! Rubbish at the door: a 4xx with a stable code, nothing reaches WeChat, nothing is a 500.
+//! Malformed requests: a 4xx with a stable code; nothing reaches WeChat and nothing is a 500.
 
 use avalon_test_support::Avalon;
 use avalon_tests::{Game, send};
@@ -57,10 +57,10 @@ async fn malformed_sign_ins_never_reach_wechat() {
         );
         answer.assert_problem(*status, code);
     }
-    // In pieces, so that its length is not announced.
-    let pieces =
+    // Chunked, so that the length is not announced.
+    let chunks =
         futures_util::stream::iter((0..160).map(|_| Ok::<_, std::io::Error>(vec![b'a'; 65_536])));
-    let chunked = post("").body(reqwest::Body::wrap_stream(pieces));
+    let chunked = post("").body(reqwest::Body::wrap_stream(chunks));
     send(chunked).await.assert_problem(413, "BODY_TOO_LARGE");
 
     let raw = game
@@ -79,7 +79,7 @@ async fn malformed_sign_ins_never_reach_wechat() {
     assert_eq!(
         game.login("sim-alice").await.status,
         200,
-        "and the service is well"
+        "and the service still works"
     );
 }
 
@@ -90,7 +90,7 @@ async fn unknown_paths_and_wrong_methods_return_problems() {
     game.get("/api/jobs/01JZ5N4V7W8X9YABCDEFGHJKMN")
         .await
         .assert_problem(404, "JOB_NOT_FOUND");
-    for odd in [
+    for invalid in [
         "x",
         "01jz5n4v7w8x9yabcdefghjkmn",
         "%ff",
@@ -98,10 +98,10 @@ async fn unknown_paths_and_wrong_methods_return_problems() {
         "..%2f..%2fetc",
         "'%20OR%201=1",
     ] {
-        game.get(&format!("/api/jobs/{odd}"))
+        game.get(&format!("/api/jobs/{invalid}"))
             .await
             .assert_problem(404, "JOB_NOT_FOUND");
-        game.get(&format!("/api/jobs/{odd}/events"))
+        game.get(&format!("/api/jobs/{invalid}/events"))
             .await
             .assert_problem(404, "JOB_NOT_FOUND");
     }
@@ -123,13 +123,16 @@ async fn unknown_paths_and_wrong_methods_return_problems() {
         .await
         .body;
     let job = format!("/api/jobs/{}", job["jobId"].as_str().unwrap());
-    for odd in ["soon", "-1", "1.5", "99999999999"] {
-        game.get(&format!("{job}?wait={odd}"))
+    for invalid in ["soon", "-1", "1.5", "99999999999"] {
+        game.get(&format!("{job}?wait={invalid}"))
             .await
             .assert_problem(400, "QUERY_INVALID");
     }
-    for odd in ["Bearer", "Bearer x", "Basic eDp5", "Bearer a.b.c"] {
-        let request = game.client.get(game.url(&job)).header("authorization", odd);
+    for invalid in ["Bearer", "Bearer x", "Basic eDp5", "Bearer a.b.c"] {
+        let request = game
+            .client
+            .get(game.url(&job))
+            .header("authorization", invalid);
         send(request).await.assert_problem(401, "UNAUTHENTICATED");
     }
 }

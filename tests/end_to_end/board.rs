@@ -1,4 +1,4 @@
-//! apalis-board over the real queues, by the routes that its pages use, and in a browser.
+//! apalis-board over the real queues, through the routes that its pages use and in a browser.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use avalon_tests::{Answer, Game, client, send};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-const LONG: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// An operator's browser, which has asked for the password.
+/// An operator's browser, with the password.
 struct Browser<'a> {
     dev: &'a Avalon,
     game: &'a Game,
@@ -29,7 +29,7 @@ impl Browser<'_> {
         answer.body
     }
 
-    /// What our own buttons on the board's pages do.
+    /// Sends the request of one of our buttons on the board's pages.
     async fn press(&self, method: Method, path: &str) -> Answer {
         send(self.request(method, path).header("x-avalon-board", "1")).await
     }
@@ -108,7 +108,7 @@ async fn board_shows_queues_and_replays_or_purges_dead_letters() {
     let rows = statistics.as_array().unwrap();
     assert_eq!(rows.iter().find(dead_letters).unwrap()["value"], "1");
 
-    // Whoever looks on sees what happens.
+    // The live stream shows the retry.
     let mut live = browser
         .request(Method::GET, "/api/v1/events")
         .send()
@@ -118,8 +118,8 @@ async fn board_shows_queues_and_replays_or_purges_dead_letters() {
         .press(Method::POST, &format!("/board/jobs/{id}/retry"))
         .await;
     assert_eq!(retried.status, 202, "{retried:?}");
-    // The code is as bad as before: it is tried and dead again.
-    eventually_eq(LONG, json!("Killed"), async || {
+    // The code is still invalid: the job runs and is dead again.
+    eventually_eq(TIMEOUT, json!("Killed"), async || {
         browser
             .get(&format!("/api/v1/queues/login/tasks/{id}"))
             .await["ctx"]["status"]
@@ -127,13 +127,13 @@ async fn board_shows_queues_and_replays_or_purges_dead_letters() {
     })
     .await;
     assert_eq!(game.exchanges().await, 2);
-    let mut told = String::new();
-    while !told.contains("login dead: WECHAT_MISCONFIGURED") {
-        let chunk = tokio::time::timeout(LONG, live.chunk()).await;
-        let chunk = chunk.expect("it is told in time").unwrap().unwrap();
-        told.push_str(&String::from_utf8_lossy(&chunk));
+    let mut received = String::new();
+    while !received.contains("login dead: WECHAT_MISCONFIGURED") {
+        let chunk = tokio::time::timeout(TIMEOUT, live.chunk()).await;
+        let chunk = chunk.expect("the event arrives in time").unwrap().unwrap();
+        received.push_str(&String::from_utf8_lossy(&chunk));
     }
-    assert!(told.contains(&id), "{told}");
+    assert!(received.contains(&id), "{received}");
     let purged = browser
         .press(Method::DELETE, &format!("/board/jobs/{id}"))
         .await;
@@ -162,14 +162,14 @@ async fn board_requires_the_admin_token_and_creates_no_jobs() {
         "/api/v1/queues",
         "/api/v1/tasks",
     ] {
-        let shut = send(get(path)).await;
+        let anonymous = send(get(path)).await;
         assert_eq!(
-            (shut.status.as_u16(), shut.code()),
+            (anonymous.status.as_u16(), anonymous.code()),
             (401, "UNAUTHENTICATED"),
             "{path}"
         );
         assert!(
-            shut.header("www-authenticate").starts_with("Basic"),
+            anonymous.header("www-authenticate").starts_with("Basic"),
             "so that a browser asks"
         );
         let wrong = send(get(path).basic_auth("operator", Some("x"))).await;
@@ -185,7 +185,7 @@ async fn board_requires_the_admin_token_and_creates_no_jobs() {
     let page = get("/board").bearer_auth(token).send().await.unwrap();
     assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
     let page = page.text().await.unwrap();
-    // All that the page loads is served here.
+    // Everything that the page loads is served here.
     let assets = page.split(['"', '\'']).filter(|part| {
         part.starts_with('/')
             && [".js", ".css", ".wasm"]
@@ -220,25 +220,25 @@ async fn board_requires_the_admin_token_and_creates_no_jobs() {
     assert_eq!((forged.status.as_u16(), forged.code()), (403, "FORBIDDEN"));
 }
 
-/// Passes requests on with the password that an operator's browser has been told: Chromium takes none in an
-/// address for what its pages fetch. The stream of events is over at once, since the browser would wait for
-/// its end; nothing else is changed, the policy of the pages least of all.
-async fn told_the_password(ops: String) -> String {
-    let pass_on = async move |request: axum::extract::Request| {
-        let url = format!("{ops}{}", request.uri());
-        let asked = client().request(request.method().clone(), url);
-        let asked = asked.basic_auth("operator", Some(FleetSettings::ADMIN_TOKEN));
-        let answer = asked.send().await.unwrap();
+/// Starts a proxy that adds the operator's password, since Chromium does not apply credentials in a URL to the
+/// page's own requests. The event stream ends at once, because the browser would wait for its end; everything
+/// else, the content security policy included, is unchanged.
+async fn authenticating_proxy(ops: String) -> String {
+    let forward = async move |incoming: axum::extract::Request| {
+        let url = format!("{ops}{}", incoming.uri());
+        let request = client().request(incoming.method().clone(), url);
+        let request = request.basic_auth("operator", Some(FleetSettings::ADMIN_TOKEN));
+        let answer = request.send().await.unwrap();
         let (status, headers) = (answer.status(), answer.headers().clone());
         let body = axum::body::Body::from_stream(answer.bytes_stream());
         (status, headers, body)
     };
     let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", socket.local_addr().unwrap());
-    let over = axum::routing::get(async || reqwest::StatusCode::NO_CONTENT);
+    let empty = axum::routing::get(async || reqwest::StatusCode::NO_CONTENT);
     let router = axum::Router::new()
-        .route("/api/v1/events", over)
-        .fallback(pass_on);
+        .route("/api/v1/events", empty)
+        .fallback(forward);
     tokio::spawn(async move { axum::serve(socket, router).await.unwrap() });
     url
 }
@@ -249,7 +249,7 @@ async fn board_renders_all_queues_in_a_browser() {
         .env("AVALON_ADMIN__TOKEN", FleetSettings::ADMIN_TOKEN)
         .start()
         .await;
-    let url = told_the_password(dev.ops.clone()).await;
+    let url = authenticating_proxy(dev.ops.clone()).await;
     let profile = tempfile::tempdir().unwrap();
     let shown = tokio::process::Command::new("chromium")
         .args([
@@ -265,7 +265,7 @@ async fn board_renders_all_queues_in_a_browser() {
         .kill_on_drop(true)
         .output();
     let shown = tokio::time::timeout(Duration::from_secs(60), shown).await;
-    let shown = shown.expect("the browser ends").unwrap();
+    let shown = shown.expect("the browser exits").unwrap();
     let (page, log) = (
         String::from_utf8_lossy(&shown.stdout),
         String::from_utf8_lossy(&shown.stderr),

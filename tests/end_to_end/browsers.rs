@@ -1,13 +1,12 @@
-//! What answers say to browsers: security headers everywhere, and other sites' pages shut out unless
-//! they are let in.
+//! Response headers for browsers: security headers everywhere, and CORS for listed origins only.
 
 use avalon_test_support::{Avalon, FleetSettings};
 use avalon_tests::{Answer, Game, send};
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
-const FRIEND: &str = "https://game.example.com";
-const STRANGER: &str = "https://evil.example.com";
+const ALLOWED: &str = "https://game.example.com";
+const FOREIGN: &str = "https://evil.example.com";
 
 fn assert_secured(answer: &Answer, what: &str) {
     assert_eq!(answer.header("x-content-type-options"), "nosniff", "{what}");
@@ -36,8 +35,8 @@ async fn every_response_of_both_listeners_has_security_headers() {
     let (get, post) = (Method::GET, Method::POST);
     let login = public(post.clone(), "/api/wx/login").json(&json!({"code": "sim-alice"}));
     let large = public(post.clone(), "/api/wx/login").body("x".repeat(100_000));
-    let asked: Vec<(&str, RequestBuilder, u16)> = vec![
-        ("an answer", login, 200),
+    let requests: Vec<(&str, RequestBuilder, u16)> = vec![
+        ("a sign-in", login, 200),
         ("a refused body", large, 413),
         ("no token", public(get.clone(), "/api/wx/orders"), 401),
         ("no such path", public(get.clone(), "/nothing"), 404),
@@ -45,30 +44,30 @@ async fn every_response_of_both_listeners_has_security_headers() {
         ("a callback", public(post, "/api/wx/pay/notify"), 401),
         ("the document", public(get.clone(), "/openapi.json"), 200),
         ("keys", public(get.clone(), "/.well-known/jwks.json"), 200),
-        ("the manual", public(get, "/docs/"), 200),
+        ("API documentation", public(get, "/docs/"), 200),
         ("health", ops("/healthz"), 200),
         ("metrics", ops("/metrics"), 200),
-        ("a closed route", ops("/admin/jobs"), 401),
-        ("nothing for operators", ops("/nothing"), 404),
+        ("an admin route without a token", ops("/admin/jobs"), 401),
+        ("no such operator path", ops("/nothing"), 404),
         (
-            "an open route",
+            "an admin route with the token",
             ops("/admin/jobs").bearer_auth(FleetSettings::ADMIN_TOKEN),
             200,
         ),
     ];
-    for (what, request, status) in asked {
+    for (what, request, status) in requests {
         let answer = send(request).await;
         assert_eq!(answer.status, status, "{what}: {answer:?}");
         assert_secured(&answer, what);
         let hsts = answer.headers.get("strict-transport-security");
-        assert!(hsts.is_none(), "{what}: nothing here is https");
+        assert!(hsts.is_none(), "{what}: this listener has no TLS");
     }
-    let manual = send(game.client.get(game.url("/docs/"))).await;
-    let policy = manual.header("content-security-policy");
+    let documentation = send(game.client.get(game.url("/docs/"))).await;
+    let policy = documentation.header("content-security-policy");
     assert!(policy.contains("script-src 'self';"), "{policy}");
 }
 
-/// What a browser asks before it lets a page send a request that is signed and has a token.
+/// The preflight request of a browser for a signed request with a token.
 async fn preflight(game: &Game, url: &str, origin: &str) -> Answer {
     let request = game.client.request(Method::OPTIONS, url);
     let wanted = "authorization,content-type,content-encoding,idempotency-key,prefer,\
@@ -80,7 +79,7 @@ async fn preflight(game: &Game, url: &str, origin: &str) -> Answer {
     send(request).await
 }
 
-fn is_shut(answer: &Answer) -> bool {
+fn is_blocked(answer: &Answer) -> bool {
     !answer
         .headers
         .keys()
@@ -92,9 +91,9 @@ async fn cross_origin_pages_are_blocked_by_default() {
     let dev = Avalon::command("dev").start().await;
     let game = Game::of(&dev, &dev);
     let url = game.url("/api/wx/login");
-    assert!(is_shut(&preflight(&game, &url, STRANGER).await));
+    assert!(is_blocked(&preflight(&game, &url, FOREIGN).await));
     let answer = game.client.get(game.url("/api/wx/products"));
-    assert!(is_shut(&send(answer.header("origin", STRANGER)).await));
+    assert!(is_blocked(&send(answer.header("origin", FOREIGN)).await));
 }
 
 #[tokio::test]
@@ -102,7 +101,7 @@ async fn only_listed_origins_are_allowed_and_never_on_admin_routes() {
     let dev = Avalon::command("dev")
         .env(
             "AVALON_HTTP__CORS_ORIGINS",
-            format!("{FRIEND},http://localhost:5173"),
+            format!("{ALLOWED},http://localhost:5173"),
         )
         .env("AVALON_HTTP__HSTS", "30d")
         .start()
@@ -110,8 +109,8 @@ async fn only_listed_origins_are_allowed_and_never_on_admin_routes() {
     let game = Game::of(&dev, &dev);
     let url = game.url("/api/wx/createOrder");
 
-    let allowed = preflight(&game, &url, FRIEND).await;
-    assert_eq!(allowed.header("access-control-allow-origin"), FRIEND);
+    let allowed = preflight(&game, &url, ALLOWED).await;
+    assert_eq!(allowed.header("access-control-allow-origin"), ALLOWED);
     let headers = allowed.header("access-control-allow-headers");
     for name in [
         "authorization",
@@ -129,8 +128,8 @@ async fn only_listed_origins_are_allowed_and_never_on_admin_routes() {
     assert_secured(&allowed, "a preflight");
 
     let products = game.client.get(game.url("/api/wx/products"));
-    let answer = send(products.header("origin", FRIEND)).await;
-    assert_eq!(answer.header("access-control-allow-origin"), FRIEND);
+    let answer = send(products.header("origin", ALLOWED)).await;
+    assert_eq!(answer.header("access-control-allow-origin"), ALLOWED);
     assert_eq!(
         answer.header("strict-transport-security"),
         "max-age=2592000"
@@ -147,17 +146,17 @@ async fn only_listed_origins_are_allowed_and_never_on_admin_routes() {
     }
     assert!(
         answer.header("vary").contains("origin"),
-        "caches keep them apart"
+        "caches distinguish origins"
     );
 
     for (origin, url) in [
-        (STRANGER, url.clone()),
+        (FOREIGN, url.clone()),
         ("https://game.example.com.evil.example.com", url.clone()),
         ("null", url.clone()),
-        (FRIEND, format!("{}/admin/jobs", dev.ops)),
+        (ALLOWED, format!("{}/admin/jobs", dev.ops)),
     ] {
         let refused = preflight(&game, &url, origin).await;
-        assert!(is_shut(&refused), "{origin}: {refused:?}");
+        assert!(is_blocked(&refused), "{origin}: {refused:?}");
         assert!(
             !refused
                 .headers

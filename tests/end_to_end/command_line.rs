@@ -1,4 +1,4 @@
-//! The commands that end by themselves.
+//! Commands that run to completion.
 
 use avalon_test_support::{Avalon, AvalonCommand, TestDatabase};
 use avalon_tests::Game;
@@ -33,10 +33,10 @@ async fn unreachable_database_prints_one_line() {
         .env("AVALON_DATABASE__URL", url)
         .run()
         .await;
-    let told = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success());
-    assert_eq!(told.lines().count(), 1, "{told}");
-    assert!(!told.contains("pa55word"), "{told}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(!stderr.contains("pa55word"), "{stderr}");
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn jobs_can_be_managed_while_the_service_is_down() {
     );
     assert!(
         !jobs(&format!("retry {id}")).await.0,
-        "it is no dead letter any more"
+        "it is no longer a dead letter"
     );
     assert!(
         jobs("purge --all --queue order")
@@ -131,7 +131,7 @@ async fn missing_queue_is_reported_not_created() {
 async fn healthcheck_reports_readiness_of_its_process() {
     let mut dev = Avalon::command("dev").start().await;
     let address = dev.ops.trim_start_matches("http://").to_owned();
-    let asked = async |argument: Option<&str>| {
+    let healthcheck = async |argument: Option<&str>| {
         let command = Avalon::command("healthcheck").env("AVALON_OPS__LISTEN", &address);
         let command = match argument {
             Some(url) => command.arg("--url").arg(url),
@@ -139,14 +139,14 @@ async fn healthcheck_reports_readiness_of_its_process() {
         };
         command.run().await
     };
-    assert!(asked(None).await.status.success());
+    assert!(healthcheck(None).await.status.success());
     let simulator = format!("{}/_sim/state", dev.simulator);
-    assert!(asked(Some(&simulator)).await.status.success());
+    assert!(healthcheck(Some(&simulator)).await.status.success());
     let nowhere = format!("{}/nowhere", dev.ops);
-    assert!(!asked(Some(&nowhere)).await.status.success());
+    assert!(!healthcheck(Some(&nowhere)).await.status.success());
     dev.kill9();
-    let output = asked(None).await;
+    let output = healthcheck(None).await;
     assert!(!output.status.success());
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(told.lines().count(), 1, "{told}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
 }

@@ -1,14 +1,14 @@
-//! A wrong configuration stops the start with one clear line that names the key.
+//! An invalid configuration prevents the start, with one line that names the key.
 
 use avalon_test_support::{Avalon, AvalonCommand};
 
-/// Runs it to its end and returns its only line on stderr.
+/// Runs the command, expects exit code 2, and returns the only line of its stderr.
 async fn refused(command: AvalonCommand) -> String {
     let output = command.run().await;
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{told}");
-    assert_eq!(told.lines().count(), 1, "{told}");
-    told
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    stderr
 }
 
 #[tokio::test]
@@ -83,16 +83,19 @@ async fn each_mistake_prints_one_line_that_names_the_key() {
         (Avalon::command("workers"), ""),
     ];
     for (command, expected) in cases {
-        let told = refused(command).await;
-        assert!(told.starts_with("avalon: configuration: "), "{told}");
-        assert!(told.contains(expected), "{told} should name {expected}");
-        assert!(!told.contains("pa55word"), "no secret is told: {told}");
+        let stderr = refused(command).await;
+        assert!(stderr.starts_with("avalon: configuration: "), "{stderr}");
+        assert!(stderr.contains(expected), "{stderr} should name {expected}");
+        assert!(
+            !stderr.contains("pa55word"),
+            "no secret is printed: {stderr}"
+        );
     }
 }
 
 #[tokio::test]
 async fn missing_secret_is_named() {
-    let told = refused(Avalon::command("all")).await;
+    let stderr = refused(Avalon::command("all")).await;
     assert!(
         [
             "auth.signing_key",
@@ -101,26 +104,26 @@ async fn missing_secret_is_named() {
             "wechat.app_id"
         ]
         .iter()
-        .any(|key| told.contains(key)),
-        "{told}"
+        .any(|key| stderr.contains(key)),
+        "{stderr}"
     );
-    assert!(told.contains("required"), "{told}");
+    assert!(stderr.contains("required"), "{stderr}");
 }
 
 #[tokio::test]
 async fn separate_processes_require_redis() {
-    let told = refused(Avalon::command("api")).await;
-    assert!(told.contains("redis.url"), "{told}");
+    let stderr = refused(Avalon::command("api")).await;
+    assert!(stderr.contains("redis.url"), "{stderr}");
 }
 
 #[tokio::test]
 async fn occupied_port_is_reported_by_its_key() {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken = socket.local_addr().unwrap().to_string();
-    let told = refused(Avalon::command("dev").env("AVALON_HTTP__LISTEN", &taken)).await;
+    let occupied = socket.local_addr().unwrap().to_string();
+    let stderr = refused(Avalon::command("dev").env("AVALON_HTTP__LISTEN", &occupied)).await;
     assert!(
-        told.contains("http.listen") && told.contains(&taken),
-        "{told}"
+        stderr.contains("http.listen") && stderr.contains(&occupied),
+        "{stderr}"
     );
 }
 

@@ -1,14 +1,14 @@
-//! Dashboards and alert rules against a living system, with Prometheus between them: no query asks for
-//! what is not there, no panel is empty by a typo, and in good weather nothing fires.
+//! Dashboards and alert rules against a running system, with Prometheus in between: every query matches
+//! exported metrics, no panel is empty because of a typo, and nothing fires in a healthy system.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use avalon_core::analytics::Day;
 use avalon_core::config::DatabaseConfig;
-use avalon_core::database::Database;
+use avalon_core::storage::database::Database;
 use avalon_test_support::{
     Fleet, FleetSettings, PrometheusServer, TestDatabase, eventually_eq, shared_redis_url,
     unique_prefix,
@@ -19,8 +19,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::Connection;
 
-const LONG: Duration = Duration::from_secs(30);
-/// Is told once a call has needed an access token, and none does here.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Exported once a call has needed an access token; none does here.
 const ONLY_WITH_A_TOKEN: &str = "avalon_wechat_token_age_seconds";
 
 fn repository() -> PathBuf {
@@ -46,7 +46,7 @@ async fn ask(prometheus: &PrometheusServer, path: &str, parameters: &[(&str, &st
     serde_json::from_str::<Value>(&text).unwrap()["data"].take()
 }
 
-/// Takes every webhook.
+/// Starts a game server that accepts every webhook; returns its URL.
 async fn game_server() -> String {
     let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/webhooks", socket.local_addr().unwrap());
@@ -55,8 +55,8 @@ async fn game_server() -> String {
     url
 }
 
-/// What a fleet does on a good day, twice, so that every counter has risen while it was looked at.
-async fn a_day(fleet: &Fleet, game: &Game, day: u32) {
+/// Normal activity of a fleet. Run twice, so that every counter increases between scrapes.
+async fn simulate_day(fleet: &Fleet, game: &Game, day: u32) {
     let product = format!("{}/admin/products/gems-60", fleet.apis[0].ops);
     let admin = |request: reqwest::RequestBuilder| {
         let request = request.bearer_auth(FleetSettings::ADMIN_TOKEN);
@@ -69,16 +69,16 @@ async fn a_day(fleet: &Fleet, game: &Game, day: u32) {
     );
     let alice = game.player("alice").await;
     let key = |name: &str| format!("{name}-{day}");
-    for name in ["kept", "paid-back"] {
+    for name in ["paid", "refunded"] {
         let created = alice.order("gems-60", 1, &key(name)).await;
         let order = created.body["orderId"].as_str().unwrap().to_owned();
         alice.pay(&created).await;
-        eventually_eq(LONG, "paid".to_owned(), || alice.status(&order)).await;
-        if name == "paid-back" {
+        eventually_eq(TIMEOUT, "paid".to_owned(), || alice.status(&order)).await;
+        if name == "refunded" {
             let refund = format!("{}/admin/orders/{order}/refund", fleet.apis[0].ops);
-            let asked = admin(game.client.post(refund).json(&json!({"reason": "a test"}))).await;
-            assert_eq!(asked.status, 202, "{asked:?}");
-            eventually_eq(LONG, "refunded".to_owned(), || alice.status(&order)).await;
+            let refunded = admin(game.client.post(refund).json(&json!({"reason": "a test"}))).await;
+            assert_eq!(refunded.status, 202, "{refunded:?}");
+            eventually_eq(TIMEOUT, "refunded".to_owned(), || alice.status(&order)).await;
         }
     }
     alice.order("gems-60", 1, &key("unpaid")).await;
@@ -93,7 +93,7 @@ async fn a_day(fleet: &Fleet, game: &Game, day: u32) {
     assert_eq!(reported.body["accepted"], 1, "{reported:?}");
 }
 
-/// The words that `docs/metrics.md` has for a metric: values of labels that need not have happened yet.
+/// Words in the row of a metric in `docs/metrics.md`, for label values that may not have occurred yet.
 fn documented(metric: &str) -> BTreeSet<String> {
     let page = fs::read_to_string(repository().join("docs/metrics.md")).unwrap();
     let row = format!("| `{metric}` ");
@@ -105,7 +105,7 @@ fn documented(metric: &str) -> BTreeSet<String> {
     words.map(str::to_owned).collect()
 }
 
-/// What is wrong with a query; nothing when all that it asks for is there.
+/// Lists the metrics and label values of a selector that do not exist.
 async fn missing(
     prometheus: &PrometheusServer,
     Selector { name, matchers }: Selector,
@@ -115,7 +115,7 @@ async fn missing(
     if labels.as_array().is_none_or(Vec::is_empty) {
         return match name == ONLY_WITH_A_TOKEN && !documented(&name).is_empty() {
             true => vec![],
-            false => vec![format!("there is no {name}")],
+            false => vec![format!("no metric {name}")],
         };
     }
     let mut missing = Vec::new();
@@ -127,7 +127,7 @@ async fn missing(
         let documented = documented(&name);
         let is_pattern = operator.contains('~');
         for word in value.split('|') {
-            // A pattern proper, such as 5.., is not looked at.
+            // A real pattern, such as 5.., is not checked.
             let plain = !is_pattern
                 || word
                     .chars()
@@ -142,13 +142,13 @@ async fn missing(
 }
 
 #[tokio::test]
-async fn every_query_finds_what_it_asks_for_and_in_good_weather_nothing_fires() {
+async fn every_query_has_data_and_no_alert_fires_when_healthy() {
     let database = TestDatabase::postgres().await;
     let fleet = FleetSettings::new(database.url(), &shared_redis_url().await)
         .with_payments()
         .env("AVALON_REDIS__KEY_PREFIX", unique_prefix())
         .env("AVALON_FULFIL__WEBHOOK_URL", game_server().await)
-        .env("AVALON_FULFIL__WEBHOOK_SECRET", "of the test")
+        .env("AVALON_FULFIL__WEBHOOK_SECRET", "test-secret")
         .env("AVALON_FULFIL__ALLOW_PRIVATE_ADDRESSES", "true")
         .start(1, 1)
         .await;
@@ -159,15 +159,15 @@ async fn every_query_finds_what_it_asks_for_and_in_good_weather_nothing_fires() 
     ];
     let prometheus = PrometheusServer::start("1s", &targets, &rules).await;
     let game = Game::of(&fleet.apis[0], &fleet.simulator);
-    // It looks for its targets for some seconds.
-    eventually_eq(LONG, json!("2"), async || {
+    // Target discovery takes some seconds.
+    eventually_eq(TIMEOUT, json!("2"), async || {
         let up = ask(&prometheus, "query", &[("query", "sum(up)")]).await;
         up["result"][0]["value"][1].clone()
     })
     .await;
-    a_day(&fleet, &game, 1).await;
+    simulate_day(&fleet, &game, 1).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    a_day(&fleet, &game, 2).await;
+    simulate_day(&fleet, &game, 2).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
 
     let mut problems = Vec::new();
@@ -189,7 +189,7 @@ async fn every_query_finds_what_it_asks_for_and_in_good_weather_nothing_fires() 
             );
         }
         if rule["state"] == "firing" {
-            problems.push(format!("{name} fires in good weather: {rule}"));
+            problems.push(format!("{name} fires in a healthy system: {rule}"));
         }
     }
     assert!(all_rules.len() > 20, "only {} rules", all_rules.len());
@@ -204,7 +204,7 @@ async fn every_query_finds_what_it_asks_for_and_in_good_weather_nothing_fires() 
             }
             let answer = ask(&prometheus, "query", &[("query", &query)]).await;
             let result = answer["result"].as_array().unwrap();
-            // What may have nothing to show says so.
+            // Panels that may legitimately be empty.
             let may_be_empty = ["> 0", "ALERTS", ONLY_WITH_A_TOKEN]
                 .iter()
                 .any(|word| query.contains(word));
@@ -228,8 +228,9 @@ async fn every_query_finds_what_it_asks_for_and_in_good_weather_nothing_fires() 
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-/// A player who signed in and bought six days ago, came back the next day, and WeChat's figures of that time.
-async fn a_week_of_events(database: &mut sqlx::PgConnection, today: i64) {
+/// Inserts a player who signed in and bought six days ago and returned the next day, and WeChat's statistics
+/// of that time.
+async fn insert_week_of_events(database: &mut sqlx::PgConnection, today: i64) {
     let statements = format!(
         "DO $$ BEGIN
              FOR ago IN 0..6 LOOP
@@ -254,7 +255,7 @@ async fn a_week_of_events(database: &mut sqlx::PgConnection, today: i64) {
 }
 
 #[tokio::test]
-async fn every_question_to_the_database_is_answered() {
+async fn every_sql_panel_returns_rows() {
     let home = TestDatabase::postgres().await;
     let config = DatabaseConfig {
         url: home.url().parse().unwrap(),
@@ -263,8 +264,8 @@ async fn every_question_to_the_database_is_answered() {
     Database::new(&config).unwrap().migrate().await.unwrap();
     let mut database = sqlx::PgConnection::connect(home.url()).await.unwrap();
     let now = Timestamp::now();
-    a_week_of_events(&mut database, Day::of(now).number()).await;
-    let mut asked = 0;
+    insert_week_of_events(&mut database, Day::of(now).number()).await;
+    let mut queries_run = 0;
     for (board, text) in files("grafana/dashboards") {
         let board_json: Value = serde_json::from_str(&text).unwrap();
         for (panel, query) in sql_queries(&board_json, now.as_second()) {
@@ -278,71 +279,90 @@ async fn every_question_to_the_database_is_answered() {
                 .unwrap_or_else(|error| panic!("{board}, {panel}: {error}: {query}"));
             assert!(rows > 0, "{board}, {panel}: nothing to show for {query}");
             let expected = match panel.as_str() {
-                "Players of a day: ours and WeChat's" => {
+                "Daily active players, compared with WeChat" => {
                     r#""ours":1,"WeChat":7,"ours, new":1,"WeChat, new":5"#
                 }
-                "Retention: ours and WeChat's" => {
+                "Retention, compared with WeChat" => {
                     r#""players":1,"day 1":1,"day 1, WeChat":0.4,"day 3":0,"#
                 }
                 "Funnel" => r#""step":"3 order_refunded","players":1"#,
                 _ => "",
             };
             assert!(seen.contains(expected), "{board}, {panel}: {seen}");
-            asked += 1;
+            queries_run += 1;
         }
     }
-    assert!(asked >= 8, "only {asked} questions");
+    assert!(queries_run >= 8, "only {queries_run} queries");
 }
 
 #[test]
-fn every_alert_has_a_section_in_the_runbook_and_unit_tests_both_ways() {
-    let runbook = fs::read_to_string(repository().join("docs/operations.md")).unwrap();
-    let anchors: BTreeSet<String> = (runbook.lines())
-        .filter(|line| line.starts_with('#'))
-        .map(|line| {
-            line.trim_start_matches('#')
-                .trim()
-                .to_lowercase()
-                .replace(' ', "-")
-        })
-        .collect();
+fn every_alert_has_annotations_and_unit_tests() {
     let tests: String = (files("grafana/prometheus/tests").into_iter())
         .map(|(_, text)| text)
         .collect();
-    let mut alerts = 0;
-    for (file, text) in files("grafana/prometheus/rules") {
-        for rule in text.split("- alert: ").skip(1) {
-            let name = rule.lines().next().unwrap();
-            alerts += 1;
-            for annotation in [
-                "summary: ",
-                "description: ",
-                "runbook_url: docs/operations.md#",
-            ] {
-                assert!(
-                    rule.contains(annotation),
-                    "{file}: {name} has no {annotation}"
-                );
-            }
-            let link = rule
-                .split("runbook_url: docs/operations.md#")
-                .nth(1)
-                .unwrap();
-            let anchor = link.lines().next().unwrap();
-            assert!(
-                anchors.contains(anchor),
-                "{file}: {name}: no section {anchor}"
-            );
-            let tested = format!("alertname: {name}\n");
-            let expected: Vec<bool> = (tests.split(&tested).skip(1))
-                .map(|test| test.trim_start().starts_with("exp_alerts: []"))
-                .collect();
-            assert!(
-                expected.contains(&true),
-                "{name}: no test that it stays quiet"
-            );
-            assert!(expected.contains(&false), "{name}: no test that it fires");
+    let alerts = alert_rules();
+    assert!(alerts.len() > 10, "only {} alerts", alerts.len());
+    for (name, rule) in alerts {
+        for annotation in ["summary: ", "description: "] {
+            assert!(rule.contains(annotation), "{name} has no {annotation}");
         }
+        let runbook = format!("          runbook_url: docs/runbooks/{name}.md\n");
+        assert!(rule.contains(&runbook), "{name} has not {runbook}");
+        let tested = format!("alertname: {name}\n");
+        let expected: Vec<bool> = (tests.split(&tested).skip(1))
+            .map(|test| test.trim_start().starts_with("exp_alerts: []"))
+            .collect();
+        assert!(
+            expected.contains(&true),
+            "{name}: no test that it stays quiet"
+        );
+        assert!(expected.contains(&false), "{name}: no test that it fires");
     }
-    assert!(alerts > 10, "only {alerts} alerts");
+}
+
+#[test]
+fn every_alert_has_a_runbook_and_every_runbook_an_alert() {
+    let alerts = alert_rules();
+    let mut pages: BTreeMap<String, String> = files("docs/runbooks").into_iter().collect();
+    let index = pages.remove("README").unwrap();
+    let names: BTreeSet<&String> = alerts.keys().collect();
+    assert_eq!(pages.keys().collect::<BTreeSet<_>>(), names);
+    for (name, page) in &pages {
+        let headings: Vec<&str> = page.lines().filter(|line| line.starts_with('#')).collect();
+        let title = format!("# {name}");
+        let expected = [
+            title.as_str(),
+            "## Meaning",
+            "## Impact",
+            "## Diagnosis",
+            "## Mitigation",
+            "## Resolution",
+        ];
+        assert_eq!(headings, expected);
+    }
+    let rows: BTreeSet<String> = (index.lines().filter(|line| line.starts_with("| [")))
+        .map(|row| row.rsplit_once(" | ").unwrap().0.to_owned())
+        .collect();
+    let expected: BTreeSet<String> = (alerts.iter())
+        .map(|(name, rule)| {
+            let severity = rule.split_once("labels: {severity: ").unwrap().1;
+            let severity = severity.split_once('}').unwrap().0;
+            format!("| [{name}]({name}.md) | {severity}")
+        })
+        .collect();
+    assert_eq!(rows, expected);
+}
+
+/// The alerting rules: name and text.
+fn alert_rules() -> BTreeMap<String, String> {
+    let rules: Vec<(String, String)> = files("grafana/prometheus/rules");
+    let alerts = rules
+        .iter()
+        .flat_map(|(_, text)| text.split("- alert: ").skip(1));
+    alerts
+        .map(|rule| {
+            let name = rule.lines().next().unwrap();
+            (name.to_owned(), rule.to_owned())
+        })
+        .collect()
 }

@@ -1,4 +1,4 @@
-//! From the embedded databases to Redis and Postgres: what a service has stored comes along.
+//! Moving from the embedded databases to Redis and Postgres with all stored data.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use avalon_tests::Game;
 use sqlx::any::AnyRow;
 use sqlx::{AnyPool, AssertSqlSafe, Row, ValueRef};
 
-const LONG: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Copies and tells what was printed; the error when it failed.
+/// Runs `migrate copy`: its stdout, or its stderr if it failed.
 async fn copy(from: &str, to: &str) -> Result<String, String> {
     let command = Avalon::command("migrate").arg("copy");
     let command = command.arg("--from").arg(from).arg("--to").arg(to);
@@ -43,14 +43,14 @@ async fn service_migrates_from_sqlite_to_redis_and_postgres() {
     let created = alice.order("gems-60", 2, "k1").await;
     let order = created.body["orderId"].as_str().unwrap().to_owned();
     alice.pay(&created).await;
-    eventually_eq(LONG, "paid".to_owned(), || alice.status(&order)).await;
+    eventually_eq(TIMEOUT, "paid".to_owned(), || alice.status(&order)).await;
     all.terminate();
     assert!(all.wait_exit().await.success());
 
-    let told = copy(sqlite.url(), postgres.url()).await.unwrap();
-    assert!(told.contains("1  orders"), "{told}");
+    let copied = copy(sqlite.url(), postgres.url()).await.unwrap();
+    assert!(copied.contains("1  orders"), "{copied}");
 
-    // The same service, in parts, at the simulator that it had.
+    // The same service, as separate processes, with the same simulator.
     let redis = shared_redis_url().await;
     let big = small
         .env("AVALON_DATABASE__URL", postgres.url())
@@ -60,7 +60,7 @@ async fn service_migrates_from_sqlite_to_redis_and_postgres() {
         big.command("workers").start().await,
     );
     let game = Game::of(&api, &simulator);
-    // Sessions live in Redis from now on: players sign in again, which the game does unseen.
+    // Sessions are in Redis from now on: players sign in again, which the game does silently.
     let alice = game.player("alice").await;
     assert_eq!(alice.status(&order).await, "paid");
     assert_eq!(alice.owns("gems-60").await, 2);
@@ -75,7 +75,7 @@ async fn copy_preserves_rows_and_requires_an_empty_target() {
     let alice = game.player("alice").await;
     let paid = alice.order("gems-60", 1, "k1").await;
     alice.pay(&paid).await;
-    eventually_eq(LONG, 1, || alice.owns("gems-60")).await;
+    eventually_eq(TIMEOUT, 1, || alice.owns("gems-60")).await;
     alice.order("golden-cup", 1, "k2").await;
     let body = serde_json::json!({"productId": "gems-60", "quantity": 1});
     alice.post("/api/wx/consume", "k3", body).await;
@@ -90,7 +90,7 @@ async fn copy_preserves_rows_and_requires_an_empty_target() {
     );
     let file = dev.folder().join("data/avalon.db");
     let from = format!("sqlite://{}", file.display());
-    eventually_eq(LONG, true, async || {
+    eventually_eq(TIMEOUT, true, async || {
         let rows = rows(&from).await;
         rows.iter().any(|row| row.starts_with("analytics_events: "))
     })
@@ -103,7 +103,7 @@ async fn copy_preserves_rows_and_requires_an_empty_target() {
     copy(&from, postgres.url()).await.unwrap();
     copy(postgres.url(), back.url()).await.unwrap();
     let (before, after) = (rows(&from).await, rows(back.url()).await);
-    // Postgres writes JSON with spaces, and its keys in its own order.
+    // Postgres formats JSON with spaces and its own key order.
     let parts = |rows: &[String]| -> Vec<Vec<String>> {
         let parts = |row: &String| {
             let row = row.replace([' ', '{', '}', '(', ')', '"', '\\'], "");
@@ -130,13 +130,13 @@ async fn copy_preserves_rows_and_requires_an_empty_target() {
     assert!(refused.contains("the target is not empty"), "{refused}");
     let nothing = copy("sqlite:///nowhere/at/all.db", postgres.url()).await;
     assert!(nothing.unwrap_err().contains("there is no database at"));
-    // A copy sets no counters of a database, and needs to set none: no id is made by one.
+    // The copy sets no sequences, and needs none: no id comes from a sequence.
     let pool = AnyPool::connect(postgres.url()).await.unwrap();
     let sequences = sqlx::query("SELECT 1 FROM information_schema.sequences");
     assert!(sequences.fetch_all(&pool).await.unwrap().is_empty());
 }
 
-/// All rows of an SQLite database, as text.
+/// All rows of a SQLite database, as text.
 async fn rows(url: &str) -> Vec<String> {
     sqlx::any::install_default_drivers();
     let pool = AnyPool::connect(url).await.unwrap();

@@ -1,5 +1,5 @@
-//! Events from the report to the answers: on `avalon dev`, on a fleet whose workers are killed, and
-//! while one of those who are sent events is away.
+//! Analytics events from the report to the statistics: on `avalon dev`, on a fleet whose workers are
+//! killed, and while a sink is down.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -18,7 +18,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, Connection};
 
-const LONG: Duration = Duration::from_secs(40);
+const TIMEOUT: Duration = Duration::from_secs(40);
 
 async fn dev() -> (Avalon, Game) {
     let dev = Avalon::command("dev")
@@ -42,7 +42,7 @@ async fn report(player: &Player<'_>, body: Value) -> Answer {
     player.post("/api/wx/report", "unused", body).await
 }
 
-/// Asks or tells as an operator.
+/// Calls the ops listener as an operator.
 async fn ops(
     process: &Avalon,
     game: &Game,
@@ -61,7 +61,7 @@ async fn ops(
     .await
 }
 
-/// How often an event was stored, and for how many players.
+/// Returns the number of stored events of this name and of their players.
 async fn counted(process: &Avalon, game: &Game, name: &str) -> (i64, i64) {
     let path = format!("/admin/stats/events?eventName={name}");
     let answer = ops(process, game, "GET", &path, None).await;
@@ -87,11 +87,11 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 async fn valid_events_are_accepted_and_invalid_ones_reported() {
     let (dev, game) = dev().await;
     let alice = game.player("alice").await;
-    let mut odd = event("late");
-    odd["timestamp"] = json!(now_ms() - 30 * 24 * 3600 * 1000);
+    let mut late = event("late");
+    late["timestamp"] = json!(now_ms() - 30 * 24 * 3600 * 1000);
     let mut urgent = event("urgent");
     urgent["realtime"] = json!(true);
-    let body = json!({"events": [event("play"), {"eventName": "no time"}, urgent, odd, 7]});
+    let body = json!({"events": [event("play"), {"eventName": "no time"}, urgent, late, 7]});
     let answer = report(&alice, body).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let rejected = json!([
@@ -104,9 +104,9 @@ async fn valid_events_are_accepted_and_invalid_ones_reported() {
         json!({"success": true, "accepted": 2, "rejected": rejected})
     );
     for name in ["play", "urgent"] {
-        eventually_eq(LONG, (1, 1), async || counted(&dev, &game, name).await).await;
+        eventually_eq(TIMEOUT, (1, 1), async || counted(&dev, &game, name).await).await;
     }
-    // All of them may be wrong; that is no failure of the request.
+    // All of them may be invalid; the request still succeeds.
     let answer = report(&alice, json!({"events": [7]})).await;
     assert_eq!(
         (answer.status.as_u16(), &answer.body["accepted"]),
@@ -124,8 +124,8 @@ async fn resent_event_ids_are_counted_once_per_player() {
         report(player, json!({"events": [once, once]})).await;
     }
     report(&alice, json!({"events": [event("last")]})).await;
-    eventually_eq(LONG, (1, 1), async || counted(&dev, &game, "last").await).await;
-    eventually_eq(LONG, (2, 2), async || counted(&dev, &game, "once").await).await;
+    eventually_eq(TIMEOUT, (1, 1), async || counted(&dev, &game, "last").await).await;
+    eventually_eq(TIMEOUT, (2, 2), async || counted(&dev, &game, "once").await).await;
 }
 
 #[tokio::test]
@@ -141,9 +141,9 @@ async fn gzip_reports_are_accepted_within_the_size_limits() {
             .header("content-encoding", encoding);
         send(request.body(body)).await
     };
-    // More than a body of other routes may have.
+    // Larger than the body limit of other routes.
     let many: Vec<Value> = (0..500).map(|_| json!({
-        "eventName": "packed", "eventParams": {"text": "x".repeat(1000)}, "timestamp": now_ms(),
+        "eventName": "gzipped", "eventParams": {"text": "x".repeat(1000)}, "timestamp": now_ms(),
     })).collect();
     let many = json!({"events": many}).to_string().into_bytes();
     assert!(many.len() > 500_000);
@@ -159,8 +159,8 @@ async fn gzip_reports_are_accepted_within_the_size_limits() {
         (200, &json!(500)),
         "{answer:?}"
     );
-    eventually_eq(LONG, (1000, 1), async || {
-        counted(&dev, &game, "packed").await
+    eventually_eq(TIMEOUT, (1000, 1), async || {
+        counted(&dev, &game, "gzipped").await
     })
     .await;
     let bomb = gzip(&vec![b' '; 50_000_000]);
@@ -204,11 +204,11 @@ async fn malformed_envelope_is_rejected_as_a_whole() {
     ] {
         report(&alice, body).await.assert_problem(422, code);
     }
-    let unsigned = game
+    let anonymous = game
         .client
         .post(game.url("/api/wx/report"))
         .json(&json!({"events": [event("a")]}));
-    send(unsigned).await.assert_problem(401, "UNAUTHENTICATED");
+    send(anonymous).await.assert_problem(401, "UNAUTHENTICATED");
 }
 
 #[tokio::test]
@@ -221,7 +221,7 @@ async fn slow_client_clock_is_corrected() {
     let answer = report(&alice, json!({"events": [slow], "sentAt": now_ms() - year})).await;
     assert_eq!(answer.body["accepted"], 1, "{answer:?}");
     let recent = format!("/admin/stats/events?from={}", now_ms() - 120_000);
-    eventually(LONG, async || {
+    eventually(TIMEOUT, async || {
         let answer = ops(&dev, &game, "GET", &recent, None).await;
         let seen = answer.body.to_string();
         seen.contains("\"slow\"").then_some(()).ok_or(seen)
@@ -245,7 +245,7 @@ async fn operators_see_counts_funnels_and_retention() {
         {"eventName": "play", "players": 2},
         {"eventName": "win", "players": 1},
     ]);
-    eventually_eq(LONG, expected, async || {
+    eventually_eq(TIMEOUT, expected, async || {
         ops(&dev, &game, "GET", path, None).await.body["steps"].clone()
     })
     .await;
@@ -256,12 +256,12 @@ async fn operators_see_counts_funnels_and_retention() {
         .map(|cohort| cohort["players"].as_i64().unwrap())
         .sum();
     assert_eq!(players, 3, "{answer:?}");
-    // Tomorrow has not been yet.
+    // Tomorrow has no data yet.
     assert_eq!(
         cohorts.last().unwrap()["retained"][0],
         json!({"days": 1, "players": null})
     );
-    for odd in [
+    for invalid in [
         "events?from=x",
         "funnel",
         "funnel?steps=",
@@ -270,13 +270,13 @@ async fn operators_see_counts_funnels_and_retention() {
         "retention?days=a",
         "events?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z",
     ] {
-        let answer = ops(&dev, &game, "GET", &format!("/admin/stats/{odd}"), None).await;
-        answer_is(&answer, 400, "QUERY_INVALID");
+        let answer = ops(&dev, &game, "GET", &format!("/admin/stats/{invalid}"), None).await;
+        assert_ops_problem(&answer, 400, "QUERY_INVALID");
     }
 }
 
-/// The ops listener gives its problems no request ids.
-fn answer_is(answer: &Answer, status: u16, code: &str) {
+/// Like `assert_problem`, for the ops listener, whose problems have no request id.
+fn assert_ops_problem(answer: &Answer, status: u16, code: &str) {
     assert_eq!(
         (answer.status.as_u16(), answer.code()),
         (status, code),
@@ -307,19 +307,19 @@ async fn catalogue_drops_invalid_events_and_sensitive_fields() {
     )
     .await;
     let bad = json!({"schema": {"type": "nonsense"}});
-    answer_is(
+    assert_ops_problem(
         &ops(&dev, &game, "PUT", "/admin/events/x", Some(bad)).await,
         422,
         "FIELD_INVALID",
     );
-    answer_is(
+    assert_ops_problem(
         &ops(&dev, &game, "PUT", "/admin/events/a%2Cb", Some(json!({}))).await,
         400,
         "QUERY_INVALID",
     );
     let listed = ops(&dev, &game, "GET", "/admin/events", None).await.body;
     assert_eq!(listed["events"].as_array().map(Vec::len), Some(2));
-    // In effect within seconds: what is sent until then shows when.
+    // The catalogue takes effect within seconds: send events until it does.
     let strict = |level: bool| {
         let mut params = json!({"phone": "123", "n": now_ms()});
         if level {
@@ -327,7 +327,7 @@ async fn catalogue_drops_invalid_events_and_sensitive_fields() {
         }
         json!({"eventName": "strict", "eventParams": params, "timestamp": now_ms()})
     };
-    eventually(LONG, async || {
+    eventually(TIMEOUT, async || {
         let outcome = "avalon_events_total{outcome=\"invalid\"} 0";
         report(&alice, json!({"events": [strict(false)]})).await;
         let metrics = game
@@ -341,7 +341,7 @@ async fn catalogue_drops_invalid_events_and_sensitive_fields() {
     })
     .await;
     report(&alice, json!({"events": [strict(true), {"eventName": "never", "timestamp": now_ms()}, event("end")]})).await;
-    eventually_eq(LONG, (1, 1), async || counted(&dev, &game, "end").await).await;
+    eventually_eq(TIMEOUT, (1, 1), async || counted(&dev, &game, "end").await).await;
     assert_eq!(counted(&dev, &game, "never").await, (0, 0));
     sqlx::any::install_default_drivers();
     let url = format!("sqlite://{}/data/avalon.db", dev.folder().display());
@@ -359,7 +359,7 @@ async fn catalogue_drops_invalid_events_and_sensitive_fields() {
             .status,
         204
     );
-    answer_is(
+    assert_ops_problem(
         &ops(&dev, &game, "DELETE", "/admin/events/never", None).await,
         404,
         "NOT_FOUND",
@@ -370,13 +370,13 @@ async fn catalogue_drops_invalid_events_and_sensitive_fields() {
 async fn service_and_game_server_events_share_one_pipeline() {
     let (dev, game) = dev().await;
     let alice = game.player("alice").await;
-    eventually_eq(LONG, (1, 1), async || {
+    eventually_eq(TIMEOUT, (1, 1), async || {
         counted(&dev, &game, "signed_in").await
     })
     .await;
     let created = alice.order("gems-60", 1, "k1").await;
     alice.pay(&created).await;
-    eventually_eq(LONG, (1, 1), async || {
+    eventually_eq(TIMEOUT, (1, 1), async || {
         counted(&dev, &game, "order_paid").await
     })
     .await;
@@ -388,7 +388,7 @@ async fn service_and_game_server_events_share_one_pipeline() {
         .header("idempotency-key", "r1")
         .json(&json!({"reason": "sorry"}));
     assert_eq!(send(refund).await.status, 202);
-    eventually_eq(LONG, (1, 1), async || {
+    eventually_eq(TIMEOUT, (1, 1), async || {
         counted(&dev, &game, "order_refunded").await
     })
     .await;
@@ -403,13 +403,13 @@ async fn service_and_game_server_events_share_one_pipeline() {
         answer.body,
         json!({"success": true, "accepted": 1, "rejected": rejected})
     );
-    eventually_eq(LONG, (1, 1), async || {
+    eventually_eq(TIMEOUT, (1, 1), async || {
         counted(&dev, &game, "match_end").await
     })
     .await;
     let url = format!("{}/internal/events", dev.ops);
-    let unsigned = send(game.client.post(url).json(&json!({"events": [event("a")]}))).await;
-    answer_is(&unsigned, 401, "UNAUTHENTICATED");
+    let anonymous = send(game.client.post(url).json(&json!({"events": [event("a")]}))).await;
+    assert_ops_problem(&anonymous, 401, "UNAUTHENTICATED");
 }
 
 async fn settings(database: &TestDatabase) -> FleetSettings {
@@ -455,11 +455,11 @@ async fn events_are_stored_once_when_a_worker_is_killed() {
     fleet.workers[0].kill9();
     report_many(&game, &players, 400).await;
     fleet.workers[0].restart().await;
-    eventually_eq(LONG, (20_000, 10), async || {
+    eventually_eq(TIMEOUT, (20_000, 10), async || {
         counted(&fleet.apis[0], &game, "numbered").await
     })
     .await;
-    // Nothing comes late.
+    // Nothing arrives later.
     let depth = game.client.get(format!("{}/metrics", fleet.apis[0].ops));
     let metrics = depth.send().await.unwrap().text().await.unwrap();
     let idle = |state: &str| format!("avalon_queue_depth{{queue=\"event\",state=\"{state}\"}} 0");
@@ -496,18 +496,18 @@ async fn sink_outage_delays_no_other_sink_and_catches_up() {
         .await;
     let game = Game::of(&fleet.apis[0], &fleet.simulator);
     let players = [game.player("alice").await];
-    // More batches than the pool of the one that is away has places.
+    // More batches than the pool of the unreachable sink has slots.
     report_many(&game, &players, 100).await;
-    eventually_eq(LONG, (5000, 1), async || {
+    eventually_eq(TIMEOUT, (5000, 1), async || {
         counted(&fleet.apis[0], &game, "numbered").await
     })
     .await;
-    // With the sign-in.
-    eventually_eq(LONG, 5001, async || collector.events()).await;
+    // Including the sign-in event.
+    eventually_eq(TIMEOUT, 5001, async || collector.events()).await;
     assert_eq!((clickhouse.events(), kafka.produced().len()), (0, 0));
 
     clickhouse.start().await;
-    eventually_eq(LONG, 5001, async || clickhouse.events()).await;
+    eventually_eq(TIMEOUT, 5001, async || clickhouse.events()).await;
     kafka.start().await;
     let ids = || -> BTreeSet<String> {
         let produced = kafka.produced();
@@ -516,12 +516,12 @@ async fn sink_outage_delays_no_other_sink_and_catches_up() {
             .map(|record| record.headers["eventId"].clone());
         ids.collect()
     };
-    eventually_eq(LONG, 5001, async || ids().len()).await;
+    eventually_eq(TIMEOUT, 5001, async || ids().len()).await;
     let produced = kafka.produced();
     let (first, same) = (&produced[0], |record: &Produced| record.partition);
     assert!(
         produced.iter().all(|record| same(record) == same(first)),
-        "a player's order is kept"
+        "a player's events stay in order"
     );
     assert!(
         produced
@@ -535,7 +535,7 @@ async fn sink_outage_delays_no_other_sink_and_catches_up() {
     );
     for sink in [&clickhouse, &collector] {
         let twice = sink
-            .taken
+            .received
             .lock()
             .unwrap()
             .values()
@@ -545,8 +545,8 @@ async fn sink_outage_delays_no_other_sink_and_catches_up() {
     }
     for sink in ["clickhouse", "collector", "database", "kafka"] {
         let series = format!("avalon_event_sink_events_total{{sink=\"{sink}\"}} ");
-        // A sink has the events a moment before the worker counts them.
-        eventually_eq(LONG, Some("5001".to_owned()), async || {
+        // A sink receives events shortly before the worker counts them.
+        eventually_eq(TIMEOUT, Some("5001".to_owned()), async || {
             let metrics = game.client.get(format!("{}/metrics", fleet.workers[0].ops));
             let metrics = metrics.send().await.unwrap().text().await.unwrap();
             let mut lines = metrics.lines();
@@ -583,9 +583,9 @@ async fn nearly_full_queue_rejects_events_but_accepts_sign_ins() {
         info.get::<u64>("used_memory").unwrap()
     };
     let used = limit("0".to_owned()).await;
-    // Nine tenths of it are in use.
+    // So that 90% is in use.
     limit((used + used / 9).to_string()).await;
-    eventually_eq(LONG, 503, async || {
+    eventually_eq(TIMEOUT, 503, async || {
         report(&alice, one()).await.status.as_u16()
     })
     .await;
@@ -594,7 +594,7 @@ async fn nearly_full_queue_rejects_events_but_accepts_sign_ins() {
         .assert_problem(503, "QUEUE_UNAVAILABLE");
     assert_eq!(game.login("sim-bob").await.status, 200);
     limit("0".to_owned()).await;
-    eventually_eq(LONG, 200, async || {
+    eventually_eq(TIMEOUT, 200, async || {
         report(&alice, one()).await.status.as_u16()
     })
     .await;
@@ -610,14 +610,14 @@ async fn reports_during_a_database_outage_are_stored_afterwards() {
     postgres.stop();
     report_many(&game, &players, 10).await;
     postgres.launch().await;
-    eventually_eq(LONG, (500, 1), async || {
-        counted_anyhow(&fleet.apis[0], &game).await
+    eventually_eq(TIMEOUT, (500, 1), async || {
+        counted_if_up(&fleet.apis[0], &game).await
     })
     .await;
 }
 
-/// As `counted`, from a database that may still be away.
-async fn counted_anyhow(process: &Avalon, game: &Game) -> (i64, i64) {
+/// Like `counted`, for a database that may still be down.
+async fn counted_if_up(process: &Avalon, game: &Game) -> (i64, i64) {
     let answer = ops(
         process,
         game,

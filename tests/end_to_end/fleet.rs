@@ -1,4 +1,4 @@
-//! Several processes that share Redis and Postgres: any of them will do, and any of them may die.
+//! Several processes that share Redis and Postgres: all are interchangeable, and any may crash.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use futures_util::future::join_all;
 use sqlx::AnyConnection;
 use sqlx::Connection;
 
-const LONG: Duration = Duration::from_secs(40);
+const TIMEOUT: Duration = Duration::from_secs(40);
 
-/// Settings over the test run's Redis and a Postgres database of its own.
+/// Settings with the shared Redis and a private Postgres database.
 async fn settings() -> (TestDatabase, FleetSettings) {
     let database = TestDatabase::postgres().await;
     let settings = FleetSettings::new(database.url(), &shared_redis_url().await)
@@ -29,7 +29,7 @@ async fn count(database: &TestDatabase, sql: &'static str) -> i64 {
         .unwrap()
 }
 
-/// A gauge of an ops listener.
+/// Reads a metric of an ops listener; 0 if it is absent.
 async fn gauge(game: &Game, ops: &str, name: &str) -> f64 {
     let text = game
         .client
@@ -67,7 +67,7 @@ async fn sign_in_works_through_every_api_and_worker() {
     assert_eq!(answers[0].status, 200, "{:?}", answers[0]);
     assert_eq!(answers[0].body, answers[1].body);
     assert_eq!(games[0].exchanges().await, before + 1);
-    // A job of one API can be asked for at the other.
+    // A job accepted by one API can be queried at the other.
     let job = games[0]
         .login_preferring("sim-slow-300-x", "respond-async")
         .await
@@ -76,11 +76,11 @@ async fn sign_in_works_through_every_api_and_worker() {
         games[1].job(job["jobId"].as_str().unwrap()).await["status"],
         "succeeded"
     );
-    // And each pool of workers did some of it.
+    // Each worker process ran some of the jobs.
     for workers in &fleet.workers {
         let name = "avalon_jobs_settled_total{kind=\"login\",outcome=\"succeeded\"";
         let done = gauge(&games[0], &workers.ops, name).await;
-        assert!(done > 0.0, "a worker had nothing to do");
+        assert!(done > 0.0, "a worker ran no job");
     }
     assert_eq!(count(&database, "SELECT count(*) FROM users").await, 22);
 }
@@ -92,7 +92,7 @@ async fn jobs_of_a_killed_worker_are_finished_once_by_another() {
     let settings = settings
         .env("AVALON_QUEUE__LEASE_TIMEOUT", "2s")
         .env("AVALON_WORKERS__CONCURRENCY", "128")
-        // Longer than the time that it takes to hold all of them.
+        // Longer than it takes until all of them run.
         .env("AVALON_WECHAT__REQUEST_TIMEOUT", "14s");
     let mut fleet = settings.start(1, 1).await;
     let game = Game::of(&fleet.apis[0], &fleet.simulator);
@@ -101,7 +101,7 @@ async fn jobs_of_a_killed_worker_are_finished_once_by_another() {
         async move { game.mint_code(&format!("player-{n}")).await }
     }))
     .await;
-    // WeChat takes its time, before it does anything.
+    // WeChat delays each call before it has any effect.
     game.faults(serde_json::json!({"latencyMs": 12_000})).await;
     let accepted = join_all(
         codes
@@ -115,13 +115,13 @@ async fn jobs_of_a_killed_worker_are_finished_once_by_another() {
         .collect();
     let ops = fleet.apis[0].ops.clone();
     let running = "avalon_queue_depth{queue=\"login\",state=\"running\"}";
-    eventually_eq(LONG, JOBS as f64, async || {
+    eventually_eq(TIMEOUT, JOBS as f64, async || {
         gauge(&game, &ops, running).await
     })
     .await;
 
     fleet.workers[0].kill9();
-    game.good_weather().await;
+    game.clear_faults().await;
     fleet.add_workers().await;
     let ended = join_all(ids.iter().map(|id| game.job(id))).await;
     for job in &ended {
@@ -157,10 +157,10 @@ async fn stopping_worker_finishes_its_running_jobs() {
     .await;
     let running = "avalon_queue_depth{queue=\"login\",state=\"running\"}";
     let ops = fleet.apis[0].ops.clone();
-    eventually_eq(LONG, 10.0, async || gauge(&game, &ops, running).await).await;
+    eventually_eq(TIMEOUT, 10.0, async || gauge(&game, &ops, running).await).await;
     fleet.workers[0].terminate();
     let readiness = format!("{}/readyz", fleet.workers[0].ops);
-    eventually_eq(LONG, 503, async || {
+    eventually_eq(TIMEOUT, 503, async || {
         send(game.client.get(&readiness)).await.status.as_u16()
     })
     .await;

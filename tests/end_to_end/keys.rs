@@ -1,4 +1,4 @@
-//! Changing the encryption key of a running service, as `docs/security.md` says.
+//! Rotating the encryption key of a running service, as `docs/security.md` describes.
 
 use avalon_test_support::{
     Avalon, AvalonCommand, FleetSettings, TestDatabase, shared_redis_url, unique_prefix,
@@ -20,14 +20,14 @@ async fn generate(purpose: &str) -> String {
 
 async fn json(command: AvalonCommand) -> (bool, Value) {
     let output = command.arg("--json").run().await;
-    let told = serde_json::from_slice(&output.stdout);
+    let parsed = serde_json::from_slice(&output.stdout);
     (
         output.status.success(),
-        told.unwrap_or_else(|_| panic!("{output:?}")),
+        parsed.unwrap_or_else(|_| panic!("{output:?}")),
     )
 }
 
-/// How many values each standing of a key has sealed.
+/// Number of values encrypted with the keys in this role: `current`, `previous` or `unknown`.
 fn sealed(status: &Value, key: &str) -> i64 {
     let uses = status["sealed"].as_array().unwrap();
     let those = uses.iter().filter(|use_| use_["key"] == key);
@@ -75,9 +75,9 @@ async fn encryption_key_rotation_is_invisible_to_players() {
         let (_, status) = json(only_new.command("keys").arg("status")).await;
         assert_eq!(sealed(&status, "unknown"), 0);
         let lost = settings(&old, "");
-        let (complete, told) = json(lost.command("keys").arg("rotate")).await;
-        assert!(!complete, "what can't be opened is a failure");
-        assert_eq!(told["rotated"]["unknown"], 4);
+        let (complete, rotated) = json(lost.command("keys").arg("rotate")).await;
+        assert!(!complete, "values that cannot be decrypted are a failure");
+        assert_eq!(rotated["rotated"]["unknown"], 4);
     }
 }
 

@@ -1,10 +1,10 @@
-//! The service as its users meet it: the real binary over real engines, WeChat simulated. One file
-//! a subject; each test reads like a sentence of the specification.
+//! End-to-end tests: the real binary over real stores, with WeChat simulated. One file per subject; each
+//! test name states a fact of the specification.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that can't go on has failed"
+    reason = "a panic fails the test"
 )]
 
 mod alert_drill;

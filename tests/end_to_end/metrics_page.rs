@@ -1,4 +1,4 @@
-//! `docs/metrics.md` and what a running system tells: the same names, types and labels.
+//! `docs/metrics.md` matches a running system: the same names, types and labels.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use avalon_tests::{Game, client, send};
 use serde_json::json;
 
 const PAGE: &str = include_str!("../../docs/metrics.md");
-const LONG: Duration = Duration::from_secs(40);
+const TIMEOUT: Duration = Duration::from_secs(40);
 
 /// A metric: its type and labels.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,9 +21,9 @@ struct Metric {
 
 type Metrics = BTreeMap<String, Metric>;
 
-/// The rows of the page: what is told, and what is announced.
+/// The rows of the page: existing metrics, and the names of planned ones.
 fn documented() -> (Metrics, BTreeSet<String>) {
-    let (told, to_come) = PAGE.split_once("## To come").unwrap();
+    let (existing, planned) = PAGE.split_once("## To come").unwrap();
     let row = |line: &str| {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         let [_, name, kind, labels, from, meaning, _] = cells[..] else {
@@ -51,12 +51,12 @@ fn documented() -> (Metrics, BTreeSet<String>) {
         let lines = text.lines().filter(|line| line.starts_with("| `"));
         lines.map(row).collect()
     };
-    let announced = rows(to_come).into_iter().map(|(name, _)| name);
-    (rows(told).into_iter().collect(), announced.collect())
+    let announced = rows(planned).into_iter().map(|(name, _)| name);
+    (rows(existing).into_iter().collect(), announced.collect())
 }
 
-/// What a listener for operators tells.
-async fn told(ops: &str) -> Metrics {
+/// The metrics of an ops listener.
+async fn exposed(ops: &str) -> Metrics {
     let text = client().get(format!("{ops}/metrics")).send().await.unwrap();
     let text = text.text().await.unwrap();
     let mut metrics = Metrics::new();
@@ -71,7 +71,7 @@ async fn told(ops: &str) -> Metrics {
             };
             assert!(
                 metrics.insert(current.clone(), metric).is_none(),
-                "{name} is told twice"
+                "{name} is exposed twice"
             );
         } else if let Some(help) = line.strip_prefix("# HELP ") {
             assert!(help.ends_with('.'), "a help text is a sentence: {help}");
@@ -96,23 +96,23 @@ async fn metrics_page_matches_a_running_system() {
     let fleet = FleetSettings::new(database.url(), &shared_redis_url().await)
         .with_payments()
         .env("AVALON_REDIS__KEY_PREFIX", unique_prefix())
-        .env("AVALON_FULFIL__WEBHOOK_URL", "http://127.0.0.1:9/nobody")
-        // Two sinks: the database, and one that takes nothing.
+        .env("AVALON_FULFIL__WEBHOOK_URL", "http://127.0.0.1:9/webhook")
+        // Two sinks: the database, and an unreachable one.
         .env("AVALON_ANALYTICS__CLICKHOUSE_URL", "http://127.0.0.1:9")
         .env("AVALON_FULFIL__WEBHOOK_SECRET", "a-shared-secret")
-        // An order needs an access token, whose age is told then.
+        // Orders need an access token, whose age is then exposed.
         .env("AVALON_RISK__ORDERS", "observe")
         .env("AVALON_FULFIL__ALLOW_PRIVATE_ADDRESSES", "true")
         .start(1, 1)
         .await;
     let game = Game::of(&fleet.apis[0], &fleet.simulator);
     game.sell(&fleet.apis[0], "gems", 100).await;
-    // Something of everything: a purchase, and a call that WeChat refuses.
+    // A purchase, and a call that WeChat rejects.
     let alice = game.player("alice").await;
     game.login("sim-error-40029").await;
     let created = alice.order("gems", 1, "k").await;
     alice.pay(&created).await;
-    eventually_eq(LONG, 1, async || alice.owns("gems").await).await;
+    eventually_eq(TIMEOUT, 1, async || alice.owns("gems").await).await;
 
     let event = json!({"eventName": "level", "eventParams": {"n": 1}, "timestamp": created.body["payParams"]["timeStamp"].as_str().unwrap().parse::<i64>().unwrap() * 1000});
     let report = game
@@ -121,16 +121,16 @@ async fn metrics_page_matches_a_running_system() {
         .bearer_auth(&alice.token);
     let reported = send(report.json(&json!({"events": [event]}))).await;
     assert_eq!(reported.body["accepted"], 1, "{reported:?}");
-    // And refusals of our own.
+    // And requests that we reject.
     let stranger = game.client.get(game.url("/api/wx/orders"));
     assert_eq!(send(stranger.bearer_auth("x")).await.status, 401);
     let admin = game.client.get(format!("{}/admin/jobs", fleet.apis[0].ops));
     assert_eq!(send(admin.bearer_auth("x")).await.status, 401);
 
     let (documented, announced) = documented();
-    eventually_eq(LONG, Vec::<String>::new(), async || {
-        let mut all = told(&fleet.apis[0].ops).await;
-        for (name, metric) in told(&fleet.workers[0].ops).await {
+    eventually_eq(TIMEOUT, Vec::<String>::new(), async || {
+        let mut all = exposed(&fleet.apis[0].ops).await;
+        for (name, metric) in exposed(&fleet.workers[0].ops).await {
             match all.get_mut(&name) {
                 Some(known) => known.labels.extend(metric.labels),
                 None => drop(all.insert(name, metric)),
@@ -147,9 +147,9 @@ async fn metrics_page_matches_a_running_system() {
             }
         }
         let missing = documented.keys().filter(|name| !all.contains_key(*name));
-        wrong.extend(missing.map(|name| format!("{name} is on the page and not told")));
+        wrong.extend(missing.map(|name| format!("{name} is on the page and not exposed")));
         let here = announced.iter().filter(|name| all.contains_key(*name));
-        wrong.extend(here.map(|name| format!("{name} is not to come any more")));
+        wrong.extend(here.map(|name| format!("{name} is no longer planned")));
         wrong
     })
     .await;
@@ -178,5 +178,5 @@ async fn metrics_of_an_unreachable_store_are_omitted() {
     redis.stop();
     assert_eq!(up().await, (false, false, false, true));
     redis.restart().await;
-    eventually_eq(LONG, (true, true, true, true), up).await;
+    eventually_eq(TIMEOUT, (true, true, true, true), up).await;
 }

@@ -1,4 +1,4 @@
-//! What operators do from the command line: `doctor`, `orders`, `sessions`.
+//! Commands for operators: `doctor`, `orders`, `sessions`.
 
 use std::process::Output;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use avalon_test_support::{AvalonCommand, FleetSettings, RedisServer, TestDatabas
 use avalon_tests::Game;
 use serde_json::{Value, json};
 
-const LONG: Duration = Duration::from_secs(40);
+const TIMEOUT: Duration = Duration::from_secs(40);
 
 fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
@@ -17,14 +17,14 @@ fn parsed(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
-/// The command with these arguments, as this service is configured.
+/// Runs a command with these arguments and the configuration of the service.
 async fn run(settings: &FleetSettings, role: &str, arguments: &str) -> Output {
     let command = settings.command(role);
     let arguments = arguments.split(' ').filter(|it| !it.is_empty());
     arguments.fold(command, AvalonCommand::arg).run().await
 }
 
-/// How the doctor found something: the health of each check of that name.
+/// The health of each check of that name in the doctor's output.
 fn health<'a>(findings: &'a Value, name: &str) -> Vec<&'a str> {
     let checks = findings["checks"].as_array().unwrap().iter();
     checks
@@ -41,9 +41,9 @@ async fn doctor_passes_a_healthy_service_and_names_each_fault() {
     let fleet = settings.clone().start(1, 0).await;
     let game = Game::of(&fleet.apis[0], &fleet.simulator);
 
-    let sound = run(&settings, "doctor", "--json").await;
-    let findings = parsed(&sound);
-    assert!(sound.status.success(), "{findings:#}");
+    let healthy = run(&settings, "doctor", "--json").await;
+    let findings = parsed(&healthy);
+    assert!(healthy.status.success(), "{findings:#}");
     assert_eq!(findings["ok"], true);
     for name in [
         "configuration",
@@ -72,8 +72,8 @@ async fn doctor_passes_a_healthy_service_and_names_each_fault() {
         assert!(!plain.contains(secret) && !findings.to_string().contains(secret));
     }
 
-    // One thing after the other goes wrong.
-    let sick = async |settings: FleetSettings, name: &str| {
+    // One fault at a time.
+    let assert_fails = async |settings: FleetSettings, name: &str| {
         let output = run(&settings, "doctor", "--json").await;
         let findings = parsed(&output);
         assert_eq!(output.status.code(), Some(1), "{name}: {findings:#}");
@@ -84,19 +84,19 @@ async fn doctor_passes_a_healthy_service_and_names_each_fault() {
         );
     };
     let changed = |name: &str, value: &str| settings.clone().env(name, value);
-    sick(
+    assert_fails(
         changed("AVALON_STORAGE__ENCRYPTION_KEY", ""),
         "configuration",
     )
     .await;
-    sick(
+    assert_fails(
         changed("AVALON_DATABASE__URL", "postgres://127.0.0.1:1/x"),
         "database",
     )
     .await;
-    sick(changed("AVALON_REDIS__URL", "redis://127.0.0.1:1"), "queue").await;
-    sick(changed("AVALON_WECHAT__APP_SECRET", "another"), "WeChat").await;
-    sick(
+    assert_fails(changed("AVALON_REDIS__URL", "redis://127.0.0.1:1"), "queue").await;
+    assert_fails(changed("AVALON_WECHAT__APP_SECRET", "another"), "WeChat").await;
+    assert_fails(
         changed("AVALON_PAY__API_V3_KEY", "another key of thirty-two bytes!")
             .env("AVALON_PAY__PLATFORM_PUBLIC_KEY", "")
             .env("AVALON_PAY__PLATFORM_PUBLIC_KEY_ID", ""),
@@ -104,16 +104,16 @@ async fn doctor_passes_a_healthy_service_and_names_each_fault() {
     )
     .await;
     let private = "https://10.0.0.7/api/wx/pay/notify";
-    sick(changed("AVALON_PAY__NOTIFY_URL", private), "pay.notify_url").await;
+    assert_fails(changed("AVALON_PAY__NOTIFY_URL", private), "pay.notify_url").await;
     let fresh = TestDatabase::postgres().await;
     let empty = changed("AVALON_DATABASE__URL", fresh.url());
-    sick(
+    assert_fails(
         empty.env("AVALON_DATABASE__AUTO_MIGRATE", "false"),
         "schema",
     )
     .await;
     game.set("settings", json!({"clockSkewSeconds": 400})).await;
-    sick(settings.clone(), "clock").await;
+    assert_fails(settings.clone(), "clock").await;
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn orders_and_sessions_can_be_managed_from_the_command_line() {
     let created = alice.order("gems", 2, "k").await;
     let id = created.body["orderId"].as_str().unwrap().to_owned();
     alice.pay(&created).await;
-    eventually_eq(LONG, "paid".to_owned(), async || alice.status(&id).await).await;
+    eventually_eq(TIMEOUT, "paid".to_owned(), async || alice.status(&id).await).await;
 
     let listed = parsed(&run(&settings, "orders", "list --status paid --json").await);
     assert_eq!(listed[0]["_id"], json!(id));
@@ -145,7 +145,7 @@ async fn orders_and_sessions_can_be_managed_from_the_command_line() {
     let unknown = run(&settings, "orders", "show 01JZ5N4V7W8X9YABCDEFGHJKMN").await;
     assert!(!unknown.status.success());
 
-    // WeChat's bill of today, which the simulator has at once.
+    // WeChat's bill of today, which the simulator provides at once.
     game.set("pay/settings", json!({"billsAtOnce": true})).await;
     let paid_at: jiff::Timestamp = listed[0]["paidAt"].as_str().unwrap().parse().unwrap();
     let day = jiff::tz::Offset::constant(8).to_datetime(paid_at).date();
@@ -161,10 +161,10 @@ async fn orders_and_sessions_can_be_managed_from_the_command_line() {
     assert_eq!(alice.get("/api/wx/orders").await.status, 200);
     let ended = text(&run(&settings, "sessions", &format!("end {open_id}")).await);
     assert_eq!(ended, "1 ended\n");
-    eventually_eq(LONG, 401, async || {
+    eventually_eq(TIMEOUT, 401, async || {
         alice.get("/api/wx/orders").await.status.as_u16()
     })
     .await;
-    let nobody = run(&settings, "sessions", "list nobody").await;
-    assert!(!nobody.status.success());
+    let unknown_player = run(&settings, "sessions", "list unknown").await;
+    assert!(!unknown_player.status.success());
 }

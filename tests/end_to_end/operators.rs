@@ -1,4 +1,4 @@
-//! What operators see and can do over the ops listener.
+//! The ops listener: health, metrics, admin routes, log level, draining.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use avalon_test_support::{Avalon, FleetSettings, eventually_eq};
 use avalon_tests::{Game, send};
 use serde_json::json;
 
-const LONG: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn health_readiness_and_metrics_have_their_own_port() {
@@ -98,7 +98,7 @@ async fn admin_routes_require_the_token_and_manage_dead_letters() {
     assert_eq!(
         game.job(id).await["status"],
         "failed",
-        "the code is as bad as before"
+        "the code is still invalid"
     );
     assert_eq!(
         admin(game.client.delete(url(&format!("/{id}"))))
@@ -146,9 +146,9 @@ async fn log_level_can_be_changed_at_runtime() {
         log_of("sim-c").await.contains("answered"),
         "nothing has changed"
     );
-    // The configuration's own level is back when it is read again.
+    // A reload restores the configured level.
     dev.hang_up();
-    eventually_eq(LONG, true, async || dev.log().contains("read again")).await;
+    eventually_eq(TIMEOUT, true, async || dev.log().contains("read again")).await;
     assert_eq!(log_of("sim-d").await, "");
 }
 
@@ -166,11 +166,11 @@ async fn draining_fails_readiness_first_and_serves_late_requests() {
     );
     dev.terminate();
     let ready = format!("{}/readyz", dev.ops);
-    eventually_eq(LONG, json!("stopping"), async || {
+    eventually_eq(TIMEOUT, json!("stopping"), async || {
         send(game.client.get(&ready)).await.body["status"].clone()
     })
     .await;
-    // A request that is under way when the listener closes is answered as well.
+    // A request in progress when the listener closes still completes.
     let slow = game.login("sim-slow-2500-b");
     let late = async {
         let late = game.login("sim-c").await;
@@ -178,7 +178,7 @@ async fn draining_fails_readiness_first_and_serves_late_requests() {
         assert_eq!(
             late.header("connection"),
             "close",
-            "the next one goes elsewhere"
+            "the client reconnects elsewhere"
         );
     };
     let (slow, ()) = tokio::join!(slow, late);

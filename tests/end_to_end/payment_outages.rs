@@ -1,4 +1,4 @@
-//! Payments while something is away: nothing paid is lost, nothing is granted twice.
+//! Payments during outages: no payment is lost, and none is granted twice.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use serde_json::json;
 
-const LONG: Duration = Duration::from_secs(40);
+const TIMEOUT: Duration = Duration::from_secs(40);
 
 #[tokio::test]
 async fn callback_during_a_redis_outage_is_granted_afterwards() {
@@ -33,7 +33,7 @@ async fn callback_during_a_redis_outage_is_granted_afterwards() {
 
     redis.stop();
     alice.pay(&created).await;
-    eventually_eq(LONG, json!("delivered"), async || {
+    eventually_eq(TIMEOUT, json!("delivered"), async || {
         game.ask_simulator("pay/callbacks").await["callbacks"][0]["status"].clone()
     })
     .await;
@@ -43,9 +43,9 @@ async fn callback_during_a_redis_outage_is_granted_afterwards() {
         attempt["durationMs"].as_f64().unwrap() < 1000.0,
         "and at once: {attempt}"
     );
-    assert_eq!(alice.owns("gems").await, 0, "nobody has processed it");
+    assert_eq!(alice.owns("gems").await, 0, "it is not processed yet");
     redis.restart().await;
-    eventually_eq(LONG, 1, async || alice.owns("gems").await).await;
+    eventually_eq(TIMEOUT, 1, async || alice.owns("gems").await).await;
 }
 
 #[tokio::test]
@@ -57,8 +57,8 @@ async fn lost_wechat_response_repeats_the_same_order_request() {
         .await;
     let answer = alice.order("gems-60", 1, "k").await;
     assert!(matches!(answer.status.as_u16(), 202 | 503), "{answer:?}");
-    game.good_weather().await;
-    eventually_eq(LONG, 200, async || {
+    game.clear_faults().await;
+    eventually_eq(TIMEOUT, 200, async || {
         alice.order("gems-60", 1, "k").await.status.as_u16()
     })
     .await;
@@ -70,7 +70,7 @@ async fn lost_wechat_response_repeats_the_same_order_request() {
         "one order at WeChat: {orders}"
     );
     alice.pay(&created).await;
-    eventually_eq(LONG, 1, async || alice.owns("gems-60").await).await;
+    eventually_eq(TIMEOUT, 1, async || alice.owns("gems-60").await).await;
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn permanently_rejected_order_fails_and_releases_its_stock() {
         .client
         .put(format!("{products}/moon"))
         .bearer_auth(FleetSettings::ADMIN_TOKEN);
-    // An emoji in the name is no reason to refuse: it is left out of what WeChat is told.
+    // An emoji in the name is no reason to reject: it is removed from what WeChat receives.
     let moon = json!({"name": "Moon \u{1F319}", "price": 100, "stock": 5});
     assert_eq!(send(put.json(&moon)).await.status, 200);
     let alice = game.player("alice").await;
@@ -123,10 +123,10 @@ async fn permanently_rejected_order_fails_and_releases_its_stock() {
 async fn webhooks_are_retried_until_the_game_server_accepts() {
     let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", socket.local_addr().unwrap());
-    let heard: Heard = Arc::default();
+    let received: Received = Arc::default();
     let hook = axum::Router::new()
-        .route("/hook", axum::routing::post(hear))
-        .with_state(heard.clone());
+        .route("/hook", axum::routing::post(receive))
+        .with_state(received.clone());
     tokio::spawn(async move { axum::serve(socket, hook).await });
     let dev = Avalon::command("dev")
         .env("AVALON_ADMIN__TOKEN", FleetSettings::ADMIN_TOKEN)
@@ -138,9 +138,9 @@ async fn webhooks_are_retried_until_the_game_server_accepts() {
     let alice = game.player("alice").await;
     let created = alice.order("gems-60", 2, "k").await;
     alice.pay(&created).await;
-    let count = || heard.lock().unwrap().len();
-    // The first attempt is answered by 500, so it comes again, as the same message.
-    eventually_eq(LONG, 2, async || count()).await;
+    let count = || received.lock().unwrap().len();
+    // The first attempt gets a 500, so the same message is sent again.
+    eventually_eq(TIMEOUT, 2, async || count()).await;
     let id = created.body["orderId"].as_str().unwrap();
     let refund = game
         .client
@@ -148,11 +148,11 @@ async fn webhooks_are_retried_until_the_game_server_accepts() {
         .bearer_auth(FleetSettings::ADMIN_TOKEN)
         .header("idempotency-key", "r");
     assert_eq!(send(refund.json(&json!({"reason": "x"}))).await.status, 202);
-    eventually_eq(LONG, 3, async || count()).await;
-    let heard = heard.lock().unwrap().clone();
-    assert_eq!(heard[0].id, heard[1].id);
-    assert_ne!(heard[1].id, heard[2].id);
-    for (message, kind) in heard
+    eventually_eq(TIMEOUT, 3, async || count()).await;
+    let received = received.lock().unwrap().clone();
+    assert_eq!(received[0].id, received[1].id);
+    assert_ne!(received[1].id, received[2].id);
+    for (message, kind) in received
         .iter()
         .zip(["order.paid", "order.paid", "order.refunded"])
     {
@@ -167,11 +167,11 @@ struct Message {
     body: serde_json::Value,
 }
 
-type Heard = Arc<Mutex<Vec<Message>>>;
+type Received = Arc<Mutex<Vec<Message>>>;
 
-/// A game server that is down once.
-async fn hear(
-    axum::extract::State(heard): axum::extract::State<Heard>,
+/// A game server that fails once.
+async fn receive(
+    axum::extract::State(received): axum::extract::State<Received>,
     headers: axum::http::HeaderMap,
     body: String,
 ) -> axum::http::StatusCode {
@@ -184,12 +184,12 @@ async fn hear(
         base64::engine::general_purpose::STANDARD.encode(tag.as_ref())
     );
     assert_eq!(header("webhook-signature"), expected);
-    let mut heard = heard.lock().unwrap();
-    heard.push(Message {
+    let mut received = received.lock().unwrap();
+    received.push(Message {
         id,
         body: serde_json::from_str(&body).unwrap(),
     });
-    if heard.len() == 1 {
+    if received.len() == 1 {
         return axum::http::StatusCode::INTERNAL_SERVER_ERROR;
     }
     axum::http::StatusCode::NO_CONTENT
@@ -218,18 +218,18 @@ async fn killed_workers_leave_each_purchase_paid_and_granted_once() {
     for n in 0..ORDERS {
         let key = format!("k{n}");
         if n % 10 == 5 {
-            // Dies with whatever it holds.
+            // Killed with all jobs that it runs.
             fleet.workers.last_mut().unwrap().kill9();
             fleet.add_workers().await;
         }
-        eventually_eq(LONG, 200, async || {
+        eventually_eq(TIMEOUT, 200, async || {
             alice.order("gems", 1, &key).await.status.as_u16()
         })
         .await;
         let created = alice.order("gems", 1, &key).await;
         alice.pay(&created).await;
     }
-    eventually_eq(LONG, ORDERS as i64, async || alice.owns("gems").await).await;
+    eventually_eq(TIMEOUT, ORDERS as i64, async || alice.owns("gems").await).await;
     let orders = game.ask_simulator("pay/orders").await;
     assert_eq!(orders["orders"].as_array().map(Vec::len), Some(ORDERS));
 }

@@ -1,4 +1,4 @@
-//! Buying, using up, cancelling and refunding, on `avalon dev`, with WeChat Pay simulated.
+//! Buying, consuming, cancelling and refunding, on `avalon dev`, with WeChat Pay simulated.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use avalon_tests::{Answer, Game, send};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-const LONG: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 async fn dev() -> (Avalon, Game) {
     let dev = Avalon::command("dev")
@@ -19,7 +19,7 @@ async fn dev() -> (Avalon, Game) {
     (dev, game)
 }
 
-/// Does something as an operator.
+/// Calls an admin route.
 async fn admin(dev: &Avalon, game: &Game, method: &str, path: &str, body: Option<Value>) -> Answer {
     let method = method.parse().unwrap();
     let mut request = game
@@ -67,7 +67,7 @@ async fn player_buys_and_consumes_items() {
     assert_eq!(alice.owns("gems-60").await, 0);
 
     alice.pay(&created).await;
-    eventually_eq(LONG, "paid".to_owned(), async || alice.status(&id).await).await;
+    eventually_eq(TIMEOUT, "paid".to_owned(), async || alice.status(&id).await).await;
     assert_eq!(alice.owns("gems-60").await, 2);
     let order = alice.get(&format!("/api/wx/getOrder/{id}")).await.body["order"].clone();
     assert!(
@@ -75,16 +75,18 @@ async fn player_buys_and_consumes_items() {
         "{order}"
     );
 
-    let use_up = json!({"productId": "gems-60", "quantity": 1});
+    let consume = json!({"productId": "gems-60", "quantity": 1});
     for _ in 0..2 {
-        let used = alice.post("/api/wx/consume", "use-1", use_up.clone()).await;
+        let used = alice
+            .post("/api/wx/consume", "use-1", consume.clone())
+            .await;
         assert_eq!(
             used.body["item"],
             json!({"productId": "gems-60", "quantity": 1}),
             "{used:?}"
         );
     }
-    assert_eq!(alice.owns("gems-60").await, 1, "the same key uses up once");
+    assert_eq!(alice.owns("gems-60").await, 1, "the same key consumes once");
     let too_many = json!({"productId": "gems-60", "quantity": 5});
     let refused = alice
         .post("/api/wx/consume", "use-2", too_many.clone())
@@ -109,7 +111,7 @@ async fn double_tap_creates_one_order_and_a_new_body_is_rejected() {
     assert_ne!(
         id_of(&bob.order("gems-60", 1, "tap").await),
         ids[0],
-        "keys are a player's own"
+        "keys are per player"
     );
 
     let orders = alice.get("/api/wx/orders").await.body;
@@ -158,7 +160,7 @@ async fn stock_and_limits_are_reserved_until_an_order_closes() {
         .order("cup", 1, "a")
         .await
         .assert_problem(409, "OUT_OF_STOCK");
-    // Counted before these orders were made.
+    // The stock was counted before these orders were created.
     let stale = json!({"name": "Cup", "price": 100, "stock": 5, "expectedStock": 2});
     let put = admin(&dev, &game, "PUT", "/admin/products/cup", Some(stale)).await;
     assert_eq!(put.status, 409, "{put:?}");
@@ -186,7 +188,7 @@ async fn repeated_late_and_reordered_callbacks_grant_once() {
         let created = alice.order("gems-60", 1, &format!("k{n}")).await;
         alice.pay(&created).await;
     }
-    eventually_eq(LONG, 5, async || alice.owns("gems-60").await).await;
+    eventually_eq(TIMEOUT, 5, async || alice.owns("gems-60").await).await;
     let callbacks = game.ask_simulator("pay/callbacks").await;
     let all = callbacks["callbacks"].as_array().unwrap().clone();
     for callback in all.iter().take(3) {
@@ -205,7 +207,7 @@ async fn payment_with_a_lost_callback_is_found_by_query() {
     let alice = game.player("alice").await;
     let created = alice.order("gems-60", 1, "k").await;
     alice.pay(&created).await;
-    eventually_eq(LONG, 1, async || alice.owns("gems-60").await).await;
+    eventually_eq(TIMEOUT, 1, async || alice.owns("gems-60").await).await;
 }
 
 #[tokio::test]
@@ -214,7 +216,7 @@ async fn invalid_callbacks_grant_nothing() {
     let alice = game.player("alice").await;
     let id = id_of(&alice.order("gems-60", 1, "k").await);
     let forge = |kind: &str| json!({"outTradeNo": id, "kind": kind});
-    // Rightly signed and wrong in what they say: kept, counted, acknowledged.
+    // Validly signed but contradicting the order: stored, counted, acknowledged.
     for kind in [
         "amount",
         "currency",
@@ -227,7 +229,7 @@ async fn invalid_callbacks_grant_nothing() {
         let answer = game.simulator("pay/callbacks/forge", forge(kind)).await;
         assert!(answer.status.is_success(), "{kind}: {answer:?}");
     }
-    // Wrong at the door.
+    // Rejected on receipt.
     for kind in ["signature", "staleTimestamp", "signTest"] {
         game.simulator("pay/callbacks/forge", forge(kind)).await;
     }
@@ -243,7 +245,7 @@ async fn invalid_callbacks_grant_nothing() {
     assert_eq!(statuses, [204, 204, 204, 204, 204, 204, 204, 401, 401, 401]);
     let metric =
         |outcome: &str| format!("avalon_payment_callbacks_total{{outcome=\"{outcome}\"}} ");
-    eventually_eq(LONG, true, async || {
+    eventually_eq(TIMEOUT, true, async || {
         let text = game
             .client
             .get(format!("{}/metrics", dev.ops))
@@ -289,7 +291,10 @@ async fn unpaid_order_expires_here_and_at_wechat() {
     let game = Game::of(&dev, &dev);
     let alice = game.player("alice").await;
     let id = id_of(&alice.order("gems-60", 1, "k").await);
-    eventually_eq(LONG, "closed".to_owned(), async || alice.status(&id).await).await;
+    eventually_eq(TIMEOUT, "closed".to_owned(), async || {
+        alice.status(&id).await
+    })
+    .await;
     let at_wechat = game.ask_simulator(&format!("pay/orders/{id}")).await;
     assert_eq!(at_wechat["tradeState"], "CLOSED", "{at_wechat}");
 }
@@ -331,7 +336,7 @@ async fn late_payment_is_refunded_when_configured() {
         .post(&format!("/api/wx/cancelOrder/{id}"), "c", json!({}))
         .await;
     assert_eq!(cancel.status, 200, "{cancel:?}");
-    eventually_eq(LONG, "refunded".to_owned(), async || {
+    eventually_eq(TIMEOUT, "refunded".to_owned(), async || {
         alice.status(&id).await
     })
     .await;
@@ -345,7 +350,7 @@ async fn partial_and_full_refunds_revoke_their_items() {
     let created = alice.order("gems-60", 3, "k").await;
     let id = id_of(&created);
     alice.pay(&created).await;
-    eventually_eq(LONG, 3, async || alice.owns("gems-60").await).await;
+    eventually_eq(TIMEOUT, 3, async || alice.owns("gems-60").await).await;
 
     let refund = |key: &str, body: Value| {
         let request = game
@@ -363,7 +368,7 @@ async fn partial_and_full_refunds_revoke_their_items() {
             "the same key, the same refund"
         );
     }
-    eventually_eq(LONG, 2, async || alice.owns("gems-60").await).await;
+    eventually_eq(TIMEOUT, 2, async || alice.owns("gems-60").await).await;
     let order = alice.get(&format!("/api/wx/getOrder/{id}")).await.body["order"].clone();
     assert_eq!(
         (&order["status"], &order["refundedFee"]),
@@ -381,7 +386,7 @@ async fn partial_and_full_refunds_revoke_their_items() {
         refund("rest", json!({"reason": "all of it"})).await.status,
         202
     );
-    eventually_eq(LONG, "refunded".to_owned(), async || {
+    eventually_eq(TIMEOUT, "refunded".to_owned(), async || {
         alice.status(&id).await
     })
     .await;
@@ -411,6 +416,9 @@ async fn partial_and_full_refunds_revoke_their_items() {
     let expected =
         json!({"status": "refunded", "orders": 1, "totalFee": 1800, "refundedFee": 1800});
     assert_eq!(sums.body["statuses"], json!([expected]), "{sums:?}");
-    let odd = admin(&dev, &game, "GET", "/admin/orders?from=yesterday", None).await;
-    assert_eq!((odd.status.as_u16(), odd.code()), (400, "QUERY_INVALID"));
+    let invalid = admin(&dev, &game, "GET", "/admin/orders?from=yesterday", None).await;
+    assert_eq!(
+        (invalid.status.as_u16(), invalid.code()),
+        (400, "QUERY_INVALID")
+    );
 }

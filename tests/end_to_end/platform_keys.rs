@@ -1,5 +1,5 @@
-//! Callbacks that are signed by one of WeChat's other keys: certificates beside the public key, a
-//! certificate that nobody here has seen yet, and the probes that no key has signed.
+//! Callbacks signed by WeChat's other keys: certificates beside the public key, a certificate that the
+//! service does not know yet, and WeChat's probes with invalid signatures.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use avalon_test_support::{Avalon, eventually_eq};
 use avalon_tests::Game;
 use serde_json::{Value, json};
 
-const LONG: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// `avalon dev`, where only a callback can tell of a payment: WeChat is not asked in time.
+/// `avalon dev` where only callbacks report payments: orders are queried too late for these tests.
 async fn dev() -> (Avalon, Game) {
     let dev = Avalon::command("dev")
         .env("AVALON_PAY__RECONCILE_AFTER", "10m")
@@ -19,10 +19,10 @@ async fn dev() -> (Avalon, Game) {
     (dev, game)
 }
 
-/// The attempts of all callbacks, once none is still to be sent.
+/// The attempts of all callbacks, once all are delivered.
 async fn attempts(game: &Game) -> Vec<Value> {
     let list = async || game.ask_simulator("pay/callbacks").await["callbacks"].clone();
-    eventually_eq(LONG, true, async || {
+    eventually_eq(TIMEOUT, true, async || {
         let callbacks = list().await;
         let callbacks = callbacks.as_array().unwrap();
         !callbacks.is_empty() && callbacks.iter().all(|it| it["status"] == "delivered")
@@ -35,8 +35,8 @@ async fn attempts(game: &Game) -> Vec<Value> {
         .collect()
 }
 
-/// How many callbacks the API answered with this verdict.
-async fn at_the_door(dev: &Avalon, game: &Game, verdict: &str) -> u64 {
+/// Number of callbacks that the API counted with this verdict.
+async fn count_by_verdict(dev: &Avalon, game: &Game, verdict: &str) -> u64 {
     let answer = game.client.get(format!("{}/metrics", dev.ops)).send().await;
     let text = answer.unwrap().text().await.unwrap();
     let name = format!("avalon_payment_callbacks_door_total{{verdict=\"{verdict}\"}} ");
@@ -44,9 +44,9 @@ async fn at_the_door(dev: &Avalon, game: &Game, verdict: &str) -> u64 {
     count.expect("it is counted").parse().unwrap()
 }
 
-/// Waits until the service has fetched WeChat's certificates, and WeChat's list was answered.
+/// Waits until the service has downloaded WeChat's certificates.
 async fn certificates_fetched(game: &Game) {
-    eventually_eq(LONG, true, async || {
+    eventually_eq(TIMEOUT, true, async || {
         let requests = game.ask_simulator("requests?api=pay_certificates").await;
         let requests = requests["requests"].as_array().cloned().unwrap_or_default();
         requests.iter().any(|it| it["answer"].is_string())
@@ -70,7 +70,7 @@ async fn certificate_signatures_verify_beside_the_public_key() {
         game.set("pay/callbacks", json!({ "keyMode": mode })).await;
         let created = alice.order("gems-60", 1, mode).await;
         alice.pay(&created).await;
-        eventually_eq(LONG, n, async || alice.owns("gems-60").await).await;
+        eventually_eq(TIMEOUT, n, async || alice.owns("gems-60").await).await;
     }
     let attempts = attempts(&game).await;
     assert!(
@@ -79,7 +79,7 @@ async fn certificate_signatures_verify_beside_the_public_key() {
     );
     let by_public_key: Vec<bool> = attempts.iter().map(is_public_key).collect();
     assert_eq!(by_public_key, [true, false]);
-    assert_eq!(at_the_door(&dev, &game, "verified").await, 2);
+    assert_eq!(count_by_verdict(&dev, &game, "verified").await, 2);
 }
 
 #[tokio::test]
@@ -98,14 +98,14 @@ async fn callback_by_an_unknown_certificate_waits_for_its_download() {
     assert_eq!(attempts.len(), 1, "{attempts:?}");
     assert_eq!(attempts[0]["status"], 204, "{attempts:?}");
     assert_eq!(attempts[0]["serial"], rotated.body["signer"], "{rotated:?}");
-    assert_eq!(at_the_door(&dev, &game, "unknown_serial").await, 1);
-    eventually_eq(LONG, 1, async || alice.owns("gems-60").await).await;
+    assert_eq!(count_by_verdict(&dev, &game, "unknown_serial").await, 1);
+    eventually_eq(TIMEOUT, 1, async || alice.owns("gems-60").await).await;
 
-    // From now on the API knows it too.
+    // From now on the API knows the certificate too.
     let created = alice.order("gems-60", 1, "k2").await;
     alice.pay(&created).await;
-    eventually_eq(LONG, 2, async || alice.owns("gems-60").await).await;
-    assert_eq!(at_the_door(&dev, &game, "verified").await, 1);
+    eventually_eq(TIMEOUT, 2, async || alice.owns("gems-60").await).await;
+    assert_eq!(count_by_verdict(&dev, &game, "verified").await, 1);
 }
 
 #[tokio::test]
@@ -115,14 +115,14 @@ async fn probe_is_rejected_and_the_next_callback_grants_once() {
     let alice = game.player("alice").await;
     let created = alice.order("gems-60", 1, "k").await;
     alice.pay(&created).await;
-    eventually_eq(LONG, 1, async || alice.owns("gems-60").await).await;
+    eventually_eq(TIMEOUT, 1, async || alice.owns("gems-60").await).await;
     let attempts = attempts(&game).await;
     let seen: Vec<_> = attempts
         .iter()
         .map(|it| (it["signature"].as_str().unwrap(), it["status"].clone()))
         .collect();
     assert_eq!(seen, [("signTest", json!(401)), ("right", json!(204))]);
-    assert_eq!(at_the_door(&dev, &game, "refused").await, 1);
+    assert_eq!(count_by_verdict(&dev, &game, "refused").await, 1);
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(alice.owns("gems-60").await, 1);
 }

@@ -1,4 +1,4 @@
-//! WeChat's own figures of our days: pulled by the clock, late ones too, and shown to operators.
+//! WeChat's daily statistics: fetched on a schedule, late ones too, and shown to operators.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use jiff::tz::Offset;
 use jiff::{Timestamp, ToSpan};
 use serde_json::{Value, json};
 
-const LONG: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const DATASETS: [&str; 4] = ["game:1000006:4", "retain", "summary", "visits"];
 
-/// The days that are asked for at any hour: from two to seven days ago.
+/// The days that are requested at any hour: from two to seven days ago.
 fn days() -> Vec<Date> {
     let today = Offset::constant(8).to_datetime(Timestamp::now()).date();
     (2..=7)
@@ -30,8 +30,8 @@ async fn stats(workers: &Avalon, query: &str) -> Value {
     send(request).await.body
 }
 
-/// The datasets of each of the days.
-async fn kept(workers: &Avalon) -> BTreeMap<String, Vec<String>> {
+/// The stored datasets, by day.
+async fn stored(workers: &Avalon) -> BTreeMap<String, Vec<String>> {
     let days = days();
     let query = format!("?from={}&to={}", days[0], days[5]);
     let days = stats(workers, &query).await["days"].clone();
@@ -63,8 +63,8 @@ async fn control(simulator: &Avalon, body: Value) {
     );
 }
 
-/// How often WeChat was asked for the summary of a day.
-async fn asked(simulator: &Avalon) -> u64 {
+/// Number of requests for the summary of a day.
+async fn summary_requests(simulator: &Avalon) -> u64 {
     let url = format!(
         "{}/_sim/requests/count?api=summary_trend",
         simulator.simulator
@@ -81,7 +81,7 @@ async fn missing_days_are_fetched_later_and_each_day_once() {
         .env("AVALON_PLATFORM_STATS__ENABLED", "true")
         .env("AVALON_PLATFORM_STATS__GAME_METRICS", "1000006:4");
     let simulator = settings.simulator().start().await;
-    // Each with a queue of its own, whose clock has not asked for anything yet.
+    // Each with its own queue, so that its schedule starts over.
     let workers = async || {
         let prefix = unique_prefix();
         let workers = settings
@@ -98,18 +98,14 @@ async fn missing_days_are_fetched_later_and_each_day_once() {
     let mut all_but_one = complete(&days);
     all_but_one.remove(&days[3].to_string());
     let first = workers().await;
-    eventually_eq(LONG, all_but_one, async || kept(&first).await).await;
+    eventually_eq(TIMEOUT, all_but_one, async || stored(&first).await).await;
 
     control(&simulator, json!({"missingDays": []})).await;
-    let before = asked(&simulator).await;
+    let before = summary_requests(&simulator).await;
     let second = workers().await;
-    eventually_eq(LONG, complete(&days), async || kept(&second).await).await;
-    let after = asked(&simulator).await;
-    assert_eq!(
-        after - before,
-        1,
-        "the days that are there are not asked for again"
-    );
+    eventually_eq(TIMEOUT, complete(&days), async || stored(&second).await).await;
+    let after = summary_requests(&simulator).await;
+    assert_eq!(after - before, 1, "stored days are not requested again");
 
     let shown = stats(&second, &format!("?from={0}&to={0}", days[3])).await;
     let day = &shown["days"][0];

@@ -1,5 +1,5 @@
-//! Players' profiles and groups: what WeChat's client passes on is opened, checked and kept, and what is
-//! not rightly opened is refused, each for its own reason.
+//! Players' profiles and groups: data from WeChat's client are decrypted, checked and stored; data that
+//! fail are rejected, each kind with its own code.
 
 use avalon_test_support::{Avalon, FleetSettings, TestDatabase, shared_redis_url, unique_prefix};
 use avalon_tests::{Client, Game, send};
@@ -29,12 +29,12 @@ async fn encrypted_profile_is_stored_and_shown_everywhere() {
     let (_dev, game) = dev().await;
     let alice = Client::sign_in(&game, "alice").await;
     assert!(alice.user_info().await.get("nickname").is_none());
-    let wish = json!({"data": {
+    let spec = json!({"data": {
         "openId": alice.open_id, "unionId": "oUnion", "nickName": " 阿丽 ", "gender": 2,
         "language": "zh_CN", "city": "", "province": "Guangdong", "country": "CN",
         "avatarUrl": "http://wx.qlogo.cn/mmopen/a/0",
     }});
-    let answer = alice.update(&alice.encrypted(wish).await).await;
+    let answer = alice.update(&alice.encrypted(spec).await).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.body["success"], true);
     assert_eq!(answer.header("cache-control"), "no-store");
@@ -45,13 +45,13 @@ async fn encrypted_profile_is_stored_and_shown_everywhere() {
         (&user["gender"], &user["province"]),
         (&json!(2), &json!("Guangdong"))
     );
-    assert!(user.get("city").is_none(), "what is empty is not there");
+    assert!(user.get("city").is_none(), "empty fields are omitted");
     assert_eq!(user["unionId"], "oUnion");
     assert_eq!(alice.user_info().await, *user);
-    // What WeChat gives for somebody whom it does not name changes nothing.
-    let grey = json!({"data": {"nickName": "微信用户", "gender": 0, "city": "", "avatarUrl":
+    // WeChat's placeholder for an anonymous user changes nothing.
+    let placeholder = json!({"data": {"nickName": "微信用户", "gender": 0, "city": "", "avatarUrl":
         "https://thirdwx.qlogo.cn/mmopen/vi_32/POgEwh4mIHO4nibH0KlMECNjjGxQUq24ZEaGT4poC6icRiccVGKSyXwibcPq4BWmiaIGuG1icwxaQX6grC9VemZoJ8rg/132"}});
-    let anonymous = alice.update(&alice.encrypted(grey).await).await;
+    let anonymous = alice.update(&alice.encrypted(placeholder).await).await;
     assert_eq!(anonymous.body["userInfo"]["nickname"], "阿丽");
     assert_eq!(anonymous.body["userInfo"]["gender"], 2);
     let again = game.login(&game.mint_code("alice").await).await.body;
@@ -74,7 +74,7 @@ async fn raw_data_never_replaces_encrypted_data_or_sets_a_unionid() {
     let replayed = bob.update(&raw).await;
     assert_eq!(replayed.status, 200, "{replayed:?}");
     assert_eq!(replayed.body["userInfo"]["nickname"], "sure Bob");
-    // Rightly signed by the player's key, which never signs a unionid: it is not looked at.
+    // Validly signed by the player's key, but WeChat never signs a unionid there: it is ignored.
     let key = game
         .ask_simulator(&format!("players/{}", bob.open_id))
         .await;
@@ -104,7 +104,7 @@ async fn each_profile_error_has_its_own_code() {
     let good = carol.encrypted(named("Carol")).await;
     let raw = carol.raw(named("Carol")).await;
 
-    // Rubbish.
+    // Malformed requests.
     let url = game.url("/api/wx/updateUserInfo");
     let post = || game.client.post(&url).bearer_auth(&carol.token);
     send(post()).await.assert_problem(400, "BODY_MISSING");
@@ -126,15 +126,15 @@ async fn each_profile_error_has_its_own_code() {
         .update(&both)
         .await
         .assert_problem(422, "FIELD_INVALID");
-    let no_base64 = json!({"encryptedData": "no base64", "iv": good["iv"]});
+    let not_base64 = json!({"encryptedData": "not base64", "iv": good["iv"]});
     carol
-        .update(&no_base64)
+        .update(&not_base64)
         .await
         .assert_problem(422, "FIELD_INVALID");
-    let nobody = game.client.post(&url).json(&good);
-    send(nobody).await.assert_problem(401, "UNAUTHENTICATED");
+    let anonymous = game.client.post(&url).json(&good);
+    send(anonymous).await.assert_problem(401, "UNAUTHENTICATED");
 
-    // Whatever the key does not open is told alike, also in words.
+    // All data that the key does not open give the same response, wording included.
     let another_iv = json!({"encryptedData": good["encryptedData"], "iv": raw_iv()});
     let noise = json!({"encryptedData": "AAAAAAAAAAAAAAAAAAAAAA==", "iv": raw_iv()});
     let mut details = Vec::new();
@@ -158,8 +158,8 @@ async fn each_profile_error_has_its_own_code() {
         .await
         .assert_problem(401, "SIGN_IN_AGAIN");
 
-    // Opened, and refused all the same.
-    let refused = async |wish: Value| carol.update(&carol.encrypted(wish).await).await;
+    // Decrypted, but rejected for their content.
+    let refused = async |spec: Value| carol.update(&carol.encrypted(spec).await).await;
     let now = game.ask_simulator("state").await["now"]
         .as_str()
         .unwrap()
@@ -182,7 +182,7 @@ async fn each_profile_error_has_its_own_code() {
     let detail = of_another_kind.body["detail"].as_str().unwrap();
     assert!(detail.starts_with("nickName"), "{detail}");
 
-    // Left out, and the rest is taken.
+    // Invalid fields are left out, and the rest is stored.
     for (field, value) in [
         ("nickName", json!("evil\u{202e}gpj")),
         ("nickName", json!("x".repeat(65))),
@@ -200,7 +200,7 @@ async fn each_profile_error_has_its_own_code() {
     }
     assert!(
         carol.user_info().await.get("nickname").is_none(),
-        "nothing of them was kept"
+        "none of them was stored"
     );
 
     let counted = game
@@ -229,7 +229,7 @@ async fn each_profile_error_has_its_own_code() {
     }
 }
 
-/// An IV that nobody has encrypted with.
+/// An IV that was not used for any encryption.
 fn raw_iv() -> &'static str {
     "AQEBAQEBAQEBAQEBAQEBAQ=="
 }
@@ -240,22 +240,22 @@ async fn previous_session_key_works_within_the_grace_period() {
     game.set("settings", json!({"sessionKeyRotation": "always"}))
         .await;
     let dora = Client::sign_in(&game, "dora").await;
-    let under_way = dora.encrypted(named("Dora")).await;
-    let raw_under_way = dora.raw(named("raw Dora")).await;
+    let in_flight = dora.encrypted(named("Dora")).await;
+    let raw_in_flight = dora.raw(named("raw Dora")).await;
     // A sign-in, perhaps on another device, replaces the key.
     let dora = Client::sign_in(&game, "dora").await;
-    let answer = dora.update(&under_way).await;
+    let answer = dora.update(&in_flight).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.body["userInfo"]["nickname"], "Dora");
-    assert_eq!(dora.update(&raw_under_way).await.status, 200);
+    assert_eq!(dora.update(&raw_in_flight).await.status, 200);
     let fresh = dora.encrypted(named("Dora 2")).await;
     assert_eq!(
         dora.update(&fresh).await.body["userInfo"]["nickname"],
         "Dora 2"
     );
-    // One more, and the first key is two behind.
+    // One more sign-in, and the first key is two behind.
     let dora = Client::sign_in(&game, "dora").await;
-    dora.update(&under_way)
+    dora.update(&in_flight)
         .await
         .assert_problem(401, "SIGN_IN_AGAIN");
 }
@@ -330,14 +330,14 @@ async fn fleet_accepts_the_previous_key_and_shows_jobs_to_owners_only() {
         .set("settings", json!({"sessionKeyRotation": "always"}))
         .await;
     let heidi = Client::sign_in(&games[0], "heidi").await;
-    let under_way = heidi.encrypted(named("Heidi")).await;
+    let in_flight = heidi.encrypted(named("Heidi")).await;
     let elsewhere = Client::sign_in(&games[1], "heidi").await;
-    let body = elsewhere.update(&under_way).await.body;
+    let body = elsewhere.update(&in_flight).await.body;
     assert_eq!(body["userInfo"]["nickname"], "Heidi");
 
     let fresh = elsewhere.encrypted(named("Heidi 2")).await;
     let request = games[1].client.post(games[1].url("/api/wx/updateUserInfo"));
-    // Or else the job might be done before it is answered for.
+    // Otherwise the job might finish before the response is sent.
     fleet
         .workers
         .iter()
@@ -356,8 +356,8 @@ async fn fleet_accepts_the_previous_key_and_shows_jobs_to_owners_only() {
     assert_eq!(accepted.status, 202, "{accepted:?}");
     let job = format!("{}?wait=30", accepted.header("location"));
     let ask = |token: &str| games[0].client.get(games[0].url(&job)).bearer_auth(token);
-    let told = send(ask(&elsewhere.token)).await;
-    assert_eq!(told.body["result"]["userInfo"]["nickname"], "Heidi 2");
+    let shown = send(ask(&elsewhere.token)).await;
+    assert_eq!(shown.body["result"]["userInfo"]["nickname"], "Heidi 2");
     let ivan = Client::sign_in(&games[1], "ivan").await;
     send(ask(&ivan.token))
         .await
@@ -374,11 +374,11 @@ async fn profile_update_waits_out_a_database_outage() {
         .await;
     let game = Game::of(&fleet.apis[0], &fleet.simulator);
     let judy = Client::sign_in(&game, "judy").await;
-    let told = judy.encrypted(named("Judy")).await;
+    let update = judy.encrypted(named("Judy")).await;
     postgres.stop();
     let request = game.client.post(game.url("/api/wx/updateUserInfo"));
     let request = request.bearer_auth(&judy.token).header("prefer", "wait=1");
-    let answer = send(request.json(&told)).await;
+    let answer = send(request.json(&update)).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     postgres.restart().await;
     let job = format!("{}?wait=30", answer.header("location"));

@@ -1,6 +1,6 @@
 //! Signed requests and rate limits as clients meet them.
 
-use avalon_core::request_signature::{SignedRequest, sign};
+use avalon_api::request_signature::{SignedRequest, sign};
 use avalon_test_support::{FleetSettings, TestDatabase, shared_redis_url, unique_prefix};
 use avalon_tests::sessions::{dev, dev_with, get, inventory, refresh, sign_in, two_apis};
 use avalon_tests::{Game, send};
@@ -60,7 +60,7 @@ impl<'a> Signed<'a> {
 }
 
 #[tokio::test]
-async fn a_signature_that_is_there_must_be_right_fresh_and_new() {
+async fn signature_must_be_valid_fresh_and_unused() {
     let (_dev, game) = dev().await;
     let session = sign_in(&game, "alice", "phone", "ios").await;
     let path = "/api/wx/orders?limit=2";
@@ -77,7 +77,7 @@ async fn a_signature_that_is_there_must_be_right_fresh_and_new() {
     send(other_query)
         .await
         .assert_problem(401, "SIGNATURE_INVALID");
-    // What was refused has not used its nonce up.
+    // A rejected request does not consume its nonce.
     assert_eq!(
         send(signed("n-2").request(read, path, "")).await.status,
         200
@@ -101,7 +101,7 @@ async fn a_signature_that_is_there_must_be_right_fresh_and_new() {
         .request(read, path, "")
         .header("x-avalon-nonce", "n-7");
     send(twice).await.assert_problem(401, "SIGNATURE_INVALID");
-    // Of another session.
+    // The token of another session.
     let bob = sign_in(&game, "bob", "phone", "ios").await;
     let mut theirs = session.clone();
     theirs["token"] = bob["token"].clone();
@@ -110,12 +110,12 @@ async fn a_signature_that_is_there_must_be_right_fresh_and_new() {
     assert_eq!(
         send(get(&game, &session, path)).await.status,
         200,
-        "none is needed"
+        "signatures are optional"
     );
 }
 
 #[tokio::test]
-async fn where_signatures_are_required_no_request_with_a_token_goes_without() {
+async fn required_signatures_apply_to_all_requests_with_a_token() {
     let (_dev, game) = dev_with(&[("AVALON_AUTH__SIGNATURES", "required")]).await;
     let session = sign_in(&game, "alice", "phone", "ios").await;
     inventory(&game, &session)
@@ -129,7 +129,7 @@ async fn where_signatures_are_required_no_request_with_a_token_goes_without() {
 }
 
 #[tokio::test]
-async fn a_nonce_that_was_used_at_one_api_is_refused_by_the_other() {
+async fn nonce_used_at_one_api_is_rejected_by_the_other() {
     let (_database, _fleet, [one, other]) = two_apis().await;
     let session = sign_in(&one, "alice", "phone", "ios").await;
     let path = "/api/wx/inventory";
@@ -141,7 +141,7 @@ async fn a_nonce_that_was_used_at_one_api_is_refused_by_the_other() {
 }
 
 #[tokio::test]
-async fn who_asks_too_much_is_told_to_wait_and_others_are_not() {
+async fn rate_limit_rejects_the_offender_and_nobody_else() {
     let env = [
         ("AVALON_LIMITS__ENABLED", "true"),
         ("AVALON_LIMITS__PER_PLAYER", "5/1m"),
@@ -165,17 +165,17 @@ async fn who_asks_too_much_is_told_to_wait_and_others_are_not() {
                 .contains("\"route\";q=3;w=60"),
             "{answer:?}"
         );
-        let told = answer.header("ratelimit");
+        let ratelimit = answer.header("ratelimit");
         assert!(
-            told.starts_with(&format!("\"route\";r={left};t=")),
-            "{told}"
+            ratelimit.starts_with(&format!("\"route\";r={left};t=")),
+            "{ratelimit}"
         );
     }
     let limited = inventory(&game, &alice).await;
     limited.assert_problem(429, "RATE_LIMITED");
     let wait: u64 = limited.header("retry-after").parse().unwrap();
     assert!((1..=20).contains(&wait), "{wait}");
-    // Another route, until all of the player's requests are too many.
+    // Another route, until the player's total limit is exceeded.
     let orders = async || {
         send(get(&game, &alice, "/api/wx/orders"))
             .await
@@ -187,7 +187,7 @@ async fn who_asks_too_much_is_told_to_wait_and_others_are_not() {
 }
 
 #[tokio::test]
-async fn a_forged_forwarding_header_is_nobodys_way_around_a_limit() {
+async fn forged_forwarding_header_does_not_evade_limits() {
     let limit = [
         ("AVALON_LIMITS__ENABLED", "true"),
         ("AVALON_LIMITS__PER_ADDRESS", "3/1m"),
@@ -238,7 +238,7 @@ async fn limits_are_shared_by_all_apis() {
 }
 
 #[tokio::test]
-async fn whoever_holds_the_token_of_an_ended_session_uses_up_nobodys_limits() {
+async fn ended_sessions_do_not_consume_rate_limits() {
     let env = [
         ("AVALON_LIMITS__ENABLED", "true"),
         ("AVALON_LIMITS__PER_PLAYER", "5/1m"),

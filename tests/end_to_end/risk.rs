@@ -1,4 +1,4 @@
-//! Orders of players whom WeChat takes for a risk, and of whom it does not tell.
+//! Orders of players whom WeChat ranks as risky, and of those whose rank is unavailable.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use avalon_test_support::{Avalon, FleetSettings, eventually_eq};
 use avalon_tests::{Answer, Game};
 use serde_json::json;
 
-/// `avalon dev` with these rules of `risk`.
+/// `avalon dev` with these keys of `risk`.
 async fn dev(rules: &[(&str, &str)]) -> (Avalon, Game) {
     let mut command = Avalon::command("dev").env("AVALON_ADMIN__TOKEN", FleetSettings::ADMIN_TOKEN);
     for (key, value) in rules {
@@ -23,7 +23,7 @@ async fn rank(game: &Game, name: &str, rank: u8) {
     game.set(&path, json!({ "rank": rank })).await;
 }
 
-async fn asked(game: &Game) -> u64 {
+async fn rank_requests(game: &Game) -> u64 {
     let count = game.ask_simulator("requests/count?api=risk_rank").await;
     count["count"].as_u64().unwrap()
 }
@@ -43,18 +43,18 @@ async fn risky_player_is_rejected_before_wechat_pay_is_called() {
     refused.assert_problem(403, "RISK_DENIED");
     let orders = mallory.get("/api/wx/orders").await.body;
     assert_eq!(orders["orders"][0]["status"], "failed", "{orders}");
-    let told = game.ask_simulator("requests/count?api=pay_jsapi").await;
-    assert_eq!(told["count"], 0);
-    // The limit of one each counts pending orders: the failed one is none.
+    let submitted = game.ask_simulator("requests/count?api=pay_jsapi").await;
+    assert_eq!(submitted["count"], 0);
+    // The limit of one per player counts pending orders; the failed one does not count.
     rank(&game, "mallory", 0).await;
     let again = mallory.order("starter-pack", 1, "k2").await;
     again.assert_problem(403, "RISK_DENIED");
-    assert_eq!(asked(&game).await, 1, "what WeChat said counts for a while");
+    assert_eq!(rank_requests(&game).await, 1, "the rank is cached");
 
     assert_offered(&alice.order("starter-pack", 1, "k1").await);
     assert_offered(&alice.order("gems-60", 1, "k2").await);
-    assert_eq!(asked(&game).await, 2);
-    // The same request has the same answer.
+    assert_eq!(rank_requests(&game).await, 2);
+    // The same request gets the same response.
     let repeated = mallory.order("starter-pack", 1, "k1").await;
     repeated.assert_problem(403, "RISK_DENIED");
 }
@@ -104,22 +104,22 @@ async fn observe_mode_counts_risky_players_and_rejects_none() {
 #[tokio::test]
 async fn hanging_risk_check_delays_one_order_and_none_in_observe_mode() {
     let hangs = json!({"outage": "hang", "api": "risk_rank"});
-    // WeChat may take four seconds.
-    let short = Duration::from_secs(2);
+    // The WeChat timeout is four seconds.
+    let limit = Duration::from_secs(2);
     let (_dev, game) = dev(&[("ORDERS", "observe")]).await;
     let alice = game.player("alice").await;
     game.faults(hangs.clone()).await;
-    let begun = Instant::now();
+    let started = Instant::now();
     assert_offered(&alice.order("gems-60", 1, "k1").await);
-    assert!(begun.elapsed() < short, "{:?}", begun.elapsed());
+    assert!(started.elapsed() < limit, "{:?}", started.elapsed());
 
     let (_dev, game) = dev(&[("ORDERS", "block"), ("WHEN_UNAVAILABLE", "allow")]).await;
     let alice = game.player("alice").await;
     game.faults(hangs).await;
     assert_offered(&alice.order("gems-60", 1, "k1").await);
-    let begun = Instant::now();
+    let started = Instant::now();
     assert_offered(&alice.order("gems-60", 1, "k2").await);
-    assert!(begun.elapsed() < short, "{:?}", begun.elapsed());
+    assert!(started.elapsed() < limit, "{:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -131,10 +131,10 @@ async fn order_waits_out_a_short_wechat_outage() {
         .await;
     let recovery = async {
         eventually_eq(Duration::from_secs(10), true, async || {
-            asked(&game).await > 0
+            rank_requests(&game).await > 0
         })
         .await;
-        game.good_weather().await;
+        game.clear_faults().await;
     };
     let (order, ()) = tokio::join!(alice.order("gems-60", 1, "k1"), recovery);
     assert_offered(&order);
@@ -145,7 +145,7 @@ async fn unavailable_risk_check_follows_the_configuration() {
     for (rule, expected) in [("allow", 200), ("deny", 403)] {
         let (_dev, game) = dev(&[("ORDERS", "block"), ("WHEN_UNAVAILABLE", rule)]).await;
         let alice = game.player("alice").await;
-        // No access token to ask with; away for two hours; the service down; the connection gone.
+        // No access token; player inactive for two hours; the service down; connection reset.
         for (number, fault) in [
             json!({"errcode": -1, "api": "stable_token"}),
             json!({"errcode": 61010, "api": "risk_rank"}),
@@ -158,7 +158,7 @@ async fn unavailable_risk_check_follows_the_configuration() {
             game.faults(fault.clone()).await;
             let key = format!("k{number}");
             let answer = async || alice.order("gems-60", 1, &key).await.status.as_u16();
-            // Who would be refused is looked at again for some seconds first.
+            // An order that would be rejected is retried for some seconds first.
             eventually_eq(Duration::from_secs(20), expected, answer).await;
         }
     }
@@ -170,5 +170,5 @@ async fn risk_checks_are_off_by_default() {
     rank(&game, "mallory", 4).await;
     let mallory = game.player("mallory").await;
     assert_offered(&mallory.order("gems-60", 1, "k1").await);
-    assert_eq!(asked(&game).await, 0);
+    assert_eq!(rank_requests(&game).await, 0);
 }

@@ -1,5 +1,5 @@
-//! A new version is rolled out while players play: nobody notices. The same at 200 requests a second,
-//! with figures, is `avalon-bench rolling`.
+//! A rolling restart under load, without failed requests. `avalon-bench rolling` measures the same at 200
+//! requests per second.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-const LONG: Duration = Duration::from_secs(40);
-/// From one request to the next.
+const TIMEOUT: Duration = Duration::from_secs(40);
+/// Interval between requests.
 const PACE: Duration = Duration::from_millis(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -40,19 +40,19 @@ async fn rolling_restart_under_load_fails_no_request_and_no_job() {
     }
     stop.cancel();
     let answered = load.await.unwrap();
-    assert!(answered > 100, "{answered} requests are no load");
+    assert!(answered > 100, "only {answered} requests");
     assert_all_done(&fleet).await;
 }
 
-/// Replaces a process by a new one at the same address, in the way of an orchestrator.
+/// Replaces a process by a new one at the same address, as an orchestrator does.
 async fn replace(process: &mut Avalon) {
     process.terminate();
     let status = process.wait_exit().await;
-    assert!(status.success(), "it stopped in order: {status}");
+    assert!(status.success(), "graceful stop: {status}");
     process.restart().await;
 }
 
-/// Sends requests until told to stop, and fails when one of them does. Answers how many there were.
+/// Sends requests until cancelled and panics if one fails. Returns their number.
 async fn load(balancer: Balancer, token: String, stop: CancellationToken) -> u32 {
     let client = client();
     let mut requests = JoinSet::new();
@@ -95,7 +95,7 @@ async fn load(balancer: Balancer, token: String, stop: CancellationToken) -> u32
     n
 }
 
-/// Nothing is left in the queues but checks of orders that are due later, and nothing has died.
+/// Waits until the queues hold nothing but scheduled checks of orders, and no dead letters.
 async fn assert_all_done(fleet: &Fleet) {
     let ops = &fleet.apis[0].ops;
     let left = async || {
@@ -108,5 +108,5 @@ async fn assert_all_done(fleet: &Fleet) {
             .map(str::to_owned)
             .collect::<Vec<_>>()
     };
-    eventually_eq(LONG, Vec::<String>::new(), left).await;
+    eventually_eq(TIMEOUT, Vec::<String>::new(), left).await;
 }

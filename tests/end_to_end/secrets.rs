@@ -1,4 +1,4 @@
-//! That nothing secret is logged, however much is logged.
+//! No secret is logged, even at level `trace`.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use avalon_test_support::{
 use avalon_tests::{Game, Player, send};
 use serde_json::{Value, json};
 
-/// What a secret looks like anywhere: as it is, and as URLs and JSON write it.
+/// The encodings of a secret to search for: plain, URL and JSON.
 fn spellings(secret: &str) -> [String; 3] {
     let in_url = secret
         .replace('+', "%2B")
@@ -76,7 +76,7 @@ async fn no_secret_is_logged_at_any_level() {
         .post(format!("{}/internal/introspect", fleet.apis[0].ops));
     let token = json!({"token": renewed.body["token"]});
     assert_eq!(admin(introspect.json(&token)).await.body["active"], true);
-    // What is refused is logged more readily.
+    // Rejected requests are logged in more detail.
     game.login(&code).await;
     let stranger = Player {
         game: &game,
@@ -110,7 +110,7 @@ async fn no_secret_is_logged_at_any_level() {
     }
     for process in fleet.apis.iter().chain(&fleet.workers) {
         let log = process.log();
-        assert!(log.contains("\"level\":\"TRACE\""), "everything is logged");
+        assert!(log.contains("\"level\":\"TRACE\""), "trace logging is on");
         for (what, secret) in &secrets {
             for spelling in spellings(secret.trim()) {
                 let line = log.lines().find(|line| line.contains(&spelling));

@@ -1,5 +1,5 @@
-//! Session keys that went wrong: an operator has them replaced, and finds out whether one that does not
-//! fit is stale or the data were changed.
+//! Broken session keys: an operator resets them, and the metrics show whether a key is stale or the data
+//! were changed.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use avalon_test_support::{Avalon, FleetSettings, eventually_eq};
 use avalon_tests::{Client, Game, send};
 use serde_json::{Value, json};
 
-const SOON: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 const APP_ID: &str = FleetSettings::APP_ID;
 const APP_SECRET: &str = FleetSettings::APP_SECRET;
 
@@ -41,11 +41,11 @@ async fn reset(game: &Game, dev: &Avalon, open_id: &str) -> Value {
         let status = job["status"].as_str().unwrap_or_default().to_owned();
         (matches!(&*status, "succeeded" | "failed"), job)
     };
-    eventually_eq(SOON, true, async || ended().await.0).await;
+    eventually_eq(TIMEOUT, true, async || ended().await.0).await;
     ended().await.1
 }
 
-/// How often WeChat's word on a key was this, as the process counts it.
+/// Number of session key probes with this outcome, from the metrics.
 async fn probes(game: &Game, dev: &Avalon, outcome: &str) -> u64 {
     let metrics = game.client.get(format!("{}/metrics", dev.ops)).send();
     let metrics = metrics.await.unwrap().text().await.unwrap();
@@ -64,28 +64,28 @@ async fn reset_session_key_invalidates_the_old_one_at_once() {
     let player = game
         .ask_simulator(&format!("players/{}", alice.open_id))
         .await;
-    assert_eq!(player["generation"], 1, "WeChat made a new one");
+    assert_eq!(player["generation"], 1, "WeChat issued a new one");
     assert!(
         !job.to_string()
             .contains(player["sessionKey"].as_str().unwrap())
     );
-    // The session goes on; only the key is another, and the old one has no grace.
+    // The session continues with the new key, and the old one has no grace period.
     alice
         .update(&under_old)
         .await
         .assert_problem(401, "SIGN_IN_AGAIN");
     let under_new = alice.encrypted(named("new")).await;
-    let told = alice.update(&under_new).await;
-    assert_eq!(told.body["userInfo"]["nickname"], "new");
+    let answer = alice.update(&under_new).await;
+    assert_eq!(answer.body["userInfo"]["nickname"], "new");
 
-    let nobody = format!("{}/admin/users/oNobody/resetSessionKey", dev.ops);
-    let request = game.client.post(&nobody);
+    let url = format!("{}/admin/users/oUnknown/resetSessionKey", dev.ops);
+    let request = game.client.post(&url);
     let unknown = send(request.bearer_auth(FleetSettings::ADMIN_TOKEN)).await;
     assert_eq!(
         (unknown.status.as_u16(), unknown.code()),
         (404, "USER_NOT_FOUND")
     );
-    assert_eq!(send(game.client.post(&nobody)).await.status, 401);
+    assert_eq!(send(game.client.post(&url)).await.status, 401);
 }
 
 #[tokio::test]
@@ -97,15 +97,15 @@ async fn stale_key_and_changed_data_differ_only_for_operators() {
     bob.update(&changed)
         .await
         .assert_problem(401, "SIGN_IN_AGAIN");
-    eventually_eq(SOON, 1, async || probes(&game, &dev, "valid").await).await;
-    // However often: WeChat is asked once for a while.
+    eventually_eq(TIMEOUT, 1, async || probes(&game, &dev, "valid").await).await;
+    // Repeated failures probe WeChat only once for a while.
     for _ in 0..3 {
         bob.update(&changed)
             .await
             .assert_problem(401, "SIGN_IN_AGAIN");
     }
 
-    // WeChat replaces a key by a sign-in that we do not hear of.
+    // A sign-in that does not reach the service replaces the key at WeChat.
     let carol = Client::sign_in(&game, "carol").await;
     game.set("settings", json!({"sessionKeyRotation": "always"}))
         .await;
@@ -118,16 +118,16 @@ async fn stale_key_and_changed_data_differ_only_for_operators() {
         ("js_code", &code),
     ]);
     assert!(send(exchange).await.body["session_key"].is_string());
-    let ahead = carol.encrypted(named("Carol")).await;
+    let newer = carol.encrypted(named("Carol")).await;
     carol
-        .update(&ahead)
+        .update(&newer)
         .await
         .assert_problem(401, "SIGN_IN_AGAIN");
-    eventually_eq(SOON, 1, async || probes(&game, &dev, "stale").await).await;
+    eventually_eq(TIMEOUT, 1, async || probes(&game, &dev, "stale").await).await;
     assert_eq!(probes(&game, &dev, "valid").await, 1);
-    let asked = game.ask_simulator("requests/count?api=check_session").await;
-    assert_eq!(asked["count"], 2);
-    // A sign-in is the cure.
+    let probe_requests = game.ask_simulator("requests/count?api=check_session").await;
+    assert_eq!(probe_requests["count"], 2);
+    // A new sign-in fixes it.
     let carol = Client::sign_in(&game, "carol").await;
     let fresh = carol.encrypted(named("Carol")).await;
     assert_eq!(carol.update(&fresh).await.status, 200);

@@ -1,5 +1,5 @@
-//! Sessions as clients meet them: device policies, renewal, ends, bans. Signed requests and rate
-//! limits are in `protection`.
+//! Sessions as clients see them: device policies, renewal, sign-out, bans. Signed requests and rate limits
+//! are in `protection`.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn new_sign_in_replaces_the_session_on_the_other_device() {
         .await
         .assert_problem(401, "SESSION_REPLACED");
     assert_eq!(inventory(&game, &pc).await.status, 200);
-    // Other players are not meant.
+    // Other players are not affected.
     let bob = sign_in(&game, "bob", "phone", "ios").await;
     assert_eq!(inventory(&game, &pc).await.status, 200);
     assert_eq!(inventory(&game, &bob).await.status, 200);
@@ -63,7 +63,7 @@ async fn refresh_token_works_once_and_its_reuse_ends_the_session() {
     assert_eq!(first["signingKey"], second["signingKey"]);
     assert_eq!(first["userInfo"]["_id"], second["userInfo"]["_id"]);
     assert_eq!(inventory(&game, &second).await.status, 200);
-    // Access tokens are of the session, not of the refresh token.
+    // Access tokens belong to the session, not to the refresh token.
     assert_eq!(inventory(&game, &first).await.status, 200);
 
     refresh(&game, &first)
@@ -77,8 +77,8 @@ async fn refresh_token_works_once_and_its_reuse_ends_the_session() {
     refresh(&game, &second)
         .await
         .assert_problem(401, "REFRESH_TOKEN_REUSED");
-    for rubbish in ["", "x", "a.b.c", second["token"].as_str().unwrap()] {
-        let answer = refresh(&game, &json!({"refreshToken": rubbish})).await;
+    for invalid in ["", "x", "a.b.c", second["token"].as_str().unwrap()] {
+        let answer = refresh(&game, &json!({"refreshToken": invalid})).await;
         answer.assert_problem(401, "UNAUTHENTICATED");
     }
     let nothing = game
@@ -97,7 +97,7 @@ async fn expiring_token_is_renewed_by_response_header() {
     let (_dev, game) = dev_with(&env).await;
     let session = sign_in(&game, "alice", "phone", "ios").await;
     let early = inventory(&game, &session).await;
-    assert_eq!(early.header("x-avalon-token"), "", "it is fresh");
+    assert_eq!(early.header("x-avalon-token"), "", "not near its expiry");
     let offered = avalon_test_support::eventually(Duration::from_secs(5), async || {
         let answer = inventory(&game, &session).await;
         match answer.header("x-avalon-token") {
@@ -143,8 +143,8 @@ async fn sign_out_ends_one_session_or_all() {
             .await
             .assert_problem(401, "SESSION_ENDED");
     }
-    let nobody = game.client.post(game.url("/api/wx/logout"));
-    send(nobody).await.assert_problem(401, "UNAUTHENTICATED");
+    let anonymous = game.client.post(game.url("/api/wx/logout"));
+    send(anonymous).await.assert_problem(401, "UNAUTHENTICATED");
 }
 
 #[tokio::test]
@@ -154,11 +154,11 @@ async fn session_ended_at_one_api_is_rejected_elsewhere_in_100_ms() {
         let session = sign_in(&one, &format!("player-{round}"), "phone", "ios").await;
         assert_eq!(inventory(&other, &session).await.status, 200);
         assert_eq!(logout(&one, &session, "").await.status, 204);
-        let begun = std::time::Instant::now();
+        let started = std::time::Instant::now();
         inventory(&other, &session)
             .await
             .assert_problem(401, "SESSION_ENDED");
-        let took = begun.elapsed();
+        let took = started.elapsed();
         assert!(took < Duration::from_millis(100), "{took:?}");
     }
 }
@@ -220,9 +220,9 @@ async fn introspection_returns_owner_and_state_of_a_token() {
         let url = format!("{}/internal/introspect", fleet.apis[1].ops);
         one.client.post(url).json(&json!({"token": token}))
     };
-    let nobody = send(introspect(session["token"].clone())).await;
+    let anonymous = send(introspect(session["token"].clone())).await;
     assert_eq!(
-        (nobody.status.as_u16(), nobody.code()),
+        (anonymous.status.as_u16(), anonymous.code()),
         (401, "UNAUTHENTICATED")
     );
     let ask = async |token: &Value| {
@@ -230,13 +230,13 @@ async fn introspection_returns_owner_and_state_of_a_token() {
             .await
             .body
     };
-    let told = ask(&session["token"]).await;
-    assert_eq!(told["active"], true, "{told}");
-    assert_eq!(told["userId"], session["userInfo"]["_id"]);
-    assert_eq!(told["openId"], session["userInfo"]["openId"]);
-    assert_eq!(told["expires"], session["expires"]);
-    assert_eq!(told["sessionId"].as_str().unwrap().len(), 26);
-    assert_eq!(ask(&json!("rubbish")).await["active"], false);
+    let owner = ask(&session["token"]).await;
+    assert_eq!(owner["active"], true, "{owner}");
+    assert_eq!(owner["userId"], session["userInfo"]["_id"]);
+    assert_eq!(owner["openId"], session["userInfo"]["openId"]);
+    assert_eq!(owner["expires"], session["expires"]);
+    assert_eq!(owner["sessionId"].as_str().unwrap().len(), 26);
+    assert_eq!(ask(&json!("garbage")).await["active"], false);
     logout(&one, &session, "").await;
     let ended = ask(&session["token"]).await;
     assert_eq!(
@@ -251,9 +251,9 @@ async fn introspection_returns_owner_and_state_of_a_token() {
     };
     let user = send(lookup(open_id)).await.body;
     assert_eq!(user["user"]["_id"], session["userInfo"]["_id"]);
-    let nobody = send(lookup("oNobody")).await;
+    let unknown = send(lookup("oUnknown")).await;
     assert_eq!(
-        (nobody.status.as_u16(), nobody.code()),
+        (unknown.status.as_u16(), unknown.code()),
         (404, "USER_NOT_FOUND")
     );
 }

@@ -50,7 +50,7 @@ async fn sign_in_returns_a_token_a_session_and_a_player() {
     }
     assert!(
         !answer.body.to_string().contains("essionKey"),
-        "the session key never leaves"
+        "the session key is never returned"
     );
 }
 
@@ -66,7 +66,7 @@ async fn returning_player_keeps_the_user_id() {
     );
     assert_ne!(
         first["refreshToken"], second["refreshToken"],
-        "but another session"
+        "but a new session"
     );
     let other = game.login("sim-dave").await.body;
     assert_ne!(first["userInfo"]["_id"], other["userInfo"]["_id"]);
@@ -76,7 +76,7 @@ async fn returning_player_keeps_the_user_id() {
 async fn same_code_within_a_minute_is_exchanged_once() {
     let (_dev, game) = dev().await;
     let code = game.mint_code("erin").await;
-    // In flight together, and once more when it is done.
+    // Concurrently, and once more when the first is done.
     let mut answers = join_all((0..8).map(|_| game.login(&code))).await;
     answers.push(game.login(&code).await);
     for answer in &answers {
@@ -137,7 +137,7 @@ async fn polling_long_polling_and_streaming_return_the_same_result() {
     assert!(waited["finishedAt"].is_string());
     assert_eq!(waited, streamed);
     assert_eq!(waited, game.get(&format!("/api/jobs/{id}")).await.body);
-    // It is what 200 would have had.
+    // It equals the body of a 200.
     assert_eq!(
         waited["result"],
         game.login("sim-slow-400-grace").await.body
@@ -153,7 +153,7 @@ async fn send_text(game: &Game, path: &str) -> String {
 #[tokio::test]
 async fn stream_starts_with_the_current_state_and_allows_shutdown() {
     let (mut dev, game) = dev().await;
-    // It waits for its second attempt, which is many seconds away.
+    // The job waits many seconds for its second attempt.
     let job = game
         .login_preferring("sim-error-45011", "wait=1")
         .await
@@ -167,26 +167,26 @@ async fn stream_starts_with_the_current_state_and_allows_shutdown() {
         "{first:?}"
     );
 
-    let asked = std::time::Instant::now();
+    let terminated = std::time::Instant::now();
     dev.terminate();
     assert!(dev.wait_exit().await.success());
     assert!(
-        asked.elapsed() < Duration::from_secs(8),
+        terminated.elapsed() < Duration::from_secs(8),
         "{:?}",
-        asked.elapsed()
+        terminated.elapsed()
     );
 }
 
 #[tokio::test]
 async fn client_chooses_how_long_to_wait() {
     let (_dev, game) = dev().await;
-    let begun = std::time::Instant::now();
+    let started = std::time::Instant::now();
     let answer = game.login_preferring("sim-slow-3000-heidi", "wait=1").await;
     assert_eq!(
         (answer.status.as_u16(), answer.header("preference-applied")),
         (202, "wait=1")
     );
-    let waited = begun.elapsed();
+    let waited = started.elapsed();
     assert!(waited >= Duration::from_millis(950) && waited < Duration::from_millis(2500));
     let job = game.job(answer.body["jobId"].as_str().unwrap()).await;
     assert_eq!(job["status"], "succeeded");
@@ -210,7 +210,7 @@ async fn wechat_errors_are_returned_as_problems() {
     game.login("sim-error-40125")
         .await
         .assert_problem(503, "WECHAT_MISCONFIGURED");
-    // Polled, the job tells the same problem.
+    // The polled job reports the same problem.
     let accepted = game
         .login_preferring("sim-error-40013", "respond-async")
         .await;
@@ -228,7 +228,7 @@ async fn code_spent_by_a_lost_response_requires_a_new_sign_in() {
     let (_dev, game) = dev().await;
     let answer = game.login_preferring("sim-reset-judy-1", "wait=20").await;
     answer.assert_problem(401, "SIGN_IN_AGAIN");
-    assert!(game.exchanges().await >= 2, "it was tried again");
+    assert!(game.exchanges().await >= 2, "it was retried");
 }
 
 #[tokio::test]
@@ -273,7 +273,7 @@ async fn session_key_is_encrypted_at_rest_and_codes_are_not_logged() {
     assert_eq!(
         data.mode() & 0o777,
         0o700,
-        "nobody else may read what is kept"
+        "only the owner can read the data"
     );
     let log = dev.log();
     for secret in [

@@ -1,5 +1,5 @@
-//! One trace from a player's request to the game server's webhook, across processes, as a collector
-//! sees it.
+//! One trace from a player's request to the game server's webhook, across processes, as received by a
+//! collector.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,53 +15,53 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::json;
 
-const LONG: Duration = Duration::from_secs(40);
+const TIMEOUT: Duration = Duration::from_secs(40);
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
 
-/// What the game server was sent as `traceparent`.
-type Heard = Arc<Mutex<Vec<String>>>;
+/// The `traceparent` headers that the game server received.
+type Traceparents = Arc<Mutex<Vec<String>>>;
 
-async fn game_server() -> (String, Heard) {
-    let heard = Heard::default();
+async fn game_server() -> (String, Traceparents) {
+    let traceparents = Traceparents::default();
     let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", socket.local_addr().unwrap());
-    let hear = |State(heard): State<Heard>, headers: HeaderMap| async move {
+    let receive = |State(traceparents): State<Traceparents>, headers: HeaderMap| async move {
         let traceparent = headers.get("traceparent").map(|it| it.to_str().unwrap());
         let traceparent = traceparent.unwrap_or_default().to_owned();
-        heard.lock().unwrap().push(traceparent);
+        traceparents.lock().unwrap().push(traceparent);
         StatusCode::NO_CONTENT
     };
     let router = Router::new()
-        .route("/hook", post(hear))
-        .with_state(Arc::clone(&heard));
+        .route("/hook", post(receive))
+        .with_state(Arc::clone(&traceparents));
     tokio::spawn(async move { axum::serve(socket, router).await });
-    (url, heard)
+    (url, traceparents)
 }
 
 #[tokio::test]
 async fn one_trace_spans_request_queue_wechat_and_webhook() {
     let database = TestDatabase::postgres().await;
     let collector = Collector::start().await;
-    let (webhook_url, heard) = game_server().await;
+    let (webhook_url, traceparents) = game_server().await;
     let fleet = FleetSettings::new(database.url(), &shared_redis_url().await)
         .with_payments()
         .env("AVALON_REDIS__KEY_PREFIX", unique_prefix())
         .env("AVALON_PAY__RECONCILE_AFTER", "3s")
-        // Spans are sent soon.
+        // Export spans early.
         .env("OTEL_BSP_SCHEDULE_DELAY", "200")
         .env("AVALON_FULFIL__WEBHOOK_URL", webhook_url)
         .env("AVALON_FULFIL__WEBHOOK_SECRET", "a-shared-secret")
         .env("AVALON_FULFIL__ALLOW_PRIVATE_ADDRESSES", "true")
         .env("AVALON_TELEMETRY__OTLP_ENDPOINT", &collector.endpoint)
         .env("AVALON_TELEMETRY__SERVICE_NAME", "avalon-test")
-        // Spans are exported however little is logged.
+        // Spans are exported regardless of the log level.
         .env("AVALON_LOG__LEVEL", "error")
         .start(1, 1)
         .await;
     let game = Game::of(&fleet.apis[0], &fleet.simulator);
     game.sell(&fleet.apis[0], "gems", 100).await;
-    // The payment is found out by asking, which is a consequence of the order.
+    // The payment is found by the scheduled query, which belongs to the order's trace.
     game.set("pay/callbacks", json!({"mode": "drop"})).await;
     let alice = game.player("alice").await;
     let order = game
@@ -84,7 +84,7 @@ async fn one_trace_spans_request_queue_wechat_and_webhook() {
         "job fulfil",
         "webhook",
     ];
-    let steps = eventually(LONG, async || {
+    let steps = eventually(TIMEOUT, async || {
         let spans = collector.spans().into_iter();
         let steps: Vec<Span> = spans.filter(|span| span.trace_id == TRACE).collect();
         let names: Vec<&str> = steps.iter().map(|span| span.name.as_str()).collect();
@@ -95,29 +95,33 @@ async fn one_trace_spans_request_queue_wechat_and_webhook() {
     })
     .await;
     let step = |name: &str| steps.iter().find(|span| span.name == name).unwrap();
-    let mut cause = CALLER.to_owned();
+    let mut parent = CALLER.to_owned();
     for (name, kind) in expected.iter().zip([
         "Server", "Consumer", "Client", "Consumer", "Client", "Consumer", "Client",
     ]) {
         let span = step(name);
         assert_eq!(format!("{:?}", span.kind), kind, "{name}");
         assert_eq!(span.service, "avalon-test");
-        assert_eq!(span.parent_id, cause, "{name} has another cause");
-        // A call ends where it began; what follows is caused by the job.
+        assert_eq!(span.parent_id, parent, "{name} has another parent");
+        // Client spans are leaves; the next step's parent is the job.
         if kind != "Client" {
-            cause.clone_from(&span.span_id);
+            parent.clone_from(&span.span_id);
         }
     }
-    let told = heard.lock().unwrap().clone();
-    let place = format!("00-{TRACE}-{}-01", step("webhook").span_id);
-    assert_eq!(told, [place], "the game server can go on with the trace");
+    let received = traceparents.lock().unwrap().clone();
+    let expected_parent = format!("00-{TRACE}-{}-01", step("webhook").span_id);
+    assert_eq!(
+        received,
+        [expected_parent],
+        "the game server can continue the trace"
+    );
     let sent = game.ask_simulator("requests").await["requests"].clone();
     for request in sent.as_array().unwrap() {
         let headers = request["headers"].as_array().unwrap();
         assert!(headers.contains(&json!("host")), "{request}");
         assert!(
             !headers.contains(&json!("traceparent")),
-            "WeChat is told of no trace: {request}"
+            "WeChat receives no trace context: {request}"
         );
     }
 }

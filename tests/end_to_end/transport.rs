@@ -1,4 +1,4 @@
-//! What is encrypted on its way: the public listener with a certificate, Redis and Postgres over TLS.
+//! TLS: the public listener with a certificate, and connections to Redis and Postgres.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A client that trusts this authority and no other, and makes a new connection for each request.
+/// A client that trusts only this authority and opens a new connection for each request.
 fn trusting(certificates: &TestCertificates) -> Client {
     let authority = Certificate::from_pem(certificates.authority.as_bytes()).unwrap();
     Client::builder()
@@ -35,10 +35,10 @@ async fn tls_listener_rejects_plain_http_and_tolerates_idle_clients() {
     let address = dev.http.strip_prefix("http://").unwrap().to_owned();
     let url = format!("https://{address}/api/wx/login");
 
-    // Some who connect and say nothing.
-    let mut silent = Vec::new();
+    // Idle clients that connect and send nothing.
+    let mut idle = Vec::new();
     for _ in 0..20 {
-        silent.push(TcpStream::connect(&address).await.unwrap());
+        idle.push(TcpStream::connect(&address).await.unwrap());
     }
     let client = trusting(&certificates);
     let answer = send(client.post(&url).json(&json!({"code": "sim-alice"}))).await;
@@ -55,14 +55,11 @@ async fn tls_listener_rejects_plain_http_and_tolerates_idle_clients() {
         .write_all(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n")
         .await
         .unwrap();
-    let mut told = Vec::new();
-    let _ = plain.read_to_end(&mut told).await;
-    assert!(
-        !told.starts_with(b"HTTP"),
-        "nothing is answered in the clear"
-    );
+    let mut response = Vec::new();
+    let _ = plain.read_to_end(&mut response).await;
+    assert!(!response.starts_with(b"HTTP"), "no plaintext response");
 
-    // And nobody's silence keeps the process from stopping.
+    // Nor do idle clients keep the process from stopping.
     let mut dev = dev;
     dev.terminate();
     let stopped = tokio::time::timeout(Duration::from_secs(8), dev.wait_exit());
@@ -143,12 +140,12 @@ async fn players_sign_in_over_tls_to_redis_and_postgres() {
     assert!(encrypted > 0);
     assert_eq!(plain, 0);
 
-    // A server that another authority vouches for is not believed.
+    // A server certificate of another authority is rejected.
     TestCertificates::make().write(&folder);
     let migrate = Avalon::command("migrate").env("AVALON_DATABASE__URL", &database_url);
     let refused = migrate.run().await;
-    let told = String::from_utf8(refused.stderr).unwrap();
+    let stderr = String::from_utf8(refused.stderr).unwrap();
     assert!(!refused.status.success());
-    assert!(told.contains("certificate"), "{told}");
+    assert!(stderr.contains("certificate"), "{stderr}");
     std::fs::remove_dir_all(&folder).unwrap();
 }

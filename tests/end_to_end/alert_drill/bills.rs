@@ -1,4 +1,4 @@
-//! WeChat's bills are not compared with our orders, or differ from them.
+//! Reconciliation with WeChat's bills does not happen, or finds differences.
 
 use avalon_core::payments::reconciliation::beijing_day;
 use avalon_tests::Game;
@@ -11,7 +11,7 @@ use super::harness::{Drill, Stores};
 pub(super) const ALERTS: &[&str] = &["ReconciliationDiffers", "ReconciliationMissing"];
 
 #[tokio::test]
-#[ignore = "takes minutes: scripts/alert-drill runs it"]
+#[ignore = "takes minutes; run by scripts/alert-drill"]
 async fn drill() {
     let stores = Stores::start().await;
     let settings = stores.fleet().with_payments();
@@ -25,17 +25,17 @@ async fn drill() {
 
     let fault = drill
         .fault(
-            "money comes, and WeChat gives no bill from the first day on",
+            "payments arrive, and WeChat provides no bill from the first day on",
             &["ReconciliationMissing"],
         )
         .await;
     let order = drill.order_and_pay().await;
     drill.order_and_pay().await;
     drill.fires(&fault).await;
-    drill.game.good_weather().await;
+    drill.game.clear_faults().await;
     let at_once = json!({"billsAtOnce": true});
     drill.game.set("pay/settings", at_once).await;
-    // Also the days before, which the service would come back to at a time of its own.
+    // Also the days before, which the service would retry later by itself.
     for days_ago in 0..=4 {
         compare(&drill, days_ago, 0).await;
     }
@@ -43,7 +43,7 @@ async fn drill() {
 
     let fault = drill
         .fault(
-            "an order was changed in the database by hand",
+            "an order was modified directly in the database",
             &["ReconciliationDiffers"],
         )
         .await;
@@ -75,14 +75,14 @@ async fn add_to_price(tables: &mut PgConnection, order: &str, fen: i64) {
     assert_eq!(change.execute(tables).await.unwrap().rows_affected(), 1);
 }
 
-/// Compares the bill of a day, as an operator does, with so many differences.
+/// Reconciles a day on the command line and expects this number of differences.
 async fn compare(drill: &Drill, days_ago: i64, differences: usize) {
     let day = beijing_day(Timestamp::now()).saturating_sub(days_ago.days());
     let command = drill.fleet.settings.command("orders");
     let command = command.arg("reconcile").arg(day.to_string()).arg("--again");
     let compared = command.run().await;
     assert_eq!(compared.status.success(), differences == 0, "{compared:?}");
-    let told = format!("{differences} differences");
+    let message = format!("{differences} differences");
     let errors = String::from_utf8(compared.stderr).unwrap();
-    assert!(differences == 0 || errors.contains(&told), "{errors}");
+    assert!(differences == 0 || errors.contains(&message), "{errors}");
 }

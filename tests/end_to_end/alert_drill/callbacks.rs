@@ -1,4 +1,4 @@
-//! Payments that we are not told of, are told wrongly, or do not tell on; orders that do not end.
+//! Callbacks that do not arrive or are forged, webhooks that are not delivered, and orders that do not close.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(super) const ALERTS: &[&str] = &[
 ];
 
 #[tokio::test]
-#[ignore = "takes minutes: scripts/alert-drill runs it"]
+#[ignore = "takes minutes; run by scripts/alert-drill"]
 async fn drill() {
     let stores = Stores::start().await;
     let (game_server, webhook_url) = GameServer::start().await;
@@ -28,7 +28,7 @@ async fn drill() {
         .with_payments()
         .env("AVALON_PAY__RECONCILE_AFTER", "1s")
         .env("AVALON_FULFIL__WEBHOOK_URL", webhook_url)
-        .env("AVALON_FULFIL__WEBHOOK_SECRET", "of the drill")
+        .env("AVALON_FULFIL__WEBHOOK_SECRET", "drill-secret")
         .env("AVALON_FULFIL__ALLOW_PRIVATE_ADDRESSES", "true")
         .start(1, 1)
         .await;
@@ -36,12 +36,12 @@ async fn drill() {
 
     let paid = no_callbacks(&mut drill).await;
     forged_callbacks(&mut drill, &paid).await;
-    not_told_on(&mut drill, &game_server).await;
-    workers_away(&mut drill, stores.database.url()).await;
+    webhooks_rejected(&mut drill, &game_server).await;
+    workers_stopped(&mut drill, stores.database.url()).await;
     drill.finish();
 }
 
-/// The orders are paid nevertheless: one of them.
+/// The orders become paid nevertheless; returns the id of one.
 async fn no_callbacks(drill: &mut Drill) -> String {
     let fault = drill
         .fault(
@@ -66,7 +66,10 @@ async fn no_callbacks(drill: &mut Drill) -> String {
 async fn forged_callbacks(drill: &mut Drill, paid: &str) {
     let forged = |kind: &str| json!({"outTradeNo": paid, "kind": kind});
     let fault = drill
-        .fault("somebody forges callbacks", &["CallbacksWithBadSignatures"])
+        .fault(
+            "an attacker forges callbacks",
+            &["CallbacksWithBadSignatures"],
+        )
         .await;
     for _ in 0..15 {
         drill
@@ -80,7 +83,7 @@ async fn forged_callbacks(drill: &mut Drill, paid: &str) {
 
     let fault = drill
         .fault(
-            "a callback tells of another amount",
+            "a callback reports another amount",
             &["CallbacksContradictOrders"],
         )
         .await;
@@ -92,9 +95,12 @@ async fn forged_callbacks(drill: &mut Drill, paid: &str) {
     drill.ends(fault).await;
 }
 
-async fn not_told_on(drill: &mut Drill, game_server: &GameServer) {
+async fn webhooks_rejected(drill: &mut Drill, game_server: &GameServer) {
     let fault = drill
-        .fault("the game server takes no webhook", &["PaidNotDelivered"])
+        .fault(
+            "the game server rejects every webhook",
+            &["PaidNotDelivered"],
+        )
         .await;
     game_server.refuse(true);
     drill.order_and_pay().await;
@@ -103,23 +109,23 @@ async fn not_told_on(drill: &mut Drill, game_server: &GameServer) {
     drill.ends(fault).await;
 }
 
-async fn workers_away(drill: &mut Drill, database_url: &str) {
+async fn workers_stopped(drill: &mut Drill, database_url: &str) {
     let fault = drill
         .fault(
-            "nobody processes callbacks and closes orders",
+            "no worker processes callbacks and closes orders",
             &["InboxWaits", "OrdersOverdue"],
         )
         .await;
     let (paid, unpaid) = (drill.order().await, drill.order().await);
     drill.stop_workers().await;
     drill.pay(&paid).await;
-    // What is overdue the service says by its own clock: here the order's half hour passes at once, and ten
+    // The service computes overdue orders by its own clock: move the order back by its half hour and ten
     // minutes more.
     let mut database = PgConnection::connect(database_url).await.unwrap();
     let back = "UPDATE orders SET expires_at = expires_at - 2400000 WHERE id = $1";
     let order = unpaid.body["orderId"].as_str().unwrap();
-    let set_back = sqlx::query(back).bind(order).execute(&mut database).await;
-    assert_eq!(set_back.unwrap().rows_affected(), 1);
+    let moved = sqlx::query(back).bind(order).execute(&mut database).await;
+    assert_eq!(moved.unwrap().rows_affected(), 1);
     drill.fires(&fault).await;
     drill.fleet.workers[0].restart().await;
     drill.ends(fault).await;

@@ -1,4 +1,4 @@
-//! A game server that hears of paid goods, and can be made to refuse.
+//! A game server that receives webhooks and can be made to reject them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ pub(super) struct GameServer {
 }
 
 impl GameServer {
-    /// Answers the URL of its webhook too.
+    /// Starts it and returns it with its webhook URL.
     pub(super) async fn start() -> (Self, String) {
         let server = Self::default();
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -28,7 +28,7 @@ impl GameServer {
         (server, url)
     }
 
-    /// Whether it takes nothing from now on.
+    /// Makes it reject every webhook with 503, or accept them again.
     pub(super) fn refuse(&self, refuses: bool) {
         self.refuses.store(refuses, Ordering::Relaxed);
     }

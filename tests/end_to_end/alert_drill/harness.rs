@@ -1,5 +1,6 @@
-//! A drill: a fleet, a Prometheus that looks at it by hurried rules, and one fault after the other. The alerts
-//! of a fault are quiet before it, fire under it and end after it; at the end, all of the drill's list have.
+//! The harness of a drill: a fleet, a Prometheus that evaluates the scaled rules on it, and one fault after the
+//! other. The alerts of a fault are inactive before it, fire during it and resolve after it; at the end every
+//! alert on the drill's list has done so.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,13 +15,13 @@ use tokio::time::{Instant, sleep};
 
 use super::scaled_rules;
 
-const LIMIT: Duration = Duration::from_secs(120);
-/// How often Prometheus scrapes where every process answers at once, in milliseconds.
-const OFTEN: u64 = 500;
-/// And where it must have the patience that a process has with its stores.
-pub(super) const PATIENTLY: u64 = 3000;
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// Default scrape interval, milliseconds.
+const SCRAPE_MS: u64 = 500;
+/// Scrape interval for drills in which `/metrics` may wait for a store, milliseconds.
+pub(super) const SLOW_SCRAPE_MS: u64 = 3000;
 
-/// Servers of a drill's own. (The database goes before the server that it is on.)
+/// Private servers of a drill. The database is dropped before the server that holds it.
 pub(super) struct Stores {
     pub(super) database: TestDatabase,
     pub(super) postgres: PostgresServer,
@@ -37,13 +38,13 @@ impl Stores {
         }
     }
 
-    /// Settings of a fleet over them.
+    /// Settings of a fleet that uses them.
     pub(super) fn fleet(&self) -> FleetSettings {
         FleetSettings::new(self.database.url(), &self.redis.url())
     }
 }
 
-/// The system, its Prometheus, and what was driven so far.
+/// The system, its Prometheus, and the alerts driven so far.
 pub(super) struct Drill {
     pub(super) fleet: Fleet,
     pub(super) game: Game,
@@ -53,19 +54,19 @@ pub(super) struct Drill {
     requests: u32,
 }
 
-/// What is done to the system, and the alerts that tell of it.
+/// A fault and the alerts that report it.
 pub(super) struct Fault {
     what: &'static str,
     alerts: &'static [&'static str],
 }
 
 impl Drill {
-    /// A drill over this fleet that is to drive `alerts`; nothing fires at its beginning.
+    /// Starts a drill over this fleet that has to drive `alerts`; waits until none fires.
     pub(super) async fn of(fleet: Fleet, alerts: &'static [&'static str]) -> Self {
-        Self::scraped(fleet, alerts, OFTEN).await
+        Self::scraped(fleet, alerts, SCRAPE_MS).await
     }
 
-    /// The same, scraped every so many milliseconds.
+    /// The same with a scrape interval of `every_ms`.
     pub(super) async fn scraped(
         fleet: Fleet,
         alerts: &'static [&'static str],
@@ -88,19 +89,22 @@ impl Drill {
             driven: BTreeSet::new(),
             requests: 0,
         };
-        // Prometheus looks for its targets for some seconds, and an increase begins with a first look.
+        // Target discovery takes seconds, and `increase` needs a first sample.
         let up = (count.to_string(), BTreeSet::new());
-        eventually_eq(LIMIT, up, async || (drill.up().await, drill.firing().await)).await;
+        eventually_eq(TIMEOUT, up, async || {
+            (drill.up().await, drill.firing().await)
+        })
+        .await;
         drill
     }
 
-    /// Announces a fault, once its alerts are quiet.
+    /// Registers a fault, once its alerts are inactive.
     pub(super) async fn fault(&self, what: &'static str, alerts: &'static [&'static str]) -> Fault {
         for alert in alerts {
             assert!(self.alerts.contains(alert), "{alert} is not on the list");
         }
         let fault = Fault { what, alerts };
-        self.wait(&fault, false, "is quiet before").await;
+        self.wait(&fault, false, "is inactive before").await;
         fault
     }
 
@@ -109,13 +113,13 @@ impl Drill {
         self.wait(fault, true, "fires").await;
     }
 
-    /// Waits until none of them fires any more.
+    /// Waits until all of them have resolved.
     pub(super) async fn ends(&mut self, fault: Fault) {
-        self.wait(&fault, false, "ends").await;
+        self.wait(&fault, false, "resolves").await;
         self.driven.extend(fault.alerts);
     }
 
-    /// Ends the drill: all that it was to drive has fired and ended.
+    /// Ends the drill: every alert on its list has fired and resolved.
     pub(super) fn finish(self) {
         assert_eq!(self.driven, self.alerts.iter().copied().collect());
     }
@@ -129,8 +133,8 @@ impl Drill {
                     break;
                 }
                 assert!(
-                    start.elapsed() < LIMIT,
-                    "not within {LIMIT:?}: {alert} {word}: {}; firing: {firing:?}",
+                    start.elapsed() < TIMEOUT,
+                    "not within {TIMEOUT:?}: {alert} {word}: {}; firing: {firing:?}",
                     fault.what
                 );
                 sleep(Duration::from_millis(250)).await;
@@ -140,7 +144,7 @@ impl Drill {
         }
     }
 
-    /// How many processes Prometheus reaches.
+    /// Number of processes that Prometheus reaches.
     async fn up(&self) -> String {
         let answer = self.ask("query", &[("query", "sum(up)")]).await;
         let count = &answer["data"]["result"][0]["value"][1];
@@ -161,12 +165,12 @@ impl Drill {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// Sends a sign-in without waiting for what becomes of it.
+    /// Sends a sign-in without waiting for its result.
     pub(super) async fn sign_in(&self, code: &str) {
         self.game.login_preferring(code, "respond-async").await;
     }
 
-    /// Sends so many sign-ins of different players, all at once.
+    /// Sends `count` concurrent sign-ins of different players.
     pub(super) async fn sign_ins(&mut self, count: u32) {
         let first = self.requests;
         self.requests += count;
@@ -176,44 +180,44 @@ impl Drill {
         futures_util::future::join_all(codes.iter().map(|code| self.sign_in(code))).await;
     }
 
-    /// Orders, and waits as long as players do.
+    /// Creates an order and waits as a player does.
     pub(super) async fn order(&mut self) -> Answer {
         let key = self.key();
         let alice = self.game.player("alice").await;
         alice.order("gems-60", 1, &key).await
     }
 
-    /// Orders without waiting for what becomes of it.
-    pub(super) async fn order_unattended(&mut self) {
+    /// Creates an order without waiting for its result.
+    pub(super) async fn order_async(&mut self) {
         let key = self.key();
         let alice = self.game.player("alice").await;
         let url = self.game.url("/api/wx/createOrder");
         let request = self.game.client.post(url).bearer_auth(&alice.token);
         let request = request.header("prefer", "respond-async");
-        let goods = json!({"productId": "gems-60", "quantity": 1});
-        send(request.header("idempotency-key", key).json(&goods)).await;
+        let item = json!({"productId": "gems-60", "quantity": 1});
+        send(request.header("idempotency-key", key).json(&item)).await;
     }
 
-    /// Pays at WeChat, for which our side need not be well.
+    /// Pays at WeChat, which works during our own outages.
     pub(super) async fn pay(&self, created: &Answer) {
         let (game, token) = (&self.game, String::new());
         Player { game, token }.pay(created).await;
     }
 
-    /// Orders and pays: the order's number.
+    /// Creates and pays an order; returns its id.
     pub(super) async fn order_and_pay(&mut self) -> String {
         let created = self.order().await;
         self.pay(&created).await;
         created.body["orderId"].as_str().unwrap().to_owned()
     }
 
-    /// Waits until our side knows that the order is paid.
+    /// Waits until the service knows that the order is paid.
     pub(super) async fn is_paid(&self, order: &str) {
         let alice = self.game.player("alice").await;
-        eventually_eq(LIMIT, "paid".to_owned(), || alice.status(order)).await;
+        eventually_eq(TIMEOUT, "paid".to_owned(), || alice.status(order)).await;
     }
 
-    /// Ends the workers in order, at once.
+    /// Stops the workers with SIGTERM and waits for their exit.
     pub(super) async fn stop_workers(&mut self) {
         self.fleet.workers[0].terminate();
         self.fleet.workers[0].wait_exit().await;

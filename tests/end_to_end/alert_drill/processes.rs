@@ -1,4 +1,4 @@
-//! Processes that are gone, that end again and again, or that are left behind by a rollout.
+//! Processes that are down, restart repeatedly, or keep an old version after a rollout.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ pub(super) const ALERTS: &[&str] = &[
 ];
 
 #[tokio::test]
-#[ignore = "takes minutes: scripts/alert-drill runs it"]
+#[ignore = "takes minutes; run by scripts/alert-drill"]
 async fn drill() {
     let stores = Stores::start().await;
     let settings = stores.fleet();
     let mut fleet = settings.start(1, 1).await;
-    // The second API is of the old version later.
+    // The second API runs the old version later.
     let second = fleet.settings.command("api");
     fleet.apis.push(second.clone().start().await);
     let mut drill = Drill::of(fleet, ALERTS).await;
@@ -34,10 +34,7 @@ async fn drill() {
     drill.ends(fault).await;
 
     let fault = drill
-        .fault(
-            "a process of the API restarts again and again",
-            &["ProcessesRestart"],
-        )
+        .fault("an API process restarts repeatedly", &["ProcessesRestart"])
         .await;
     for _ in 0..4 {
         drill.fleet.apis[1].restart().await;
@@ -49,7 +46,7 @@ async fn drill() {
     let fault = drill
         .fault("a rollout leaves one process behind", &["VersionsMixed"])
         .await;
-    // Its port is free before the other one takes it.
+    // Free its port before the other one binds it.
     drop(drill.fleet.apis.pop());
     let previous = second.clone().binary(AvalonBinary::previous());
     drill.fleet.apis.push(previous.start().await);

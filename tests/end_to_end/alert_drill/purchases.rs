@@ -1,4 +1,4 @@
-//! WeChat Pay fails, is not believed, or its certificate comes to its end.
+//! WeChat Pay fails, its responses cannot be verified, or its certificate expires.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::harness::{Drill, Stores};
 
-const LONG: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) const ALERTS: &[&str] = &[
     "CertificateExpires",
@@ -21,7 +21,7 @@ pub(super) const ALERTS: &[&str] = &[
 ];
 
 #[tokio::test]
-#[ignore = "takes minutes: scripts/alert-drill runs it"]
+#[ignore = "takes minutes; run by scripts/alert-drill"]
 async fn drill() {
     let stores = Stores::start().await;
     let fleet = stores
@@ -36,18 +36,18 @@ async fn drill() {
 
     let fault = drill
         .fault(
-            "every call of WeChat Pay is answered with HTTP 502",
+            "WeChat Pay responds to every call with HTTP 502",
             &["WechatFails", "PurchasesFail", "PurchasesFailSlowly"],
         )
         .await;
     let outage = json!({"outage": "http502", "api": "pay"});
     drill.game.faults(outage).await;
     for _ in 0..12 {
-        drill.order_unattended().await;
+        drill.order_async().await;
         sleep(Duration::from_secs(1)).await;
     }
     drill.fires(&fault).await;
-    drill.game.good_weather().await;
+    drill.game.clear_faults().await;
     for _ in 0..10 {
         drill.order_and_pay().await;
         sleep(Duration::from_secs(1)).await;
@@ -56,14 +56,14 @@ async fn drill() {
 
     let fault = drill
         .fault(
-            "somebody answers in WeChat Pay's place",
+            "responses are not signed by WeChat Pay",
             &["WechatAnswersUnverified"],
         )
         .await;
     let forged = |answers: u32| json!({ "signTestResponses": answers });
     drill.game.set("pay/settings", forged(12)).await;
     for _ in 0..4 {
-        drill.order_unattended().await;
+        drill.order_async().await;
     }
     drill.fires(&fault).await;
     drill.game.set("pay/settings", forged(0)).await;
@@ -73,11 +73,11 @@ async fn drill() {
     drill.finish();
 }
 
-/// Certificates are fetched at the start of a process and every hour: here at its start.
+/// Processes fetch certificates at start and every hour, so the drill restarts them.
 async fn certificate(drill: &mut Drill) {
     let fault = drill
         .fault(
-            "WeChat's certificate ends in six days, and there is no other",
+            "WeChat's certificate expires in six days, and there is no other",
             &["CertificateExpires"],
         )
         .await;
@@ -92,10 +92,10 @@ async fn certificate(drill: &mut Drill) {
         .simulator("pay/certificates/rotate", announced)
         .await;
     restart(drill).await;
-    // Until then a process that has just begun knows of no certificate at all.
+    // Until then a process that has just started knows no certificate at all.
     let newer = format!("platform_{}", PayCredentials::TEST.platform_serials[1]);
     for ops in [&drill.fleet.apis[0].ops, &drill.fleet.workers[0].ops] {
-        eventually_eq(LONG, true, async || {
+        eventually_eq(TIMEOUT, true, async || {
             let page = drill.game.client.get(format!("{ops}/metrics"));
             let page = page.send().await.unwrap().text().await.unwrap();
             page.contains(&newer)

@@ -1,4 +1,4 @@
-//! Jobs that wait, die or kill their workers, and events that a sink does not take.
+//! Jobs that wait, die or outlive their workers, and an event sink that is down.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(super) const ALERTS: &[&str] = &[
 ];
 
 #[tokio::test]
-#[ignore = "takes minutes: scripts/alert-drill runs it"]
+#[ignore = "takes minutes; run by scripts/alert-drill"]
 async fn drill() {
     let stores = Stores::start().await;
     let collector = SinkDouble::collector("project-1");
@@ -27,7 +27,7 @@ async fn drill() {
         .fleet()
         .env("AVALON_QUEUE__LEASE_TIMEOUT", "2s")
         .env("AVALON_QUEUE__MAX_LOST_LEASES", "2")
-        // A sign-in can be in hand for nine seconds.
+        // A sign-in can run for nine seconds.
         .env("AVALON_WECHAT__REQUEST_TIMEOUT", "12s")
         .env("AVALON_ANALYTICS__COLLECTOR_URL", &collector.url)
         .env("AVALON_ANALYTICS__COLLECTOR_APP_ID", "project-1")
@@ -48,7 +48,7 @@ async fn drill() {
     drill.ends(fault).await;
 
     let fault = drill
-        .fault("the collector of events is away", &["EventSinkAway"])
+        .fault("the event collector is down", &["EventSinkAway"])
         .await;
     for _ in 0..8 {
         report(&drill).await;
@@ -61,7 +61,7 @@ async fn drill() {
 
     let fault = drill
         .fault(
-            "workers are killed with a dozen jobs in hand, again and again",
+            "workers are repeatedly killed with a dozen running jobs",
             &["WorkersLoseJobs", "JobsPoisoned", "DeadLettersGrow"],
         )
         .await;
@@ -71,7 +71,7 @@ async fn drill() {
             .await;
     }
     for _ in 0..2 {
-        // They are in hand by now, also those whose leases have expired; none has ended.
+        // All of them run by now, including those whose leases had expired; none has finished.
         sleep(Duration::from_secs(5)).await;
         drill.fleet.workers[0].kill9();
         drill.fleet.workers[0].restart().await;
@@ -82,7 +82,7 @@ async fn drill() {
     drill.finish();
 }
 
-/// An event of a player's game.
+/// Reports one event of a player.
 async fn report(drill: &Drill) {
     let alice = drill.game.player("alice").await;
     let now = Timestamp::now().as_millisecond();

@@ -1,4 +1,4 @@
-//! Refunds that WeChat does not take, can't bring home, or ends without the money being back.
+//! Refunds that WeChat rejects, cannot credit, or closes without returning the money.
 
 use avalon_test_support::FleetSettings;
 use avalon_tests::send;
@@ -10,7 +10,7 @@ use super::harness::{Drill, Stores};
 pub(super) const ALERTS: &[&str] = &["RefundsClosed", "RefundsRefused", "RefundsStuck"];
 
 #[tokio::test]
-#[ignore = "takes minutes: scripts/alert-drill runs it"]
+#[ignore = "takes minutes; run by scripts/alert-drill"]
 async fn drill() {
     let stores = Stores::start().await;
     let fleet = stores
@@ -29,7 +29,10 @@ async fn drill() {
 
 async fn stuck(drill: &mut Drill) {
     let fault = drill
-        .fault("the player's account takes no refund", &["RefundsStuck"])
+        .fault(
+            "the player's account cannot receive a refund",
+            &["RefundsStuck"],
+        )
         .await;
     outcome(drill, "abnormal").await;
     refund(drill).await;
@@ -55,18 +58,21 @@ async fn closed(drill: &mut Drill) {
 
 async fn refused(drill: &mut Drill, database_url: &str) {
     let fault = drill
-        .fault("the merchant's balance is short", &["RefundsRefused"])
+        .fault(
+            "the merchant's balance is insufficient",
+            &["RefundsRefused"],
+        )
         .await;
     let balance = |fen: Option<i64>| json!({ "balanceFen": fen });
-    // Paid before, since a payment fills it.
+    // Paid first, since a payment raises the balance.
     let paid = paid(drill).await;
     drill.game.set("pay/settings", balance(Some(0))).await;
     refund_of(drill, &paid).await;
-    // It has been refused for two hours.
+    // As if it had been rejected for two hours.
     let mut database = PgConnection::connect(database_url).await.unwrap();
     let back = "UPDATE refunds SET created_at = created_at - 7200000 WHERE order_id = $1";
-    let set_back = sqlx::query(back).bind(&paid).execute(&mut database).await;
-    assert_eq!(set_back.unwrap().rows_affected(), 1);
+    let moved = sqlx::query(back).bind(&paid).execute(&mut database).await;
+    assert_eq!(moved.unwrap().rows_affected(), 1);
     drill.fires(&fault).await;
     drill.game.set("pay/settings", balance(None)).await;
     drill.ends(fault).await;
@@ -77,7 +83,7 @@ async fn outcome(drill: &Drill, outcome: &str) {
     drill.game.set("pay/settings", settings).await;
 }
 
-/// An order that our side knows to be paid.
+/// Creates an order and waits until the service knows that it is paid.
 async fn paid(drill: &mut Drill) -> String {
     let order = drill.order_and_pay().await;
     drill.is_paid(&order).await;

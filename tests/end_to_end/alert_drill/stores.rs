@@ -1,4 +1,4 @@
-//! Postgres and Redis in trouble.
+//! Postgres and Redis are down, misconfigured or overloaded.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::process::Command;
 use tokio::time::sleep;
 
-use super::harness::{Drill, PATIENTLY, Stores};
+use super::harness::{Drill, SLOW_SCRAPE_MS, Stores};
 
 pub(super) const ALERTS: &[&str] = &[
     "CallbacksNotStored",
@@ -20,7 +20,7 @@ pub(super) const ALERTS: &[&str] = &[
 ];
 
 #[tokio::test]
-#[ignore = "takes minutes: scripts/alert-drill runs it"]
+#[ignore = "takes minutes; run by scripts/alert-drill"]
 async fn drill() {
     let mut stores = Stores::start().await;
     let fleet = stores
@@ -29,17 +29,17 @@ async fn drill() {
         .env("AVALON_DATABASE__MAX_CONNECTIONS", "4")
         .start(1, 1)
         .await;
-    let mut drill = Drill::scraped(fleet, ALERTS, PATIENTLY).await;
+    let mut drill = Drill::scraped(fleet, ALERTS, SLOW_SCRAPE_MS).await;
 
-    settings_of_redis(&mut drill, &stores.redis).await;
-    redis_away(&mut drill, &mut stores.redis).await;
-    postgres_away(&mut drill, &mut stores.postgres).await;
+    redis_settings(&mut drill, &stores.redis).await;
+    redis_down(&mut drill, &mut stores.redis).await;
+    postgres_down(&mut drill, &mut stores.postgres).await;
     postgres_locked(&mut drill, stores.database.url()).await;
     drill.finish();
 }
 
-async fn settings_of_redis(drill: &mut Drill, redis: &RedisServer) {
-    let fault = drill.fault("Redis would evict", &["RedisEvicts"]).await;
+async fn redis_settings(drill: &mut Drill, redis: &RedisServer) {
+    let fault = drill.fault("Redis may evict keys", &["RedisEvicts"]).await;
     set(redis, "maxmemory-policy", "allkeys-lru").await;
     drill.fires(&fault).await;
     set(redis, "maxmemory-policy", "noeviction").await;
@@ -56,7 +56,7 @@ async fn settings_of_redis(drill: &mut Drill, redis: &RedisServer) {
     let fault = drill
         .fault("Redis is nearly full", &["RedisMemoryShort"])
         .await;
-    let info = ask(redis, &["INFO", "memory"]).await;
+    let info = redis_cli(redis, &["INFO", "memory"]).await;
     let used = info
         .lines()
         .find_map(|line| line.strip_prefix("used_memory:"));
@@ -67,10 +67,10 @@ async fn settings_of_redis(drill: &mut Drill, redis: &RedisServer) {
     drill.ends(fault).await;
 }
 
-async fn redis_away(drill: &mut Drill, redis: &mut RedisServer) {
+async fn redis_down(drill: &mut Drill, redis: &mut RedisServer) {
     let fault = drill
         .fault(
-            "Redis is away while players sign in",
+            "Redis is down while players sign in",
             &["StoreDown", "RequestsFail"],
         )
         .await;
@@ -83,10 +83,10 @@ async fn redis_away(drill: &mut Drill, redis: &mut RedisServer) {
     drill.ends(fault).await;
 }
 
-async fn postgres_away(drill: &mut Drill, postgres: &mut PostgresServer) {
+async fn postgres_down(drill: &mut Drill, postgres: &mut PostgresServer) {
     let fault = drill
         .fault(
-            "Postgres is away while callbacks come",
+            "Postgres is down while callbacks arrive",
             &["StoreDown", "CallbacksNotStored"],
         )
         .await;
@@ -101,29 +101,29 @@ async fn postgres_away(drill: &mut Drill, postgres: &mut PostgresServer) {
 async fn postgres_locked(drill: &mut Drill, database_url: &str) {
     let fault = drill
         .fault(
-            "somebody locks a table, and statements pile up behind it",
+            "a table is locked, and statements pile up behind it",
             &["DatabaseConnectionsShort"],
         )
         .await;
-    let mut somebody = PgConnection::connect(database_url).await.unwrap();
+    let mut blocker = PgConnection::connect(database_url).await.unwrap();
     let lock = "BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE";
-    sqlx::raw_sql(lock).execute(&mut somebody).await.unwrap();
+    sqlx::raw_sql(lock).execute(&mut blocker).await.unwrap();
     for _ in 0..3 {
         drill.sign_ins(8).await;
         sleep(Duration::from_secs(2)).await;
     }
     drill.fires(&fault).await;
-    let unlock = sqlx::raw_sql("COMMIT").execute(&mut somebody).await;
+    let unlock = sqlx::raw_sql("COMMIT").execute(&mut blocker).await;
     unlock.unwrap();
     drill.ends(fault).await;
 }
 
 async fn set(redis: &RedisServer, setting: &str, value: &str) {
-    let answer = ask(redis, &["CONFIG", "SET", setting, value]).await;
+    let answer = redis_cli(redis, &["CONFIG", "SET", setting, value]).await;
     assert_eq!(answer.trim(), "OK", "{setting}");
 }
 
-async fn ask(redis: &RedisServer, words: &[&str]) -> String {
+async fn redis_cli(redis: &RedisServer, words: &[&str]) -> String {
     let mut command = Command::new("redis-cli");
     command.arg("-p").arg(redis.port().to_string()).args(words);
     let output = command.output().await.unwrap();

@@ -1,4 +1,4 @@
-//! WeChat's platform refuses us: for the secret, the token, the quota, or it gives no new token.
+//! WeChat's platform API rejects us: wrong secret, invalid token, exhausted quota, or no new token.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ pub(super) const ALERTS: &[&str] = &[
 ];
 
 #[tokio::test]
-#[ignore = "takes minutes: scripts/alert-drill runs it"]
+#[ignore = "takes minutes; run by scripts/alert-drill"]
 async fn drill() {
     let stores = Stores::start().await;
     let fleet = stores
         .fleet()
         .with_payments()
-        // So that orders need the access token, and each does.
+        // Makes every order need the access token.
         .env("AVALON_RISK__ORDERS", "observe")
         .env("AVALON_RISK__CACHE", "1s")
         .start(1, 1)
@@ -29,10 +29,7 @@ async fn drill() {
     let mut drill = Drill::of(fleet, ALERTS).await;
 
     let fault = drill
-        .fault(
-            "WeChat answers that the app secret is wrong",
-            &["WechatMisconfigured"],
-        )
+        .fault("WeChat rejects the app secret", &["WechatMisconfigured"])
         .await;
     drill.sign_in("sim-error-40125").await;
     drill.fires(&fault).await;
@@ -40,11 +37,11 @@ async fn drill() {
 
     let fault = drill
         .fault(
-            "somebody else renews the access token by force, again and again",
+            "another system repeatedly force-renews the access token",
             &["WechatTokenRefused"],
         )
         .await;
-    // The first order fetches a token, and each after it finds that it is good no more.
+    // The first order fetches a token, and each later one finds it invalidated.
     for _ in 0..7 {
         drill.order().await;
         drill.game.simulator("tokens/invalidate", json!({})).await;
@@ -54,7 +51,7 @@ async fn drill() {
     drill.ends(fault).await;
 
     let fault = drill
-        .fault("the quota of the minute is used up", &["WechatRateLimited"])
+        .fault("the quota per minute is exhausted", &["WechatRateLimited"])
         .await;
     let quota = |quota: Option<u32>| json!({ "quotaPerMinute": quota });
     drill.game.set("settings", quota(Some(1))).await;
@@ -70,16 +67,16 @@ async fn drill() {
     drill.finish();
 }
 
-/// Of two hours of a token's life the drill waits for the last minutes only.
+/// A token lives two hours; the drill shortens that to its last minutes.
 async fn old_token(drill: &mut Drill) {
     let fault = drill
         .fault(
-            "WeChat gives no new access token, and the one in use comes to its end",
+            "WeChat issues no new access token, and the current one expires",
             &["WechatTokenOld"],
         )
         .await;
     let life = |seconds: Option<u32>| json!({ "tokenLifeSeconds": seconds });
-    // Renewed every fifteen seconds it would never be older than 6,995.
+    // Shorter, and renewal would keep its age at 6,995 s or less.
     drill.game.set("settings", life(Some(220))).await;
     drill.order().await;
     let none = json!({"errorRate": 1, "errcode": -1, "api": "stable_token"});
@@ -89,9 +86,9 @@ async fn old_token(drill: &mut Drill) {
         sleep(Duration::from_secs(1)).await;
     }
     drill.fires(&fault).await;
-    drill.game.good_weather().await;
+    drill.game.clear_faults().await;
     drill.game.set("settings", life(None)).await;
-    // The first of these finds the old token good still and has it renewed.
+    // The first of these still uses the old token and triggers its renewal.
     for _ in 0..3 {
         sleep(Duration::from_secs(2)).await;
         drill.order().await;
