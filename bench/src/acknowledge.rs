@@ -1,6 +1,6 @@
-//! `bench acknowledge`: how long WeChat waits for the answer to a callback, while all is well and
-//! while something is away; measured by the simulator, in whole milliseconds. What was acknowledged
-//! must be granted when it is back, or it is an error.
+//! `bench acknowledge`: how long WeChat waits for the response to a callback, in a healthy system and
+//! during outages; measured by the simulator, in whole milliseconds. It is an error if an acknowledged
+//! payment is not granted after the outage.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -16,15 +16,15 @@ use crate::report::{Report, count};
 use crate::shop::Shop;
 use crate::stores::{Engine, Stores};
 
-/// From one payment to the next.
+/// Interval between payments.
 const PACE: Duration = Duration::from_millis(20);
-/// How long WeChat may take to deliver all callbacks, and we to grant all goods.
-const LONG: Duration = Duration::from_secs(90);
+/// Timeout for the delivery of all callbacks, and for all grants.
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The load.
 #[derive(Args)]
 pub(crate) struct AcknowledgeArguments {
-    /// Callbacks in each state.
+    /// Callbacks per state.
     #[arg(long, default_value_t = 200)]
     callbacks: usize,
     /// The database.
@@ -32,7 +32,7 @@ pub(crate) struct AcknowledgeArguments {
     database: Engine,
 }
 
-/// What is away.
+/// What is down.
 #[derive(Clone, Copy)]
 enum State {
     Well,
@@ -64,16 +64,16 @@ pub(crate) async fn run(arguments: &AcknowledgeArguments, report: &mut Report) -
     let mut stores = Stores::start(arguments.database).await;
     let mut fleet = FleetSettings::new(stores.database.url(), &stores.redis.url())
         .with_payments()
-        // What is granted is granted for a callback, not because we asked WeChat.
+        // Late enough that every grant is caused by a callback, not by a query.
         .env("AVALON_PAY__RECONCILE_AFTER", "20m")
         .start(1, 1)
         .await;
     let shop = Shop::open(&fleet).await?;
-    // Connections and prepared statements are not what is measured.
+    // Warms up connections and prepared statements.
     let warm_up = shop.order("warm-up", 20).await?;
     let mut granted = warm_up.len();
     shop.pay_all(warm_up).await?;
-    shop.wait_granted(granted, LONG).await?;
+    shop.wait_granted(granted, TIMEOUT).await?;
 
     let mut failed = 0;
     for state in State::ALL {
@@ -84,16 +84,16 @@ pub(crate) async fn run(arguments: &AcknowledgeArguments, report: &mut Report) -
             State::WorkersStopped => fleet.workers.iter_mut().for_each(|it| it.kill9()),
             State::RedisStopped => stores.redis.stop(),
         }
-        let mut paces = interval(PACE);
+        let mut ticks = interval(PACE);
         for order in &orders {
-            paces.tick().await;
+            ticks.tick().await;
             shop.pay(order).await?;
         }
         let (latencies, errors) = delivered(&shop, &orders).await?;
-        let undone = Instant::now();
+        let recovery = Instant::now();
         match state {
             State::Well => {}
-            State::WechatDown => shop.no_faults().await?,
+            State::WechatDown => shop.clear_faults().await?,
             State::WorkersStopped => {
                 for workers in &mut fleet.workers {
                     workers.restart().await;
@@ -102,15 +102,15 @@ pub(crate) async fn run(arguments: &AcknowledgeArguments, report: &mut Report) -
             State::RedisStopped => stores.redis.restart().await,
         }
         granted += orders.len();
-        shop.wait_granted(granted, LONG).await?;
+        shop.wait_granted(granted, TIMEOUT).await?;
         let figures = vec![
             ("p50 ms", latencies.percentile_ms(50), 0),
             ("p99 ms", latencies.percentile_ms(99), 0),
-            ("most ms", latencies.percentile_ms(100), 0),
+            ("max ms", latencies.percentile_ms(100), 0),
             ("callbacks", count(latencies.count()), 0),
             ("errors", count(errors), 0),
             ("granted", count(orders.len()), 0),
-            ("after s", undone.elapsed().as_secs_f64(), 1),
+            ("after s", recovery.elapsed().as_secs_f64(), 1),
         ];
         report.add(state.name(), figures);
         failed += errors;
@@ -121,11 +121,11 @@ pub(crate) async fn run(arguments: &AcknowledgeArguments, report: &mut Report) -
     }
 }
 
-/// Waits until the callbacks of these orders are delivered. Gives how long each attempt took that
-/// was acknowledged, and how many were not.
+/// Waits until the callbacks of these orders are delivered. Returns the latencies of the acknowledged
+/// attempts and the number of failed ones.
 async fn delivered(shop: &Shop, orders: &[String]) -> Outcome<(Latencies, usize)> {
     let orders: HashSet<&str> = orders.iter().map(String::as_str).collect();
-    let deadline = Instant::now() + LONG;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let mut callbacks = shop.callbacks().await?;
         callbacks.retain(|it| {

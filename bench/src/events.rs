@@ -1,6 +1,6 @@
-//! `bench events`: many events through the whole service while workers are killed again and again.
-//! That all of them arrive, once each, and that no process grows, or it is an error; and how fast.
-//! Then, in the same run, the workers' way to the database beside one INSERT a batch (`compare`).
+//! `bench events`: many events through the whole service while workers are repeatedly killed. It measures
+//! the throughput; it is an error if an event is lost or duplicated, or a process exceeds its memory limit.
+//! The same run then compares the workers' writer with one INSERT per batch (`compare`).
 
 mod compare;
 mod insert;
@@ -21,27 +21,27 @@ use crate::stores::{Engine, Stores};
 use load::Load;
 pub(crate) use load::body;
 
-/// What no process may have in memory.
-const MOST_MEMORY_KIB: u64 = 150 * 1024;
-/// How long the rest may take when all is sent.
-const LONG: Duration = Duration::from_secs(600);
+/// Limit of resident memory per process, KiB.
+const MAX_MEMORY_KIB: u64 = 150 * 1024;
+/// Timeout for all events to be stored.
+const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The load.
 #[derive(Args)]
 pub(crate) struct EventsArguments {
-    /// Events in all.
+    /// Total number of events.
     #[arg(long, default_value_t = 1_000_000)]
     events: usize,
-    /// Events of one request.
+    /// Events per request.
     #[arg(long, default_value_t = 50)]
     batch: usize,
-    /// Seconds from one kill of a worker to the next; 0: none is killed.
+    /// Seconds between kills of a worker; 0 kills none.
     #[arg(long, default_value_t = 3)]
     kill_every: u64,
-    /// Processes of workers.
+    /// Worker processes.
     #[arg(long, default_value_t = 2)]
     workers: usize,
-    /// Events of the comparison with one INSERT a batch; 0: none is made.
+    /// Events of the comparison with one INSERT per batch; 0 skips it.
     #[arg(long, default_value_t = 200_000)]
     compare: usize,
 }
@@ -49,7 +49,7 @@ pub(crate) struct EventsArguments {
 /// Runs the benchmark.
 pub(crate) async fn run(arguments: &EventsArguments, report: &mut Report) -> Outcome<()> {
     if arguments.batch == 0 || arguments.batch > 500 || arguments.workers == 0 {
-        return Err("1 to 500 events a batch and workers are needed".into());
+        return Err("batch must be 1 to 500 and workers at least 1".into());
     }
     if arguments.events > 0 {
         whole_service(arguments, report).await?;
@@ -63,7 +63,7 @@ pub(crate) async fn run(arguments: &EventsArguments, report: &mut Report) -> Out
 async fn whole_service(arguments: &EventsArguments, report: &mut Report) -> Outcome<()> {
     let stores = Stores::start(Engine::Postgres).await;
     let mut fleet = FleetSettings::new(stores.database.url(), &stores.redis.url())
-        // The jobs of a worker that was killed are taken up by the others after that.
+        // After that, other workers reclaim the jobs of a killed one.
         .env("AVALON_QUEUE__LEASE_TIMEOUT", "5s")
         .env("AVALON_LOG__LEVEL", "warn")
         .start(1, arguments.workers)
@@ -85,9 +85,9 @@ async fn whole_service(arguments: &EventsArguments, report: &mut Report) -> Outc
     let mut database = PgConnection::connect(stores.database.url()).await?;
     let mut memory = Memory::default();
     let (mut kills, mut victim, mut next_kill) = (0, 0, Instant::now());
-    let deadline = start + LONG;
+    let deadline = start + TIMEOUT;
     loop {
-        memory.look(&fleet)?;
+        memory.sample(&fleet)?;
         let kill_every = Duration::from_secs(arguments.kill_every);
         if !kill_every.is_zero() && next_kill.elapsed() >= kill_every {
             let workers = &mut fleet.workers[victim % arguments.workers];
@@ -100,15 +100,15 @@ async fn whole_service(arguments: &EventsArguments, report: &mut Report) -> Outc
         }
         if Instant::now() > deadline {
             let stored = stored(&mut database).await?;
-            return Err(format!("{stored} of {expected} events in {LONG:?}").into());
+            return Err(format!("{stored} of {expected} events in {TIMEOUT:?}").into());
         }
         sleep(Duration::from_millis(200)).await;
     }
     let all = start.elapsed();
     let (repeats, accepting) = sending.await??;
-    // What comes twice comes late.
+    // Duplicates would arrive late.
     sleep(Duration::from_secs(8)).await;
-    memory.look(&fleet)?;
+    memory.sample(&fleet)?;
     let stored = stored(&mut database).await?;
     let distinct: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM (SELECT DISTINCT user_id, event_id FROM analytics_events) e",
@@ -137,7 +137,7 @@ async fn whole_service(arguments: &EventsArguments, report: &mut Report) -> Outc
     if stored != expected || usize::try_from(distinct)? != expected {
         return Err(format!("{stored} rows, {distinct} events, not {expected}").into());
     }
-    memory.judge()
+    memory.check()
 }
 
 async fn stored(database: &mut PgConnection) -> Outcome<usize> {
@@ -147,7 +147,7 @@ async fn stored(database: &mut PgConnection) -> Outcome<usize> {
     Ok(usize::try_from(count)?)
 }
 
-/// The most memory that the processes were seen with (resident, KiB).
+/// Peak resident memory by role, KiB.
 #[derive(Default)]
 struct Memory {
     api: u64,
@@ -155,7 +155,7 @@ struct Memory {
 }
 
 impl Memory {
-    fn look(&mut self, fleet: &Fleet) -> Outcome<()> {
+    fn sample(&mut self, fleet: &Fleet) -> Outcome<()> {
         for api in &fleet.apis {
             self.api = self.api.max(peak_of(api)?);
         }
@@ -175,18 +175,18 @@ impl Memory {
         self.workers as f64 / 1024.0
     }
 
-    fn judge(&self) -> Outcome<()> {
+    fn check(&self) -> Outcome<()> {
         match self.api.max(self.workers) {
-            most if most > MOST_MEMORY_KIB => Err(format!("a process had {most} KiB").into()),
+            peak if peak > MAX_MEMORY_KIB => Err(format!("a process had {peak} KiB").into()),
             _ => Ok(()),
         }
     }
 }
 
-/// The kernel's own high-water mark, so that nothing is missed between two looks.
+/// Reads the kernel's high-water mark, so that no peak between samples is missed.
 fn peak_of(process: &Avalon) -> Outcome<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let line = line.ok_or("the kernel does not tell the process' memory")?;
+    let line = line.ok_or("VmHWM is missing in /proc/PID/status")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }

@@ -1,4 +1,4 @@
-//! Measured durations and their quantiles. Exact: every value is kept.
+//! Measured durations and their exact quantiles: every value is stored.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ impl Latencies {
         self.0.push(latency);
     }
 
-    /// How many there are.
+    /// Number of durations.
     pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// The smallest duration that at least `percent` of 100 do not exceed, in milliseconds.
+    /// The nearest-rank percentile in milliseconds; NaN without durations.
     pub(crate) fn percentile_ms(&self, percent: usize) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();

@@ -1,6 +1,6 @@
-//! `bench login`: what our API and queue add to a sign-in, by signing in through the whole service,
-//! by the same handler without API and queue, and by asking the same simulator directly, in turn. Everything runs as it does in production, in
-//! processes of its own. The sending itself is `load`.
+//! `bench login`: the latency that our API and queue add to a sign-in. It alternates between sign-ins through
+//! the whole service, the same handler without API and queue, and direct calls of the same simulator.
+//! Processes run as in production. `load` sends the requests.
 
 mod inline;
 mod load;
@@ -18,24 +18,24 @@ use load::{Load, Measured};
 /// The load.
 #[derive(Args)]
 pub(crate) struct LoginArguments {
-    /// Sign-ins through the service per second, and as many of the two others; sent on time whatever
-    /// the answers.
+    /// Sign-ins through the service per second, and as many of each other kind; sent on schedule
+    /// regardless of responses.
     #[arg(long, default_value_t = 50)]
     rate: u32,
-    /// How long, after two seconds of the same load that do not count.
+    /// Seconds of load, after a warm-up of two seconds.
     #[arg(long, default_value_t = 20)]
     seconds: u32,
-    /// The players sign in again after all others have. More than sign in within a minute, since
-    /// the same code then gives the same answer without work.
+    /// Players, who sign in in turn. More than sign in within a minute, since a code that is repeated
+    /// within a minute returns the stored result.
     #[arg(long, default_value_t = 5000)]
     players: u64,
     /// The database.
     #[arg(long, value_enum, default_value_t = Engine::Postgres)]
     database: Engine,
-    /// Processes of the API.
+    /// API processes.
     #[arg(long, default_value_t = 1)]
     apis: usize,
-    /// Processes of workers.
+    /// Worker processes.
     #[arg(long, default_value_t = 1)]
     workers: usize,
 }
@@ -43,7 +43,7 @@ pub(crate) struct LoginArguments {
 /// Runs the benchmark.
 pub(crate) async fn run(arguments: &LoginArguments, report: &mut Report) -> Outcome<()> {
     if arguments.apis == 0 || arguments.workers == 0 || arguments.rate == 0 {
-        return Err("a rate, an API and workers are needed".into());
+        return Err("rate, apis and workers must be at least 1".into());
     }
     let stores = Stores::start(arguments.database).await;
     let (redis, database) = (&stores.redis, &stores.database);

@@ -1,5 +1,5 @@
-//! `avalon-bench`: what the queue and the service do on this machine, in figures. Each benchmark
-//! starts private servers and ends them. It proves nothing about correctness; the tests do.
+//! `avalon-bench`: measures the queue and the service on this machine. Each benchmark starts private servers
+//! and stops them. Correctness is proved by the tests, not here.
 
 mod acknowledge;
 mod callbacks;
@@ -17,7 +17,7 @@ use clap::{Parser, Subcommand};
 
 use report::Report;
 
-/// What may go wrong on the way to a figure.
+/// The result of a benchmark or one of its steps.
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Benchmarks of avalon-wx.
@@ -33,19 +33,19 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Benchmark {
-    /// The durable queue: how many jobs go in and out in a second, how long one waits.
+    /// The durable queue: jobs pushed and drained per second, and the wait of a single job.
     Queue(queue::QueueArguments),
-    /// A sign-in through API, queue and workers, beside the same call made directly.
+    /// A sign-in through API, queue and workers, compared with the same call made directly.
     Login(login::LoginArguments),
-    /// Many payments at once, each told several times: how fast they are granted, once each.
+    /// Many concurrent payments with repeated callbacks: how fast each is granted exactly once.
     Callbacks(callbacks::CallbacksArguments),
-    /// Many events while workers are killed, and how they are stored beside one INSERT a batch.
+    /// Many events while workers are killed, and the event writer compared with one INSERT per batch.
     Events(events::EventsArguments),
-    /// One of the systems that are sent events is away, an hour for example: what waits, and for how long.
+    /// An outage of one event sink, of an hour for example: what waits, and for how long.
     Outage(outage::OutageArguments),
-    /// How long a payment callback waits for its answer, also while something is away.
+    /// The response time of payment callbacks, also during outages.
     Acknowledge(acknowledge::AcknowledgeArguments),
-    /// A service whose every process is replaced under load: what fails, which should be nothing.
+    /// A rolling restart under load: counts failures, of which there should be none.
     Rolling(rolling::RollingArguments),
 }
 

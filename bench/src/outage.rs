@@ -1,6 +1,6 @@
-//! `bench outage`: one of the systems that are sent events is away for as long as is wanted, an hour for
-//! example, while players report. It measures that nothing else waits meanwhile, what waits for the one
-//! that is away, and how long that takes to catch up. Run in real time: no clock is moved.
+//! `bench outage`: one event sink is down for a chosen time, an hour for example, while players report
+//! events. It checks that no other queue waits meanwhile, and measures the backlog of the sink and the time
+//! that it takes to catch up. It runs in real time.
 
 use std::time::Duration;
 
@@ -18,22 +18,22 @@ use crate::latencies::Latencies;
 use crate::report::{Report, count};
 use crate::stores::{Engine, Stores};
 
-/// How long everything may take to arrive when the sink is back.
-const PATIENCE: Duration = Duration::from_secs(900);
-/// What a queue that is not concerned may make a job wait, in seconds.
-const MOST_WAIT: f64 = 2.0;
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Timeout for all events to arrive after the outage.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(900);
+/// Limit of a job's wait in the unaffected queues, seconds.
+const MAX_WAIT: f64 = 2.0;
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The outage and the load.
 #[derive(Args)]
 pub(crate) struct OutageArguments {
-    /// How long ClickHouse is away.
+    /// Duration of the ClickHouse outage, minutes.
     #[arg(long, default_value_t = 60.0)]
     minutes: f64,
-    /// Requests a second, sent on time whatever the answers.
+    /// Requests per second, sent on schedule regardless of responses.
     #[arg(long, default_value_t = 10)]
     rate: u32,
-    /// Events of one request.
+    /// Events per request.
     #[arg(long, default_value_t = 20)]
     batch: usize,
 }
@@ -41,7 +41,7 @@ pub(crate) struct OutageArguments {
 /// Runs the benchmark.
 pub(crate) async fn run(arguments: &OutageArguments, report: &mut Report) -> Outcome<()> {
     if arguments.batch == 0 || arguments.batch > 500 || arguments.rate == 0 {
-        return Err("a rate and 1 to 500 events a batch are needed".into());
+        return Err("rate must be at least 1 and batch 1 to 500".into());
     }
     let stores = Stores::start(Engine::Postgres).await;
     let clickhouse = SinkDouble::clickhouse("game.events", "writer", "secret");
@@ -80,14 +80,14 @@ pub(crate) async fn run(arguments: &OutageArguments, report: &mut Report) -> Out
         if here == [wanted; 3] {
             break back.elapsed();
         }
-        if back.elapsed() > PATIENCE {
+        if back.elapsed() > CATCH_UP_TIMEOUT {
             let all = "database, collector, ClickHouse";
             return Err(format!("{here:?} of {wanted} events arrived ({all})").into());
         }
         sleep(Duration::from_millis(100)).await;
     };
     report.add(
-        format!("ClickHouse away for {} min", arguments.minutes),
+        format!("ClickHouse down for {} min", arguments.minutes),
         vec![
             ("events", count(seen.events), 0),
             ("p50 ms", seen.latencies.percentile_ms(50), 2),
@@ -99,22 +99,22 @@ pub(crate) async fn run(arguments: &OutageArguments, report: &mut Report) -> Out
         ],
     );
     match seen.longest_wait {
-        wait if wait > MOST_WAIT => Err(format!("a job of another queue waited {wait} s").into()),
+        wait if wait > MAX_WAIT => Err(format!("a job of another queue waited {wait} s").into()),
         _ => Ok(()),
     }
 }
 
-/// What players noticed, and what waited.
+/// Client-side results and queue waits.
 #[derive(Default)]
 struct Seen {
     events: usize,
     sign_ins: usize,
     latencies: Latencies,
-    /// The oldest ready job of the other queues, in seconds, at any look.
+    /// Maximum age of a ready job in the other queues over all samples, seconds.
     longest_wait: f64,
 }
 
-/// Reports on time for so long; a refused or late report is an error.
+/// Sends reports on schedule for the duration of the outage; a rejected report is an error.
 async fn load(
     fleet: &Fleet,
     arguments: &OutageArguments,
@@ -124,7 +124,7 @@ async fn load(
     let url = format!("{}/api/wx/report", fleet.apis[0].http);
     let every = Duration::from_secs(1) / arguments.rate;
     let start = Instant::now();
-    let (mut token, mut next_look) = (sign_in(fleet, seen).await?, start);
+    let (mut token, mut last_sample) = (sign_in(fleet, seen).await?, start);
     for n in 0_u32.. {
         sleep_until(start + every * n).await;
         if start.elapsed() >= outage {
@@ -138,7 +138,7 @@ async fn load(
             let request = request.header("content-type", "application/json");
             let answer = request.body(body.clone()).send().await?;
             if answer.status() == StatusCode::UNAUTHORIZED {
-                // The token has lived its time.
+                // The token has expired.
                 token = sign_in(fleet, seen).await?;
                 continue;
             }
@@ -149,8 +149,8 @@ async fn load(
             return Err(format!("{}: {}", answer.status(), answer.text().await?).into());
         }
         seen.events += arguments.batch;
-        if next_look.elapsed() >= LOOK_EVERY {
-            next_look = Instant::now();
+        if last_sample.elapsed() >= SAMPLE_INTERVAL {
+            last_sample = Instant::now();
             for queue in ["login", "event", "event-realtime", "sink-http"] {
                 let oldest = format!("avalon_queue_oldest_seconds{{queue=\"{queue}\"}}");
                 let oldest = gauge(&fleet.workers[0], &oldest).await?;
@@ -174,13 +174,13 @@ fn depth(queue: &str) -> String {
     format!("avalon_queue_depth{{queue=\"{queue}\",state=\"ready\"}}")
 }
 
-/// The value of a series of a process, told by its name and labels.
+/// Reads a series of a process, given by name and labels.
 async fn gauge(process: &Avalon, series: &str) -> Outcome<f64> {
     let client = reqwest::Client::builder().no_proxy().build()?;
     let page = client.get(format!("{}/metrics", process.ops)).send();
     let page = page.await?.text().await?;
     let line = page.lines().find(|line| line.starts_with(series));
     let value = line.and_then(|line| line.rsplit(' ').next());
-    let value = value.ok_or_else(|| format!("{series} is not told"))?;
+    let value = value.ok_or_else(|| format!("{series} is not exposed"))?;
     Ok(value.parse()?)
 }

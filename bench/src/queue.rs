@@ -1,5 +1,5 @@
-//! `bench queue`: the queue alone, without HTTP or WeChat: which measurements are made on which
-//! engine. How each is made stands in `measure`, the engines in `engine`.
+//! `bench queue`: the queue alone, without HTTP or WeChat. This file chooses the measurements for each
+//! engine; `measure` implements them, `engine` starts the engines.
 
 mod engine;
 mod measure;
@@ -15,21 +15,21 @@ use engine::{Engine, Fsync};
 #[derive(Args)]
 pub(crate) struct QueueArguments {
     /// The engine.
-    #[arg(long, value_enum, default_value_t = Which::All)]
-    engine: Which,
+    #[arg(long, value_enum, default_value_t = EngineChoice::All)]
+    engine: EngineChoice,
     /// Jobs to push and then to drain.
     #[arg(long, default_value_t = 100_000)]
     jobs: u64,
-    /// How often; the medians are reported.
+    /// Rounds; the medians are reported.
     #[arg(long, default_value_t = 5)]
     rounds: u64,
-    /// Only compare how fast backlogs of these sizes are drained, on Redis.
+    /// Only compare the drain rate of backlogs of these sizes, on Redis.
     #[arg(long, value_delimiter = ',', value_name = "JOBS")]
     backlog: Vec<u64>,
-    /// Tasks that push at the same time, a batch of 100 after another.
+    /// Concurrent tasks that push batches of 100 jobs.
     #[arg(long, default_value_t = 16)]
     pushers: u64,
-    /// Jobs that run at the same time.
+    /// Jobs that run concurrently.
     #[arg(long, default_value_t = 256)]
     concurrency: usize,
     /// Single jobs whose wait on an idle pool is measured.
@@ -38,7 +38,7 @@ pub(crate) struct QueueArguments {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Which {
+enum EngineChoice {
     Redis,
     Sqlite,
     All,
@@ -54,13 +54,13 @@ pub(crate) async fn run(arguments: &QueueArguments, report: &mut Report) -> Outc
     if !arguments.backlog.is_empty() {
         return Ok(());
     }
-    if arguments.engine != Which::Sqlite {
+    if arguments.engine != EngineChoice::Sqlite {
         let always = Engine::redis(Fsync::Always).await?;
         measure_all("redis, fsync always", always, arguments, report).await?;
         let everysec = Engine::redis(Fsync::EverySecond).await?;
         measure_all("redis, fsync everysec", everysec, arguments, report).await?;
     }
-    if arguments.engine != Which::Redis {
+    if arguments.engine != EngineChoice::Redis {
         let sqlite = Engine::sqlite().await?;
         measure_all("sqlite", sqlite, arguments, report).await?;
     }
@@ -82,8 +82,8 @@ async fn measure_all(
     Ok(())
 }
 
-/// Medians of several rounds, and the slowest drain: a shared machine gives very different ones. A
-/// small backlog is over too soon for a few looks, so it gets more.
+/// Medians of several rounds, and the slowest drain, since a shared machine varies a lot. A small backlog
+/// drains too fast for a few rounds, so it gets more.
 async fn throughput(
     engine: &Engine,
     jobs: u64,

@@ -1,24 +1,24 @@
-//! Figures and their two forms: a table for people, JSON for programs. It measures nothing.
+//! Figures in two formats: a table for people, JSON for programs. Nothing is measured here.
 
 use serde_json::{Map, Value, json};
 
-/// A number of things as a figure.
+/// Converts a count to a figure.
 #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
 pub(crate) fn count(number: usize) -> f64 {
     number as f64
 }
 
-/// The results of a run, a row for each thing that was measured.
+/// The results of a run, one row per subject.
 #[derive(Default)]
 pub(crate) struct Report {
     rows: Vec<(String, Vec<Figure>)>,
 }
 
-/// A name such as `drain/s`, a value, and how many decimals of it mean something.
+/// A name such as `drain/s`, a value, and its number of significant decimals.
 pub(crate) type Figure = (&'static str, f64, usize);
 
 impl Report {
-    /// Adds a row. Progress goes to standard error, for a run can take minutes.
+    /// Adds a row, and prints progress to standard error, since a run can take minutes.
     pub(crate) fn add(&mut self, subject: impl Into<String>, figures: Vec<Figure>) {
         let subject = subject.into();
         eprintln!("done: {subject}");
@@ -46,7 +46,7 @@ impl Report {
         rows.collect()
     }
 
-    /// One column for each name that a row has; what a row does not have is `-`.
+    /// One column per name; `-` where a row has no such figure.
     fn table(&self) -> String {
         let mut names: Vec<&str> = Vec::new();
         for (name, ..) in self.rows.iter().flat_map(|(_, figures)| figures) {
@@ -54,14 +54,14 @@ impl Report {
                 names.push(name);
             }
         }
-        let wide = self.rows.iter().map(|(subject, _)| subject.len()).max();
-        let wide = wide.unwrap_or_default();
-        let mut table = format!("{:wide$}", "");
+        let width = self.rows.iter().map(|(subject, _)| subject.len()).max();
+        let width = width.unwrap_or_default();
+        let mut table = format!("{:width$}", "");
         for name in &names {
             table += &format!("  {name:>COLUMN$}");
         }
         for (subject, figures) in &self.rows {
-            table += &format!("\n{subject:wide$}");
+            table += &format!("\n{subject:width$}");
             for name in &names {
                 let cell = match figures.iter().find(|(of, ..)| of == name) {
                     Some((_, value, decimals)) => format!("{value:.decimals$}"),

@@ -1,6 +1,6 @@
-//! `bench rolling`: every process of a service is replaced, one after the other, while requests come
-//! at a fixed pace by way of a load balancer that obeys `/readyz`. It counts what players would notice:
-//! requests that failed, and jobs that were accepted and did not end well.
+//! `bench rolling`: every process of a service is replaced, one after the other, while requests arrive at a
+//! fixed rate through a load balancer that follows `/readyz`. It counts what players would notice: failed
+//! requests, and accepted jobs that did not succeed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,28 +19,28 @@ use crate::latencies::Latencies;
 use crate::report::{Report, count};
 use crate::stores::{Engine, Stores};
 
-/// How long a job that was accepted may take to end when all is over.
-const JOB_PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout for accepted jobs to end after the load.
+const JOB_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The load and the service.
 #[derive(Args)]
 pub(crate) struct RollingArguments {
-    /// Requests per second, sent on time whatever the answers: three sign-ins, then an order.
+    /// Requests per second, sent on schedule regardless of responses: three sign-ins, then an order.
     #[arg(long, default_value_t = 200)]
     rate: u32,
     /// Seconds of load before the first replacement, between two, and after the last.
     #[arg(long, default_value_t = 3)]
     pause: u64,
-    /// Processes of the API.
+    /// API processes.
     #[arg(long, default_value_t = 2)]
     apis: usize,
-    /// Processes of workers.
+    /// Worker processes.
     #[arg(long, default_value_t = 2)]
     workers: usize,
-    /// How long a process still takes requests after it has said that it stops, in milliseconds.
+    /// How long a stopping process still accepts requests after its readiness fails, in milliseconds.
     #[arg(long, default_value_t = 5000)]
     drain_ms: u64,
-    /// How often the balancer asks each API whether it is ready, in milliseconds.
+    /// Interval of the balancer's readiness checks, in milliseconds.
     #[arg(long, default_value_t = 1000)]
     check_ms: u64,
     /// The database.
@@ -48,11 +48,11 @@ pub(crate) struct RollingArguments {
     database: Engine,
 }
 
-/// What came of all requests.
+/// Results of all requests.
 #[derive(Default)]
 struct Seen {
     latencies: Latencies,
-    /// Answered by 202: the job goes on, and is asked for in the end.
+    /// Ids of jobs whose request got a 202; they are queried at the end.
     later: Vec<String>,
     orders: usize,
     failures: Vec<String>,
@@ -61,7 +61,7 @@ struct Seen {
 /// Runs the benchmark.
 pub(crate) async fn run(arguments: &RollingArguments, report: &mut Report) -> Outcome<()> {
     if arguments.apis < 2 || arguments.workers == 0 || arguments.rate == 0 {
-        return Err("a rate, two APIs and workers are needed".into());
+        return Err("rate and workers must be at least 1, apis at least 2".into());
     }
     let stores = Stores::start(arguments.database).await;
     let settings = FleetSettings::new(stores.database.url(), &stores.redis.url())
@@ -110,7 +110,7 @@ pub(crate) async fn run(arguments: &RollingArguments, report: &mut Report) -> Ou
     }
 }
 
-/// Something to buy, and a player who buys: his token.
+/// Creates a product and signs a player in; returns the token.
 async fn prepare(fleet: &Fleet) -> Outcome<String> {
     let product = json!({"name": "Gems", "price": 100});
     let put = fleet
@@ -123,12 +123,12 @@ async fn prepare(fleet: &Fleet) -> Outcome<String> {
     Ok(answer["token"].as_str().ok_or("no token")?.to_owned())
 }
 
-/// Stops a process in order and starts it again; answers how long its end took.
+/// Stops a process gracefully and starts it again; returns how long it took to stop.
 async fn replace(process: &mut Avalon) -> Outcome<Duration> {
-    let asked = Instant::now();
+    let stopping = Instant::now();
     process.terminate();
     let status = process.wait_exit().await;
-    let took = asked.elapsed();
+    let took = stopping.elapsed();
     if !status.success() {
         return Err(format!("a process ended with {status}").into());
     }
@@ -185,7 +185,7 @@ fn order_request(client: &Client, api: &str, token: &str, n: u32) -> RequestBuil
         .json(&json!({"productId": "gems", "quantity": 1}))
 }
 
-/// An answer: how long it took, and the job to ask for later.
+/// A response: its latency, and the job to query later.
 struct Answered {
     took: Duration,
     order: bool,
@@ -221,9 +221,9 @@ impl Seen {
     }
 }
 
-/// Every job that was accepted has ended well, and no job is a dead letter.
+/// Records accepted jobs that do not succeed, and dead letters, as failures.
 async fn settle(fleet: &Fleet, token: &str, seen: &mut Seen) -> Outcome<()> {
-    let deadline = Instant::now() + JOB_PATIENCE;
+    let deadline = Instant::now() + JOB_TIMEOUT;
     let api = &fleet.apis[0].http;
     for id in std::mem::take(&mut seen.later) {
         loop {

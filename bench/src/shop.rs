@@ -1,5 +1,5 @@
-//! What the benchmarks of payments do to the service: players who order one product, WeChat where
-//! they pay, and what they own in the end. When and how much is the benchmark's business.
+//! The client of the payment benchmarks: players order one product, pay at the simulated WeChat and own the
+//! items. The benchmarks decide when and how much.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use crate::Outcome;
 
 const PRODUCT: &str = "gems";
 const PLAYERS: usize = 50;
-/// Requests at a time.
+/// Concurrent requests.
 const LANES: usize = 32;
-/// How often an order is asked for until it is there.
-const MOST_ATTEMPTS: usize = 100;
+/// Attempts until an order must be created.
+const MAX_ATTEMPTS: usize = 100;
 const POLL: Duration = Duration::from_millis(200);
 
-/// Numbers by label.
+/// Counts by label value.
 pub(crate) type Counts = BTreeMap<String, usize>;
 
 /// A shop with one product and its players, signed in. Cheap to clone.
@@ -40,7 +40,7 @@ struct Inner {
 }
 
 impl Shop {
-    /// Puts the product there and signs the players in.
+    /// Creates the product and signs the players in.
     pub(crate) async fn open(fleet: &Fleet) -> Outcome<Self> {
         let api = fleet.apis.first().ok_or("an API is needed")?;
         let workers = fleet.workers.first().ok_or("workers are needed")?;
@@ -71,8 +71,8 @@ impl Shop {
         })))
     }
 
-    /// Creates `count` orders of one piece each, by all players; gives their numbers. `batch` tells
-    /// their keys from those of other calls.
+    /// Creates `count` orders of quantity 1, spread over all players; returns their ids. `batch` makes their
+    /// idempotency keys unique among calls.
     pub(crate) async fn order(&self, batch: &str, count: usize) -> Outcome<Vec<String>> {
         let (shop, batch) = (self.clone(), batch.replace(' ', "-"));
         in_lanes(count, move |n| {
@@ -82,7 +82,7 @@ impl Shop {
         .await
     }
 
-    /// Orders that had to be asked for again, since they were not there in time.
+    /// Number of order requests that were repeated because the order was not created in time.
     pub(crate) fn repeats(&self) -> usize {
         self.0.repeats.load(Ordering::Relaxed)
     }
@@ -90,7 +90,7 @@ impl Shop {
     async fn order_one(&self, n: usize, key: &str) -> Outcome<String> {
         let Inner { client, api, .. } = &*self.0;
         let mut seen = String::new();
-        for attempt in 0..MOST_ATTEMPTS {
+        for attempt in 0..MAX_ATTEMPTS {
             if attempt > 0 {
                 self.0.repeats.fetch_add(1, Ordering::Relaxed);
                 sleep(POLL).await;
@@ -113,7 +113,7 @@ impl Shop {
         Err(format!("order {key} was not created: {seen}").into())
     }
 
-    /// Pays all of these orders, as fast as WeChat takes it.
+    /// Pays these orders as fast as WeChat accepts it.
     pub(crate) async fn pay_all(&self, orders: Vec<String>) -> Outcome<()> {
         let (shop, orders) = (self.clone(), Arc::new(orders));
         in_lanes(orders.len(), move |n| {
@@ -132,14 +132,14 @@ impl Shop {
             .map(|_| ())
     }
 
-    /// Sets how the simulator behaves.
+    /// Changes settings of the simulator.
     pub(crate) async fn set(&self, path: &str, settings: Value) -> Outcome<()> {
         let put = self.0.client.put(self.control(path)).json(&settings);
         ok(put).await.map(|_| ())
     }
 
-    /// Makes the weather at WeChat good.
-    pub(crate) async fn no_faults(&self) -> Outcome<()> {
+    /// Removes all faults of the simulator.
+    pub(crate) async fn clear_faults(&self) -> Outcome<()> {
         let delete = self.0.client.delete(self.control("faults"));
         ok(delete).await.map(|_| ())
     }
@@ -152,13 +152,13 @@ impl Shop {
         Ok(callbacks.ok_or("the simulator lists no callbacks")?.clone())
     }
 
-    /// How many callbacks the API has answered, by verdict.
-    pub(crate) async fn at_the_door(&self) -> Outcome<Counts> {
+    /// Number of callbacks that the API has responded to, by verdict.
+    pub(crate) async fn responses(&self) -> Outcome<Counts> {
         let name = "avalon_payment_callbacks_door_total{verdict=\"";
         self.counted(&self.0.api_ops, name).await
     }
 
-    /// How many callbacks the workers have processed, by outcome.
+    /// Number of callbacks that the workers have processed, by outcome.
     pub(crate) async fn processed(&self) -> Outcome<Counts> {
         let name = "avalon_payment_callbacks_total{outcome=\"";
         self.counted(&self.0.workers_ops, name).await
@@ -173,7 +173,7 @@ impl Shop {
             .collect()
     }
 
-    /// How many pieces all players own together.
+    /// Total quantity in the inventories of all players.
     pub(crate) async fn granted(&self) -> Outcome<usize> {
         let mut sum = 0;
         for token in &self.0.tokens {
@@ -187,15 +187,15 @@ impl Shop {
         Ok(sum)
     }
 
-    /// Waits until the players own so many pieces in all; more are an error, as fewer after `limit`.
+    /// Waits until the players own `expected` items in total. More is an error, as is less after `limit`.
     pub(crate) async fn wait_granted(&self, expected: usize, limit: Duration) -> Outcome<()> {
         let deadline = Instant::now() + limit;
         loop {
-            // A Redis that has just come back may not answer for the sessions yet.
+            // Shortly after a Redis restart, session lookups may still fail.
             match self.granted().await {
                 Ok(granted) if granted == expected => return Ok(()),
                 Ok(granted) if granted > expected || Instant::now() > deadline => {
-                    return Err(format!("{granted} pieces were granted, not {expected}").into());
+                    return Err(format!("{granted} items were granted, not {expected}").into());
                 }
                 Err(error) if Instant::now() > deadline => return Err(error),
                 _ => {}
@@ -209,7 +209,7 @@ impl Shop {
     }
 }
 
-/// The body of a success.
+/// Sends a request and returns the body; a failure status is an error.
 async fn ok(request: RequestBuilder) -> Outcome<String> {
     let answer = request.send().await?;
     let (status, url) = (answer.status(), answer.url().clone());
@@ -220,7 +220,7 @@ async fn ok(request: RequestBuilder) -> Outcome<String> {
     }
 }
 
-/// Does `work` for 0 to `count`, some at a time. The results are in no order; the first error ends it.
+/// Runs `work` for 0 to `count` with limited concurrency. The results are unordered; the first error aborts.
 async fn in_lanes<T, W, F>(count: usize, work: W) -> Outcome<Vec<T>>
 where
     T: Send + 'static,

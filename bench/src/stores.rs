@@ -3,14 +3,14 @@
 use avalon_test_support::{PostgresServer, RedisServer, TestDatabase};
 use clap::ValueEnum;
 
-/// Which database.
+/// The database engine.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Engine {
     Postgres,
     Sqlite,
 }
 
-/// Both; they end when this is dropped.
+/// Redis and a database; dropping it removes both.
 pub(crate) struct Stores {
     pub(crate) redis: RedisServer,
     pub(crate) database: TestDatabase,
@@ -24,7 +24,7 @@ impl Stores {
         let (postgres, database) = match engine {
             Engine::Sqlite => (None, TestDatabase::sqlite()),
             Engine::Postgres => {
-                // As in production; tests do without.
+                // As in production; tests run without.
                 let mut server = PostgresServer::reserve()
                     .configured("fsync", "on")
                     .configured("full_page_writes", "on");

@@ -1,6 +1,6 @@
-//! Events stored per second: the workers' way (COPY, group commit across jobs) and one INSERT a
-//! batch, over the same queue, pool and database, in turn. The backlog is there before the clock
-//! starts; it ends when the last job is done.
+//! Events stored per second: the workers' writer (COPY, group commit across jobs) and one INSERT per
+//! batch, alternately, over the same queue, pool and database. The backlog is enqueued before the clock
+//! starts; the clock stops with the last job.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,8 +13,8 @@ use avalon_core::analytics::{
     BatchHead, Client, Day, EventBatch, EventLine, EventMetrics, Player, Source, partitions,
 };
 use avalon_core::config::{Config, Role};
-use avalon_core::database::Database;
 use avalon_core::jobs::{EVENT, StoreEvents};
+use avalon_core::storage::database::Database;
 use avalon_queue::{
     Failure, Handlers, JobContext, JobError, JobStore, NewJob, Pool, PoolSettings, QueueMetrics,
     RedisEndpoint, RedisSettings, RedisStreams,
@@ -31,14 +31,14 @@ use crate::Outcome;
 use crate::report::{Report, count};
 use crate::stores::{Engine, Stores};
 
-/// As many as the service has by default.
+/// The service's default pool size.
 const CONNECTIONS: u32 = 16;
-/// Each way, so that a moment's load of the machine shows.
+/// Rounds per variant, so that temporary load of the machine shows.
 const ROUNDS: usize = 3;
 const PLAYERS: usize = 200;
-const LONG: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Measures both ways.
+/// Measures both variants.
 pub(super) async fn run(events: usize, batch: usize, report: &mut Report) -> Outcome<()> {
     let stores = Stores::start(Engine::Postgres).await;
     let env = [(
@@ -74,15 +74,15 @@ pub(super) async fn run(events: usize, batch: usize, report: &mut Report) -> Out
     let statement: Arc<str> = insert::statement(batch)?.into();
     let (mut grouped, mut single) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let way = Way::Grouped(writer.clone());
-        grouped.push(measure(&store, &pool, way, events, batch).await?);
-        let way = Way::Single(pool.clone(), Arc::clone(&statement));
-        single.push(measure(&store, &pool, way, events, batch).await?);
+        let variant = Variant::Grouped(writer.clone());
+        grouped.push(measure(&store, &pool, variant, events, batch).await?);
+        let variant = Variant::Single(pool.clone(), Arc::clone(&statement));
+        single.push(measure(&store, &pool, variant, events, batch).await?);
     }
     let (grouped, single) = (median(grouped), median(single));
     for (subject, rate) in [
         ("COPY, group commit", grouped),
-        ("one INSERT a batch", single),
+        ("one INSERT per batch", single),
     ] {
         let figures = vec![("events", count(events), 0), ("stored/s", rate, 0)];
         report.add(subject, figures);
@@ -97,12 +97,12 @@ fn median(mut rates: Vec<f64>) -> f64 {
 }
 
 #[derive(Clone)]
-enum Way {
+enum Variant {
     Grouped(EventWriter),
     Single(PgPool, Arc<str>),
 }
 
-impl Way {
+impl Variant {
     async fn write(&self, batch: Arc<Prepared>) -> Result<(), String> {
         match self {
             Self::Grouped(writer) => writer.write(batch).await.map_err(|error| error.to_string()),
@@ -114,11 +114,11 @@ impl Way {
     }
 }
 
-/// Events stored per second.
+/// Returns the events stored per second.
 async fn measure(
     store: &Arc<dyn JobStore>,
     pool: &PgPool,
-    way: Way,
+    variant: Variant,
     events: usize,
     batch: usize,
 ) -> Outcome<f64> {
@@ -129,7 +129,7 @@ async fn measure(
     for chunk in (0..jobs).collect::<Vec<_>>().chunks(100) {
         let jobs = chunk
             .iter()
-            .map(|n| NewJob::of(&StoreEvents(made(*n, batch))));
+            .map(|n| NewJob::of(&StoreEvents(event_batch(*n, batch))));
         store.enqueue(jobs.collect::<Result<_, _>>()?).await?;
     }
     let done = Arc::new(AtomicUsize::new(0));
@@ -137,14 +137,16 @@ async fn measure(
     let handler = {
         let done = Arc::clone(&done);
         move |StoreEvents(batch): StoreEvents, _: JobContext| {
-            let (way, done, catalogue) = (way.clone(), Arc::clone(&done), Arc::clone(&catalogue));
+            let (variant, done, catalogue) =
+                (variant.clone(), Arc::clone(&done), Arc::clone(&catalogue));
             async move {
                 let policy = Policy {
                     unknown: UnknownEvents::Accept,
                     oldest: Day::from_number(0),
                 };
                 let prepared = Arc::new(prepare(batch, &catalogue, policy));
-                way.write(prepared)
+                variant
+                    .write(prepared)
                     .await
                     .map_err(|error| JobError::retry(Failure::new("NOT_WRITTEN", error)))?;
                 done.fetch_add(1, Ordering::Relaxed);
@@ -163,9 +165,9 @@ async fn measure(
         metrics,
     );
     while done.load(Ordering::Relaxed) < jobs {
-        if start.elapsed() > LONG {
+        if start.elapsed() > TIMEOUT {
             return Err(format!(
-                "{} of {jobs} batches in {LONG:?}",
+                "{} of {jobs} batches in {TIMEOUT:?}",
                 done.load(Ordering::Relaxed)
             )
             .into());
@@ -187,7 +189,7 @@ fn player(n: usize) -> String {
     format!("01JZ5N4V7W8X9YABCDEF{:06}", n % PLAYERS)
 }
 
-fn made(n: usize, size: usize) -> EventBatch {
+fn event_batch(n: usize, size: usize) -> EventBatch {
     let now = i64::try_from(now_ms()).unwrap_or_default();
     let event = |place: usize| {
         EventLine {

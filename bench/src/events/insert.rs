@@ -1,6 +1,6 @@
-//! The baseline of the comparison: a worker that writes each batch by one INSERT of many rows in a
-//! transaction of its own. It does the same work otherwise: the same preparation, columns and
-//! enrichment, duplicates left out, days noted; its statements are prepared once a connection.
+//! The baseline of the comparison: a worker that writes each batch with one multi-row INSERT in its own
+//! transaction. Everything else is the same: preparation, columns, enrichment, deduplication, active days.
+//! Its statements are prepared once per connection.
 
 use std::fmt::Write;
 
@@ -14,14 +14,14 @@ const TYPES: [&str; 14] = [
     "smallint", "text", "text", "bigint",
 ];
 
-/// The statement for a batch of so many rows.
+/// Builds the statement for a batch of `rows` rows.
 pub(super) fn statement(rows: usize) -> Outcome<String> {
     let mut values = String::new();
     for row in 0..rows {
         write!(values, "{}(", if row == 0 { "" } else { ", " })?;
         for (column, kind) in TYPES.iter().enumerate() {
             let place = row * TYPES.len() + column + 1;
-            // A text becomes JSON here and not in the client.
+            // Text is converted to JSON by the server.
             let cast = if *kind == "jsonb" {
                 "text)::jsonb"
             } else {

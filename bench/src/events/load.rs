@@ -1,4 +1,4 @@
-//! Players who report events, in batches, until each batch is accepted.
+//! Players who report events in batches and repeat each batch until it is accepted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,14 +13,14 @@ use tokio::time::sleep;
 use crate::Outcome;
 
 const PLAYERS: usize = 50;
-/// What players report.
+/// Names of the reported events.
 const NAMES: [&str; 4] = ["level_start", "level_end", "card_played", "chat"];
-/// Requests at a time.
+/// Concurrent requests.
 const LANES: usize = 16;
 const PAUSE: Duration = Duration::from_millis(100);
-const MOST_ATTEMPTS: usize = 300;
+const MAX_ATTEMPTS: usize = 300;
 
-/// Batches to be sent.
+/// The batches to send.
 pub(super) struct Load {
     client: Client,
     url: String,
@@ -57,7 +57,7 @@ impl Load {
         self.tokens.len()
     }
 
-    /// Sends all of it; answers how many requests had to be repeated.
+    /// Sends all batches; returns the number of repeated requests.
     pub(super) async fn send(&self) -> Outcome<usize> {
         let batches = self.events.div_ceil(self.batch);
         let next = Arc::new(AtomicUsize::new(0));
@@ -89,7 +89,7 @@ impl Load {
     }
 }
 
-/// What a game might report: each event has its number as its id.
+/// Builds a report like a game's; the number of each event is its id.
 pub(crate) fn body(numbers: std::ops::Range<usize>) -> String {
     let now = now_ms();
     let event = |n: usize| {
@@ -112,7 +112,7 @@ pub(super) fn now_ms() -> u64 {
 
 async fn send_one(client: &Client, url: &str, token: &str, body: String) -> Outcome<usize> {
     let mut seen = String::new();
-    for attempt in 0..MOST_ATTEMPTS {
+    for attempt in 0..MAX_ATTEMPTS {
         if attempt > 0 {
             sleep(PAUSE).await;
         }

@@ -1,17 +1,17 @@
-//! A sign-in without API, queue and workers: the same handler, called directly in this process, with
-//! the same simulator and the same database. What the service adds is what it takes longer.
+//! A sign-in without API, queue and workers: the same handler, called directly in this process, with the
+//! same simulator and database. The difference in latency is what API and queue add.
 
 use std::sync::Arc;
 
+use avalon_core::accounts::sessions::{RedisSessions, Sessions};
+use avalon_core::accounts::tokens::TokenIssuer;
 use avalon_core::analytics::EventMetrics;
 use avalon_core::config::{Config, Role};
-use avalon_core::database::Database;
 use avalon_core::jobs::{Login, QUEUES};
-use avalon_core::keyring::Keyring;
-use avalon_core::platform_token::{PlatformTokens, RedisTokens, Timing, TokenMetrics};
-use avalon_core::risk::RiskCache;
-use avalon_core::sessions::{RedisSessions, Sessions};
-use avalon_core::tokens::TokenIssuer;
+use avalon_core::platform::risk::RiskCache;
+use avalon_core::platform::token::{PlatformTokens, RedisTokens, Timing, TokenMetrics};
+use avalon_core::storage::database::Database;
+use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{
     JobContext, JobId, JobStore, QueueMetrics, RedisEndpoint, RedisSettings, RedisStreams,
 };
@@ -21,7 +21,7 @@ use avalon_workers::{Analytics, PayMetrics, ProfileMetrics, ProfileRules, Risk, 
 
 use crate::Outcome;
 
-/// What the handler works with, configured as the fleet's own workers are.
+/// The handler's dependencies, configured like the fleet's workers.
 #[derive(Clone)]
 pub(super) struct Inline(Arc<Services>);
 
@@ -64,8 +64,8 @@ impl Inline {
             queue_metrics.clone(),
         )?;
         let keyring = Arc::new(Keyring::new(encryption_key, &[])?);
-        let kept = Arc::new(RedisSessions::new(redis, &config.redis.key_prefix));
-        // No sign-in asks for it.
+        let sessions = Arc::new(RedisSessions::new(redis, &config.redis.key_prefix));
+        // Not used by sign-ins.
         let tokens = PlatformTokens::new(
             client.clone(),
             Arc::new(tokens),
@@ -86,7 +86,7 @@ impl Inline {
             profiles: ProfileRules::new(app_id, &config.profile),
             profile_metrics: ProfileMetrics::new(&registry)?,
             sessions: Sessions::new(
-                kept,
+                sessions,
                 Arc::clone(&keyring),
                 auth.device_policy,
                 auth.refresh_ttl,

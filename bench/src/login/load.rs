@@ -1,5 +1,5 @@
-//! An open loop: requests leave on a timetable and wait for no answer before them, so that a
-//! service that falls behind cannot hide it.
+//! An open loop: requests are sent on schedule without waiting for earlier responses, so that a service that
+//! falls behind cannot hide it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,26 +14,26 @@ use super::inline::Inline;
 use crate::Outcome;
 use crate::latencies::Latencies;
 
-/// A timetable.
+/// A schedule of requests.
 pub(super) struct Load {
-    /// From one request to the next.
+    /// Interval between requests.
     pub(super) every: Duration,
-    /// Requests before those that count.
+    /// Unmeasured requests at the start.
     pub(super) warm_up: u32,
-    /// Requests that count.
+    /// Measured requests.
     pub(super) requests: u32,
     /// Players who sign in in turn.
     pub(super) players: u64,
 }
 
-/// What came of the requests of one kind.
+/// Results of the requests of one kind.
 #[derive(Default)]
 pub(super) struct Side {
     pub(super) latencies: Latencies,
     pub(super) errors: Vec<String>,
 }
 
-/// What came of all of them.
+/// Results of all kinds.
 #[derive(Default)]
 pub(super) struct Measured {
     pub(super) login: Side,
@@ -42,7 +42,7 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    /// An error, if there was any.
+    /// The first error, if any.
     pub(super) fn first_error(&self) -> Option<&String> {
         let sides = [&self.login, &self.inline, &self.direct];
         sides.into_iter().find_map(|side| side.errors.first())
@@ -50,7 +50,7 @@ impl Measured {
 }
 
 impl Load {
-    /// Sends it: a sign-in through the service, one without it, and WeChat's part alone, in turn.
+    /// Sends the requests, alternating between the service, the inline handler and WeChat alone.
     pub(super) async fn send(self, fleet: Fleet) -> Outcome<Measured> {
         let inline = Inline::new(&fleet.settings)?;
         let fleet = Arc::new(fleet);
@@ -87,7 +87,7 @@ impl Load {
         Ok(measured)
     }
 
-    /// The three that follow one another are of one player.
+    /// Three consecutive requests use the same player.
     fn code(&self, n: u32) -> String {
         format!("sim-bench-{}", u64::from(n / 3) % self.players)
     }
@@ -109,7 +109,7 @@ async fn direct(fleet: &Fleet, code: &str) -> Outcome<()> {
     expect(answer, "session_key").await
 }
 
-/// Reads the answer to its end: 200, with this field.
+/// Reads the whole response; expects a 200 with this field.
 async fn expect(answer: Response, field: &str) -> Outcome<()> {
     let status = answer.status();
     let body: Value = answer.json().await?;

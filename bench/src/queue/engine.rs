@@ -1,4 +1,4 @@
-//! The engines under test, each with a private server or file that ends with it.
+//! The engines under test, each with a private server or file that is removed with it.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use avalon_test_support::{RedisServer, TestDatabase};
 use super::noop::Noop;
 use crate::Outcome;
 
-/// A store with what keeps it alive.
+/// A store with the server or file behind it.
 pub(super) struct Engine {
     pub(super) store: Arc<dyn JobStore>,
     _home: Home,
@@ -19,12 +19,12 @@ enum Home {
     Sqlite { _file: TestDatabase },
 }
 
-/// When Redis writes its log through to the disk.
+/// When Redis fsyncs its append-only file.
 #[derive(Clone, Copy)]
 pub(super) enum Fsync {
-    /// Before it answers: what the service asks for.
+    /// Before it responds, as the service requires.
     Always,
-    /// Once a second: an accepted job can be lost in a power cut.
+    /// Once a second: a power failure can lose an accepted job.
     EverySecond,
 }
 

@@ -1,4 +1,4 @@
-//! The measurements: each works on any engine and leaves its queue empty or, after `push`, full.
+//! The measurements, for any engine. Each leaves the queue empty, except `push`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,15 +12,15 @@ use crate::Outcome;
 use crate::latencies::Latencies;
 
 const BATCH: u64 = 100;
-/// Between single jobs, so that the one before is settled and the pool waits again.
+/// Pause between single jobs, so that the previous one is settled and the pool is idle again.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// More than start in a moment.
-const MANY: usize = 10_000;
+/// More jobs than start between two receives.
+const MAX_STARTS: usize = 10_000;
 
 type Store = Arc<dyn JobStore>;
 
-/// Enqueues so many jobs in batches; jobs per second until the last batch is accepted.
+/// Enqueues jobs in batches; returns jobs per second until the last batch is accepted.
 pub(super) async fn push(store: &Store, jobs: u64, pushers: u64) -> Outcome<f64> {
     let pushers = pushers.max(1);
     let start = Instant::now();
@@ -46,15 +46,15 @@ async fn push_share(store: Store, share: u64) -> Outcome<()> {
     Ok(())
 }
 
-/// Works a backlog off; jobs per second from the start of the first job until all are settled.
+/// Drains a backlog; returns jobs per second from the start of the first job until all are settled.
 pub(super) async fn drain(store: &Store, jobs: u64, concurrency: usize) -> Outcome<f64> {
     let (pool, mut starts) = start_pool(store, concurrency)?;
-    let first = starts.recv().await.ok_or("the pool has ended")?;
-    // Looked at now and then only: being woken by every job would take time from the pool.
+    let first = starts.recv().await.ok_or("the pool has stopped")?;
+    // Polled occasionally: waking up for every job would take time from the pool.
     let (mut seen, mut started) = (1, Vec::new());
     while seen < jobs {
         tokio::time::sleep(Duration::from_millis(1)).await;
-        seen += starts.recv_many(&mut started, MANY).await as u64;
+        seen += starts.recv_many(&mut started, MAX_STARTS).await as u64;
         started.clear();
     }
     while !is_empty(store).await? {
@@ -65,18 +65,18 @@ pub(super) async fn drain(store: &Store, jobs: u64, concurrency: usize) -> Outco
     Ok(drained)
 }
 
-/// How long single jobs wait on an idle pool, from before they are enqueued to their start.
+/// Measures the wait of single jobs on an idle pool, from before `enqueue` to their start.
 pub(super) async fn waits(store: &Store, singles: u64, concurrency: usize) -> Outcome<Latencies> {
     let (pool, mut starts) = start_pool(store, concurrency)?;
     let mut waits = Latencies::default();
-    // The first ones make connections and warm caches.
+    // The first ones open connections and warm caches.
     for n in 0..singles + 20 {
         tokio::time::sleep(PAUSE).await;
         let job = noop()?;
         let enqueued = Instant::now();
-        // The start can come before the answer that the job was accepted; both have happened then.
+        // The job can start before `enqueue` returns; both have happened afterwards.
         store.enqueue(vec![job]).await?;
-        let started = starts.recv().await.ok_or("the pool has ended")?;
+        let started = starts.recv().await.ok_or("the pool has stopped")?;
         if n >= 20 {
             waits.add(started - enqueued);
         }
@@ -85,7 +85,7 @@ pub(super) async fn waits(store: &Store, singles: u64, concurrency: usize) -> Ou
     Ok(waits)
 }
 
-/// A pool that tells when each job starts and does nothing else.
+/// Starts a pool whose jobs only report their start.
 fn start_pool(store: &Store, concurrency: usize) -> Outcome<(Pool, UnboundedReceiver<Instant>)> {
     let (started, starts) = unbounded_channel();
     let handlers = Handlers::new().on::<Noop, _, _>(move |_, _| {
@@ -105,7 +105,7 @@ fn start_pool(store: &Store, concurrency: usize) -> Outcome<(Pool, UnboundedRece
 async fn is_empty(store: &Store) -> Outcome<bool> {
     let stats = store.stats().await?;
     if stats.iter().any(|queue| queue.dead > 0) {
-        return Err("jobs have died".into());
+        return Err("there are dead letters".into());
     }
     Ok(stats
         .iter()

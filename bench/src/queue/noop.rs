@@ -25,7 +25,7 @@ impl Job for Noop {
     type Output = ();
 }
 
-/// A new one.
+/// Creates a job.
 pub(super) fn noop() -> Outcome<NewJob> {
     let filler = "x".repeat(PAYLOAD_BYTES - BRACES_AND_NAME);
     Ok(NewJob::of(&Noop { filler })?)
