@@ -3,11 +3,9 @@
 pub mod callback;
 pub mod cancel_order;
 pub mod check_nickname;
-pub mod check_order;
 pub mod create_order;
 pub mod event_retention;
 pub mod events;
-pub mod fulfil;
 pub mod login;
 pub mod open_group;
 pub mod probe_session_key;
@@ -16,8 +14,6 @@ pub mod pull_platform_stats;
 pub mod reconcile;
 pub mod refund;
 pub mod reset_session_key;
-pub mod retention;
-pub mod sweep;
 pub mod update_user_info;
 
 use avalon_queue::{Failure, QueueName};
@@ -27,13 +23,11 @@ use crate::base::problem::{Problem, ProblemCode};
 pub use callback::Callback;
 pub use cancel_order::CancelOrder;
 pub use check_nickname::CheckNickname;
-pub use check_order::CheckOrder;
 pub use create_order::CreateOrder;
 pub use event_retention::EventRetention;
 pub use events::{
     SendToClickhouse, SendToCollector, SendToKafka, StoreEvents, StoreRealtimeEvents,
 };
-pub use fulfil::Fulfil;
 pub use login::Login;
 pub use open_group::OpenGroup;
 pub use probe_session_key::ProbeSessionKey;
@@ -42,8 +36,6 @@ pub use pull_platform_stats::PullPlatformStats;
 pub use reconcile::Reconcile;
 pub use refund::SettleRefund;
 pub use reset_session_key::ResetSessionKey;
-pub use retention::Retention;
-pub use sweep::Sweep;
 pub use update_user_info::UpdateUserInfo;
 
 /// Sign-ins.
