@@ -61,7 +61,7 @@ impl fmt::Debug for JobId {
     }
 }
 
-/// The text is not a job id (a ULID of 26 characters).
+/// The text is not a valid job id (a ULID of 26 characters).
 #[derive(Debug, thiserror::Error)]
 #[error("not a valid job id")]
 pub struct InvalidJobId;

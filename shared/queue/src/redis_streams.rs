@@ -34,8 +34,8 @@
 //!    lease was lost cannot change the job.
 //! 4. Entries are immutable. A job that becomes ready again gets a new entry with new counters, so an
 //!    old lease never becomes valid again.
-//! 5. An idempotency key has no TTL while its job is in flight. A result gives it one; a dead letter
-//!    deletes it.
+//! 5. An idempotency key has no TTL while its job is in flight. Success and rejection set the TTL; a
+//!    dead letter deletes the key.
 //! 6. A job that succeeded or was rejected leaves only its record, which expires: memory is bounded.
 //!
 //! # Recovery
