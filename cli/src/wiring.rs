@@ -45,7 +45,7 @@ pub(crate) fn redis(config: &Config) -> Result<Option<RedisEndpoint>, Failure> {
         .as_ref()
         .map(ExposeSecret::expose_secret);
     Ok(nodes
-        .map(|nodes| RedisEndpoint::trusting(&nodes.joined(), authority))
+        .map(|nodes| RedisEndpoint::with_authority(&nodes.joined(), authority))
         .transpose()?)
 }
 
