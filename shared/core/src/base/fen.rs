@@ -92,7 +92,7 @@ impl Encode<'_, Any> for Fen {
         &self,
         buffer: &mut <Any as Database>::ArgumentBuffer,
     ) -> Result<IsNull, BoxDynError> {
-        self.0.encode_by_ref(buffer)
+        <i64 as Encode<Any>>::encode_by_ref(&self.0, buffer)
     }
 }
 

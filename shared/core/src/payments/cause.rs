@@ -4,7 +4,7 @@ use strum::{Display, IntoStaticStr};
 
 /// What moved an order to its state, under the name that the history stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Display, IntoStaticStr)]
-#[strum(serialize_all = "snake_case", const_into_str)]
+#[strum(serialize_all = "snake_case")]
 pub enum Cause {
     /// The player requested the order.
     Created,
@@ -54,6 +54,13 @@ pub enum Cause {
     RefundSucceeded,
 }
 
+impl Cause {
+    /// Returns the name that the history stores.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,7 +75,7 @@ mod tests {
             (Cause::Risk, "taken for a risk"),
             (Cause::RefundSucceeded, "refund succeeded"),
         ] {
-            assert_eq!(cause.into_str(), name);
+            assert_eq!(cause.as_str(), name);
         }
     }
 }

@@ -8,7 +8,7 @@ mod ending;
 mod payment;
 
 use jiff::Timestamp;
-use sqlx::{AnyConnection, Row};
+use sqlx::AnyConnection;
 use ulid::Ulid;
 
 use super::order_rows::Order;
@@ -131,7 +131,7 @@ pub(super) async fn record(
     .bind(Ulid::generate().to_string())
     .bind(id)
     .bind(status)
-    .bind(cause.into_str())
+    .bind(cause.as_str())
     .bind(now.as_millisecond())
     .execute(connection)
     .await?;

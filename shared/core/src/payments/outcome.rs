@@ -21,7 +21,7 @@ use crate::base::words::stored_as_text;
     VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case", const_into_str)]
+#[strum(serialize_all = "snake_case")]
 pub enum CallbackOutcome {
     /// The order is paid and its items are granted.
     Granted,
@@ -58,6 +58,11 @@ pub enum CallbackOutcome {
 stored_as_text!(CallbackOutcome);
 
 impl CallbackOutcome {
+    /// Returns the name in tables, JSON and labels.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+
     /// Whether an operator should look at the callback.
     pub const fn needs_attention(self) -> bool {
         !matches!(self, Self::Granted | Self::Duplicate | Self::Refund)
@@ -71,7 +76,7 @@ mod tests {
     #[test]
     fn one_name_in_tables_json_and_labels() {
         for outcome in CallbackOutcome::VARIANTS {
-            let name = outcome.into_str();
+            let name = outcome.as_str();
             assert_eq!(name.parse(), Ok(*outcome));
             assert_eq!(serde_json::to_value(outcome).unwrap(), name);
         }

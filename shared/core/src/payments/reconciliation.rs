@@ -8,7 +8,7 @@ use jiff::tz::Offset;
 use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
-use strum::{Display, EnumString, IntoStaticStr};
+use strum::{Display, EnumString};
 
 use super::order_rows::{Order, order_of};
 use super::{Channel, PaymentError, damaged};
@@ -32,10 +32,10 @@ const BEIJING: Offset = Offset::constant(8);
 
 /// How a statement and our orders differ.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, EnumString, IntoStaticStr,
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, EnumString,
 )]
 #[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case", const_into_str)]
+#[strum(serialize_all = "snake_case")]
 pub enum DifferenceKind {
     /// The order is not ours.
     MissingHere,
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn stored_kinds_are_those_of_existing_rows() {
-        assert_eq!(DifferenceKind::UnpaidHere.into_str(), "unpaid_here");
+        assert_eq!(DifferenceKind::UnpaidHere.to_string(), "unpaid_here");
         let kind: DifferenceKind = "refund_closed_here".parse().unwrap();
         assert_eq!(kind, DifferenceKind::RefundClosedHere);
     }

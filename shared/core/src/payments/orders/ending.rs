@@ -27,7 +27,7 @@ pub async fn end_unpaid(
     let mut transaction = database.begin().await?;
     let row = sqlx::query(include_str!("../sql/order_end_unpaid.sql"))
         .bind(to)
-        .bind((to == OrderStatus::Failed).then_some(cause.into_str()))
+        .bind((to == OrderStatus::Failed).then_some(cause.as_str()))
         .bind(now.as_millisecond())
         .bind(final_check.map(Timestamp::as_millisecond))
         .bind(id)
