@@ -6,8 +6,6 @@ pub(crate) mod relay_events;
 mod sinks;
 pub(crate) mod store_events;
 
-use std::sync::Arc;
-
 use avalon_core::analytics::catalogue::CatalogueReader;
 use avalon_core::analytics::prepare::{Policy, UnknownEvents};
 use avalon_core::analytics::profiles::Profiles;
@@ -15,7 +13,7 @@ use avalon_core::analytics::writer::EventWriter;
 use avalon_core::analytics::{Day, EventMetrics};
 use avalon_core::config::{Config, SinkName};
 use avalon_core::storage::database::{Database, DatabaseError};
-use avalon_queue::{JobStore, QueueMetrics};
+use avalon_queue::Queue;
 use jiff::Timestamp;
 
 use crate::analytics::relay_events::Relay;
@@ -53,9 +51,8 @@ impl Analytics {
     pub fn start(
         config: &Config,
         database: &Database,
-        store: &Arc<dyn JobStore>,
+        queue: &Queue,
         metrics: EventMetrics,
-        queue_metrics: QueueMetrics,
     ) -> Result<Self, AnalyticsError> {
         let analytics = &config.analytics;
         let writer = EventWriter::spawn(database.clone(), &config.database, metrics.clone())?;
@@ -79,12 +76,7 @@ impl Analytics {
             catalogue: CatalogueReader::spawn(database.clone()),
             metrics,
             profiles: Profiles::new(database.clone()),
-            relay: Relay::spawn(
-                database.clone(),
-                Arc::clone(store),
-                analytics.sinks(),
-                queue_metrics,
-            ),
+            relay: Relay::spawn(database.clone(), queue.clone(), analytics.sinks()),
             retention_days: analytics.retention_days(),
             max_age_days: i64::try_from(max_age).unwrap_or(i64::MAX),
             database: database_sink,

@@ -2,30 +2,14 @@
 //! payments. What can be read from the database (callbacks that wait, differences to WeChat's bills) is
 //! not counted here.
 
-use avalon_core::jobs::check_nickname::Checked;
-use avalon_core::jobs::probe_session_key::Probed;
-use avalon_core::payments::{OrderStatus, RefundStatus};
+use avalon_core::payments::{CallbackOutcome, Cause, OrderStatus, RefundStatus};
 use jiff::Timestamp;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry, exponential_buckets};
+use strum::VariantArray;
+use strum::VariantArray;
 
-/// Every end of a payment callback.
-const CALLBACK_OUTCOMES: [&str; 15] = [
-    "granted",
-    "duplicate",
-    "refund",
-    "mismatch",
-    "unknown_order",
-    "unknown_refund",
-    "refunded_there",
-    "not_paid",
-    "other_merchant",
-    "other_app",
-    "malformed",
-    "unreadable",
-    "unknown_event",
-    "unknown_serial",
-    "bad_signature",
-];
+use crate::accounts::check_nickname::Checked;
+use crate::accounts::probe_session_key::Probed;
 
 /// The states whose beginnings workers see. `refunding` begins with an operator's request.
 const STATUSES: [OrderStatus; 5] = [
@@ -133,8 +117,8 @@ impl PayMetrics {
         for learned_by in LEARNED_BY {
             payments.with_label_values(&[learned_by]);
         }
-        for outcome in CALLBACK_OUTCOMES {
-            callbacks.with_label_values(&[outcome]);
+        for outcome in CallbackOutcome::VARIANTS {
+            callbacks.with_label_values(&[outcome.as_str()]);
         }
         Ok(Self {
             orders,
@@ -154,10 +138,11 @@ impl PayMetrics {
         self.requests.with_label_values(&[request.as_str()]).inc();
     }
 
-    /// A payment was granted; `cause` is what made us look, `at` when it was made.
-    pub(crate) fn paid(&self, cause: &str, at: Timestamp) {
+    /// Counts a granted payment that was made at `at`.
+    pub(crate) fn paid(&self, cause: Cause, at: Timestamp) {
         let learned_by = match cause {
-            "callback" | "reconciliation" => cause,
+            Cause::Callback => "callback",
+            Cause::Reconciliation => "reconciliation",
             _ => "query",
         };
         self.payments.with_label_values(&[learned_by]).inc();
@@ -170,8 +155,8 @@ impl PayMetrics {
         self.refunds.with_label_values(&[status.as_str()]).inc();
     }
 
-    pub(crate) fn callback(&self, outcome: &str) {
-        self.callbacks.with_label_values(&[outcome]).inc();
+    pub(crate) fn callback(&self, outcome: CallbackOutcome) {
+        self.callbacks.with_label_values(&[outcome.as_str()]).inc();
     }
 }
 
@@ -240,11 +225,11 @@ impl ProfileMetrics {
             &["outcome"],
         )?;
         // There from the start: an alert can only see a counter rise that was there before.
-        for checked in Checked::ALL {
-            nicknames.with_label_values(&[checked.as_str()]);
+        for checked in Checked::VARIANTS {
+            nicknames.with_label_values(&[<&str>::from(checked)]);
         }
-        for probed in Probed::ALL {
-            probes.with_label_values(&[probed.as_str()]);
+        for probed in Probed::VARIANTS {
+            probes.with_label_values(&[<&str>::from(probed)]);
         }
         for key in ["current", "previous"] {
             keys.with_label_values(&[key]);
@@ -265,11 +250,13 @@ impl ProfileMetrics {
     }
 
     pub(crate) fn nickname(&self, checked: Checked) {
-        self.nicknames.with_label_values(&[checked.as_str()]).inc();
+        self.nicknames
+            .with_label_values(&[<&str>::from(checked)])
+            .inc();
     }
 
     pub(crate) fn probed(&self, probed: Probed) {
-        self.probes.with_label_values(&[probed.as_str()]).inc();
+        self.probes.with_label_values(&[<&str>::from(probed)]).inc();
     }
 
     pub(crate) fn key_fitted(&self, current: bool) {

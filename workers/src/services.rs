@@ -9,23 +9,22 @@ use avalon_core::accounts::tokens::TokenIssuer;
 use avalon_core::config::{CheckText, ProfileConfig};
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::Keyring;
-use avalon_queue::{Enqueued, JobStore, NewJob, QueueMetrics, StoreError, trace};
-use avalon_wechat::pay::PayClient;
+use avalon_queue::{Enqueued, JobError, NewJob, Queue};
 use avalon_wechat::{AppId, PlatformClient, WechatClient};
 
 use crate::accounts::risk::Risk;
 use crate::analytics::Analytics;
+use crate::job_errors;
 use crate::metrics::{PayMetrics, ProfileMetrics};
+use crate::payments::channels::Channels;
 use crate::payments::webhook::Webhook;
 
 /// What handlers work with.
 pub struct Services {
     /// Where players, orders and goods are.
     pub database: Database,
-    /// Where jobs go that follow from a job.
-    pub store: Arc<dyn JobStore>,
-    /// Counts them.
-    pub queue_metrics: QueueMetrics,
+    /// Enqueues follow-up jobs.
+    pub queue: Queue,
     /// Seals what must not be read at rest.
     pub keyring: Arc<Keyring>,
     /// Players' sessions.
@@ -36,7 +35,7 @@ pub struct Services {
     pub platform: PlatformClient,
     /// Which players may do things of worth.
     pub risk: Risk,
-    /// WeChat Pay, when it is configured.
+    /// The payment channels, when one is configured.
     pub pay: Option<Payments>,
     /// Where the game server hears of paid goods, when it wants to.
     pub webhook: Option<Webhook>,
@@ -54,17 +53,17 @@ pub struct Services {
     pub audit_retention: Duration,
 }
 
-/// WeChat Pay and the rules of its orders.
+/// The payment channels, and the rules of all orders.
 pub struct Payments {
-    /// The client.
-    pub client: PayClient,
-    /// An unpaid order is closed after this.
+    /// The configured channels.
+    pub channels: Channels,
+    /// Time until an unpaid order is closed.
     pub order_ttl: Duration,
-    /// WeChat is first asked whether an order was paid after this.
+    /// Time until the channel is first queried for the payment.
     pub reconcile_after: Duration,
-    /// Whether a payment that comes after the order was closed is paid back, not kept.
+    /// Whether a payment that arrives after the order was closed is refunded, not granted.
     pub refund_late_payments: bool,
-    /// How long processed callbacks and delivered webhooks are kept.
+    /// Age at which processed callbacks and delivered webhooks are deleted.
     pub inbox_retention: Duration,
 }
 
@@ -97,19 +96,12 @@ impl ProfileRules {
 }
 
 impl Services {
-    /// Enqueues a job that follows from this one, as a further step of its trace; `false` when its idempotency key found it there
-    /// already.
-    pub(crate) async fn enqueue(&self, job: NewJob) -> Result<bool, StoreError> {
-        let mut job = job;
-        if job.traceparent.is_none() {
-            job.traceparent = trace::current();
+    /// Enqueues a follow-up job as a further step of the current trace. Returns `false` when its
+    /// idempotency key found it there already.
+    pub(crate) async fn enqueue(&self, job: impl Into<NewJob>) -> Result<bool, JobError> {
+        match self.queue.enqueue(job).await {
+            Ok(enqueued) => Ok(matches!(enqueued, Enqueued::New(_))),
+            Err(error) => Err(job_errors::queue(error)),
         }
-        let (queue, kind) = (job.queue.clone(), job.kind.clone());
-        let enqueued = self.store.enqueue(vec![job]).await?;
-        let new = matches!(enqueued.first(), Some(Enqueued::New(_)));
-        if new {
-            self.queue_metrics.enqueued(&queue, &kind);
-        }
-        Ok(new)
     }
 }

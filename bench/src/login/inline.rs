@@ -13,7 +13,7 @@ use avalon_core::platform::token::{PlatformTokens, RedisTokens, Timing, TokenMet
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{
-    JobContext, JobId, JobStore, QueueMetrics, RedisEndpoint, RedisSettings, RedisStreams,
+    JobContext, JobId, JobStore, Queue, QueueMetrics, RedisEndpoint, RedisSettings, RedisStreams,
 };
 use avalon_test_support::FleetSettings;
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
@@ -55,14 +55,9 @@ impl Inline {
         let tokens = RedisTokens::new(redis.clone(), &config.redis.key_prefix);
         let store: Arc<dyn JobStore> = Arc::new(RedisStreams::new(redis.clone(), settings));
         let database = Database::new(&config.database)?;
-        let queue_metrics = QueueMetrics::new(&registry)?;
-        let analytics = Analytics::start(
-            &config,
-            &database,
-            &store,
-            EventMetrics::new(&registry)?,
-            queue_metrics.clone(),
-        )?;
+        let queue = Queue::new(store, QueueMetrics::new(&registry)?);
+        let analytics =
+            Analytics::start(&config, &database, &queue, EventMetrics::new(&registry)?)?;
         let keyring = Arc::new(Keyring::new(encryption_key, &[])?);
         let sessions = Arc::new(RedisSessions::new(redis, &config.redis.key_prefix));
         // Not used by sign-ins.
@@ -75,8 +70,7 @@ impl Inline {
         );
         Ok(Self(Arc::new(Services {
             database,
-            store,
-            queue_metrics,
+            queue,
             analytics,
             platform: PlatformClient::new(client.clone(), Arc::new(tokens)),
             risk: Risk::new(config.risk.clone(), ranks, &registry)?,
