@@ -6,7 +6,6 @@ use avalon_core::payments::{CallbackOutcome, Cause, OrderStatus, RefundStatus};
 use jiff::Timestamp;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry, exponential_buckets};
 use strum::VariantArray;
-use strum::VariantArray;
 
 use crate::accounts::check_nickname::Checked;
 use crate::accounts::probe_session_key::Probed;
