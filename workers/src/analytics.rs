@@ -9,11 +9,12 @@ pub(crate) mod store_events;
 use std::sync::Arc;
 
 use avalon_core::analytics::catalogue::CatalogueReader;
+use avalon_core::analytics::config::{AnalyticsConfig, SinkName};
 use avalon_core::analytics::prepare::{Policy, UnknownEvents};
 use avalon_core::analytics::profiles::Profiles;
 use avalon_core::analytics::writer::EventWriter;
 use avalon_core::analytics::{Day, EventMetrics};
-use avalon_core::config::{Config, SinkName};
+use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::{Database, DatabaseError};
 use avalon_queue::{JobStore, QueueMetrics};
 use jiff::Timestamp;
@@ -51,14 +52,14 @@ impl Analytics {
     /// # Errors
     /// [`AnalyticsError`].
     pub fn start(
-        config: &Config,
+        analytics: &AnalyticsConfig,
+        connection: &DatabaseConfig,
         database: &Database,
         store: &Arc<dyn JobStore>,
         metrics: EventMetrics,
         queue_metrics: QueueMetrics,
     ) -> Result<Self, AnalyticsError> {
-        let analytics = &config.analytics;
-        let writer = EventWriter::spawn(database.clone(), &config.database, metrics.clone())?;
+        let writer = EventWriter::spawn(database.clone(), connection, metrics.clone())?;
         let mut sinks: Vec<(SinkName, Box<dyn EventSink>)> = Vec::new();
         if let Some(clickhouse) = Clickhouse::of(analytics)? {
             sinks.push((SinkName::Clickhouse, Box::new(clickhouse)));

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use avalon::config::{Config, Role};
 use avalon_core::accounts::sessions::{RedisSessions, Sessions};
 use avalon_core::accounts::tokens::TokenIssuer;
 use avalon_core::analytics::EventMetrics;
-use avalon_core::config::{Config, Role};
 use avalon_core::jobs::{Login, QUEUES};
 use avalon_core::platform::risk::RiskCache;
 use avalon_core::platform::token::{PlatformTokens, RedisTokens, Timing, TokenMetrics};
@@ -57,7 +57,8 @@ impl Inline {
         let database = Database::new(&config.database)?;
         let queue_metrics = QueueMetrics::new(&registry)?;
         let analytics = Analytics::start(
-            &config,
+            &config.analytics,
+            &config.database,
             &database,
             &store,
             EventMetrics::new(&registry)?,

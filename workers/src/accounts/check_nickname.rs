@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon_core::accounts::config::CheckText;
 use avalon_core::accounts::profiles::rows;
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::base::problem::ProblemCode;
-use avalon_core::config::CheckText;
 use avalon_core::jobs::CheckNickname;
 use avalon_core::jobs::check_nickname::Checked;
 use avalon_queue::{JobContext, JobError};

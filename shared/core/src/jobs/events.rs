@@ -7,7 +7,7 @@ use avalon_queue::{Job, JobId, NewJob, QueueName, RetryPolicy};
 use serde::{Deserialize, Serialize};
 
 use crate::analytics::EventBatch;
-use crate::config::SinkName;
+use crate::analytics::config::SinkName;
 
 /// A store that is away is waited for about three days, by the attempts themselves and between
 /// them; what then is left becomes dead letters, to be replayed.
