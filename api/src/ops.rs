@@ -20,7 +20,7 @@ use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::TokenVerifier;
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::storage::database::Database;
-use avalon_queue::{JobStore, QueueMetrics, RedisEndpoint};
+use avalon_queue::{Queue, RedisEndpoint};
 use aws_lc_rs::{constant_time, digest};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -47,13 +47,11 @@ pub const STATISTICS_AT_ONCE: usize = 2;
 #[derive(Clone)]
 pub struct OpsState {
     /// The queue.
-    pub store: Arc<dyn JobStore>,
+    pub queue: Queue,
     /// The database.
     pub database: Database,
     /// All metrics of the process.
     pub registry: prometheus::Registry,
-    /// Counts the jobs that operators make.
-    pub queue_metrics: QueueMetrics,
     /// The queue's Redis, when it has one.
     pub redis: Option<RedisEndpoint>,
     /// Whether a game server is told of paid goods.

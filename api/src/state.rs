@@ -9,7 +9,7 @@ use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::{TokenIssuer, TokenVerifier};
 use avalon_core::payments::inbox::InboxWriter;
 use avalon_core::storage::database::Database;
-use avalon_queue::{JobStore, QueueMetrics};
+use avalon_queue::Queue;
 use avalon_wechat::pay::PayClient;
 use tokio_util::sync::CancellationToken;
 
@@ -20,8 +20,8 @@ use crate::routes::analytics::events::Events;
 /// What public routes work with. Cheap to clone.
 #[derive(Clone)]
 pub struct ApiState {
-    /// Where jobs go.
-    pub store: Arc<dyn JobStore>,
+    /// Enqueues jobs and reads their outcomes.
+    pub queue: Queue,
     /// Goods, orders and what players own.
     pub database: Database,
     /// Knows WeChat Pay's keys; none: payments are not configured.
@@ -42,8 +42,6 @@ pub struct ApiState {
     pub limits: Limits,
     /// Who is believed about clients' addresses.
     pub proxies: Arc<TrustedProxies>,
-    /// Counts jobs.
-    pub queue_metrics: QueueMetrics,
     /// Counts requests.
     pub http_metrics: HttpMetrics,
     /// Counts whom the guard turned away.

@@ -132,21 +132,21 @@ async fn load(
         }
         let first = seen.events;
         let body = body(first..first + arguments.batch);
-        let answer = loop {
+        let response = loop {
             let sent = Instant::now();
             let request = fleet.client().post(&url).bearer_auth(&token);
             let request = request.header("content-type", "application/json");
-            let answer = request.body(body.clone()).send().await?;
-            if answer.status() == StatusCode::UNAUTHORIZED {
+            let response = request.body(body.clone()).send().await?;
+            if response.status() == StatusCode::UNAUTHORIZED {
                 // The token has expired.
                 token = sign_in(fleet, seen).await?;
                 continue;
             }
             seen.latencies.add(sent.elapsed());
-            break answer;
+            break response;
         };
-        if answer.status() != StatusCode::OK {
-            return Err(format!("{}: {}", answer.status(), answer.text().await?).into());
+        if response.status() != StatusCode::OK {
+            return Err(format!("{}: {}", response.status(), response.text().await?).into());
         }
         seen.events += arguments.batch;
         if last_sample.elapsed() >= SAMPLE_INTERVAL {
@@ -163,10 +163,10 @@ async fn load(
 
 async fn sign_in(fleet: &Fleet, seen: &mut Seen) -> Outcome<String> {
     seen.sign_ins += 1;
-    let answer: Value = fleet.login("sim-reporter").await?.json().await?;
-    let token = answer["token"].as_str();
+    let response: Value = fleet.login("sim-reporter").await?.json().await?;
+    let token = response["token"].as_str();
     Ok(token
-        .ok_or_else(|| format!("no token: {answer}"))?
+        .ok_or_else(|| format!("no token: {response}"))?
         .to_owned())
 }
 

@@ -119,8 +119,8 @@ async fn prepare(fleet: &Fleet) -> Outcome<String> {
         .bearer_auth(FleetSettings::ADMIN_TOKEN)
         .json(&product);
     put.send().await?.error_for_status()?;
-    let answer: Value = fleet.login("sim-buyer").await?.json().await?;
-    Ok(answer["token"].as_str().ok_or("no token")?.to_owned())
+    let response: Value = fleet.login("sim-buyer").await?.json().await?;
+    Ok(response["token"].as_str().ok_or("no token")?.to_owned())
 }
 
 /// Stops a process gracefully and starts it again; returns how long it took to stop.
@@ -186,17 +186,17 @@ fn order_request(client: &Client, api: &str, token: &str, n: u32) -> RequestBuil
 }
 
 /// A response: its latency, and the job to query later.
-struct Answered {
+struct Completed {
     took: Duration,
     order: bool,
     job: Option<String>,
 }
 
-async fn send(request: RequestBuilder, order: bool) -> Outcome<Answered> {
+async fn send(request: RequestBuilder, order: bool) -> Outcome<Completed> {
     let sent = Instant::now();
-    let answer = request.send().await.map_err(|error| format!("{error:?}"))?;
-    let status = answer.status();
-    let text = answer.text().await?;
+    let response = request.send().await.map_err(|error| format!("{error:?}"))?;
+    let status = response.status();
+    let text = response.text().await?;
     let body: Value = serde_json::from_str(&text).unwrap_or_default();
     let job = match status {
         StatusCode::OK => None,
@@ -204,16 +204,16 @@ async fn send(request: RequestBuilder, order: bool) -> Outcome<Answered> {
         _ => return Err(format!("{status}: {text}").into()),
     };
     let took = sent.elapsed();
-    Ok(Answered { took, order, job })
+    Ok(Completed { took, order, job })
 }
 
 impl Seen {
-    fn add(&mut self, ended: Result<Outcome<Answered>, tokio::task::JoinError>) {
+    fn add(&mut self, ended: Result<Outcome<Completed>, tokio::task::JoinError>) {
         match ended {
-            Ok(Ok(answered)) => {
-                self.latencies.add(answered.took);
-                self.orders += usize::from(answered.order);
-                self.later.extend(answered.job);
+            Ok(Ok(completed)) => {
+                self.latencies.add(completed.took);
+                self.orders += usize::from(completed.order);
+                self.later.extend(completed.job);
             }
             Ok(Err(error)) => self.failures.push(error.to_string()),
             Err(error) => self.failures.push(error.to_string()),
@@ -229,12 +229,12 @@ async fn settle(fleet: &Fleet, token: &str, seen: &mut Seen) -> Outcome<()> {
         loop {
             let url = format!("{api}/api/jobs/{id}?wait=5");
             let request = fleet.client().get(url).bearer_auth(token);
-            let answer: Value = request.send().await?.json().await?;
-            match answer["status"].as_str() {
+            let response: Value = request.send().await?.json().await?;
+            match response["status"].as_str() {
                 Some("succeeded") => break,
                 Some("queued" | "running" | "retrying") if Instant::now() < deadline => {}
                 _ => {
-                    seen.failures.push(format!("job {id}: {answer}"));
+                    seen.failures.push(format!("job {id}: {response}"));
                     break;
                 }
             }

@@ -52,11 +52,11 @@ impl Shop {
         ok(put).await?;
         let mut tokens = Vec::new();
         for n in 0..PLAYERS {
-            let answer: Value = fleet.login(&format!("sim-buyer-{n}")).await?.json().await?;
-            let token = answer["token"].as_str();
+            let response: Value = fleet.login(&format!("sim-buyer-{n}")).await?.json().await?;
+            let token = response["token"].as_str();
             tokens.push(
                 token
-                    .ok_or_else(|| format!("no token: {answer}"))?
+                    .ok_or_else(|| format!("no token: {response}"))?
                     .to_owned(),
             );
         }
@@ -100,9 +100,9 @@ impl Shop {
                 .bearer_auth(&self.0.tokens[n % PLAYERS])
                 .header("idempotency-key", key)
                 .json(&json!({"productId": PRODUCT, "quantity": 1}));
-            let answer = request.send().await?;
-            let status = answer.status();
-            let body: Value = answer.json().await?;
+            let response = request.send().await?;
+            let status = response.status();
+            let body: Value = response.json().await?;
             seen = format!("{status}: {body}");
             match (status, body["orderId"].as_str()) {
                 (StatusCode::OK, Some(id)) => return Ok(id.to_owned()),
@@ -211,9 +211,9 @@ impl Shop {
 
 /// Sends a request and returns the body; a failure status is an error.
 async fn ok(request: RequestBuilder) -> Outcome<String> {
-    let answer = request.send().await?;
-    let (status, url) = (answer.status(), answer.url().clone());
-    let body = answer.text().await?;
+    let response = request.send().await?;
+    let (status, url) = (response.status(), response.url().clone());
+    let body = response.text().await?;
     match status.is_success() {
         true => Ok(body),
         false => Err(format!("{url}: {status}: {body}").into()),

@@ -10,6 +10,7 @@ use avalon_api::{ApiState, GuardMetrics, HeaderPolicy, HttpMetrics, TrustedProxi
 use avalon_core::analytics::EventMetrics;
 use avalon_core::payments::inbox::InboxWriter;
 use avalon_core::storage::database::{Database, DatabaseError};
+use avalon_queue::Queue;
 use avalon_wechat::WechatMetrics;
 use avalon_workers::Pools;
 use tokio::sync::{Semaphore, watch};
@@ -46,13 +47,13 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     if let Some(tls) = tls.clone() {
         certificates::renew_on_hangup(tls, log_file, role, wechat_metrics.clone())?;
     }
-    let queue_metrics = wiring::queue_metrics(&registry)?;
     let event_metrics = EventMetrics::new(&registry)?;
     avalon_api::ops::AuditMetrics::register(&registry)?;
     let database = Database::new(&config.database)?;
     let redis = wiring::redis(&config)?;
     let events = wiring::events(&config, &event_metrics, redis.as_ref());
     let store = wiring::store(&config, redis.as_ref()).await?;
+    let queue = Queue::new(store, wiring::queue_metrics(&registry)?);
     let keyring = Arc::new(wiring::keyring(&config)?);
     let sessions = wiring::sessions(&config, &keyring, redis.as_ref(), &database);
     let issuer = Arc::new(wiring::issuer(&config)?);
@@ -65,10 +66,9 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     let ops_stop = CancellationToken::new();
     let ops = avalon_api::ops::router(OpsState {
         statistics: Arc::new(Semaphore::new(avalon_api::ops::STATISTICS_AT_ONCE)),
-        store: Arc::clone(&store),
+        queue: queue.clone(),
         database: database.clone(),
         registry: registry.clone(),
-        queue_metrics: queue_metrics.clone(),
         redis: redis.clone(),
         tells_game: config.fulfil.webhook_url.is_some(),
         backlog: BacklogCache::default(),
@@ -112,7 +112,7 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     let pools = if role.runs_workers() {
         let shared = wiring::Shared {
             database: &database,
-            store: &store,
+            queue: &queue,
             keyring: &keyring,
             sessions: &sessions,
             tokens: &issuer,
@@ -120,13 +120,12 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
             redis: redis.as_ref(),
             wechat_metrics: &wechat_metrics,
             event_metrics: &event_metrics,
-            queue_metrics: &queue_metrics,
             registry: &registry,
         };
         let services = Arc::new(wiring::services(&config, role, shared)?);
         let handlers = avalon_workers::handlers(&services);
         let settings = wiring::pools(&config, role)?;
-        Some(Pools::start(&store, handlers, &settings, &queue_metrics))
+        Some(Pools::start(&queue, handlers, &settings))
     } else {
         None
     };
@@ -136,7 +135,7 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
         let http_metrics = HttpMetrics::new(&registry)?;
         let connections = http_metrics.connections();
         let state = ApiState {
-            store: Arc::clone(&store),
+            queue,
             database: database.clone(),
             pay,
             inbox: InboxWriter::spawn(database.clone()),
@@ -149,7 +148,6 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
             signatures: config.auth.signatures,
             limits: wiring::limits(&config, role, redis.as_ref()),
             proxies: Arc::new(TrustedProxies::new(config.http.trusted_proxies.clone())),
-            queue_metrics,
             http_metrics,
             wait: config.http.wait,
             max_wait: config.http.max_wait,

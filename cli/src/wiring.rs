@@ -19,8 +19,8 @@ use avalon_core::platform::token::{
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{
-    JobStore, PoolSettings, QueueMetrics, QueueName, RedisEndpoint, RedisSettings, RedisStreams,
-    Sqlite,
+    JobStore, PoolSettings, Queue, QueueMetrics, QueueName, RedisEndpoint, RedisSettings,
+    RedisStreams, Sqlite,
 };
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
@@ -46,7 +46,7 @@ pub(crate) fn redis(config: &Config) -> Result<Option<RedisEndpoint>, Failure> {
         .as_ref()
         .map(ExposeSecret::expose_secret);
     Ok(nodes
-        .map(|nodes| RedisEndpoint::trusting(&nodes.joined(), authority))
+        .map(|nodes| RedisEndpoint::with_authority(&nodes.joined(), authority))
         .transpose()?)
 }
 
@@ -216,7 +216,7 @@ pub(crate) fn pay_client(
 /// What all parts of a process share.
 pub(crate) struct Shared<'a> {
     pub(crate) database: &'a Database,
-    pub(crate) store: &'a Arc<dyn JobStore>,
+    pub(crate) queue: &'a Queue,
     pub(crate) keyring: &'a Arc<Keyring>,
     pub(crate) sessions: &'a Sessions,
     pub(crate) tokens: &'a Arc<TokenIssuer>,
@@ -224,7 +224,6 @@ pub(crate) struct Shared<'a> {
     pub(crate) redis: Option<&'a RedisEndpoint>,
     pub(crate) wechat_metrics: &'a WechatMetrics,
     pub(crate) event_metrics: &'a EventMetrics,
-    pub(crate) queue_metrics: &'a QueueMetrics,
     pub(crate) registry: &'a prometheus::Registry,
 }
 
@@ -264,14 +263,12 @@ pub(crate) fn services(
         &config.analytics,
         &config.database,
         shared.database,
-        shared.store,
+        shared.queue,
         shared.event_metrics.clone(),
-        shared.queue_metrics.clone(),
     )?;
     Ok(Services {
         database: shared.database.clone(),
-        store: Arc::clone(shared.store),
-        queue_metrics: shared.queue_metrics.clone(),
+        queue: shared.queue.clone(),
         keyring: Arc::clone(shared.keyring),
         sessions: shared.sessions.clone(),
         wechat: client,

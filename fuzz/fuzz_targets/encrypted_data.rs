@@ -1,4 +1,4 @@
-//! Encrypted data of a client: as it comes, and what is inside once it decrypts.
+//! Encrypted data of a client: arbitrary ciphertexts, and arbitrary plaintexts once decrypted.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -13,14 +13,14 @@ use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use secrecy::SecretString;
 
-/// A TEST KEY.
+/// TEST KEY.
 const KEY: [u8; 16] = *b"0123456789abcdef";
 const IV: [u8; 16] = *b"fedcba9876543210";
 const APP: &str = "wx0123456789abcdef";
 
 static APP_ID: LazyLock<AppId> = LazyLock::new(|| AppId::new(APP));
 
-// The first byte chooses: two texts as they come, or the encryption of a text.
+// The first byte selects: two lines verbatim, or a plaintext that is encrypted first.
 fuzz_target!(|data: &[u8]| {
     let Some((choice, rest)) = data.split_first() else {
         return;
@@ -52,8 +52,8 @@ fn read(encrypted: &str, iv: &str) {
         window,
     };
     if let Ok(opened) = data.open(&key, expected) {
-        let away = now.duration_since(opened.made_at).unsigned_abs();
-        assert!(away <= window, "a watermark of another time");
+        let skew = now.duration_since(opened.encrypted_at).unsigned_abs();
+        assert!(skew <= window, "a stale watermark was accepted");
         let _ = opened.profile();
         let _ = opened.group_entry();
     }

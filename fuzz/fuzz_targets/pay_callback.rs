@@ -1,4 +1,4 @@
-//! Callbacks of WeChat Pay: the envelope as it comes, and what is inside once it decrypts.
+//! WeChat Pay callbacks: arbitrary envelopes, and arbitrary plaintexts in a valid envelope.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -10,17 +10,16 @@ use base64::engine::general_purpose::STANDARD;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
-/// A TEST KEY, that of the test vectors.
+/// TEST KEY of the test vectors.
 const KEY: &str = "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0u";
 const NONCE: &[u8; 12] = b"k1J2h3G4f5D6";
 const EVENTS: [&str; 3] = ["TRANSACTION.SUCCESS", "REFUND.SUCCESS", "OTHER"];
 
 static API_V3_KEY: LazyLock<ApiV3Key> = LazyLock::new(|| ApiV3Key::parse(KEY).unwrap());
-static SEALING: LazyLock<LessSafeKey> = LazyLock::new(|| {
-    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, KEY.as_bytes()).unwrap())
-});
+static SEALING: LazyLock<LessSafeKey> =
+    LazyLock::new(|| LessSafeKey::new(UnboundKey::new(&AES_256_GCM, KEY.as_bytes()).unwrap()));
 
-// The first byte chooses: a body as it comes, or an envelope around an encrypted text.
+// The first byte selects: a body verbatim, or an envelope around an encrypted plaintext.
 fuzz_target!(|data: &[u8]| {
     let Some((choice, rest)) = data.split_first() else {
         return;
@@ -29,15 +28,17 @@ fuzz_target!(|data: &[u8]| {
         None => {
             let _ = Notification::open(&API_V3_KEY, rest);
         }
-        Some(event) => inside(event, rest),
+        Some(event) => open_sealed(event, rest),
     }
 });
 
-fn inside(event: &str, text: &[u8]) {
+fn open_sealed(event: &str, text: &[u8]) {
     let mut sealed = text.to_vec();
     let nonce = Nonce::assume_unique_for_key(*NONCE);
     let aad = Aad::from(b"transaction");
-    SEALING.seal_in_place_append_tag(nonce, aad, &mut sealed).unwrap();
+    SEALING
+        .seal_in_place_append_tag(nonce, aad, &mut sealed)
+        .unwrap();
     let envelope = |sealed: &[u8]| {
         let resource: Value = json!({
             "algorithm": "AEAD_AES_256_GCM",
@@ -50,9 +51,9 @@ fn inside(event: &str, text: &[u8]) {
     if let Ok(opened) = Notification::open(&API_V3_KEY, envelope(&sealed).as_bytes()) {
         assert_eq!(opened.plaintext, text);
     }
-    // What was changed on its way never opens.
+    // A modified ciphertext never decrypts.
     let position = text.len() / 2;
     sealed[position] ^= 1;
-    let changed = Notification::open(&API_V3_KEY, envelope(&sealed).as_bytes());
-    assert_eq!(changed.err(), Some(OpenError::Decrypt));
+    let modified = Notification::open(&API_V3_KEY, envelope(&sealed).as_bytes());
+    assert_eq!(modified.err(), Some(OpenError::Decrypt));
 }

@@ -1,5 +1,4 @@
-//! Raw data with its signature (the login state's): two lines as they come, or a text with the
-//! signature that belongs to it.
+//! Raw data with a login-state signature: two lines verbatim, or a text with its valid signature.
 #![no_main]
 
 use avalon_wechat::{RawData, SessionKey};
@@ -7,7 +6,7 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use libfuzzer_sys::fuzz_target;
 use secrecy::SecretString;
 
-/// A TEST KEY: base64 of 16 bytes.
+/// TEST KEY: base64 of 16 bytes.
 const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZg==";
 
 fuzz_target!(|data: &[u8]| {
@@ -24,12 +23,25 @@ fuzz_target!(|data: &[u8]| {
         return;
     }
     let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{text}{KEY}").as_bytes());
-    let mut signature: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut signature: String = hash
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     if let Ok(data) = RawData::parse(&text, &signature) {
         let _ = data.open(&key);
-        // Another signature never opens it.
-        let last = if signature.pop() == Some('0') { '1' } else { '0' };
+        // Any other signature is rejected.
+        let last = if signature.pop() == Some('0') {
+            '1'
+        } else {
+            '0'
+        };
         signature.push(last);
-        assert!(RawData::parse(&text, &signature).unwrap().open(&key).is_err());
+        assert!(
+            RawData::parse(&text, &signature)
+                .unwrap()
+                .open(&key)
+                .is_err()
+        );
     }
 });

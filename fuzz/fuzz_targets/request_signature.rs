@@ -1,12 +1,12 @@
-//! Headers of a signed request: time, nonce, signature, method and path are lines of the input, the
+//! Headers of a signed request: timestamp, nonce, signature, method and path are lines of input, the
 //! body is the rest.
 #![no_main]
 
-use avalon_core::request_signature::{RequestSignature, SignatureError, SignedRequest, sign};
+use avalon_api::request_signature::{RequestSignature, SignatureError, SignedRequest, sign};
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 
-/// A TEST KEY.
+/// TEST KEY.
 const KEY: &[u8] = &[7; 32];
 const NOW: i64 = 1_795_480_952;
 
@@ -22,22 +22,25 @@ fuzz_target!(|data: &[u8]| {
         body,
     };
     let read = |signature| RequestSignature::read(Some(&time), Some(&nonce), Some(signature), now);
-    let right = sign(KEY, request, &time, &nonce);
+    let valid = sign(KEY, request, &time, &nonce);
     if let Ok(read) = read(&signature) {
-        // Only the one signature fits, in any spelling of its base64.
-        let fits = read.verify(KEY, request).is_ok();
-        assert_eq!(fits, signature == right);
+        // Only one signature is accepted, in canonical base64.
+        let accepted = read.verify(KEY, request).is_ok();
+        assert_eq!(accepted, signature == valid);
     }
-    match read(&right) {
+    match read(&valid) {
         Ok(read) => {
             assert_eq!(read.verify(KEY, request), Ok(()));
             assert_eq!(read.verify(&[8; 32], request), Err(SignatureError::Wrong));
-            let changed = SignedRequest {
+            let modified = SignedRequest {
                 body: &[body, b"x"].concat(),
                 ..request
             };
-            assert_eq!(read.verify(KEY, changed), Err(SignatureError::Wrong));
-            assert!(time.parse::<i64>().is_ok_and(|time| NOW.abs_diff(time) <= 300));
+            assert_eq!(read.verify(KEY, modified), Err(SignatureError::Wrong));
+            assert!(
+                time.parse::<i64>()
+                    .is_ok_and(|time| NOW.abs_diff(time) <= 300)
+            );
         }
         Err(error) => assert_ne!(error, SignatureError::Wrong),
     }

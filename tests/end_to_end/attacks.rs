@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use avalon_test_support::Avalon;
 use avalon_tests::sessions::{dev, dev_with, sign_in};
-use avalon_tests::{Answer, Game, send};
+use avalon_tests::{ApiResponse, Game, send};
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
@@ -18,7 +18,7 @@ fn part(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(value.to_string())
 }
 
-async fn inventory_with(game: &Game, token: &str) -> Answer {
+async fn inventory_with(game: &Game, token: &str) -> ApiResponse {
     let request = game.client.get(game.url("/api/wx/inventory"));
     send(request.bearer_auth(token)).await
 }
@@ -90,13 +90,13 @@ async fn forged_or_modified_tokens_are_rejected() {
         ),
         ("the session's id", "01JZ5N4V7W8X9YABCDEFGHJKMN".to_owned()),
     ] {
-        let answer = inventory_with(&game, &forged).await;
+        let response = inventory_with(&game, &forged).await;
         assert_eq!(
-            (answer.status.as_u16(), answer.code()),
+            (response.status.as_u16(), response.code()),
             (401, "UNAUTHENTICATED"),
             "{what}"
         );
-        assert_eq!(answer.header("www-authenticate"), "Bearer");
+        assert_eq!(response.header("www-authenticate"), "Bearer");
     }
 }
 
@@ -152,14 +152,14 @@ async fn sql_injection_has_no_effect() {
     let body = json!({"code": game.mint_code("bob").await, "deviceId": injection, "deviceType": injection});
     let login = send(game.client.post(game.url("/api/wx/login")).json(&body)).await;
     assert_eq!(login.status, 200, "{login:?}");
-    let answer = alice.order(injection, 1, "k-1").await;
-    answer.assert_problem(422, "FIELD_INVALID");
-    let answer = alice.get(&format!("/api/wx/getOrder/{escaped}")).await;
-    answer.assert_problem(404, "ORDER_NOT_FOUND");
-    let answer = alice.get(&format!("/api/wx/orders?cursor={escaped}")).await;
-    assert_eq!(answer.status.as_u16(), 400, "{answer:?}");
-    let answer = alice.get(&format!("/api/wx/orders?status={escaped}")).await;
-    assert_eq!(answer.status.as_u16(), 400, "{answer:?}");
+    let response = alice.order(injection, 1, "k-1").await;
+    response.assert_problem(422, "FIELD_INVALID");
+    let response = alice.get(&format!("/api/wx/getOrder/{escaped}")).await;
+    response.assert_problem(404, "ORDER_NOT_FOUND");
+    let response = alice.get(&format!("/api/wx/orders?cursor={escaped}")).await;
+    assert_eq!(response.status.as_u16(), 400, "{response:?}");
+    let response = alice.get(&format!("/api/wx/orders?status={escaped}")).await;
+    assert_eq!(response.status.as_u16(), 400, "{response:?}");
     let token = admin_token(&dev);
     for path in [
         format!("/admin/users/{escaped}"),
@@ -167,10 +167,10 @@ async fn sql_injection_has_no_effect() {
         format!("/admin/orders?openId={escaped}"),
     ] {
         let url = format!("{}{path}", dev.ops);
-        let answer = send(game.client.get(url).bearer_auth(&token)).await;
+        let response = send(game.client.get(url).bearer_auth(&token)).await;
         assert!(
-            matches!(answer.status.as_u16(), 200 | 404),
-            "{path}: {answer:?}"
+            matches!(response.status.as_u16(), 200 | 404),
+            "{path}: {response:?}"
         );
     }
     assert_eq!(alice.get("/api/wx/inventory").await.status, 200);
@@ -248,8 +248,11 @@ async fn admin_routes_are_absent_from_the_public_port() {
         "/_sim/state",
     ] {
         let request = game.client.get(game.url(path)).bearer_auth(&token);
-        let answer = send(request).await;
-        assert!(matches!(answer.status.as_u16(), 404), "{path}: {answer:?}");
+        let response = send(request).await;
+        assert!(
+            matches!(response.status.as_u16(), 404),
+            "{path}: {response:?}"
+        );
     }
 }
 
@@ -285,10 +288,10 @@ async fn raw(game: &Game, request: &str) -> String {
     let address = game.url("").replace("http://", "");
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    let read = stream.read_to_end(&mut answer);
+    let mut response = Vec::new();
+    let read = stream.read_to_end(&mut response);
     let _ = tokio::time::timeout(Duration::from_secs(2), read).await;
-    String::from_utf8_lossy(&answer).into_owned()
+    String::from_utf8_lossy(&response).into_owned()
 }
 
 #[tokio::test]
@@ -314,16 +317,19 @@ async fn conflicting_headers_are_not_trusted() {
         format!("transfer-encoding: identity\r\ncontent-length: {length}\r\n"),
         format!("content-length: +{length}\r\n"),
     ] {
-        let answer = send_raw(lengths.clone(), body).await;
-        assert!(answer.starts_with("HTTP/1.1 400"), "{lengths}: {answer}");
-        assert!(!answer.contains("\"products\""), "{lengths}: {answer}");
+        let response = send_raw(lengths.clone(), body).await;
+        assert!(
+            response.starts_with("HTTP/1.1 400"),
+            "{lengths}: {response}"
+        );
+        assert!(!response.contains("\"products\""), "{lengths}: {response}");
     }
     // A length beside chunks is ignored, and the connection closes after that request.
     let both = "content-length: 4\r\ntransfer-encoding: chunked\r\n".to_owned();
-    let answer = send_raw(both, &chunks).await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
-    assert!(!answer.contains("\"products\""), "{answer}");
+    let response = send_raw(both, &chunks).await;
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+    assert_eq!(response.matches("HTTP/1.1 ").count(), 1, "{response}");
+    assert!(!response.contains("\"products\""), "{response}");
     // Two tokens: a proxy may have checked the other one.
     let request = game
         .client

@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use avalon_test_support::{Avalon, FleetSettings, eventually_eq};
-use avalon_tests::{Answer, Game, send};
+use avalon_tests::{ApiResponse, Game, send};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
 const TOKEN: &str = FleetSettings::ADMIN_TOKEN;
 
-async fn as_admin(request: RequestBuilder) -> Answer {
+async fn as_admin(request: RequestBuilder) -> ApiResponse {
     send(request.bearer_auth(TOKEN)).await
 }
 
 async fn events(game: &Game, dev: &Avalon, query: &str) -> Vec<Value> {
     let url = format!("{}/admin/audit{query}", dev.ops);
-    let answer = as_admin(game.client.get(url)).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    answer.body["events"].as_array().unwrap().clone()
+    let response = as_admin(game.client.get(url)).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    response.body["events"].as_array().unwrap().clone()
 }
 
 #[tokio::test]
@@ -74,9 +74,9 @@ async fn operator_actions_are_audited_with_their_address() {
     let older = events(&game, &dev, &format!("?cursor={cursor}&limit=1")).await;
     assert_eq!(older, all[2..3]);
     for invalid in ["?kind=nothing", "?userId=x", "?cursor=x", "?colour=red"] {
-        let answer = as_admin(game.client.get(admin(&format!("audit{invalid}")))).await;
+        let response = as_admin(game.client.get(admin(&format!("audit{invalid}")))).await;
         assert_eq!(
-            (answer.status.as_u16(), answer.code()),
+            (response.status.as_u16(), response.code()),
             (400, "QUERY_INVALID")
         );
     }
@@ -93,8 +93,8 @@ async fn admin_token_guesses_are_audited_up_to_a_limit() {
     let guesses = 150;
     for guess in 0..guesses {
         let url = format!("{}/admin/jobs?guess={guess}", dev.ops);
-        let answer = send(game.client.get(url).bearer_auth("guess")).await;
-        assert_eq!(answer.status, 401);
+        let response = send(game.client.get(url).bearer_auth("guess")).await;
+        assert_eq!(response.status, 401);
     }
     let stored = events(&game, &dev, "?kind=admin_refused&limit=1000").await;
     assert!((60..=121).contains(&stored.len()), "{}", stored.len());

@@ -48,14 +48,14 @@ async fn malformed_sign_ins_never_reach_wechat() {
         (&megabytes, 413, "BODY_TOO_LARGE"),
     ];
     for (body, status, code) in cases {
-        let answer = send(post(body)).await;
+        let response = send(post(body)).await;
         assert_eq!(
-            answer.code(),
+            response.code(),
             *code,
-            "{} -> {answer:?}",
+            "{} -> {response:?}",
             &body[..body.len().min(60)]
         );
-        answer.assert_problem(*status, code);
+        response.assert_problem(*status, code);
     }
     // Chunked, so that the length is not announced.
     let chunks =

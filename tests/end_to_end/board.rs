@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use avalon_core::jobs::QUEUES;
 use avalon_test_support::{Avalon, FleetSettings, eventually_eq};
-use avalon_tests::{Answer, Game, client, send};
+use avalon_tests::{ApiResponse, Game, client, send};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -24,13 +24,13 @@ impl Browser<'_> {
     }
 
     async fn get(&self, path: &str) -> Value {
-        let answer = send(self.request(Method::GET, path)).await;
-        assert_eq!(answer.status, 200, "{path}: {answer:?}");
-        answer.body
+        let response = send(self.request(Method::GET, path)).await;
+        assert_eq!(response.status, 200, "{path}: {response:?}");
+        response.body
     }
 
     /// Sends the request of one of our buttons on the board's pages.
-    async fn press(&self, method: Method, path: &str) -> Answer {
+    async fn press(&self, method: Method, path: &str) -> ApiResponse {
         send(self.request(method, path).header("x-avalon-board", "1")).await
     }
 }
@@ -195,9 +195,9 @@ async fn board_requires_the_admin_token_and_creates_no_jobs() {
     let assets: std::collections::BTreeSet<&str> = assets.collect();
     assert!(assets.len() >= 4, "{assets:?}");
     for asset in assets {
-        let answer = get(asset).send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{asset}");
-        assert!(answer.bytes().await.unwrap().len() > 500, "{asset}");
+        let response = get(asset).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{asset}");
+        assert!(response.bytes().await.unwrap().len() > 500, "{asset}");
     }
 
     let push = game
@@ -228,9 +228,9 @@ async fn authenticating_proxy(ops: String) -> String {
         let url = format!("{ops}{}", incoming.uri());
         let request = client().request(incoming.method().clone(), url);
         let request = request.basic_auth("operator", Some(FleetSettings::ADMIN_TOKEN));
-        let answer = request.send().await.unwrap();
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let body = axum::body::Body::from_stream(answer.bytes_stream());
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = axum::body::Body::from_stream(response.bytes_stream());
         (status, headers, body)
     };
     let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,21 +1,25 @@
 //! Response headers for browsers: security headers everywhere, and CORS for listed origins only.
 
 use avalon_test_support::{Avalon, FleetSettings};
-use avalon_tests::{Answer, Game, send};
+use avalon_tests::{ApiResponse, Game, send};
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
 const ALLOWED: &str = "https://game.example.com";
 const FOREIGN: &str = "https://evil.example.com";
 
-fn assert_secured(answer: &Answer, what: &str) {
-    assert_eq!(answer.header("x-content-type-options"), "nosniff", "{what}");
-    assert_eq!(answer.header("referrer-policy"), "no-referrer", "{what}");
-    let resource_policy = answer.header("cross-origin-resource-policy");
+fn assert_secured(response: &ApiResponse, what: &str) {
+    assert_eq!(
+        response.header("x-content-type-options"),
+        "nosniff",
+        "{what}"
+    );
+    assert_eq!(response.header("referrer-policy"), "no-referrer", "{what}");
+    let resource_policy = response.header("cross-origin-resource-policy");
     assert_eq!(resource_policy, "same-origin", "{what}");
-    let policies = answer.headers.get_all("content-security-policy").iter();
+    let policies = response.headers.get_all("content-security-policy").iter();
     assert_eq!(policies.count(), 1, "{what}");
-    let policy = answer.header("content-security-policy");
+    let policy = response.header("content-security-policy");
     assert!(policy.starts_with("default-src 'none'"), "{what}: {policy}");
     assert!(
         policy.contains("frame-ancestors 'none'"),
@@ -56,10 +60,10 @@ async fn every_response_of_both_listeners_has_security_headers() {
         ),
     ];
     for (what, request, status) in requests {
-        let answer = send(request).await;
-        assert_eq!(answer.status, status, "{what}: {answer:?}");
-        assert_secured(&answer, what);
-        let hsts = answer.headers.get("strict-transport-security");
+        let response = send(request).await;
+        assert_eq!(response.status, status, "{what}: {response:?}");
+        assert_secured(&response, what);
+        let hsts = response.headers.get("strict-transport-security");
         assert!(hsts.is_none(), "{what}: this listener has no TLS");
     }
     let documentation = send(game.client.get(game.url("/docs/"))).await;
@@ -68,7 +72,7 @@ async fn every_response_of_both_listeners_has_security_headers() {
 }
 
 /// The preflight request of a browser for a signed request with a token.
-async fn preflight(game: &Game, url: &str, origin: &str) -> Answer {
+async fn preflight(game: &Game, url: &str, origin: &str) -> ApiResponse {
     let request = game.client.request(Method::OPTIONS, url);
     let wanted = "authorization,content-type,content-encoding,idempotency-key,prefer,\
                   x-avalon-timestamp,x-avalon-nonce,x-avalon-signature";
@@ -79,8 +83,8 @@ async fn preflight(game: &Game, url: &str, origin: &str) -> Answer {
     send(request).await
 }
 
-fn is_blocked(answer: &Answer) -> bool {
-    !answer
+fn is_blocked(response: &ApiResponse) -> bool {
+    !response
         .headers
         .keys()
         .any(|name| name.as_str().starts_with("access-control-allow-origin"))
@@ -92,8 +96,8 @@ async fn cross_origin_pages_are_blocked_by_default() {
     let game = Game::of(&dev, &dev);
     let url = game.url("/api/wx/login");
     assert!(is_blocked(&preflight(&game, &url, FOREIGN).await));
-    let answer = game.client.get(game.url("/api/wx/products"));
-    assert!(is_blocked(&send(answer.header("origin", FOREIGN)).await));
+    let response = game.client.get(game.url("/api/wx/products"));
+    assert!(is_blocked(&send(response.header("origin", FOREIGN)).await));
 }
 
 #[tokio::test]
@@ -128,13 +132,13 @@ async fn only_listed_origins_are_allowed_and_never_on_admin_routes() {
     assert_secured(&allowed, "a preflight");
 
     let products = game.client.get(game.url("/api/wx/products"));
-    let answer = send(products.header("origin", ALLOWED)).await;
-    assert_eq!(answer.header("access-control-allow-origin"), ALLOWED);
+    let response = send(products.header("origin", ALLOWED)).await;
+    assert_eq!(response.header("access-control-allow-origin"), ALLOWED);
     assert_eq!(
-        answer.header("strict-transport-security"),
+        response.header("strict-transport-security"),
         "max-age=2592000"
     );
-    let exposed = answer.header("access-control-expose-headers").to_owned();
+    let exposed = response.header("access-control-expose-headers").to_owned();
     for name in [
         "x-request-id",
         "retry-after",
@@ -145,7 +149,7 @@ async fn only_listed_origins_are_allowed_and_never_on_admin_routes() {
         assert!(exposed.contains(name), "{exposed}");
     }
     assert!(
-        answer.header("vary").contains("origin"),
+        response.header("vary").contains("origin"),
         "caches distinguish origins"
     );
 

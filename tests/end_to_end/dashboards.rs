@@ -202,8 +202,8 @@ async fn every_query_has_data_and_no_alert_fires_when_healthy() {
             for selector in selectors(&query) {
                 problems.extend(missing(&prometheus, selector).await.into_iter().map(of));
             }
-            let answer = ask(&prometheus, "query", &[("query", &query)]).await;
-            let result = answer["result"].as_array().unwrap();
+            let response = ask(&prometheus, "query", &[("query", &query)]).await;
+            let result = response["result"].as_array().unwrap();
             // Panels that may legitimately be empty.
             let may_be_empty = ["> 0", "ALERTS", ONLY_WITH_A_TOKEN]
                 .iter()
@@ -272,8 +272,8 @@ async fn every_sql_panel_returns_rows() {
             let counted = format!(
                 "SELECT count(*), coalesce(string_agg(row_to_json(q)::text, ' '), '') FROM ({query}) q"
             );
-            let answer = sqlx::query_as::<_, (i64, String)>(sqlx::AssertSqlSafe(counted));
-            let (rows, seen) = answer
+            let response = sqlx::query_as::<_, (i64, String)>(sqlx::AssertSqlSafe(counted));
+            let (rows, seen) = response
                 .fetch_one(&mut database)
                 .await
                 .unwrap_or_else(|error| panic!("{board}, {panel}: {error}: {query}"));

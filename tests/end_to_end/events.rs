@@ -11,7 +11,7 @@ use avalon_test_support::{
 };
 use avalon_tests::event_sinks::SinkDouble;
 use avalon_tests::kafka_broker::{KafkaBroker, Produced};
-use avalon_tests::{Answer, Game, Player, send};
+use avalon_tests::{ApiResponse, Game, Player, send};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::future::join_all;
@@ -38,7 +38,7 @@ fn event(name: &str) -> Value {
     json!({"eventName": name, "eventParams": {"level": 3}, "timestamp": now_ms()})
 }
 
-async fn report(player: &Player<'_>, body: Value) -> Answer {
+async fn report(player: &Player<'_>, body: Value) -> ApiResponse {
     player.post("/api/wx/report", "unused", body).await
 }
 
@@ -49,7 +49,7 @@ async fn ops(
     method: &str,
     path: &str,
     body: Option<Value>,
-) -> Answer {
+) -> ApiResponse {
     let request = game
         .client
         .request(method.parse().unwrap(), format!("{}{path}", process.ops))
@@ -64,11 +64,11 @@ async fn ops(
 /// Returns the number of stored events of this name and of their players.
 async fn counted(process: &Avalon, game: &Game, name: &str) -> (i64, i64) {
     let path = format!("/admin/stats/events?eventName={name}");
-    let answer = ops(process, game, "GET", &path, None).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    let event = &answer.body["events"][0];
+    let response = ops(process, game, "GET", &path, None).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    let event = &response.body["events"][0];
     assert_eq!(
-        answer.body["total"].as_i64(),
+        response.body["total"].as_i64(),
         Some(event["count"].as_i64().unwrap_or(0))
     );
     (
@@ -92,24 +92,24 @@ async fn valid_events_are_accepted_and_invalid_ones_reported() {
     let mut urgent = event("urgent");
     urgent["realtime"] = json!(true);
     let body = json!({"events": [event("play"), {"eventName": "no time"}, urgent, late, 7]});
-    let answer = report(&alice, body).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let response = report(&alice, body).await;
+    assert_eq!(response.status, 200, "{response:?}");
     let rejected = json!([
         {"index": 1, "code": "EVENT_NAME_INVALID"},
         {"index": 3, "code": "TIMESTAMP_OUT_OF_RANGE"},
         {"index": 4, "code": "EVENT_NOT_OBJECT"},
     ]);
     assert_eq!(
-        answer.body,
+        response.body,
         json!({"success": true, "accepted": 2, "rejected": rejected})
     );
     for name in ["play", "urgent"] {
         eventually_eq(TIMEOUT, (1, 1), async || counted(&dev, &game, name).await).await;
     }
     // All of them may be invalid; the request still succeeds.
-    let answer = report(&alice, json!({"events": [7]})).await;
+    let response = report(&alice, json!({"events": [7]})).await;
     assert_eq!(
-        (answer.status.as_u16(), &answer.body["accepted"]),
+        (response.status.as_u16(), &response.body["accepted"]),
         (200, &json!(0))
     );
 }
@@ -147,17 +147,17 @@ async fn gzip_reports_are_accepted_within_the_size_limits() {
     })).collect();
     let many = json!({"events": many}).to_string().into_bytes();
     assert!(many.len() > 500_000);
-    let answer = post("gzip", gzip(&many)).await;
+    let response = post("gzip", gzip(&many)).await;
     assert_eq!(
-        (answer.status.as_u16(), &answer.body["accepted"]),
+        (response.status.as_u16(), &response.body["accepted"]),
         (200, &json!(500)),
-        "{answer:?}"
+        "{response:?}"
     );
-    let answer = post("identity", many).await;
+    let response = post("identity", many).await;
     assert_eq!(
-        (answer.status.as_u16(), &answer.body["accepted"]),
+        (response.status.as_u16(), &response.body["accepted"]),
         (200, &json!(500)),
-        "{answer:?}"
+        "{response:?}"
     );
     eventually_eq(TIMEOUT, (1000, 1), async || {
         counted(&dev, &game, "gzipped").await
@@ -218,12 +218,12 @@ async fn slow_client_clock_is_corrected() {
     let year = 365 * 24 * 3600 * 1000;
     let mut slow = event("slow");
     slow["timestamp"] = json!(now_ms() - year - 5000);
-    let answer = report(&alice, json!({"events": [slow], "sentAt": now_ms() - year})).await;
-    assert_eq!(answer.body["accepted"], 1, "{answer:?}");
+    let response = report(&alice, json!({"events": [slow], "sentAt": now_ms() - year})).await;
+    assert_eq!(response.body["accepted"], 1, "{response:?}");
     let recent = format!("/admin/stats/events?from={}", now_ms() - 120_000);
     eventually(TIMEOUT, async || {
-        let answer = ops(&dev, &game, "GET", &recent, None).await;
-        let seen = answer.body.to_string();
+        let response = ops(&dev, &game, "GET", &recent, None).await;
+        let seen = response.body.to_string();
         seen.contains("\"slow\"").then_some(()).ok_or(seen)
     })
     .await;
@@ -249,13 +249,13 @@ async fn operators_see_counts_funnels_and_retention() {
         ops(&dev, &game, "GET", path, None).await.body["steps"].clone()
     })
     .await;
-    let answer = ops(&dev, &game, "GET", "/admin/stats/retention?days=1,3", None).await;
-    let cohorts = answer.body["cohorts"].as_array().unwrap();
+    let response = ops(&dev, &game, "GET", "/admin/stats/retention?days=1,3", None).await;
+    let cohorts = response.body["cohorts"].as_array().unwrap();
     let players: i64 = cohorts
         .iter()
         .map(|cohort| cohort["players"].as_i64().unwrap())
         .sum();
-    assert_eq!(players, 3, "{answer:?}");
+    assert_eq!(players, 3, "{response:?}");
     // Tomorrow has no data yet.
     assert_eq!(
         cohorts.last().unwrap()["retained"][0],
@@ -270,17 +270,17 @@ async fn operators_see_counts_funnels_and_retention() {
         "retention?days=a",
         "events?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z",
     ] {
-        let answer = ops(&dev, &game, "GET", &format!("/admin/stats/{invalid}"), None).await;
-        assert_ops_problem(&answer, 400, "QUERY_INVALID");
+        let response = ops(&dev, &game, "GET", &format!("/admin/stats/{invalid}"), None).await;
+        assert_ops_problem(&response, 400, "QUERY_INVALID");
     }
 }
 
 /// Like `assert_problem`, for the ops listener, whose problems have no request id.
-fn assert_ops_problem(answer: &Answer, status: u16, code: &str) {
+fn assert_ops_problem(response: &ApiResponse, status: u16, code: &str) {
     assert_eq!(
-        (answer.status.as_u16(), answer.code()),
+        (response.status.as_u16(), response.code()),
         (status, code),
-        "{answer:?}"
+        "{response:?}"
     );
 }
 
@@ -397,10 +397,10 @@ async fn service_and_game_server_events_share_one_pipeline() {
     let mut theirs = event("match_end");
     theirs["userId"] = json!(user);
     let body = json!({"events": [theirs, event("match_end")]});
-    let answer = ops(&dev, &game, "POST", "/internal/events", Some(body)).await;
+    let response = ops(&dev, &game, "POST", "/internal/events", Some(body)).await;
     let rejected = json!([{"index": 1, "code": "USER_ID_INVALID"}]);
     assert_eq!(
-        answer.body,
+        response.body,
         json!({"success": true, "accepted": 1, "rejected": rejected})
     );
     eventually_eq(TIMEOUT, (1, 1), async || {
@@ -422,7 +422,7 @@ async fn settings(database: &TestDatabase) -> FleetSettings {
 async fn report_many(game: &Game, players: &[Player<'_>], batches: usize) {
     let batches: Vec<usize> = (0..batches).collect();
     for some in batches.chunks(16) {
-        let answers = join_all(some.iter().map(|n| {
+        let responses = join_all(some.iter().map(|n| {
             let events: Vec<Value> = (0..50)
                 .map(|place| {
                     let mut event = event("numbered");
@@ -434,8 +434,10 @@ async fn report_many(game: &Game, players: &[Player<'_>], batches: usize) {
         }))
         .await;
         assert!(
-            answers.iter().all(|answer| answer.body["accepted"] == 50),
-            "{answers:?}"
+            responses
+                .iter()
+                .all(|response| response.body["accepted"] == 50),
+            "{responses:?}"
         );
     }
     let _ = game;
@@ -618,7 +620,7 @@ async fn reports_during_a_database_outage_are_stored_afterwards() {
 
 /// Like `counted`, for a database that may still be down.
 async fn counted_if_up(process: &Avalon, game: &Game) -> (i64, i64) {
-    let answer = ops(
+    let response = ops(
         process,
         game,
         "GET",
@@ -626,7 +628,7 @@ async fn counted_if_up(process: &Avalon, game: &Game) -> (i64, i64) {
         None,
     )
     .await;
-    let event = &answer.body["events"][0];
+    let event = &response.body["events"][0];
     (
         event["count"].as_i64().unwrap_or(0),
         event["players"].as_i64().unwrap_or(0),

@@ -53,8 +53,8 @@ async fn sign_in_works_through_every_api_and_worker() {
     let (database, settings) = settings().await;
     let fleet = settings.start(2, 2).await;
     for n in 0..20 {
-        let answer = fleet.login(&format!("sim-player-{n}")).await.unwrap();
-        assert_eq!(answer.status(), 200);
+        let response = fleet.login(&format!("sim-player-{n}")).await.unwrap();
+        assert_eq!(response.status(), 200);
     }
     // The same code through both at once: one exchange across all workers.
     let games = [
@@ -63,9 +63,9 @@ async fn sign_in_works_through_every_api_and_worker() {
     ];
     let before = games[0].exchanges().await;
     let code = games[0].mint_code("twice").await;
-    let answers = join_all(games.iter().map(|game| game.login(&code))).await;
-    assert_eq!(answers[0].status, 200, "{:?}", answers[0]);
-    assert_eq!(answers[0].body, answers[1].body);
+    let responses = join_all(games.iter().map(|game| game.login(&code))).await;
+    assert_eq!(responses[0].status, 200, "{:?}", responses[0]);
+    assert_eq!(responses[0].body, responses[1].body);
     assert_eq!(games[0].exchanges().await, before + 1);
     // A job accepted by one API can be queried at the other.
     let job = games[0]
@@ -111,7 +111,7 @@ async fn jobs_of_a_killed_worker_are_finished_once_by_another() {
     .await;
     let ids: Vec<&str> = accepted
         .iter()
-        .map(|answer| answer.body["jobId"].as_str().unwrap())
+        .map(|response| response.body["jobId"].as_str().unwrap())
         .collect();
     let ops = fleet.apis[0].ops.clone();
     let running = "avalon_queue_depth{queue=\"login\",state=\"running\"}";
@@ -187,7 +187,7 @@ async fn fleet_can_share_one_sqlite_file() {
     let settings = FleetSettings::new(database.url(), &shared_redis_url().await)
         .env("AVALON_REDIS__KEY_PREFIX", unique_prefix());
     let fleet: Fleet = settings.start(1, 2).await;
-    let answers = join_all((0..30).map(|n| {
+    let responses = join_all((0..30).map(|n| {
         let fleet = &fleet;
         async move {
             fleet
@@ -198,6 +198,9 @@ async fn fleet_can_share_one_sqlite_file() {
         }
     }))
     .await;
-    assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
+    assert!(
+        responses.iter().all(|status| *status == 200),
+        "{responses:?}"
+    );
     assert_eq!(count(&database, "SELECT count(*) FROM users").await, 10);
 }

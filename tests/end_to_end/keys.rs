@@ -47,8 +47,8 @@ async fn encryption_key_rotation_is_invisible_to_players() {
         };
         let before = settings(&old, "").start(1, 1).await;
         for player in ["alice", "bob", "carol"] {
-            let answer = before.login(&format!("sim-{player}")).await.unwrap();
-            assert_eq!(answer.status(), 200);
+            let response = before.login(&format!("sim-{player}")).await.unwrap();
+            assert_eq!(response.status(), 200);
         }
         drop(before);
 

@@ -26,9 +26,9 @@ async fn dev(check_text: &str) -> (Avalon, Game) {
 
 async fn set_nickname(client: &Client<'_>, name: &str) -> Value {
     let body = client.encrypted(json!({"data": {"nickName": name}})).await;
-    let answer = client.update(&body).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    answer.body["userInfo"]["nickname"].clone()
+    let response = client.update(&body).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    response.body["userInfo"]["nickname"].clone()
 }
 
 /// Number of checks with this outcome, from the metrics.

@@ -73,9 +73,9 @@ async fn admin_routes_require_the_token_and_manage_dead_letters() {
         &format!("Bearer {token}x"),
     ] {
         let request = game.client.get(url("")).header("authorization", wrong);
-        let answer = send(request).await;
+        let response = send(request).await;
         assert_eq!(
-            (answer.status.as_u16(), answer.code()),
+            (response.status.as_u16(), response.code()),
             (401, "UNAUTHENTICATED"),
             "{wrong}"
         );

@@ -24,8 +24,8 @@ async fn wechat_outage_leaves_dead_letters_that_can_be_replayed() {
     let dev = Avalon::command("dev").start().await;
     let game = Game::of(&dev, &dev);
     game.faults(json!({"outage": "http502"})).await;
-    let answer = game.login_preferring("sim-alice", "wait=30").await;
-    answer.assert_problem(503, "WECHAT_BUSY");
+    let response = game.login_preferring("sim-alice", "wait=30").await;
+    response.assert_problem(503, "WECHAT_BUSY");
     assert_eq!(game.exchanges().await, 4, "all attempts were made");
 
     let list = Avalon::command("jobs")
@@ -72,12 +72,12 @@ async fn hanging_wechat_calls_time_out() {
 async fn wechat_rate_limit_delays_the_job_not_the_request() {
     let dev = Avalon::command("dev").start().await;
     let game = Game::of(&dev, &dev);
-    let answer = game.login_preferring("sim-error-45011", "wait=1").await;
+    let response = game.login_preferring("sim-error-45011", "wait=1").await;
     assert_eq!(
-        (answer.status.as_u16(), &answer.body["status"]),
+        (response.status.as_u16(), &response.body["status"]),
         (202, &json!("retrying"))
     );
-    let job = game.get(answer.header("location")).await.body;
+    let job = game.get(response.header("location")).await.body;
     assert_eq!(job["error"]["code"], "WECHAT_RATE_LIMITED");
     assert_eq!(game.exchanges().await, 1, "not retried at once");
 }
@@ -108,10 +108,10 @@ async fn redis_outage_returns_503_then_recovers() {
         (probe.status.as_u16(), &probe.body["status"]),
         (200, &"ready".into())
     );
-    let answer = send(game.client.get(format!("{}/readyz", fleet.apis[0].ops))).await;
-    assert_eq!(answer.status, 503);
-    assert_eq!(answer.body["stores"]["database"], "ok");
-    assert_ne!(answer.body["stores"]["queue"], "ok");
+    let response = send(game.client.get(format!("{}/readyz", fleet.apis[0].ops))).await;
+    assert_eq!(response.status, 503);
+    assert_eq!(response.body["stores"]["database"], "ok");
+    assert_ne!(response.body["stores"]["queue"], "ok");
 
     redis.restart().await;
     eventually_eq(TIMEOUT, 200, async || {
@@ -139,10 +139,10 @@ async fn accepted_job_survives_a_killed_redis() {
         redis.stop();
         redis
     };
-    let (answer, mut redis) = tokio::join!(waiting, killed);
-    assert_eq!(answer.status, 202, "{answer:?}");
+    let (response, mut redis) = tokio::join!(waiting, killed);
+    assert_eq!(response.status, 202, "{response:?}");
     redis.restart().await;
-    let location = answer.header("location").to_owned();
+    let location = response.header("location").to_owned();
     eventually_eq(TIMEOUT, json!("succeeded"), async || {
         game.get(&location).await.body["status"].clone()
     })
@@ -161,10 +161,10 @@ async fn short_postgres_outage_fails_no_sign_in() {
     postgres.stop();
     let code = game.mint_code("bob").await;
     let before = game.exchanges().await;
-    let answer = game.login_preferring(&code, "wait=1").await;
-    assert_eq!(answer.status, 202, "{answer:?}");
+    let response = game.login_preferring(&code, "wait=1").await;
+    assert_eq!(response.status, 202, "{response:?}");
     postgres.restart().await;
-    let job = game.job(answer.body["jobId"].as_str().unwrap()).await;
+    let job = game.job(response.body["jobId"].as_str().unwrap()).await;
     assert_eq!(
         (&job["status"], &job["attempts"]),
         (&json!("succeeded"), &json!(1)),
@@ -192,8 +192,8 @@ async fn sign_out_does_not_wait_for_a_blocked_database() {
     }
     let request = game.client.post(game.url("/api/wx/logout"));
     let started = Instant::now();
-    let answer = send(request.bearer_auth(token.as_str().unwrap())).await;
-    assert_eq!(answer.status, 204, "{answer:?}");
+    let response = send(request.bearer_auth(token.as_str().unwrap())).await;
+    assert_eq!(response.status, 204, "{response:?}");
     // The audit log gives up after two seconds.
     let limit = Duration::from_secs(1);
     assert!(started.elapsed() < limit, "{:?}", started.elapsed());

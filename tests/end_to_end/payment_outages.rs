@@ -55,8 +55,11 @@ async fn lost_wechat_response_repeats_the_same_order_request() {
     let alice = game.player("alice").await;
     game.faults(json!({"outage": "reset", "outageAfter": true, "api": "pay_jsapi"}))
         .await;
-    let answer = alice.order("gems-60", 1, "k").await;
-    assert!(matches!(answer.status.as_u16(), 202 | 503), "{answer:?}");
+    let response = alice.order("gems-60", 1, "k").await;
+    assert!(
+        matches!(response.status.as_u16(), 202 | 503),
+        "{response:?}"
+    );
     game.clear_faults().await;
     eventually_eq(TIMEOUT, 200, async || {
         alice.order("gems-60", 1, "k").await.status.as_u16()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use avalon_test_support::{Avalon, FleetSettings, eventually_eq};
-use avalon_tests::{Answer, Game, send};
+use avalon_tests::{ApiResponse, Game, send};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -20,7 +20,13 @@ async fn dev() -> (Avalon, Game) {
 }
 
 /// Calls an admin route.
-async fn admin(dev: &Avalon, game: &Game, method: &str, path: &str, body: Option<Value>) -> Answer {
+async fn admin(
+    dev: &Avalon,
+    game: &Game,
+    method: &str,
+    path: &str,
+    body: Option<Value>,
+) -> ApiResponse {
     let method = method.parse().unwrap();
     let mut request = game
         .client
@@ -33,7 +39,7 @@ async fn admin(dev: &Avalon, game: &Game, method: &str, path: &str, body: Option
     send(request).await
 }
 
-fn id_of(created: &Answer) -> String {
+fn id_of(created: &ApiResponse) -> String {
     assert_eq!(created.status, 200, "{created:?}");
     created.body["orderId"].as_str().unwrap().to_owned()
 }
@@ -226,8 +232,8 @@ async fn invalid_callbacks_grant_nothing() {
         "unknownOrder",
         "ciphertext",
     ] {
-        let answer = game.simulator("pay/callbacks/forge", forge(kind)).await;
-        assert!(answer.status.is_success(), "{kind}: {answer:?}");
+        let response = game.simulator("pay/callbacks/forge", forge(kind)).await;
+        assert!(response.status.is_success(), "{kind}: {response:?}");
     }
     // Rejected on receipt.
     for kind in ["signature", "staleTimestamp", "signTest"] {
@@ -274,9 +280,9 @@ async fn invalid_callbacks_grant_nothing() {
         ("pending", 0)
     );
     let raw = game.client.post(game.url("/api/wx/pay/notify")).body("{}");
-    let answer = send(raw).await;
+    let response = send(raw).await;
     assert_eq!(
-        (answer.status.as_u16(), &answer.body["code"]),
+        (response.status.as_u16(), &response.body["code"]),
         (401, &json!("FAIL"))
     );
 }

@@ -37,8 +37,8 @@ async fn attempts(game: &Game) -> Vec<Value> {
 
 /// Number of callbacks that the API counted with this verdict.
 async fn count_by_verdict(dev: &Avalon, game: &Game, verdict: &str) -> u64 {
-    let answer = game.client.get(format!("{}/metrics", dev.ops)).send().await;
-    let text = answer.unwrap().text().await.unwrap();
+    let response = game.client.get(format!("{}/metrics", dev.ops)).send().await;
+    let text = response.unwrap().text().await.unwrap();
     let name = format!("avalon_payment_callbacks_door_total{{verdict=\"{verdict}\"}} ");
     let count = text.lines().find_map(|line| line.strip_prefix(&name));
     count.expect("it is counted").parse().unwrap()

@@ -34,11 +34,11 @@ async fn encrypted_profile_is_stored_and_shown_everywhere() {
         "language": "zh_CN", "city": "", "province": "Guangdong", "country": "CN",
         "avatarUrl": "http://wx.qlogo.cn/mmopen/a/0",
     }});
-    let answer = alice.update(&alice.encrypted(spec).await).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    assert_eq!(answer.body["success"], true);
-    assert_eq!(answer.header("cache-control"), "no-store");
-    let user = &answer.body["userInfo"];
+    let response = alice.update(&alice.encrypted(spec).await).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    assert_eq!(response.body["success"], true);
+    assert_eq!(response.header("cache-control"), "no-store");
+    let user = &response.body["userInfo"];
     assert_eq!(user["nickname"], "阿丽");
     assert_eq!(user["avatarUrl"], "https://wx.qlogo.cn/mmopen/a/0");
     assert_eq!(
@@ -63,9 +63,9 @@ async fn raw_data_never_replaces_encrypted_data_or_sets_a_unionid() {
     let (_dev, game) = dev().await;
     let bob = Client::sign_in(&game, "bob").await;
     let raw = bob.raw(named("raw Bob")).await;
-    let answer = bob.update(&raw).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    assert_eq!(answer.body["userInfo"]["nickname"], "raw Bob");
+    let response = bob.update(&raw).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    assert_eq!(response.body["userInfo"]["nickname"], "raw Bob");
     let sure = bob.encrypted(named("sure Bob")).await;
     assert_eq!(
         bob.update(&sure).await.body["userInfo"]["nickname"],
@@ -144,9 +144,9 @@ async fn each_profile_error_has_its_own_code() {
         (&carol, &another_iv),
         (&carol, &noise),
     ] {
-        let answer = who.update(body).await;
-        answer.assert_problem(401, "SIGN_IN_AGAIN");
-        details.push(answer.body["detail"].clone());
+        let response = who.update(body).await;
+        response.assert_problem(401, "SIGN_IN_AGAIN");
+        details.push(response.body["detail"].clone());
     }
     assert!(
         details.iter().all(|detail| detail == &details[0]),
@@ -193,10 +193,10 @@ async fn each_profile_error_has_its_own_code() {
         ("language", json!("zh CN")),
     ] {
         let country = format!("country-{field}");
-        let answer = refused(json!({"data": {field: value, "country": country}})).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        assert_eq!(answer.body["leftOut"], json!([field]));
-        assert_eq!(answer.body["userInfo"]["country"], country);
+        let response = refused(json!({"data": {field: value, "country": country}})).await;
+        assert_eq!(response.status, 200, "{response:?}");
+        assert_eq!(response.body["leftOut"], json!([field]));
+        assert_eq!(response.body["userInfo"]["country"], country);
     }
     assert!(
         carol.user_info().await.get("nickname").is_none(),
@@ -244,9 +244,9 @@ async fn previous_session_key_works_within_the_grace_period() {
     let raw_in_flight = dora.raw(named("raw Dora")).await;
     // A sign-in, perhaps on another device, replaces the key.
     let dora = Client::sign_in(&game, "dora").await;
-    let answer = dora.update(&in_flight).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    assert_eq!(answer.body["userInfo"]["nickname"], "Dora");
+    let response = dora.update(&in_flight).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    assert_eq!(response.body["userInfo"]["nickname"], "Dora");
     assert_eq!(dora.update(&raw_in_flight).await.status, 200);
     let fresh = dora.encrypted(named("Dora 2")).await;
     assert_eq!(
@@ -286,9 +286,9 @@ async fn share_group_id_is_decrypted() {
     let path = "/api/wx/share/group";
     for spelling in ["openGId", "opengid"] {
         let body = frank.encrypted(json!({"data": {spelling: "tGroup"}})).await;
-        let answer = frank.post(path, &body).await;
+        let response = frank.post(path, &body).await;
         assert_eq!(
-            (answer.status.as_u16(), &answer.body),
+            (response.status.as_u16(), &response.body),
             (200, &json!({"openGId": "tGroup"}))
         );
     }
@@ -378,10 +378,10 @@ async fn profile_update_waits_out_a_database_outage() {
     postgres.stop();
     let request = game.client.post(game.url("/api/wx/updateUserInfo"));
     let request = request.bearer_auth(&judy.token).header("prefer", "wait=1");
-    let answer = send(request.json(&update)).await;
-    assert_eq!(answer.status, 202, "{answer:?}");
+    let response = send(request.json(&update)).await;
+    assert_eq!(response.status, 202, "{response:?}");
     postgres.restart().await;
-    let job = format!("{}?wait=30", answer.header("location"));
+    let job = format!("{}?wait=30", response.header("location"));
     let ended = send(game.client.get(game.url(&job)).bearer_auth(&judy.token)).await;
     assert_eq!(ended.body["status"], "succeeded", "{ended:?}");
     assert_eq!(ended.body["result"]["userInfo"]["nickname"], "Judy");

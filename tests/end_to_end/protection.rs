@@ -157,15 +157,15 @@ async fn rate_limit_rejects_the_offender_and_nobody_else() {
     third.assert_problem(429, "RATE_LIMITED");
 
     for left in (0..3).rev() {
-        let answer = inventory(&game, &alice).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
+        let response = inventory(&game, &alice).await;
+        assert_eq!(response.status, 200, "{response:?}");
         assert!(
-            answer
+            response
                 .header("ratelimit-policy")
                 .contains("\"route\";q=3;w=60"),
-            "{answer:?}"
+            "{response:?}"
         );
-        let ratelimit = answer.header("ratelimit");
+        let ratelimit = response.header("ratelimit");
         assert!(
             ratelimit.starts_with(&format!("\"route\";r={left};t=")),
             "{ratelimit}"

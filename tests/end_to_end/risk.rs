@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use avalon_test_support::{Avalon, FleetSettings, eventually_eq};
-use avalon_tests::{Answer, Game};
+use avalon_tests::{ApiResponse, Game};
 use serde_json::json;
 
 /// `avalon dev` with these keys of `risk`.
@@ -28,7 +28,7 @@ async fn rank_requests(game: &Game) -> u64 {
     count["count"].as_u64().unwrap()
 }
 
-fn assert_offered(created: &Answer) {
+fn assert_offered(created: &ApiResponse) {
     assert_eq!(created.status, 200, "{created:?}");
 }
 
@@ -157,9 +157,9 @@ async fn unavailable_risk_check_follows_the_configuration() {
         {
             game.faults(fault.clone()).await;
             let key = format!("k{number}");
-            let answer = async || alice.order("gems-60", 1, &key).await.status.as_u16();
+            let response = async || alice.order("gems-60", 1, &key).await.status.as_u16();
             // An order that would be rejected is retried for some seconds first.
-            eventually_eq(Duration::from_secs(20), expected, answer).await;
+            eventually_eq(Duration::from_secs(20), expected, response).await;
         }
     }
 }

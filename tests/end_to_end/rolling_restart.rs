@@ -7,7 +7,7 @@ use avalon_test_support::{
     Avalon, Balancer, Fleet, FleetSettings, TestDatabase, eventually_eq, shared_redis_url,
     unique_prefix,
 };
-use avalon_tests::{Answer, Game, client};
+use avalon_tests::{ApiResponse, Game, client};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -39,8 +39,8 @@ async fn rolling_restart_under_load_fails_no_request_and_no_job() {
         replace(workers).await;
     }
     stop.cancel();
-    let answered = load.await.unwrap();
-    assert!(answered > 100, "only {answered} requests");
+    let completed = load.await.unwrap();
+    assert!(completed > 100, "only {completed} requests");
     assert_all_done(&fleet).await;
 }
 
@@ -81,10 +81,10 @@ async fn load(balancer: Balancer, token: String, stop: CancellationToken) -> u32
                 .send()
                 .await
                 .unwrap_or_else(|error| panic!("{n} at {api}: {error:?}"));
-            let answer = Answer::of(response).await;
+            let response = ApiResponse::of(response).await;
             assert!(
-                matches!(answer.status.as_u16(), 200 | 202),
-                "{n} at {api}: {answer:?}"
+                matches!(response.status.as_u16(), 200 | 202),
+                "{n} at {api}: {response:?}"
             );
         });
         while let Some(ended) = requests.try_join_next() {

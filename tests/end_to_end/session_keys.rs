@@ -75,8 +75,8 @@ async fn reset_session_key_invalidates_the_old_one_at_once() {
         .await
         .assert_problem(401, "SIGN_IN_AGAIN");
     let under_new = alice.encrypted(named("new")).await;
-    let answer = alice.update(&under_new).await;
-    assert_eq!(answer.body["userInfo"]["nickname"], "new");
+    let response = alice.update(&under_new).await;
+    assert_eq!(response.body["userInfo"]["nickname"], "new");
 
     let url = format!("{}/admin/users/oUnknown/resetSessionKey", dev.ops);
     let request = game.client.post(&url);

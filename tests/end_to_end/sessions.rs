@@ -78,8 +78,8 @@ async fn refresh_token_works_once_and_its_reuse_ends_the_session() {
         .await
         .assert_problem(401, "REFRESH_TOKEN_REUSED");
     for invalid in ["", "x", "a.b.c", second["token"].as_str().unwrap()] {
-        let answer = refresh(&game, &json!({"refreshToken": invalid})).await;
-        answer.assert_problem(401, "UNAUTHENTICATED");
+        let response = refresh(&game, &json!({"refreshToken": invalid})).await;
+        response.assert_problem(401, "UNAUTHENTICATED");
     }
     let nothing = game
         .client
@@ -99,10 +99,10 @@ async fn expiring_token_is_renewed_by_response_header() {
     let early = inventory(&game, &session).await;
     assert_eq!(early.header("x-avalon-token"), "", "not near its expiry");
     let offered = avalon_test_support::eventually(Duration::from_secs(5), async || {
-        let answer = inventory(&game, &session).await;
-        match answer.header("x-avalon-token") {
-            "" => Err(answer),
-            _ => Ok(answer),
+        let response = inventory(&game, &session).await;
+        match response.header("x-avalon-token") {
+            "" => Err(response),
+            _ => Ok(response),
         }
     })
     .await;

@@ -17,12 +17,12 @@ async fn dev() -> (Avalon, Game) {
 #[tokio::test]
 async fn sign_in_returns_a_token_a_session_and_a_player() {
     let (_dev, game) = dev().await;
-    let answer = game.login("sim-alice").await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    assert_eq!(answer.header("content-type"), "application/json");
-    assert_eq!(answer.header("cache-control"), "no-store");
+    let response = game.login("sim-alice").await;
+    assert_eq!(response.status, 200, "{response:?}");
+    assert_eq!(response.header("content-type"), "application/json");
+    assert_eq!(response.header("cache-control"), "no-store");
 
-    let body = &answer.body;
+    let body = &response.body;
     assert_eq!(body["token"].as_str().unwrap().split('.').count(), 3);
     let two_hours = 2 * 60 * 60 * 1000;
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64;
@@ -49,7 +49,7 @@ async fn sign_in_returns_a_token_a_session_and_a_player() {
         );
     }
     assert!(
-        !answer.body.to_string().contains("essionKey"),
+        !response.body.to_string().contains("essionKey"),
         "the session key is never returned"
     );
 }
@@ -77,11 +77,11 @@ async fn same_code_within_a_minute_is_exchanged_once() {
     let (_dev, game) = dev().await;
     let code = game.mint_code("erin").await;
     // Concurrently, and once more when the first is done.
-    let mut answers = join_all((0..8).map(|_| game.login(&code))).await;
-    answers.push(game.login(&code).await);
-    for answer in &answers {
-        assert_eq!(answer.status, 200, "{answer:?}");
-        assert_eq!(answer.body, answers[0].body);
+    let mut responses = join_all((0..8).map(|_| game.login(&code))).await;
+    responses.push(game.login(&code).await);
+    for response in &responses {
+        assert_eq!(response.status, 200, "{response:?}");
+        assert_eq!(response.body, responses[0].body);
     }
     assert_eq!(game.exchanges().await, 1);
 }
@@ -90,12 +90,12 @@ async fn same_code_within_a_minute_is_exchanged_once() {
 async fn concurrent_sign_ins_of_one_player_create_one_user() {
     let (_dev, game) = dev().await;
     let codes = join_all((0..10).map(|_| game.mint_code("frank"))).await;
-    let answers = join_all(codes.iter().map(|code| game.login(code))).await;
-    for answer in &answers {
-        assert_eq!(answer.status, 200, "{answer:?}");
+    let responses = join_all(codes.iter().map(|code| game.login(code))).await;
+    for response in &responses {
+        assert_eq!(response.status, 200, "{response:?}");
         assert_eq!(
-            answer.body["userInfo"]["_id"],
-            answers[0].body["userInfo"]["_id"]
+            response.body["userInfo"]["_id"],
+            responses[0].body["userInfo"]["_id"]
         );
     }
 }
@@ -181,14 +181,17 @@ async fn stream_starts_with_the_current_state_and_allows_shutdown() {
 async fn client_chooses_how_long_to_wait() {
     let (_dev, game) = dev().await;
     let started = std::time::Instant::now();
-    let answer = game.login_preferring("sim-slow-3000-heidi", "wait=1").await;
+    let response = game.login_preferring("sim-slow-3000-heidi", "wait=1").await;
     assert_eq!(
-        (answer.status.as_u16(), answer.header("preference-applied")),
+        (
+            response.status.as_u16(),
+            response.header("preference-applied")
+        ),
         (202, "wait=1")
     );
     let waited = started.elapsed();
     assert!(waited >= Duration::from_millis(950) && waited < Duration::from_millis(2500));
-    let job = game.job(answer.body["jobId"].as_str().unwrap()).await;
+    let job = game.job(response.body["jobId"].as_str().unwrap()).await;
     assert_eq!(job["status"], "succeeded");
 }
 
@@ -226,16 +229,16 @@ async fn wechat_errors_are_returned_as_problems() {
 #[tokio::test]
 async fn code_spent_by_a_lost_response_requires_a_new_sign_in() {
     let (_dev, game) = dev().await;
-    let answer = game.login_preferring("sim-reset-judy-1", "wait=20").await;
-    answer.assert_problem(401, "SIGN_IN_AGAIN");
+    let response = game.login_preferring("sim-reset-judy-1", "wait=20").await;
+    response.assert_problem(401, "SIGN_IN_AGAIN");
     assert!(game.exchanges().await >= 2, "it was retried");
 }
 
 #[tokio::test]
 async fn transient_wechat_faults_are_hidden_from_players() {
     let (_dev, game) = dev().await;
-    let answer = game.login_preferring("sim-flaky-2-kim", "wait=20").await;
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let response = game.login_preferring("sim-flaky-2-kim", "wait=20").await;
+    assert_eq!(response.status, 200, "{response:?}");
     assert_eq!(game.exchanges().await, 3);
 }
 
@@ -255,8 +258,8 @@ async fn data_persists_across_restarts() {
 #[tokio::test]
 async fn session_key_is_encrypted_at_rest_and_codes_are_not_logged() {
     let (dev, game) = dev().await;
-    let answer = game.login("sim-once-mallory-77").await;
-    let open_id = answer.body["userInfo"]["openId"].as_str().unwrap();
+    let response = game.login("sim-once-mallory-77").await;
+    let open_id = response.body["userInfo"]["openId"].as_str().unwrap();
     let player = format!("{}/_sim/players/{open_id}", dev.simulator);
     let session_key = send(game.client.get(player)).await.body["sessionKey"].clone();
     let session_key = session_key.as_str().unwrap();
@@ -279,7 +282,7 @@ async fn session_key_is_encrypted_at_rest_and_codes_are_not_logged() {
     for secret in [
         session_key,
         "mallory-77",
-        answer.body["token"].as_str().unwrap(),
+        response.body["token"].as_str().unwrap(),
     ] {
         assert!(!log.contains(secret), "a secret is in the log");
     }

@@ -41,10 +41,10 @@ async fn tls_listener_rejects_plain_http_and_tolerates_idle_clients() {
         idle.push(TcpStream::connect(&address).await.unwrap());
     }
     let client = trusting(&certificates);
-    let answer = send(client.post(&url).json(&json!({"code": "sim-alice"}))).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let response = send(client.post(&url).json(&json!({"code": "sim-alice"}))).await;
+    assert_eq!(response.status, 200, "{response:?}");
     assert_eq!(
-        answer.header("strict-transport-security"),
+        response.header("strict-transport-security"),
         "max-age=31536000"
     );
 
@@ -55,9 +55,9 @@ async fn tls_listener_rejects_plain_http_and_tolerates_idle_clients() {
         .write_all(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n")
         .await
         .unwrap();
-    let mut response = Vec::new();
-    let _ = plain.read_to_end(&mut response).await;
-    assert!(!response.starts_with(b"HTTP"), "no plaintext response");
+    let mut plaintext = Vec::new();
+    let _ = plain.read_to_end(&mut plaintext).await;
+    assert!(!plaintext.starts_with(b"HTTP"), "no plaintext response");
 
     // Nor do idle clients keep the process from stopping.
     let mut dev = dev;

@@ -21,7 +21,7 @@ use avalon_core::platform::risk::RiskCache;
 use avalon_core::platform::token::{LocalTokens, PlatformTokens, Timing, TokenMetrics};
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::{EncryptionKey, Keyring};
-use avalon_queue::{Handlers, JobStore, QueueMetrics, Sqlite};
+use avalon_queue::{Handlers, JobStore, Queue, QueueMetrics, Sqlite};
 use avalon_simulator::PayCredentials;
 use avalon_test_support::TestDatabase;
 use avalon_wechat::pay::{Fen, PayClient};
@@ -63,7 +63,7 @@ struct Parts {
     webhook: String,
     config: Config,
     event_metrics: EventMetrics,
-    queue_metrics: QueueMetrics,
+    queue: Queue,
 }
 
 /// A player of the shop.
@@ -134,9 +134,12 @@ impl Shop {
         );
         let issuer = Arc::new(TokenIssuer::new(&signing_key, "test", minute));
         let event_metrics = EventMetrics::new(&registry).unwrap();
-        let queue_metrics = QueueMetrics::new(&registry).unwrap();
+        let queue = Queue::new(
+            Arc::clone(&store) as Arc<dyn JobStore>,
+            QueueMetrics::new(&registry).unwrap(),
+        );
         let api = ApiState {
-            store: Arc::clone(&store) as Arc<dyn JobStore>,
+            queue: queue.clone(),
             database: database.clone(),
             pay: Some(client.clone()),
             inbox: InboxWriter::spawn(database.clone()),
@@ -153,7 +156,6 @@ impl Shop {
                 sinks: config.analytics.sinks().into(),
                 max_age_ms: i64::MAX,
             },
-            queue_metrics: queue_metrics.clone(),
             http_metrics: HttpMetrics::new(&registry).unwrap(),
             pay_metrics: avalon_api::PayMetrics::new(&registry).unwrap(),
             wait: config.http.wait,
@@ -181,7 +183,7 @@ impl Shop {
                 webhook,
                 config,
                 event_metrics,
-                queue_metrics,
+                queue,
             },
             _files: (file, folder),
         }
@@ -214,8 +216,7 @@ impl Shop {
             platform: PlatformClient::new(client.clone(), Arc::new(tokens)),
             risk: Risk::new(RiskConfig::default(), ranks, &registry).unwrap(),
             database: self.database.clone(),
-            store: Arc::clone(&self.store) as Arc<dyn JobStore>,
-            queue_metrics: parts.queue_metrics.clone(),
+            queue: parts.queue.clone(),
             keyring: Arc::clone(&parts.keyring),
             sessions: parts.sessions.clone(),
             wechat: client,
@@ -234,9 +235,8 @@ impl Shop {
                 &parts.config.analytics,
                 &parts.config.database,
                 &self.database,
-                &(Arc::clone(&self.store) as Arc<dyn JobStore>),
+                &parts.queue,
                 parts.event_metrics.clone(),
-                parts.queue_metrics.clone(),
             )
             .unwrap(),
             tokens: Arc::clone(&parts.issuer),

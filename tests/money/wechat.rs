@@ -35,34 +35,34 @@ impl WeChat {
 
     /// Calls the control API; any failure fails the test.
     pub(crate) async fn must(&self, method: Method, path: &str, body: Value) -> Value {
-        let (status, answer) = self.call(method, path, body).await;
-        assert!((200..300).contains(&status), "{path}: {status} {answer}");
-        answer
+        let (status, response) = self.call(method, path, body).await;
+        assert!((200..300).contains(&status), "{path}: {status} {response}");
+        response
     }
 
     /// Calls the control API; 404 and 409 are accepted, since the state may not allow the call.
     pub(crate) async fn may(&self, path: &str, body: Value) {
-        let (status, answer) = self.call(Method::POST, path, body).await;
+        let (status, response) = self.call(Method::POST, path, body).await;
         let expected = (200..300).contains(&status) || [404, 409].contains(&status);
-        assert!(expected, "{path}: {status} {answer}");
+        assert!(expected, "{path}: {status} {response}");
     }
 
     async fn call(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
         let url = format!("{}/_sim/{path}", self.url);
         let request = self.client.request(method, url).json(&body);
-        let answer = request.send().await.unwrap();
-        let status = answer.status().as_u16();
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
         // Not every response has a body.
-        let body = answer.bytes().await.unwrap();
+        let body = response.bytes().await.unwrap();
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
     /// Returns one of its lists.
     pub(crate) async fn list(&self, path: &str, name: &str) -> Vec<Value> {
         let url = format!("{}/_sim/pay/{path}", self.url);
-        let answer = self.client.get(url).send().await.unwrap();
-        let mut answer: Value = answer.json().await.unwrap();
-        match answer[name].take() {
+        let response = self.client.get(url).send().await.unwrap();
+        let mut response: Value = response.json().await.unwrap();
+        match response[name].take() {
             Value::Array(list) => list,
             other => panic!("{path}: {other}"),
         }

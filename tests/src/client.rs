@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Answer, Game, send};
+use crate::{ApiResponse, Game, send};
 
 /// A signed-in player, whose client gets data from WeChat.
 pub struct Client<'a> {
@@ -17,12 +17,12 @@ pub struct Client<'a> {
 impl<'a> Client<'a> {
     /// Signs in with a new code: the same one within a minute would return the same session.
     pub async fn sign_in(game: &'a Game, name: &str) -> Self {
-        let answer = game.login(&game.mint_code(name).await).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
+        let response = game.login(&game.mint_code(name).await).await;
+        assert_eq!(response.status, 200, "{response:?}");
         Self {
             game,
-            token: answer.body["token"].as_str().unwrap().to_owned(),
-            open_id: answer.body["userInfo"]["openId"]
+            token: response.body["token"].as_str().unwrap().to_owned(),
+            open_id: response.body["userInfo"]["openId"]
                 .as_str()
                 .unwrap()
                 .to_owned(),
@@ -48,21 +48,21 @@ impl<'a> Client<'a> {
     }
 
     /// Sends a `POST` with the player's token.
-    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub async fn post(&self, path: &str, body: &Value) -> ApiResponse {
         let request = self.game.client.post(self.game.url(path));
         send(request.bearer_auth(&self.token).json(body)).await
     }
 
     /// Updates the profile.
-    pub async fn update(&self, body: &Value) -> Answer {
+    pub async fn update(&self, body: &Value) -> ApiResponse {
         self.post("/api/wx/updateUserInfo", body).await
     }
 
     /// The player's current profile.
     pub async fn user_info(&self) -> Value {
         let request = self.game.client.get(self.game.url("/api/wx/userInfo"));
-        let answer = send(request.bearer_auth(&self.token)).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        answer.body["userInfo"].clone()
+        let response = send(request.bearer_auth(&self.token)).await;
+        assert_eq!(response.status, 200, "{response:?}");
+        response.body["userInfo"].clone()
     }
 }

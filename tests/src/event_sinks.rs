@@ -194,23 +194,23 @@ async fn sync(
     body: Bytes,
 ) -> Response {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let answer = |code: i64, message: &str| {
+    let response = |code: i64, message: &str| {
         axum::Json(json!({"code": code, "msg": message})).into_response()
     };
     if header("appid") != Some(app_id) {
-        return answer(-2, "APPID is not legal");
+        return response(-2, "APPID is not legal");
     }
     let mut text = String::new();
     let decompressed = match header("compress") {
         Some("gzip") => GzDecoder::new(&body[..]).read_to_string(&mut text),
-        _ => return answer(-1, "the test requires gzip"),
+        _ => return response(-1, "the test requires gzip"),
     };
     let events: Vec<Value> = match decompressed.map(|_| serde_json::from_str(&text)) {
         Ok(Ok(events)) => events,
-        _ => return answer(-1, "invalid data format"),
+        _ => return response(-1, "invalid data format"),
     };
     if header("ta-integration-count") != Some(&events.len().to_string()) {
-        return answer(-1, "the count is wrong");
+        return response(-1, "the count is wrong");
     }
     for event in events {
         let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
@@ -232,9 +232,9 @@ async fn sync(
                 .as_object()
                 .is_some_and(|all| all.keys().all(|name| named(name)));
         if !valid {
-            return answer(-1, &format!("invalid data: {event}"));
+            return response(-1, &format!("invalid data: {event}"));
         }
         *received.lock().unwrap().entry(text("#uuid")).or_default() += 1;
     }
-    answer(0, "success")
+    response(0, "success")
 }

@@ -88,59 +88,59 @@ impl Connection {
         while let Ok(length) = stream.read_i32().await {
             let mut request = vec![0; usize::try_from(length).unwrap()];
             stream.read_exact(&mut request).await.unwrap();
-            let answer = self.answer(Bytes::from(request));
+            let response = self.response(Bytes::from(request));
             stream
-                .write_i32(i32::try_from(answer.len()).unwrap())
+                .write_i32(i32::try_from(response.len()).unwrap())
                 .await
                 .unwrap();
-            stream.write_all(&answer).await.unwrap();
+            stream.write_all(&response).await.unwrap();
         }
     }
 
-    fn answer(&self, mut request: Bytes) -> BytesMut {
+    fn response(&self, mut request: Bytes) -> BytesMut {
         let (key, version) = (request.get_i16(), request.get_i16());
-        let mut answer = BytesMut::new();
-        answer.put_i32(request.get_i32());
+        let mut response = BytesMut::new();
+        response.put_i32(request.get_i32());
         let _client_id = string(&mut request);
         match (key, version) {
-            (API_VERSIONS, 3) => api_versions(&mut answer),
-            (METADATA, 4) => self.metadata(&mut answer),
-            (PRODUCE, 7) => self.produce(&mut request, &mut answer),
+            (API_VERSIONS, 3) => api_versions(&mut response),
+            (METADATA, 4) => self.metadata(&mut response),
+            (PRODUCE, 7) => self.produce(&mut request, &mut response),
             other => panic!("unsupported request: {other:?}"),
         }
-        answer
+        response
     }
 
-    fn metadata(&self, answer: &mut BytesMut) {
-        answer.put_i32(0);
+    fn metadata(&self, response: &mut BytesMut) {
+        response.put_i32(0);
         // Brokers: this one, without a rack.
-        answer.put_i32(1);
-        answer.put_i32(1);
-        put_string(answer, "127.0.0.1");
-        answer.put_i32(i32::from(self.port));
-        answer.put_i16(-1);
+        response.put_i32(1);
+        response.put_i32(1);
+        put_string(response, "127.0.0.1");
+        response.put_i32(i32::from(self.port));
+        response.put_i16(-1);
         // No cluster id; the controller.
-        answer.put_i16(-1);
-        answer.put_i32(1);
+        response.put_i16(-1);
+        response.put_i32(1);
         // Topics.
-        answer.put_i32(1);
-        answer.put_i16(0);
-        put_string(answer, self.topic);
-        answer.put_u8(0);
-        answer.put_i32(self.partitions);
+        response.put_i32(1);
+        response.put_i16(0);
+        put_string(response, self.topic);
+        response.put_u8(0);
+        response.put_i32(self.partitions);
         for partition in 0..self.partitions {
-            answer.put_i16(0);
-            answer.put_i32(partition);
+            response.put_i16(0);
+            response.put_i32(partition);
             // Leader, replicas and in-sync replicas: this broker.
-            answer.put_i32(1);
+            response.put_i32(1);
             for _ in 0..2 {
-                answer.put_i32(1);
-                answer.put_i32(1);
+                response.put_i32(1);
+                response.put_i32(1);
             }
         }
     }
 
-    fn produce(&self, request: &mut Bytes, answer: &mut BytesMut) {
+    fn produce(&self, request: &mut Bytes, response: &mut BytesMut) {
         assert_eq!(request.get_i16(), -1, "no transaction");
         assert_eq!(request.get_i16(), -1, "acknowledged by all replicas");
         assert!(request.get_i32() > 0, "a time limit");
@@ -155,30 +155,30 @@ impl Connection {
         let mut produced = self.produced.lock().unwrap();
         let offset = i64::try_from(produced.len()).unwrap();
         produced.extend(records);
-        answer.put_i32(1);
-        put_string(answer, self.topic);
-        answer.put_i32(1);
-        answer.put_i32(partition);
-        answer.put_i16(0);
-        answer.put_i64(offset);
-        answer.put_i64(-1);
-        answer.put_i64(0);
-        answer.put_i32(0);
+        response.put_i32(1);
+        put_string(response, self.topic);
+        response.put_i32(1);
+        response.put_i32(partition);
+        response.put_i16(0);
+        response.put_i64(offset);
+        response.put_i64(-1);
+        response.put_i64(0);
+        response.put_i32(0);
     }
 }
 
-fn api_versions(answer: &mut BytesMut) {
-    answer.put_i16(0);
+fn api_versions(response: &mut BytesMut) {
+    response.put_i16(0);
     // A compact array: length + 1.
-    answer.put_u8(4);
+    response.put_u8(4);
     for (key, min, max) in [(API_VERSIONS, 0, 3), (METADATA, 4, 4), (PRODUCE, 7, 7)] {
-        answer.put_i16(key);
-        answer.put_i16(min);
-        answer.put_i16(max);
-        answer.put_u8(0);
+        response.put_i16(key);
+        response.put_i16(min);
+        response.put_i16(max);
+        response.put_u8(0);
     }
-    answer.put_i32(0);
-    answer.put_u8(0);
+    response.put_i32(0);
+    response.put_u8(0);
 }
 
 /// The records of a batch of version 2.

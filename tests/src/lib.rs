@@ -25,7 +25,7 @@ pub use client::Client;
 
 /// A response whose body has been read.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ApiResponse {
     /// HTTP status.
     pub status: StatusCode,
     /// Response headers.
@@ -34,7 +34,7 @@ pub struct Answer {
     pub body: Value,
 }
 
-impl Answer {
+impl ApiResponse {
     /// Reads a response.
     pub async fn of(response: Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
@@ -95,8 +95,8 @@ impl Answer {
 }
 
 /// Sends a request and reads the whole response.
-pub async fn send(request: RequestBuilder) -> Answer {
-    Answer::of(request.send().await.expect("a response")).await
+pub async fn send(request: RequestBuilder) -> ApiResponse {
+    ApiResponse::of(request.send().await.expect("a response")).await
 }
 
 /// A client that keeps connections alive and uses no proxy.
@@ -132,12 +132,12 @@ impl Game {
     }
 
     /// Signs in.
-    pub async fn login(&self, code: &str) -> Answer {
+    pub async fn login(&self, code: &str) -> ApiResponse {
         self.login_preferring(code, "").await
     }
 
     /// Signs in with a `Prefer` header.
-    pub async fn login_preferring(&self, code: &str, prefer: &str) -> Answer {
+    pub async fn login_preferring(&self, code: &str, prefer: &str) -> ApiResponse {
         let request = self
             .client
             .post(self.url("/api/wx/login"))
@@ -146,17 +146,20 @@ impl Game {
     }
 
     /// Sends a `GET` without a token.
-    pub async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> ApiResponse {
         send(self.client.get(self.url(path))).await
     }
 
     /// Waits until a job has ended and returns it.
     pub async fn job(&self, id: &str) -> Value {
         loop {
-            let answer = self.get(&format!("/api/jobs/{id}?wait=30")).await;
-            assert_eq!(answer.status, 200, "{answer:?}");
-            if matches!(answer.body["status"].as_str(), Some("succeeded" | "failed")) {
-                return answer.body;
+            let response = self.get(&format!("/api/jobs/{id}?wait=30")).await;
+            assert_eq!(response.status, 200, "{response:?}");
+            if matches!(
+                response.body["status"].as_str(),
+                Some("succeeded" | "failed")
+            ) {
+                return response.body;
             }
         }
     }
@@ -172,8 +175,8 @@ impl Game {
     /// Sets the simulator's faults.
     pub async fn faults(&self, faults: Value) {
         let url = format!("{}/_sim/faults", self.simulator);
-        let answer = send(self.client.put(url).json(&faults)).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
+        let response = send(self.client.put(url).json(&faults)).await;
+        assert_eq!(response.status, 200, "{response:?}");
     }
 
     /// Removes all faults.
@@ -184,9 +187,9 @@ impl Game {
 
     /// Signs a player in.
     pub async fn player(&self, name: &str) -> Player<'_> {
-        let answer = self.login(&format!("sim-{name}")).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        let token = answer.body["token"].as_str().expect("a token").to_owned();
+        let response = self.login(&format!("sim-{name}")).await;
+        assert_eq!(response.status, 200, "{response:?}");
+        let token = response.body["token"].as_str().expect("a token").to_owned();
         Player { game: self, token }
     }
 
@@ -197,23 +200,23 @@ impl Game {
             .put(format!("{}/admin/products/{product}", api.ops))
             .bearer_auth(FleetSettings::ADMIN_TOKEN)
             .json(&json!({"name": product, "price": price}));
-        let answer = send(request).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
+        let response = send(request).await;
+        assert_eq!(response.status, 200, "{response:?}");
     }
 
     /// Sends a `POST` to the simulator's control API.
-    pub async fn simulator(&self, path: &str, body: Value) -> Answer {
+    pub async fn simulator(&self, path: &str, body: Value) -> ApiResponse {
         let url = format!("{}/_sim/{path}", self.simulator);
-        let answer = send(self.client.post(url).json(&body)).await;
-        assert!(answer.status.is_success(), "{path}: {answer:?}");
-        answer
+        let response = send(self.client.post(url).json(&body)).await;
+        assert!(response.status.is_success(), "{path}: {response:?}");
+        response
     }
 
     /// Sends a `PUT` to the simulator's control API, which changes its settings.
     pub async fn set(&self, path: &str, body: Value) {
         let url = format!("{}/_sim/{path}", self.simulator);
-        let answer = send(self.client.put(url).json(&body)).await;
-        assert!(answer.status.is_success(), "{path}: {answer:?}");
+        let response = send(self.client.put(url).json(&body)).await;
+        assert!(response.status.is_success(), "{path}: {response:?}");
     }
 
     /// Sends a `GET` to the simulator's control API.
@@ -226,8 +229,8 @@ impl Game {
     /// Issues a real, single-use code for a player.
     pub async fn mint_code(&self, name: &str) -> String {
         let request = self.client.post(format!("{}/_sim/codes", self.simulator));
-        let answer = send(request.json(&json!({ "name": name }))).await;
-        answer.body["code"]
+        let response = send(request.json(&json!({ "name": name }))).await;
+        response.body["code"]
             .as_str()
             .expect("a code was minted")
             .to_owned()
@@ -244,7 +247,7 @@ pub struct Player<'a> {
 
 impl Player<'_> {
     /// Sends a `GET` with the player's token.
-    pub async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> ApiResponse {
         send(
             self.game
                 .client
@@ -255,7 +258,7 @@ impl Player<'_> {
     }
 
     /// Sends a `POST` with the player's token and an idempotency key.
-    pub async fn post(&self, path: &str, key: &str, body: Value) -> Answer {
+    pub async fn post(&self, path: &str, key: &str, body: Value) -> ApiResponse {
         let request = self
             .game
             .client
@@ -265,13 +268,13 @@ impl Player<'_> {
     }
 
     /// Creates an order.
-    pub async fn order(&self, product: &str, quantity: i64, key: &str) -> Answer {
+    pub async fn order(&self, product: &str, quantity: i64, key: &str) -> ApiResponse {
         let body = json!({"productId": product, "quantity": quantity});
         self.post("/api/wx/createOrder", key, body).await
     }
 
     /// Pays with these parameters, as `wx.requestPayment` would: WeChat checks their signature.
-    pub async fn pay(&self, created: &Answer) {
+    pub async fn pay(&self, created: &ApiResponse) {
         let mut params = created.body["payParams"].clone();
         params["appId"] = json!("wx0123456789abcdef");
         self.game.simulator("pay/request-payment", params).await;
@@ -279,8 +282,8 @@ impl Player<'_> {
 
     /// The status of an order, empty if it is not found.
     pub async fn status(&self, order: &str) -> String {
-        let answer = self.get(&format!("/api/wx/getOrder/{order}")).await;
-        answer.body["order"]["status"]
+        let response = self.get(&format!("/api/wx/getOrder/{order}")).await;
+        response.body["order"]["status"]
             .as_str()
             .unwrap_or_default()
             .to_owned()

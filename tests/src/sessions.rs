@@ -6,7 +6,7 @@ use avalon_test_support::{
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
-use crate::{Answer, Game, send};
+use crate::{ApiResponse, Game, send};
 
 /// Starts `avalon dev` with a client.
 pub async fn dev() -> (Avalon, Game) {
@@ -36,9 +36,9 @@ pub async fn two_apis() -> (TestDatabase, Fleet, [Game; 2]) {
 pub async fn sign_in(game: &Game, name: &str, device: &str, kind: &str) -> Value {
     let code = game.mint_code(name).await;
     let body = json!({"code": code, "deviceId": device, "deviceType": kind});
-    let answer = send(game.client.post(game.url("/api/wx/login")).json(&body)).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    answer.body
+    let response = send(game.client.post(game.url("/api/wx/login")).json(&body)).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    response.body
 }
 
 /// Builds a `GET` with the session's token.
@@ -48,12 +48,12 @@ pub fn get(game: &Game, session: &Value, path: &str) -> RequestBuilder {
 }
 
 /// Gets the inventory, a route that requires a token.
-pub async fn inventory(game: &Game, session: &Value) -> Answer {
+pub async fn inventory(game: &Game, session: &Value) -> ApiResponse {
     send(get(game, session, "/api/wx/inventory")).await
 }
 
 /// Uses the session's refresh token.
-pub async fn refresh(game: &Game, session: &Value) -> Answer {
+pub async fn refresh(game: &Game, session: &Value) -> ApiResponse {
     let body = json!({"refreshToken": session["refreshToken"]});
     send(
         game.client
@@ -64,7 +64,7 @@ pub async fn refresh(game: &Game, session: &Value) -> Answer {
 }
 
 /// Signs the session out; `query` may be `?everywhere=true`.
-pub async fn logout(game: &Game, session: &Value, query: &str) -> Answer {
+pub async fn logout(game: &Game, session: &Value, query: &str) -> ApiResponse {
     let token = session["token"].as_str().unwrap();
     let url = game.url(&format!("/api/wx/logout{query}"));
     send(game.client.post(url).bearer_auth(token)).await

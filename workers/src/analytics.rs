@@ -6,8 +6,6 @@ pub(crate) mod relay_events;
 mod sinks;
 pub(crate) mod store_events;
 
-use std::sync::Arc;
-
 use avalon_core::analytics::catalogue::CatalogueReader;
 use avalon_core::analytics::config::{AnalyticsConfig, SinkName};
 use avalon_core::analytics::prepare::{Policy, UnknownEvents};
@@ -16,7 +14,7 @@ use avalon_core::analytics::writer::EventWriter;
 use avalon_core::analytics::{Day, EventMetrics};
 use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::{Database, DatabaseError};
-use avalon_queue::{JobStore, QueueMetrics};
+use avalon_queue::Queue;
 use jiff::Timestamp;
 
 use crate::analytics::relay_events::Relay;
@@ -55,9 +53,8 @@ impl Analytics {
         analytics: &AnalyticsConfig,
         connection: &DatabaseConfig,
         database: &Database,
-        store: &Arc<dyn JobStore>,
+        queue: &Queue,
         metrics: EventMetrics,
-        queue_metrics: QueueMetrics,
     ) -> Result<Self, AnalyticsError> {
         let writer = EventWriter::spawn(database.clone(), connection, metrics.clone())?;
         let mut sinks: Vec<(SinkName, Box<dyn EventSink>)> = Vec::new();
@@ -80,12 +77,7 @@ impl Analytics {
             catalogue: CatalogueReader::spawn(database.clone()),
             metrics,
             profiles: Profiles::new(database.clone()),
-            relay: Relay::spawn(
-                database.clone(),
-                Arc::clone(store),
-                analytics.sinks(),
-                queue_metrics,
-            ),
+            relay: Relay::spawn(database.clone(), queue.clone(), analytics.sinks()),
             retention_days: analytics.retention_days(),
             max_age_days: i64::try_from(max_age).unwrap_or(i64::MAX),
             database: database_sink,

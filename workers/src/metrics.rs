@@ -2,11 +2,13 @@
 //! payments. What can be read from the database (callbacks that wait, differences to WeChat's bills) is
 //! not counted here.
 
-use avalon_core::jobs::check_nickname::Checked;
-use avalon_core::jobs::probe_session_key::Probed;
 use avalon_core::payments::{OrderStatus, RefundStatus};
 use jiff::Timestamp;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry, exponential_buckets};
+use strum::VariantArray;
+
+use crate::accounts::check_nickname::Checked;
+use crate::accounts::probe_session_key::Probed;
 
 /// Every end of a payment callback.
 const CALLBACK_OUTCOMES: [&str; 15] = [
@@ -240,11 +242,11 @@ impl ProfileMetrics {
             &["outcome"],
         )?;
         // There from the start: an alert can only see a counter rise that was there before.
-        for checked in Checked::ALL {
-            nicknames.with_label_values(&[checked.as_str()]);
+        for checked in Checked::VARIANTS {
+            nicknames.with_label_values(&[<&str>::from(checked)]);
         }
-        for probed in Probed::ALL {
-            probes.with_label_values(&[probed.as_str()]);
+        for probed in Probed::VARIANTS {
+            probes.with_label_values(&[<&str>::from(probed)]);
         }
         for key in ["current", "previous"] {
             keys.with_label_values(&[key]);
@@ -265,11 +267,13 @@ impl ProfileMetrics {
     }
 
     pub(crate) fn nickname(&self, checked: Checked) {
-        self.nicknames.with_label_values(&[checked.as_str()]).inc();
+        self.nicknames
+            .with_label_values(&[<&str>::from(checked)])
+            .inc();
     }
 
     pub(crate) fn probed(&self, probed: Probed) {
-        self.probes.with_label_values(&[probed.as_str()]).inc();
+        self.probes.with_label_values(&[<&str>::from(probed)]).inc();
     }
 
     pub(crate) fn key_fitted(&self, current: bool) {

@@ -1,40 +1,35 @@
-//! One pool per queue: which are started, and how they are stopped together.
+//! One pool per queue: which ones start, and how they stop together.
 
 use std::sync::Arc;
 
 use avalon_core::platform::stats::Dataset;
-use avalon_queue::{Handlers, JobStore, Pool, PoolSettings, QueueMetrics, QueueName};
-use tokio::task::{AbortHandle, JoinSet};
+use avalon_queue::{Handlers, Pool, PoolSettings, Queue, QueueName};
+use tokio::task::JoinSet;
 
-use crate::schedule;
+use crate::schedule::{self, Conditions};
 
-/// Which pools, and how each works.
+/// Which pools run, and how.
 #[derive(Clone, Debug)]
 pub struct PoolsSettings {
-    /// These queues only; empty: all that have handlers.
+    /// Queues to serve; empty: all that have handlers.
     pub queues: Vec<QueueName>,
-    /// How each pool works.
+    /// Settings of each pool.
     pub pool: PoolSettings,
-    /// Whether the clock has WeChat's bills compared with our orders.
+    /// Whether the schedule compares WeChat's bills with our orders.
     pub compares_bills: bool,
-    /// WeChat's own figures that are asked for each day; none: they are not.
+    /// WeChat's own daily figures that are fetched; none: they are not.
     pub platform_stats: Vec<Dataset>,
 }
 
 /// The running pools of a process.
 pub struct Pools {
     pools: Vec<Pool>,
-    clock: AbortHandle,
+    schedule: JoinSet<()>,
 }
 
 impl Pools {
     /// Starts a pool for each chosen queue that has handlers.
-    pub fn start(
-        store: &Arc<dyn JobStore>,
-        handlers: Handlers,
-        settings: &PoolsSettings,
-        metrics: &QueueMetrics,
-    ) -> Self {
+    pub fn start(jobs: &Queue, handlers: Handlers, settings: &PoolsSettings) -> Self {
         let handlers = Arc::new(handlers);
         let chosen =
             |queue: &&QueueName| settings.queues.is_empty() || settings.queues.contains(queue);
@@ -50,25 +45,24 @@ impl Pools {
             .filter(chosen)
             .map(|queue| {
                 tracing::info!(%queue, concurrency = settings.pool.concurrency, "pool started");
-                let store = Arc::clone(store);
+                let store = Arc::clone(jobs.store());
                 let (handlers, pool) = (Arc::clone(&handlers), settings.pool.clone());
-                Pool::start(store, queue, handlers, pool, metrics.clone())
+                Pool::start(store, queue, handlers, pool, jobs.metrics().clone())
             })
             .collect();
+        let conditions = Conditions {
+            compares_bills: settings.compares_bills,
+            platform_stats: settings.platform_stats.clone(),
+        };
         Self {
             pools,
-            clock: schedule::start(
-                Arc::clone(store),
-                metrics.clone(),
-                settings.compares_bills,
-                settings.platform_stats.clone(),
-            ),
+            schedule: schedule::start(jobs, &conditions),
         }
     }
 
-    /// Stops all of them at once, within the grace of their settings.
+    /// Stops all pools at once, within the grace period of their settings.
     pub async fn stop(self) {
-        self.clock.abort();
+        drop(self.schedule);
         let mut stopping: JoinSet<()> = self.pools.into_iter().map(Pool::stop).collect();
         while stopping.join_next().await.is_some() {}
     }

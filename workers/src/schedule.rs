@@ -1,116 +1,165 @@
-//! What happens by the clock: each process of workers asks for a sweep now and then, each hour for what
-//! is old to be deleted, in the morning for the comparison with WeChat's bill, and all day for those of
-//! WeChat's figures that can be new. The jobs' keys make each one for the whole fleet.
+//! The schedule: which jobs are enqueued by the clock, how often, and when they apply. Every worker
+//! process runs it; the idempotency keys of the kinds make each job one for the whole fleet.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_core::jobs::{
-    EventRetention, PruneAudit, PullPlatformStats, Reconcile, Retention, Sweep,
-};
+use avalon_core::jobs::{Reconcile, Retention, Sweep};
 use avalon_core::payments::reconciliation::{beijing_day, beijing_hour};
 use avalon_core::platform::stats::{self, Dataset};
-use avalon_queue::{JobStore, NewJob, QueueMetrics};
+use avalon_queue::{Job, NewJob, Queue};
 use jiff::{Timestamp, ToSpan};
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
-const SWEEP_EVERY: Duration = Duration::from_secs(5);
-const RECONCILE_EVERY: Duration = Duration::from_secs(900);
-/// Figures that were not there are asked for again after this.
-const PULL_EVERY: Duration = Duration::from_secs(1800);
-const DELETE_EVERY: Duration = Duration::from_secs(3600);
-/// WeChat's bill of a day is there at ten the next morning, Beijing time.
+use crate::analytics::event_retention::EventRetention;
+use crate::upkeep::prune_audit::PruneAudit;
+use crate::upkeep::pull_platform_stats::PullPlatformStats;
+
+/// What the conditions of the schedule depend on.
+#[derive(Clone, Debug)]
+pub(crate) struct Conditions {
+    /// Whether WeChat's bills are compared with our orders. Pointless where WeChat forgets its orders
+    /// (a simulator that was restarted).
+    pub(crate) compares_bills: bool,
+    /// WeChat's own daily figures that are fetched; none: they are not.
+    pub(crate) platform_stats: Vec<Dataset>,
+}
+
+/// One line of the schedule.
+struct Entry {
+    /// Time between two runs. The TTL of the job's idempotency key is shorter, so that each run finds
+    /// the key of the one before expired.
+    every: Duration,
+    /// Whether the line applies to this process at all.
+    when: fn(&Conditions) -> bool,
+    /// The jobs of a run at this time.
+    jobs: fn(&Conditions, Timestamp) -> Vec<NewJob>,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The schedule.
+#[rustfmt::skip]
+const SCHEDULE: [Entry; 6] = [
+    //      interval                           condition              jobs
+    Entry { every: SECOND.saturating_mul(5),   when: always,          jobs: |_, _| one(&Sweep {}) },
+    Entry { every: MINUTE.saturating_mul(15),  when: compares_bills,  jobs: days_to_compare },
+    Entry { every: MINUTE.saturating_mul(30),  when: pulls_figures,   jobs: figures_to_pull },
+    Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PruneAudit {}) },
+    Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&Retention {}) },
+    Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&EventRetention {}) },
+];
+
+fn always(_: &Conditions) -> bool {
+    true
+}
+
+fn compares_bills(conditions: &Conditions) -> bool {
+    conditions.compares_bills
+}
+
+fn pulls_figures(conditions: &Conditions) -> bool {
+    !conditions.platform_stats.is_empty()
+}
+
+fn one<J: Job>(job: &J) -> Vec<NewJob> {
+    vec![NewJob::from_job(job)]
+}
+
+/// WeChat's bill of a day is available at ten the next morning, Beijing time.
 const BILL_HOUR: i8 = 10;
-/// Days before today that are compared, should the service have been down.
+/// Number of past days whose bills are compared, in case the service was down.
 const BILL_DAYS: i64 = 3;
 
-/// Starts the clock; aborting it stops it. Where WeChat forgets its orders (a simulator that was
-/// restarted), there is no sense in comparing its bills.
-pub(crate) fn start(
-    store: Arc<dyn JobStore>,
-    metrics: QueueMetrics,
-    compares_bills: bool,
-    datasets: Vec<Dataset>,
-) -> AbortHandle {
-    tokio::spawn(async move {
-        let (mut sweeps, mut bills) = (ticks(SWEEP_EVERY), ticks(RECONCILE_EVERY));
-        let (mut deletions, mut figures) = (ticks(DELETE_EVERY), ticks(PULL_EVERY));
-        loop {
-            let jobs = tokio::select! {
-                // A little less than the pace, so that each tick finds the last sweep's key gone.
-                _ = sweeps.tick() => Sweep {}.into_job(SWEEP_EVERY / 2).into_iter().collect(),
-                _ = bills.tick(), if compares_bills => days_to_compare(Timestamp::now()),
-                _ = figures.tick() => figures_to_pull(&datasets, Timestamp::now()),
-                _ = deletions.tick() => {
-                    let once = DELETE_EVERY / 2;
-                    let (audit, rest) = (PruneAudit {}.into_job(once), Retention {}.into_job(once));
-                    let events = EventRetention {}.into_job(once);
-                    audit.into_iter().chain(rest).chain(events).collect()
-                }
-            };
-            let names: Vec<_> = jobs
-                .iter()
-                .map(|job: &NewJob| (job.queue.clone(), job.kind.clone()))
-                .collect();
-            match store.enqueue(jobs).await {
-                Ok(enqueued) => metrics.enqueued_of(&enqueued, &names),
-                Err(error) => {
-                    tracing::debug!(%error, "what happens by the clock could not be enqueued");
+/// Starts the schedule; dropping the set stops it.
+pub(crate) fn start(queue: &Queue, conditions: &Conditions) -> JoinSet<()> {
+    let run = |entry: Entry| {
+        let (queue, conditions) = (queue.clone(), conditions.clone());
+        async move {
+            let mut ticks = ticks(entry.every);
+            loop {
+                ticks.tick().await;
+                let jobs = (entry.jobs)(&conditions, Timestamp::now());
+                if let Err(error) = queue.enqueue_all(jobs).await {
+                    tracing::debug!(%error, "scheduled jobs could not be enqueued");
                 }
             }
         }
-    })
-    .abort_handle()
+    };
+    let entries = SCHEDULE
+        .into_iter()
+        .filter(|entry| (entry.when)(conditions));
+    entries.map(run).collect()
 }
 
-fn ticks(every: Duration) -> tokio::time::Interval {
-    let mut ticks = tokio::time::interval(every);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+fn ticks(every: Duration) -> Interval {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
 }
 
-/// Days whose bills are there. One that was compared before is found done by its job.
-fn days_to_compare(now: Timestamp) -> Vec<NewJob> {
+/// Days whose bills are available. The job of a day that was compared before finds it done.
+fn days_to_compare(_: &Conditions, now: Timestamp) -> Vec<NewJob> {
     let today = beijing_day(now);
     let newest = if beijing_hour(now) >= BILL_HOUR { 1 } else { 2 };
     (newest..newest + BILL_DAYS)
         .filter_map(|ago| today.checked_sub(ago.days()).ok())
-        .filter_map(|day| Reconcile { day, again: false }.into_job().ok())
+        .map(|day| NewJob::from_job(&Reconcile { day, again: false }))
         .collect()
 }
 
-/// WeChat's figures that can be new. Those that are not are found so by their job.
-fn figures_to_pull(datasets: &[Dataset], now: Timestamp) -> Vec<NewJob> {
-    let of = |dataset: &Dataset| {
+/// WeChat's figures that may be new; the job of figures that are not finds them current.
+fn figures_to_pull(conditions: &Conditions, now: Timestamp) -> Vec<NewJob> {
+    let pulls = conditions.platform_stats.iter().flat_map(|dataset| {
         let days = stats::days_to_pull(dataset, now).into_iter();
-        let dataset = dataset.clone();
-        days.map(move |day| PullPlatformStats {
+        days.map(|day| PullPlatformStats {
             day,
             dataset: dataset.clone(),
         })
-    };
-    datasets
-        .iter()
-        .flat_map(of)
-        .filter_map(|job| job.into_job(PULL_EVERY / 2).ok())
-        .collect()
+    });
+    pulls.map(|pull| NewJob::from_job(&pull)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn conditions() -> Conditions {
+        Conditions {
+            compares_bills: true,
+            platform_stats: vec![Dataset::Summary],
+        }
+    }
+
     #[test]
-    fn a_bill_is_asked_for_when_it_is_there() {
+    fn a_bill_is_compared_once_it_is_available() {
         let days = |at: &str| -> Vec<String> {
-            let jobs = days_to_compare(at.parse().unwrap());
+            let jobs = days_to_compare(&conditions(), at.parse().unwrap());
             jobs.iter()
                 .map(|job| job.payload.get().to_owned())
                 .collect()
         };
-        // Nine and ten in the morning at Beijing.
+        // Nine and ten in the morning in Beijing.
         assert_eq!(days("2026-01-10T01:00:00Z")[0], r#"{"day":"2026-01-08"}"#);
         assert_eq!(days("2026-01-10T02:00:00Z")[0], r#"{"day":"2026-01-09"}"#);
         assert_eq!(days("2026-01-10T02:00:00Z").len(), 3);
+    }
+
+    #[test]
+    fn every_scheduled_job_is_one_for_the_fleet_and_free_at_the_next_run() {
+        for entry in SCHEDULE {
+            let jobs = (entry.jobs)(&conditions(), "2026-01-10T12:00:00Z".parse().unwrap());
+            assert!(!jobs.is_empty());
+            for job in jobs {
+                let key = job.idempotency.unwrap();
+                assert!(
+                    u128::from(key.ttl_ms) < entry.every.as_millis(),
+                    "{}",
+                    job.kind
+                );
+            }
+        }
     }
 }

@@ -9,12 +9,13 @@ use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::TokenIssuer;
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::Keyring;
-use avalon_queue::{Enqueued, JobStore, NewJob, QueueMetrics, StoreError, trace};
+use avalon_queue::{Enqueued, JobError, NewJob, Queue};
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient};
 
 use crate::accounts::risk::Risk;
 use crate::analytics::Analytics;
+use crate::job_errors;
 use crate::metrics::{PayMetrics, ProfileMetrics};
 use crate::payments::webhook::Webhook;
 
@@ -22,10 +23,8 @@ use crate::payments::webhook::Webhook;
 pub struct Services {
     /// Where players, orders and goods are.
     pub database: Database,
-    /// Where jobs go that follow from a job.
-    pub store: Arc<dyn JobStore>,
-    /// Counts them.
-    pub queue_metrics: QueueMetrics,
+    /// Enqueues follow-up jobs.
+    pub queue: Queue,
     /// Seals what must not be read at rest.
     pub keyring: Arc<Keyring>,
     /// Players' sessions.
@@ -97,19 +96,12 @@ impl ProfileRules {
 }
 
 impl Services {
-    /// Enqueues a job that follows from this one, as a further step of its trace; `false` when its idempotency key found it there
-    /// already.
-    pub(crate) async fn enqueue(&self, job: NewJob) -> Result<bool, StoreError> {
-        let mut job = job;
-        if job.traceparent.is_none() {
-            job.traceparent = trace::current();
+    /// Enqueues a follow-up job as a further step of the current trace. Returns `false` when its
+    /// idempotency key found it there already.
+    pub(crate) async fn enqueue(&self, job: impl Into<NewJob>) -> Result<bool, JobError> {
+        match self.queue.enqueue(job).await {
+            Ok(enqueued) => Ok(matches!(enqueued, Enqueued::New(_))),
+            Err(error) => Err(job_errors::queue(error)),
         }
-        let (queue, kind) = (job.queue.clone(), job.kind.clone());
-        let enqueued = self.store.enqueue(vec![job]).await?;
-        let new = matches!(enqueued.first(), Some(Enqueued::New(_)));
-        if new {
-            self.queue_metrics.enqueued(&queue, &kind);
-        }
-        Ok(new)
     }
 }

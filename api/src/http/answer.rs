@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::jobs;
-use avalon_queue::{Enqueued, Failure, JobId, JobState, JobStore, JobView, NewJob, StoreError};
+use avalon_queue::{Enqueued, Failure, JobId, JobState, JobView, NewJob, Queue, StoreError};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -19,7 +19,7 @@ use crate::middleware::pipeline::Trace;
 use crate::state::ApiState;
 
 /// How long a request waits for a queue that does not take its job.
-const ENQUEUE_PATIENCE: Duration = Duration::from_secs(3);
+const ENQUEUE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Where a job stands, as clients know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -73,14 +73,12 @@ pub(crate) async fn answer_by_job(
     if !hold.is_zero() {
         job = job.awaited();
     }
-    let (queue, kind) = (job.queue.clone(), job.kind.clone());
-    // Watched from before it can end, so that its end is not missed.
-    let mut ticket = state.store.waiters().register(job.id);
-    let enqueued = enqueue(&*state.store, job).await?;
+    // Registered before the job can end, so that its end is not missed.
+    let mut ticket = state.queue.store().waiters().register(job.id);
+    let enqueued = enqueue(&state.queue, job).await?;
     let id = enqueued.id();
     match enqueued {
         Enqueued::New(_) => {
-            state.queue_metrics.enqueued(&queue, &kind);
             tracing::info!(job_id = %id, "job enqueued");
             // Not looked up: what a client that does not wait is told must not hang on a worker's speed.
             if hold.is_zero() {
@@ -118,12 +116,6 @@ pub(crate) fn uncached(answer: impl IntoResponse) -> Response {
     response
 }
 
-/// A job could not be written down, which is a defect.
-pub(crate) fn unmade(error: serde_json::Error) -> ApiError {
-    tracing::error!(%error, "a request could not be made a job");
-    ProblemCode::Internal.into()
-}
-
 /// The job's result, or its problem.
 fn finished(result: Option<Box<RawValue>>, error: Option<&Failure>) -> Response {
     match result {
@@ -145,21 +137,21 @@ pub(crate) fn problem_of(error: Option<&Failure>) -> Problem {
 }
 
 /// A short outage of the queue is waited out. Repeating is harmless: the job has its id already.
-pub(crate) async fn enqueue(store: &dyn JobStore, job: NewJob) -> Result<Enqueued, ApiError> {
-    let enqueued = enqueue_all(store, vec![job]).await?;
+pub(crate) async fn enqueue(queue: &Queue, job: NewJob) -> Result<Enqueued, ApiError> {
+    let enqueued = enqueue_all(queue, vec![job]).await?;
     let first = enqueued.first().copied();
     first.ok_or_else(|| ProblemCode::Internal.into())
 }
 
 /// The same for several jobs, in one step.
 pub(crate) async fn enqueue_all(
-    store: &dyn JobStore,
+    queue: &Queue,
     jobs: Vec<NewJob>,
 ) -> Result<Vec<Enqueued>, ApiError> {
-    let deadline = Instant::now() + ENQUEUE_PATIENCE;
+    let deadline = Instant::now() + ENQUEUE_TIMEOUT;
     let mut pause = Duration::from_millis(50);
     loop {
-        let attempt = store.enqueue(jobs.clone());
+        let attempt = queue.enqueue_all(jobs.clone());
         let error = match tokio::time::timeout_at(deadline, attempt).await {
             Ok(Ok(enqueued)) => return Ok(enqueued),
             Ok(Err(error @ StoreError::Unexpected(_))) => return Err(error.into()),
@@ -177,7 +169,7 @@ pub(crate) async fn enqueue_all(
 async fn outcome(state: &ApiState, id: JobId, deadline: Instant) -> Option<JobView> {
     loop {
         let rest = deadline.saturating_duration_since(Instant::now());
-        match state.store.outcome(id, rest).await {
+        match state.queue.store().outcome(id, rest).await {
             Ok(view) => return view,
             Err(error) => {
                 tracing::warn!(job_id = %id, %error, "the job's outcome can't be looked up");

@@ -249,10 +249,9 @@ async fn take(
 ) -> Result<Json<ReportAnswer>, ApiError> {
     let (parts, body) = request.into_parts();
     let envelope = read(body, &parts.headers).await?;
-    let queue = (&*state.store, &state.queue_metrics);
     let answer = state
         .events
-        .take(envelope, Senders::Any, Source::Game, queue, None)
+        .take(envelope, Senders::Any, Source::Game, &state.queue, None)
         .await?;
     Ok(Json(answer))
 }

@@ -44,7 +44,7 @@ pub(super) async fn readyz(
     State(state): State<OpsState>,
     QueryOf(ReadyQuery { need }): QueryOf<ReadyQuery>,
 ) -> Response {
-    let queue = async { told(tokio::time::timeout(PATIENCE, state.store.ping()).await) };
+    let queue = async { told(tokio::time::timeout(PATIENCE, state.queue.store().ping()).await) };
     let database = async { told(tokio::time::timeout(PATIENCE, state.database.ping()).await) };
     let (queue, database) = tokio::join!(queue, database);
     let phase = *state.phase.borrow();

@@ -2,7 +2,7 @@
 
 use avalon_core::audit::{self, AuditKind};
 use avalon_core::base::problem::{Problem, ProblemCode};
-use avalon_queue::{Enqueued, JobFilter, JobState, JobView, NewJob, QueueName};
+use avalon_queue::{JobFilter, JobState, JobView, NewJob, QueueName};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -31,11 +31,7 @@ pub(super) async fn accept(
     job: NewJob,
     mut told: Value,
 ) -> Result<Response, ApiError> {
-    let (queue, kind) = (job.queue.clone(), job.kind.clone());
-    let enqueued = enqueue(&*state.store, job).await?;
-    if let Enqueued::New(_) = enqueued {
-        state.queue_metrics.enqueued(&queue, &kind);
-    }
+    let enqueued = enqueue(&state.queue, job).await?;
     let id = enqueued.id().to_string();
     let location = [(header::LOCATION, format!("/admin/jobs/{id}"))];
     told["jobId"] = id.into();
@@ -67,7 +63,7 @@ async fn list(
         cursor: query.cursor,
         limit: query.limit.unwrap_or(100),
     };
-    let page = state.store.list(&filter).await?;
+    let page = state.queue.store().list(&filter).await?;
     let jobs: Vec<Value> = page.jobs.iter().map(describe).collect();
     Ok(Json(json!({"jobs": jobs, "nextCursor": page.next})))
 }
@@ -109,7 +105,12 @@ async fn show(
     State(state): State<OpsState>,
     JobPath(id): JobPath,
 ) -> Result<Json<Value>, ApiError> {
-    let view = state.store.get(id).await?.ok_or(ProblemCode::JobNotFound)?;
+    let view = state
+        .queue
+        .store()
+        .get(id)
+        .await?
+        .ok_or(ProblemCode::JobNotFound)?;
     Ok(Json(describe(&view)))
 }
 
@@ -119,7 +120,7 @@ pub(super) async fn retry(
     peer: Peer,
     JobPath(id): JobPath,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    if !state.store.replay(id).await? {
+    if !state.queue.store().replay(id).await? {
         return Err(ProblemCode::JobNotFound.into());
     }
     let event = by_operator(AuditKind::JobReplayed, peer).with("jobId", id.to_string());
@@ -136,7 +137,7 @@ pub(super) async fn purge(
     peer: Peer,
     JobPath(id): JobPath,
 ) -> Result<StatusCode, ApiError> {
-    if !state.store.purge(id).await? {
+    if !state.queue.store().purge(id).await? {
         return Err(ProblemCode::JobNotFound.into());
     }
     let event = by_operator(AuditKind::JobDeleted, peer).with("jobId", id.to_string());

@@ -81,7 +81,9 @@ pub(super) async fn metrics(State(state): State<OpsState>) -> Response {
 async fn of_this_moment(state: &OpsState) -> Result<Registry, prometheus::Error> {
     let registry = Registry::new();
     let queue = async {
-        let asked = async { tokio::try_join!(state.store.stats(), state.store.consumers()) };
+        let asked = async {
+            tokio::try_join!(state.queue.store().stats(), state.queue.store().consumers())
+        };
         tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()
     };
     let servers = async {

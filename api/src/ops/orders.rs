@@ -22,7 +22,6 @@ use super::OpsState;
 use super::audit::by_operator;
 use super::jobs::accept;
 use super::moment::Moment;
-use crate::http::answer::unmade;
 use crate::http::extract::{JsonBody, Peer, QueryOf, invalid_field};
 use crate::http::problem::ApiError;
 use crate::routes::payments::shop::{OrderPath, RequestKey, bounded};
@@ -165,6 +164,8 @@ async fn refund(
         refund_id: refund.refund_id.clone(),
         check: 0,
     };
-    let job = settle.into_job(Duration::ZERO).map_err(unmade)?;
+    let job = settle
+        .into_job(Duration::ZERO)
+        .map_err(|_| avalon_core::base::problem::ProblemCode::Internal)?;
     accept(&state, job, json!({"refund": refund})).await
 }

@@ -6,6 +6,7 @@ use avalon_core::accounts::users::{self, Ban, UserInfo};
 use avalon_core::audit::{self, AuditKind};
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::jobs::ResetSessionKey;
+use avalon_queue::NewJob;
 use avalon_wechat::OpenId;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -19,7 +20,6 @@ use serde_json::{Value, json};
 use super::OpsState;
 use super::audit::by_operator;
 use super::jobs::accept;
-use crate::http::answer::unmade;
 use crate::http::extract::{JsonBody, Peer, invalid_field};
 use crate::http::problem::ApiError;
 use crate::http::run_to_end::to_the_end;
@@ -173,7 +173,8 @@ async fn reset_session_key(
     let event = by_operator(AuditKind::SessionKeyReset, peer).user(user.id);
     audit::record(&state.database, event).await;
     let open_id = user.open_id;
-    let job = ResetSessionKey { open_id }.into_job().map_err(unmade)?;
+    let open_id = OpenId::new(open_id);
+    let job = NewJob::from_job(&ResetSessionKey { open_id });
     accept(&state, job, json!({})).await
 }
 

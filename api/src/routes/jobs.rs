@@ -2,6 +2,7 @@
 //! held for.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_core::accounts::tokens::Claims;
@@ -114,10 +115,13 @@ async fn job(
     MaybePlayer(player): MaybePlayer,
 ) -> Result<Response, ApiError> {
     // Looked at before it is waited for: who may not read it is told so at once.
-    let mut view = readable(state.store.get(id).await?, player.as_deref())?;
+    let mut view = readable(state.queue.store().get(id).await?, player.as_deref())?;
     let wait = Duration::from_secs(query.wait.unwrap_or(0).into()).min(state.max_wait);
     if !wait.is_zero() && !view.state.is_final() {
-        view = readable(state.store.outcome(id, wait).await?, player.as_deref())?;
+        view = readable(
+            state.queue.store().outcome(id, wait).await?,
+            player.as_deref(),
+        )?;
     }
     Ok(uncached(Json(JobResponse::from(view))))
 }
@@ -147,12 +151,12 @@ async fn events(
     MaybePlayer(player): MaybePlayer,
 ) -> Result<Response, ApiError> {
     // Registered before the look: no change between the two is missed.
-    let ticket = state.store.waiters().register(id);
-    let view = readable(state.store.get(id).await?, player.as_deref())?;
+    let ticket = state.queue.store().waiters().register(id);
+    let view = readable(state.queue.store().get(id).await?, player.as_deref())?;
     let ends = tokio::time::Instant::now() + LONGEST_STREAM;
     let stopping = state.stopping.clone();
     let watch = Watch {
-        store: state.store,
+        store: Arc::clone(state.queue.store()),
         id,
         ticket,
         seen: None,
@@ -175,7 +179,7 @@ async fn events(
 
 /// One client that watches one job.
 struct Watch {
-    store: std::sync::Arc<dyn JobStore>,
+    store: Arc<dyn JobStore>,
     id: JobId,
     ticket: Ticket,
     seen: Option<Seen>,

@@ -129,8 +129,8 @@ async fn measure(
     for chunk in (0..jobs).collect::<Vec<_>>().chunks(100) {
         let jobs = chunk
             .iter()
-            .map(|n| NewJob::of(&StoreEvents(event_batch(*n, batch))));
-        store.enqueue(jobs.collect::<Result<_, _>>()?).await?;
+            .map(|n| NewJob::from_job(&StoreEvents(event_batch(*n, batch))));
+        store.enqueue(jobs.collect()).await?;
     }
     let done = Arc::new(AtomicUsize::new(0));
     let catalogue = Arc::new(Catalogue::default());

@@ -34,13 +34,13 @@ impl Load {
     pub(super) async fn prepare(fleet: &Fleet, events: usize, batch: usize) -> Outcome<Self> {
         let mut tokens = Vec::new();
         for n in 0..PLAYERS {
-            let answer: Value = fleet
+            let response: Value = fleet
                 .login(&format!("sim-reporter-{n}"))
                 .await?
                 .json()
                 .await?;
-            let token = answer["token"].as_str();
-            let token = token.ok_or_else(|| format!("no token: {answer}"))?;
+            let token = response["token"].as_str();
+            let token = token.ok_or_else(|| format!("no token: {response}"))?;
             tokens.push(token.to_owned());
         }
         let api = fleet.apis.first().ok_or("an API is needed")?;
@@ -122,18 +122,18 @@ async fn send_one(client: &Client, url: &str, token: &str, body: String) -> Outc
             .header("content-type", "application/json")
             .body(body.clone());
         match request.send().await {
-            Ok(answer) if answer.status() == StatusCode::OK => {
-                let answer: Value = answer.json().await?;
-                return match answer["rejected"].as_array() {
+            Ok(response) if response.status() == StatusCode::OK => {
+                let response: Value = response.json().await?;
+                return match response["rejected"].as_array() {
                     Some(rejected) if rejected.is_empty() => Ok(attempt),
-                    _ => Err(format!("events were rejected: {answer}").into()),
+                    _ => Err(format!("events were rejected: {response}").into()),
                 };
             }
-            Ok(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => {
-                seen = answer.text().await?;
+            Ok(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                seen = response.text().await?;
             }
-            Ok(answer) => {
-                return Err(format!("{}: {}", answer.status(), answer.text().await?).into());
+            Ok(response) => {
+                return Err(format!("{}: {}", response.status(), response.text().await?).into());
             }
             Err(error) => seen = error.to_string(),
         }

@@ -13,7 +13,7 @@ use avalon_core::platform::token::{PlatformTokens, RedisTokens, Timing, TokenMet
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{
-    JobContext, JobId, JobStore, QueueMetrics, RedisEndpoint, RedisSettings, RedisStreams,
+    JobContext, JobId, JobStore, Queue, QueueMetrics, RedisEndpoint, RedisSettings, RedisStreams,
 };
 use avalon_test_support::FleetSettings;
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
@@ -55,14 +55,13 @@ impl Inline {
         let tokens = RedisTokens::new(redis.clone(), &config.redis.key_prefix);
         let store: Arc<dyn JobStore> = Arc::new(RedisStreams::new(redis.clone(), settings));
         let database = Database::new(&config.database)?;
-        let queue_metrics = QueueMetrics::new(&registry)?;
+        let queue = Queue::new(store, QueueMetrics::new(&registry)?);
         let analytics = Analytics::start(
             &config.analytics,
             &config.database,
             &database,
-            &store,
+            &queue,
             EventMetrics::new(&registry)?,
-            queue_metrics.clone(),
         )?;
         let keyring = Arc::new(Keyring::new(encryption_key, &[])?);
         let sessions = Arc::new(RedisSessions::new(redis, &config.redis.key_prefix));
@@ -76,8 +75,7 @@ impl Inline {
         );
         Ok(Self(Arc::new(Services {
             database,
-            store,
-            queue_metrics,
+            queue,
             analytics,
             platform: PlatformClient::new(client.clone(), Arc::new(tokens)),
             risk: Risk::new(config.risk.clone(), ranks, &registry)?,

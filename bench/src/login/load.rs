@@ -62,23 +62,23 @@ impl Load {
             let (fleet, inline, code) = (Arc::clone(&fleet), inline.clone(), self.code(n));
             requests.spawn(async move {
                 let kind = n % 3;
-                let answer = match kind {
+                let response = match kind {
                     0 => login(&fleet, &code).await,
                     1 => inline.sign_in(&code).await,
                     _ => direct(&fleet, &code).await,
                 };
-                (n, kind, answer.map(|()| sent.elapsed()))
+                (n, kind, response.map(|()| sent.elapsed()))
             });
         }
         let mut measured = Measured::default();
         while let Some(ended) = requests.join_next().await {
-            let (n, kind, answer) = ended?;
+            let (n, kind, response) = ended?;
             let side = match kind {
                 0 => &mut measured.login,
                 1 => &mut measured.inline,
                 _ => &mut measured.direct,
             };
-            match answer {
+            match response {
                 Ok(latency) if n >= self.warm_up => side.latencies.add(latency),
                 Ok(_) => {}
                 Err(error) => side.errors.push(error.to_string()),
@@ -105,14 +105,14 @@ async fn direct(fleet: &Fleet, code: &str) -> Outcome<()> {
         ("js_code", code),
     ];
     let url = format!("{}/sns/jscode2session", fleet.simulator.simulator);
-    let answer = fleet.client().get(url).query(&query).send().await?;
-    expect(answer, "session_key").await
+    let response = fleet.client().get(url).query(&query).send().await?;
+    expect(response, "session_key").await
 }
 
 /// Reads the whole response; expects a 200 with this field.
-async fn expect(answer: Response, field: &str) -> Outcome<()> {
-    let status = answer.status();
-    let body: Value = answer.json().await?;
+async fn expect(response: Response, field: &str) -> Outcome<()> {
+    let status = response.status();
+    let body: Value = response.json().await?;
     if status == StatusCode::OK && body[field].is_string() {
         Ok(())
     } else {

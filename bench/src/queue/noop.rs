@@ -28,7 +28,7 @@ impl Job for Noop {
 /// Creates a job.
 pub(super) fn noop() -> Outcome<NewJob> {
     let filler = "x".repeat(PAYLOAD_BYTES - BRACES_AND_NAME);
-    Ok(NewJob::of(&Noop { filler })?)
+    Ok(NewJob::from_job(&Noop { filler }))
 }
 
 #[cfg(test)]

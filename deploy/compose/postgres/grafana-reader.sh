@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs once, when the database is made: a role for Grafana that can read all tables, those of later
-# migrations too, and change nothing. Whoever may edit dashboards can read players' rows by it.
+# Runs once, when the database is created: a read-only role for Grafana, which includes the tables of later migrations.
+# Users who may edit dashboards can read all player data with it.
 set -eu
 
 psql --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" --set ON_ERROR_STOP=1 \

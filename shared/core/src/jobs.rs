@@ -1,18 +1,14 @@
-//! The job kinds that API and workers exchange, one file each, and the queues that carry them.
+//! The job kinds that the API (or the CLI) enqueues for the workers, one file each, and all queues.
+//! Kinds that only workers enqueue are defined beside their handlers.
 
 pub mod callback;
 pub mod cancel_order;
-pub mod check_nickname;
 pub mod check_order;
 pub mod create_order;
-pub mod event_retention;
 pub mod events;
 pub mod fulfil;
 pub mod login;
 pub mod open_group;
-pub mod probe_session_key;
-pub mod prune_audit;
-pub mod pull_platform_stats;
 pub mod reconcile;
 pub mod refund;
 pub mod reset_session_key;
@@ -26,19 +22,14 @@ use crate::base::problem::{Problem, ProblemCode};
 
 pub use callback::Callback;
 pub use cancel_order::CancelOrder;
-pub use check_nickname::CheckNickname;
 pub use check_order::CheckOrder;
 pub use create_order::CreateOrder;
-pub use event_retention::EventRetention;
 pub use events::{
     SendToClickhouse, SendToCollector, SendToKafka, StoreEvents, StoreRealtimeEvents,
 };
 pub use fulfil::Fulfil;
 pub use login::Login;
 pub use open_group::OpenGroup;
-pub use probe_session_key::ProbeSessionKey;
-pub use prune_audit::PruneAudit;
-pub use pull_platform_stats::PullPlatformStats;
 pub use reconcile::Reconcile;
 pub use refund::SettleRefund;
 pub use reset_session_key::ResetSessionKey;
@@ -54,13 +45,13 @@ pub const ORDER: QueueName = QueueName::new("order");
 pub const CALLBACK: QueueName = QueueName::new("callback");
 /// Batches of analytics events.
 pub const EVENT: QueueName = QueueName::new("event");
-/// Events that are forwarded at once.
+/// Events that must not wait behind others.
 pub const EVENT_REALTIME: QueueName = QueueName::new("event-realtime");
 /// Webhooks to the game server.
 pub const FULFIL: QueueName = QueueName::new("fulfil");
 /// Shares, invitations, leaderboards.
 pub const SOCIAL: QueueName = QueueName::new("social");
-/// What happens by the clock.
+/// Scheduled and administrative work.
 pub const MAINTENANCE: QueueName = QueueName::new("maintenance");
 
 /// Batches of events for ClickHouse.
@@ -70,7 +61,7 @@ pub const SINK_KAFKA: QueueName = QueueName::new("sink-kafka");
 /// Batches of events for the collector.
 pub const SINK_HTTP: QueueName = QueueName::new("sink-http");
 
-/// Every queue there is.
+/// All queues.
 pub const QUEUES: [QueueName; 11] = [
     LOGIN,
     ORDER,
@@ -85,19 +76,19 @@ pub const QUEUES: [QueueName; 11] = [
     SINK_HTTP,
 ];
 
-/// What a job that failed with this problem keeps.
+/// The failure under which a job stores this problem.
 pub fn failure(problem: &Problem) -> Failure {
     Failure::new(problem.code.to_string(), problem.detail.clone())
 }
 
-/// What a client is told of a failed job.
+/// The problem that a client reads of a failed job.
 pub fn problem(failure: &Failure) -> Problem {
     match failure.code.as_str() {
         "UNDECODABLE" => Problem::new(ProblemCode::JobUndecodable),
         "LEASE_EXPIRED" | "POISON" => Problem::new(ProblemCode::JobCrashed),
         code => match serde_json::from_value(code.into()) {
             Ok(code) => Problem::new(code).with_detail(failure.detail.clone()),
-            // Not a word for clients: the detail may be internal too.
+            // Not a public code: the detail may be internal too.
             Err(_) => Problem::new(ProblemCode::Internal),
         },
     }
@@ -108,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_problem_survives_being_kept_by_a_job() {
+    fn a_problem_survives_the_way_through_a_job() {
         for code in ProblemCode::ALL {
             let before = Problem::new(*code).with_detail("why");
             assert_eq!(problem(&failure(&before)), before);
@@ -116,9 +107,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_meant_for_clients_is_not_told() {
-        let told = problem(&Failure::new("RESULT_UNENCODABLE", "internal detail"));
-        assert_eq!(told, Problem::new(ProblemCode::Internal));
+    fn internal_failures_are_hidden_from_clients() {
+        let shown = problem(&Failure::new("RESULT_UNENCODABLE", "internal detail"));
+        assert_eq!(shown, Problem::new(ProblemCode::Internal));
         assert_eq!(
             problem(&Failure::new("POISON", "x")).code,
             ProblemCode::JobCrashed

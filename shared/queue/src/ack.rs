@@ -1,5 +1,5 @@
-//! The apalis layer that answers jobs: it hands each fate to the settler, which settles all that is
-//! waiting in one call to the store, again and again until the store takes it.
+//! The apalis layer that acknowledges jobs: it passes each outcome to the settler, which settles all
+//! pending outcomes in one call to the store and repeats the call until the store accepts it.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,24 +17,24 @@ use crate::job::{millis, now_ms};
 use crate::metrics::QueueMetrics;
 use crate::store::{JobStore, Settle, Settled, Settlement};
 
-const MOST_PER_BATCH: usize = 256;
+const MAX_BATCH: usize = 256;
 
-/// Where answers go.
+/// Handle of the task that settles outcomes.
 #[derive(Clone)]
 pub(crate) struct Settler {
     queue: mpsc::Sender<(Settlement, oneshot::Sender<()>)>,
 }
 
 impl Settler {
-    /// Starts the task that settles; it ends when the last handle is dropped and all is settled.
+    /// Spawns the task; it ends when the last handle is dropped and everything is settled.
     pub(crate) fn spawn(
         store: Arc<dyn JobStore>,
         metrics: QueueMetrics,
     ) -> (Self, tokio::task::JoinHandle<()>) {
-        let (queue, waiting) = mpsc::channel(MOST_PER_BATCH);
+        let (queue, pending) = mpsc::channel(MAX_BATCH);
         (
             Self { queue },
-            tokio::spawn(settle_all(store, metrics, waiting)),
+            tokio::spawn(settle_all(store, metrics, pending)),
         )
     }
 
@@ -49,14 +49,14 @@ impl Settler {
 async fn settle_all(
     store: Arc<dyn JobStore>,
     metrics: QueueMetrics,
-    mut waiting: mpsc::Receiver<(Settlement, oneshot::Sender<()>)>,
+    mut pending: mpsc::Receiver<(Settlement, oneshot::Sender<()>)>,
 ) {
-    let mut received = Vec::with_capacity(MOST_PER_BATCH);
-    while waiting.recv_many(&mut received, MOST_PER_BATCH).await > 0 {
+    let mut received = Vec::with_capacity(MAX_BATCH);
+    while pending.recv_many(&mut received, MAX_BATCH).await > 0 {
         let (batch, waiters): (Vec<_>, Vec<_>) = received.drain(..).unzip();
-        let answers = until_settled(store.as_ref(), &batch).await;
-        for (settlement, answer) in batch.iter().zip(answers) {
-            count(&metrics, settlement, answer);
+        let results = settle_with_retries(store.as_ref(), &batch).await;
+        for (settlement, settled) in batch.iter().zip(results) {
+            count(&metrics, settlement, settled);
         }
         for waiter in waiters {
             let _ = waiter.send(());
@@ -64,14 +64,14 @@ async fn settle_all(
     }
 }
 
-/// The work is done and must be told: no giving up. Repeating is harmless, the store sees to it.
-async fn until_settled(store: &dyn JobStore, batch: &[Settlement]) -> Vec<Settled> {
+/// Never gives up: the work is done and must be recorded. The store makes repeats idempotent.
+async fn settle_with_retries(store: &dyn JobStore, batch: &[Settlement]) -> Vec<Settled> {
     let mut wait = Duration::from_millis(20);
     loop {
         match store.settle(batch).await {
-            Ok(answers) => return answers,
+            Ok(results) => return results,
             Err(error) => {
-                tracing::warn!(%error, jobs = batch.len(), "answers wait for the store");
+                tracing::warn!(%error, jobs = batch.len(), "settling failed, will retry");
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(Duration::from_secs(2));
             }
@@ -79,9 +79,9 @@ async fn until_settled(store: &dyn JobStore, batch: &[Settlement]) -> Vec<Settle
     }
 }
 
-fn count(metrics: &QueueMetrics, settlement: &Settlement, answer: Settled) {
+fn count(metrics: &QueueMetrics, settlement: &Settlement, settled: Settled) {
     let job = &settlement.leased.job;
-    let outcome = match (answer, &settlement.settle) {
+    let outcome = match (settled, &settlement.settle) {
         (Settled::LeaseLost, _) => "lease_lost",
         (Settled::Done, Settle::Succeeded(_)) => "succeeded",
         (Settled::Done, Settle::Rejected(_)) => "rejected",
@@ -91,19 +91,19 @@ fn count(metrics: &QueueMetrics, settlement: &Settlement, answer: Settled) {
     };
     metrics.settled(&job.queue, &job.kind, outcome);
     if matches!(outcome, "succeeded" | "rejected" | "dead") {
-        let life = Duration::from_millis(now_ms().saturating_sub(job.enqueued_at));
-        metrics.ended(&job.queue, &job.kind, life);
+        let age = Duration::from_millis(now_ms().saturating_sub(job.enqueued_at));
+        metrics.ended(&job.queue, &job.kind, age);
     }
-    if answer == Settled::LeaseLost {
+    if settled == Settled::LeaseLost {
         tracing::warn!(
             job_id = %job.id, queue = %job.queue, attempt = settlement.leased.attempt,
             held_ms = millis(Duration::from_millis(now_ms().saturating_sub(settlement.leased.ready_at))),
-            "the lease was lost before the answer; another worker's answer counts"
+            "lease lost before settling; the outcome of another worker counts"
         );
     }
 }
 
-/// Puts [`AckService`] around the service that runs jobs.
+/// Wraps the service that runs jobs in an [`AckService`].
 #[derive(Clone)]
 pub struct AckLayer {
     pub(crate) settler: Settler,
@@ -122,7 +122,7 @@ impl<S> Layer<S> for AckLayer {
     }
 }
 
-/// Runs a job by the inner service and settles what it says.
+/// Runs a job by the inner service and settles the outcome.
 #[derive(Clone)]
 pub struct AckService<S> {
     inner: S,
@@ -152,7 +152,7 @@ where
         Box::pin(async move {
             let settle = running.await.map_err(Into::into)?;
             settler.settle(Settlement { leased, settle }).await;
-            // Only now may the pool lease another job in its place.
+            // Frees the permit only now, so that the pool never holds more jobs than it can run.
             drop((held, busy, permit));
             Ok(())
         })

@@ -1,5 +1,5 @@
 //! The apalis [`Backend`] over any [`JobStore`]: a fetch loop per lane leases no more jobs than the
-//! pool can run and passes them to the apalis worker, whose [`AckLayer`] settles them.
+//! pool can run and sends them to the apalis worker, whose [`AckLayer`] settles them.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,17 +19,17 @@ use crate::job::now_ms;
 use crate::metrics::QueueMetrics;
 use crate::store::{JobStore, Lane, Leased, StoreError};
 
-/// A leased job with its place in the pool.
+/// A leased job with its permit of the pool.
 #[derive(Clone, Debug)]
 pub struct Work {
     /// The job.
     pub leased: Leased,
-    /// Held until the job is settled; then the pool may lease another one.
+    /// Held until the job is settled; limits the number of jobs that the pool has leased.
     pub(crate) permit: Arc<OwnedSemaphorePermit>,
 }
 
-/// Leased jobs as apalis wants them. It ends when its fetch loops have stopped and all they had
-/// leased was passed on.
+/// The stream of leased jobs. It ends when the fetch loops have stopped and every leased job was
+/// delivered.
 pub struct StoreBackend {
     jobs: mpsc::Receiver<Task<Work>>,
     ack: AckLayer,
@@ -60,7 +60,7 @@ impl Backend for StoreBackend {
     ) -> Poll<Option<Result<Task<Work>, StoreError>>> {
         let next = std::task::ready!(self.jobs.poll_recv(context));
         if next.is_none() {
-            // The end of the jobs is the end of the worker. Refused only before it has started.
+            // No job follows, so the worker ends. This fails only before the worker has started.
             let _ = worker.stop();
         }
         Poll::Ready(next.map(Ok))
@@ -78,7 +78,7 @@ impl Backend for StoreBackend {
 impl BackendConfig for StoreBackend {
     type Args = Work;
     type Id = String;
-    // Jobs are decoded by their handlers, who can tell a bad payload from a dead worker.
+    // Handlers decode payloads, so that one that cannot be decoded does not end the worker.
     type Kind = Ephemeral;
     type Config = ();
     type Layer = AckLayer;
@@ -92,44 +92,44 @@ impl BackendConfig for StoreBackend {
     }
 }
 
-/// What a fetch loop needs.
+/// The fetch loop of one lane.
 pub(crate) struct Fetcher {
     pub(crate) store: Arc<dyn JobStore>,
     pub(crate) lane: Lane,
     pub(crate) consumer: String,
-    pub(crate) places: Arc<Semaphore>,
+    pub(crate) permits: Arc<Semaphore>,
     pub(crate) block: Duration,
     pub(crate) jobs: mpsc::Sender<Task<Work>>,
     pub(crate) metrics: QueueMetrics,
 }
 
 impl Fetcher {
-    /// Leases jobs as places become free, until told to stop. A store that is away is waited for.
+    /// Leases jobs as permits become free, until stopped. Retries while the store is unavailable.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let mut trouble = Trouble::default();
+        let mut outage = Outage::default();
         while !stop.is_cancelled() {
-            let Some(mut places) = self.free_places(&stop).await else {
+            let Some(mut permits) = self.free_permits(&stop).await else {
                 return;
             };
-            // Not cancelled by `stop`: a lease that is under way may have jobs in it. It ends by
-            // itself within `block`.
+            // Not cancelled by `stop`: the response may already contain jobs. It returns within
+            // `block` anyway.
             match self
                 .store
-                .lease(&self.lane, &self.consumer, places.len(), self.block)
+                .lease(&self.lane, &self.consumer, permits.len(), self.block)
                 .await
             {
                 Ok(leased) => {
-                    trouble.over(&self.lane);
+                    outage.ended(&self.lane);
                     for leased in leased {
                         self.metrics.leased(&leased, now_ms());
-                        let Some(place) = places.pop() else { break };
-                        if self.jobs.send(task(leased, place)).await.is_err() {
+                        let Some(permit) = permits.pop() else { break };
+                        if self.jobs.send(task(leased, permit)).await.is_err() {
                             return;
                         }
                     }
                 }
                 Err(error) => {
-                    let pause = trouble.pause(&self.lane, &error);
+                    let pause = outage.pause(&self.lane, &error);
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = stop.cancelled() => {}
@@ -139,28 +139,28 @@ impl Fetcher {
         }
     }
 
-    /// All places that are free now, at least one; none when told to stop.
-    async fn free_places(&self, stop: &CancellationToken) -> Option<Vec<OwnedSemaphorePermit>> {
+    /// Acquires all free permits, waiting for the first one; none if stopped.
+    async fn free_permits(&self, stop: &CancellationToken) -> Option<Vec<OwnedSemaphorePermit>> {
         let first = tokio::select! {
-            place = Arc::clone(&self.places).acquire_owned() => place.ok()?,
+            permit = Arc::clone(&self.permits).acquire_owned() => permit.ok()?,
             () = stop.cancelled() => return None,
         };
-        let mut places = vec![first];
-        while let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            places.push(place);
+        let mut permits = vec![first];
+        while let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            permits.push(permit);
         }
-        Some(places)
+        Some(permits)
     }
 }
 
-fn task(leased: Leased, place: OwnedSemaphorePermit) -> Task<Work> {
+fn task(leased: Leased, permit: OwnedSemaphorePermit) -> Task<Work> {
     let id = TaskId::from_string(leased.job.id.to_string());
     // apalis counts the attempt when the task is first polled.
     let attempts_before = leased.attempt.saturating_sub(1) as usize;
     let max_attempts = leased.job.max_attempts as usize;
     TaskBuilder::new(Work {
         leased,
-        permit: Arc::new(place),
+        permit: Arc::new(permit),
     })
     .task_id(id)
     .attempt(attempts_before)
@@ -168,25 +168,25 @@ fn task(leased: Leased, place: OwnedSemaphorePermit) -> Task<Work> {
     .build()
 }
 
-/// A store that does not answer: told once at its beginning and once at its end.
+/// Backs off while the store is unavailable, and logs once when that begins and once when it ends.
 #[derive(Default)]
-struct Trouble {
-    times: u32,
+struct Outage {
+    failures: u32,
 }
 
-impl Trouble {
+impl Outage {
     fn pause(&mut self, lane: &Lane, error: &StoreError) -> Duration {
-        if self.times == 0 {
-            tracing::warn!(queue = %lane.queue, %error, "the worker waits for the store");
+        if self.failures == 0 {
+            tracing::warn!(queue = %lane.queue, %error, "leasing failed, will retry");
         }
-        self.times += 1;
-        let ceiling = 50u64.saturating_mul(1 << self.times.min(6));
+        self.failures += 1;
+        let ceiling = 50u64.saturating_mul(1 << self.failures.min(6));
         Duration::from_millis(fastrand::u64(10..=ceiling))
     }
 
-    fn over(&mut self, lane: &Lane) {
-        if std::mem::take(&mut self.times) > 0 {
-            tracing::info!(queue = %lane.queue, "the store is back");
+    fn ended(&mut self, lane: &Lane) {
+        if std::mem::take(&mut self.failures) > 0 {
+            tracing::info!(queue = %lane.queue, "the store is available again");
         }
     }
 }

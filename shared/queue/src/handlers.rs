@@ -1,5 +1,5 @@
-//! Typed handlers: an async function from a [`Job`] to its output or a [`JobError`], found by queue
-//! and kind. How often, how long and with what consequences they run is `runner`.
+//! Typed handlers: async functions from a [`Job`] to its output or a [`JobError`], registered by
+//! queue and kind. Time limits, retries and dead letters are applied by `runner`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,24 +12,24 @@ use crate::job::{Failure, Job, JobId, NewJob, QueueName};
 use crate::retry::{Jitter, RetryPolicy};
 use crate::store::Leased;
 
-/// What a handler answers when it has no output.
+/// Why a handler has no output.
 #[derive(Clone, Debug)]
 pub enum JobError {
-    /// May work later. Becomes a dead letter when all attempts are used up.
+    /// A later attempt may succeed. Becomes a dead letter when no attempt is left.
     Retry {
-        /// When to try again; none: as the kind's [`RetryPolicy`] says.
+        /// Time until the next attempt; none: by the kind's [`RetryPolicy`].
         after: Option<Duration>,
-        /// Why not now.
+        /// Why this attempt failed.
         failure: Failure,
     },
-    /// The request was wrong and the caller is told so. Final; not a dead letter.
+    /// The request is invalid; the failure is returned to the client. Final, not a dead letter.
     Reject(Failure),
-    /// Will never work and somebody should know. Final; a dead letter.
+    /// No retry can succeed and an operator must act. Final, a dead letter.
     Fail(Failure),
 }
 
 impl JobError {
-    /// Try again when the kind's policy says so.
+    /// A retry whose time follows from the kind's policy.
     pub fn retry(failure: Failure) -> Self {
         Self::Retry {
             after: None,
@@ -38,22 +38,22 @@ impl JobError {
     }
 }
 
-/// What a handler may know of the job that it runs.
+/// Metadata of the job that a handler runs.
 #[derive(Clone, Debug)]
 pub struct JobContext {
-    /// The job's identity: the same for every attempt, so it can key what must happen once.
+    /// The same for every attempt, so it can be the key of effects that must happen once.
     pub id: JobId,
-    /// Which attempt this is, from 1.
+    /// Number of this attempt, from 1.
     pub attempt: u32,
-    /// Attempts in all before the job is dead.
+    /// Maximum number of attempts.
     pub max_attempts: u32,
-    /// The version of the payload's shape that was enqueued.
+    /// Version of the payload's schema, [`Job::VERSION`] at the time of enqueueing.
     pub version: u16,
-    /// Unix ms.
+    /// Time of enqueueing, Unix ms.
     pub enqueued_at: u64,
-    /// The user who may read the job.
+    /// User who may read the job.
     pub owner: Option<String>,
-    /// W3C trace context of the request that enqueued it.
+    /// W3C trace context of the request that caused the job.
     pub traceparent: Option<String>,
 }
 
@@ -74,11 +74,11 @@ impl JobContext {
 pub(crate) type Running = BoxFuture<'static, Result<Box<RawValue>, JobError>>;
 type Start = Arc<dyn Fn(&Leased) -> Result<Running, serde_json::Error> + Send + Sync>;
 
-/// One kind's handler with the kind's rules.
+/// The handler of one kind with the kind's limits.
 #[derive(Clone)]
 pub(crate) struct Handler {
     start: Start,
-    /// The newest shape of the payload that it knows.
+    /// Newest version of the payload's schema that it accepts.
     pub(crate) version: u16,
     pub(crate) retry: RetryPolicy,
     pub(crate) jitter: Jitter,
@@ -86,28 +86,28 @@ pub(crate) struct Handler {
 }
 
 impl Handler {
-    /// Begins an attempt.
+    /// Decodes the payload and starts an attempt.
     ///
     /// # Errors
-    /// When the payload is not one of this kind.
+    /// If the payload cannot be decoded.
     pub(crate) fn start(&self, leased: &Leased) -> Result<Running, serde_json::Error> {
         (self.start)(leased)
     }
 }
 
-/// All handlers of a program.
+/// The handlers of a process.
 #[derive(Clone, Default)]
 pub struct Handlers {
     by_queue: HashMap<QueueName, HashMap<&'static str, Handler>>,
 }
 
 impl Handlers {
-    /// No handlers.
+    /// Creates an empty set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds the handler of a kind.
+    /// Registers the handler of a kind.
     #[must_use]
     pub fn on<J, F, Fut>(mut self, handler: F) -> Self
     where
@@ -139,19 +139,19 @@ impl Handlers {
         self
     }
 
-    /// The queues that have handlers.
+    /// The queues of all handlers.
     pub fn queues(&self) -> impl Iterator<Item = &QueueName> {
         self.by_queue.keys()
     }
 
-    /// The kinds of a queue that have handlers.
+    /// The kinds of a queue's handlers.
     pub(crate) fn kinds(&self, queue: &QueueName) -> Vec<&'static str> {
         let kinds = self.by_queue.get(queue).into_iter().flat_map(HashMap::keys);
         kinds.copied().collect()
     }
 
-    /// The handler of a job, or the word for why there is none: the job is one of a newer version.
-    pub(crate) fn knowing(&self, job: &NewJob) -> Result<&Handler, &'static str> {
+    /// Finds the handler of a job. The error code means that the job comes from a newer release.
+    pub(crate) fn find(&self, job: &NewJob) -> Result<&Handler, &'static str> {
         let kinds = self.by_queue.get(&job.queue);
         let handler = kinds.and_then(|kinds| kinds.get(job.kind.as_str()));
         let handler = handler.ok_or("UNKNOWN_KIND")?;

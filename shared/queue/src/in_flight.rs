@@ -1,5 +1,5 @@
-//! The jobs that a pool is running: whose leases to renew, and what to abort when a lease is lost
-//! or the pool's time to stop is over.
+//! The jobs that a pool is running: the leases to renew, and the tasks to abort when a lease is lost
+//! or the pool's grace period ends.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    /// The lease is held from now on until the guard is dropped.
+    /// Registers the lease until the guard is dropped.
     pub(crate) fn hold(&self, lease: Lease) -> Held {
         self.lock().insert(lease.clone(), None);
         Held {
@@ -23,7 +23,7 @@ impl InFlight {
         }
     }
 
-    /// How to end the attempt that runs under this lease.
+    /// Sets the abort handle of the attempt that runs under this lease.
     pub(crate) fn running(&self, lease: &Lease, abort: AbortHandle) {
         if let Some(slot) = self.lock().get_mut(lease) {
             *slot = Some(abort);

@@ -26,24 +26,24 @@ pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The identity of a job, a ULID. Chosen by whoever enqueues it, so that enqueueing again after a
-/// lost answer is harmless.
+/// The identity of a job, a ULID. The producer generates it, so that enqueueing again after a lost
+/// response is idempotent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobId(Ulid);
 
 impl JobId {
-    /// A new id, unique and ordered by time to the millisecond.
+    /// Generates a unique id; ids are ordered by time to the millisecond.
     pub fn generate() -> Self {
         Self(Ulid::generate())
     }
 
-    /// The random part, spread evenly: engines choose a shard by it.
-    pub(crate) fn spread(self) -> u64 {
+    /// The random bits, evenly distributed: engines derive the shard from them.
+    pub(crate) fn random_bits(self) -> u64 {
         (self.0.0 & u128::from(u64::MAX)) as u64
     }
 
-    /// The ULID itself, for those who derive other identities from it.
+    /// The underlying ULID.
     pub fn ulid(self) -> Ulid {
         self.0
     }
@@ -61,16 +61,16 @@ impl fmt::Debug for JobId {
     }
 }
 
-/// The text is not a job id (a ULID of 26 characters).
+/// The text is not a valid job id (a ULID of 26 characters).
 #[derive(Debug, thiserror::Error)]
-#[error("not a job id")]
+#[error("not a valid job id")]
 pub struct InvalidJobId;
 
 impl FromStr for JobId {
     type Err = InvalidJobId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // Only the canonical spelling: one job has one name.
+        // Only the canonical spelling is accepted: a job has exactly one textual id.
         let ulid = Ulid::from_string(text).map_err(|_| InvalidJobId)?;
         if ulid.to_string() == text {
             Ok(Self(ulid))
@@ -87,16 +87,16 @@ impl FromStr for JobId {
 pub struct QueueName(Cow<'static, str>);
 
 impl QueueName {
-    /// A name known at compile time.
+    /// Creates a name at compile time.
     ///
     /// # Panics
-    /// In constant evaluation, when the name is not a valid one.
+    /// If the name is invalid; in a constant this is a compile error.
     pub const fn new(name: &'static str) -> Self {
-        assert!(is_queue_name(name.as_bytes()), "not a queue name");
+        assert!(is_queue_name(name.as_bytes()), "invalid queue name");
         Self(Cow::Borrowed(name))
     }
 
-    /// The name as text.
+    /// The name as a string slice.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -113,9 +113,9 @@ const fn is_queue_name(name: &[u8]) -> bool {
     i > 0 && i <= 40
 }
 
-/// The text is not a queue name.
+/// The text is not a valid queue name.
 #[derive(Debug, thiserror::Error)]
-#[error("a queue's name has 1 to 40 lower-case letters, digits and hyphens")]
+#[error("a queue name consists of 1 to 40 lower-case letters, digits and hyphens")]
 pub struct InvalidQueueName;
 
 impl FromStr for QueueName {
@@ -156,29 +156,29 @@ impl fmt::Debug for QueueName {
     }
 }
 
-/// A kind of job. The value is its own payload; the handler is an async function from it to
+/// A kind of job. The value is the payload; its handler is an async function from the value to
 /// [`Job::Output`].
 pub trait Job: Serialize + DeserializeOwned + Send + 'static {
-    /// The queue that carries it.
+    /// Queue in which jobs of this kind wait.
     const QUEUE: QueueName;
-    /// Its name in payloads, logs and metric labels. Never reused for something else.
+    /// Name of the kind in envelopes, logs and metric labels. Never reused for another kind.
     const KIND: &'static str;
-    /// Version of the payload's shape. A handler gets the version of the job that it runs, so that
-    /// jobs enqueued before a deployment still run after it. A worker that knows only older versions
-    /// leaves the job to a newer one. A field that may be missing needs no new version.
+    /// Version of the payload's schema. A handler receives the version of the job that it runs, so
+    /// that jobs enqueued before a deployment still run after it. A worker that knows only older
+    /// versions leaves the job to a newer one. Adding an optional field needs no new version.
     const VERSION: u16 = 1;
-    /// How often and how soon it is tried again.
+    /// Number of attempts and back-off between them.
     const RETRY: RetryPolicy;
-    /// How much of the waits between is left to chance.
+    /// Random share of each back-off.
     const JITTER: Jitter = Jitter::Full;
-    /// How long one attempt may take.
+    /// Maximum duration of one attempt.
     const TIME_LIMIT: Duration;
-    /// How long its result can be read after it ended.
+    /// Time for which the result can be read after the job has ended.
     const RESULT_TTL: Duration = Duration::from_secs(3600);
-    /// How long it is kept when it ended as a dead letter; none: until somebody replays or purges
-    /// it. Give kinds a limit that players can make many of and nobody will ever replay.
+    /// Time for which a dead letter is stored; none: until an operator replays or purges it. Set it
+    /// for kinds that players can create in large numbers and that are not worth replaying.
     const DEAD_TTL: Option<Duration> = None;
-    /// What it answers.
+    /// Result of a successful attempt.
     type Output: Serialize + DeserializeOwned + Send;
 
     /// Idempotency key of this job; none: every enqueued job runs.
@@ -203,19 +203,19 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     }
 }
 
-/// While a job with this key is in flight, and for `ttl` after it ended, enqueueing another one
-/// with the same key gives the first one. A job that ended dead frees its key at once, so that a
-/// repeat is a new try.
+/// While a job with this key is in flight, and for `ttl` after it has ended, enqueueing another one
+/// with the same key returns the first one. A job that ends dead releases its key at once, so that a
+/// repeat enqueues a new job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdempotencyKey {
     /// Unique within the queue.
     pub key: String,
-    /// Kept after the job's end, in milliseconds.
+    /// Lifetime of the key after the job has ended, in milliseconds.
     pub ttl_ms: u64,
 }
 
 impl IdempotencyKey {
-    /// A key that outlives its job by `ttl` (at least a millisecond: a key is never void).
+    /// Creates a key that outlives its job by `ttl`, but at least by one millisecond.
     pub fn new(key: impl Into<String>, ttl: Duration) -> Self {
         Self {
             key: key.into(),
@@ -224,17 +224,17 @@ impl IdempotencyKey {
     }
 }
 
-/// Why a job did not succeed: a stable word and a sentence. It becomes the job's `error`.
+/// The reason why a job did not succeed. It becomes the job's `error`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// A stable upper-case word that programs can act on.
+    /// Stable upper-case word that programs can act on.
     pub code: String,
-    /// A sentence for people. Never contains secrets.
+    /// Sentence for people; never contains secrets.
     pub detail: String,
 }
 
 impl Failure {
-    /// A failure with a stable code and a sentence.
+    /// Creates a failure from its code and detail.
     pub fn new(code: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
             code: code.into(),
@@ -242,20 +242,17 @@ impl Failure {
         }
     }
 
-    /// The error of a job whose worker died with its last attempt.
-    pub(crate) fn lost_with_last_attempt() -> Self {
+    /// The error of a job whose lease expired during its last attempt.
+    pub(crate) fn lease_expired() -> Self {
         Self::new(
             "LEASE_EXPIRED",
-            "the worker stopped answering during the last attempt",
+            "the worker stopped renewing its lease during the last attempt",
         )
     }
 
-    /// The error of a job that takes its workers down.
-    pub(crate) fn poisonous() -> Self {
-        Self::new(
-            "POISON",
-            "the job was handed out too often without an answer",
-        )
+    /// The error of a job whose leases expired too often: it probably crashes its workers.
+    pub(crate) fn poison() -> Self {
+        Self::new("POISON", "too many leases of the job expired")
     }
 }
 
@@ -313,12 +310,12 @@ impl<'de> Deserialize<'de> for Payload {
     }
 }
 
-/// A job as it is stored and carried. Everything but the attempt, which the engine counts.
+/// The envelope of a job: what is stored with it, except the attempt, which the engine counts.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct NewJob {
-    /// Its identity.
+    /// Identity, chosen by the producer.
     pub id: JobId,
-    /// The queue that carries it.
+    /// Queue in which the job waits.
     pub queue: QueueName,
     /// [`Job::KIND`].
     pub kind: String,
@@ -327,37 +324,37 @@ pub struct NewJob {
     pub version: u16,
     /// The serialised [`Job`].
     pub payload: Payload,
-    /// Attempts in all before it is dead.
+    /// Maximum number of attempts.
     pub max_attempts: u32,
-    /// Unix ms.
+    /// Time of enqueueing by the producer's clock, Unix ms.
     pub enqueued_at: u64,
-    /// Not handed out before this long after enqueueing, in milliseconds.
+    /// Time between enqueueing and the first attempt, in milliseconds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub delay_ms: u64,
-    /// Unix ms after which it is not started any more.
+    /// Time after which no attempt starts, Unix ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<u64>,
-    /// Who may read it (a user id); none: whoever holds its id.
+    /// User who may read the job; none: any client that has its id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// One job per key.
+    /// Key that at most one job holds at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<IdempotencyKey>,
-    /// W3C trace context of the request that enqueued it.
+    /// W3C trace context of the request that caused the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
-    /// Somebody waits for it now: its end is told with what it ended with, which saves the waiting
-    /// one a look at the store.
+    /// A request waits for the job: the notification of its end carries the result or error, which
+    /// saves the request a read of the store.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub awaited: bool,
-    /// How long its result is kept after its end, in milliseconds.
+    /// Time for which the result is stored after the job has ended, in milliseconds.
     pub result_ttl_ms: u64,
-    /// How long a dead letter is kept, in milliseconds; 0: until it is replayed or purged.
+    /// Time for which a dead letter is stored, in milliseconds; 0: until it is replayed or purged.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dead_ttl_ms: u64,
 }
 
-/// Without the payload: it may hold what belongs into no log.
+/// Omits the payload, which may hold data that must not be logged.
 impl fmt::Debug for NewJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NewJob")
@@ -374,10 +371,10 @@ fn is_zero(value: &u64) -> bool {
 }
 
 impl NewJob {
-    /// A job of kind `J`, due at once, without what `J`'s methods say.
+    /// The envelope of a job that is due at once, without the options that `J`'s methods declare.
     ///
     /// # Errors
-    /// When `J`'s serialisation fails, which is a defect of `J`.
+    /// If `J` cannot be serialised, which is a defect of `J`.
     pub fn of<J: Job>(job: &J) -> Result<Self, serde_json::Error> {
         let mut envelope = Self::bare(job);
         envelope.payload = serde_json::value::to_raw_value(job)?.into();
@@ -418,28 +415,29 @@ impl NewJob {
         }
     }
 
-    /// Due only after `delay`.
+    /// Delays the first attempt.
     #[must_use]
     pub fn delayed(mut self, delay: Duration) -> Self {
         self.delay_ms = millis(delay);
         self
     }
 
-    /// Not to be started later than this long from its enqueueing.
+    /// Sets the deadline, counted from enqueueing.
     #[must_use]
     pub fn expiring_after(mut self, time: Duration) -> Self {
         self.deadline = Some(self.enqueued_at.saturating_add(millis(time)));
         self
     }
 
-    /// Readable by this user only.
+    /// Restricts reading the job to this user.
     #[must_use]
     pub fn owned_by(mut self, owner: impl Into<String>) -> Self {
         self.owner = Some(owner.into());
         self
     }
 
-    /// One job per key. The result is kept at least as long as the key, so that a repeat finds it.
+    /// Sets the idempotency key. The result is stored at least as long as the key, so that a repeat
+    /// finds it.
     #[must_use]
     pub fn once_per(mut self, key: IdempotencyKey) -> Self {
         self.result_ttl_ms = self.result_ttl_ms.max(key.ttl_ms);
@@ -447,14 +445,14 @@ impl NewJob {
         self
     }
 
-    /// Somebody will wait for it at once.
+    /// Announces that a request waits for the job.
     #[must_use]
     pub fn awaited(mut self) -> Self {
         self.awaited = true;
         self
     }
 
-    /// Carries the trace of the request that caused it.
+    /// Sets the trace context of the request that caused the job.
     #[must_use]
     pub fn traced(mut self, traceparent: impl Into<String>) -> Self {
         self.traceparent = Some(traceparent.into());
@@ -529,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_id_has_one_spelling() {
+    fn job_id_has_one_spelling() {
         let id = JobId::generate();
         assert_eq!(id.to_string().parse::<JobId>().unwrap(), id);
         for wrong in [

@@ -1,12 +1,12 @@
 //! A durable job queue: one port ([`JobStore`]), two engines ([`RedisStreams`], [`Sqlite`]) and
-//! the apalis backend over any of them. It knows nothing of WeChat, HTTP or the game.
+//! the apalis backend over either. It knows nothing of WeChat, HTTP or the game.
 //!
-//! Delivery is at least once: a job that was accepted is handed out until somebody answers it,
-//! and a lease that expires has used up one attempt. Handlers are therefore idempotent. What a
-//! handler may answer is [`JobError`] or its output; what becomes of a job is [`JobState`].
+//! Delivery is at least once: an accepted job is leased to workers until one of them settles it, and
+//! a lease that expires has used up one attempt. Handlers must therefore be idempotent. A handler
+//! returns its output or a [`JobError`]; [`JobState`] is the lifecycle of a job.
 //!
-//! Where to look: [`job`] what a job is, [`store`] what an engine must do, [`pool`] how jobs are
-//! run, `redis_streams` and `sqlite` how they are kept.
+//! [`job`] defines a job, [`Queue`] enqueues it, [`pool`] runs it; [`store`] is the port that
+//! `redis_streams` and `sqlite` implement.
 
 mod ack;
 pub mod backend;

@@ -1,6 +1,6 @@
-//! apalis's listing traits over any [`JobStore`], for apalis-board: queues, workers and jobs to look
-//! at. It hands out no jobs and takes none; payloads and results stay where they are, since they may
-//! hold what only a player should know.
+//! apalis's listing traits over any [`JobStore`], for apalis-board: a read-only view of queues, workers
+//! and jobs. It neither leases nor accepts jobs, and omits payloads and results, which may hold
+//! personal data of players.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,26 +25,26 @@ use tower::layer::util::Identity;
 use crate::job::{JobId, QueueName, now_ms};
 use crate::store::{Consumer, JobFilter, JobState, JobStore, JobView, QueueStats, StoreError};
 
-/// Most jobs on a page.
-const MOST_PER_PAGE: usize = 200;
-/// How far into a list pages reach. The store knows no offsets: what is before a page is read too.
-const DEEPEST: usize = 10_000;
+/// Maximum number of jobs on a page.
+const MAX_PAGE_SIZE: usize = 200;
+/// Maximum offset of a page's end. The store has no offsets: everything before a page is read too.
+const MAX_OFFSET: usize = 10_000;
 
-/// One queue to look at, and all of them.
+/// The board's view of one queue, with the lists over all queues.
 #[derive(Clone)]
 pub struct Listing {
     store: Arc<dyn JobStore>,
     queue: QueueName,
-    codec: AsItIs,
+    codec: IdentityCodec,
 }
 
 impl Listing {
-    /// A queue of the store.
+    /// Creates the view of a queue.
     pub fn new(store: Arc<dyn JobStore>, queue: QueueName) -> Self {
         Self {
             store,
             queue,
-            codec: AsItIs,
+            codec: IdentityCodec,
         }
     }
 
@@ -54,9 +54,9 @@ impl Listing {
         filter: &Filter,
     ) -> Result<Vec<Task<Value>>, StoreError> {
         let size = filter.page_size.map_or(10, |size| size as usize);
-        let size = size.clamp(1, MOST_PER_PAGE);
+        let size = size.clamp(1, MAX_PAGE_SIZE);
         let before = (filter.page.max(1) as usize - 1).saturating_mul(size);
-        let end = before.saturating_add(size).min(DEEPEST);
+        let end = before.saturating_add(size).min(MAX_OFFSET);
         let mut jobs = Vec::new();
         for state in states(filter.status.as_ref()) {
             let mut wanted = JobFilter {
@@ -83,10 +83,10 @@ impl Listing {
     }
 }
 
-/// Which of our states a filter asks for. What ended well leaves no job to be listed.
+/// The job states that an apalis status stands for. Jobs that succeeded are not listed.
 fn states(status: Option<&Status>) -> &'static [JobState] {
     match status {
-        // What needs somebody first.
+        // What needs an operator comes first.
         None => &[
             JobState::Dead,
             JobState::Running,
@@ -110,23 +110,23 @@ fn status(state: JobState) -> Status {
     }
 }
 
-/// A job as apalis sees it, without payload and result.
+/// The job as an apalis task, without payload and result.
 fn task(job: &JobView) -> Task<Value> {
     let args = json!({
         "kind": job.kind,
         "state": job.state.as_str(),
         "error": job.error,
-        "payload": "not shown here: avalon jobs show ID --payload",
+        "payload": "omitted; run avalon jobs show ID --payload",
     });
-    let facts = [
+    let metadata = [
         ("kind", Some(job.kind.clone())),
         ("owner", job.owner.clone()),
         ("traceparent", job.traceparent.clone()),
         ("error", job.error.as_ref().map(ToString::to_string)),
     ];
-    let facts = facts
+    let metadata = metadata
         .into_iter()
-        .filter_map(|(name, fact)| Some((name.to_owned(), fact?)));
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
     TaskBuilder::new(args)
         .task_id(TaskId::from_string(job.id.to_string()))
         .status(status(job.state))
@@ -135,12 +135,12 @@ fn task(job: &JobView) -> Task<Value> {
         .queue(job.queue.as_str().into())
         .run_at_timestamp(job.due_at.unwrap_or(job.enqueued_at) / 1000)
         .done_at(job.finished_at.map(|ms| ms / 1000))
-        .with_metadata(MetadataStore::from_map(facts.collect()))
+        .with_metadata(MetadataStore::from_map(metadata.collect()))
         .build()
 }
 
-/// The numbers that the board has names for; it also asks them how many rows a list has. What ended
-/// well is not counted: it leaves nothing to count, and metrics have that.
+/// The statistics by the titles that the board knows; it also derives the number of rows of a list
+/// from them. Jobs that succeeded are not stored and so not counted; metrics count them.
 fn statistics(stats: &[QueueStats]) -> Vec<Statistic> {
     let sum = |read: fn(&QueueStats) -> u64| stats.iter().map(read).sum::<u64>();
     let rows = [
@@ -162,7 +162,7 @@ fn statistics(stats: &[QueueStats]) -> Vec<Statistic> {
 }
 
 fn worker(consumer: Consumer) -> RunningWorker {
-    // A consumer's name ends with a ULID, which has the time of its start.
+    // A consumer's name ends with a ULID, whose timestamp is the start of the pool.
     let id = consumer.name.rsplit('-').next().unwrap_or_default();
     let started_at = id.parse::<JobId>().map_or(0, |id| id.ulid().timestamp_ms());
     let silent = u64::try_from(consumer.silent.as_millis()).unwrap_or(u64::MAX);
@@ -221,11 +221,11 @@ impl BackendConfig for Listing {
     }
 }
 
-/// What is shown is JSON already.
+/// The listed values are JSON already.
 #[derive(Clone, Copy)]
-pub struct AsItIs;
+pub struct IdentityCodec;
 
-impl Codec<Value> for AsItIs {
+impl Codec<Value> for IdentityCodec {
     type Error = serde_json::Error;
     type Compact = Value;
 
@@ -239,10 +239,10 @@ impl Codec<Value> for AsItIs {
 }
 
 impl WireFormatBackend for Listing {
-    type Codec = AsItIs;
+    type Codec = IdentityCodec;
     type Compact = Value;
 
-    fn codec(&self) -> &AsItIs {
+    fn codec(&self) -> &IdentityCodec {
         &self.codec
     }
 }
@@ -259,7 +259,7 @@ impl ListQueues for Listing {
                 .filter(|it| it.queue == stats.queue)
                 .map(|it| it.name.clone())
                 .collect(),
-            // A finished job leaves nothing to count; metrics have that.
+            // Finished jobs are not stored; metrics count them.
             activity: vec![],
         };
         Ok(stats.iter().map(info).collect())
@@ -316,18 +316,21 @@ impl FetchById for Listing {
     }
 }
 
-/// The board's interface wants a way to push jobs. There is none: jobs come from the service.
+fn read_only() -> StoreError {
+    StoreError::Unexpected("the board cannot enqueue jobs".to_owned())
+}
+
+/// The board's interface requires a sink for new jobs. This one refuses them: only the service
+/// enqueues jobs.
 impl Sink<Task<Value>> for Listing {
     type Error = StoreError;
 
     fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), StoreError>> {
-        Poll::Ready(Err(StoreError::Unexpected(
-            "jobs can't be made here".to_owned(),
-        )))
+        Poll::Ready(Err(read_only()))
     }
 
     fn start_send(self: Pin<&mut Self>, _: Task<Value>) -> Result<(), StoreError> {
-        Err(StoreError::Unexpected("jobs can't be made here".to_owned()))
+        Err(read_only())
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), StoreError>> {

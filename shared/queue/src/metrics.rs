@@ -1,4 +1,4 @@
-//! The queue's metrics. Names are part of the contract with operators (`docs/` of the project).
+//! The queue's metrics. Names and labels are part of the contract with operators (`docs/metrics.md`).
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -20,8 +20,8 @@ const OUTCOMES: [&str; 6] = [
     "handed_back",
     "lease_lost",
 ];
-/// A consumer that was not heard of for this long does not count any more.
-const ALIVE: Duration = Duration::from_secs(60);
+/// A consumer that was silent for this long is not counted.
+const CONSUMER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Counters, histograms and gauges of all queues of a process. Cheap to clone.
 #[derive(Clone)]
@@ -40,17 +40,20 @@ impl QueueMetrics {
     /// Registers the metrics.
     ///
     /// # Errors
-    /// When one of the names is taken in the registry.
+    /// If one of the names is already registered.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let metrics = Self {
             enqueued: IntCounterVec::new(
-                Opts::new("avalon_jobs_enqueued_total", "Jobs taken in."),
+                Opts::new(
+                    "avalon_jobs_enqueued_total",
+                    "Jobs accepted into the queue.",
+                ),
                 &["queue", "kind"],
             )?,
             settled: IntCounterVec::new(
                 Opts::new(
                     "avalon_jobs_settled_total",
-                    "Attempts that ended, by outcome: succeeded, rejected, retried, dead, \
+                    "Attempts settled, by outcome: succeeded, rejected, retried, dead, \
                      handed_back or lease_lost.",
                 ),
                 &["queue", "kind", "outcome"],
@@ -58,29 +61,32 @@ impl QueueMetrics {
             recovered: IntCounterVec::new(
                 Opts::new(
                     "avalon_jobs_recovered_total",
-                    "Jobs taken back from workers that stopped answering: requeued, exhausted \
-                     (no attempt left) or poisoned (lost too often).",
+                    "Jobs whose lease expired, by outcome: requeued, exhausted (no attempt left) \
+                     or poisoned (too many expired leases).",
                 ),
                 &["queue", "reason"],
             )?,
             wait: histogram(
                 "avalon_job_wait_seconds",
-                "From being ready to being handed to a worker.",
+                "Time from a job being ready to being leased.",
             )?,
-            run: histogram("avalon_job_run_seconds", "How long one attempt took.")?,
+            run: histogram("avalon_job_run_seconds", "Duration of one attempt.")?,
             end_to_end: histogram(
                 "avalon_job_end_to_end_seconds",
-                "From being enqueued to its end, retries included.",
+                "Time from enqueueing a job to its end, retries included.",
             )?,
             places: IntGaugeVec::new(
                 Opts::new(
                     "avalon_pool_places",
-                    "Jobs that the pool of this process can run at once.",
+                    "Jobs that the pool of this process can run concurrently.",
                 ),
                 &["queue"],
             )?,
             busy: IntGaugeVec::new(
-                Opts::new("avalon_pool_busy", "Jobs that the pool has in hand now."),
+                Opts::new(
+                    "avalon_pool_busy",
+                    "Jobs that the pool of this process is running or settling.",
+                ),
                 &["queue"],
             )?,
         };
@@ -103,24 +109,24 @@ impl QueueMetrics {
         ]
     }
 
-    /// A job was taken in.
+    /// Counts a new job.
     pub fn enqueued(&self, queue: &QueueName, kind: &str) {
         self.enqueued
             .with_label_values(&[queue.as_str(), kind])
             .inc();
     }
 
-    /// Of jobs with these queues and kinds, in this order, those that are new were taken in.
-    pub fn enqueued_of(&self, jobs: &[Enqueued], names: &[(QueueName, String)]) {
-        for (enqueued, (queue, kind)) in jobs.iter().zip(names) {
+    /// Counts the new jobs of a batch, given the queue and kind of each.
+    pub fn enqueued_of(&self, jobs: &[Enqueued], labels: &[(QueueName, String)]) {
+        for (enqueued, (queue, kind)) in jobs.iter().zip(labels) {
             if let Enqueued::New(_) = enqueued {
                 self.enqueued(queue, kind);
             }
         }
     }
 
-    /// A pool begins. All its series are there from now on: an alert can only see a counter rise
-    /// that was there before.
+    /// Initialises all series of a pool: `increase()` in an alert misses the first increment of a
+    /// counter that did not exist before.
     pub(crate) fn pool(&self, queue: &QueueName, kinds: &[&'static str], places: usize) {
         let queue = queue.as_str();
         let places = i64::try_from(places).unwrap_or(i64::MAX);
@@ -136,7 +142,7 @@ impl QueueMetrics {
         }
     }
 
-    /// The pool of the queue has a job in hand until the guard is dropped.
+    /// Counts a job as busy until the guard is dropped.
     pub(crate) fn busy(&self, queue: &QueueName) -> Busy {
         let busy = self.busy.with_label_values(&[queue.as_str()]);
         busy.inc();
@@ -144,7 +150,7 @@ impl QueueMetrics {
     }
 
     pub(crate) fn leased(&self, leased: &Leased, now_ms: u64) {
-        // The store's clock and ours may differ a little; a wait is never negative.
+        // The clocks of the store and this machine may differ; a wait is never negative.
         let wait = Duration::from_millis(now_ms.saturating_sub(leased.ready_at));
         let labels = [leased.job.queue.as_str(), &leased.job.kind];
         self.wait
@@ -164,10 +170,10 @@ impl QueueMetrics {
             .inc();
     }
 
-    pub(crate) fn ended(&self, queue: &QueueName, kind: &str, life: Duration) {
+    pub(crate) fn ended(&self, queue: &QueueName, kind: &str, age: Duration) {
         self.end_to_end
             .with_label_values(&[queue.as_str(), kind])
-            .observe(life.as_secs_f64());
+            .observe(age.as_secs_f64());
     }
 
     pub(crate) fn recovered(&self, queue: &QueueName, reclaimed: Reclaimed) {
@@ -180,7 +186,7 @@ impl QueueMetrics {
             self.recovered
                 .with_label_values(&[queue.as_str(), reason])
                 .inc_by(jobs);
-            tracing::warn!(%queue, reason, jobs, "jobs of a lost worker were taken back");
+            tracing::warn!(%queue, reason, jobs, "reclaimed jobs whose leases had expired");
         }
     }
 }
@@ -193,10 +199,10 @@ impl Drop for Busy {
     }
 }
 
-/// Writes how full the queues are, and who works on them, into a registry of this moment.
+/// Registers gauges with the current depth and consumers of the queues, for one scrape.
 ///
 /// # Errors
-/// When one of the names is taken in the registry.
+/// If one of the names is already registered.
 pub fn describe(
     registry: &Registry,
     stats: &[QueueStats],
@@ -205,8 +211,8 @@ pub fn describe(
     let depth = IntGaugeVec::new(
         Opts::new(
             "avalon_queue_depth",
-            "Jobs in the queue, by state: ready (what consumers lag behind by), running (pending in \
-             the consumer group), scheduled (delayed or retrying) or dead.",
+            "Jobs in the queue, by state: ready (consumer lag), running (pending in the consumer \
+             group), scheduled (delayed or retrying) or dead.",
         ),
         &["queue", "state"],
     )?;
@@ -220,7 +226,7 @@ pub fn describe(
     let working = IntGaugeVec::new(
         Opts::new(
             "avalon_queue_consumers",
-            "Pools, of all processes, that were heard of in the last minute.",
+            "Pools of all processes that were active in the last minute.",
         ),
         &["queue"],
     )?;
@@ -241,8 +247,8 @@ pub fn describe(
         }
         let age = Duration::from_millis(stats.oldest_ready_ms).as_secs_f64();
         oldest.with_label_values(&[queue]).set(age);
-        let alive = |it: &&Consumer| it.queue == stats.queue && it.silent < ALIVE;
-        // A queue with several shards has a consumer of one name in each.
+        let alive = |it: &&Consumer| it.queue == stats.queue && it.silent < CONSUMER_TIMEOUT;
+        // A pool has a consumer of the same name in each shard.
         let names: HashSet<&str> = consumers
             .iter()
             .filter(alive)

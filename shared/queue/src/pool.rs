@@ -1,5 +1,5 @@
-//! A pool: the apalis worker of one queue with what keeps it going (fetch loops, lease renewal,
-//! recovery of lost jobs) and its orderly stop.
+//! A pool: the apalis worker of one queue with its fetch loops, lease renewal, recovery of expired
+//! leases, and graceful stop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,20 +18,19 @@ use crate::metrics::QueueMetrics;
 use crate::runner::Runner;
 use crate::store::{JobStore, Lane, ReclaimPolicy};
 
-/// How a pool works.
+/// Limits and timeouts of a pool.
 #[derive(Clone, Debug)]
 pub struct PoolSettings {
-    /// Jobs at once.
+    /// Maximum number of jobs that run concurrently.
     pub concurrency: usize,
-    /// A job whose worker was not heard of for this long is given to another one. Renewed three
-    /// times as often while the handler runs.
+    /// Time without renewal after which a lease expires and the job goes to another worker. Leases
+    /// of running jobs are renewed every third of it.
     pub lease_timeout: Duration,
-    /// A job that was lost this often is dead: it takes its workers down.
+    /// Number of expired leases at which a job is dead-lettered: it probably crashes its workers.
     pub max_lost_leases: u32,
-    /// How long running jobs may take to finish after a stop; then they are aborted and handed
-    /// back.
+    /// Time that running jobs have to finish after a stop. Then they are aborted and handed back.
     pub stop_grace: Duration,
-    /// How long one wait for jobs lasts; a stop takes at most this long to be noticed.
+    /// Maximum duration of one blocking wait for jobs, and so of the delay before a stop is noticed.
     pub block: Duration,
 }
 
@@ -54,7 +53,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Starts a pool for one queue. It runs until [`Pool::stop`], whatever happens to the store.
+    /// Starts a pool for one queue. It runs until [`Pool::stop`], also through outages of the store.
     pub fn start(
         store: Arc<dyn JobStore>,
         queue: &QueueName,
@@ -68,7 +67,7 @@ impl Pool {
         Self { stop, done }
     }
 
-    /// Stops leasing, lets running jobs finish within the grace, hands back the others.
+    /// Stops leasing, lets running jobs finish within the grace period, and hands back the others.
     pub async fn stop(self) {
         self.stop.cancel();
         let _ = self.done.await;
@@ -83,7 +82,7 @@ async fn run(
     metrics: QueueMetrics,
     stop: CancellationToken,
 ) {
-    // Unique for ever: what was handed to a dead worker is never taken for this one's.
+    // Never reused: leases of a dead worker cannot be mistaken for this one's.
     let consumer = format!("{queue}-{}", JobId::generate());
     let lanes = store.lanes(&queue);
     let in_flight = InFlight::default();
@@ -91,13 +90,13 @@ async fn run(
     let (settler, settling) = Settler::spawn(Arc::clone(&store), metrics.clone());
 
     let (jobs, leased) = mpsc::channel(settings.concurrency.max(1));
-    let places_per_lane = settings.concurrency.max(1).div_ceil(lanes.len().max(1));
+    let permits_per_lane = settings.concurrency.max(1).div_ceil(lanes.len().max(1));
     for lane in &lanes {
         let fetcher = Fetcher {
             store: Arc::clone(&store),
             lane: lane.clone(),
             consumer: consumer.clone(),
-            places: Arc::new(Semaphore::new(places_per_lane)),
+            permits: Arc::new(Semaphore::new(permits_per_lane)),
             block: settings.block,
             jobs: jobs.clone(),
             metrics: metrics.clone(),
@@ -106,7 +105,7 @@ async fn run(
     }
     drop(jobs);
 
-    let caretaker = Caretaker {
+    let maintenance = Maintenance {
         store: Arc::clone(&store),
         lanes: lanes.clone(),
         consumer: consumer.clone(),
@@ -114,7 +113,7 @@ async fn run(
         settings: settings.clone(),
         metrics: metrics.clone(),
     };
-    let care = tokio::spawn(caretaker.run());
+    let maintenance = tokio::spawn(maintenance.run());
 
     let runner = Runner {
         handlers,
@@ -136,9 +135,9 @@ async fn run(
         .await
         .is_err()
     {
-        tracing::warn!(%queue, jobs = in_flight.leases().len(), "the grace is over; jobs are handed back");
+        tracing::warn!(%queue, jobs = in_flight.leases().len(), "grace period ended; jobs are handed back");
         in_flight.abort_all();
-        // Handing back needs the store. When it is away, the leases expire by themselves.
+        // Handing back needs the store. While it is unavailable, the leases expire instead.
         if tokio::time::timeout(Duration::from_secs(5), &mut working)
             .await
             .is_err()
@@ -146,17 +145,17 @@ async fn run(
             working.abort();
         }
     }
-    care.abort();
+    maintenance.abort();
     let _ = tokio::time::timeout(Duration::from_secs(5), settling).await;
     for lane in &lanes {
         if let Err(error) = store.retire(lane, &consumer).await {
-            tracing::debug!(%queue, %error, "the consumer is left for others to forget");
+            tracing::debug!(%queue, %error, "consumer could not be removed; it expires");
         }
     }
 }
 
-/// Renews the leases of running jobs and takes back those of dead workers.
-struct Caretaker {
+/// Renews the leases of running jobs and reclaims the expired ones of dead workers.
+struct Maintenance {
     store: Arc<dyn JobStore>,
     lanes: Vec<Lane>,
     consumer: String,
@@ -165,7 +164,7 @@ struct Caretaker {
     metrics: QueueMetrics,
 }
 
-impl Caretaker {
+impl Maintenance {
     async fn run(self) {
         let mut rounds = tokio::time::interval(self.settings.lease_timeout / 3);
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -173,7 +172,7 @@ impl Caretaker {
             rounds.tick().await;
             self.renew().await;
             for lane in &self.lanes {
-                self.recover(lane).await;
+                self.reclaim(lane).await;
             }
         }
     }
@@ -186,22 +185,22 @@ impl Caretaker {
         match self.store.extend(&self.consumer, &leases).await {
             Ok(held) => {
                 for (lease, _) in leases.iter().zip(held).filter(|(_, held)| !held) {
-                    // Somebody else has the job. Settled in this moment, or lost: both are over.
+                    // The job was settled just now, or another worker has it: either way it must stop.
                     self.in_flight.abort(lease);
                 }
             }
-            Err(error) => tracing::warn!(%error, "leases could not be renewed"),
+            Err(error) => tracing::warn!(%error, "renewing leases failed"),
         }
     }
 
-    async fn recover(&self, lane: &Lane) {
+    async fn reclaim(&self, lane: &Lane) {
         let policy = ReclaimPolicy {
             lease_timeout: self.settings.lease_timeout,
             max_lost_leases: self.settings.max_lost_leases,
         };
         match self.store.reclaim(lane, &policy).await {
             Ok(reclaimed) => self.metrics.recovered(&lane.queue, reclaimed),
-            Err(error) => tracing::debug!(%error, "lost jobs could not be looked for"),
+            Err(error) => tracing::debug!(%error, "reclaiming expired leases failed"),
         }
     }
 }

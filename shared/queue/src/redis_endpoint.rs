@@ -1,6 +1,6 @@
-//! How Redis is reached, one server or a Cluster: one shared, pipelining connection for everything
-//! that answers at once, and own connections for what blocks. Reconnecting is the `redis` crate's
-//! work. The queue's engine uses it, and so may everything else of a process that keeps data there.
+//! Connections to Redis, one server or a Cluster: a shared, pipelining connection for commands that
+//! return at once, and dedicated ones for commands that block. The `redis` crate reconnects. Used by
+//! the queue's engine and by every other part of a process that stores data in Redis.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,11 +15,11 @@ use redis::{IntoConnectionInfo, ServerErrorKind, TlsCertificates, Value};
 
 use crate::store::StoreError;
 
-/// How long a connection may take to be made.
+/// Maximum time to establish a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How a certificate begins, written as PEM.
+/// First line of a certificate in PEM.
 const PEM_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
-/// How long the server may take to answer what it can answer at once.
+/// Maximum response time of a command that does not block.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl From<RedisError> for StoreError {
@@ -45,7 +45,7 @@ impl From<RedisError> for StoreError {
     }
 }
 
-/// A server or a cluster, and the shared connection to it. Clones share the connection.
+/// A server or a Cluster with the shared connection to it. Clones share the connection.
 #[derive(Clone)]
 pub struct RedisEndpoint {
     nodes: Nodes,
@@ -54,23 +54,24 @@ pub struct RedisEndpoint {
 }
 
 impl RedisEndpoint {
-    /// Sets the connection up from `redis://…` or, for TLS, `rediss://…`; from several of these,
-    /// comma-separated, for Cluster. Connects when first used: a server that is absent now makes
-    /// commands fail until it is there. With TLS it must have a certificate that the system trusts.
+    /// Parses `redis://…` or, for TLS, `rediss://…`; several of these, comma-separated, for Cluster.
+    /// Connects on first use; while the server is down, commands fail. With TLS the server's
+    /// certificate must be trusted by the system.
     ///
     /// # Errors
-    /// When a URL is malformed. The error does not repeat it, since it may hold a password.
+    /// If a URL is malformed. The error does not contain the URL, which may hold a password.
     pub fn new(url: &str) -> Result<Self, StoreError> {
-        Self::trusting(url, None)
+        Self::with_authority(url, None)
     }
 
-    /// The same, for servers whose certificates are signed by this authority (PEM) instead of one
-    /// that the system trusts.
+    /// Like [`RedisEndpoint::new`], for servers whose certificates are signed by this authority (PEM)
+    /// instead of one that the system trusts.
     ///
     /// # Errors
-    /// As [`RedisEndpoint::new`]; also when a URL is not one of TLS or the authority can't be read.
-    pub fn trusting(url: &str, authority: Option<&str>) -> Result<Self, StoreError> {
-        // The library would trust nobody, or believe everybody, without a word.
+    /// As [`RedisEndpoint::new`]; also if a URL is without TLS or the authority cannot be parsed.
+    pub fn with_authority(url: &str, authority: Option<&str>) -> Result<Self, StoreError> {
+        // The library silently trusts no certificate without a PEM block, and any certificate with
+        // the fragment `#insecure`.
         let no_authority = authority.is_some_and(|pem| !pem.contains(PEM_CERTIFICATE));
         if no_authority || url.contains('#') {
             return Err(malformed());
@@ -96,7 +97,7 @@ impl RedisEndpoint {
                 None => cluster,
             };
             let cluster = cluster
-                .tcp_settings(at_once())
+                .tcp_settings(tcp_settings())
                 .connection_timeout(CONNECT_TIMEOUT)
                 .response_timeout(RESPONSE_TIMEOUT)
                 .retries(2)
@@ -114,7 +115,7 @@ impl RedisEndpoint {
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            // Operations are repeated by their callers, who know how long it is worth it.
+            // Callers retry operations, since they know their deadlines.
             .set_number_of_retries(1)
             .set_max_delay(Duration::from_millis(200));
         let shared = ConnectionManager::new_lazy_with_config(nodes.next()?.clone(), config)?;
@@ -130,63 +131,63 @@ impl RedisEndpoint {
         &self.nodes.clients
     }
 
-    /// The shared connection. Never for commands that block.
+    /// The shared connection. Must not be used for commands that block.
     pub fn shared(&self) -> RedisLink {
         self.shared.clone()
     }
 
-    /// A connection of its own for commands that block up to `block`.
+    /// Opens a dedicated connection for commands that block up to `block`.
     pub(crate) async fn blocking(&self, block: Duration) -> Result<RedisLink, StoreError> {
-        let patience = block + RESPONSE_TIMEOUT;
+        let response_timeout = block + RESPONSE_TIMEOUT;
         if let Some(cluster) = &self.cluster {
             let config = ClusterConfig::new()
                 .set_connection_timeout(CONNECT_TIMEOUT)
-                .set_response_timeout(patience);
+                .set_response_timeout(response_timeout);
             return Ok(RedisLink(Kind::Cluster(
                 cluster.get_async_connection_with_config(config).await?,
             )));
         }
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(patience));
+            .set_response_timeout(Some(response_timeout));
         let connection = self
             .nodes
             .next()?
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
-        Ok(RedisLink(Kind::Own(connection)))
+        Ok(RedisLink(Kind::Dedicated(connection)))
     }
 
-    /// A connection that listens. In a cluster any node hears what is published on any.
+    /// Opens a connection for subscriptions. In a Cluster, messages reach the subscribers of every node.
     pub(crate) async fn listener(&self) -> Result<PubSub, StoreError> {
         tokio::time::timeout(CONNECT_TIMEOUT, self.nodes.next()?.get_async_pubsub())
             .await
-            .map_err(|_| StoreError::Unavailable("connecting took too long".to_owned()))?
+            .map_err(|_| StoreError::Unavailable("connecting timed out".to_owned()))?
             .map_err(StoreError::from)
     }
 }
 
-/// Without what the library says: it may quote a password.
+/// Omits the library's message, which may contain a password.
 fn malformed() -> StoreError {
-    let why = "the Redis URL or the authority for its TLS is malformed";
+    let why = "the Redis URL or the certificate authority is malformed";
     StoreError::Unexpected(why.to_owned())
 }
 
 fn open(url: &str, tls: Option<&TlsCertificates>) -> Result<Client, RedisError> {
-    let server = url.into_connection_info()?.set_tcp_settings(at_once());
+    let server = url.into_connection_info()?.set_tcp_settings(tcp_settings());
     match tls {
         Some(tls) => Client::build_with_tls(server, tls.clone()),
         None => Client::open(server),
     }
 }
 
-/// What is written is sent at once; the crate's default waits for the answer to what went before.
-fn at_once() -> TcpSettings {
+/// Disables Nagle's algorithm, which would delay a command until the response to the previous one.
+fn tcp_settings() -> TcpSettings {
     TcpSettings::default().set_nodelay(true)
 }
 
-/// The servers that were configured, taken in turn: one that is away does not stand in the way of
-/// what any of them can do.
+/// The configured servers, used in rotation, so that one that is down does not block what any other
+/// can do.
 #[derive(Clone)]
 struct Nodes {
     clients: Arc<[Client]>,
@@ -205,18 +206,18 @@ impl Nodes {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         self.clients
             .get(turn % self.clients.len().max(1))
-            .ok_or_else(|| StoreError::Unexpected("there is no Redis URL".to_owned()))
+            .ok_or_else(|| StoreError::Unexpected("no Redis URL is configured".to_owned()))
     }
 }
 
-/// A connection, to a server or to a cluster. Clones share it and pipeline their commands.
+/// A connection to a server or a Cluster. Clones share it and pipeline their commands.
 #[derive(Clone)]
 pub struct RedisLink(Kind);
 
 #[derive(Clone)]
 enum Kind {
     Single(ConnectionManager),
-    Own(redis::aio::MultiplexedConnection),
+    Dedicated(redis::aio::MultiplexedConnection),
     Cluster(ClusterConnection),
 }
 
@@ -224,7 +225,7 @@ impl ConnectionLike for RedisLink {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         match &mut self.0 {
             Kind::Single(connection) => connection.req_packed_command(cmd),
-            Kind::Own(connection) => connection.req_packed_command(cmd),
+            Kind::Dedicated(connection) => connection.req_packed_command(cmd),
             Kind::Cluster(connection) => connection.req_packed_command(cmd),
         }
     }
@@ -237,7 +238,7 @@ impl ConnectionLike for RedisLink {
     ) -> RedisFuture<'a, Vec<Value>> {
         match &mut self.0 {
             Kind::Single(connection) => connection.req_packed_commands(pipeline, offset, count),
-            Kind::Own(connection) => connection.req_packed_commands(pipeline, offset, count),
+            Kind::Dedicated(connection) => connection.req_packed_commands(pipeline, offset, count),
             Kind::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),
         }
     }
@@ -252,6 +253,7 @@ pub(crate) async fn ping(link: &mut RedisLink) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// One sentence for each setting that can lose jobs.
 pub(crate) async fn durability_warnings(link: &mut RedisLink) -> Result<Vec<String>, StoreError> {
     let expected = [
         (
@@ -262,25 +264,25 @@ pub(crate) async fn durability_warnings(link: &mut RedisLink) -> Result<Vec<Stri
         (
             "appendfsync",
             "always",
-            "accepted jobs of the last second are lost in a power cut",
+            "accepted jobs of the last second are lost in a power failure",
         ),
         (
             "maxmemory-policy",
             "noeviction",
-            "the server may throw jobs away when memory is short",
+            "jobs are evicted when the server runs out of memory",
         ),
     ];
     let mut warnings = Vec::new();
     for (name, wanted, consequence) in expected {
-        let answer: Vec<String> = redis::cmd("CONFIG")
+        let setting: Vec<String> = redis::cmd("CONFIG")
             .arg("GET")
             .arg(name)
             .query_async(link)
             .await?;
-        match answer.get(1) {
+        match setting.get(1) {
             Some(value) if value != wanted => {
                 warnings.push(format!(
-                    "Redis has {name} {value} instead of {wanted}: {consequence}"
+                    "Redis has {name} {value}, expected {wanted}: {consequence}"
                 ));
             }
             _ => {}

@@ -1,26 +1,57 @@
 //! The Redis engine, for any number of API and worker processes. Redis 6.2 or newer, standalone or
 //! Cluster.
 //!
-//! A queue has one or more lanes (shards). All keys of a lane share one hash tag, so that each step
-//! of a job's life is one atomic Lua script on one Cluster node:
+//! # Structures
 //!
-//! | key | what |
-//! |---|---|
-//! | `P:v1:{queue.shard}:ready` | stream of jobs that are ready or leased; group `workers` |
-//! | `…:delayed` | sorted set of job ids by due time, Unix ms by Redis' clock |
-//! | `…:dead` | stream of dead letters |
-//! | `…:job:ID` | hash, one per job: where it stands, and in the end its result, with a TTL |
-//! | `…:key:K` | the job that holds the idempotency key `K` |
+//! A queue consists of one or more lanes (shards). A job belongs to the lane that the hash of its
+//! idempotency key selects, or without a key its id. All keys of a lane share one hash tag, so that
+//! every state transition is one atomic Lua script on one Cluster node:
 //!
-//! Invariants: a job's body stands in exactly one place (the ready stream, the `b` field of its
-//! record while delayed, or the dead stream). It is leased exactly while its entry is in the
-//! group's pending list. Every settlement first acknowledges the entry and does nothing when that
-//! fails, so a worker whose lease was taken away cannot answer. A finished job leaves its record
-//! alone, which expires.
+//! | key | type | contents |
+//! |---|---|---|
+//! | `P:v1:{queue.shard}:ready` | stream | ready and leased jobs; consumer group `workers` |
+//! | `…:delayed` | sorted set | ids of delayed and retrying jobs by due time, Unix ms of Redis' clock |
+//! | `…:dead` | stream | dead letters |
+//! | `…:job:ID` | hash | the job's record: its state, and at the end its result or error |
+//! | `…:key:K` | string | id of the job that holds the idempotency key `K` |
 //!
-//! Channels: `P:v1:changes` carries the ids of jobs that changed, and of awaited ones how they
-//! ended; `P:v1:due` the lanes whose
-//! soonest delayed job has become sooner. Both only wake; losing a message loses no job.
+//! An entry of `ready` has the id `i`, the envelope as JSON `j`, the attempts used up `a`, the leases
+//! lost `l`, and the maximum of attempts `m`. A record has the state `s`, the entry `e` in `ready` or
+//! `dead`, or the envelope `b` while delayed, then kind `k`, owner `o`, creation `c`, end `f`, result
+//! `r`, error `x`, traceparent `t`, idempotency key `i`, dead-letter TTL `d`, and again `a`, `l`, `m`.
+//!
+//! `enqueue` adds a job to `ready` or `delayed`. A promoter in each worker process moves due jobs from
+//! `delayed` to `ready` in bounded batches. `lease` is `XREADGROUP … BLOCK` on a dedicated
+//! connection. `settle` removes the entry and records the outcome, adds the job to `delayed`, or adds
+//! it to `dead`.
+//!
+//! # Invariants
+//!
+//! 1. The envelope of a job that has not ended, or of a dead letter, is stored in exactly one place:
+//!    its entry in `ready`, field `b` of its record, or its entry in `dead`.
+//! 2. A job is leased exactly while its entry is in the group's pending list.
+//! 3. Settling acknowledges the entry first and does nothing if it was not pending, so a worker whose
+//!    lease was lost cannot change the job.
+//! 4. Entries are immutable. A job that becomes ready again gets a new entry with new counters, so an
+//!    old lease never becomes valid again.
+//! 5. An idempotency key has no TTL while its job is in flight. Success and rejection set the TTL; a
+//!    dead letter deletes the key.
+//! 6. A job that succeeded or was rejected leaves only its record, which expires: memory is bounded.
+//!
+//! # Recovery
+//!
+//! - A worker crashes: its entries stay pending without renewal. Every pool runs `reclaim`, which makes
+//!   them ready with one attempt used up, or dead-letters them.
+//! - A connection breaks after Redis has delivered entries and before this process has read them: a
+//!   new connection first reads the consumer's pending list and takes the entries that are unknown.
+//! - Redis restarts without its data: `NOGROUP` recreates the group from the start of the stream.
+//! - A response is lost: enqueueing again finds the record, settling again finds no pending entry.
+//!
+//! # Channels
+//!
+//! `P:v1:changes` carries the id of each job that changed, and for an awaited job its outcome;
+//! `P:v1:due` the lanes whose earliest due time moved forward. Both are only notifications: after a
+//! reconnection waiters read their jobs again, and promoters also run periodically.
 
 mod lanes;
 mod listeners;
@@ -44,19 +75,19 @@ use crate::waiters::Waiters;
 
 use lanes::{LaneKeys, LaneReader};
 
-/// Jobs per script call: long scripts would hold up everybody else on the server.
+/// Maximum number of jobs per script call: a long script blocks the whole server.
 const BATCH: usize = 100;
-/// A consumer that holds nothing and was not seen for this long is forgotten.
-const FORGET_CONSUMER_AFTER: Duration = Duration::from_secs(600);
+/// A consumer that holds no leases and was silent for this long is removed.
+const CONSUMER_TTL: Duration = Duration::from_secs(600);
 
-/// How the queues are laid out.
+/// Layout of the queues in Redis.
 #[derive(Clone, Debug)]
 pub struct RedisSettings {
-    /// What all keys begin with.
+    /// Prefix of all keys.
     pub prefix: String,
-    /// The queues that exist. All processes must agree.
+    /// All queues. Must be the same in all processes.
     pub queues: Vec<QueueName>,
-    /// Shards per queue, at least 1. All processes must agree.
+    /// Shards per queue, at least 1. Must be the same in all processes.
     pub shards: u16,
 }
 
@@ -83,8 +114,8 @@ impl Drop for Inner {
 }
 
 impl RedisStreams {
-    /// Sets the engine up. A Redis that is absent now makes operations answer
-    /// [`StoreError::Unavailable`] until it is there.
+    /// Creates the engine without connecting. While Redis is down, operations return
+    /// [`StoreError::Unavailable`].
     pub fn new(endpoint: RedisEndpoint, settings: RedisSettings) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -97,10 +128,10 @@ impl RedisStreams {
         }
     }
 
-    /// What about the server's configuration could lose jobs, one sentence each; none: nothing.
+    /// Checks the server's configuration and returns a sentence for each setting that can lose jobs.
     ///
     /// # Errors
-    /// When the server does not answer, or forbids `CONFIG GET`.
+    /// If the server does not respond or forbids `CONFIG GET`.
     pub async fn durability_warnings(&self) -> Result<Vec<String>, StoreError> {
         redis_endpoint::durability_warnings(&mut self.inner.endpoint.shared()).await
     }
@@ -109,20 +140,20 @@ impl RedisStreams {
         LaneKeys::new(&self.inner.settings.prefix, lane)
     }
 
-    /// Jobs with the same idempotency key meet in the same lane; others are spread by their ids.
+    /// Jobs with the same idempotency key must share a lane; others are distributed by their ids.
     fn lane_of(&self, job: &NewJob) -> Lane {
         let shards = u64::from(self.inner.settings.shards.max(1));
-        let spread = job
+        let hash = job
             .idempotency
             .as_ref()
-            .map_or_else(|| job.id.spread(), |key| fnv1a(&key.key));
+            .map_or_else(|| job.id.random_bits(), |key| fnv1a(&key.key));
         Lane {
             queue: job.queue.clone(),
-            shard: u16::try_from(spread % shards).unwrap_or(0),
+            shard: u16::try_from(hash % shards).unwrap_or(0),
         }
     }
 
-    /// The lanes in which a job could be.
+    /// The lanes of all queues.
     fn all_lanes(&self) -> Vec<Lane> {
         self.inner
             .settings
@@ -160,9 +191,9 @@ impl RedisStreams {
 #[async_trait]
 impl JobStore for RedisStreams {
     async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
-        let mut answers = Vec::with_capacity(jobs.len());
+        let mut results = Vec::with_capacity(jobs.len());
         let mut rest = jobs.as_slice();
-        // Runs of jobs of one lane go together, in order.
+        // Consecutive jobs of one lane share a script call; the order is preserved.
         while let Some(first) = rest.first() {
             let lane = self.lane_of(first);
             let run = rest
@@ -172,13 +203,13 @@ impl JobStore for RedisStreams {
                 .count();
             let (batch, others) = rest.split_at(run);
             let keys = self.keys(&lane);
-            answers.extend(
+            results.extend(
                 scripts::enqueue(&mut self.inner.endpoint.shared(), &keys, &self.due(), batch)
                     .await?,
             );
             rest = others;
         }
-        Ok(answers)
+        Ok(results)
     }
 
     fn lanes(&self, queue: &QueueName) -> Vec<Lane> {
@@ -206,11 +237,11 @@ impl JobStore for RedisStreams {
                 Err(undecodable) => {
                     tracing::error!(
                         queue = %lane.queue, entry = undecodable.entry, error = undecodable.reason,
-                        "a job cannot be decoded; it is dead-lettered"
+                        "entry cannot be decoded, dead-lettered"
                     );
                     let keys = self.keys(lane);
                     let connection = &mut self.inner.endpoint.shared();
-                    scripts::bury(connection, &keys, &self.changes(), &undecodable).await?;
+                    scripts::dead_letter(connection, &keys, &self.changes(), &undecodable).await?;
                     reader.release(&undecodable.entry);
                 }
             }
@@ -219,7 +250,7 @@ impl JobStore for RedisStreams {
     }
 
     async fn extend(&self, consumer: &str, leases: &[Lease]) -> Result<Vec<bool>, StoreError> {
-        let mut answers = vec![false; leases.len()];
+        let mut results = vec![false; leases.len()];
         let lanes: HashSet<&Lane> = leases.iter().map(|lease| &lease.lane).collect();
         for lane in lanes {
             let entries: Vec<(usize, &str)> = leases
@@ -231,14 +262,14 @@ impl JobStore for RedisStreams {
             let mut connection = self.inner.endpoint.shared();
             let held = lanes::extend(&mut connection, &self.keys(lane), consumer, &entries).await?;
             for (index, entry) in entries {
-                answers[index] = held.contains(entry);
+                results[index] = held.contains(entry);
             }
         }
-        Ok(answers)
+        Ok(results)
     }
 
     async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
-        let mut answers = Vec::with_capacity(batch.len());
+        let mut results = Vec::with_capacity(batch.len());
         let mut rest = batch;
         while let Some(first) = rest.first() {
             let lane = &first.leased.lease.lane;
@@ -261,10 +292,10 @@ impl JobStore for RedisStreams {
                     reader.release(&settlement.leased.lease.token);
                 }
             }
-            answers.extend(settled);
+            results.extend(settled);
             rest = others;
         }
-        Ok(answers)
+        Ok(results)
     }
 
     async fn reclaim(&self, lane: &Lane, policy: &ReclaimPolicy) -> Result<Reclaimed, StoreError> {
@@ -302,13 +333,13 @@ impl JobStore for RedisStreams {
         .await;
         for (lane, record) in lanes.iter().zip(found) {
             match record? {
-                records::Found::Nothing => {}
+                records::Found::Missing => {}
                 records::Found::Final(fields) => {
                     return records::view(lane, id, &fields, None).map(Some);
                 }
-                records::Found::Open => {
+                records::Found::InFlight => {
                     let mut connection = self.inner.endpoint.shared();
-                    return records::look(&mut connection, &self.keys(lane), lane, id).await;
+                    return records::read(&mut connection, &self.keys(lane), lane, id).await;
                 }
             }
         }
@@ -410,7 +441,7 @@ impl RedisStreams {
     }
 }
 
-/// FNV-1a: the same in all versions of all processes, unlike the standard library's hash.
+/// FNV-1a: stable across releases and processes, unlike the standard library's hash.
 fn fnv1a(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -1,43 +1,44 @@
-//! When a failed attempt is tried again: exponential back-off with jitter.
+//! Exponential back-off with jitter.
 
 use std::time::Duration;
 
 /// Exponential back-off. The n-th retry waits a random time of at most `min(cap, base · 2^(n-1))`, so
-/// that jobs which failed together do not come back together; how random, [`Jitter`] says.
+/// that jobs which failed together are not retried together. [`Jitter`] is the random share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Attempts in all, the first one included.
+    /// Maximum number of attempts, including the first.
     pub max_attempts: u32,
-    /// The longest first wait.
+    /// Upper bound of the first wait.
     pub base: Duration,
-    /// The longest wait of all.
+    /// Upper bound of every wait.
     pub cap: Duration,
 }
 
-/// How much of a wait is left to chance.
+/// Random share of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Jitter {
-    /// Between nothing and the longest wait: spreads best, and promises no time at all.
+    /// Between zero and the upper bound: spreads best, but guarantees no minimum.
     Full,
-    /// Between half of the longest wait and all of it: for a kind that promises how long it is tried.
+    /// Between half of the upper bound and all of it: for kinds that must be retried for a minimum
+    /// time.
     Half,
 }
 
 impl RetryPolicy {
-    /// Tried once, never again.
+    /// One attempt and no retry.
     pub const NEVER: Self = Self {
         max_attempts: 1,
         base: Duration::from_millis(1),
         cap: Duration::from_millis(1),
     };
 
-    /// The longest possible wait after `attempt` (1 for the first) failed.
+    /// Upper bound of the wait after `attempt` (from 1) failed.
     pub fn ceiling(&self, attempt: u32) -> Duration {
         let doublings = attempt.saturating_sub(1).min(31);
         self.base.saturating_mul(1 << doublings).min(self.cap)
     }
 
-    /// The shortest possible wait after `attempt` (1 for the first) failed.
+    /// Lower bound of the wait after `attempt` (from 1) failed.
     pub fn floor(&self, attempt: u32, jitter: Jitter) -> Duration {
         match jitter {
             Jitter::Full => Duration::ZERO,
@@ -45,7 +46,7 @@ impl RetryPolicy {
         }
     }
 
-    /// A wait after `attempt` (1 for the first) failed, in whole milliseconds.
+    /// Draws the wait after `attempt` (from 1) failed, in whole milliseconds.
     pub fn delay(&self, attempt: u32, jitter: Jitter) -> Duration {
         let shortest = crate::job::millis(self.floor(attempt, jitter));
         let longest = crate::job::millis(self.ceiling(attempt));
@@ -61,7 +62,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_wait_is_never_longer_than_the_ceiling_nor_the_ceiling_than_the_cap(
+        fn wait_is_within_floor_ceiling_and_cap(
             base in 1u64..10_000, cap in 1u64..1_000_000, attempt in 0u32..10_000,
             jitter in prop::sample::select(vec![Jitter::Full, Jitter::Half]),
         ) {
@@ -74,8 +75,8 @@ mod tests {
             let delay = policy.delay(attempt, jitter);
             prop_assert!(delay <= policy.ceiling(attempt));
             // Whole milliseconds.
-            let least = crate::job::millis(policy.floor(attempt, jitter));
-            prop_assert!(delay >= Duration::from_millis(least));
+            let floor = crate::job::millis(policy.floor(attempt, jitter));
+            prop_assert!(delay >= Duration::from_millis(floor));
             prop_assert!(policy.ceiling(attempt) <= policy.ceiling(attempt + 1));
         }
     }

@@ -1,5 +1,5 @@
-//! One attempt: finds the handler, runs it within its time limit, and judges its answer. As an
-//! apalis (tower) service from a leased job to its fate; settling that fate is `ack`'s work.
+//! One attempt: finds the handler, runs it within its time limit and decides the outcome. It is the
+//! tower service that apalis calls with a leased job; `ack` settles the outcome.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,12 +20,11 @@ use crate::metrics::QueueMetrics;
 use crate::store::{Leased, Settle};
 use crate::trace;
 
-/// A job that this program does not know, or in a shape that it does not know, may be known to a newer
-/// one that is being rolled out: it is kept for this long and then handed back, so that two old workers
-/// don't throw it to each other all the time.
+/// A job of an unknown kind or version may be known to a newer release that is being rolled out. It
+/// is held for this long before it is handed back, so that old workers do not exchange it in a loop.
 const UNKNOWN_HOLD: Duration = Duration::from_secs(2);
-/// When nobody has known it for this long, nobody will.
-const UNKNOWN_FOR: Duration = Duration::from_secs(15 * 60);
+/// Age at which a job of an unknown kind or version is dead-lettered.
+const UNKNOWN_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Clone)]
 pub(crate) struct Runner {
@@ -54,12 +53,15 @@ impl Runner {
     async fn run(&self, leased: &Leased) -> Settle {
         let job = &leased.job;
         if job.deadline.is_some_and(|deadline| now_ms() > deadline) {
-            let failure = Failure::new("DEADLINE_EXCEEDED", "nobody got to it in time");
+            let failure = Failure::new(
+                "DEADLINE_EXCEEDED",
+                "the deadline passed before the job started",
+            );
             return Settle::Rejected(failure);
         }
-        let handler = match self.handlers.knowing(job) {
+        let handler = match self.handlers.find(job) {
             Ok(handler) => handler,
-            Err(code) => return leave(leased, code).await,
+            Err(code) => return hand_back_unknown(leased, code).await,
         };
         let span = tracing::info_span!(
             "job",
@@ -75,12 +77,12 @@ impl Runner {
             format!("job {}", job.kind)
         });
         let step = step.or_else(|| job.traceparent.clone());
-        let begun = Instant::now();
+        let started = Instant::now();
         let attempt = self.attempt(handler, leased, step);
-        let answer = attempt.instrument(span.clone()).await;
-        let run = begun.elapsed();
+        let attempt = attempt.instrument(span.clone()).await;
+        let run = started.elapsed();
         self.metrics.ran(&job.queue, &job.kind, run);
-        let settle = judge(handler, leased, answer);
+        let settle = decide(handler, leased, attempt);
         if let Settle::Retry { failure, .. } | Settle::Dead(failure) = &settle {
             trace::failed(&span, failure.code.clone());
         }
@@ -98,7 +100,7 @@ impl Runner {
             Ok(running) => running,
             Err(error) => return Attempt::Undecodable(error.to_string()),
         };
-        // A task of its own: a panic ends this attempt and nothing else, and it runs on any core.
+        // In its own task: a panic ends only this attempt, and attempts use all cores.
         let running = trace::within(traceparent, running);
         let task =
             tokio::spawn(tokio::time::timeout(handler.time_limit, running).in_current_span());
@@ -107,8 +109,8 @@ impl Runner {
         let joined = task.await;
         drop(abort_when_dropped);
         match joined {
-            Ok(Ok(answer)) => Attempt::Answered(answer),
-            Ok(Err(_)) => Attempt::TooSlow,
+            Ok(Ok(result)) => Attempt::Finished(result),
+            Ok(Err(_)) => Attempt::TimedOut,
             Err(error) if error.is_panic() => Attempt::Panicked,
             Err(_) => Attempt::Aborted,
         }
@@ -116,44 +118,44 @@ impl Runner {
 }
 
 impl Handlers {
-    /// Runs one attempt in the caller's own task and judges it as a pool does. Dropping the future
-    /// ends the attempt where it stands, as the death of its process would: what pools never do, and
-    /// what tests of such deaths need.
+    /// Runs one attempt in the caller's task, with the limits and outcomes of a pool. Dropping the
+    /// future stops the attempt at its current await point, as a crash of the process would. Pools
+    /// never do that; crash tests need it.
     pub async fn attempt(&self, leased: &Leased) -> Settle {
-        let handler = match self.knowing(&leased.job) {
+        let handler = match self.find(&leased.job) {
             Ok(handler) => handler,
-            Err(code) => return leave(leased, code).await,
+            Err(code) => return hand_back_unknown(leased, code).await,
         };
-        let answer = match handler.start(leased) {
+        let attempt = match handler.start(leased) {
             Err(error) => Attempt::Undecodable(error.to_string()),
             Ok(running) => match tokio::time::timeout(handler.time_limit, running).await {
-                Ok(answer) => Attempt::Answered(answer),
-                Err(_) => Attempt::TooSlow,
+                Ok(result) => Attempt::Finished(result),
+                Err(_) => Attempt::TimedOut,
             },
         };
-        judge(handler, leased, answer)
+        decide(handler, leased, attempt)
     }
 }
 
-/// Leaves a job to a newer worker. No attempt is used up, whatever the kind's limits are.
-async fn leave(leased: &Leased, code: &'static str) -> Settle {
+/// Leaves a job of an unknown kind or version to a newer worker. This uses up no attempt.
+async fn hand_back_unknown(leased: &Leased, code: &'static str) -> Settle {
     let job = &leased.job;
     let waited = now_ms().saturating_sub(job.enqueued_at.saturating_add(job.delay_ms));
-    if waited > millis(UNKNOWN_FOR) {
-        let detail = format!("no worker knew version {} of {}", job.version, job.kind);
+    if waited > millis(UNKNOWN_TIMEOUT) {
+        let detail = format!("no worker supports version {} of {}", job.version, job.kind);
         let failure = Failure::new(code, detail);
-        tracing::error!(job_id = %job.id, queue = %job.queue, error = %failure, "job is dead");
+        tracing::error!(job_id = %job.id, queue = %job.queue, error = %failure, "job dead-lettered");
         return Settle::Dead(failure);
     }
     tracing::warn!(
         job_id = %job.id, queue = %job.queue, kind = job.kind, version = job.version, code,
-        "the job is left to a newer worker"
+        "job left to a newer worker"
     );
     tokio::time::sleep(UNKNOWN_HOLD).await;
     Settle::HandBack
 }
 
-/// The part of a W3C traceparent that names the trace.
+/// The trace id of a W3C traceparent.
 fn trace_id(traceparent: &str) -> Option<&str> {
     traceparent.split('-').nth(1)
 }
@@ -167,45 +169,45 @@ impl Drop for AbortOnDrop {
 }
 
 enum Attempt {
-    Answered(Result<Box<serde_json::value::RawValue>, JobError>),
+    Finished(Result<Box<serde_json::value::RawValue>, JobError>),
     Undecodable(String),
-    TooSlow,
+    TimedOut,
     Panicked,
     Aborted,
 }
 
-fn judge(handler: &Handler, leased: &Leased, attempt: Attempt) -> Settle {
+fn decide(handler: &Handler, leased: &Leased, attempt: Attempt) -> Settle {
     let policy_delay = || handler.retry.delay(leased.attempt, handler.jitter);
     match attempt {
-        Attempt::Answered(Ok(result)) => Settle::Succeeded(result),
-        Attempt::Answered(Err(JobError::Reject(failure))) => Settle::Rejected(failure),
-        Attempt::Answered(Err(JobError::Fail(failure))) => Settle::Dead(failure),
-        Attempt::Answered(Err(JobError::Retry { after, failure })) => {
-            retry_or_die(leased, after.unwrap_or_else(policy_delay), failure)
+        Attempt::Finished(Ok(result)) => Settle::Succeeded(result),
+        Attempt::Finished(Err(JobError::Reject(failure))) => Settle::Rejected(failure),
+        Attempt::Finished(Err(JobError::Fail(failure))) => Settle::Dead(failure),
+        Attempt::Finished(Err(JobError::Retry { after, failure })) => {
+            retry_or_dead(leased, after.unwrap_or_else(policy_delay), failure)
         }
         Attempt::Undecodable(error) => Settle::Dead(Failure::new(
             "UNDECODABLE",
-            format!("not a payload of its kind: {error}"),
+            format!("the payload cannot be decoded: {error}"),
         )),
-        Attempt::TooSlow => {
-            let failure = Failure::new("JOB_TIMED_OUT", "the attempt took longer than its limit");
-            retry_or_die(leased, policy_delay(), failure)
+        Attempt::TimedOut => {
+            let failure = Failure::new("JOB_TIMED_OUT", "the attempt exceeded its time limit");
+            retry_or_dead(leased, policy_delay(), failure)
         }
         Attempt::Panicked => {
             let failure = Failure::new("JOB_CRASHED", "the attempt panicked");
-            retry_or_die(leased, policy_delay(), failure)
+            retry_or_dead(leased, policy_delay(), failure)
         }
-        // The pool stops, or the lease was lost: somebody else goes on.
+        // The pool is stopping, or the lease was lost: another worker runs the job.
         Attempt::Aborted => Settle::HandBack,
     }
 }
 
-fn retry_or_die(leased: &Leased, after: Duration, failure: Failure) -> Settle {
-    let too_late = leased
+fn retry_or_dead(leased: &Leased, after: Duration, failure: Failure) -> Settle {
+    let past_deadline = leased
         .job
         .deadline
         .is_some_and(|deadline| now_ms().saturating_add(millis(after)) > deadline);
-    if leased.attempt >= leased.job.max_attempts || too_late {
+    if leased.attempt >= leased.job.max_attempts || past_deadline {
         Settle::Dead(failure)
     } else {
         Settle::Retry { after, failure }
@@ -218,9 +220,9 @@ fn log(settle: &Settle, run: Duration) {
         Settle::Succeeded(_) => tracing::info!(run_ms, "job succeeded"),
         Settle::Rejected(failure) => tracing::info!(run_ms, error = %failure, "job rejected"),
         Settle::Retry { after, failure } => {
-            tracing::warn!(run_ms, error = %failure, after_ms = millis(*after), "job will be retried");
+            tracing::warn!(run_ms, error = %failure, after_ms = millis(*after), "attempt failed, will retry");
         }
-        Settle::Dead(failure) => tracing::error!(run_ms, error = %failure, "job is dead"),
+        Settle::Dead(failure) => tracing::error!(run_ms, error = %failure, "job dead-lettered"),
         Settle::HandBack => tracing::info!(run_ms, "job handed back"),
     }
 }

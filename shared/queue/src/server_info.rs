@@ -1,5 +1,5 @@
-//! What a Redis server tells of itself (`INFO`), as far as the queue's promises rest on it. For
-//! metrics and for checks by hand; nothing in the engine depends on it.
+//! The part of Redis' `INFO` that the queue's guarantees depend on. For metrics and `avalon doctor`;
+//! nothing in the engine depends on it.
 
 use std::time::Duration;
 
@@ -8,61 +8,61 @@ use redis::{AsyncConnectionConfig, Client, InfoDict, RedisError};
 
 use crate::redis_endpoint::RedisEndpoint;
 
-/// A server that takes longer than this is left out.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// A server that takes longer than this to respond is left out.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// One server at one moment.
+/// A snapshot of one server.
 #[derive(Clone, Debug)]
 pub struct ServerInfo {
-    /// Its configured address, `host:port`.
+    /// Configured address, `host:port`.
     pub node: String,
     /// Version, such as `7.0.15`.
     pub version: String,
-    /// Bytes in use for data.
+    /// Memory used for data, in bytes.
     pub used_memory: u64,
-    /// Most bytes that it may use; 0: no limit.
+    /// Memory limit in bytes; 0: unlimited.
     pub maxmemory: u64,
-    /// What it does when that is reached; `noeviction` keeps jobs.
+    /// Eviction policy at the memory limit; only `noeviction` loses no jobs.
     pub maxmemory_policy: String,
-    /// Keys thrown away for want of memory since its start.
+    /// Keys evicted since the server started.
     pub evicted_keys: u64,
-    /// Whether the append-only file is on.
+    /// Whether the append-only file is enabled.
     pub aof_enabled: bool,
-    /// Whether its last write succeeded.
+    /// Whether the last write to the append-only file succeeded.
     pub aof_last_write_ok: bool,
-    /// Connections to it.
+    /// Number of client connections.
     pub connected_clients: u64,
-    /// Whether it takes writes.
+    /// Whether the server is a primary and accepts writes.
     pub primary: bool,
 }
 
 impl RedisEndpoint {
-    /// What the configured servers tell of themselves. Those that do not answer are left out.
+    /// Returns the state of the configured servers, without those that do not respond.
     pub async fn servers(&self) -> Vec<ServerInfo> {
-        let asked = self.clients().iter().map(|client| async move {
+        let requests = self.clients().iter().map(|client| async move {
             let node = client.get_connection_info().addr().to_string();
-            match tokio::time::timeout(PATIENCE, ask(client)).await {
-                Ok(Ok(info)) => Some(read(node, &info)),
+            match tokio::time::timeout(TIMEOUT, info_of(client)).await {
+                Ok(Ok(info)) => Some(parse(node, &info)),
                 Ok(Err(error)) => {
-                    tracing::debug!(node, %error, "Redis does not tell about itself");
+                    tracing::debug!(node, %error, "reading INFO from Redis failed");
                     None
                 }
                 Err(_) => None,
             }
         });
-        join_all(asked).await.into_iter().flatten().collect()
+        join_all(requests).await.into_iter().flatten().collect()
     }
 }
 
-async fn ask(client: &Client) -> Result<InfoDict, RedisError> {
-    let config = AsyncConnectionConfig::new().set_connection_timeout(Some(PATIENCE));
+async fn info_of(client: &Client) -> Result<InfoDict, RedisError> {
+    let config = AsyncConnectionConfig::new().set_connection_timeout(Some(TIMEOUT));
     let mut connection = client
         .get_multiplexed_async_connection_with_config(&config)
         .await?;
     redis::cmd("INFO").query_async(&mut connection).await
 }
 
-fn read(node: String, info: &InfoDict) -> ServerInfo {
+fn parse(node: String, info: &InfoDict) -> ServerInfo {
     let word = |name: &str| info.get::<String>(name).unwrap_or_default();
     let number = |name: &str| info.get::<u64>(name).unwrap_or_default();
     ServerInfo {

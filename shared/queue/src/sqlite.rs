@@ -1,10 +1,10 @@
 //! The embedded engine, for `avalon dev` and `avalon all`: API and workers in one process, one
-//! SQLite file, wake-ups inside the process. Other processes may look at the file and replay or
-//! purge dead letters (`avalon jobs`), but two processes that run jobs want Redis.
+//! SQLite file, notifications inside the process. Other processes may read the file and replay or
+//! purge dead letters (`avalon jobs`); running jobs in several processes requires Redis.
 //!
-//! Every change goes through one writer (`writer`), which puts all that is waiting into one
-//! transaction, so that one `fsync` serves many jobs. `changes` holds the statements that change
-//! something, `reads` those that do not.
+//! Every change goes through the single writer (`writer`), which commits all pending changes in one
+//! transaction, so that one `fsync` serves many jobs. `changes` holds the statements that write,
+//! `reads` those that do not.
 
 mod changes;
 mod reads;
@@ -48,11 +48,11 @@ pub struct Sqlite {
     readers: SqlitePool,
     queues: Arc<[QueueName]>,
     waiters: Waiters,
-    bells: Arc<Bells>,
+    signals: Arc<Signals>,
     consumers: Arc<Consumers>,
 }
 
-/// When each consumer last asked for jobs.
+/// Time of each consumer's last request.
 #[derive(Default)]
 struct Consumers(Mutex<HashMap<(QueueName, String), Instant>>);
 
@@ -80,42 +80,42 @@ impl Consumers {
     }
 }
 
-/// One bell a queue, rung when a job becomes ready or the soonest due time may have changed.
+/// One signal per queue, sent when a job becomes ready or the earliest due time may have changed.
 #[derive(Default)]
-struct Bells(Mutex<HashMap<QueueName, watch::Sender<()>>>);
+struct Signals(Mutex<HashMap<QueueName, watch::Sender<()>>>);
 
-impl Bells {
-    fn listen(&self, queue: &QueueName) -> watch::Receiver<()> {
-        let mut bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        bells
+impl Signals {
+    fn subscribe(&self, queue: &QueueName) -> watch::Receiver<()> {
+        let mut signals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        signals
             .entry(queue.clone())
             .or_insert_with(|| watch::Sender::new(()))
             .subscribe()
     }
 
-    fn ring(&self, queue: &QueueName) {
-        if let Some(bell) = self
+    fn send(&self, queue: &QueueName) {
+        if let Some(signal) = self
             .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .get(queue)
         {
-            bell.send_replace(());
+            signal.send_replace(());
         }
     }
 }
 
 impl Sqlite {
-    /// Opens the file, creating it and its tables when it is new.
+    /// Opens the file, and creates it with its tables if it does not exist.
     ///
     /// # Errors
-    /// When the file cannot be opened, or was written by a newer version.
+    /// If the file cannot be opened or was written by a newer version.
     pub async fn open(path: &Path, queues: Vec<QueueName>) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            // A job that was accepted survives a power cut.
+            // An accepted job must survive a power failure.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(5));
         let writing = SqlitePoolOptions::new()
@@ -132,14 +132,14 @@ impl Sqlite {
             readers,
             queues: queues.into(),
             waiters: Waiters::default(),
-            bells: Arc::default(),
+            signals: Arc::default(),
             consumers: Arc::default(),
         })
     }
 }
 
-/// Wakes those who wait for the job, and the workers when it is ready again.
-fn tell(waiters: &Waiters, bells: &Bells, settlement: &Settlement, answer: Settled) {
+/// Notifies the waiters of a settled job, and the workers if it is ready again.
+fn notify(waiters: &Waiters, signals: &Signals, settlement: &Settlement, settled: Settled) {
     let job = &settlement.leased.job;
     let ended = |state, result, error| {
         let ended = Ended {
@@ -149,7 +149,7 @@ fn tell(waiters: &Waiters, bells: &Bells, settlement: &Settlement, answer: Settl
         };
         waiters.ended(job.id, ended);
     };
-    match (&settlement.settle, answer) {
+    match (&settlement.settle, settled) {
         (_, Settled::LeaseLost) => waiters.wake(job.id),
         (Settle::Succeeded(result), _) => {
             ended(JobState::Succeeded, Some(result.clone()), None);
@@ -158,11 +158,12 @@ fn tell(waiters: &Waiters, bells: &Bells, settlement: &Settlement, answer: Settl
         (Settle::Dead(failure), _) => ended(JobState::Dead, None, Some(failure.clone())),
         (Settle::Retry { .. } | Settle::HandBack, _) => {
             waiters.wake(job.id);
-            bells.ring(&job.queue);
+            signals.send(&job.queue);
         }
     }
 }
 
+/// Serialises the envelopes.
 fn with_bodies(jobs: Vec<NewJob>) -> Result<Vec<(NewJob, String)>, StoreError> {
     let with_body = |job| match serde_json::to_string(&job) {
         Ok(body) => Ok((job, body)),
@@ -176,13 +177,13 @@ impl JobStore for Sqlite {
     async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
         // Before the shared transaction: a job that cannot be serialised must not roll it back.
         let jobs = with_bodies(jobs)?;
-        let bells = Arc::clone(&self.bells);
+        let signals = Arc::clone(&self.signals);
         let mut queues: Vec<QueueName> = jobs.iter().map(|(job, _)| job.queue.clone()).collect();
         queues.dedup();
         self.writer
             .write(
                 move |connection| Box::pin(changes::enqueue(connection, jobs)),
-                move |_| queues.iter().for_each(|queue| bells.ring(queue)),
+                move |_| queues.iter().for_each(|queue| signals.send(queue)),
             )
             .await
     }
@@ -203,9 +204,9 @@ impl JobStore for Sqlite {
     ) -> Result<Vec<Leased>, StoreError> {
         self.consumers.seen(&lane.queue, consumer);
         let deadline = tokio::time::Instant::now() + block;
-        let mut bell = self.bells.listen(&lane.queue);
+        let mut signal = self.signals.subscribe(&lane.queue);
         loop {
-            bell.mark_unchanged();
+            signal.mark_unchanged();
             let queue = lane.queue.clone();
             let (leased, next_due) = self
                 .writer
@@ -222,7 +223,7 @@ impl JobStore for Sqlite {
             });
             let wake_at = due.map_or(deadline, |due| due.min(deadline));
             tokio::select! {
-                _ = bell.changed() => {}
+                _ = signal.changed() => {}
                 () = tokio::time::sleep_until(wake_at) => {
                     if wake_at == deadline {
                         return Ok(vec![]);
@@ -246,14 +247,14 @@ impl JobStore for Sqlite {
     }
 
     async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
-        let (waiters, bells) = (self.waiters.clone(), Arc::clone(&self.bells));
-        let (batch, told) = (batch.to_vec(), batch.to_vec());
+        let (waiters, signals) = (self.waiters.clone(), Arc::clone(&self.signals));
+        let (batch, settlements) = (batch.to_vec(), batch.to_vec());
         self.writer
             .write(
                 move |connection| Box::pin(changes::settle(connection, batch)),
-                move |answers: &Vec<Settled>| {
-                    for (settlement, answer) in told.iter().zip(answers) {
-                        tell(&waiters, &bells, settlement, *answer);
+                move |results: &Vec<Settled>| {
+                    for (settlement, settled) in settlements.iter().zip(results) {
+                        notify(&waiters, &signals, settlement, *settled);
                     }
                 },
             )
@@ -261,9 +262,9 @@ impl JobStore for Sqlite {
     }
 
     async fn reclaim(&self, lane: &Lane, policy: &ReclaimPolicy) -> Result<Reclaimed, StoreError> {
-        let (waiters, bells) = (self.waiters.clone(), Arc::clone(&self.bells));
+        let (waiters, signals) = (self.waiters.clone(), Arc::clone(&self.signals));
         let (queue, policy) = (lane.queue.clone(), *policy);
-        let bell = queue.clone();
+        let signalled = queue.clone();
         let (reclaimed, _) = self
             .writer
             .write(
@@ -271,7 +272,7 @@ impl JobStore for Sqlite {
                 move |(_, changed): &(Reclaimed, Vec<JobId>)| {
                     changed.iter().for_each(|id| waiters.wake(*id));
                     if !changed.is_empty() {
-                        bells.ring(&bell);
+                        signals.send(&signalled);
                     }
                 },
             )
@@ -305,7 +306,7 @@ impl JobStore for Sqlite {
     }
 
     async fn replay(&self, id: JobId) -> Result<bool, StoreError> {
-        let (waiters, bells) = (self.waiters.clone(), Arc::clone(&self.bells));
+        let (waiters, signals) = (self.waiters.clone(), Arc::clone(&self.signals));
         let queue = self
             .writer
             .write(
@@ -313,7 +314,7 @@ impl JobStore for Sqlite {
                 move |queue: &Option<QueueName>| {
                     waiters.wake(id);
                     if let Some(queue) = queue {
-                        bells.ring(queue);
+                        signals.send(queue);
                     }
                 },
             )

@@ -1,5 +1,5 @@
-//! The port that an engine implements, and the words it is spoken in. No engine's details here,
-//! and nothing of how jobs are run.
+//! The port that an engine implements, and its types. Nothing here is specific to one engine, and
+//! nothing concerns how jobs are run.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,73 +12,75 @@ use serde_json::value::RawValue;
 use crate::job::{Failure, JobId, NewJob, QueueName};
 use crate::waiters::Waiters;
 
-/// An engine could not do what it was asked. Every operation of [`JobStore`] may be repeated after
-/// it, even when the first one took effect and only its answer was lost.
+/// An engine could not complete an operation. Every operation of [`JobStore`] may be repeated after
+/// it, even if the first call took effect and only its response was lost.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The server is away, restarting or too slow; it may be back at any time.
-    #[error("the queue's store is unavailable: {0}")]
+    /// The server is down, restarting or too slow; it may recover at any time.
+    #[error("the job store is unavailable: {0}")]
     Unavailable(String),
-    /// The store answered something that this version does not understand.
-    #[error("the queue's store answered unexpectedly: {0}")]
+    /// The store returned something that this version does not understand, or a job cannot be encoded.
+    /// Repeating the operation does not help.
+    #[error("unexpected error of the job store: {0}")]
     Unexpected(String),
 }
 
-/// What a lease is taken from: one shard of a queue, with a fetch loop of its own.
+/// One shard of a queue. Each lane has its own fetch loop.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lane {
     /// The queue.
     pub queue: QueueName,
-    /// Which of its shards, from 0.
+    /// Index of the shard, from 0.
     pub shard: u16,
 }
 
-/// The right to answer a job, until it expires.
+/// The exclusive right to settle a job until it expires.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
-    /// Where the job was taken from.
+    /// Lane from which the job was leased.
     pub lane: Lane,
-    /// The engine's own name of this delivery.
+    /// The engine's identifier of this delivery.
     pub token: String,
 }
 
-/// A job that was handed out.
+/// A job with its lease.
 #[derive(Clone, Debug)]
 pub struct Leased {
     /// The job.
     pub job: Arc<NewJob>,
-    /// The right to answer it.
+    /// The right to settle it.
     pub lease: Lease,
-    /// Which attempt this is, from 1. It counts from the lease on, whether answered or not.
+    /// Number of this attempt, from 1. Leasing the job uses it up, settled or not.
     pub attempt: u32,
-    /// How many of the attempts before ended without an answer.
+    /// Number of earlier attempts whose lease expired.
     pub lost_leases: u32,
-    /// When it became ready to be handed out, Unix ms by the store's clock.
+    /// Time at which the job became ready, Unix ms by the store's clock.
     pub ready_at: u64,
 }
 
-/// What becomes of a leased job.
+/// The outcome of one attempt of a leased job.
 #[derive(Clone)]
 pub enum Settle {
-    /// Done; the result can be read for the job's result TTL.
+    /// Final; the result can be read for the job's result TTL.
     Succeeded(Box<RawValue>),
-    /// Answered with a refusal that is nobody's fault here (a code that is used up, say). Kept like
-    /// a result; never a dead letter.
+    /// Final: the request was invalid (an expired sign-in code, for example). Stored like a result,
+    /// never as a dead letter.
     Rejected(Failure),
-    /// To be tried again after this long.
+    /// The attempt failed; another one follows.
     Retry {
-        /// How long to wait.
+        /// Time until the next attempt.
         after: Duration,
         /// Why this attempt failed.
         failure: Failure,
     },
-    /// Given up: kept as a dead letter until somebody replays or purges it.
+    /// Final: stored as a dead letter until it is replayed or purged, or its TTL ends.
     Dead(Failure),
-    /// Handed back untouched (the worker stops): ready at once, and the attempt does not count.
+    /// The job was not run (the worker stops): it is ready again at once, and the attempt does not
+    /// count.
     HandBack,
 }
 
-/// Without the result: it may hold what belongs into no log.
+/// Omits the result, which may hold data that must not be logged.
 impl fmt::Debug for Settle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -91,35 +93,35 @@ impl fmt::Debug for Settle {
     }
 }
 
-/// An answer to one leased job.
+/// A leased job with the outcome of its attempt.
 #[derive(Clone, Debug)]
 pub struct Settlement {
     /// The job, as leased.
     pub leased: Leased,
-    /// Its fate.
+    /// The outcome.
     pub settle: Settle,
 }
 
-/// Whether an answer counted.
+/// Whether a settlement took effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
     /// It did.
     Done,
-    /// The lease had expired and the job was given to somebody else, whose answer counts.
+    /// It did not: the lease had expired, and the job belongs to another worker or has ended.
     LeaseLost,
 }
 
-/// What enqueueing one job did.
+/// The result of enqueueing one job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enqueued {
-    /// The job is in the queue.
+    /// The job was stored.
     New(JobId),
-    /// A job with the same idempotency key (or the same id) was there before.
+    /// A job with the same idempotency key (or the same id) exists already.
     Existing(JobId),
 }
 
 impl Enqueued {
-    /// The job that will do the work.
+    /// Id of the job that does the work.
     pub fn id(self) -> JobId {
         match self {
             Self::New(id) | Self::Existing(id) => id,
@@ -127,46 +129,46 @@ impl Enqueued {
     }
 }
 
-/// What became of jobs whose leases had expired.
+/// Number of jobs whose leases had expired, by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reclaimed {
-    /// Ready again.
+    /// Made ready for another attempt.
     pub requeued: u64,
-    /// Dead, because all attempts were used up.
+    /// Dead-lettered because no attempt was left.
     pub exhausted: u64,
-    /// Dead, because they were lost too often (they kill their workers).
+    /// Dead-lettered because too many of their leases expired (they probably crash their workers).
     pub poisoned: u64,
 }
 
-/// How [`JobStore::reclaim`] judges.
+/// Limits that [`JobStore::reclaim`] applies.
 #[derive(Clone, Copy, Debug)]
 pub struct ReclaimPolicy {
-    /// A lease that was not extended for this long has expired.
+    /// Time without renewal after which a lease has expired.
     pub lease_timeout: Duration,
-    /// A job whose leases expired this often is dead.
+    /// Number of expired leases at which a job is dead-lettered.
     pub max_lost_leases: u32,
 }
 
-/// The life of a job.
+/// The lifecycle of a job. Queued → running → succeeded, rejected, dead, or retrying → running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
-    /// Waits for its first attempt.
+    /// Waiting for its first attempt.
     Queued,
-    /// Handed out.
+    /// Leased to a worker.
     Running,
-    /// Waits for another attempt.
+    /// Waiting for another attempt.
     Retrying,
     /// Ended with a result.
     Succeeded,
-    /// Ended with a refusal.
+    /// Ended because the request was invalid.
     Rejected,
     /// Ended as a dead letter.
     Dead,
 }
 
 impl JobState {
-    /// Whether nothing will happen to the job any more by itself.
+    /// Whether the job has ended. Only a replay changes it after that.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Rejected | Self::Dead)
     }
@@ -184,40 +186,40 @@ impl JobState {
     }
 }
 
-/// A job as seen from outside.
+/// A snapshot of a job for clients and operators.
 #[derive(Clone)]
 pub struct JobView {
-    /// Its identity.
+    /// Identity.
     pub id: JobId,
-    /// The queue that carries it.
+    /// Queue to which the job belongs.
     pub queue: QueueName,
-    /// Its kind.
+    /// Name of the kind, [`Job::KIND`](crate::Job::KIND).
     pub kind: String,
-    /// Where it stands.
+    /// Lifecycle state.
     pub state: JobState,
-    /// Attempts that were begun.
+    /// Number of attempts that were started.
     pub attempts: u32,
-    /// Attempts in all before it is dead.
+    /// Maximum number of attempts.
     pub max_attempts: u32,
-    /// Who may read it; none: whoever holds its id.
+    /// User who may read the job; none: any client that has its id.
     pub owner: Option<String>,
-    /// Unix ms.
+    /// Time of enqueueing, Unix ms.
     pub enqueued_at: u64,
-    /// Unix ms, when it ended.
+    /// Time at which the job ended, Unix ms.
     pub finished_at: Option<u64>,
-    /// Unix ms, when it is due, while it waits for that.
+    /// Time of the next attempt, Unix ms, while it lies in the future.
     pub due_at: Option<u64>,
-    /// Its result, when it succeeded.
+    /// Result of a job that succeeded.
     pub result: Option<Box<RawValue>>,
-    /// Its last error, if any.
+    /// Error of the last failed attempt.
     pub error: Option<Failure>,
-    /// Trace context.
+    /// W3C trace context of the request that caused the job.
     pub traceparent: Option<String>,
-    /// The payload, while the job is not over (and of dead letters).
+    /// Payload of a job that has not ended, or of a dead letter.
     pub payload: Option<Box<RawValue>>,
 }
 
-/// Without payload and result: they may hold what belongs into no log.
+/// Omits payload and result, which may hold data that must not be logged.
 impl fmt::Debug for JobView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JobView")
@@ -231,16 +233,16 @@ impl fmt::Debug for JobView {
     }
 }
 
-/// How full a queue is.
+/// Number of jobs in a queue, by state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueStats {
     /// The queue.
     pub queue: QueueName,
-    /// Jobs that a worker could take now.
+    /// Jobs that can be leased now.
     pub ready: u64,
-    /// Jobs that are handed out.
+    /// Leased jobs.
     pub running: u64,
-    /// Jobs that wait for their time (delayed or retrying).
+    /// Jobs that are not due yet (delayed or retrying).
     pub scheduled: u64,
     /// Dead letters.
     pub dead: u64,
@@ -248,29 +250,29 @@ pub struct QueueStats {
     pub oldest_ready_ms: u64,
 }
 
-/// A consumer: one pool of one worker process, as the store has met it.
+/// A consumer: one pool of one worker process, as seen by the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consumer {
-    /// The queue that it takes jobs from.
+    /// Queue from which it leases jobs.
     pub queue: QueueName,
-    /// Its name, unique for ever.
+    /// Name, never reused.
     pub name: String,
-    /// How long it has not been heard of. One that lives asks for jobs or renews its leases all the
-    /// time; a dead one is forgotten after a while.
+    /// Time since its last request. A live consumer leases jobs or renews its leases all the time; a
+    /// dead one is removed after a while.
     pub silent: Duration,
 }
 
-/// Which jobs to list.
+/// Selects the jobs of a list.
 #[derive(Clone, Debug)]
 pub struct JobFilter {
-    /// In this queue; none: in all.
+    /// Only this queue; none: all queues.
     pub queue: Option<QueueName>,
-    /// In this state. Finished jobs other than dead letters leave only their results, which can be
-    /// read by id but not listed.
+    /// Only this state. Of jobs that succeeded or were rejected only the results are stored, which
+    /// can be read by id but not listed.
     pub state: JobState,
-    /// Where the page before ended.
+    /// [`Page::next`] of the previous page; none: from the start.
     pub cursor: Option<String>,
-    /// At most so many, 1 to 1000.
+    /// Maximum number of jobs on the page, 1 to 1000.
     pub limit: usize,
 }
 
@@ -279,23 +281,23 @@ pub struct JobFilter {
 pub struct Page {
     /// The jobs, oldest first.
     pub jobs: Vec<JobView>,
-    /// Where to go on; none: that was all.
+    /// Cursor of the next page; none: this is the last one.
     pub next: Option<String>,
 }
 
-/// A durable store of jobs. Engines are safe to use from many tasks and, where the engine itself is
+/// A durable store of jobs. Engines can be used from many tasks concurrently and, if the server is
 /// shared (Redis), from many processes.
 #[async_trait]
 pub trait JobStore: Send + Sync + 'static {
-    /// Takes jobs in; when it returns `Ok` they are as durable as the engine is. Repeating it with
-    /// the same ids is harmless.
+    /// Stores jobs; when it returns `Ok` they are as durable as the engine is. Idempotent by the ids
+    /// of the jobs. The results are in the order of the jobs.
     async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError>;
 
-    /// The lanes of a queue; each wants a fetch loop of its own.
+    /// The lanes of a queue. Each needs its own fetch loop.
     fn lanes(&self, queue: &QueueName) -> Vec<Lane>;
 
-    /// Takes up to `max` due jobs, oldest first; when none is due, waits up to `block` for one.
-    /// A job that cannot be decoded is dead-lettered on the way, not returned and not an error.
+    /// Leases up to `max` due jobs, oldest first; if none is due, waits up to `block` for one.
+    /// An entry that cannot be decoded is dead-lettered, neither returned nor an error.
     async fn lease(
         &self,
         lane: &Lane,
@@ -304,47 +306,48 @@ pub trait JobStore: Send + Sync + 'static {
         block: Duration,
     ) -> Result<Vec<Leased>, StoreError>;
 
-    /// Renews leases; `false` for those that are lost already.
+    /// Renews leases; returns `false` for each one that was lost.
     async fn extend(&self, consumer: &str, leases: &[Lease]) -> Result<Vec<bool>, StoreError>;
 
-    /// Answers jobs, each atomically: acknowledgement, result, retry or dead letter, and the wake-up
-    /// of whoever waits for it. In the order given.
+    /// Settles jobs, each atomically: acknowledgement, result, retry or dead letter, and the
+    /// notification of its waiters. The results are in the order of the batch.
     async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError>;
 
-    /// Takes back the jobs whose leases have expired. Bounded work; call it regularly.
+    /// Makes jobs whose leases have expired ready again, or dead-letters them as the policy says. Must
+    /// be called periodically.
     async fn reclaim(&self, lane: &Lane, policy: &ReclaimPolicy) -> Result<Reclaimed, StoreError>;
 
-    /// Forgets a consumer that has stopped and holds nothing.
+    /// Removes a consumer that has stopped and holds no leases.
     async fn retire(&self, lane: &Lane, consumer: &str) -> Result<(), StoreError>;
 
-    /// The job, or none when it is unknown or its result has expired.
+    /// Reads a job; none if it is unknown or its result has expired.
     async fn get(&self, id: JobId) -> Result<Option<JobView>, StoreError>;
 
-    /// Who waits in this process for jobs to change.
+    /// The tasks of this process that wait for jobs to change.
     fn waiters(&self) -> &Waiters;
 
-    /// How full the queues are.
+    /// Counts the jobs of all queues.
     async fn stats(&self) -> Result<Vec<QueueStats>, StoreError>;
 
-    /// Who takes jobs. The embedded engine knows only those of its own process.
+    /// Lists the consumers. The embedded engine knows only those of its own process.
     async fn consumers(&self) -> Result<Vec<Consumer>, StoreError>;
 
-    /// Lists jobs.
+    /// Lists jobs, page by page.
     async fn list(&self, filter: &JobFilter) -> Result<Page, StoreError>;
 
-    /// Makes a dead letter ready again with all its attempts; `false` when there is none by this id.
+    /// Makes a dead letter ready again with all its attempts; `false` if the job is not one.
     async fn replay(&self, id: JobId) -> Result<bool, StoreError>;
 
-    /// Deletes a dead letter; `false` when there is none by this id.
+    /// Deletes a dead letter; `false` if the job is not one.
     async fn purge(&self, id: JobId) -> Result<bool, StoreError>;
 
-    /// Whether the store answers.
+    /// Checks that the store responds.
     async fn ping(&self) -> Result<(), StoreError>;
 
-    /// The job when it has ended, or as it stands after `wait`; none when it is unknown.
+    /// Waits up to `wait` for the job to end and returns its state then; none if it is unknown.
     async fn outcome(&self, id: JobId, wait: Duration) -> Result<Option<JobView>, StoreError> {
         let deadline = tokio::time::Instant::now() + wait;
-        // Registered before the look, so that a change between the two is not missed.
+        // Registered before the read, so that a change between the two is not missed.
         let mut ticket = self.waiters().register(id);
         loop {
             match self.get(id).await? {
@@ -353,7 +356,7 @@ pub trait JobStore: Send + Sync + 'static {
                         .await
                         .is_err()
                     {
-                        // A last look: a wake-up may have been lost.
+                        // Read once more: a notification may have been lost.
                         return self.get(id).await;
                     }
                 }

@@ -1,5 +1,5 @@
-//! Where a job stands in a distributed trace (W3C trace context). Spans become steps of a trace here;
-//! whether any are exported, and where to, is decided by whoever sets up the process's logging.
+//! W3C trace context of jobs: spans are linked to the request or job that caused them. Whether and
+//! where spans are exported is configured where the process sets up tracing, not here.
 
 use std::future::Future;
 
@@ -11,14 +11,14 @@ use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 tokio::task_local! {
-    /// The `traceparent` of the job that this task runs.
+    /// `traceparent` of the job that this task runs.
     static JOB: Option<String>;
 }
 
-/// Makes a span that was not entered yet the next step after `parent` (a `traceparent`), or the first
-/// of a new trace. The span needs the empty fields `otel.kind` and `otel.name`; `kind` is `server`,
-/// `consumer` or another of OpenTelemetry's. Answers the span's own `traceparent`; none where spans
-/// are not exported, which costs next to nothing.
+/// Makes a span that was not entered yet the child of `parent` (a `traceparent`), or the root of a new
+/// trace. The span needs the empty fields `otel.kind` and `otel.name`; `kind` is one of OpenTelemetry's
+/// span kinds, such as `server` or `consumer`. Returns the span's own `traceparent`; none if spans are
+/// not exported.
 pub fn begin(
     span: &Span,
     parent: Option<&str>,
@@ -35,13 +35,13 @@ pub fn begin(
     traceparent_of(span)
 }
 
-/// The `traceparent` for whatever is caused from here: by the current span, where spans are exported,
-/// else by the job that is being run.
+/// Returns the `traceparent` to propagate: that of the current span if spans are exported, else that
+/// of the job that this task runs.
 pub fn current() -> Option<String> {
     traceparent_of(&Span::current()).or_else(|| JOB.try_with(Clone::clone).ok().flatten())
 }
 
-/// Adds a fact to an exported span that is too much for a log line.
+/// Sets an attribute of an exported span that is too verbose for the log.
 pub fn note(span: &Span, name: &'static str, value: impl Into<Value>) {
     span.set_attribute(name, value.into());
 }
@@ -51,21 +51,20 @@ pub fn failed(span: &Span, why: impl Into<String>) {
     span.set_status(Status::error(why.into()));
 }
 
-/// Runs a job's attempt as part of its trace.
+/// Runs an attempt with this `traceparent` as the current one.
 pub(crate) async fn within<F: Future>(traceparent: Option<String>, attempt: F) -> F::Output {
     JOB.scope(traceparent, attempt).await
 }
 
 fn traceparent_of(span: &Span) -> Option<String> {
     let context = span.context();
-    let place = context.span().span_context().clone();
-    let flags = u8::from(place.is_sampled());
-    place
-        .is_valid()
-        .then(|| format!("00-{}-{}-{flags:02x}", place.trace_id(), place.span_id()))
+    let span = context.span().span_context().clone();
+    let flags = u8::from(span.is_sampled());
+    span.is_valid()
+        .then(|| format!("00-{}-{}-{flags:02x}", span.trace_id(), span.span_id()))
 }
 
-/// Jobs and requests bring only what was checked before.
+/// Parses a `traceparent` that was validated on receipt.
 fn context_of(traceparent: &str) -> Option<SpanContext> {
     let mut parts = traceparent.split('-').skip(1);
     let trace = TraceId::from_hex(parts.next()?).ok()?;
@@ -86,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_an_exporter_a_span_has_no_place_in_a_trace() {
+    fn span_without_exporter_has_no_traceparent() {
         let span = tracing::info_span!(
             "x",
             otel.kind = tracing::field::Empty,
@@ -97,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_job_causes_belongs_to_its_trace() {
+    async fn current_traceparent_is_that_of_the_running_job() {
         let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let seen = within(Some(traceparent.to_owned()), async { current() }).await;
         assert_eq!(seen.as_deref(), Some(traceparent));
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_traceparent_is_read() {
+    fn traceparent_is_parsed() {
         let context =
             context_of("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
         assert_eq!(context.span_id().to_string(), "00f067aa0ba902b7");

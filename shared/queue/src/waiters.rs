@@ -1,5 +1,6 @@
-//! Who waits in this process for which job. Engines tell it what changed, and of jobs that are
-//! awaited how they ended; requests wait on tickets. Whoever is only woken looks for itself.
+//! The registry of tasks in this process that wait for jobs. Engines notify it of every change and,
+//! for awaited jobs, of the outcome; requests wait on tickets. A ticket that is woken without an
+//! outcome must read the job from the store.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,22 +13,22 @@ use crate::store::JobState;
 
 type Registry = HashMap<JobId, watch::Sender<Option<Arc<Ended>>>>;
 
-/// How a job ended.
+/// The outcome of a job.
 #[derive(Debug)]
 pub struct Ended {
-    /// Succeeded, rejected or dead.
+    /// Final state: succeeded, rejected or dead.
     pub state: JobState,
-    /// The result, when it succeeded.
+    /// Result of a job that succeeded.
     pub result: Option<Box<RawValue>>,
-    /// The error, when it did not.
+    /// Error of a job that did not succeed.
     pub error: Option<Failure>,
 }
 
-/// The requests that wait for jobs, by job.
+/// The waiting requests, by job. Clones share the registry.
 #[derive(Clone, Debug)]
 pub struct Waiters {
     registry: Arc<Mutex<Registry>>,
-    /// For those who look at all jobs; most of the time nobody does.
+    /// For subscribers to all jobs; usually there are none.
     all: broadcast::Sender<JobId>,
 }
 
@@ -41,7 +42,7 @@ impl Default for Waiters {
 }
 
 impl Waiters {
-    /// Begins to watch a job. What changes from now on is not missed.
+    /// Starts watching a job. No later change is missed.
     pub fn register(&self, id: JobId) -> Ticket {
         let receiver = self
             .lock()
@@ -55,21 +56,21 @@ impl Waiters {
         }
     }
 
-    /// Hears of every job that changes from now on. Who is slow misses some.
+    /// Subscribes to the changes of all jobs. A slow receiver misses some.
     pub fn watch_all(&self) -> broadcast::Receiver<JobId> {
         self.all.subscribe()
     }
 
-    /// Wakes those who wait for this job.
+    /// Wakes the waiters of this job.
     pub(crate) fn wake(&self, id: JobId) {
-        // Refused when nobody listens.
+        // Fails if there are no subscribers.
         let _ = self.all.send(id);
         if let Some(sender) = self.lock().get(&id) {
             sender.send_modify(|_| {});
         }
     }
 
-    /// Wakes those who wait for this job, and tells them how it ended.
+    /// Wakes the waiters of this job with its outcome.
     pub(crate) fn ended(&self, id: JobId, ended: Ended) {
         let _ = self.all.send(id);
         if let Some(sender) = self.lock().get(&id) {
@@ -77,19 +78,20 @@ impl Waiters {
         }
     }
 
-    /// Wakes everybody: notices may have been lost (the connection broke), so all look again.
+    /// Wakes all waiters, so that they read their jobs again: notifications were lost with a
+    /// connection.
     pub(crate) fn wake_all(&self) {
         for sender in self.lock().values() {
             sender.send_modify(|_| {});
         }
     }
 
-    /// How many jobs are waited for.
+    /// Number of jobs with waiters.
     pub fn len(&self) -> usize {
         self.lock().len()
     }
 
-    /// Whether nobody waits.
+    /// Whether no job has a waiter.
     pub fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }
@@ -99,7 +101,7 @@ impl Waiters {
     }
 }
 
-/// A place in the line for one job.
+/// A subscription to the changes of one job.
 #[derive(Debug)]
 pub struct Ticket {
     id: JobId,
@@ -114,7 +116,7 @@ impl Ticket {
         let _ = self.receiver.changed().await;
     }
 
-    /// How the job ended, when that was told; else it must be looked up.
+    /// The outcome, if the notification carried it; otherwise read the job from the store.
     pub fn ended(&self) -> Option<Arc<Ended>> {
         self.receiver.borrow().clone()
     }
@@ -138,7 +140,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_change_before_the_wait_is_not_missed() {
+    async fn change_before_the_wait_is_not_missed() {
         let waiters = Waiters::default();
         let id = JobId::generate();
         let mut ticket = waiters.register(id);
@@ -147,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_ticket_of_a_job_leaves_nothing_behind() {
+    async fn dropping_the_last_ticket_removes_the_entry() {
         let waiters = Waiters::default();
         let id = JobId::generate();
         let (first, second) = (waiters.register(id), waiters.register(id));

@@ -1,9 +1,9 @@
-//! What every engine must do: the contract of `JobStore`, one suite for all of them.
+//! The contract of `JobStore`: one suite that every engine passes.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that can't go on has failed"
+    reason = "a failed expectation fails the test"
 )]
 
 mod engines;
@@ -13,43 +13,44 @@ use std::time::{Duration, Instant};
 
 use avalon_queue::store::ReclaimPolicy;
 use avalon_queue::{
-    Enqueued, Failure, IdempotencyKey, JobFilter, JobId, JobState, Leased, NewJob, Settle, Settled,
-    Settlement,
+    Enqueued, Failure, IdempotencyKey, Job, JobFilter, JobId, JobState, Leased, NewJob, QueueName,
+    RetryPolicy, Settle, Settled, Settlement, StoreError,
 };
-use engines::{Engine, LONG, OTHER, QUEUE, SHORT, ShortMemory, probe};
+use engines::{Engine, LONG, OTHER, QUEUE, SHORT, ShortLived, probe};
 
 on_every_engine!(
-    a_job_is_handed_out_once_and_its_result_can_be_read,
-    jobs_of_other_queues_are_left_alone,
-    enqueueing_the_same_id_again_is_harmless,
-    an_idle_worker_takes_a_job_at_once,
-    a_delay_is_kept_to_the_millisecond,
-    a_sooner_job_overtakes_a_wait_for_a_later_one,
-    a_retry_comes_back_with_the_next_attempt_and_its_error,
-    an_idempotency_key_holds_while_in_flight_and_for_its_ttl_after,
-    a_dead_jobs_key_is_free,
-    a_rejected_job_keeps_its_error_and_is_no_dead_letter,
-    a_dead_letter_can_be_listed_inspected_replayed_and_purged,
-    an_expired_lease_costs_an_attempt_and_goes_to_another,
-    a_lease_that_is_extended_does_not_expire,
-    an_answer_under_a_lost_lease_does_not_count,
-    a_job_lost_with_its_last_attempt_is_dead,
-    a_job_that_kills_its_workers_is_dead,
-    a_job_handed_back_has_lost_no_attempt,
-    waiting_for_an_outcome_ends_with_the_job,
-    waiting_for_an_outcome_ends_with_the_time,
+    job_is_leased_once_and_its_result_can_be_read,
+    jobs_of_other_queues_are_not_leased,
+    enqueueing_the_same_id_again_is_idempotent,
+    idle_worker_leases_a_job_at_once,
+    delayed_job_is_leased_when_due,
+    earlier_job_shortens_the_wait_for_a_later_one,
+    retry_has_the_next_attempt_number_and_the_last_error,
+    idempotency_key_holds_in_flight_and_for_its_ttl,
+    dead_job_releases_its_idempotency_key,
+    rejected_job_has_an_error_and_is_no_dead_letter,
+    dead_letter_can_be_listed_read_replayed_and_purged,
+    expired_lease_uses_an_attempt_and_moves_to_another_worker,
+    extended_lease_does_not_expire,
+    settling_under_a_lost_lease_has_no_effect,
+    job_lost_in_its_last_attempt_is_dead_lettered,
+    job_that_crashes_workers_is_dead_lettered,
+    job_handed_back_uses_no_attempt,
+    outcome_returns_when_the_job_ends,
+    outcome_returns_after_the_wait,
     results_expire,
-    dead_letters_of_a_kind_with_a_limit_expire,
-    cleaning_up_keeps_jobs_that_wait_for_a_retry,
+    dead_letters_of_a_kind_with_a_ttl_expire,
+    reclaim_does_not_delete_retrying_jobs,
     stats_count_every_state,
-    consumers_are_known_while_they_ask_for_jobs,
-    lists_go_page_by_page,
-    settling_a_batch_answers_in_order,
-    settling_again_after_a_lost_answer_changes_nothing,
-    an_unknown_job_is_none,
+    consumers_are_listed_until_they_are_retired,
+    lists_are_paged_without_gaps_or_duplicates,
+    settling_a_batch_returns_results_in_order,
+    settling_again_after_a_lost_response_is_idempotent,
+    unknown_job_is_none,
+    unserialisable_job_is_not_stored,
 );
 
-/// Leases from all lanes, as a worker with a fetch loop for each would.
+/// Leases from all lanes, like a worker with a fetch loop per lane.
 async fn lease(engine: &Engine, max: usize, block: Duration) -> Vec<Leased> {
     lease_as(engine, "worker-1", max, block).await
 }
@@ -79,7 +80,7 @@ async fn lease_as(engine: &Engine, consumer: &str, max: usize, block: Duration) 
 
 async fn lease_one(engine: &Engine) -> Leased {
     let mut leased = lease(engine, 1, LONG).await;
-    assert_eq!(leased.len(), 1, "a job was due");
+    assert_eq!(leased.len(), 1, "a job is due");
     leased.remove(0)
 }
 
@@ -117,7 +118,7 @@ async fn state(engine: &Engine, id: JobId) -> JobState {
         .get(id)
         .await
         .unwrap()
-        .expect("the job is known")
+        .expect("the job exists")
         .state
 }
 
@@ -138,7 +139,7 @@ async fn reclaim(engine: &Engine, idle: Duration, max_lost_leases: u32) -> (u64,
     sum
 }
 
-async fn a_job_is_handed_out_once_and_its_result_can_be_read(engine: Engine) {
+async fn job_is_leased_once_and_its_result_can_be_read(engine: Engine) {
     let id = enqueue(&engine, probe(7).owned_by("user-1").traced("00-ab-cd-01")).await;
     assert_eq!(state(&engine, id).await, JobState::Queued);
 
@@ -146,10 +147,7 @@ async fn a_job_is_handed_out_once_and_its_result_can_be_read(engine: Engine) {
     assert_eq!((leased.job.id, leased.attempt), (id, 1));
     assert_eq!(leased.job.payload.get(), r#"{"n":7}"#);
     assert_eq!(state(&engine, id).await, JobState::Running);
-    assert!(
-        lease(&engine, 1, SHORT).await.is_empty(),
-        "it is leased already"
-    );
+    assert!(lease(&engine, 1, SHORT).await.is_empty(), "already leased");
 
     assert_eq!(
         settle(&engine, leased, success("{\"answer\":42}")).await,
@@ -162,17 +160,17 @@ async fn a_job_is_handed_out_once_and_its_result_can_be_read(engine: Engine) {
     assert_eq!(view.owner.as_deref(), Some("user-1"));
     assert_eq!(view.traceparent.as_deref(), Some("00-ab-cd-01"));
     assert!(view.finished_at.unwrap() >= view.enqueued_at);
-    assert!(lease(&engine, 1, SHORT).await.is_empty(), "nothing is left");
+    assert!(lease(&engine, 1, SHORT).await.is_empty(), "no job is left");
 }
 
-async fn jobs_of_other_queues_are_left_alone(engine: Engine) {
+async fn jobs_of_other_queues_are_not_leased(engine: Engine) {
     let mut job = probe(1);
     job.queue = OTHER;
     enqueue(&engine, job).await;
     assert!(lease(&engine, 1, SHORT).await.is_empty());
 }
 
-async fn enqueueing_the_same_id_again_is_harmless(engine: Engine) {
+async fn enqueueing_the_same_id_again_is_idempotent(engine: Engine) {
     let job = probe(1);
     let id = enqueue(&engine, job.clone()).await;
     let again = engine.store.enqueue(vec![job]).await.unwrap();
@@ -181,24 +179,24 @@ async fn enqueueing_the_same_id_again_is_harmless(engine: Engine) {
 }
 
 /// apalis-redis: an idle worker notices a job at its next heartbeat.
-async fn an_idle_worker_takes_a_job_at_once(engine: Engine) {
+async fn idle_worker_leases_a_job_at_once(engine: Engine) {
     let store = std::sync::Arc::clone(&engine.store);
     let waiting = tokio::spawn(async move {
         let leased = lease(&engine, 1, LONG).await;
         (leased, Instant::now())
     });
-    // Give the lease time to be waiting; a shorter wait would only make the test easier.
+    // Lets the lease block first; a shorter pause would only make the test easier.
     tokio::time::sleep(Duration::from_millis(150)).await;
     let enqueued = Instant::now();
     store.enqueue(vec![probe(1)]).await.unwrap();
-    let (leased, taken) = waiting.await.unwrap();
+    let (leased, leased_at) = waiting.await.unwrap();
     assert_eq!(leased.len(), 1);
-    assert!(taken.duration_since(enqueued) < Duration::from_secs(1));
+    assert!(leased_at.duration_since(enqueued) < Duration::from_secs(1));
 }
 
 /// apalis-redis: custom delays are ignored.
-async fn a_delay_is_kept_to_the_millisecond(engine: Engine) {
-    let begun = Instant::now();
+async fn delayed_job_is_leased_when_due(engine: Engine) {
+    let started = Instant::now();
     let id = enqueue(&engine, probe(1).delayed(Duration::from_millis(300))).await;
     let view = engine.store.get(id).await.unwrap().unwrap();
     assert_eq!(view.state, JobState::Queued);
@@ -210,24 +208,24 @@ async fn a_delay_is_kept_to_the_millisecond(engine: Engine) {
         "not due yet"
     );
     lease_one(&engine).await;
-    let waited = begun.elapsed();
+    let waited = started.elapsed();
     assert!(
         waited >= Duration::from_millis(295),
-        "came after {waited:?}"
+        "leased after {waited:?}"
     );
-    assert!(waited < Duration::from_secs(2), "came after {waited:?}");
+    assert!(waited < Duration::from_secs(2), "leased after {waited:?}");
 }
 
-async fn a_sooner_job_overtakes_a_wait_for_a_later_one(engine: Engine) {
+async fn earlier_job_shortens_the_wait_for_a_later_one(engine: Engine) {
     enqueue(&engine, probe(1).delayed(Duration::from_secs(3600))).await;
     assert!(lease(&engine, 1, SHORT).await.is_empty());
-    let begun = Instant::now();
+    let started = Instant::now();
     enqueue(&engine, probe(2).delayed(Duration::from_millis(100))).await;
     assert_eq!(lease_one(&engine).await.job.payload.get(), r#"{"n":2}"#);
-    assert!(begun.elapsed() < Duration::from_secs(2));
+    assert!(started.elapsed() < Duration::from_secs(2));
 }
 
-async fn a_retry_comes_back_with_the_next_attempt_and_its_error(engine: Engine) {
+async fn retry_has_the_next_attempt_number_and_the_last_error(engine: Engine) {
     let id = enqueue(&engine, probe(1)).await;
     let leased = lease_one(&engine).await;
     let after = Duration::from_millis(200);
@@ -261,48 +259,48 @@ async fn a_retry_comes_back_with_the_next_attempt_and_its_error(engine: Engine) 
 }
 
 /// apalis-redis: idempotency keys without a TTL expire at once.
-async fn an_idempotency_key_holds_while_in_flight_and_for_its_ttl_after(engine: Engine) {
+async fn idempotency_key_holds_in_flight_and_for_its_ttl(engine: Engine) {
     let key = || IdempotencyKey::new("code-1", Duration::from_millis(400));
     let id = enqueue(&engine, probe(1).once_per(key())).await;
     let again = |n| engine.store.enqueue(vec![probe(n).once_per(key())]);
     assert_eq!(
         again(2).await.unwrap(),
         [Enqueued::Existing(id)],
-        "while it waits"
+        "while it is ready"
     );
     let leased = lease_one(&engine).await;
     tokio::time::sleep(Duration::from_millis(450)).await;
     assert_eq!(
         again(3).await.unwrap(),
         [Enqueued::Existing(id)],
-        "as long as it runs"
+        "while it is running"
     );
     settle(&engine, leased, success("1")).await;
     assert_eq!(
         again(4).await.unwrap(),
         [Enqueued::Existing(id)],
-        "just done"
+        "within the TTL"
     );
     tokio::time::sleep(Duration::from_millis(450)).await;
     assert!(
         matches!(again(5).await.unwrap()[..], [Enqueued::New(_)]),
-        "its time is over"
+        "after the TTL"
     );
-    let void = IdempotencyKey::new("code-2", Duration::ZERO);
-    let id = enqueue(&engine, probe(6).once_per(void.clone())).await;
+    let without_ttl = IdempotencyKey::new("code-2", Duration::ZERO);
+    let id = enqueue(&engine, probe(6).once_per(without_ttl.clone())).await;
     let repeated = engine
         .store
-        .enqueue(vec![probe(7).once_per(void)])
+        .enqueue(vec![probe(7).once_per(without_ttl)])
         .await
         .unwrap();
     assert_eq!(
         repeated,
         [Enqueued::Existing(id)],
-        "a key without a TTL still holds in flight"
+        "a key without a TTL still holds while in flight"
     );
 }
 
-async fn a_dead_jobs_key_is_free(engine: Engine) {
+async fn dead_job_releases_its_idempotency_key(engine: Engine) {
     let key = IdempotencyKey::new("k", Duration::from_secs(60));
     enqueue(&engine, probe(1).once_per(key.clone())).await;
     let leased = lease_one(&engine).await;
@@ -315,7 +313,7 @@ async fn a_dead_jobs_key_is_free(engine: Engine) {
     assert!(matches!(again[..], [Enqueued::New(_)]));
 }
 
-async fn a_rejected_job_keeps_its_error_and_is_no_dead_letter(engine: Engine) {
+async fn rejected_job_has_an_error_and_is_no_dead_letter(engine: Engine) {
     let id = enqueue(&engine, probe(1)).await;
     let leased = lease_one(&engine).await;
     settle(
@@ -331,7 +329,7 @@ async fn a_rejected_job_keeps_its_error_and_is_no_dead_letter(engine: Engine) {
     assert!(!engine.store.replay(id).await.unwrap());
 }
 
-async fn a_dead_letter_can_be_listed_inspected_replayed_and_purged(engine: Engine) {
+async fn dead_letter_can_be_listed_read_replayed_and_purged(engine: Engine) {
     let id = enqueue(&engine, probe(5)).await;
     let leased = lease_one(&engine).await;
     settle(
@@ -356,11 +354,11 @@ async fn a_dead_letter_can_be_listed_inspected_replayed_and_purged(engine: Engin
     assert_eq!(
         dead[0].payload.as_ref().unwrap().get(),
         r#"{"n":5}"#,
-        "it can be inspected"
+        "with its payload"
     );
 
     assert!(engine.store.replay(id).await.unwrap());
-    assert!(!engine.store.replay(id).await.unwrap(), "once is enough");
+    assert!(!engine.store.replay(id).await.unwrap(), "already replayed");
     let leased = lease_one(&engine).await;
     assert_eq!(
         (leased.job.id, leased.attempt),
@@ -380,13 +378,13 @@ async fn a_dead_letter_can_be_listed_inspected_replayed_and_purged(engine: Engin
     assert!(engine.store.list(&filter).await.unwrap().jobs.is_empty());
 }
 
-async fn an_expired_lease_costs_an_attempt_and_goes_to_another(engine: Engine) {
+async fn expired_lease_uses_an_attempt_and_moves_to_another_worker(engine: Engine) {
     let id = enqueue(&engine, probe(1)).await;
     let lost = lease_one(&engine).await;
     assert_eq!(
         reclaim(&engine, LONG, 5).await,
         (0, 0, 0),
-        "the lease is young"
+        "the lease has not expired"
     );
     tokio::time::sleep(SHORT).await;
     assert_eq!(reclaim(&engine, SHORT / 2, 5).await, (1, 0, 0));
@@ -412,7 +410,7 @@ async fn an_expired_lease_costs_an_attempt_and_goes_to_another(engine: Engine) {
     );
 }
 
-async fn a_lease_that_is_extended_does_not_expire(engine: Engine) {
+async fn extended_lease_does_not_expire(engine: Engine) {
     enqueue(&engine, probe(1)).await;
     let leased = lease_one(&engine).await;
     let lease = [leased.lease.clone()];
@@ -434,8 +432,8 @@ async fn a_lease_that_is_extended_does_not_expire(engine: Engine) {
     );
 }
 
-async fn an_answer_under_a_lost_lease_does_not_count(engine: Engine) {
-    for answer in [
+async fn settling_under_a_lost_lease_has_no_effect(engine: Engine) {
+    for outcome in [
         success("1"),
         retry_at_once(),
         Settle::Dead(Failure::new("X", "x")),
@@ -446,7 +444,7 @@ async fn an_answer_under_a_lost_lease_does_not_count(engine: Engine) {
         reclaim(&engine, Duration::from_millis(1), 5).await;
         let other = lease_as(&engine, "worker-2", 1, LONG).await.remove(0);
         assert_eq!(
-            settle(&engine, lost.clone(), answer).await,
+            settle(&engine, lost.clone(), outcome).await,
             Settled::LeaseLost
         );
         assert_eq!(
@@ -462,7 +460,7 @@ async fn an_answer_under_a_lost_lease_does_not_count(engine: Engine) {
     }
 }
 
-async fn a_job_lost_with_its_last_attempt_is_dead(engine: Engine) {
+async fn job_lost_in_its_last_attempt_is_dead_lettered(engine: Engine) {
     let mut job = probe(1);
     job.max_attempts = 1;
     let id = enqueue(&engine, job).await;
@@ -480,7 +478,7 @@ async fn a_job_lost_with_its_last_attempt_is_dead(engine: Engine) {
 }
 
 /// apalis-redis: a job that crashes its process loops for ever.
-async fn a_job_that_kills_its_workers_is_dead(engine: Engine) {
+async fn job_that_crashes_workers_is_dead_lettered(engine: Engine) {
     let mut job = probe(1);
     job.max_attempts = 100;
     let id = enqueue(&engine, job).await;
@@ -500,11 +498,11 @@ async fn a_job_that_kills_its_workers_is_dead(engine: Engine) {
     );
     assert!(
         engine.store.replay(id).await.unwrap(),
-        "and can be replayed when the cause is gone"
+        "can be replayed once the cause is fixed"
     );
 }
 
-async fn a_job_handed_back_has_lost_no_attempt(engine: Engine) {
+async fn job_handed_back_uses_no_attempt(engine: Engine) {
     let id = enqueue(&engine, probe(1)).await;
     let leased = lease_one(&engine).await;
     assert_eq!(
@@ -516,14 +514,14 @@ async fn a_job_handed_back_has_lost_no_attempt(engine: Engine) {
     assert_eq!((again.job.id, again.attempt, again.lost_leases), (id, 1, 0));
 }
 
-async fn waiting_for_an_outcome_ends_with_the_job(engine: Engine) {
+async fn outcome_returns_when_the_job_ends(engine: Engine) {
     let id = enqueue(&engine, probe(1)).await;
     let store = std::sync::Arc::clone(&engine.store);
     let waiting = tokio::spawn(async move {
-        let begun = Instant::now();
+        let started = Instant::now();
         (
             store.outcome(id, LONG).await.unwrap().unwrap(),
-            begun.elapsed(),
+            started.elapsed(),
         )
     });
     let leased = lease_one(&engine).await;
@@ -536,12 +534,12 @@ async fn waiting_for_an_outcome_ends_with_the_job(engine: Engine) {
     );
     assert!(
         waited < Duration::from_secs(5),
-        "woken, not timed out: {waited:?}"
+        "notified, not timed out: {waited:?}"
     );
     assert!(engine.store.waiters().is_empty());
 }
 
-async fn waiting_for_an_outcome_ends_with_the_time(engine: Engine) {
+async fn outcome_returns_after_the_wait(engine: Engine) {
     let id = enqueue(&engine, probe(1)).await;
     let view = engine
         .store
@@ -553,7 +551,7 @@ async fn waiting_for_an_outcome_ends_with_the_time(engine: Engine) {
 }
 
 async fn results_expire(engine: Engine) {
-    let id = enqueue(&engine, NewJob::of(&ShortMemory).unwrap()).await;
+    let id = enqueue(&engine, NewJob::from_job(&ShortLived)).await;
     let leased = lease_one(&engine).await;
     settle(&engine, leased, success("1")).await;
     assert!(engine.store.get(id).await.unwrap().is_some());
@@ -561,8 +559,8 @@ async fn results_expire(engine: Engine) {
     assert!(engine.store.get(id).await.unwrap().is_none());
 }
 
-async fn dead_letters_of_a_kind_with_a_limit_expire(engine: Engine) {
-    let id = enqueue(&engine, NewJob::of(&ShortMemory).unwrap()).await;
+async fn dead_letters_of_a_kind_with_a_ttl_expire(engine: Engine) {
+    let id = enqueue(&engine, NewJob::from_job(&ShortLived)).await;
     let leased = lease_one(&engine).await;
     settle(&engine, leased, Settle::Dead(Failure::new("X", "x"))).await;
     assert_eq!(state(&engine, id).await, JobState::Dead);
@@ -572,13 +570,13 @@ async fn dead_letters_of_a_kind_with_a_limit_expire(engine: Engine) {
     assert_eq!(
         engine.store.stats().await.unwrap()[0].dead,
         0,
-        "and leave nothing behind"
+        "and are deleted from the stream"
     );
 }
 
 /// apalis-redis: `vacuum` deletes jobs that wait for a retry.
-async fn cleaning_up_keeps_jobs_that_wait_for_a_retry(engine: Engine) {
-    let id = enqueue(&engine, NewJob::of(&ShortMemory).unwrap()).await;
+async fn reclaim_does_not_delete_retrying_jobs(engine: Engine) {
+    let id = enqueue(&engine, NewJob::from_job(&ShortLived)).await;
     let leased = lease_one(&engine).await;
     let after = Duration::from_millis(400);
     settle(
@@ -590,7 +588,7 @@ async fn cleaning_up_keeps_jobs_that_wait_for_a_retry(engine: Engine) {
         },
     )
     .await;
-    // Longer than its result and its dead letter would be kept.
+    // Longer than the TTLs of its result and its dead letter.
     tokio::time::sleep(Duration::from_millis(200)).await;
     reclaim(&engine, Duration::from_millis(1), 1).await;
     assert!(
@@ -604,11 +602,7 @@ async fn cleaning_up_keeps_jobs_that_wait_for_a_retry(engine: Engine) {
 /// apalis-redis: its metrics queries fail.
 async fn stats_count_every_state(engine: Engine) {
     let stats = engine.store.stats().await.unwrap();
-    assert_eq!(
-        stats.len(),
-        2,
-        "queues that were never used are counted too"
-    );
+    assert_eq!(stats.len(), 2, "includes queues without any job");
     let jobs = (0..6).map(probe).collect();
     engine.store.enqueue(jobs).await.unwrap();
     enqueue(&engine, probe(9).delayed(LONG)).await;
@@ -639,7 +633,7 @@ async fn stats_count_every_state(engine: Engine) {
     );
 }
 
-async fn lists_go_page_by_page(engine: Engine) {
+async fn lists_are_paged_without_gaps_or_duplicates(engine: Engine) {
     let jobs: Vec<NewJob> = (0..25).map(probe).collect();
     let all: HashSet<JobId> = jobs.iter().map(|job| job.id).collect();
     engine.store.enqueue(jobs).await.unwrap();
@@ -677,7 +671,7 @@ async fn lists_go_page_by_page(engine: Engine) {
     }
 }
 
-async fn settling_a_batch_answers_in_order(engine: Engine) {
+async fn settling_a_batch_returns_results_in_order(engine: Engine) {
     engine
         .store
         .enqueue((0..250).map(probe).collect())
@@ -687,7 +681,7 @@ async fn settling_a_batch_answers_in_order(engine: Engine) {
     while leased.len() < 250 {
         leased.extend(lease(&engine, 250 - leased.len(), LONG).await);
     }
-    // Every third one was lost before.
+    // Every third lease is lost beforehand.
     for job in leased.iter().step_by(3) {
         settle(&engine, job.clone(), success("0")).await;
     }
@@ -698,18 +692,18 @@ async fn settling_a_batch_answers_in_order(engine: Engine) {
             settle: success("1"),
         })
         .collect();
-    let answers = engine.store.settle(&batch).await.unwrap();
-    for (index, answer) in answers.iter().enumerate() {
+    let results = engine.store.settle(&batch).await.unwrap();
+    for (index, settled) in results.iter().enumerate() {
         let expected = if index % 3 == 0 {
             Settled::LeaseLost
         } else {
             Settled::Done
         };
-        assert_eq!(*answer, expected, "{index}");
+        assert_eq!(*settled, expected, "{index}");
     }
 }
 
-async fn settling_again_after_a_lost_answer_changes_nothing(engine: Engine) {
+async fn settling_again_after_a_lost_response_is_idempotent(engine: Engine) {
     let id = enqueue(&engine, probe(1)).await;
     let leased = lease_one(&engine).await;
     settle(&engine, leased.clone(), retry_at_once()).await;
@@ -718,7 +712,7 @@ async fn settling_again_after_a_lost_answer_changes_nothing(engine: Engine) {
     assert_eq!(engine.store.get(id).await.unwrap().unwrap().attempts, 2);
 }
 
-async fn an_unknown_job_is_none(engine: Engine) {
+async fn unknown_job_is_none(engine: Engine) {
     let id = JobId::generate();
     assert!(engine.store.get(id).await.unwrap().is_none());
     assert!(engine.store.outcome(id, LONG).await.unwrap().is_none());
@@ -726,9 +720,9 @@ async fn an_unknown_job_is_none(engine: Engine) {
     assert!(!engine.store.purge(id).await.unwrap());
 }
 
-async fn consumers_are_known_while_they_ask_for_jobs(engine: Engine) {
+async fn consumers_are_listed_until_they_are_retired(engine: Engine) {
     assert_eq!(engine.store.consumers().await.unwrap(), vec![]);
-    // Redis before 7.2 knows a consumer only once it has been given something.
+    // Redis before 7.2 creates a consumer only when it delivers an entry.
     for worker in ["worker-1", "worker-2"] {
         enqueue(&engine, probe(1)).await;
         let leased = lease_as(&engine, worker, 1, LONG).await.remove(0);
@@ -752,4 +746,28 @@ async fn consumers_are_known_while_they_ask_for_jobs(engine: Engine) {
     }
     let rest = names(engine.store.consumers().await.unwrap());
     assert_eq!(rest, HashSet::from(["worker-2".into()]));
+}
+
+/// A job that JSON cannot represent: its map has keys that are not strings.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Unserialisable(std::collections::BTreeMap<(u8, u8), u8>);
+
+impl Job for Unserialisable {
+    const QUEUE: QueueName = QUEUE;
+    const KIND: &'static str = "unserialisable";
+    const RETRY: RetryPolicy = RetryPolicy::NEVER;
+    const TIME_LIMIT: Duration = SHORT;
+    type Output = ();
+}
+
+async fn unserialisable_job_is_not_stored(engine: Engine) {
+    let defective = NewJob::from_job(&Unserialisable([((1, 2), 3)].into()));
+    let id = defective.id;
+    let refused = engine.store.enqueue(vec![defective]).await;
+    assert!(
+        matches!(refused, Err(StoreError::Unexpected(_))),
+        "not worth a retry: {refused:?}"
+    );
+    assert!(engine.store.get(id).await.unwrap().is_none());
+    assert!(lease(&engine, 1, SHORT).await.is_empty());
 }

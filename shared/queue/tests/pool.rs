@@ -1,10 +1,10 @@
-//! What a worker pool does with jobs, on every engine: retries, dead letters, panics, time limits,
-//! lost leases and an orderly stop.
+//! Worker pools on every engine: retries, dead letters, panics, time limits, lease renewal and
+//! graceful stop.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that can't go on has failed"
+    reason = "a failed expectation fails the test"
 )]
 
 mod engines;
@@ -22,19 +22,19 @@ use engines::{Engine, LONG, Probe, QUEUE, metrics, probe};
 use serde::{Deserialize, Serialize};
 
 on_every_engine!(
-    a_handler_gets_typed_input_and_its_output_is_the_result,
-    a_failing_job_is_tried_max_attempts_times_and_then_dead,
-    a_refusal_is_final_at_once,
-    a_panic_is_a_failed_attempt_of_one_job,
-    an_attempt_has_a_time_limit,
-    a_job_past_its_deadline_is_not_started,
-    an_undecodable_payload_is_dead_lettered_and_the_worker_goes_on,
-    a_job_of_a_newer_version_is_left_to_a_newer_worker,
-    a_pool_never_holds_more_jobs_than_it_can_run,
-    a_handler_that_outlives_its_lease_time_keeps_its_job,
-    a_stop_lets_running_jobs_finish,
-    a_stop_past_its_grace_hands_jobs_back,
-    a_backlog_of_twenty_thousand_due_jobs_drains,
+    handler_gets_the_payload_and_returns_the_result,
+    failing_job_is_dead_after_max_attempts,
+    rejected_and_failed_jobs_are_not_retried,
+    panic_fails_one_attempt_of_one_job,
+    attempt_past_its_time_limit_fails,
+    job_past_its_deadline_is_not_started,
+    undecodable_payload_is_dead_lettered_and_worker_continues,
+    job_of_a_newer_version_is_left_to_a_newer_worker,
+    pool_leases_no_more_jobs_than_it_can_run,
+    job_longer_than_the_lease_timeout_keeps_its_lease,
+    stop_lets_running_jobs_finish,
+    stop_hands_jobs_back_after_the_grace_period,
+    backlog_of_twenty_thousand_due_jobs_drains,
 );
 
 fn settings() -> PoolSettings {
@@ -57,14 +57,14 @@ fn start(engine: &Engine, handlers: Handlers, settings: PoolSettings) -> Pool {
     )
 }
 
-fn answering<F>(answer: F) -> Handlers
+fn handler<F>(result: F) -> Handlers
 where
     F: Fn(u64, &JobContext) -> Result<u64, JobError> + Send + Sync + 'static,
 {
-    let answer = Arc::new(answer);
+    let result = Arc::new(result);
     Handlers::new().on::<Probe, _, _>(move |job, context| {
-        let answer = Arc::clone(&answer);
-        async move { answer(job.n, &context) }
+        let result = Arc::clone(&result);
+        async move { result(job.n, &context) }
     })
 }
 
@@ -78,8 +78,8 @@ async fn end_of(engine: &Engine, id: JobId) -> JobView {
     view
 }
 
-async fn a_handler_gets_typed_input_and_its_output_is_the_result(engine: Engine) {
-    let pool = start(&engine, answering(|n, _| Ok(n * 2)), settings());
+async fn handler_gets_the_payload_and_returns_the_result(engine: Engine) {
+    let pool = start(&engine, handler(|n, _| Ok(n * 2)), settings());
     let id = enqueue(&engine, probe(21)).await;
     let view = end_of(&engine, id).await;
     assert_eq!(
@@ -90,15 +90,15 @@ async fn a_handler_gets_typed_input_and_its_output_is_the_result(engine: Engine)
 }
 
 /// apalis-redis: `max_attempts` is ignored (25 attempts, +n seconds).
-async fn a_failing_job_is_tried_max_attempts_times_and_then_dead(engine: Engine) {
+async fn failing_job_is_dead_after_max_attempts(engine: Engine) {
     let attempts = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&attempts);
-    let handlers = answering(move |_, context| {
+    let handlers = handler(move |_, context| {
         seen.lock().unwrap().push(context.attempt);
         Err(JobError::retry(Failure::new("WECHAT_BUSY", "try again")))
     });
     let pool = start(&engine, handlers, settings());
-    let begun = Instant::now();
+    let started = Instant::now();
     let id = enqueue(&engine, probe(1)).await;
     let view = end_of(&engine, id).await;
     assert_eq!(view.state, JobState::Dead);
@@ -109,16 +109,16 @@ async fn a_failing_job_is_tried_max_attempts_times_and_then_dead(engine: Engine)
     );
     assert_eq!(*attempts.lock().unwrap(), [1, 2, 3]);
     assert!(
-        begun.elapsed() < Duration::from_secs(2),
-        "back-off as the kind says"
+        started.elapsed() < Duration::from_secs(2),
+        "back-off of the kind's policy"
     );
     pool.stop().await;
 }
 
-async fn a_refusal_is_final_at_once(engine: Engine) {
+async fn rejected_and_failed_jobs_are_not_retried(engine: Engine) {
     let pool = start(
         &engine,
-        answering(|n, _| match n {
+        handler(|n, _| match n {
             1 => Err(JobError::Reject(Failure::new("SIGN_IN_AGAIN", "used"))),
             _ => Err(JobError::Fail(Failure::new(
                 "MISCONFIGURED",
@@ -138,8 +138,8 @@ async fn a_refusal_is_final_at_once(engine: Engine) {
     pool.stop().await;
 }
 
-async fn a_panic_is_a_failed_attempt_of_one_job(engine: Engine) {
-    let handlers = answering(|n, context| {
+async fn panic_fails_one_attempt_of_one_job(engine: Engine) {
+    let handlers = handler(|n, context| {
         assert!(
             n != 1 || context.attempt > 1,
             "the first attempt of job 1 panics"
@@ -157,13 +157,13 @@ async fn a_panic_is_a_failed_attempt_of_one_job(engine: Engine) {
     pool.stop().await;
 }
 
-async fn an_attempt_has_a_time_limit(engine: Engine) {
-    let handlers = Handlers::new().on::<engines::ShortMemory, _, _>(|_, _| async {
+async fn attempt_past_its_time_limit_fails(engine: Engine) {
+    let handlers = Handlers::new().on::<engines::ShortLived, _, _>(|_, _| async {
         tokio::time::sleep(LONG).await;
         Ok(())
     });
     let pool = start(&engine, handlers, settings());
-    let mut job = NewJob::of(&engines::ShortMemory).unwrap();
+    let mut job = NewJob::from_job(&engines::ShortLived);
     job.dead_ttl_ms = 0;
     let id = enqueue(&engine, job).await;
     let view = end_of(&engine, id).await;
@@ -174,18 +174,18 @@ async fn an_attempt_has_a_time_limit(engine: Engine) {
     pool.stop().await;
 }
 
-async fn a_job_past_its_deadline_is_not_started(engine: Engine) {
+async fn job_past_its_deadline_is_not_started(engine: Engine) {
     let id = enqueue(&engine, probe(1).expiring_after(Duration::from_millis(1))).await;
     tokio::time::sleep(Duration::from_millis(10)).await;
-    let pool = start(&engine, answering(|_, _| unreachable!()), settings());
+    let pool = start(&engine, handler(|_, _| unreachable!()), settings());
     let view = end_of(&engine, id).await;
     assert_eq!(view.error.unwrap().code, "DEADLINE_EXCEEDED");
     pool.stop().await;
 }
 
 /// apalis-redis: an undecodable payload ends the worker, and then the next one.
-async fn an_undecodable_payload_is_dead_lettered_and_the_worker_goes_on(engine: Engine) {
-    let pool = start(&engine, answering(|n, _| Ok(n)), settings());
+async fn undecodable_payload_is_dead_lettered_and_worker_continues(engine: Engine) {
+    let pool = start(&engine, handler(|n, _| Ok(n)), settings());
     let mut wrong = probe(1);
     wrong.payload = serde_json::value::RawValue::from_string("{\"n\":\"seven\"}".to_owned())
         .unwrap()
@@ -198,19 +198,19 @@ async fn an_undecodable_payload_is_dead_lettered_and_the_worker_goes_on(engine: 
     assert_eq!(
         (view.state, view.attempts),
         (JobState::Dead, 1),
-        "not retried for ever"
+        "not retried"
     );
     assert_eq!(view.error.unwrap().code, "UNDECODABLE");
     assert_eq!(
         view.payload.unwrap().get(),
         "{\"n\":\"seven\"}",
-        "kept for inspection"
+        "stored for inspection"
     );
     assert_eq!(end_of(&engine, good).await.state, JobState::Succeeded);
     pool.stop().await;
 }
 
-/// The next version of [`Probe`], which older workers don't know.
+/// The next version of [`Probe`], which older workers do not support.
 #[derive(Serialize, Deserialize)]
 struct NextProbe {
     n: u64,
@@ -226,17 +226,17 @@ impl Job for NextProbe {
     type Output = u64;
 }
 
-async fn a_job_of_a_newer_version_is_left_to_a_newer_worker(engine: Engine) {
-    let old = start(&engine, answering(|n, _| Ok(n)), settings());
+async fn job_of_a_newer_version_is_left_to_a_newer_worker(engine: Engine) {
+    let old = start(&engine, handler(|n, _| Ok(n)), settings());
     let next = NextProbe {
         n: 21,
         doubled: true,
     };
-    let mut unknown_kind = NewJob::of(&next).unwrap();
+    let mut unknown_kind = NewJob::from_job(&next);
     unknown_kind.kind = "of_the_next_version".to_owned();
-    let newer = enqueue(&engine, NewJob::of(&next).unwrap()).await;
+    let newer = enqueue(&engine, NewJob::from_job(&next)).await;
     let unknown = enqueue(&engine, unknown_kind).await;
-    // The old worker has met both.
+    // The old worker has leased both.
     avalon_test_support::eventually_eq(LONG, true, async || {
         let both = [newer, unknown].map(|id| engine.store.get(id));
         let [newer, unknown] = both;
@@ -252,17 +252,17 @@ async fn a_job_of_a_newer_version_is_left_to_a_newer_worker(engine: Engine) {
     let view = end_of(&engine, newer).await;
     assert_eq!(view.state, JobState::Succeeded, "{:?}", view.error);
     assert_eq!(view.result.unwrap().get(), "42");
-    assert_eq!(view.attempts, 1, "meeting an older worker costs nothing");
+    assert_eq!(view.attempts, 1, "the older worker used no attempt");
     let view = engine.store.get(unknown).await.unwrap().unwrap();
     assert!(
         !view.state.is_final(),
-        "not dead, though it may be tried once only"
+        "not dead, although its kind allows one attempt"
     );
     old.stop().await;
     new.stop().await;
 }
 
-async fn a_pool_never_holds_more_jobs_than_it_can_run(engine: Engine) {
+async fn pool_leases_no_more_jobs_than_it_can_run(engine: Engine) {
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let opened = Arc::clone(&gate);
     let handlers = Handlers::new().on::<Probe, _, _>(move |job, _| {
@@ -277,13 +277,13 @@ async fn a_pool_never_holds_more_jobs_than_it_can_run(engine: Engine) {
     engine.store.enqueue(jobs).await.unwrap();
     let pool = start(&engine, handlers, settings());
     let lanes = engine.store.lanes(&QUEUE).len() as u64;
-    let most = 8u64.div_ceil(lanes) * lanes;
+    let max = 8u64.div_ceil(lanes) * lanes;
     avalon_test_support::eventually_eq(LONG, true, async || {
         engine.store.stats().await.unwrap()[0].running >= 6
     })
     .await;
     let stats = engine.store.stats().await.unwrap().remove(0);
-    assert!(stats.running <= most, "{stats:?}");
+    assert!(stats.running <= max, "{stats:?}");
     gate.add_permits(30);
     for id in ids {
         assert_eq!(end_of(&engine, id).await.state, JobState::Succeeded);
@@ -291,7 +291,7 @@ async fn a_pool_never_holds_more_jobs_than_it_can_run(engine: Engine) {
     pool.stop().await;
 }
 
-async fn a_handler_that_outlives_its_lease_time_keeps_its_job(engine: Engine) {
+async fn job_longer_than_the_lease_timeout_keeps_its_lease(engine: Engine) {
     let runs = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&runs);
     let handlers = Handlers::new().on::<Probe, _, _>(move |job, _| {
@@ -305,7 +305,7 @@ async fn a_handler_that_outlives_its_lease_time_keeps_its_job(engine: Engine) {
         lease_timeout: Duration::from_millis(450),
         ..settings()
     };
-    // Two pools: each looks for jobs that the other has lost.
+    // Two pools: each reclaims expired leases of the other.
     let pools = [
         start(&engine, handlers.clone(), short.clone()),
         start(&engine, handlers, short),
@@ -319,10 +319,10 @@ async fn a_handler_that_outlives_its_lease_time_keeps_its_job(engine: Engine) {
     }
 }
 
-async fn a_stop_lets_running_jobs_finish(engine: Engine) {
-    let (begun, mut running) = tokio::sync::mpsc::unbounded_channel();
+async fn stop_lets_running_jobs_finish(engine: Engine) {
+    let (started, mut running) = tokio::sync::mpsc::unbounded_channel();
     let handlers = Handlers::new().on::<Probe, _, _>(move |job, _| {
-        begun.send(()).unwrap();
+        started.send(()).unwrap();
         async move {
             tokio::time::sleep(Duration::from_millis(400)).await;
             Ok(job.n)
@@ -343,53 +343,53 @@ async fn a_stop_lets_running_jobs_finish(engine: Engine) {
     );
 }
 
-async fn a_stop_past_its_grace_hands_jobs_back(engine: Engine) {
-    let (begun, mut running) = tokio::sync::mpsc::unbounded_channel();
+async fn stop_hands_jobs_back_after_the_grace_period(engine: Engine) {
+    let (started, mut running) = tokio::sync::mpsc::unbounded_channel();
     let handlers = Handlers::new().on::<Probe, _, _>(move |_, _| {
-        begun.send(()).unwrap();
+        started.send(()).unwrap();
         async move {
             tokio::time::sleep(LONG).await;
             Ok(0)
         }
     });
-    let impatient = PoolSettings {
+    let short_grace = PoolSettings {
         stop_grace: Duration::from_millis(100),
         ..settings()
     };
-    let pool = start(&engine, handlers, impatient);
+    let pool = start(&engine, handlers, short_grace);
     let id = enqueue(&engine, probe(1)).await;
     running.recv().await.unwrap();
-    let asked = Instant::now();
+    let stopped = Instant::now();
     pool.stop().await;
     assert!(
-        asked.elapsed() < Duration::from_secs(3),
+        stopped.elapsed() < Duration::from_secs(3),
         "bounded: {:?}",
-        asked.elapsed()
+        stopped.elapsed()
     );
     let view = engine.store.get(id).await.unwrap().unwrap();
     assert_eq!(
         (view.state, view.attempts),
         (JobState::Queued, 0),
-        "at once, and no attempt lost"
+        "ready at once, no attempt used"
     );
 
-    let pool = start(&engine, answering(|n, _| Ok(n)), settings());
+    let pool = start(&engine, handler(|n, _| Ok(n)), settings());
     assert_eq!(end_of(&engine, id).await.attempts, 1);
     pool.stop().await;
 }
 
 /// apalis-redis: a backlog of more than about 8,000 due jobs ends its worker for good.
-async fn a_backlog_of_twenty_thousand_due_jobs_drains(engine: Engine) {
+async fn backlog_of_twenty_thousand_due_jobs_drains(engine: Engine) {
     const JOBS: u64 = 20_000;
-    let due_at_once = Duration::from_millis(1);
+    let short_delay = Duration::from_millis(1);
     for from in (0..JOBS).step_by(1000) {
-        // Half of them delayed, so that all become due together.
+        // Half of them are delayed, so that all become due at the same time.
         let jobs = (from..from + 1000)
             .map(|n| {
                 if n % 2 == 0 {
                     probe(n)
                 } else {
-                    probe(n).delayed(due_at_once)
+                    probe(n).delayed(short_delay)
                 }
             })
             .collect();
@@ -398,7 +398,7 @@ async fn a_backlog_of_twenty_thousand_due_jobs_drains(engine: Engine) {
     let done = Arc::new(AtomicU64::new(0));
     let sum = Arc::new(Mutex::new(HashMap::<u64, u32>::new()));
     let (counted, tally) = (Arc::clone(&done), Arc::clone(&sum));
-    let handlers = answering(move |n, _| {
+    let handlers = handler(move |n, _| {
         *tally.lock().unwrap().entry(n).or_default() += 1;
         counted.fetch_add(1, Ordering::SeqCst);
         Ok(n)
@@ -418,7 +418,7 @@ async fn a_backlog_of_twenty_thousand_due_jobs_drains(engine: Engine) {
     pool.stop().await;
     assert!(
         sum.lock().unwrap().values().all(|times| *times == 1),
-        "each once"
+        "every job ran once"
     );
     let stats = engine.store.stats().await.unwrap().remove(0);
     assert_eq!(

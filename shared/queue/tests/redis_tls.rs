@@ -1,6 +1,6 @@
-//! Redis over TLS, on a real server with a certificate of its own.
+//! Redis over TLS, against a real server with a private certificate.
 
-#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a failed expectation fails the test")]
 
 mod engines;
 
@@ -20,13 +20,13 @@ async fn server(certificates: &TestCertificates) -> RedisServer {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn jobs_go_their_whole_way_over_tls() {
+async fn jobs_run_over_tls() {
     let certificates = TestCertificates::make();
     let server = server(&certificates).await;
-    let endpoint = RedisEndpoint::trusting(&server.tls_url(), Some(&certificates.authority));
+    let endpoint = RedisEndpoint::with_authority(&server.tls_url(), Some(&certificates.authority));
     let store = Arc::new(RedisStreams::new(endpoint.unwrap(), redis_settings(1)));
     let handlers = Handlers::new().on::<Probe, _, _>(|job, _| async move { Ok(job.n) });
-    // Blocking reads, the shared connection and the subscription: each is a connection of its own.
+    // Covers blocking reads, the shared connection and the subscription, each on its own connection.
     let pool = Pool::start(
         Arc::clone(&store) as Arc<dyn JobStore>,
         &QUEUE,
@@ -43,24 +43,26 @@ async fn jobs_go_their_whole_way_over_tls() {
 }
 
 #[tokio::test]
-async fn a_server_that_nobody_vouches_for_is_not_spoken_to() {
+async fn untrusted_certificate_is_rejected() {
     let server = server(&TestCertificates::make()).await;
     let other = TestCertificates::make().authority;
     for authority in [Some(other.as_str()), None] {
-        let endpoint = RedisEndpoint::trusting(&server.tls_url(), authority).unwrap();
+        let endpoint = RedisEndpoint::with_authority(&server.tls_url(), authority).unwrap();
         let store = RedisStreams::new(endpoint, redis_settings(1));
         match store.ping().await {
-            Err(StoreError::Unavailable(why)) => assert!(why.contains("certificate"), "{why}"),
+            Err(StoreError::Unavailable(error)) => {
+                assert!(error.contains("certificate"), "{error}");
+            }
             other => panic!("{other:?}"),
         }
     }
 }
 
 #[tokio::test]
-async fn an_authority_without_tls_is_a_mistake() {
+async fn authority_without_tls_or_pem_is_rejected() {
     let certificates = TestCertificates::make();
-    let plain = RedisEndpoint::trusting("redis://127.0.0.1:1", Some(&certificates.authority));
+    let plain = RedisEndpoint::with_authority("redis://127.0.0.1:1", Some(&certificates.authority));
     assert!(plain.is_err());
-    assert!(RedisEndpoint::trusting("rediss://127.0.0.1:1", Some("no PEM")).is_err());
+    assert!(RedisEndpoint::with_authority("rediss://127.0.0.1:1", Some("no PEM")).is_err());
     assert!(RedisEndpoint::new("rediss://127.0.0.1:1/#insecure").is_err());
 }

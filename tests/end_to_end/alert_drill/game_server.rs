@@ -19,11 +19,11 @@ impl GameServer {
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/webhooks", socket.local_addr().unwrap());
         let refuses = Arc::clone(&server.refuses);
-        let answer = async move || match refuses.load(Ordering::Relaxed) {
+        let response = async move || match refuses.load(Ordering::Relaxed) {
             true => StatusCode::SERVICE_UNAVAILABLE,
             false => StatusCode::NO_CONTENT,
         };
-        let router = Router::new().fallback(answer);
+        let router = Router::new().fallback(response);
         tokio::spawn(async move { axum::serve(socket, router).await });
         (server, url)
     }

@@ -9,7 +9,7 @@ use avalon_test_support::{
     Fleet, FleetSettings, PostgresServer, PrometheusServer, RedisServer, TestDatabase,
     eventually_eq,
 };
-use avalon_tests::{Answer, Game, Player, send};
+use avalon_tests::{ApiResponse, Game, Player, send};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -146,14 +146,14 @@ impl Drill {
 
     /// Number of processes that Prometheus reaches.
     async fn up(&self) -> String {
-        let answer = self.ask("query", &[("query", "sum(up)")]).await;
-        let count = &answer["data"]["result"][0]["value"][1];
+        let response = self.ask("query", &[("query", "sum(up)")]).await;
+        let count = &response["data"]["result"][0]["value"][1];
         count.as_str().unwrap_or_default().to_owned()
     }
 
     async fn firing(&self) -> BTreeSet<String> {
-        let answer = self.ask("alerts", &[]).await;
-        let alerts = answer["data"]["alerts"].as_array().unwrap();
+        let response = self.ask("alerts", &[]).await;
+        let alerts = response["data"]["alerts"].as_array().unwrap();
         let firing = alerts.iter().filter(|alert| alert["state"] == "firing");
         firing
             .map(|alert| alert["labels"]["alertname"].as_str().unwrap().to_owned())
@@ -181,7 +181,7 @@ impl Drill {
     }
 
     /// Creates an order and waits as a player does.
-    pub(super) async fn order(&mut self) -> Answer {
+    pub(super) async fn order(&mut self) -> ApiResponse {
         let key = self.key();
         let alice = self.game.player("alice").await;
         alice.order("gems-60", 1, &key).await
@@ -199,7 +199,7 @@ impl Drill {
     }
 
     /// Pays at WeChat, which works during our own outages.
-    pub(super) async fn pay(&self, created: &Answer) {
+    pub(super) async fn pay(&self, created: &ApiResponse) {
         let (game, token) = (&self.game, String::new());
         Player { game, token }.pay(created).await;
     }

@@ -60,7 +60,7 @@ async fn drill() {
             &["WechatAnswersUnverified"],
         )
         .await;
-    let forged = |answers: u32| json!({ "signTestResponses": answers });
+    let forged = |responses: u32| json!({ "signTestResponses": responses });
     drill.game.set("pay/settings", forged(12)).await;
     for _ in 0..4 {
         drill.order_async().await;

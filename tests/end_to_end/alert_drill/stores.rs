@@ -119,8 +119,8 @@ async fn postgres_locked(drill: &mut Drill, database_url: &str) {
 }
 
 async fn set(redis: &RedisServer, setting: &str, value: &str) {
-    let answer = redis_cli(redis, &["CONFIG", "SET", setting, value]).await;
-    assert_eq!(answer.trim(), "OK", "{setting}");
+    let response = redis_cli(redis, &["CONFIG", "SET", setting, value]).await;
+    assert_eq!(response.trim(), "OK", "{setting}");
 }
 
 async fn redis_cli(redis: &RedisServer, words: &[&str]) -> String {

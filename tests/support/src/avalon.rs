@@ -146,8 +146,8 @@ impl Avalon {
         let deadline = Instant::now() + READY_TIMEOUT;
         loop {
             let seen = match client.get(&url).send().await {
-                Ok(answer) if answer.status() == StatusCode::OK => return,
-                Ok(answer) => answer.status().to_string(),
+                Ok(response) if response.status() == StatusCode::OK => return,
+                Ok(response) => response.status().to_string(),
                 Err(error) => error.to_string(),
             };
             // `drop` prints the log.

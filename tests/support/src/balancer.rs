@@ -72,8 +72,8 @@ async fn check(targets: Arc<[Target]>, index: usize, every: Duration) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let answer = client.get(&target.ready_url).send().await;
-        let ready = answer.is_ok_and(|answer| answer.status() == StatusCode::OK);
+        let response = client.get(&target.ready_url).send().await;
+        let ready = response.is_ok_and(|response| response.status() == StatusCode::OK);
         target.ready.store(ready, Ordering::Relaxed);
     }
 }

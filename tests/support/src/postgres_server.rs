@@ -109,7 +109,7 @@ impl PostgresServer {
         let log = self.folder.path().join("log");
         let mut process = Process::spawn(&mut self.command(), log, &orphaned);
         let deadline = Instant::now() + START_TIMEOUT;
-        while !self.answers().await {
+        while !self.responds().await {
             if process.exited().is_some() || Instant::now() > deadline {
                 panic!("Postgres did not start:\n{}", process.log());
             }
@@ -187,7 +187,7 @@ impl PostgresServer {
         self.process.as_ref().expect("this Postgres is not running")
     }
 
-    async fn answers(&self) -> bool {
+    async fn responds(&self) -> bool {
         let connect = PgConnection::connect(&self.url());
         matches!(timeout(Duration::from_secs(1), connect).await, Ok(Ok(_)))
     }

@@ -76,9 +76,9 @@ impl PrometheusServer {
     pub async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> String {
         let url = format!("{}/api/v1/{path}", self.url);
         let request = self.client.get(url).query(parameters);
-        let answer = request.send().await.expect("Prometheus answers");
-        let status = answer.status();
-        let text = answer.text().await.expect("Prometheus answers");
+        let response = request.send().await.expect("a response of Prometheus");
+        let status = response.status();
+        let text = response.text().await.expect("a response of Prometheus");
         assert!(status.is_success(), "{path} {parameters:?}: {text}");
         text
     }
@@ -87,8 +87,8 @@ impl PrometheusServer {
         let deadline = Instant::now() + START_TIMEOUT;
         let url = format!("{}/-/ready", self.url);
         loop {
-            let answer = self.client.get(&url).send().await;
-            if answer.is_ok_and(|answer| answer.status().is_success()) {
+            let response = self.client.get(&url).send().await;
+            if response.is_ok_and(|response| response.status().is_success()) {
                 return;
             }
             if self.process.exited().is_some() || Instant::now() > deadline {

@@ -96,7 +96,7 @@ impl RedisServer {
         };
         let mut process = Process::spawn(&mut command, self.folder.path().join("log"), &orphaned);
         let deadline = Instant::now() + START_TIMEOUT;
-        while !self.answers().await {
+        while !self.responds().await {
             if process.exited().is_some() || Instant::now() > deadline {
                 panic!("Redis did not start:\n{}", process.log());
             }
@@ -176,7 +176,7 @@ impl RedisServer {
         self.process.as_ref().expect("this Redis is not running")
     }
 
-    async fn answers(&self) -> bool {
+    async fn responds(&self) -> bool {
         let ping = self.command("PING");
         matches!(timeout(Duration::from_secs(1), ping).await, Ok(Ok(())))
     }

@@ -35,13 +35,19 @@ async fn servers_and_files_are_removed_after_a_killed_test() {
         .filter_map(|line| line.strip_prefix("port ")?.parse().ok())
         .take(2)
         .collect();
-    assert!(ports.iter().all(|port| answers(*port)), "{ports:?}");
+    assert!(
+        ports.iter().all(|port| accepts_connections(*port)),
+        "{ports:?}"
+    );
     assert_eq!(ports.len(), 2);
 
     victim.kill().unwrap();
     victim.wait().unwrap();
     eventually_eq(Duration::from_secs(15), 0, async || {
-        ports.iter().filter(|port| answers(**port)).count()
+        ports
+            .iter()
+            .filter(|port| accepts_connections(**port))
+            .count()
     })
     .await;
     eventually_eq(Duration::from_secs(15), Vec::<PathBuf>::new(), async || {
@@ -53,7 +59,7 @@ async fn servers_and_files_are_removed_after_a_killed_test() {
     .await;
 }
 
-fn answers(port: u16) -> bool {
+fn accepts_connections(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 

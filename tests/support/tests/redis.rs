@@ -59,8 +59,9 @@ async fn is_unreachable_until_launched() {
 async fn hangs_while_frozen() {
     let server = RedisServer::start().await;
     server.freeze();
-    let answer = tokio::time::timeout(Duration::from_millis(300), get(&server.url(), "key")).await;
-    assert!(!matches!(answer, Ok(Ok(_))));
+    let response =
+        tokio::time::timeout(Duration::from_millis(300), get(&server.url(), "key")).await;
+    assert!(!matches!(response, Ok(Ok(_))));
     server.thaw();
     assert_eq!(get(&server.url(), "key").await.unwrap(), None);
 }

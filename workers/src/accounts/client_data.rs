@@ -3,14 +3,14 @@
 
 use avalon_core::accounts::session_keys;
 use avalon_core::base::problem::{Problem, ProblemCode};
-use avalon_core::jobs::{self, ProbeSessionKey};
+use avalon_core::jobs;
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::{DataError, EncryptedData, Expected, OpenId, OpenedData, SessionKey};
 use jiff::Timestamp;
 
+use crate::accounts::probe_session_key::ProbeSessionKey;
 use crate::job_errors;
 use crate::metrics::DataKind;
-use crate::payments::wechat_pay::follow;
 use crate::services::Services;
 
 /// When the data came in. What waits in the queue does not grow stale there.
@@ -73,10 +73,10 @@ pub(crate) async fn open<T>(
 /// Has it found out whether the key is stale or the data were changed. By a job of its own: whoever sent
 /// them must not learn it, not even by waiting for the answer.
 async fn probe(services: &Services, open_id: &OpenId, version: i64) {
-    let open_id = open_id.as_str().to_owned();
-    let job = ProbeSessionKey { open_id, version }.into_job();
-    if follow(services, job).await.is_err() {
-        tracing::debug!("nobody finds out why a session key did not fit");
+    let open_id = open_id.clone();
+    let probe = ProbeSessionKey { open_id, version };
+    if services.enqueue(&probe).await.is_err() {
+        tracing::debug!("session key probe could not be enqueued");
     }
 }
 

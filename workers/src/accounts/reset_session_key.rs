@@ -8,7 +8,6 @@ use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::ResetSessionKey;
 use avalon_core::jobs::reset_session_key::SessionKeyReset;
 use avalon_queue::{JobContext, JobError};
-use avalon_wechat::OpenId;
 use backon::{ExponentialBuilder, Retryable};
 use jiff::Timestamp;
 
@@ -24,11 +23,10 @@ pub(crate) async fn handle(
     job: ResetSessionKey,
     _: JobContext,
 ) -> Result<SessionKeyReset, JobError> {
-    let open_id = OpenId::new(&*job.open_id);
     let Services {
         database, keyring, ..
     } = &*services;
-    let keys = session_keys::of_player(database, keyring, &open_id)
+    let keys = session_keys::of_player(database, keyring, &job.open_id)
         .await
         .map_err(job_errors::session_keys)?;
     let old = keys.ok_or_else(|| job_errors::reject(ProblemCode::SignInAgain))?;
@@ -37,7 +35,7 @@ pub(crate) async fn handle(
     // more, and the player has to sign in.
     let new = services
         .platform
-        .reset_session_key(&open_id, &old)
+        .reset_session_key(&job.open_id, &old)
         .await
         .map_err(|error| job_errors::wechat(&error))?;
     let patience = ExponentialBuilder::default()
@@ -47,7 +45,7 @@ pub(crate) async fn handle(
         .without_max_times()
         .with_jitter();
     let now = Timestamp::now();
-    let stored = (|| session_keys::reset(database, keyring, &open_id, &old, &new, now))
+    let stored = (|| session_keys::reset(database, keyring, &job.open_id, &old, &new, now))
         .retry(patience)
         .when(SessionKeyError::is_transient)
         .await

@@ -8,16 +8,16 @@ use avalon_core::accounts::profiles::rows::{self, Updated};
 use avalon_core::accounts::profiles::{FieldError, Fields, Source, Standing, Update};
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::base::problem::ProblemCode;
+use avalon_core::jobs::UpdateUserInfo;
 use avalon_core::jobs::update_user_info::{ProfileData, UserInfoUpdated};
-use avalon_core::jobs::{CheckNickname, UpdateUserInfo};
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::{EncryptedData, OpenId, RawData, UnionId, UserProfile};
 use jiff::Timestamp;
 
+use crate::accounts::check_nickname::CheckNickname;
 use crate::accounts::client_data;
 use crate::job_errors;
 use crate::metrics::DataKind;
-use crate::payments::wechat_pay::follow;
 use crate::services::Services;
 
 pub(crate) async fn handle(
@@ -25,19 +25,18 @@ pub(crate) async fn handle(
     job: UpdateUserInfo,
     context: JobContext,
 ) -> Result<UserInfoUpdated, JobError> {
-    let open_id = OpenId::new(&*job.open_id);
     let received_at = client_data::received_at(&context);
     let told = match &job.data {
         ProfileData::Encrypted { encrypted_data, iv } => {
             let data = EncryptedData::parse(encrypted_data, iv).map_err(job_errors::field)?;
-            encrypted(&services, &open_id, &data, received_at).await?
+            encrypted(&services, &job.open_id, &data, received_at).await?
         }
         ProfileData::Raw {
             raw_data,
             signature,
         } => {
             let data = RawData::parse(raw_data, signature).map_err(job_errors::field)?;
-            raw(&services, &open_id, &data, received_at).await?
+            raw(&services, &job.open_id, &data, received_at).await?
         }
     };
     let kind = told.kind;
@@ -50,7 +49,7 @@ pub(crate) async fn handle(
     let heed_refused = services.profiles.check_text == CheckText::Enforce;
     let updated = rows::update(
         &services.database,
-        &open_id,
+        &job.open_id,
         &told,
         heed_refused,
         Timestamp::now(),
@@ -92,9 +91,9 @@ async fn check_nickname(
         user_id: job.user_id,
         open_id: job.open_id.clone(),
         nickname,
+        profile_revision: updated.revision,
     };
-    let check = check.into_job(updated.revision);
-    follow(services, check).await.map(drop)
+    services.enqueue(&check).await.map(drop)
 }
 
 /// A profile that is WeChat's, whatever it says.

@@ -1,23 +1,22 @@
-//! Passes on our own events from the outbox to the queue: soon after they were written, and at
-//! each sweep, for those whose process has died before it could.
+//! Forwards the service's own events from the outbox to the queue: soon after they were written, and at
+//! each sweep for those whose process died before it could.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_core::analytics::config::SinkName;
 use avalon_core::analytics::outbox;
 use avalon_core::jobs::events::jobs_of;
 use avalon_core::storage::database::Database;
-use avalon_queue::{JobStore, QueueMetrics};
+use avalon_queue::Queue;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 /// Events of one batch.
 const BATCH: i64 = 200;
-/// How long passing on may take; what is left then is for the next time.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time limit of one run; what is left waits for the next one.
+const RELAY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Wakes the task that passes events on. Cheap to clone.
+/// Wakes the task that forwards events. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Relay {
     wake: mpsc::Sender<()>,
@@ -26,12 +25,7 @@ pub(crate) struct Relay {
 
 impl Relay {
     /// Starts the task; it ends with the last handle.
-    pub(crate) fn spawn(
-        database: Database,
-        store: Arc<dyn JobStore>,
-        sinks: Vec<SinkName>,
-        metrics: QueueMetrics,
-    ) -> Self {
+    pub(crate) fn spawn(database: Database, queue: Queue, sinks: Vec<SinkName>) -> Self {
         let (wake, mut woken) = mpsc::channel(1);
         let (release, mut to_release) = mpsc::unbounded_channel();
         tokio::spawn(async move {
@@ -40,57 +34,46 @@ impl Relay {
                 while let Ok(id) = to_release.try_recv() {
                     released.push(id);
                 }
-                let passing = async {
+                let forwarding = async {
                     if !released.is_empty() {
                         let done = outbox::release(&database, &released).await;
                         done.map_err(|error| error.to_string())?;
                     }
-                    pass_on_all(&database, &*store, &sinks, &metrics).await
+                    forward_all(&database, &queue, &sinks).await
                 };
-                let passed = tokio::time::timeout(PATIENCE, passing).await;
-                if let Err(error) = passed.unwrap_or_else(|_| Err("no answer".to_owned())) {
-                    tracing::warn!(error, "events of our own wait in the outbox");
+                let forwarded = tokio::time::timeout(RELAY_TIMEOUT, forwarding).await;
+                if let Err(error) = forwarded.unwrap_or_else(|_| Err("timed out".to_owned())) {
+                    tracing::warn!(error, "outbox relay failed, will retry");
                 }
             }
         });
         Self { wake, release }
     }
 
-    /// An event that was kept back may be passed on. Waits for nothing.
+    /// Releases an event that was held back. Does not block.
     pub(crate) fn release(&self, id: String) {
-        // It is read before the task ends, with the last of these.
+        // The task reads it before it ends with the last handle.
         let _ = self.release.send(id);
         self.wake();
     }
 
-    /// There may be something to pass on. Waits for nothing.
+    /// Forwards what there is. Does not block.
     pub(crate) fn wake(&self) {
-        // Full: it is about to look anyway.
+        // Full: a run is due anyway.
         let _ = self.wake.try_send(());
     }
 }
 
-async fn pass_on_all(
-    database: &Database,
-    store: &dyn JobStore,
-    sinks: &[SinkName],
-    metrics: &QueueMetrics,
-) -> Result<(), String> {
+async fn forward_all(database: &Database, queue: &Queue, sinks: &[SinkName]) -> Result<(), String> {
     loop {
         let claimed = outbox::claim(database, Timestamp::now(), BATCH).await;
         let Some(batch) = claimed.map_err(|error| error.to_string())? else {
             return Ok(());
         };
-        let jobs = jobs_of(batch.clone(), false, sinks).map_err(|error| error.to_string())?;
-        let names: Vec<_> = jobs
-            .iter()
-            .map(|job| (job.queue.clone(), job.kind.clone()))
-            .collect();
-        let enqueued = store
-            .enqueue(jobs)
+        queue
+            .enqueue_all(jobs_of(batch.clone(), false, sinks))
             .await
             .map_err(|error| error.to_string())?;
-        metrics.enqueued_of(&enqueued, &names);
         let passed_on = outbox::passed_on(database, &batch).await;
         passed_on.map_err(|error| error.to_string())?;
     }

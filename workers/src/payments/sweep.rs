@@ -36,7 +36,7 @@ pub(crate) async fn handle(
         .map_err(job_errors::payment)?
     {
         // Its key makes it the job that is there already, if there is one.
-        let new = follow(&services, Callback { inbox_id }.into_job()).await?;
+        let new = services.enqueue(&Callback { inbox_id }).await?;
         swept.callbacks += usize::from(new);
     }
 

@@ -348,7 +348,7 @@ pub(crate) async fn follow(
         tracing::error!(%error, "a job could not be made");
         job_errors::reject(ProblemCode::Internal)
     })?;
-    services.enqueue(job).await.map_err(job_errors::queue)
+    services.enqueue(job).await
 }
 
 /// Has webhooks delivered that were written in the last transaction. When that fails, the sweeper

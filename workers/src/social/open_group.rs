@@ -5,7 +5,7 @@ use std::sync::Arc;
 use avalon_core::jobs::OpenGroup;
 use avalon_core::jobs::open_group::GroupOpened;
 use avalon_queue::{JobContext, JobError};
-use avalon_wechat::{EncryptedData, OpenId};
+use avalon_wechat::EncryptedData;
 
 use crate::accounts::client_data;
 use crate::job_errors;
@@ -18,10 +18,10 @@ pub(crate) async fn handle(
     context: JobContext,
 ) -> Result<GroupOpened, JobError> {
     let kind = DataKind::Group;
-    let open_id = OpenId::new(&*job.open_id);
     let data = EncryptedData::parse(&job.encrypted_data, &job.iv).map_err(job_errors::field)?;
     let received_at = client_data::received_at(&context);
-    let opened = client_data::open_encrypted(&services, kind, &open_id, &data, received_at).await?;
+    let opened =
+        client_data::open_encrypted(&services, kind, &job.open_id, &data, received_at).await?;
     let entry = opened
         .group_entry()
         .map_err(|error| client_data::refuse(&services, kind, error))?;

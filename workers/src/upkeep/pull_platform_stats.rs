@@ -1,23 +1,65 @@
-//! Keeps WeChat's own figures of a day, while they can be new. Figures that are not there yet are no
-//! failure: the clock asks again.
+//! Fetches WeChat's own daily figures and stores them while they can still change. Figures that WeChat
+//! has not published yet are not a failure: the schedule asks again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use avalon_core::base::problem::ProblemCode;
-use avalon_core::jobs::PullPlatformStats;
-use avalon_core::jobs::pull_platform_stats::Pulled;
+use avalon_core::jobs::MAINTENANCE;
 use avalon_core::payments::PaymentError;
 use avalon_core::platform::stats::{self, Dataset};
 use avalon_core::storage::database::DatabaseError;
-use avalon_queue::{JobContext, JobError};
+use avalon_queue::{IdempotencyKey, Job, JobContext, JobError, QueueName, RetryPolicy};
 use avalon_wechat::{ErrCode, ErrorClass, PlatformClient, WechatError};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::job_errors;
 use crate::services::Services;
+
+/// Fetches one dataset of one day.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct PullPlatformStats {
+    /// Day in Beijing time.
+    pub(crate) day: Date,
+    /// Dataset of WeChat's analysis API.
+    pub(crate) dataset: Dataset,
+}
+
+/// Outcome of a pull.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Pulled {
+    /// The figures were stored.
+    Kept,
+    /// WeChat has not published them yet; the schedule asks again.
+    NotThere,
+    /// The stored figures are still current.
+    NotDue,
+}
+
+impl Job for PullPlatformStats {
+    const QUEUE: QueueName = MAINTENANCE;
+    const KIND: &'static str = "pull_platform_stats";
+    // The schedule asks again within the hour.
+    const RETRY: RetryPolicy = RetryPolicy {
+        max_attempts: 4,
+        base: Duration::from_secs(30),
+        cap: Duration::from_secs(600),
+    };
+    const TIME_LIMIT: Duration = Duration::from_secs(60);
+    // The schedule repeats it anyway: an account without this permission must not fill the queue.
+    const DEAD_TTL: Option<Duration> = Some(Duration::from_secs(24 * 3600));
+    type Output = Pulled;
+
+    /// One at a time per day and dataset, and one per run of the schedule.
+    fn key(&self) -> Option<IdempotencyKey> {
+        let key = format!("platform_stats:{}:{}", self.day, self.dataset);
+        Some(IdempotencyKey::new(key, Duration::from_secs(900)))
+    }
+}
 
 pub(crate) async fn handle(
     services: Arc<Services>,
@@ -40,8 +82,8 @@ pub(crate) async fn handle(
             return Ok(Pulled::NotThere);
         }
         Err(error) if error.class() == ErrorClass::Misconfigured => {
-            // An account without the right, most likely. No dead letter, since the clock asks again.
-            tracing::error!(%day, %dataset, %error, "WeChat does not tell us its figures");
+            // Most likely an account without the permission. No dead letter, since the schedule asks again.
+            tracing::error!(%day, %dataset, %error, "WeChat refused its daily figures");
             return Err(job_errors::reject(ProblemCode::WechatMisconfigured));
         }
         Err(error) => return Err(job_errors::wechat(&error)),
@@ -49,18 +91,18 @@ pub(crate) async fn handle(
     stats::keep(database, day, &dataset, &figures, now)
         .await
         .map_err(failed)?;
-    tracing::info!(%day, %dataset, "kept WeChat's figures of a day");
+    tracing::info!(%day, %dataset, "stored WeChat's daily figures");
     Ok(Pulled::Kept)
 }
 
-/// The figures as they are kept.
+/// Returns the figures as the JSON that is stored.
 async fn ask(
     platform: &PlatformClient,
     day: Date,
     dataset: &Dataset,
 ) -> Result<Option<Value>, WechatError> {
     fn json(figures: Option<impl Serialize>) -> Option<Value> {
-        // Numbers and lists of them can be written.
+        // Numbers and lists of numbers always serialise.
         figures.and_then(|figures| serde_json::to_value(figures).ok())
     }
     Ok(match dataset {

@@ -22,7 +22,7 @@ const PACE: Duration = Duration::from_millis(50);
 pub(super) async fn events(
     State(state): State<OpsState>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let changes = state.store.waiters().watch_all();
+    let changes = state.queue.store().waiters().watch_all();
     let mut phase = state.phase.clone();
     let told = stream::unfold((state, changes), |(state, mut changes)| async move {
         let job = next(&state, &mut changes).await?;
@@ -46,7 +46,7 @@ async fn next(state: &OpsState, changes: &mut Receiver<JobId>) -> Option<JobView
             Err(RecvError::Lagged(_)) => continue,
             Err(RecvError::Closed) => return None,
         };
-        match state.store.get(id).await {
+        match state.queue.store().get(id).await {
             Ok(Some(job)) => return Some(job),
             Ok(None) => {}
             Err(error) => tracing::debug!(%error, "a job that changed can't be looked up"),

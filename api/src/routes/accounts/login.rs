@@ -4,6 +4,7 @@ use crate::middleware::limits::{Counted, Limit};
 use avalon_core::base::problem::Problem;
 use avalon_core::jobs::Login;
 use avalon_core::jobs::login::SignedIn;
+use avalon_queue::NewJob;
 use avalon_wechat::JsCode;
 use axum::Extension;
 use axum::extract::State;
@@ -14,7 +15,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::http::answer::{Accepted, answer_by_job, unmade};
+use crate::http::answer::{Accepted, answer_by_job};
 use crate::http::extract::{JsonBody, invalid_field, plain};
 use crate::http::preference::Preference;
 use crate::http::problem::ApiError;
@@ -105,7 +106,7 @@ async fn login(
         )
         .await?;
     }
-    let job = login.into_job().map_err(unmade)?;
+    let job = NewJob::from_job(&login);
     let preference = Preference::of(&headers, state.max_wait);
     answer_by_job(&state, job, &trace, preference).await
 }

@@ -5,7 +5,8 @@ use avalon_core::accounts::users::{self, UserInfo};
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::jobs::UpdateUserInfo;
 use avalon_core::jobs::update_user_info::{ProfileData, UserInfoUpdated};
-use avalon_wechat::{EncryptedData, InvalidEncryptedData, InvalidRawData, RawData};
+use avalon_queue::NewJob;
+use avalon_wechat::{EncryptedData, InvalidEncryptedData, InvalidRawData, OpenId, RawData};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -15,7 +16,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::http::answer::{Accepted, answer_by_job, uncached, unmade};
+use crate::http::answer::{Accepted, answer_by_job, uncached};
 use crate::http::extract::{JsonBody, Player, invalid_field};
 use crate::http::preference::Preference;
 use crate::http::problem::ApiError;
@@ -149,10 +150,10 @@ async fn update(
 ) -> Result<Response, ApiError> {
     let job = UpdateUserInfo {
         user_id: player.sub,
-        open_id: player.oid.clone(),
+        open_id: OpenId::new(&*player.oid),
         data: request.into_data()?,
     };
-    let job = job.into_job().map_err(unmade)?;
+    let job = NewJob::from_job(&job);
     let preference = Preference::of(&headers, state.max_wait);
     answer_by_job(&state, job, &trace, preference).await
 }

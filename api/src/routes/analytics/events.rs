@@ -7,7 +7,7 @@ use avalon_core::analytics::metrics::EventOutcome;
 use avalon_core::analytics::{BatchHead, Client, EventBatch, EventMetrics, Player, Source};
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::jobs::events::jobs_of;
-use avalon_queue::{JobStore, QueueMetrics};
+use avalon_queue::Queue;
 use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
 use jiff::Timestamp;
@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use ulid::Ulid;
 use utoipa::ToSchema;
 
-use crate::http::answer::{enqueue_all, unmade};
+use crate::http::answer::enqueue_all;
 use crate::http::extract::{self, invalid_field, plain};
 use crate::http::gzip::Packing;
 use crate::http::problem::ApiError;
@@ -155,7 +155,7 @@ impl Events {
         mut envelope: Envelope,
         senders: Senders,
         source: Source,
-        queue: (&dyn JobStore, &QueueMetrics),
+        queue: &Queue,
         traceparent: Option<String>,
     ) -> Result<ReportAnswer, ApiError> {
         let client = envelope.client()?;
@@ -177,7 +177,7 @@ impl Events {
                 },
                 events: class.events.into_iter().map(|taken| taken.line).collect(),
             };
-            jobs.extend(jobs_of(batch, realtime, &self.sinks).map_err(unmade)?);
+            jobs.extend(jobs_of(batch, realtime, &self.sinks));
         }
         if let Some(traceparent) = traceparent {
             for job in &mut jobs {
@@ -191,12 +191,7 @@ impl Events {
                     .with_detail(wait)
                     .into());
             }
-            let names: Vec<_> = jobs
-                .iter()
-                .map(|job| (job.queue.clone(), job.kind.clone()))
-                .collect();
-            let (store, metrics) = queue;
-            metrics.enqueued_of(&enqueue_all(store, jobs).await?, &names);
+            enqueue_all(queue, jobs).await?;
         }
         self.metrics.count(EventOutcome::Accepted, accepted);
         self.metrics.count(EventOutcome::Rejected, rejected.len());

@@ -108,7 +108,7 @@ async fn report(
             envelope,
             sender,
             Source::Client,
-            (&*state.store, &state.queue_metrics),
+            &state.queue,
             Some(trace.0.to_string()),
         )
         .await?;

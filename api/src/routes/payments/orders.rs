@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::http::answer::{Accepted, answer_by_job, uncached, unmade};
+use crate::http::answer::{Accepted, answer_by_job, uncached};
 use crate::http::extract::{JsonBody, Player, QueryOf, invalid_query};
 use crate::http::preference::Preference;
 use crate::http::problem::ApiError;
@@ -117,7 +117,7 @@ async fn create(
         client_ip: Some(address),
     };
     payments_enabled(&state)?;
-    let job = order.into_job().map_err(unmade)?;
+    let job = order.into_job().map_err(|_| ProblemCode::Internal)?;
     let preference = Preference::of(&headers, state.max_wait);
     answer_by_job(&state, job, &trace, preference).await
 }
@@ -261,7 +261,7 @@ async fn cancel(
     payments_enabled(&state)?;
     let user_id = player.sub;
     let job = CancelOrder { order_id, user_id };
-    let job = job.into_job().map_err(unmade)?;
+    let job = job.into_job().map_err(|_| ProblemCode::Internal)?;
     let preference = Preference::of(&headers, state.max_wait);
     answer_by_job(&state, job, &trace, preference).await
 }

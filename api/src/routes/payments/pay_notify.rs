@@ -6,7 +6,7 @@ use std::time::Duration;
 use avalon_core::jobs::Callback;
 use avalon_core::payments::Channel;
 use avalon_core::payments::inbox::{CallbackKind, Received};
-use avalon_queue::Enqueued;
+use avalon_queue::NewJob;
 use avalon_wechat::pay::{CallbackVerdict, PayClient, SignatureHeaders, VerifyError};
 use axum::body::Bytes;
 use axum::extract::{Request, State};
@@ -194,18 +194,10 @@ async fn hand_on(state: ApiState, trace: Trace, id: String) {
     let callback = Callback {
         inbox_id: id.clone(),
     };
-    let job = match callback.into_job() {
-        Ok(job) => job.traced(trace.0.to_string()),
-        Err(error) => return tracing::error!(%error, "a callback could not be made a job"),
-    };
-    let (queue, kind) = (job.queue.clone(), job.kind.clone());
-    let attempt = state.store.enqueue(vec![job]);
+    let job = NewJob::from_job(&callback).traced(trace.0.to_string());
+    let attempt = state.queue.enqueue(job);
     match tokio::time::timeout(ENQUEUE_PATIENCE, attempt).await {
-        Ok(Ok(enqueued)) => {
-            if let Some(Enqueued::New(_)) = enqueued.first() {
-                state.queue_metrics.enqueued(&queue, &kind);
-            }
-        }
+        Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::warn!(%error, "a callback waits for the relay"),
         Err(_) => tracing::warn!("a callback waits for the relay: the queue did not answer"),
     }

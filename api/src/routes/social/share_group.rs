@@ -4,6 +4,8 @@
 use avalon_core::base::problem::Problem;
 use avalon_core::jobs::OpenGroup;
 use avalon_core::jobs::open_group::GroupOpened;
+use avalon_queue::NewJob;
+use avalon_wechat::OpenId;
 use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -13,7 +15,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::http::answer::{Accepted, answer_by_job, unmade};
+use crate::http::answer::{Accepted, answer_by_job};
 use crate::http::extract::{JsonBody, Player};
 use crate::http::preference::Preference;
 use crate::http::problem::ApiError;
@@ -69,11 +71,11 @@ async fn group(
     well_formed(&encrypted_data, &iv)?;
     let job = OpenGroup {
         user_id: player.sub,
-        open_id: player.oid.clone(),
+        open_id: OpenId::new(&*player.oid),
         encrypted_data,
         iv,
     };
-    let job = job.into_job().map_err(unmade)?;
+    let job = NewJob::from_job(&job);
     let preference = Preference::of(&headers, state.max_wait);
     answer_by_job(&state, job, &trace, preference).await
 }

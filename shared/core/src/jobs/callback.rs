@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use avalon_queue::{IdempotencyKey, Job, NewJob, QueueName, RetryPolicy};
+use avalon_queue::{IdempotencyKey, Job, QueueName, RetryPolicy};
 use serde::{Deserialize, Serialize};
 
 /// Processes a callback.
@@ -24,15 +24,10 @@ impl Job for Callback {
     const RESULT_TTL: Duration = Duration::from_secs(60);
     /// What became of it, as the inbox says.
     type Output = String;
-}
 
-impl Callback {
-    /// The job; one for each entry of the inbox.
-    ///
-    /// # Errors
-    /// When it can't be serialised, which is a defect.
-    pub fn into_job(self) -> Result<NewJob, serde_json::Error> {
-        let key = IdempotencyKey::new(format!("callback:{}", self.inbox_id), Self::RESULT_TTL);
-        Ok(NewJob::of(&self)?.once_per(key))
+    /// One job per entry of the inbox.
+    fn key(&self) -> Option<IdempotencyKey> {
+        let key = format!("callback:{}", self.inbox_id);
+        Some(IdempotencyKey::new(key, Self::RESULT_TTL))
     }
 }

@@ -1,5 +1,5 @@
-//! Events on their way: one job for each store and batch, made at once when a batch is accepted, so
-//! that a store that is away delays no other.
+//! Delivery of event batches: one job per store and batch, enqueued together when a batch is accepted,
+//! so that a store that is down delays no other.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::analytics::EventBatch;
 use crate::analytics::config::SinkName;
 
-/// A store that is away is waited for about three days, by the attempts themselves and between
-/// them; what then is left becomes dead letters, to be replayed.
-const PATIENT: RetryPolicy = RetryPolicy {
+/// Covers an outage of about three days, in attempts and in the waits between them; batches that are
+/// left then become dead letters, to be replayed.
+const THREE_DAYS: RetryPolicy = RetryPolicy {
     max_attempts: 5000,
     base: Duration::from_secs(1),
     cap: Duration::from_secs(10),
@@ -27,7 +27,7 @@ macro_rules! event_jobs {
         impl Job for $name {
             const QUEUE: QueueName = $queue;
             const KIND: &'static str = $kind;
-            const RETRY: RetryPolicy = PATIENT;
+            const RETRY: RetryPolicy = THREE_DAYS;
             const TIME_LIMIT: Duration = Duration::from_secs(60);
             const RESULT_TTL: Duration = Duration::from_secs(10);
             type Output = ();
@@ -38,7 +38,7 @@ macro_rules! event_jobs {
 event_jobs! {
     /// Stores a batch in the database.
     StoreEvents: super::EVENT, "store_events";
-    /// The same, for events that must not wait behind others.
+    /// Stores a batch that must not wait behind others.
     StoreRealtimeEvents: super::EVENT_REALTIME, "store_realtime_events";
     /// Sends a batch to ClickHouse.
     SendToClickhouse: super::SINK_CLICKHOUSE, "send_to_clickhouse";
@@ -49,18 +49,11 @@ event_jobs! {
 }
 
 /// The jobs of a batch: one for the database, one for each sink.
-///
-/// # Errors
-/// When it can't be serialised, which is a defect.
-pub fn jobs_of(
-    batch: EventBatch,
-    realtime: bool,
-    sinks: &[SinkName],
-) -> Result<Vec<NewJob>, serde_json::Error> {
+pub fn jobs_of(batch: EventBatch, realtime: bool, sinks: &[SinkName]) -> Vec<NewJob> {
     let stored = if realtime {
-        NewJob::of(&StoreRealtimeEvents(batch))?
+        NewJob::from_job(&StoreRealtimeEvents(batch))
     } else {
-        NewJob::of(&StoreEvents(batch))?
+        NewJob::from_job(&StoreEvents(batch))
     };
     let sent = sinks.iter().map(|sink| match sink {
         SinkName::Clickhouse => like::<SendToClickhouse>(&stored),
@@ -69,10 +62,10 @@ pub fn jobs_of(
     });
     let mut jobs: Vec<NewJob> = sent.collect();
     jobs.push(stored);
-    Ok(jobs)
+    jobs
 }
 
-/// The same batch for another store: the rules of all these kinds are the same.
+/// The same batch for another store: all these kinds have the same retry rules.
 fn like<J: Job>(job: &NewJob) -> NewJob {
     NewJob {
         id: JobId::generate(),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use avalon_queue::{IdempotencyKey, Job, NewJob, QueueName, RetryPolicy};
+use avalon_queue::{IdempotencyKey, Job, QueueName, RetryPolicy};
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,18 +12,18 @@ use crate::accounts::sessions::SessionSecrets;
 use crate::accounts::tokens::IssuedToken;
 use crate::accounts::users::UserInfo;
 
-/// The code exchange and all that follows from it.
+/// Exchanges the code and signs the player in.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Login {
     /// From `wx.login`; single-use, lives five minutes.
     pub code: String,
-    /// The client's own name of the device.
+    /// Device id that the client chose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_id: Option<String>,
     /// Such as `ios`, `android`, `pc`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_type: Option<String>,
-    /// Who invited the player.
+    /// Invite code of another player.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invite_code: Option<String>,
     /// WeChat's scene value of how the game was opened.
@@ -46,32 +46,29 @@ impl Job for Login {
         cap: Duration::from_secs(4),
     };
     const TIME_LIMIT: Duration = Duration::from_secs(15);
-    // It holds tokens: kept just long enough for a client that polls.
+    // The result holds tokens: stored only as long as a client polls.
     const RESULT_TTL: Duration = Duration::from_secs(300);
-    // The code is worthless after five minutes, so nobody replays much later; an outage of WeChat
-    // must not fill the store.
+    // The code is worthless after five minutes, so a later replay has no use; an outage of WeChat must
+    // not fill the store.
     const DEAD_TTL: Option<Duration> = Some(Duration::from_secs(3600));
     type Output = SignedIn;
+
+    /// One job per code: a repeat (double tap, lost answer) finds the first one. A digest, since the
+    /// code itself must not appear in keys.
+    fn key(&self) -> Option<IdempotencyKey> {
+        let digest = digest::digest(&digest::SHA256, self.code.as_bytes());
+        Some(IdempotencyKey::new(hex::encode(digest), Self::SAME_ANSWER))
+    }
+
+    /// A code lives five minutes; one that waited longer than this is not worth sending.
+    fn valid_for(&self) -> Option<Duration> {
+        Some(Duration::from_secs(290))
+    }
 }
 
 impl Login {
-    /// How long the same code gives the same answer after the first one is done.
+    /// Time after the first job ended during which the same code gives the same answer.
     pub const SAME_ANSWER: Duration = Duration::from_secs(60);
-    /// A code lives five minutes; one that waited longer than this is not worth sending.
-    const CODE_TTL: Duration = Duration::from_secs(290);
-
-    /// The job, one per code: a repeat (double tap, lost answer) finds the first one.
-    ///
-    /// # Errors
-    /// When it can't be serialised, which is a defect.
-    pub fn into_job(self) -> Result<NewJob, serde_json::Error> {
-        // A digest: the code itself is not to be found in keys.
-        let digest = digest::digest(&digest::SHA256, self.code.as_bytes());
-        let key = IdempotencyKey::new(hex::encode(digest), Self::SAME_ANSWER);
-        Ok(NewJob::of(&self)?
-            .once_per(key)
-            .expiring_after(Self::CODE_TTL))
-    }
 }
 
 /// The answer to a sign-in.
@@ -80,11 +77,11 @@ impl Login {
 pub struct SignedIn {
     /// The bearer token of all other routes (a JWT).
     pub token: String,
-    /// When the token ends, Unix ms.
+    /// Expiry of the token, Unix ms.
     pub expires: i64,
-    /// Buys the next token.
+    /// Obtains the next token, once.
     pub refresh_token: String,
-    /// When the refresh token ends, Unix ms.
+    /// Expiry of the refresh token, Unix ms.
     pub refresh_expires: i64,
     /// Signs requests: base64 of 32 bytes.
     pub signing_key: String,
@@ -93,7 +90,7 @@ pub struct SignedIn {
 }
 
 impl SignedIn {
-    /// The answer for a token, its session's secrets and its player.
+    /// Combines a token, its session's secrets and its player.
     pub fn new(token: IssuedToken, secrets: SessionSecrets, user_info: UserInfo) -> Self {
         Self {
             token: token.token,
@@ -129,11 +126,11 @@ mod tests {
     }
 
     #[test]
-    fn one_code_has_one_key_whatever_else_is_said() {
-        let key = |job: NewJob| job.idempotency.unwrap().key;
-        let first = key(login("a", None).into_job().unwrap());
-        assert_eq!(first, key(login("a", Some("d")).into_job().unwrap()));
-        assert_ne!(first, key(login("b", None).into_job().unwrap()));
+    fn key_depends_on_the_code_alone() {
+        let key = |login: Login| login.key().unwrap();
+        let first = key(login("a", None));
+        assert_eq!(first, key(login("a", Some("d"))));
+        assert_ne!(first, key(login("b", None)));
         assert!(!format!("{:?}", login("secret-code", None)).contains("secret-code"));
     }
 }

@@ -1,25 +1,26 @@
-//! The group that a share was opened in, out of what WeChat's client encrypts.
+//! Decrypts the id of the group in which a share was opened.
 
 use std::fmt;
 use std::time::Duration;
 
-use avalon_queue::{IdempotencyKey, Job, NewJob, QueueName, RetryPolicy};
+use avalon_queue::{IdempotencyKey, Job, QueueName, RetryPolicy};
+use avalon_wechat::OpenId;
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::base::ids::UserId;
 
-/// Opens the data of `wx.getShareInfo` or `wx.getGroupEnterInfo`.
+/// Decrypts the data of `wx.getShareInfo` or `wx.getGroupEnterInfo`.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct OpenGroup {
-    /// Whose session key opens them.
+    /// Player whose session key decrypts it.
     pub user_id: UserId,
     /// WeChat's id of the player.
-    pub open_id: String,
-    /// Base64.
+    pub open_id: OpenId,
+    /// Ciphertext, base64.
     pub encrypted_data: String,
-    /// Base64 of 16 bytes.
+    /// Initialisation vector, base64 of 16 bytes.
     pub iv: String,
 }
 
@@ -43,21 +44,17 @@ impl Job for OpenGroup {
     const RESULT_TTL: Duration = Duration::from_secs(300);
     const DEAD_TTL: Option<Duration> = Some(Duration::from_secs(3600));
     type Output = GroupOpened;
-}
 
-impl OpenGroup {
-    /// The job, owned by the player. Sent twice at once it is one job.
-    ///
-    /// # Errors
-    /// When it can't be serialised, which is a defect.
-    pub fn into_job(self) -> Result<NewJob, serde_json::Error> {
+    /// Sent twice at once it is one job.
+    fn key(&self) -> Option<IdempotencyKey> {
         let data = format!("{} {}", self.encrypted_data, self.iv);
         let digest = hex::encode(digest::digest(&digest::SHA256, data.as_bytes()));
         let key = format!("group:{}:{digest}", self.user_id);
-        let owner = self.user_id.to_string();
-        Ok(NewJob::of(&self)?
-            .once_per(IdempotencyKey::new(key, Duration::ZERO))
-            .owned_by(owner))
+        Some(IdempotencyKey::new(key, Duration::ZERO))
+    }
+
+    fn owner(&self) -> Option<String> {
+        Some(self.user_id.to_string())
     }
 }
 

@@ -30,6 +30,15 @@ impl Job for Reconcile {
     const DEAD_TTL: Option<Duration> = Some(Duration::from_secs(24 * 3600));
     /// How many differences were found.
     type Output = usize;
+
+    fn key(&self) -> Option<IdempotencyKey> {
+        let name = format!("reconcile:{}", self.day);
+        Some(match self.again {
+            false => IdempotencyKey::new(name, Duration::from_secs(600)),
+            // An operator asked, and may ask again at once.
+            true => IdempotencyKey::new(format!("{name}:again"), Duration::ZERO),
+        })
+    }
 }
 
 impl Reconcile {

@@ -1,15 +1,16 @@
-//! A new session key for a player in place of one that somebody else may have, as an operator wants it.
+//! Replaces a player's session key that may have leaked, at an operator's request.
 
 use std::time::Duration;
 
-use avalon_queue::{IdempotencyKey, Job, NewJob, QueueName, RetryPolicy};
+use avalon_queue::{IdempotencyKey, Job, QueueName, RetryPolicy};
+use avalon_wechat::OpenId;
 use serde::{Deserialize, Serialize};
 
-/// Resets it once.
+/// Resets the session key once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ResetSessionKey {
     /// WeChat's id of the player.
-    pub open_id: String,
+    pub open_id: OpenId,
 }
 
 impl Job for ResetSessionKey {
@@ -20,29 +21,24 @@ impl Job for ResetSessionKey {
         base: Duration::from_millis(500),
         cap: Duration::from_secs(30),
     };
-    // WeChat's answer, for which an access token may have to be fetched, and 15 s for the database: the
-    // new key is known to nobody else.
+    // WeChat's answer, for which an access token may have to be fetched, and 15 s for the database: only
+    // this attempt knows the new key.
     const TIME_LIMIT: Duration = Duration::from_secs(40);
-    // A key that is dead at WeChat is mended by a sign-in alone.
+    // Only a sign-in replaces a key that WeChat no longer accepts.
     const DEAD_TTL: Option<Duration> = Some(Duration::from_secs(24 * 3600));
     type Output = SessionKeyReset;
-}
 
-impl ResetSessionKey {
-    /// The job; one at a time for a player.
-    ///
-    /// # Errors
-    /// When it can't be serialised, which is a defect.
-    pub fn into_job(self) -> Result<NewJob, serde_json::Error> {
-        let key = IdempotencyKey::new(format!("reset_key:{}", self.open_id), Duration::ZERO);
-        Ok(NewJob::of(&self)?.once_per(key))
+    /// One at a time per player.
+    fn key(&self) -> Option<IdempotencyKey> {
+        let key = format!("reset_key:{}", self.open_id);
+        Some(IdempotencyKey::new(key, Duration::ZERO))
     }
 }
 
-/// What became of it. The key itself is told to nobody.
+/// Outcome of the reset. The key itself is never returned.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionKeyReset {
-    /// Whether the new key is the player's key now; not so when a sign-in has brought another.
+    /// Whether the new key was stored; false when a sign-in has brought another one meanwhile.
     pub stored: bool,
 }

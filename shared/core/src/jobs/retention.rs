@@ -19,6 +19,11 @@ impl Job for Retention {
     const DEAD_TTL: Option<Duration> = Some(Duration::from_secs(24 * 3600));
     /// How many rows were deleted.
     type Output = u64;
+
+    /// One at a time in the fleet, and one per run of the schedule.
+    fn key(&self) -> Option<IdempotencyKey> {
+        Some(IdempotencyKey::new(Self::KIND, Duration::from_secs(1800)))
+    }
 }
 
 impl Retention {

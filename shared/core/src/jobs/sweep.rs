@@ -18,6 +18,11 @@ impl Job for Sweep {
     const RESULT_TTL: Duration = Duration::from_secs(60);
     const DEAD_TTL: Option<Duration> = Some(Duration::from_secs(3600));
     type Output = Swept;
+
+    /// One at a time in the fleet, and one per run of the schedule.
+    fn key(&self) -> Option<IdempotencyKey> {
+        Some(IdempotencyKey::new(Self::KIND, Duration::from_millis(2500)))
+    }
 }
 
 impl Sweep {

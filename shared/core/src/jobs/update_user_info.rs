@@ -1,9 +1,11 @@
-//! A player's profile, as WeChat's client has it: opened with the player's session key, checked, merged.
+//! Updates a profile from data of WeChat's client: decrypted or verified with the player's session key,
+//! checked, merged.
 
 use std::fmt;
 use std::time::Duration;
 
-use avalon_queue::{IdempotencyKey, Job, NewJob, QueueName, RetryPolicy};
+use avalon_queue::{IdempotencyKey, Job, QueueName, RetryPolicy};
+use avalon_wechat::OpenId;
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -11,14 +13,14 @@ use utoipa::ToSchema;
 use crate::accounts::users::UserInfo;
 use crate::base::ids::UserId;
 
-/// Brings a profile up to date.
+/// Updates a profile.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct UpdateUserInfo {
-    /// Whose.
+    /// Player whose profile it is.
     pub user_id: UserId,
     /// WeChat's id of the player.
-    pub open_id: String,
-    /// What the client got from WeChat.
+    pub open_id: OpenId,
+    /// Data that the client received from WeChat.
     pub data: ProfileData,
 }
 
@@ -28,18 +30,31 @@ pub struct UpdateUserInfo {
 pub enum ProfileData {
     /// Encrypted under the session key.
     Encrypted {
-        /// Base64.
+        /// Ciphertext, base64.
         encrypted_data: String,
-        /// Base64 of 16 bytes.
+        /// Initialisation vector, base64 of 16 bytes.
         iv: String,
     },
-    /// In the open, signed with the session key.
+    /// In plain text, signed with the session key.
     Raw {
-        /// JSON, as it was signed.
+        /// JSON exactly as it was signed.
         raw_data: String,
-        /// Hex.
+        /// SHA-1, hex.
         signature: String,
     },
+}
+
+impl ProfileData {
+    /// The two strings that the client sent.
+    fn parts(&self) -> (&str, &str) {
+        match self {
+            Self::Encrypted { encrypted_data, iv } => (encrypted_data, iv),
+            Self::Raw {
+                raw_data,
+                signature,
+            } => (raw_data, signature),
+        }
+    }
 }
 
 impl fmt::Debug for ProfileData {
@@ -55,33 +70,32 @@ impl Job for UpdateUserInfo {
     const QUEUE: QueueName = super::LOGIN;
     const KIND: &'static str = "update_user_info";
     const RETRY: RetryPolicy = RetryPolicy {
-        // Long enough for a database to restart.
+        // Long enough for a database restart.
         max_attempts: 10,
         base: Duration::from_millis(500),
         cap: Duration::from_secs(5),
     };
     const TIME_LIMIT: Duration = Duration::from_secs(15);
-    // Personal data: kept just long enough for a client that polls.
+    // Personal data: stored only as long as a client polls.
     const RESULT_TTL: Duration = Duration::from_secs(300);
-    // A client sends it again at its next start; nobody replays it.
+    // The client sends it again at its next start, so a replay has no use.
     const DEAD_TTL: Option<Duration> = Some(Duration::from_secs(3600));
     type Output = UserInfoUpdated;
-}
 
-impl UpdateUserInfo {
-    /// The job, owned by the player. Sent twice at once it is one job; after its end it is a new one,
-    /// since a sign-in in between may have brought the key that was missing.
-    ///
-    /// # Errors
-    /// When it can't be serialised, which is a defect.
-    pub fn into_job(self) -> Result<NewJob, serde_json::Error> {
-        let data = serde_json::to_vec(&self.data)?;
-        let digest = hex::encode(digest::digest(&digest::SHA256, &data));
-        let key = format!("profile:{}:{digest}", self.user_id);
-        let owner = self.user_id.to_string();
-        Ok(NewJob::of(&self)?
-            .once_per(IdempotencyKey::new(key, Duration::ZERO))
-            .owned_by(owner))
+    /// Sent twice at once it is one job; after its end it is a new one, since a sign-in in between may
+    /// have brought the missing key.
+    fn key(&self) -> Option<IdempotencyKey> {
+        let mut digest = digest::Context::new(&digest::SHA256);
+        let (first, second) = self.data.parts();
+        for part in [first, "\n", second] {
+            digest.update(part.as_bytes());
+        }
+        let key = format!("profile:{}:{}", self.user_id, hex::encode(digest.finish()));
+        Some(IdempotencyKey::new(key, Duration::ZERO))
+    }
+
+    fn owner(&self) -> Option<String> {
+        Some(self.user_id.to_string())
     }
 }
 
@@ -89,12 +103,12 @@ impl UpdateUserInfo {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserInfoUpdated {
-    /// Always true: what fails is told as a problem.
+    /// Always true: failures are problem responses.
     #[schema(example = true)]
     pub success: bool,
-    /// The player as known now, whether or not this brought anything new.
+    /// The player as stored now, whether or not this request changed anything.
     pub user_info: UserInfo,
-    /// Fields that were not taken, since they hold what they may not, as WeChat names them.
+    /// Fields that were rejected for their content, by WeChat's names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(example = json!(["nickName"]))]
     pub left_out: Vec<String>,

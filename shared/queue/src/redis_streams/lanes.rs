@@ -1,5 +1,5 @@
-//! One lane of a queue: its keys, the blocking read that takes jobs from it, the promotion of its
-//! delayed jobs, and the renewal of its leases.
+//! One lane of a queue: its keys, the blocking read that leases jobs, the promotion of delayed jobs,
+//! and the renewal of leases.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -15,17 +15,17 @@ use crate::job::{JobId, NewJob, QueueName, millis, now_ms};
 use crate::redis_endpoint::{RedisEndpoint, RedisLink};
 use crate::store::{Consumer, Lane, Lease, Leased, StoreError};
 
-/// The consumer group that all workers of a lane share.
+/// Consumer group of all workers of a lane.
 const GROUP: &str = "workers";
-/// Promotion looks at least this often, should a wake-up have been lost.
-const PROMOTE_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
+/// Maximum time between two promotions, in case a notification was lost.
+const MAX_PROMOTE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The keys of a lane.
 #[derive(Clone)]
 pub(super) struct LaneKeys {
-    /// What its keys begin with; also the hash tag that keeps them on one Cluster node.
+    /// Prefix of the keys, with the hash tag that maps them to one Cluster node.
     pub(super) base: String,
-    /// The lane's name on the due channel.
+    /// Name of the lane on the due channel.
     pub(super) lane: String,
     pub(super) ready: String,
     pub(super) delayed: String,
@@ -50,16 +50,16 @@ impl LaneKeys {
     }
 }
 
-/// An entry of the ready stream, as read.
+/// An undecoded entry of the ready stream.
 pub(super) struct Entry {
     id: String,
     fields: HashMap<String, Value>,
 }
 
-/// An entry that is not a job.
+/// An entry that cannot be decoded.
 pub(super) struct Undecodable {
     pub(super) entry: String,
-    /// The job's id when that much can be read, else a new one.
+    /// The job's id if that can be decoded, else a new one.
     pub(super) id: JobId,
     pub(super) reason: String,
 }
@@ -100,20 +100,20 @@ impl Entry {
     }
 }
 
-/// A stream entry's id begins with the Unix ms at which it was added.
+/// The time at which an entry was added, Unix ms: the first part of its id.
 fn entry_time(id: &str) -> Option<u64> {
     id.split('-').next()?.parse().ok()
 }
 
-/// Takes jobs from a lane, and keeps its delayed jobs moving as long as it lives.
+/// Leases jobs from a lane, and promotes its delayed jobs from the first read until it is dropped.
 pub(super) struct LaneReader {
     endpoint: RedisEndpoint,
     keys: LaneKeys,
     due_channel: String,
-    /// The blocking connection, taken out while a read is under way.
+    /// The blocking connection. Taken during a read, and dropped if the read fails.
     connection: Mutex<Option<RedisLink>>,
-    /// Entries that this process holds. What Redis thinks is ours beyond these was lost on the way
-    /// to us (the connection broke between the server's delivery and our reading it).
+    /// Entries that this process holds. Other pending entries of its consumer were delivered to a
+    /// connection that broke before they were read.
     held: Mutex<HashSet<String>>,
     tasks: OnceLock<[AbortHandle; 2]>,
 }
@@ -138,33 +138,33 @@ impl LaneReader {
         }
     }
 
-    /// Up to `max` entries, waiting up to `block` for the first one.
+    /// Reads up to `max` entries, waiting up to `block` for the first one.
     pub(super) async fn read(
         &self,
         consumer: &str,
         max: usize,
         block: Duration,
     ) -> Result<Vec<Entry>, StoreError> {
-        self.keep_delayed_jobs_moving();
-        let kept = self
+        self.start_promotion();
+        let existing = self
             .connection
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let fresh = kept.is_none();
-        let mut link = match kept {
+        let fresh = existing.is_none();
+        let mut link = match existing {
             Some(link) => link,
             None => self.endpoint.blocking(block).await?,
         };
-        let lost = if fresh {
-            self.lost_on_the_way(&mut link, consumer, max).await?
+        let unread = if fresh {
+            self.read_unread(&mut link, consumer, max).await?
         } else {
             vec![]
         };
-        // A connection stays fresh until nothing is left to recover.
-        if !lost.is_empty() {
-            self.hold(&lost);
-            return Ok(lost);
+        // The connection is stored only once nothing is left to recover.
+        if !unread.is_empty() {
+            self.hold(&unread);
+            return Ok(unread);
         }
         let entries = self.read_new(&mut link, consumer, max, block).await?;
         self.hold(&entries);
@@ -175,7 +175,7 @@ impl LaneReader {
         Ok(entries)
     }
 
-    /// This process has answered the entry, or has lost it.
+    /// Forgets an entry that was settled or lost.
     pub(super) fn release(&self, entry: &str) {
         self.held
             .lock()
@@ -206,7 +206,7 @@ impl LaneReader {
         command.arg("STREAMS").arg(&self.keys.ready).arg(">");
         match command.query_async::<Option<StreamReadReply>>(link).await {
             Ok(reply) => Ok(entries_of(reply)),
-            // The first read ever, or the server has lost its data.
+            // The first read of this lane, or the server has lost its data.
             Err(error) if error.code() == Some("NOGROUP") => {
                 create_group(link, &self.keys.ready).await?;
                 Ok(vec![])
@@ -215,14 +215,14 @@ impl LaneReader {
         }
     }
 
-    /// What Redis handed to this consumer but this process never saw.
-    async fn lost_on_the_way(
+    /// Reads the entries that Redis delivered to this consumer and this process never received.
+    async fn read_unread(
         &self,
         link: &mut RedisLink,
         consumer: &str,
         max: usize,
     ) -> Result<Vec<Entry>, StoreError> {
-        let mut lost = Vec::new();
+        let mut unread = Vec::new();
         let mut after = "0".to_owned();
         loop {
             let mut command = redis::cmd("XREADGROUP");
@@ -235,57 +235,57 @@ impl LaneReader {
             command.arg("STREAMS").arg(&self.keys.ready).arg(&after);
             let page = match command.query_async::<Option<StreamReadReply>>(link).await {
                 Ok(reply) => entries_of(reply),
-                Err(error) if error.code() == Some("NOGROUP") => return Ok(lost),
+                Err(error) if error.code() == Some("NOGROUP") => return Ok(unread),
                 Err(error) => return Err(error.into()),
             };
             let Some(last) = page.last() else {
-                return Ok(lost);
+                return Ok(unread);
             };
             after.clone_from(&last.id);
             let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            lost.extend(
+            unread.extend(
                 page.into_iter()
                     .filter(|entry| !entry.fields.is_empty() && !held.contains(&entry.id)),
             );
-            if lost.len() >= max {
-                lost.truncate(max);
-                return Ok(lost);
+            if unread.len() >= max {
+                unread.truncate(max);
+                return Ok(unread);
             }
         }
     }
 
-    fn keep_delayed_jobs_moving(&self) {
+    fn start_promotion(&self) {
         self.tasks.get_or_init(|| {
-            let sooner = Arc::new(Notify::new());
+            let due_earlier = Arc::new(Notify::new());
             let listener = listeners::spawn_due(
                 self.endpoint.clone(),
                 self.due_channel.clone(),
                 self.keys.lane.clone(),
-                Arc::clone(&sooner),
+                Arc::clone(&due_earlier),
             );
-            let promoter = tokio::spawn(promote_for_ever(
+            let promoter = tokio::spawn(promote_loop(
                 self.endpoint.clone(),
                 self.keys.clone(),
-                sooner,
+                due_earlier,
             ));
             [listener, promoter.abort_handle()]
         });
     }
 }
 
-/// Makes delayed jobs ready at their time, to the millisecond, in bounded batches.
-async fn promote_for_ever(endpoint: RedisEndpoint, keys: LaneKeys, sooner: Arc<Notify>) {
+/// Makes delayed jobs ready when they are due, to the millisecond, in bounded batches.
+async fn promote_loop(endpoint: RedisEndpoint, keys: LaneKeys, due_earlier: Arc<Notify>) {
     loop {
         let wait = match scripts::promote(&mut endpoint.shared(), &keys).await {
             Ok((_, Some(0))) => continue,
-            Ok((_, Some(next))) => Duration::from_millis(next).min(PROMOTE_AT_LEAST_EVERY),
-            Ok((_, None)) => PROMOTE_AT_LEAST_EVERY,
+            Ok((_, Some(next))) => Duration::from_millis(next).min(MAX_PROMOTE_INTERVAL),
+            Ok((_, None)) => MAX_PROMOTE_INTERVAL,
             Err(error) => {
-                tracing::debug!(lane = keys.lane, %error, "delayed jobs wait for the store");
+                tracing::debug!(lane = keys.lane, %error, "promoting delayed jobs failed, will retry");
                 Duration::from_millis(200)
             }
         };
-        let _ = tokio::time::timeout(wait, sooner.notified()).await;
+        let _ = tokio::time::timeout(wait, due_earlier.notified()).await;
     }
 }
 
@@ -300,7 +300,7 @@ fn entries_of(reply: Option<StreamReadReply>) -> Vec<Entry> {
 
 async fn create_group(link: &mut RedisLink, ready: &str) -> Result<(), StoreError> {
     let mut command = redis::cmd("XGROUP");
-    // From the beginning: jobs enqueued before the first worker ever came are in the stream.
+    // From the start of the stream, which holds the jobs enqueued before the first worker started.
     command
         .arg("CREATE")
         .arg(ready)
@@ -313,7 +313,7 @@ async fn create_group(link: &mut RedisLink, ready: &str) -> Result<(), StoreErro
     }
 }
 
-/// Renews the leases of entries; answers those that are still held.
+/// Renews the leases of entries; returns those that are still held.
 pub(super) async fn extend(
     link: &mut RedisLink,
     keys: &LaneKeys,
@@ -327,7 +327,7 @@ pub(super) async fn extend(
         for (_, entry) in part {
             command.arg(entry);
         }
-        // JUSTID: the time starts anew, the count of deliveries does not change.
+        // JUSTID resets the idle time without incrementing the delivery count.
         command.arg("JUSTID");
         match command.query_async::<Vec<String>>(link).await {
             Ok(claimed) => held.extend(claimed),
@@ -338,7 +338,7 @@ pub(super) async fn extend(
     Ok(held)
 }
 
-/// Who takes jobs from the lane; none while it was never used.
+/// Lists the consumers of a lane; none if no worker has used it.
 pub(super) async fn consumers(
     link: &mut RedisLink,
     keys: &LaneKeys,

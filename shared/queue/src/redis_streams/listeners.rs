@@ -1,6 +1,6 @@
-//! The two channels of the engine: what changed (for those who wait) and what is due sooner (for
-//! those who promote). They only wake; whoever is woken looks for itself, so a lost message costs
-//! time at most and a reconnection wakes everybody.
+//! Subscriptions to the engine's two channels: changed jobs, for waiters, and earlier due times, for
+//! promoters. Messages are only notifications, so a lost one delays but loses nothing, and every
+//! reconnection notifies all receivers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use crate::redis_endpoint::RedisEndpoint;
 use crate::store::{JobState, StoreError};
 use crate::waiters::{Ended, Waiters};
 
-/// A silent connection is asked for a sign of life this often.
-const CHECK_EVERY: Duration = Duration::from_secs(10);
-const RECONNECT_AFTER: Duration = Duration::from_millis(200);
+/// A connection that was silent for this long is checked by a ping.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const RECONNECT_DELAY: Duration = Duration::from_millis(200);
 
 pub(super) fn changes_channel(prefix: &str) -> String {
     format!("{prefix}:v1:changes")
@@ -26,28 +26,29 @@ pub(super) fn due_channel(prefix: &str) -> String {
     format!("{prefix}:v1:due")
 }
 
-/// Wakes the waiters of this process when their jobs change.
+/// Notifies the waiters of this process when their jobs change.
 pub(super) fn spawn_changes(
     endpoint: RedisEndpoint,
     channel: String,
     waiters: Waiters,
 ) -> AbortHandle {
-    spawn(endpoint, channel, move |heard| match heard {
-        Heard::Message(text) => {
-            let (id, ending) = text.split_once(' ').unwrap_or((text, ""));
+    spawn(endpoint, channel, move |event| match event {
+        Event::Message(text) => {
+            let (id, outcome) = text.split_once(' ').unwrap_or((text, ""));
             let Ok(id) = id.parse() else { return };
-            match ended(ending) {
+            match parse_outcome(outcome) {
                 Some(ended) => waiters.ended(id, ended),
                 None => waiters.wake(id),
             }
         }
-        Heard::Reconnected => waiters.wake_all(),
+        Event::Reconnected => waiters.wake_all(),
     })
 }
 
-/// What `settle.lua` tells of the end of an awaited job: the state, and the result or error as JSON.
-fn ended(ending: &str) -> Option<Ended> {
-    let (state, json) = ending.split_once(' ')?;
+/// Parses the outcome of an awaited job as published by `settle.lua`: `STATE JSON`, the JSON being the
+/// result or the error.
+fn parse_outcome(outcome: &str) -> Option<Ended> {
+    let (state, json) = outcome.split_once(' ')?;
     let ended = |state, result, error| {
         Some(Ended {
             state,
@@ -67,20 +68,20 @@ fn ended(ending: &str) -> Option<Ended> {
     }
 }
 
-/// Notifies when a job of this lane is due sooner than was known.
+/// Notifies when the earliest due time of this lane has moved forward.
 pub(super) fn spawn_due(
     endpoint: RedisEndpoint,
     channel: String,
     lane: String,
-    sooner: Arc<Notify>,
+    due_earlier: Arc<Notify>,
 ) -> AbortHandle {
-    spawn(endpoint, channel, move |heard| match heard {
-        Heard::Message(text) if text != lane => {}
-        Heard::Message(_) | Heard::Reconnected => sooner.notify_one(),
+    spawn(endpoint, channel, move |event| match event {
+        Event::Message(text) if text != lane => {}
+        Event::Message(_) | Event::Reconnected => due_earlier.notify_one(),
     })
 }
 
-enum Heard<'a> {
+enum Event<'a> {
     Message(&'a str),
     Reconnected,
 }
@@ -88,14 +89,14 @@ enum Heard<'a> {
 fn spawn(
     endpoint: RedisEndpoint,
     channel: String,
-    mut hear: impl FnMut(Heard<'_>) + Send + 'static,
+    mut handle: impl FnMut(Event<'_>) + Send + 'static,
 ) -> AbortHandle {
     tokio::spawn(async move {
         loop {
-            if let Err(error) = listen(&endpoint, &channel, &mut hear).await {
-                tracing::debug!(channel, %error, "listening was interrupted");
+            if let Err(error) = listen(&endpoint, &channel, &mut handle).await {
+                tracing::debug!(channel, %error, "subscription was interrupted, will reconnect");
             }
-            tokio::time::sleep(RECONNECT_AFTER).await;
+            tokio::time::sleep(RECONNECT_DELAY).await;
         }
     })
     .abort_handle()
@@ -104,22 +105,24 @@ fn spawn(
 async fn listen(
     endpoint: &RedisEndpoint,
     channel: &str,
-    hear: &mut impl FnMut(Heard<'_>),
+    handle: &mut impl FnMut(Event<'_>),
 ) -> Result<(), StoreError> {
     let (mut sink, mut messages) = endpoint.listener().await?.split();
     sink.subscribe(channel).await?;
-    hear(Heard::Reconnected);
+    handle(Event::Reconnected);
     loop {
-        match tokio::time::timeout(CHECK_EVERY, messages.next()).await {
+        match tokio::time::timeout(PING_INTERVAL, messages.next()).await {
             Ok(Some(message)) => {
                 if let Ok(text) = message.get_payload::<String>() {
-                    hear(Heard::Message(&text));
+                    handle(Event::Message(&text));
                 }
             }
             Ok(None) => return Ok(()),
             Err(_) => {
-                let alive = tokio::time::timeout(CHECK_EVERY, sink.ping::<redis::Value>()).await;
-                alive.map_err(|_| StoreError::Unavailable("the listener is dead".to_owned()))??;
+                let alive = tokio::time::timeout(PING_INTERVAL, sink.ping::<redis::Value>()).await;
+                alive.map_err(|_| {
+                    StoreError::Unavailable("the subscription does not respond".to_owned())
+                })??;
             }
         }
     }

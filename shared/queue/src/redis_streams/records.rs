@@ -1,4 +1,4 @@
-//! Looking at jobs: one by its id, and lists by state. Nothing here changes anything.
+//! Reading jobs: one by its id, and lists by state. Nothing here writes.
 
 use std::collections::HashMap;
 
@@ -10,29 +10,29 @@ use crate::job::{JobId, NewJob};
 use crate::redis_endpoint::{RedisEndpoint, RedisLink};
 use crate::store::{JobFilter, JobState, JobView, Lane, Page, StoreError};
 
-/// Candidates that are looked at per step of a listing.
+/// Number of candidates read per step of a listing.
 const STEP: usize = 200;
 
 pub(super) enum Found {
-    Nothing,
-    /// It has ended: the record says it all.
+    Missing,
+    /// The job has ended, and the record has everything.
     Final(HashMap<String, String>),
-    /// It is under way: where it stands must be looked up elsewhere too.
-    Open,
+    /// The job has not ended or is a dead letter: other keys must be read too.
+    InFlight,
 }
 
 pub(super) async fn fetch_final(link: &mut RedisLink, record: &str) -> Result<Found, StoreError> {
     let fields: HashMap<String, String> =
         redis::cmd("HGETALL").arg(record).query_async(link).await?;
     Ok(match fields.get("s").map(String::as_str) {
-        None => Found::Nothing,
+        None => Found::Missing,
         Some("succeeded" | "rejected") => Found::Final(fields),
-        Some(_) => Found::Open,
+        Some(_) => Found::InFlight,
     })
 }
 
-/// A job wherever it stands.
-pub(super) async fn look(
+/// Reads a job in any state, atomically.
+pub(super) async fn read(
     link: &mut RedisLink,
     keys: &LaneKeys,
     lane: &Lane,
@@ -56,7 +56,7 @@ fn pairs(flat: Vec<String>) -> impl Iterator<Item = (String, String)> {
     std::iter::from_fn(move || Some((flat.next()?, flat.next()?)))
 }
 
-/// What the record alone does not tell.
+/// The part of a job's state that is stored outside its record.
 pub(super) struct Place {
     leased: bool,
     body: String,
@@ -104,10 +104,10 @@ pub(super) fn view(
     })
 }
 
-/// Where a listing stands: which lane, which of its places, and the position there.
+/// Position of a listing: index of the lane, index of the source in it, and position in that.
 struct Cursor {
     lane: usize,
-    place: usize,
+    source: usize,
     position: String,
 }
 
@@ -116,17 +116,17 @@ impl Cursor {
         let mut parts = text.unwrap_or_default().splitn(3, ':');
         Self {
             lane: parts.next().and_then(|part| part.parse().ok()).unwrap_or(0),
-            place: parts.next().and_then(|part| part.parse().ok()).unwrap_or(0),
+            source: parts.next().and_then(|part| part.parse().ok()).unwrap_or(0),
             position: parts.next().unwrap_or_default().to_owned(),
         }
     }
 
     fn print(&self) -> String {
-        format!("{}:{}:{}", self.lane, self.place, self.position)
+        format!("{}:{}:{}", self.lane, self.source, self.position)
     }
 }
 
-/// The places in which jobs of a state can be.
+/// A structure of a lane that holds jobs.
 #[derive(Clone, Copy)]
 enum Source {
     Ready,
@@ -135,12 +135,13 @@ enum Source {
     Dead,
 }
 
+/// The structures that can hold jobs of a state.
 fn sources(state: JobState) -> &'static [Source] {
     match state {
         JobState::Queued | JobState::Retrying => &[Source::Ready, Source::Delayed],
         JobState::Running => &[Source::Pending],
         JobState::Dead => &[Source::Dead],
-        // Only their results are left, which have no order.
+        // Only the records are left, which have no order.
         JobState::Succeeded | JobState::Rejected => &[],
     }
 }
@@ -158,10 +159,10 @@ pub(super) async fn list(
     let mut link = endpoint.shared();
     while let Some(lane) = lanes.get(cursor.lane) {
         let keys = LaneKeys::new(prefix, lane);
-        let Some(source) = sources.get(cursor.place) else {
+        let Some(source) = sources.get(cursor.source) else {
             cursor = Cursor {
                 lane: cursor.lane + 1,
-                place: 0,
+                source: 0,
                 position: String::new(),
             };
             continue;
@@ -169,7 +170,7 @@ pub(super) async fn list(
         let candidates = candidates(&mut link, &keys, *source, &cursor.position).await?;
         if candidates.is_empty() {
             cursor = Cursor {
-                place: cursor.place + 1,
+                source: cursor.source + 1,
                 position: String::new(),
                 ..cursor
             };
@@ -180,7 +181,7 @@ pub(super) async fn list(
             let Ok(id) = id.parse::<JobId>() else {
                 continue;
             };
-            match look(&mut link, &keys, lane, id).await? {
+            match read(&mut link, &keys, lane, id).await? {
                 Some(view) if view.state == filter.state => jobs.push(view),
                 _ => {}
             }
@@ -195,7 +196,7 @@ pub(super) async fn list(
     Ok(Page { jobs, next: None })
 }
 
-/// The next few jobs of a place after `position`, each with its own position.
+/// The next entries of a source after `position`, each with its position and job id.
 async fn candidates(
     link: &mut RedisLink,
     keys: &LaneKeys,
@@ -220,7 +221,7 @@ async fn candidates(
                 .arg(STEP);
             let pending: StreamPendingCountReply = match command.query_async(link).await {
                 Err(error) if error.code() == Some("NOGROUP") => return Ok(vec![]),
-                answer => answer?,
+                reply => reply?,
             };
             let mut page = Vec::new();
             for entry in pending.ids {

@@ -1,12 +1,12 @@
-//! The Lua scripts, one function each: their keys, arguments and answers. What they do stands at
-//! the top of each file in `lua/`.
+//! The Lua scripts, one function each, which passes keys and arguments and decodes the reply. The
+//! contract of each script is at the top of its file in `lua/`.
 
 use std::sync::LazyLock;
 
 use redis::{Script, ScriptInvocation};
 
 use super::lanes::{LaneKeys, Undecodable};
-use super::{BATCH, FORGET_CONSUMER_AFTER, op_of};
+use super::{BATCH, CONSUMER_TTL, op_of};
 use crate::job::{Failure, JobId, NewJob, millis};
 use crate::redis_endpoint::RedisLink;
 use crate::store::{Enqueued, ReclaimPolicy, Reclaimed, Settle, Settled, Settlement, StoreError};
@@ -65,9 +65,9 @@ pub(super) async fn enqueue(
             .arg(job.idempotency.as_ref().map_or("", |key| &key.key))
             .arg(job.dead_ttl_ms);
     }
-    let answers: Vec<String> = call.invoke_async(link).await?;
+    let replies: Vec<String> = call.invoke_async(link).await?;
     jobs.iter()
-        .zip(answers)
+        .zip(replies)
         .map(|(job, existing)| match existing.as_str() {
             "" => Ok(Enqueued::New(job.id)),
             existing => existing.parse().map(Enqueued::Existing).map_err(unexpected),
@@ -75,7 +75,7 @@ pub(super) async fn enqueue(
         .collect()
 }
 
-/// Makes due jobs ready; answers how many, and in how many milliseconds the next one is due.
+/// Makes due jobs ready; returns their number, and the milliseconds until the next one is due.
 pub(super) async fn promote(
     link: &mut RedisLink,
     keys: &LaneKeys,
@@ -128,8 +128,8 @@ pub(super) async fn settle(
             .arg(leased.attempt)
             .arg(u8::from(leased.job.awaited));
     }
-    let answers: Vec<u8> = call.invoke_async(link).await?;
-    Ok(answers
+    let replies: Vec<u8> = call.invoke_async(link).await?;
+    Ok(replies
         .into_iter()
         .map(|held| {
             if held == 1 {
@@ -142,13 +142,16 @@ pub(super) async fn settle(
 }
 
 /// Dead-letters an entry that cannot be decoded.
-pub(super) async fn bury(
+pub(super) async fn dead_letter(
     link: &mut RedisLink,
     keys: &LaneKeys,
     changes: &str,
     undecodable: &Undecodable,
 ) -> Result<(), StoreError> {
-    let failure = Failure::new("UNDECODABLE", format!("not a job: {}", undecodable.reason));
+    let failure = Failure::new(
+        "UNDECODABLE",
+        format!("the job cannot be decoded: {}", undecodable.reason),
+    );
     let mut call = settle_call(keys, &Channels { changes, due: "" });
     call.arg("dead")
         .arg(&undecodable.entry)
@@ -163,7 +166,7 @@ pub(super) async fn bury(
     Ok(())
 }
 
-/// Takes one batch of expired leases back; answers also whether there are more.
+/// Reclaims one batch of expired leases; also returns whether more are left.
 pub(super) async fn reclaim(
     link: &mut RedisLink,
     keys: &LaneKeys,
@@ -178,9 +181,9 @@ pub(super) async fn reclaim(
         .arg(millis(policy.lease_timeout))
         .arg(policy.max_lost_leases)
         .arg(BATCH)
-        .arg(to_json(&Failure::lost_with_last_attempt())?)
-        .arg(to_json(&Failure::poisonous())?)
-        .arg(millis(FORGET_CONSUMER_AFTER))
+        .arg(to_json(&Failure::lease_expired())?)
+        .arg(to_json(&Failure::poison())?)
+        .arg(millis(CONSUMER_TTL))
         .invoke_async(link)
         .await?;
     Ok((
@@ -206,7 +209,7 @@ pub(super) async fn retire(
     Ok(())
 }
 
-/// The record's fields and values, whether it is leased, its body, and when it is due.
+/// The record's fields and values, whether the job is leased, its envelope, and its due time.
 pub(super) type RawView = (Vec<String>, bool, String, f64);
 
 pub(super) async fn view(

@@ -1,5 +1,5 @@
-//! The statements of the embedded queue that change something. Each function runs inside a
-//! transaction of the writer.
+//! The statements of the embedded queue that write. Each function runs inside a transaction of the
+//! writer.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use crate::store::{
     StoreError,
 };
 
-/// Rows that one call of [`reclaim`] touches at most, of each sort.
+/// Maximum number of rows that each statement of [`reclaim`] changes.
 const BATCH: i64 = 500;
 
-/// Creates the tables in a new file; refuses a file of a newer version.
+/// Creates the tables in a new file; rejects a file of a newer version.
 pub(super) async fn prepare(pool: &SqlitePool) -> Result<(), StoreError> {
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
     let version: i64 = sqlx::query_scalar("PRAGMA user_version")
@@ -33,7 +33,7 @@ pub(super) async fn prepare(pool: &SqlitePool) -> Result<(), StoreError> {
         1 => {}
         newer => {
             return Err(StoreError::Unexpected(format!(
-                "the embedded queue's file has version {newer}, this program knows version 1"
+                "the file of the embedded queue has version {newer}; this release supports version 1"
             )));
         }
     }
@@ -55,9 +55,9 @@ pub(super) async fn enqueue(
     jobs: Vec<(NewJob, String)>,
 ) -> Result<Vec<Enqueued>, sqlx::Error> {
     let now = now_ms();
-    let mut answers = Vec::with_capacity(jobs.len());
+    let mut results = Vec::with_capacity(jobs.len());
     for (job, body) in jobs {
-        answers.push(match existing(connection, &job, now).await? {
+        results.push(match existing(connection, &job, now).await? {
             Some(id) => Enqueued::Existing(id),
             None => {
                 insert(connection, &job, &body, now).await?;
@@ -65,9 +65,10 @@ pub(super) async fn enqueue(
             }
         });
     }
-    Ok(answers)
+    Ok(results)
 }
 
+/// Finds the job with the same id, or the one that holds the idempotency key.
 async fn existing(
     connection: &mut SqliteConnection,
     job: &NewJob,
@@ -132,7 +133,7 @@ async fn insert(
     Ok(())
 }
 
-/// Takes due jobs; when there is none, answers when the next one is due.
+/// Leases due jobs; if there are none, returns when the next one is due.
 pub(super) async fn lease(
     connection: &mut SqliteConnection,
     queue: QueueName,
@@ -164,10 +165,10 @@ pub(super) async fn lease(
     for row in rows {
         match decode(&row, &lane)? {
             Ok(job) => leased.push(job),
-            Err((id, reason)) => bury_undecodable(connection, &id, &reason).await?,
+            Err((id, reason)) => dead_letter_undecodable(connection, &id, &reason).await?,
         }
     }
-    // RETURNING promises no order.
+    // The order of RETURNING is unspecified.
     leased.sort_by_key(|leased| (leased.ready_at, leased.job.id));
     Ok((leased, Some(now)))
 }
@@ -192,7 +193,7 @@ fn decode(row: &SqliteRow, lane: &Lane) -> Result<Result<Leased, (String, String
     }))
 }
 
-async fn bury_undecodable(
+async fn dead_letter_undecodable(
     connection: &mut SqliteConnection,
     id: &str,
     reason: &str,
@@ -200,9 +201,12 @@ async fn bury_undecodable(
     tracing::error!(
         job_id = id,
         error = reason,
-        "a job cannot be decoded; it is dead-lettered"
+        "job cannot be decoded, dead-lettered"
     );
-    let failure = Failure::new("UNDECODABLE", format!("not a job: {reason}"));
+    let failure = Failure::new(
+        "UNDECODABLE",
+        format!("the job cannot be decoded: {reason}"),
+    );
     sqlx::query("UPDATE jobs SET state = 'dead', error = $1, finished_at = $2 WHERE id = $3")
         .bind(encode(&failure)?)
         .bind(int(now_ms()))
@@ -212,7 +216,7 @@ async fn bury_undecodable(
     Ok(())
 }
 
-/// A lease is a job's id and the number of the delivery.
+/// Splits a lease token into the job's id and the number of the delivery.
 fn split(token: &str) -> (&str, i64) {
     let (id, delivery) = token.split_once('/').unwrap_or((token, ""));
     (id, delivery.parse().unwrap_or(-1))
@@ -242,7 +246,7 @@ pub(super) async fn settle(
     connection: &mut SqliteConnection,
     batch: Vec<Settlement>,
 ) -> Result<Vec<Settled>, sqlx::Error> {
-    let mut answers = Vec::with_capacity(batch.len());
+    let mut results = Vec::with_capacity(batch.len());
     for Settlement { leased, settle } in &batch {
         let held = match settle {
             Settle::Succeeded(result) => {
@@ -251,21 +255,21 @@ pub(super) async fn settle(
             Settle::Rejected(failure) => {
                 finish(connection, leased, "rejected", None, Some(encode(failure)?)).await?
             }
-            Settle::Dead(failure) => die(connection, leased, encode(failure)?).await?,
+            Settle::Dead(failure) => dead_letter(connection, leased, encode(failure)?).await?,
             Settle::Retry { after, failure } => {
                 let due = now_ms().saturating_add(millis(*after));
-                again(connection, leased, due, 0, Some(encode(failure)?)).await?
+                make_ready(connection, leased, due, 0, Some(encode(failure)?)).await?
             }
-            // As it was before: the same place in the order, the attempt not counted.
-            Settle::HandBack => again(connection, leased, leased.ready_at, 1, None).await?,
+            // As before the lease: the same position in the queue, and the attempt is not counted.
+            Settle::HandBack => make_ready(connection, leased, leased.ready_at, 1, None).await?,
         };
-        answers.push(if held {
+        results.push(if held {
             Settled::Done
         } else {
             Settled::LeaseLost
         });
     }
-    Ok(answers)
+    Ok(results)
 }
 
 async fn finish(
@@ -308,7 +312,7 @@ async fn finish(
     Ok(done)
 }
 
-async fn die(
+async fn dead_letter(
     connection: &mut SqliteConnection,
     leased: &Leased,
     error: String,
@@ -328,12 +332,12 @@ async fn die(
     .rows_affected()
         == 1;
     if done {
-        free_key_of(connection, id).await?;
+        release_key(connection, id).await?;
     }
     Ok(done)
 }
 
-async fn again(
+async fn make_ready(
     connection: &mut SqliteConnection,
     leased: &Leased,
     due_at: u64,
@@ -356,8 +360,8 @@ async fn again(
     Ok(done.rows_affected() == 1)
 }
 
-/// A dead job's key is free: a repeat is a new try.
-async fn free_key_of(connection: &mut SqliteConnection, id: &str) -> Result<(), sqlx::Error> {
+/// A dead letter releases its idempotency key, so that a repeat enqueues a new job.
+async fn release_key(connection: &mut SqliteConnection, id: &str) -> Result<(), sqlx::Error> {
     sqlx::query(
         "DELETE FROM idempotency_keys WHERE job_id = $1
          AND queue = (SELECT queue FROM jobs WHERE id = $1)",
@@ -368,14 +372,14 @@ async fn free_key_of(connection: &mut SqliteConnection, id: &str) -> Result<(), 
     Ok(())
 }
 
-/// Takes expired leases back and drops what has outlived its TTL; answers also which jobs changed.
+/// Reclaims expired leases and deletes rows whose TTL has ended; also returns the jobs that changed.
 pub(super) async fn reclaim(
     connection: &mut SqliteConnection,
     queue: QueueName,
     policy: ReclaimPolicy,
 ) -> Result<(Reclaimed, Vec<JobId>), sqlx::Error> {
     let now = now_ms();
-    drop_expired(connection, now).await?;
+    delete_expired(connection, now).await?;
     let expired = sqlx::query(
         "SELECT id, attempts, lost_leases, max_attempts FROM jobs
          WHERE queue = $1 AND state = 'leased' AND renewed_at <= $2 ORDER BY renewed_at LIMIT $3",
@@ -392,10 +396,10 @@ pub(super) async fn reclaim(
         let lost = row.try_get::<u32, _>("lost_leases")? + 1;
         let error = if lost >= policy.max_lost_leases {
             total.poisoned += 1;
-            Some(Failure::poisonous())
+            Some(Failure::poison())
         } else if row.try_get::<u32, _>("attempts")? >= row.try_get::<u32, _>("max_attempts")? {
             total.exhausted += 1;
-            Some(Failure::lost_with_last_attempt())
+            Some(Failure::lease_expired())
         } else {
             total.requeued += 1;
             None
@@ -418,14 +422,14 @@ pub(super) async fn reclaim(
         .execute(&mut *connection)
         .await?;
         if state == "dead" {
-            free_key_of(connection, &id).await?;
+            release_key(connection, &id).await?;
         }
         changed.extend(id.parse::<JobId>().ok());
     }
     Ok((total, changed))
 }
 
-async fn drop_expired(connection: &mut SqliteConnection, now: u64) -> Result<(), sqlx::Error> {
+async fn delete_expired(connection: &mut SqliteConnection, now: u64) -> Result<(), sqlx::Error> {
     sqlx::query(
         "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE expires_at <= $1 LIMIT $2)",
     )
@@ -440,7 +444,7 @@ async fn drop_expired(connection: &mut SqliteConnection, now: u64) -> Result<(),
     Ok(())
 }
 
-/// Answers the queue of the dead letter that is ready again.
+/// Makes a dead letter ready again and returns its queue; none if the job is not a dead letter.
 pub(super) async fn replay(
     connection: &mut SqliteConnection,
     id: JobId,
@@ -459,7 +463,7 @@ pub(super) async fn replay(
     };
     let job = body.and_then(|body| serde_json::from_str::<NewJob>(&body).ok());
     if let Some(key) = job.and_then(|job| job.idempotency) {
-        // Its key is its own again, unless another job has taken it in the meantime.
+        // The job holds its key again, unless another one has acquired it since.
         sqlx::query(
             "INSERT INTO idempotency_keys (queue, key, job_id) VALUES ($1, $2, $3)
              ON CONFLICT (queue, key) DO NOTHING",

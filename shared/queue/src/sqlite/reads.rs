@@ -1,4 +1,4 @@
-//! The statements of the embedded queue that only look.
+//! The statements of the embedded queue that only read.
 
 use serde_json::value::RawValue;
 use sqlx::Row;
@@ -29,7 +29,7 @@ pub(super) async fn list(pool: &SqlitePool, filter: &JobFilter) -> Result<Page, 
         JobState::Queued | JobState::Retrying => "ready",
         JobState::Running => "leased",
         JobState::Dead => "dead",
-        // Only their results are left; the same rule on both engines.
+        // Only their results are stored; the same rule in both engines.
         JobState::Succeeded | JobState::Rejected => {
             return Ok(Page {
                 jobs: vec![],
@@ -43,7 +43,7 @@ pub(super) async fn list(pool: &SqlitePool, filter: &JobFilter) -> Result<Page, 
         _ => (0, i64::from(u32::MAX)),
     };
     let limit = filter.limit.clamp(1, 1000);
-    // By id, which is by time: a page is not disturbed by what comes and goes.
+    // Ordered by id and so by time: concurrent changes do not shift pages.
     let rows = sqlx::query(
         "SELECT id, queue, kind, body, state, attempts, max_attempts, owner, traceparent,
                 enqueued_at, due_at, result, error, finished_at
@@ -117,16 +117,16 @@ fn view(row: &SqliteRow) -> Result<JobView, StoreError> {
     let error: Option<String> = row.try_get("error")?;
     let body: Option<String> = row.try_get("body")?;
     let due_at = time(row.try_get("due_at")?);
-    let waits = matches!(state, JobState::Queued | JobState::Retrying) && due_at > now_ms();
+    let waiting = matches!(state, JobState::Queued | JobState::Retrying) && due_at > now_ms();
     Ok(JobView {
         id: row
             .try_get::<String, _>("id")?
             .parse()
-            .map_err(|_| broken("no job id"))?,
+            .map_err(|_| broken("no valid job id"))?,
         queue: row
             .try_get::<String, _>("queue")?
             .parse()
-            .map_err(|_| broken("no queue's name"))?,
+            .map_err(|_| broken("no valid queue name"))?,
         kind: row.try_get("kind")?,
         state,
         attempts,
@@ -134,7 +134,7 @@ fn view(row: &SqliteRow) -> Result<JobView, StoreError> {
         owner: row.try_get("owner")?,
         enqueued_at: time(row.try_get("enqueued_at")?),
         finished_at: row.try_get::<Option<i64>, _>("finished_at")?.map(time),
-        due_at: waits.then_some(due_at),
+        due_at: waiting.then_some(due_at),
         result: result
             .map(RawValue::from_string)
             .transpose()

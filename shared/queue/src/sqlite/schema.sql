@@ -3,10 +3,10 @@ CREATE TABLE jobs (
     id             TEXT PRIMARY KEY,
     queue          TEXT NOT NULL,
     kind           TEXT NOT NULL,
-    -- The job as enqueued (JSON); NULL when it has ended and only its result is kept.
+    -- The envelope (JSON); NULL once the job has ended and only its result is stored.
     body           TEXT,
     state          TEXT NOT NULL CHECK (state IN ('ready', 'leased', 'succeeded', 'rejected', 'dead')),
-    -- Attempts that were begun.
+    -- Number of attempts that were started.
     attempts       INTEGER NOT NULL DEFAULT 0,
     lost_leases    INTEGER NOT NULL DEFAULT 0,
     max_attempts   INTEGER NOT NULL,
@@ -14,13 +14,13 @@ CREATE TABLE jobs (
     traceparent    TEXT,
     enqueued_at    INTEGER NOT NULL,
     due_at         INTEGER NOT NULL,
-    -- Counts the deliveries: a lease is the job's id and this number.
+    -- Number of deliveries: a lease is identified by the job's id and this number.
     delivery       INTEGER NOT NULL DEFAULT 0,
     renewed_at     INTEGER,
     result         TEXT,
     error          TEXT,
     finished_at    INTEGER,
-    -- 0: a dead letter is kept until it is replayed or purged.
+    -- 0: a dead letter is stored until it is replayed or purged.
     dead_ttl_ms    INTEGER NOT NULL DEFAULT 0,
     expires_at     INTEGER
 );

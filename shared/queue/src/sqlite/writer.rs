@@ -1,6 +1,6 @@
-//! The one writer of the embedded queue. It takes all that waits, does it in one transaction and
-//! answers after the commit (group commit). When one piece fails, the whole transaction is rolled
-//! back and everybody in it is told, since every operation may be repeated.
+//! The single writer of the embedded queue. It runs all pending operations in one transaction and
+//! returns their results after the commit (group commit). If one operation fails, the transaction is
+//! rolled back and all its callers get an error, since every operation may be repeated.
 
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
@@ -8,34 +8,34 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::store::StoreError;
 
-/// Pieces of work per transaction, and the length of the queue in front of the writer.
-const MOST_PER_TRANSACTION: usize = 128;
+/// Maximum number of operations per transaction, and capacity of the writer's channel.
+const MAX_PER_TRANSACTION: usize = 128;
 
-type Work = Box<
-    dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<Answer, sqlx::Error>>
+type Operation = Box<
+    dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<Finish, sqlx::Error>>
         + Send,
 >;
-/// To be called once it is known whether the transaction was committed.
-type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
+/// Called with the result of the commit.
+type Finish = Box<dyn FnOnce(Result<(), String>) + Send>;
 
 #[derive(Clone)]
 pub(super) struct Writer {
-    queue: mpsc::Sender<Work>,
+    queue: mpsc::Sender<Operation>,
 }
 
 impl Writer {
-    /// Starts the writer; it ends when the last handle is dropped.
+    /// Spawns the writer; it ends when the last handle is dropped.
     pub(super) fn spawn(pool: SqlitePool) -> Self {
-        let (queue, waiting) = mpsc::channel(MOST_PER_TRANSACTION);
-        tokio::spawn(run(pool, waiting));
+        let (queue, pending) = mpsc::channel(MAX_PER_TRANSACTION);
+        tokio::spawn(run(pool, pending));
         Self { queue }
     }
 
-    /// Does `work` in a transaction, maybe together with others'. `committed` is called with its
-    /// answer as soon as it is durable, even when the caller does not wait for it any more.
+    /// Runs an operation in a transaction that it may share with others. `committed` is called with
+    /// its result once that is durable, even if the caller has been cancelled.
     pub(super) async fn write<T, W>(
         &self,
-        work: W,
+        operation: W,
         committed: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T, StoreError>
     where
@@ -44,45 +44,51 @@ impl Writer {
             + Send
             + 'static,
     {
-        let (answer, answered) = oneshot::channel::<Result<T, StoreError>>();
-        let work: Work = Box::new(move |connection| {
+        let (sender, receiver) = oneshot::channel::<Result<T, StoreError>>();
+        let operation: Operation = Box::new(move |connection| {
             Box::pin(async move {
-                let outcome = work(connection).await?;
-                let deliver: Answer = Box::new(move |commit| {
-                    let outcome = commit.map_err(StoreError::Unavailable).map(|()| outcome);
-                    if let Ok(outcome) = &outcome {
-                        committed(outcome);
+                let result = operation(connection).await?;
+                let finish: Finish = Box::new(move |commit| {
+                    let result = commit.map_err(StoreError::Unavailable).map(|()| result);
+                    if let Ok(result) = &result {
+                        committed(result);
                     }
-                    // The caller may have gone away; the work is done all the same.
-                    let _ = answer.send(outcome);
+                    // Fails if the caller was cancelled; the operation took effect anyway.
+                    let _ = sender.send(result);
                 });
-                Ok(deliver)
+                Ok(finish)
             })
         });
-        let gone = || StoreError::Unavailable("the transaction was rolled back".to_owned());
-        self.queue.send(work).await.map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
+        let rolled_back = || StoreError::Unavailable("the transaction was rolled back".to_owned());
+        self.queue
+            .send(operation)
+            .await
+            .map_err(|_| rolled_back())?;
+        receiver.await.map_err(|_| rolled_back())?
     }
 }
 
-async fn run(pool: SqlitePool, mut waiting: mpsc::Receiver<Work>) {
-    let mut batch = Vec::with_capacity(MOST_PER_TRANSACTION);
-    while waiting.recv_many(&mut batch, MOST_PER_TRANSACTION).await > 0 {
+async fn run(pool: SqlitePool, mut pending: mpsc::Receiver<Operation>) {
+    let mut batch = Vec::with_capacity(MAX_PER_TRANSACTION);
+    while pending.recv_many(&mut batch, MAX_PER_TRANSACTION).await > 0 {
         if let Err(error) = commit(&pool, batch.drain(..)).await {
-            tracing::warn!(%error, "a transaction of the embedded queue was rolled back");
+            tracing::warn!(%error, "embedded queue transaction rolled back");
         }
     }
 }
 
-async fn commit(pool: &SqlitePool, batch: impl Iterator<Item = Work>) -> Result<(), sqlx::Error> {
+async fn commit(
+    pool: &SqlitePool,
+    batch: impl Iterator<Item = Operation>,
+) -> Result<(), sqlx::Error> {
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
-    let mut answers = Vec::new();
-    for work in batch {
-        answers.push(work(&mut transaction).await?);
+    let mut finishes = Vec::new();
+    for operation in batch {
+        finishes.push(operation(&mut transaction).await?);
     }
-    let outcome = transaction.commit().await;
-    for answer in answers {
-        answer(outcome.as_ref().copied().map_err(ToString::to_string));
+    let committed = transaction.commit().await;
+    for finish in finishes {
+        finish(committed.as_ref().copied().map_err(ToString::to_string));
     }
-    outcome
+    committed
 }

@@ -1,5 +1,5 @@
-//! The engines under test, each as fresh as if it were alone, and the job kinds that tests use.
-#![allow(dead_code, reason = "each test binary uses a part")]
+//! The engines under test, each isolated by its own key prefix or file, and the job kinds of tests.
+#![allow(dead_code, reason = "each test binary uses only part of this")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub(crate) const OTHER: QueueName = QueueName::new("other");
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 pub(crate) const SHORT: Duration = Duration::from_millis(50);
 
-/// A store with what keeps it alive.
+/// A store with the resources that it needs.
 pub(crate) struct Engine {
     pub(crate) store: Arc<dyn JobStore>,
     _folder: Option<tempfile::TempDir>,
@@ -61,7 +61,7 @@ pub(crate) async fn sqlite() -> Engine {
     }
 }
 
-/// Runs each named test on every engine.
+/// Runs each test on every engine.
 #[macro_export]
 macro_rules! on_every_engine {
     ($($test:ident),+ $(,)?) => {
@@ -80,7 +80,7 @@ macro_rules! on_every_engine {
     };
 }
 
-/// A job that does what its handler in the test says.
+/// A job whose handler is defined by the test.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Probe {
     pub(crate) n: u64,
@@ -99,14 +99,14 @@ impl Job for Probe {
 }
 
 pub(crate) fn probe(n: u64) -> NewJob {
-    NewJob::of(&Probe { n }).unwrap()
+    NewJob::from_job(&Probe { n })
 }
 
-/// Its dead letters are kept for a moment only.
+/// A job whose result and dead letter expire after 100 ms.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct ShortMemory;
+pub(crate) struct ShortLived;
 
-impl Job for ShortMemory {
+impl Job for ShortLived {
     const QUEUE: QueueName = QUEUE;
     const KIND: &'static str = "short_memory";
     const RETRY: RetryPolicy = RetryPolicy::NEVER;

@@ -1,8 +1,8 @@
--- Takes jobs in. KEYS: ready, delayed. ARGV: base, due channel, lane, then ten per job.
--- Answers one value per job: '' for a new one, else the id of the job that was there before.
+-- Stores jobs. KEYS: ready, delayed. ARGV: base, due channel, lane, then ten per job.
+-- Returns one value per job: '' if it is new, else the id of the existing job.
 local ready, delayed = KEYS[1], KEYS[2]
 local base, due_channel, lane = ARGV[1], ARGV[2], ARGV[3]
-local answers = {}
+local results = {}
 local now, soonest, earlier
 
 for i = 4, #ARGV, 10 do
@@ -18,7 +18,7 @@ for i = 4, #ARGV, 10 do
     if holder and redis.call('EXISTS', base .. 'job:' .. holder) == 1 then existing = holder end
   end
   if existing == '' then
-    -- Held for as long as the job is in flight; settling gives it its TTL.
+    -- No TTL while the job is in flight; settling sets it.
     if key ~= '' then redis.call('SET', base .. 'key:' .. key, id) end
     local state, place, value
     if delay > 0 then
@@ -40,8 +40,8 @@ for i = 4, #ARGV, 10 do
     redis.call('HSET', record, 's', state, place, value, 'k', kind, 'o', owner, 'c', created,
       'm', max, 't', trace, 'i', key, 'a', 0, 'l', 0, 'd', dead_ttl)
   end
-  answers[#answers + 1] = existing
+  results[#results + 1] = existing
 end
 
 if earlier then redis.call('PUBLISH', due_channel, lane) end
-return answers
+return results

@@ -1,5 +1,5 @@
--- Makes due jobs ready, at most a batch. KEYS: ready, delayed. ARGV: base, batch.
--- Answers how many were due, and in how many ms the next one is (-1: none waits).
+-- Makes due jobs ready, at most one batch. KEYS: ready, delayed. ARGV: base, batch size.
+-- Returns the number of jobs that were due, and the ms until the next one is (-1: none is delayed).
 local ready, delayed, base = KEYS[1], KEYS[2], ARGV[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,9 +1,9 @@
--- Takes back jobs whose leases have expired, at most a batch. KEYS: ready, dead.
--- ARGV: base, changes channel, lease time-out in ms, most losses, batch, the two errors,
--- ms after which an idle consumer that holds nothing is forgotten.
--- Answers how many are ready again, exhausted, poisoned, and whether more wait.
+-- Reclaims jobs whose leases have expired, at most one batch. KEYS: ready, dead.
+-- ARGV: base, changes channel, lease timeout in ms, maximum of lost leases, batch size, the errors of
+-- exhausted and of poisoned jobs, ms after which an idle consumer without leases is removed.
+-- Returns the numbers of jobs requeued, exhausted and poisoned, and whether more have expired.
 local ready, dead = KEYS[1], KEYS[2]
-local base, changes, idle, most_losses, batch = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local base, changes, idle, max_lost, batch = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local time = redis.call('TIME')
 local stamp = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
 local requeued, exhausted, poisoned = 0, 0, 0
@@ -11,9 +11,9 @@ local requeued, exhausted, poisoned = 0, 0, 0
 local expired = redis.pcall('XPENDING', ready, 'workers', 'IDLE', idle, '-', '+', batch)
 if expired.err then return { 0, 0, 0, 0 } end -- no group yet: nothing was ever leased
 
-local function bury(record, id, fields, attempt, err)
-  local grave = redis.call('XADD', dead, '*', 'i', id, 'j', fields.j)
-  redis.call('HSET', record, 's', 'dead', 'e', grave, 'f', stamp, 'a', attempt, 'x', err)
+local function dead_letter(record, id, fields, attempt, err)
+  local letter = redis.call('XADD', dead, '*', 'i', id, 'j', fields.j)
+  redis.call('HSET', record, 's', 'dead', 'e', letter, 'f', stamp, 'a', attempt, 'x', err)
   local ttl = tonumber(redis.call('HGET', record, 'd') or 0)
   if ttl > 0 then redis.call('PEXPIRE', record, ttl) end
   local key = redis.call('HGET', record, 'i')
@@ -33,11 +33,11 @@ for _, pending in ipairs(expired) do
     local id = fields.i or ('entry-' .. entry)
     local record = base .. 'job:' .. id
     local attempt, lost = (tonumber(fields.a) or 0) + 1, (tonumber(fields.l) or 0) + 1
-    if lost >= most_losses then
-      bury(record, id, fields, attempt, ARGV[7])
+    if lost >= max_lost then
+      dead_letter(record, id, fields, attempt, ARGV[7])
       poisoned = poisoned + 1
     elseif attempt >= (tonumber(fields.m) or 1) then
-      bury(record, id, fields, attempt, ARGV[6])
+      dead_letter(record, id, fields, attempt, ARGV[6])
       exhausted = exhausted + 1
     else
       local again = redis.call('XADD', ready, '*', 'i', id, 'j', fields.j, 'a', attempt, 'l', lost, 'm', fields.m)
@@ -49,18 +49,18 @@ for _, pending in ipairs(expired) do
 end
 
 for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', ready, 'workers')) do
-  local about = {}
-  for n = 1, #consumer, 2 do about[consumer[n]] = consumer[n + 1] end
-  if about.pending == 0 and about.idle > tonumber(ARGV[8]) then
-    redis.call('XGROUP', 'DELCONSUMER', ready, 'workers', about.name)
+  local info = {}
+  for n = 1, #consumer, 2 do info[consumer[n]] = consumer[n + 1] end
+  if info.pending == 0 and info.idle > tonumber(ARGV[8]) then
+    redis.call('XGROUP', 'DELCONSUMER', ready, 'workers', info.name)
   end
 end
 
--- Dead letters whose records have expired go too, the oldest first.
-for _, grave in ipairs(redis.call('XRANGE', dead, '-', '+', 'COUNT', batch)) do
+-- Deletes the oldest dead letters whose records have expired.
+for _, letter in ipairs(redis.call('XRANGE', dead, '-', '+', 'COUNT', batch)) do
   local id
-  for n = 1, #grave[2], 2 do if grave[2][n] == 'i' then id = grave[2][n + 1] end end
-  if redis.call('EXISTS', base .. 'job:' .. id) == 0 then redis.call('XDEL', dead, grave[1]) end
+  for n = 1, #letter[2], 2 do if letter[2][n] == 'i' then id = letter[2][n + 1] end end
+  if redis.call('EXISTS', base .. 'job:' .. id) == 0 then redis.call('XDEL', dead, letter[1]) end
 end
 
 return { requeued, exhausted, poisoned, #expired == tonumber(batch) and 1 or 0 }

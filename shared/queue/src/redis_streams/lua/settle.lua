@@ -1,12 +1,12 @@
--- Answers leased jobs. KEYS: ready, delayed, dead.
+-- Settles leased jobs. KEYS: ready, delayed, dead.
 -- ARGV: base, changes channel, due channel, lane, then nine per job.
--- Answers 1 per job, or 0 when the lease was lost.
+-- Returns 1 per job, or 0 if the lease was lost.
 local ready, delayed, dead = KEYS[1], KEYS[2], KEYS[3]
 local base, changes, due_channel, lane = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local stamp = string.format('%.0f', now)
-local answers = {}
+local results = {}
 local soonest, earlier
 
 local function fields_of(entry)
@@ -23,13 +23,13 @@ for i = 5, #ARGV, 9 do
   local millis, key, key_ttl, attempt = tonumber(ARGV[i + 4]), ARGV[i + 5], ARGV[i + 6], ARGV[i + 7]
   local record = base .. 'job:' .. id
   if redis.call('XACK', ready, 'workers', entry) == 0 then
-    answers[#answers + 1] = 0
+    results[#results + 1] = 0
   else
-    answers[#answers + 1] = 1
+    results[#results + 1] = 1
     local holds_key = key ~= '' and redis.call('GET', base .. 'key:' .. key) == id
     if op == 'succeeded' or op == 'rejected' then
       redis.call('XDEL', ready, entry)
-      -- The error of an attempt before this one is no news any more.
+      -- A result replaces the error of an earlier attempt.
       if attempt ~= '1' and op == 'succeeded' then redis.call('HDEL', record, 'x') end
       redis.call('HSET', record, 's', op, 'f', stamp, 'a', attempt, op == 'succeeded' and 'r' or 'x', text)
       redis.call('PEXPIRE', record, millis)
@@ -51,27 +51,27 @@ for i = 5, #ARGV, 9 do
         earlier = true
       end
     else -- dead
-      if key == '' then -- not decodable: what its record says
+      if key == '' then -- an undecodable job: the key is in the record
         key = redis.call('HGET', record, 'i') or ''
         holds_key = key ~= '' and redis.call('GET', base .. 'key:' .. key) == id
       end
       local f = fields_of(entry)
       redis.call('XDEL', ready, entry)
-      local grave = redis.call('XADD', dead, '*', 'i', id, 'j', f.j or '')
+      local letter = redis.call('XADD', dead, '*', 'i', id, 'j', f.j or '')
       redis.call('HSETNX', record, 'k', 'unknown')
       redis.call('HSETNX', record, 'c', stamp)
       redis.call('HSETNX', record, 'm', f.m or 1)
-      redis.call('HSET', record, 's', 'dead', 'e', grave, 'f', stamp, 'a', attempt, 'x', text)
+      redis.call('HSET', record, 's', 'dead', 'e', letter, 'f', stamp, 'a', attempt, 'x', text)
       if millis > 0 then redis.call('PEXPIRE', record, millis) end
       if holds_key then redis.call('DEL', base .. 'key:' .. key) end
     end
-    local told = id
+    local message = id
     if ARGV[i + 8] == '1' and (op == 'succeeded' or op == 'rejected' or op == 'dead') then
-      told = id .. ' ' .. op .. ' ' .. text
+      message = id .. ' ' .. op .. ' ' .. text
     end
-    redis.call('PUBLISH', changes, told)
+    redis.call('PUBLISH', changes, message)
   end
 end
 
 if earlier then redis.call('PUBLISH', due_channel, lane) end
-return answers
+return results

@@ -1,14 +1,14 @@
--- How full a lane is. KEYS: ready, delayed, dead.
--- Answers ready, running, scheduled, dead, age in ms of the oldest ready job.
+-- Counts the jobs of a lane. KEYS: ready, delayed, dead.
+-- Returns ready, running, scheduled, dead, and the age of the oldest ready job in ms.
 local running, last = 0, '-'
 local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
 if not groups.err then
   for _, group in ipairs(groups) do
-    local about = {}
-    for n = 1, #group, 2 do about[group[n]] = group[n + 1] end
-    if about.name == 'workers' then
-      running = about.pending
-      last = '(' .. about['last-delivered-id']
+    local info = {}
+    for n = 1, #group, 2 do info[group[n]] = group[n + 1] end
+    if info.name == 'workers' then
+      running = info.pending
+      last = '(' .. info['last-delivered-id']
     end
   end
 end

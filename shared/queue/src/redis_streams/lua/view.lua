@@ -1,5 +1,5 @@
--- What a job that is not over looks like. KEYS: record, ready, delayed, dead. ARGV: id.
--- Answers the record's fields and values, whether it is leased, its body and when it is due.
+-- Reads a job in flight or a dead letter. KEYS: record, ready, delayed, dead. ARGV: id.
+-- Returns the record's fields and values, whether it is leased, its envelope and its due time (or -1).
 local record = redis.call('HGETALL', KEYS[1])
 local f = {}
 for n = 1, #record, 2 do f[record[n]] = record[n + 1] end

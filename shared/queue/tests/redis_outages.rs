@@ -1,10 +1,10 @@
-//! The Redis engine in bad weather: a server that is absent, killed, hung or emptied, rubbish in
-//! its streams, and a Cluster. Each test has a server of its own.
+//! The Redis engine during faults: a server that is down, killed, frozen or emptied, and entries that
+//! cannot be decoded; and on a Cluster. Each test has its own server.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that can't go on has failed"
+    reason = "a failed expectation fails the test"
 )]
 
 mod engines;
@@ -25,7 +25,7 @@ fn store_of(server: &RedisServer) -> Arc<RedisStreams> {
     Arc::new(redis_streams(&server.url(), redis_settings(1)))
 }
 
-/// A pool whose handler takes a moment and counts its runs per job.
+/// Starts a pool whose handler takes 5 ms and counts the runs of each job.
 fn start(store: &Arc<RedisStreams>, runs: &Runs) -> Pool {
     let runs = Arc::clone(runs);
     let handlers = Handlers::new().on::<Probe, _, _>(move |job, _| {
@@ -45,7 +45,7 @@ fn start(store: &Arc<RedisStreams>, runs: &Runs) -> Pool {
     Pool::start(store, &QUEUE, Arc::new(handlers), settings, metrics())
 }
 
-/// As a caller with patience would: again with the same ids until the store takes them.
+/// Enqueues with retries, with the same ids each time.
 async fn enqueue(store: &RedisStreams, jobs: Vec<NewJob>) -> Vec<JobId> {
     let enqueued = eventually(LONG, async || store.enqueue(jobs.clone()).await).await;
     enqueued
@@ -66,7 +66,7 @@ async fn all_succeed(store: &RedisStreams, ids: &[JobId]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_is_absent_at_start_is_waited_for() {
+async fn pool_starts_while_redis_is_down() {
     let mut server = RedisServer::reserve();
     let store = store_of(&server);
     let runs = Runs::default();
@@ -83,7 +83,7 @@ async fn a_redis_that_is_absent_at_start_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_is_killed_and_restarted_loses_nothing_and_ends_no_worker() {
+async fn redis_restarts_lose_no_jobs_and_stop_no_worker() {
     let mut server = RedisServer::start().await;
     let store = store_of(&server);
     let runs = Runs::default();
@@ -97,7 +97,7 @@ async fn a_redis_that_is_killed_and_restarted_loses_nothing_and_ends_no_worker()
             )
             .await,
         );
-        // In the middle of the work.
+        // While jobs are running.
         server.stop();
         tokio::time::sleep(Duration::from_millis(100)).await;
         server.restart().await;
@@ -108,47 +108,47 @@ async fn a_redis_that_is_killed_and_restarted_loses_nothing_and_ends_no_worker()
         (stats.ready, stats.running, stats.scheduled, stats.dead),
         (0, 0, 0, 0)
     );
-    assert_eq!(runs.lock().unwrap().len(), 1500, "every job was run");
+    assert_eq!(runs.lock().unwrap().len(), 1500, "every job ran");
     pool.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_hangs_for_ten_seconds_needs_no_hand() {
+async fn workers_recover_after_redis_hangs_for_ten_seconds() {
     let server = RedisServer::start().await;
     let store = store_of(&server);
     let runs = Runs::default();
     let pool = start(&store, &runs);
     let ids = enqueue(&store, (0..200).map(probe).collect()).await;
     server.freeze();
-    let hung = Instant::now();
+    let frozen = Instant::now();
     let refused = store.enqueue(vec![probe(9999)]).await;
     assert!(
         matches!(refused, Err(StoreError::Unavailable(_))),
         "{refused:?}"
     );
     assert!(
-        hung.elapsed() < Duration::from_secs(5),
-        "callers are told in time"
+        frozen.elapsed() < Duration::from_secs(5),
+        "callers get an error in time"
     );
-    tokio::time::sleep(Duration::from_secs(10).saturating_sub(hung.elapsed())).await;
+    tokio::time::sleep(Duration::from_secs(10).saturating_sub(frozen.elapsed())).await;
     server.thaw();
 
-    let back = Instant::now();
+    let thawed = Instant::now();
     let late = enqueue(&store, (200..220).map(probe).collect()).await;
     all_succeed(&store, &ids).await;
     all_succeed(&store, &late).await;
-    // What the server had handed to a connection that was given up is found again at once, not
-    // when its lease of 30 s expires.
+    // Entries that were delivered to an abandoned connection are recovered at once, not when their
+    // lease of 30 s expires.
     assert!(
-        back.elapsed() < Duration::from_secs(15),
+        thawed.elapsed() < Duration::from_secs(15),
         "{:?}",
-        back.elapsed()
+        thawed.elapsed()
     );
     pool.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_lost_its_data_is_set_up_again() {
+async fn consumer_group_is_recreated_after_data_loss() {
     let server = RedisServer::start().await;
     let store = store_of(&server);
     let runs = Runs::default();
@@ -162,7 +162,7 @@ async fn a_redis_that_lost_its_data_is_set_up_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wait_for_an_outcome_survives_a_restart() {
+async fn outcome_wait_survives_a_redis_restart() {
     let mut server = RedisServer::start().await;
     let store = store_of(&server);
     let ids = enqueue(&store, vec![probe(1).delayed(Duration::from_secs(2))]).await;
@@ -180,7 +180,7 @@ async fn a_wait_for_an_outcome_survives_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rubbish_in_the_stream_is_dead_lettered_and_the_worker_goes_on() {
+async fn undecodable_entries_are_dead_lettered_and_worker_continues() {
     let server = RedisServer::start().await;
     let settings = redis_settings(1);
     let stream = format!("{}:v1:{{test.0}}:ready", settings.prefix);
@@ -193,7 +193,7 @@ async fn rubbish_in_the_stream_is_dead_lettered_and_the_worker_goes_on() {
         .get_multiplexed_async_connection()
         .await
         .unwrap();
-    for fields in [["x", "y"], ["i", "no-id"], ["j", "{"], ["i", &id]] {
+    for fields in [["x", "y"], ["i", "not-an-id"], ["j", "{"], ["i", &id]] {
         let _: String = redis::cmd("XADD")
             .arg(&stream)
             .arg("*")
@@ -215,7 +215,7 @@ async fn rubbish_in_the_stream_is_dead_lettered_and_the_worker_goes_on() {
 
 /// apalis-redis: Cluster works by luck of the hash slot.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_carries_all_shards_of_all_queues() {
+async fn cluster_serves_all_shards_of_all_queues() {
     let nodes = RedisCluster::start().await;
     let store = Arc::new(redis_streams(&nodes.url(), redis_settings(4)));
     store.ping().await.unwrap();
@@ -238,7 +238,7 @@ async fn a_cluster_carries_all_shards_of_all_queues() {
 }
 
 #[tokio::test]
-async fn start_up_warns_of_a_server_that_could_lose_jobs() {
+async fn settings_that_can_lose_jobs_are_reported() {
     let server = RedisServer::start().await;
     let store = store_of(&server);
     assert!(store.durability_warnings().await.unwrap().is_empty());
