@@ -15,7 +15,9 @@ use crate::http::problem::ApiError;
 
 /// Changes the log level of the running process. Cheap to clone.
 #[derive(Clone)]
-pub struct LogHandle(Arc<dyn Fn(&str) -> Result<(), LogLevelError> + Send + Sync>);
+pub struct LogHandle(Arc<SetLevel>);
+
+type SetLevel = dyn Fn(&str) -> Result<(), LogLevelError> + Send + Sync;
 
 /// Why the log level was not changed.
 #[derive(Debug, thiserror::Error)]
