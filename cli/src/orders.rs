@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use crate::config::Config;
 use avalon_core::base::ids::OrderId;
-use avalon_core::config::Config;
 use avalon_core::jobs::Reconcile;
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::reconciliation::{self, Reconciliation};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use avalon_core::payments::inbox::MOST_UNVERIFIED;
+use avalon_core::payments::inbox::MAX_UNVERIFIED;
 use avalon_core::payments::{OrderStatus, order_rows};
 use avalon_simulator::PayCredentials;
 use avalon_test_support::TestDatabase;
@@ -35,7 +35,7 @@ async fn unknown_serials_are_capped_and_valid_callbacks_accepted() {
              WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1)
              SELECT CAST(n AS TEXT), 'wechat_pay', 'payment', '{}', $2, 0, 0 FROM n",
         )
-        .bind(MOST_UNVERIFIED - 1)
+        .bind(MAX_UNVERIFIED - 1)
         .bind(b"{}".to_vec())
         .execute(shop.database.pool())
         .await

@@ -4,6 +4,7 @@
 
 pub mod backlog;
 pub mod cause;
+pub mod config;
 mod events;
 pub mod fulfilments;
 pub mod inbox;

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use avalon_core::base::fen::Fen;
 use avalon_core::base::ids::{OrderId, ProductId, RefundId, UserId};
-use avalon_core::config::{Config, Role};
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::orders::{self, NewOrder, Paid, Payment};
 use avalon_core::payments::products::{self, Product};
@@ -19,6 +18,7 @@ use avalon_core::payments::refunds::{self, NewRefund};
 use avalon_core::payments::{
     Cause, Channel, OrderStatus, PaymentError, RefundStatus, inventory, refund_outcomes,
 };
+use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::Database;
 use avalon_test_support::TestDatabase;
 use avalon_wechat::OpenId;
@@ -92,9 +92,11 @@ struct Shop {
 const STOCK: i64 = 8;
 
 async fn database(url: &str) -> Database {
-    let env = [("AVALON_DATABASE__URL".to_owned(), url.to_owned())];
-    let config = Config::load(None, env.into_iter(), Role::Migrate).unwrap();
-    let database = Database::new(&config.database).unwrap();
+    let config = DatabaseConfig {
+        url: url.parse().unwrap(),
+        ..DatabaseConfig::default()
+    };
+    let database = Database::new(&config).unwrap();
     database.migrate().await.unwrap();
     database
 }
