@@ -25,8 +25,8 @@ use avalon_queue::{
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
 use avalon_workers::{
-    Analytics, Channels, PayMetrics, Payments, PoolsSettings, ProfileMetrics, ProfileRules, Risk, Services, WechatPay,
-    Webhook,
+    Analytics, Channels, PayMetrics, Payments, PoolsSettings, ProfileMetrics, ProfileRules, Risk,
+    Services, Webhook, WechatPay,
 };
 use jiff::Timestamp;
 use secrecy::ExposeSecret;

@@ -276,10 +276,7 @@ async fn webhook_reports_a_late_payment_only_if_it_is_kept() {
         let order = fixture.overtaken_order(end).await;
         fixture.pay(order.id, false).await;
         fixture.six_minutes_later().await;
-        assert_eq!(
-            fixture.order(order.id).await.status,
-            OrderStatus::Refunding
-        );
+        assert_eq!(fixture.order(order.id).await.status, OrderStatus::Refunding);
         assert_eq!(fixture.shop.count(paid_webhooks).await, 0);
         let refunds = fixture.shop.wechat.list("refunds", "refunds").await;
         let refund = refunds.last().unwrap();

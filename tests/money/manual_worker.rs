@@ -8,7 +8,8 @@ use std::time::Duration;
 use avalon_core::jobs::QUEUES;
 use avalon_queue::store::ReclaimPolicy;
 use avalon_queue::{
-    Handlers, IdempotencyKey, Job, JobFilter, JobState, JobStore, JobView, Leased, NewJob, Settlement,
+    Handlers, IdempotencyKey, Job, JobFilter, JobState, JobStore, JobView, Leased, NewJob,
+    Settlement,
 };
 use avalon_workers::Sweep;
 

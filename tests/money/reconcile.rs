@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::shop::{Player, Shop};
 
 /// Creates two orders that are closed here but paid at WeChat; only the bill shows it.
-async fn unreported_payments(shop: &Shop, handlers: &Handlers, player: Player) -> [String; 2] {
+async fn unreported_payments(shop: &Shop, handlers: &Handlers, player: Player) -> [OrderId; 2] {
     let gems = shop.product(100, None, None).await;
     let bills = json!({"billsAtOnce": true});
     shop.wechat.must(Method::PUT, "pay/settings", bills).await;
@@ -41,7 +41,7 @@ async fn unreported_payments(shop: &Shop, handlers: &Handlers, player: Player) -
 }
 
 /// Marks an order as paid here without a payment at WeChat.
-async fn mark_paid(shop: &Shop, order: &str) {
+async fn mark_paid(shop: &Shop, order: OrderId) {
     sqlx::query(
         "UPDATE orders SET status = 'paid', paid_at = $1, transaction_id = 'x' WHERE id = $2",
     )
@@ -52,7 +52,7 @@ async fn mark_paid(shop: &Shop, order: &str) {
     .unwrap();
 }
 
-async fn status(shop: &Shop, order: &str) -> OrderStatus {
+async fn status(shop: &Shop, order: OrderId) -> OrderStatus {
     let order = order_rows::by_id(&shop.database, order).await.unwrap();
     order.unwrap().status
 }
@@ -70,7 +70,7 @@ async fn unreported_payment_is_found_in_the_bill_and_granted() {
     let silently = json!({"notify": false});
     shop.wechat.must(Method::POST, &pay, silently).await;
     // And one that is paid here but not at WeChat.
-    mark_paid(&shop, &unpaid).await;
+    mark_paid(&shop, unpaid).await;
 
     let day = beijing_day(Timestamp::now());
     let job = NewJob::from_job(&Reconcile { day, again: false });
@@ -87,14 +87,14 @@ async fn unreported_payment_is_found_in_the_bill_and_granted() {
         .map(|d| (d.order_id.clone(), d.kind.to_string()))
         .collect();
     let mut expected = vec![
-        (paid.clone(), "unpaid_here".to_owned()),
-        (unpaid, "missing_there".to_owned()),
+        (paid.to_string(), "unpaid_here".to_owned()),
+        (unpaid.to_string(), "missing_there".to_owned()),
     ];
     found.sort();
     expected.sort();
     assert_eq!(found, expected);
 
-    let order = order_rows::by_id(&shop.database, &paid)
+    let order = order_rows::by_id(&shop.database, paid)
         .await
         .unwrap()
         .unwrap();
@@ -123,7 +123,7 @@ async fn day_is_done_only_when_every_payment_is_handled() {
     shop.wechat.faults(json!({})).await;
     let view = shop.run_job(&handlers, reconcile()).await;
     assert_eq!(view.state, JobState::Succeeded, "{view:?}");
-    for order in &orders {
+    for order in orders {
         assert_eq!(status(&shop, order).await, OrderStatus::Paid);
     }
     assert!(reconciliation::is_done(&shop.database, day).await.unwrap());
@@ -138,7 +138,9 @@ async fn unprocessable_payment_does_not_block_the_others() {
     let gems = shop.product(100, None, None).await;
     let other = shop.order(&handlers, player, &gems, "k3").await;
     let theirs = shop.wechat.list("orders", "orders").await;
-    let theirs = theirs.iter().find(|order| order["outTradeNo"] == *first);
+    let theirs = theirs
+        .iter()
+        .find(|order| order["outTradeNo"] == first.to_string());
     sqlx::query("UPDATE orders SET transaction_id = $1 WHERE id = $2")
         .bind(theirs.unwrap()["transactionId"].as_str())
         .bind(&other)
@@ -150,8 +152,8 @@ async fn unprocessable_payment_does_not_block_the_others() {
     let job = NewJob::from_job(&Reconcile { day, again: false });
     let view = shop.run_job(&handlers, job).await;
     assert_eq!(view.state, JobState::Dead, "{view:?}");
-    assert_eq!(status(&shop, &first).await, OrderStatus::Closed);
-    assert_eq!(status(&shop, &second).await, OrderStatus::Paid);
+    assert_eq!(status(&shop, first).await, OrderStatus::Closed);
+    assert_eq!(status(&shop, second).await, OrderStatus::Paid);
     assert!(!reconciliation::is_done(&shop.database, day).await.unwrap());
 }
 
@@ -163,7 +165,7 @@ async fn missing_bill_is_not_trusted_for_a_day_with_payments() {
     let bills = json!({"billsAtOnce": true});
     shop.wechat.must(Method::PUT, "pay/settings", bills).await;
     let order = shop.order(&handlers, player, &gems, "k").await;
-    mark_paid(&shop, &order).await;
+    mark_paid(&shop, order).await;
     let day = beijing_day(Timestamp::now());
     let job = NewJob::from_job(&Reconcile { day, again: false });
     let view = shop.run_job(&handlers, job).await;

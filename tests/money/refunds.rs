@@ -137,7 +137,7 @@ impl Fixture {
         assert_eq!(refund.revoked, Some(1));
         let order = self.order().await;
         assert_eq!(
-            (order.status, order.refunded_fee),
+            (order.status, order.refunded_fee.get()),
             (OrderStatus::Refunded, 100)
         );
         assert_eq!(self.owns().await, 0);
@@ -175,7 +175,10 @@ async fn bill_reopens_a_refund_closed_here() {
     let found = &stored[0].differences[0];
     assert_eq!(
         (found.kind.to_string(), found.order_id.clone()),
-        ("refund_closed_here".to_owned(), refund.refund_id.to_string())
+        (
+            "refund_closed_here".to_owned(),
+            refund.refund_id.to_string()
+        )
     );
     fixture.shop.flush_queue().await;
     fixture.shop.wechat.faults(json!({})).await;
@@ -208,7 +211,7 @@ async fn refund_exceeding_the_payment_is_a_mismatch() {
     fixture.release().await;
     let mismatches = "SELECT count(*) FROM inbox WHERE outcome = 'mismatch'";
     assert_eq!(fixture.shop.count(mismatches).await, 1);
-    assert_eq!(fixture.order().await.refunded_fee, 100);
+    assert_eq!(fixture.order().await.refunded_fee.get(), 100);
 }
 
 #[tokio::test]

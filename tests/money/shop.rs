@@ -29,8 +29,8 @@ use avalon_wechat::OpenId;
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
 use avalon_workers::{
-    Analytics, Channels, PayMetrics, Payments, ProfileMetrics, ProfileRules, Risk, Services, Webhook,
-    WechatPay,
+    Analytics, Channels, PayMetrics, Payments, ProfileMetrics, ProfileRules, Risk, Services,
+    Webhook, WechatPay,
 };
 use prometheus::Registry;
 use secrecy::{ExposeSecret, SecretString};

@@ -42,12 +42,11 @@ async fn undelivered_webhook_dies_and_is_delivered_when_replayed() {
     shop.game_server.refuse(false);
     assert!(shop.store.replay(dead.id).await.unwrap());
     shop.run_due_jobs(&handlers).await;
-    let id: FulfilmentId =
-        sqlx::query_scalar("SELECT id FROM fulfilments WHERE delivered_at > 0")
+    let id: FulfilmentId = sqlx::query_scalar("SELECT id FROM fulfilments WHERE delivered_at > 0")
         .fetch_one(shop.database.pool())
         .await
         .unwrap();
-    assert_eq!(shop.game_server.received(&id), 1);
+    assert_eq!(shop.game_server.received(&id.to_string()), 1);
 }
 
 #[tokio::test]
@@ -93,12 +92,12 @@ async fn refund_webhook_is_delivered_after_the_paid_webhook() {
     let fulfil = |fulfilment_id| NewJob::from_job(&Fulfil { fulfilment_id });
     let view = shop.run_job(&handlers, fulfil(refunded)).await;
     assert_eq!(view.state, JobState::Retrying, "{view:?}");
-    assert_eq!(shop.game_server.received(&refunded), 0);
+    assert_eq!(shop.game_server.received(&refunded.to_string()), 0);
     shop.run_job(&handlers, fulfil(paid)).await;
-    assert_eq!(shop.game_server.received(&paid), 1);
+    assert_eq!(shop.game_server.received(&paid.to_string()), 1);
     shop.advance_time(Duration::from_secs(60)).await;
     shop.run_due_jobs(&handlers).await;
-    assert_eq!(shop.game_server.received(&refunded), 1);
+    assert_eq!(shop.game_server.received(&refunded.to_string()), 1);
 }
 
 #[tokio::test]

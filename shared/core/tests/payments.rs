@@ -113,7 +113,8 @@ impl Shop {
         .execute(database.pool())
         .await
         .unwrap();
-        let products: [ProductId; 2] = [0, 1].map(|_| format!("p-{}", Ulid::generate()).parse().unwrap());
+        let products: [ProductId; 2] =
+            [0, 1].map(|_| format!("p-{}", Ulid::generate()).parse().unwrap());
         for (id, stock) in products.iter().zip([Some(STOCK), None]) {
             let product = Product {
                 product_id: id.clone(),

@@ -34,10 +34,7 @@ pub(crate) async fn handle(
 }
 
 /// Returns how the request ended; none: it will be retried.
-fn result_of(
-    result: &Result<CreatedOrder, JobError>,
-    last_attempt: bool,
-) -> Option<OrderRequest> {
+fn result_of(result: &Result<CreatedOrder, JobError>, last_attempt: bool) -> Option<OrderRequest> {
     match result {
         Ok(_) => Some(OrderRequest::Offered),
         Err(JobError::Reject(failure)) => {

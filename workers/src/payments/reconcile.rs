@@ -45,11 +45,19 @@ pub(crate) async fn handle(
     // A difference that cannot be resolved does not block the others, but the day is not done before all are.
     let mut resolved = Ok(());
     for difference in &found.differences {
-        tracing::error!(day = found.day, ?difference, "a statement and our orders differ");
+        tracing::error!(
+            day = found.day,
+            ?difference,
+            "a statement and our orders differ"
+        );
         resolved = resolved.and(resolve(&services, difference).await);
     }
     resolved?;
-    tracing::info!(day = found.day, rows = found.rows_compared, "day reconciled");
+    tracing::info!(
+        day = found.day,
+        rows = found.rows_compared,
+        "day reconciled"
+    );
     Ok(found.differences.len())
 }
 

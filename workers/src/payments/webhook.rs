@@ -31,7 +31,9 @@ pub enum WebhookError {
     #[error("the webhook host cannot be resolved")]
     NotFound,
     /// The host has a private address.
-    #[error("the webhook host has a private address, which `fulfil.allow_private_addresses` forbids")]
+    #[error(
+        "the webhook host has a private address, which `fulfil.allow_private_addresses` forbids"
+    )]
     Private,
     /// No response.
     #[error("no response to the webhook: {0}")]

@@ -211,7 +211,8 @@ struct Entry<'a> {
 }
 
 async fn write(connection: &mut AnyConnection, entry: &Entry<'_>) -> Result<(), PaymentError> {
-    let sql = "INSERT INTO inventory_ledger (id, user_id, product_id, delta, source, request_digest,
+    let sql =
+        "INSERT INTO inventory_ledger (id, user_id, product_id, delta, source, request_digest,
                                              balance_after, at)
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     insert(connection, sql, entry).await?;
@@ -223,7 +224,8 @@ async fn write_once(
     connection: &mut AnyConnection,
     entry: &Entry<'_>,
 ) -> Result<bool, PaymentError> {
-    let sql = "INSERT INTO inventory_ledger (id, user_id, product_id, delta, source, request_digest,
+    let sql =
+        "INSERT INTO inventory_ledger (id, user_id, product_id, delta, source, request_digest,
                                              balance_after, at)
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (source) DO NOTHING";
     Ok(insert(connection, sql, entry).await? == 1)

@@ -140,7 +140,10 @@ pub(super) async fn find(
     connection: &mut AnyConnection,
     id: OrderId,
 ) -> Result<Option<Order>, PaymentError> {
-    let row = sqlx::query(BY_ID).bind(id).fetch_optional(connection).await?;
+    let row = sqlx::query(BY_ID)
+        .bind(id)
+        .fetch_optional(connection)
+        .await?;
     row.map(|row| order_of(&row)).transpose()
 }
 
@@ -161,7 +164,10 @@ pub(super) async fn lock(
 /// # Errors
 /// [`PaymentError::Database`].
 pub async fn by_id(database: &Database, id: OrderId) -> Result<Option<Order>, PaymentError> {
-    let row = sqlx::query(BY_ID).bind(id).fetch_optional(database.pool()).await?;
+    let row = sqlx::query(BY_ID)
+        .bind(id)
+        .fetch_optional(database.pool())
+        .await?;
     row.map(|row| order_of(&row)).transpose()
 }
 

@@ -80,9 +80,6 @@ mod tests {
             assert_eq!(name.parse(), Ok(*outcome));
             assert_eq!(serde_json::to_value(outcome).unwrap(), name);
         }
-        assert_eq!(
-            CallbackOutcome::RefundedThere.to_string(),
-            "refunded_there"
-        );
+        assert_eq!(CallbackOutcome::RefundedThere.to_string(), "refunded_there");
     }
 }

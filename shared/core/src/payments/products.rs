@@ -45,17 +45,17 @@ pub struct Product {
 /// [`PaymentError::Database`].
 pub async fn put(database: &Database, product: &Product) -> Result<Product, PaymentError> {
     let row = sqlx::query(include_str!("sql/product_put.sql"))
-    .bind(&product.product_id)
-    .bind(&product.name)
-    .bind(&product.description)
-    .bind(&product.image_url)
-    .bind(product.price)
-    .bind(product.limit_per_user)
-    .bind(product.stock)
-    .bind(i16::from(product.active))
-    .bind(Timestamp::now().as_millisecond())
-    .fetch_one(database.pool())
-    .await?;
+        .bind(&product.product_id)
+        .bind(&product.name)
+        .bind(&product.description)
+        .bind(&product.image_url)
+        .bind(product.price)
+        .bind(product.limit_per_user)
+        .bind(product.stock)
+        .bind(i16::from(product.active))
+        .bind(Timestamp::now().as_millisecond())
+        .fetch_one(database.pool())
+        .await?;
     product_of(&row)
 }
 

@@ -31,9 +31,7 @@ pub fn beijing_hour(at: Timestamp) -> i8 {
 const BEIJING: Offset = Offset::constant(8);
 
 /// How a statement and our orders differ.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, EnumString,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, EnumString)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum DifferenceKind {
@@ -203,11 +201,10 @@ pub async fn list(database: &Database) -> Result<Vec<Reconciliation>, PaymentErr
 /// # Errors
 /// [`PaymentError::Database`].
 pub async fn is_done(database: &Database, day: Date) -> Result<bool, PaymentError> {
-    let done: Option<i64> =
-        sqlx::query_scalar(include_str!("sql/reconciliation_is_done.sql"))
-            .bind(day.to_string())
-            .fetch_optional(database.pool())
-            .await?;
+    let done: Option<i64> = sqlx::query_scalar(include_str!("sql/reconciliation_is_done.sql"))
+        .bind(day.to_string())
+        .fetch_optional(database.pool())
+        .await?;
     Ok(done.is_some())
 }
 

@@ -304,7 +304,10 @@ pub(super) const BY_ID: &str =
 /// # Errors
 /// [`PaymentError::Database`].
 pub async fn by_id(database: &Database, id: RefundId) -> Result<Option<Refund>, PaymentError> {
-    let row = sqlx::query(BY_ID).bind(id).fetch_optional(database.pool()).await?;
+    let row = sqlx::query(BY_ID)
+        .bind(id)
+        .fetch_optional(database.pool())
+        .await?;
     row.map(|row| refund_of(&row)).transpose()
 }
 

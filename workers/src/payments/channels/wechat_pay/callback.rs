@@ -39,9 +39,7 @@ pub(super) fn read(
         CallbackError::Rejected(CallbackOutcome::Unreadable)
     })?;
     let event = match &notification.event {
-        Event::Transaction(transaction) => {
-            report(account, transaction).map(CallbackEvent::Payment)
-        }
+        Event::Transaction(transaction) => report(account, transaction).map(CallbackEvent::Payment),
         Event::Refund(notice) => refund(account, notice).map(CallbackEvent::Refund),
         Event::Unknown => Err(CallbackOutcome::UnknownEvent),
     };
