@@ -116,7 +116,7 @@ fn describe(job: &JobView, payload: bool) -> Value {
         "jobId": job.id.to_string(),
         "queue": job.queue.as_str(),
         "kind": job.kind,
-        "status": job.state.as_str(),
+        "status": job.state,
         "attempts": job.attempts,
         "maxAttempts": job.max_attempts,
         "owner": job.owner,

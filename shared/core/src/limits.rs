@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use strum::{AsRefStr, Display, IntoStaticStr, VariantArray};
 
 use crate::base::ids::UserId;
 use crate::config::LimitsConfig;
@@ -20,8 +21,11 @@ pub use local::LocalLimiter;
 pub use rate::{Rate, RateError};
 pub use redis::RedisLimiter;
 
-/// What is limited. Each has a rate of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What is limited, each with a rate of its own. The names appear in headers, keys and metrics.
+#[derive(
+    AsRefStr, Clone, Copy, Debug, Display, PartialEq, Eq, Hash, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum Limit {
     /// All requests from one address.
     Address,
@@ -36,26 +40,6 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Address,
-        Self::Player,
-        Self::Route,
-        Self::SignInAddress,
-        Self::SignInDevice,
-    ];
-
-    /// The name in headers, keys and metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Address => "address",
-            Self::Player => "player",
-            Self::Route => "route",
-            Self::SignInAddress => "sign_in_address",
-            Self::SignInDevice => "sign_in_device",
-        }
-    }
-
     const fn rate(self, config: &LimitsConfig) -> Rate {
         match self {
             Self::Address => config.per_address,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use super::sections::HttpUrl;
 use super::text;
@@ -84,8 +85,9 @@ impl AnalyticsConfig {
     }
 }
 
-/// Another system that is sent events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Another system to which events are sent. Its name is a label value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum SinkName {
     /// ClickHouse.
     Clickhouse,
@@ -93,15 +95,4 @@ pub enum SinkName {
     Kafka,
     /// A collector in the manner of ThinkingData.
     Collector,
-}
-
-impl SinkName {
-    /// The word in metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Clickhouse => "clickhouse",
-            Self::Kafka => "kafka",
-            Self::Collector => "collector",
-        }
-    }
 }
