@@ -20,7 +20,7 @@ use super::authorization::{Authorization, Signed};
 use super::behaviour::KeyMode;
 use super::keys::Signer;
 use crate::requests::Endpoint;
-use crate::wire::Answer;
+use crate::wire::ApiResponse (avalon_tests only);
 use crate::{faults, requests};
 
 const MAX_BODY: usize = 1 << 20;
@@ -75,13 +75,13 @@ async fn handle(
     State((pay, api)): State<(Arc<Pay>, Api)>,
     parameters: RawPathParams,
     request: Request,
-) -> Answer {
+) -> ApiResponse (avalon_tests only) {
     let (head, body) = request.into_parts();
     if head.method != api.method {
-        return Answer::Pay(PayAnswer::status_only(StatusCode::METHOD_NOT_ALLOWED));
+        return ApiResponse (avalon_tests only)::Pay(PayAnswer::status_only(StatusCode::METHOD_NOT_ALLOWED));
     }
     let Ok(body) = to_bytes(body, MAX_BODY).await else {
-        return Answer::Pay(PayAnswer::status_only(StatusCode::PAYLOAD_TOO_LARGE));
+        return ApiResponse (avalon_tests only)::Pay(PayAnswer::status_only(StatusCode::PAYLOAD_TOO_LARGE));
     };
     let now = pay.world.state().now();
     let url = head
@@ -95,7 +95,7 @@ async fn handle(
     };
     if let Err(error) = authenticate(&pay, &api, &head.headers, &signed, now) {
         let with_request_id = !(api.is_transaction && error.code == "SIGN_ERROR");
-        return Answer::Pay(error.into_answer(with_request_id));
+        return ApiResponse (avalon_tests only)::Pay(error.into_answer(with_request_id));
     }
     let result = check_content(&api, &head.headers)
         .and_then(|()| {
@@ -113,7 +113,7 @@ async fn handle(
             };
             (api.run)(&pay, &call)
         });
-    Answer::Pay(match result {
+    ApiResponse (avalon_tests only)::Pay(match result {
         Ok(Success::Json(body)) => answer(&pay, &head.headers, Some(body.to_string().into())),
         Ok(Success::Nothing) => answer(&pay, &head.headers, None),
         Ok(Success::File(file)) => PayAnswer::file(file),

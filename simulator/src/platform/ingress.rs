@@ -18,7 +18,7 @@ use super::fields::Fields;
 use crate::faults;
 use crate::requests::{self, Endpoint};
 use crate::state::{State, World};
-use crate::wire::{Answer, errcode};
+use crate::wire::{ApiResponse (avalon_tests only), errcode};
 
 /// A platform API.
 #[derive(Clone, Copy)]
@@ -75,10 +75,10 @@ async fn answer(
     method: Method,
     Query(query): Query<BTreeMap<String, String>>,
     body: Bytes,
-) -> Answer {
+) -> ApiResponse (avalon_tests only) {
     match run(&world, api, &method, &query, &body) {
-        Ok(fields) => Answer::Success(fields),
-        Err(errcode) => Answer::Error(errcode),
+        Ok(fields) => ApiResponse (avalon_tests only)::Success(fields),
+        Err(errcode) => ApiResponse (avalon_tests only)::Error(errcode),
     }
 }
 
