@@ -41,7 +41,7 @@ pub use audit::AuditMetrics;
 pub use metrics::{BacklogCache, describe_process};
 
 /// So many questions about events at a time, in a process.
-pub const MAX_STATISTICS: usize = 2;
+pub const STATISTICS_AT_ONCE: usize = 2;
 
 /// What the listener for operators works with. Cheap to clone.
 #[derive(Clone)]

@@ -35,7 +35,7 @@ pub(crate) async fn run(arguments: &CallbacksArguments, report: &mut Report) -> 
     let stores = Stores::start(arguments.database).await;
     let fleet = FleetSettings::new(stores.database.url(), &stores.redis.url())
         .with_payments()
-        // TimedOut enough that every grant is caused by a callback, not by a query.
+        // Late enough that every grant is caused by a callback, not by a query.
         .env("AVALON_PAY__RECONCILE_AFTER", "20m")
         .start(1, 1)
         .await;

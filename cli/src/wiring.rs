@@ -73,7 +73,7 @@ pub(crate) async fn store(
     }
     let path = config.queue_path();
     if let Some(folder) = path.parent() {
-        avalon_core::storage::database::create_private_folder(folder)?;
+        avalon_core::storage::database::make_private(folder)?;
     }
     Ok(Arc::new(Sqlite::open(&path, QUEUES.to_vec()).await?))
 }

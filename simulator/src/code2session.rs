@@ -17,7 +17,7 @@ use crate::JsCode;
 use crate::faults::{self, MAX_HOLD};
 use crate::requests::{self, Endpoint};
 use crate::state::World;
-use crate::wire::{ApiResponse (avalon_tests only), errcode};
+use crate::wire::{Answer, errcode};
 
 /// The API name used by faults and the request log.
 pub(crate) const API: &str = "code2session";
@@ -38,15 +38,15 @@ async fn answer(
     State(world): State<Arc<World>>,
     method: Method,
     Query(query): Query<BTreeMap<String, String>>,
-) -> ApiResponse (avalon_tests only) {
+) -> Answer {
     if method != Method::GET {
-        return ApiResponse (avalon_tests only)::Error(errcode::NEEDS_GET);
+        return Answer::Error(errcode::NEEDS_GET);
     }
     let code = match check(&world, &query) {
         Ok(code) => code,
-        Err(errcode) => return ApiResponse (avalon_tests only)::Error(errcode),
+        Err(errcode) => return Answer::Error(errcode),
     };
-    exchange(&world, code).await.unwrap_or_else(ApiResponse (avalon_tests only)::Error)
+    exchange(&world, code).await.unwrap_or_else(Answer::Error)
 }
 
 /// Checks everything but the code itself, and returns the code.
@@ -79,7 +79,7 @@ fn check<'q>(world: &World, query: &'q BTreeMap<String, String>) -> Result<&'q s
 }
 
 /// Applies the code; returns the errcode when it fails.
-async fn exchange(world: &World, code: &str) -> Result<ApiResponse (avalon_tests only), i64> {
+async fn exchange(world: &World, code: &str) -> Result<Answer, i64> {
     match JsCode::parse(code) {
         JsCode::Minted => {
             let name = {
@@ -108,22 +108,22 @@ async fn exchange(world: &World, code: &str) -> Result<ApiResponse (avalon_tests
             world.state().codes.spend(code)?;
             sign_in(world, &name);
             world.wait(MAX_HOLD).await;
-            Ok(ApiResponse (avalon_tests only)::Reset)
+            Ok(Answer::Reset)
         }
         JsCode::Reset { name } => {
             world.state().codes.spend(code)?;
             sign_in(world, &name);
-            Ok(ApiResponse (avalon_tests only)::Reset)
+            Ok(Answer::Reset)
         }
         JsCode::Error(errcode) => Err(errcode),
-        JsCode::Http(status) => Ok(ApiResponse (avalon_tests only)::Http(status)),
-        JsCode::Empty => Ok(ApiResponse (avalon_tests only)::Empty),
-        JsCode::Truncated => Ok(ApiResponse (avalon_tests only)::Truncated),
+        JsCode::Http(status) => Ok(Answer::Http(status)),
+        JsCode::Empty => Ok(Answer::Empty),
+        JsCode::Truncated => Ok(Answer::Truncated),
         JsCode::Unknown => Err(errcode::INVALID_CODE),
     }
 }
 
-fn sign_in(world: &World, name: &str) -> ApiResponse (avalon_tests only) {
+fn sign_in(world: &World, name: &str) -> Answer {
     let mut state = world.state();
     let (behaviour, now) = (state.behaviour.clone(), state.now());
     let player = state.players.sign_in(
@@ -136,5 +136,5 @@ fn sign_in(world: &World, name: &str) -> ApiResponse (avalon_tests only) {
     if behaviour.unionid {
         fields["unionid"] = player.unionid.clone().into();
     }
-    ApiResponse (avalon_tests only)::Success(fields)
+    Answer::Success(fields)
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::pay::{self, InjectedError};
 use crate::requests::Endpoint;
 use crate::state::World;
-use crate::wire::{ApiResponse (avalon_tests only), errcode};
+use crate::wire::{Answer, errcode};
 
 /// Maximum time for which a response is held back.
 pub(crate) const MAX_HOLD: Duration = Duration::from_secs(60);
@@ -99,9 +99,9 @@ impl Faults {
             latency_after: self.latency_after,
             error: self.draw_error().then(|| {
                 if is_pay {
-                    ApiResponse (avalon_tests only)::Pay(self.pay_error.unwrap_or_default().answer())
+                    Answer::Pay(self.pay_error.unwrap_or_default().answer())
                 } else {
-                    ApiResponse (avalon_tests only)::Error(self.errcode.unwrap_or(errcode::SYSTEM_BUSY))
+                    Answer::Error(self.errcode.unwrap_or(errcode::SYSTEM_BUSY))
                 }
             }),
             outage: self.outage,
@@ -128,7 +128,7 @@ impl Faults {
 struct CallFaults {
     latency: Duration,
     latency_after: bool,
-    error: Option<ApiResponse (avalon_tests only)>,
+    error: Option<Answer>,
     outage: Outage,
     outage_after: bool,
 }
@@ -166,15 +166,15 @@ async fn delay(world: &World, latency: Duration) {
     }
 }
 
-async fn outage_answer(world: &World, outage: Outage) -> ApiResponse (avalon_tests only) {
+async fn outage_answer(world: &World, outage: Outage) -> Answer {
     match outage {
-        Outage::None | Outage::Reset => ApiResponse (avalon_tests only)::Reset,
+        Outage::None | Outage::Reset => Answer::Reset,
         Outage::Hang => {
             world.wait(MAX_HOLD).await;
-            ApiResponse (avalon_tests only)::Reset
+            Answer::Reset
         }
-        Outage::Http502 => ApiResponse (avalon_tests only)::Http(StatusCode::BAD_GATEWAY),
-        Outage::Empty => ApiResponse (avalon_tests only)::Empty,
-        Outage::Truncated => ApiResponse (avalon_tests only)::Truncated,
+        Outage::Http502 => Answer::Http(StatusCode::BAD_GATEWAY),
+        Outage::Empty => Answer::Empty,
+        Outage::Truncated => Answer::Truncated,
     }
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::connection::Connection;
 use crate::state::World;
-use crate::wire::ApiResponse (avalon_tests only);
+use crate::wire::Answer;
 
 /// Maximum number of logged requests; older ones are dropped.
 const MAX_ENTRIES: usize = 10_000;
@@ -77,7 +77,7 @@ impl RequestLog {
         number
     }
 
-    fn record_answer(&mut self, number: u64, answer: &ApiResponse (avalon_tests only)) {
+    fn record_answer(&mut self, number: u64, answer: &Answer) {
         let Some(first) = self.latest.front().map(|entry| entry.number) else {
             return;
         };
@@ -135,7 +135,7 @@ fn redacted_query(request: &Request) -> BTreeMap<String, String> {
     query
 }
 
-/// Records the request, lets the inner layers choose an [`ApiResponse (avalon_tests only)`], and renders it.
+/// Records the request, lets the inner layers choose an [`Answer`], and renders it.
 pub(crate) async fn record_and_render(
     State(endpoint): State<Endpoint>,
     request: Request,
@@ -151,8 +151,8 @@ pub(crate) async fn record_and_render(
         state.requests.record_arrival(endpoint.api, &request, now)
     };
     let mut response = next.run(request).await;
-    let Some(answer) = response.extensions_mut().remove::<ApiResponse (avalon_tests only)>() else {
-        // Unreachable: every WeChat route returns an `ApiResponse (avalon_tests only)`.
+    let Some(answer) = response.extensions_mut().remove::<Answer>() else {
+        // Unreachable: every WeChat route returns an `Answer`.
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let (content_type, now) = {

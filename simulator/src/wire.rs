@@ -1,5 +1,5 @@
 //! Responses in the format of WeChat's platform APIs: HTTP 200 with `errcode` and `errmsg`, the
-//! platform's `Date`, and malformed variants. APIs and faults choose the [`ApiResponse (avalon_tests only)`]; this module
+//! platform's `Date`, and malformed variants. APIs and faults choose the [`Answer`]; this module
 //! only renders it.
 
 use std::io;
@@ -59,9 +59,9 @@ pub(crate) mod errcode {
 }
 
 /// The answer of an API or a fault. [`IntoResponse`] only carries it to the outermost layer, which
-/// renders it with [`ApiResponse (avalon_tests only)::render`].
+/// renders it with [`Answer::render`].
 #[derive(Clone, Debug)]
-pub(crate) enum ApiResponse (avalon_tests only) {
+pub(crate) enum Answer {
     /// A success with these fields.
     Success(Value),
     /// A business error.
@@ -78,7 +78,7 @@ pub(crate) enum ApiResponse (avalon_tests only) {
     Pay(PayAnswer),
 }
 
-impl IntoResponse for ApiResponse (avalon_tests only) {
+impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
         response.extensions_mut().insert(self);
@@ -86,7 +86,7 @@ impl IntoResponse for ApiResponse (avalon_tests only) {
     }
 }
 
-impl ApiResponse (avalon_tests only) {
+impl Answer {
     /// Returns the `errcode` of the answer, 0 for a success; none if the answer carries no errcode.
     pub(crate) fn errcode(&self) -> Option<i64> {
         match self {

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue};
 pub(crate) enum Preference {
     /// Nothing said.
     None,
-    /// ApiResponse (avalon_tests only) at once, with the job.
+    /// Answer at once, with the job.
     RespondAsync,
     /// Hold the request this long.
     Wait(Duration),

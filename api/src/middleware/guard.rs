@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use crate::middleware::request_signature::{NONCE_TTL, RequestSignature, SignedRequest};
+use crate::middleware::request_signature::{KEEP_NONCES, RequestSignature, SignedRequest};
 use avalon_core::accounts::sessions::{Session, SessionError};
 use avalon_core::accounts::tokens::{Claims, TokenError};
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
@@ -170,7 +170,7 @@ fn audit_signature(
         .session(claims.sid)
         .address(address)
         .with("code", problem.code.to_string());
-    audit::record_in_background(&state.database, event);
+    audit::record_beside(&state.database, event);
 }
 
 fn of_address(ClientAddress(address): ClientAddress, route: &str) -> Vec<(Limit, Counted)> {
@@ -310,7 +310,7 @@ async fn verify(
     // Only now: nobody else may use the session's nonces up.
     let claimed = state
         .sessions
-        .claim_nonce(session.id, signature.nonce(), NONCE_TTL)
+        .claim_nonce(session.id, signature.nonce(), KEEP_NONCES)
         .await;
     if !claimed.map_err(unlooked)? {
         tracing::warn!(session_id = %session.id, "a signed request was sent twice");

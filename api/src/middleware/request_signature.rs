@@ -17,7 +17,7 @@ use avalon_core::base::problem::ProblemCode;
 /// How far a timestamp may be from the server's time, either way.
 pub const TOLERANCE: Duration = Duration::from_secs(300);
 /// How long a nonce must be remembered: as long as its timestamp could still be taken.
-pub const NONCE_TTL: Duration = Duration::from_secs(2 * 300 + 10);
+pub const KEEP_NONCES: Duration = Duration::from_secs(2 * 300 + 10);
 /// Most characters of a nonce.
 const LONGEST_NONCE: usize = 128;
 

@@ -212,7 +212,7 @@ pub async fn record(database: &Database, event: AuditEvent) {
 
 /// Records an event where a player would wait for it: behind the caller's back. Not for a process that
 /// ends after it.
-pub fn record_in_background(database: &Database, event: AuditEvent) {
+pub fn record_beside(database: &Database, event: AuditEvent) {
     let database = database.clone();
     let recorded = async move { record(&database, event).await };
     tokio::spawn(recorded.in_current_span());

@@ -20,7 +20,7 @@ use super::authorization::{Authorization, Signed};
 use super::behaviour::KeyMode;
 use super::keys::Signer;
 use crate::requests::Endpoint;
-use crate::wire::ApiResponse (avalon_tests only);
+use crate::wire::Answer;
 use crate::{faults, requests};
 
 const MAX_BODY: usize = 1 << 20;
@@ -75,13 +75,13 @@ async fn handle(
     State((pay, api)): State<(Arc<Pay>, Api)>,
     parameters: RawPathParams,
     request: Request,
-) -> ApiResponse (avalon_tests only) {
+) -> Answer {
     let (head, body) = request.into_parts();
     if head.method != api.method {
-        return ApiResponse (avalon_tests only)::Pay(PayAnswer::status_only(StatusCode::METHOD_NOT_ALLOWED));
+        return Answer::Pay(PayAnswer::status_only(StatusCode::METHOD_NOT_ALLOWED));
     }
     let Ok(body) = to_bytes(body, MAX_BODY).await else {
-        return ApiResponse (avalon_tests only)::Pay(PayAnswer::status_only(StatusCode::PAYLOAD_TOO_LARGE));
+        return Answer::Pay(PayAnswer::status_only(StatusCode::PAYLOAD_TOO_LARGE));
     };
     let now = pay.world.state().now();
     let url = head
@@ -95,7 +95,7 @@ async fn handle(
     };
     if let Err(error) = authenticate(&pay, &api, &head.headers, &signed, now) {
         let with_request_id = !(api.is_transaction && error.code == "SIGN_ERROR");
-        return ApiResponse (avalon_tests only)::Pay(error.into_answer(with_request_id));
+        return Answer::Pay(error.into_answer(with_request_id));
     }
     let result = check_content(&api, &head.headers)
         .and_then(|()| {
@@ -113,7 +113,7 @@ async fn handle(
             };
             (api.run)(&pay, &call)
         });
-    ApiResponse (avalon_tests only)::Pay(match result {
+    Answer::Pay(match result {
         Ok(Success::Json(body)) => answer(&pay, &head.headers, Some(body.to_string().into())),
         Ok(Success::Nothing) => answer(&pay, &head.headers, None),
         Ok(Success::File(file)) => PayAnswer::file(file),

@@ -18,7 +18,7 @@ use super::fields::Fields;
 use crate::faults;
 use crate::requests::{self, Endpoint};
 use crate::state::{State, World};
-use crate::wire::{ApiResponse (avalon_tests only), errcode};
+use crate::wire::{Answer, errcode};
 
 /// A platform API.
 #[derive(Clone, Copy)]
@@ -75,10 +75,10 @@ async fn answer(
     method: Method,
     Query(query): Query<BTreeMap<String, String>>,
     body: Bytes,
-) -> ApiResponse (avalon_tests only) {
+) -> Answer {
     match run(&world, api, &method, &query, &body) {
-        Ok(fields) => ApiResponse (avalon_tests only)::Success(fields),
-        Err(errcode) => ApiResponse (avalon_tests only)::Error(errcode),
+        Ok(fields) => Answer::Success(fields),
+        Err(errcode) => Answer::Error(errcode),
     }
 }
 

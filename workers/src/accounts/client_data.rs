@@ -53,7 +53,7 @@ pub(crate) async fn open<T>(
     let grace = services.profiles.session_key_grace;
     let good = keys
         .iter()
-        .flat_map(|keys| keys.valid_at(received_at, grace));
+        .flat_map(|keys| keys.good_at(received_at, grace));
     for (age, key) in good.enumerate() {
         match attempt(key) {
             Ok(opened) => {
@@ -102,9 +102,9 @@ pub(crate) fn refuse(services: &Services, kind: DataKind, error: DataError) -> J
 
 fn outcome(error: DataError) -> DataOutcome {
     match error {
-        DataError::KeyMismatch => DataOutcome::KeyMismatch,
-        DataError::MissingWatermark => DataOutcome::MissingWatermark,
-        DataError::AppMismatch => DataOutcome::AppMismatch,
+        DataError::KeyMismatch => DataOutcome::KeyDoesNotFit,
+        DataError::MissingWatermark => DataOutcome::NoWatermark,
+        DataError::AppMismatch => DataOutcome::OtherApp,
         DataError::Stale(_) => DataOutcome::Stale,
         DataError::Field(_) => DataOutcome::FieldInvalid,
     }

@@ -46,12 +46,12 @@ pub(crate) async fn handle(
         standing: received.standing,
         union_id: received.union_id,
     };
-    let skip_refused = services.profiles.check_text == CheckText::Enforce;
+    let heed_refused = services.profiles.check_text == CheckText::Enforce;
     let updated = rows::update(
         &services.database,
         &job.open_id,
         &update,
-        skip_refused,
+        heed_refused,
         Timestamp::now(),
     )
     .await
@@ -154,7 +154,7 @@ fn record_invalid(
     invalid: &[FieldError],
 ) -> Vec<String> {
     let outcome = match invalid {
-        [] => DataOutcome::Received (avalon_tests::event_sinks),
+        [] => DataOutcome::Taken,
         _ => DataOutcome::FieldInvalid,
     };
     services.profile_metrics.data(kind, outcome);
@@ -162,7 +162,7 @@ fn record_invalid(
         let event = AuditEvent::new(AuditKind::NicknameRefused, Actor::Player)
             .user(job.user_id)
             .with("reason", error.problem);
-        audit::record_in_background(&services.database, event);
+        audit::record_beside(&services.database, event);
     }
     invalid.iter().map(|error| error.field.to_owned()).collect()
 }

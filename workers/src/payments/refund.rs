@@ -11,7 +11,7 @@ use avalon_core::payments::refunds::{self, Refund};
 use avalon_core::payments::{OrderStatus, RefundStatus, refund_ends};
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::pay::{
-    Fen, OutRefundNo, OutTradeNo, PayErrorClass, Reason, Refund as ApiResponse (avalon_tests only), RefundOf, RefundOrder,
+    Fen, OutRefundNo, OutTradeNo, PayErrorClass, Reason, Refund as Answer, RefundOf, RefundOrder,
     RefundState,
 };
 use jiff::Timestamp;
@@ -122,7 +122,7 @@ async fn look_again(services: &Services, refund: &Refund, check: i64) -> Result<
 
 /// What WeChat says of a refund, which it is told of when it does not know it. None: it refuses it for
 /// good, and has never heard of it, as an error says that nobody has signed.
-async fn ask(services: &Services, refund: &Refund) -> Result<Option<ApiResponse (avalon_tests only)>, JobError> {
+async fn ask(services: &Services, refund: &Refund) -> Result<Option<Answer>, JobError> {
     let internal = || job_errors::reject(ProblemCode::Internal);
     let number = OutRefundNo::parse(&refund.refund_id).map_err(|_| internal())?;
     let client = &payments(services)?.client;
@@ -191,7 +191,7 @@ async fn request_of(
 async fn tell(
     services: &Services,
     refund: &Refund,
-    answer: Option<&ApiResponse (avalon_tests only)>,
+    answer: Option<&Answer>,
 ) -> Result<Refund, JobError> {
     let status = match answer {
         Some(answer) => status_of(&answer.state).unwrap_or(RefundStatus::Processing),

@@ -128,7 +128,7 @@ pub(crate) fn well_formed(encrypted_data: &str, iv: &str) -> Result<(), Problem>
     request_body = UpdateUserInfoBody,
     params(("Prefer" = Option<String>, Header, description = "`wait=N` (seconds, at most 30) or `respond-async`")),
     responses(
-        (status = 200, description = "Received (avalon_tests::event_sinks)", body = UserInfoUpdated),
+        (status = 200, description = "Taken", body = UserInfoUpdated),
         (status = 202, description = "Not done yet: ask for the job", body = Accepted),
         (status = 400, description = "No body, or not JSON", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No good token, or the session key does not fit the data", body = Problem, content_type = "application/problem+json"),

@@ -138,7 +138,7 @@ pub struct SessionKeys {
 impl SessionKeys {
     /// The keys that are good for data that came in at `at`, newest first: the key of now, and the one
     /// before it when it was replaced less than `grace` ago.
-    pub fn valid_at(&self, at: Timestamp, grace: Duration) -> impl Iterator<Item = &SessionKey> {
+    pub fn good_at(&self, at: Timestamp, grace: Duration) -> impl Iterator<Item = &SessionKey> {
         let previous = self
             .previous
             .as_ref()

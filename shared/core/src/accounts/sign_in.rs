@@ -151,7 +151,7 @@ pub async fn store(
                     name: SIGNED_IN,
                     params,
                 };
-                outbox::insert_held(&mut transaction, &event, now).await?;
+                outbox::keep_back(&mut transaction, &event, now).await?;
             }
             transaction.commit().await?;
             Ok(player)

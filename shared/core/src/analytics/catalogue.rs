@@ -19,7 +19,7 @@ use crate::storage::database::{Database, DatabaseError};
 /// How old the copy may be.
 const REFRESH_EVERY: Duration = Duration::from_secs(5);
 /// Most events in the catalogue: each process holds all of it.
-pub const MAX_DEFINITIONS: i64 = 2000;
+pub const MOST_DEFINITIONS: i64 = 2000;
 /// Shares of players are kept in ten-thousandths.
 pub const WHOLE: u32 = 10_000;
 
@@ -110,7 +110,7 @@ pub async fn list(database: &Database) -> Result<Vec<EventDefinition>, DatabaseE
         "SELECT event_name, schema, sensitive, sample FROM event_definitions
          ORDER BY event_name LIMIT $1",
     )
-    .bind(MAX_DEFINITIONS)
+    .bind(MOST_DEFINITIONS)
     .fetch_all(database.pool())
     .await?;
     rows.iter().map(definition_of).collect()

@@ -11,7 +11,7 @@ use super::day::Day;
 use crate::storage::database::{Database, DatabaseError};
 
 /// Most steps of a funnel.
-pub const MAX_STEPS: usize = 10;
+pub const MOST_STEPS: usize = 10;
 
 /// How many players came to a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

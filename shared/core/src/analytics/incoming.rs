@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::batch::EventLine;
 
 /// Most events of a request.
-pub const MAX_EVENTS: usize = 500;
+pub const MOST_EVENTS: usize = 500;
 const MOST_NAME: usize = 64;
 const MOST_ID: usize = 64;
 /// Of the parameters of one event, as compact JSON.
@@ -93,7 +93,7 @@ impl Clock {
 
 /// An event that was taken.
 #[derive(Clone, Debug)]
-pub struct Received (avalon_tests::event_sinks) {
+pub struct Taken {
     /// The event.
     pub line: EventLine,
     /// To be passed on at once.
@@ -108,7 +108,7 @@ pub struct Received (avalon_tests::event_sinks) {
 ///
 /// # Errors
 /// Why it is not taken.
-pub fn check(raw: &RawValue, clock: &Clock) -> Result<Received (avalon_tests::event_sinks), EventRefusal> {
+pub fn check(raw: &RawValue, clock: &Clock) -> Result<Taken, EventRefusal> {
     let Ok(Value::Object(mut event)) = serde_json::from_str::<Value>(raw.get()) else {
         return Err(EventRefusal::EventNotObject);
     };
@@ -148,7 +148,7 @@ pub fn check(raw: &RawValue, clock: &Clock) -> Result<Received (avalon_tests::ev
         session_id,
         player: 0,
     };
-    Ok(Received (avalon_tests::event_sinks) {
+    Ok(Taken {
         line,
         realtime,
         user_id,
@@ -228,7 +228,7 @@ mod tests {
         Clock::new(time(NOW), sent_at.map(time), 7 * DAY_MS)
     }
 
-    fn take(event: &Value) -> Result<Received (avalon_tests::event_sinks), EventRefusal> {
+    fn take(event: &Value) -> Result<Taken, EventRefusal> {
         let raw = serde_json::value::to_raw_value(event).unwrap();
         check(&raw, &clock(None))
     }

@@ -47,7 +47,7 @@ pub async fn keep(
 ///
 /// # Errors
 /// The database's.
-pub async fn insert_held(
+pub async fn keep_back(
     connection: &mut AnyConnection,
     event: &ServiceEvent<'_>,
     now: Timestamp,
@@ -117,7 +117,7 @@ async fn each(
 }
 
 /// Claims up to `limit` events that wait, oldest first, as a batch; none when none waits. Who
-/// claims them passes them on and then calls [`delete_forwarded`].
+/// claims them passes them on and then calls [`passed_on`].
 ///
 /// # Errors
 /// The database's.
@@ -182,7 +182,7 @@ fn read(row: &AnyRow) -> Result<(Player, EventLine), DatabaseError> {
 ///
 /// # Errors
 /// The database's. They are passed on once more then.
-pub async fn delete_forwarded(database: &Database, batch: &EventBatch) -> Result<(), DatabaseError> {
+pub async fn passed_on(database: &Database, batch: &EventBatch) -> Result<(), DatabaseError> {
     let ids = batch.events.iter();
     each(
         database,

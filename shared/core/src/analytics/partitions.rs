@@ -49,7 +49,7 @@ fn day_of_name(name: &str) -> Option<Day> {
 ///
 /// # Errors
 /// The database's.
-pub async fn create_ahead(database: &Database, first: Day, days: i64) -> Result<(), DatabaseError> {
+pub async fn make_ahead(database: &Database, first: Day, days: i64) -> Result<(), DatabaseError> {
     if database.dialect() == Dialect::Sqlite {
         return Ok(());
     }

@@ -160,7 +160,7 @@ impl PostgresEvents {
             return Ok(());
         }
         for day in &new {
-            sqlx::raw_sql(partitions::create_statement(*day))
+            sqlx::raw_sql(partitions::make_statement(*day))
                 .execute(pool)
                 .await?;
         }

@@ -102,7 +102,7 @@ impl From<sqlx::Error> for RotationError {
 /// How a key stands to the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum KeyStatus {
+pub enum KeyStanding {
     /// The one that seals.
     Current,
     /// One that still opens.
@@ -120,7 +120,7 @@ pub struct KeyUse {
     /// Which key.
     pub key_id: String,
     /// How it stands to the ring.
-    pub key: KeyStatus,
+    pub key: KeyStanding,
     /// How many values.
     pub sealed: i64,
 }
@@ -138,9 +138,9 @@ pub async fn status(database: &Database, keyring: &Keyring) -> Result<Vec<KeyUse
         {
             let key_id: String = row.try_get("key_id")?;
             let key = match keyring.holds(&key_id) {
-                _ if key_id == keyring.current_key_id() => KeyStatus::Current,
-                true => KeyStatus::Previous,
-                false => KeyStatus::Unknown,
+                _ if key_id == keyring.current_key_id() => KeyStanding::Current,
+                true => KeyStanding::Previous,
+                false => KeyStanding::Unknown,
             };
             uses.push(KeyUse {
                 column: column.name,

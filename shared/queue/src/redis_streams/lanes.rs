@@ -110,7 +110,7 @@ pub(super) struct LaneReader {
     endpoint: RedisEndpoint,
     keys: LaneKeys,
     due_channel: String,
-    /// The blocking connection. Received (avalon_tests::event_sinks) during a read, and dropped if the read fails.
+    /// The blocking connection. Taken during a read, and dropped if the read fails.
     connection: Mutex<Option<RedisLink>>,
     /// Entries that this process holds. Other pending entries of its consumer were delivered to a
     /// connection that broke before they were read.

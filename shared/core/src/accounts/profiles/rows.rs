@@ -52,7 +52,7 @@ impl ProfileError {
     }
 }
 
-/// Brings a player's profile up to date; `None` when there is no such player. `skip_refused`: a nickname
+/// Brings a player's profile up to date; `None` when there is no such player. `heed_refused`: a nickname
 /// that the content check has refused before is not taken again.
 ///
 /// # Errors
@@ -61,14 +61,14 @@ pub async fn update(
     database: &Database,
     open_id: &OpenId,
     update: &Update,
-    skip_refused: bool,
+    heed_refused: bool,
     now: Timestamp,
 ) -> Result<Option<Updated>, ProfileError> {
     for _ in 0..MEETINGS {
         let Some(mut stored) = read(database, open_id).await? else {
             return Ok(None);
         };
-        if !skip_refused {
+        if !heed_refused {
             stored.known.refused_nickname = None;
         }
         let Some(after) = merge(&stored.known, update.clone()) else {
