@@ -102,9 +102,9 @@ pub(crate) fn refuse(services: &Services, kind: DataKind, error: DataError) -> J
 
 fn outcome(error: DataError) -> DataOutcome {
     match error {
-        DataError::KeyMismatch => DataOutcome::KeyDoesNotFit,
-        DataError::MissingWatermark => DataOutcome::NoWatermark,
-        DataError::AppMismatch => DataOutcome::OtherApp,
+        DataError::KeyMismatch => DataOutcome::KeyMismatch,
+        DataError::MissingWatermark => DataOutcome::MissingWatermark,
+        DataError::AppMismatch => DataOutcome::AppMismatch,
         DataError::Stale(_) => DataOutcome::Stale,
         DataError::Field(_) => DataOutcome::FieldInvalid,
     }

@@ -30,6 +30,6 @@ pub(crate) async fn handle(
         services.profile_metrics.data(kind, DataOutcome::NoGroup);
         return Err(job_errors::field("encryptedData: it names no group"));
     };
-    services.profile_metrics.data(kind, DataOutcome::Taken);
+    services.profile_metrics.data(kind, DataOutcome::Accepted);
     Ok(GroupOpened { open_gid })
 }
