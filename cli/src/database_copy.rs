@@ -275,7 +275,7 @@ async fn make_partitions(
     let days = sqlx::query_scalar("SELECT DISTINCT day FROM analytics_events ORDER BY day");
     let days: Vec<i64> = days.fetch_all(&mut **source).await?;
     for day in days {
-        let make = partitions::make_statement(Day::from_number(day));
+        let make = partitions::create_statement(Day::from_number(day));
         sqlx::raw_sql(make).execute(&mut **target).await?;
     }
     Ok(())

@@ -1,6 +1,6 @@
-//! The audit log: who did what to sessions, players, orders, jobs and keys, and what was refused for
-//! want of a right. Recorded beside what it tells of, which it can't fail, nor hold up where a player
-//! waits. It is no request log: what succeeds every day is not here.
+//! The audit log: who did what to sessions, players, orders, jobs and keys, and which requests were
+//! refused as unauthorised. Recording never fails the audited operation, nor delays a player's request.
+//! It is not a request log: routine successes are not in it.
 
 mod gate;
 pub mod search;
@@ -20,23 +20,23 @@ use crate::base::words::words;
 use crate::storage::database::{Database, DatabaseError};
 use gate::Admitted;
 
-/// A database that takes longer than this does not get the event: an operator may wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Most characters of a text in an event's detail.
-const MOST_CHARS: usize = 200;
-/// How many old events one statement deletes.
+/// The event is only logged if the database takes longer: an operator may be waiting.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Maximum length of a text in an event's detail, in characters.
+const MAX_CHARS: usize = 200;
+/// Events deleted per statement.
 const PRUNE_BATCH: i64 = 1000;
 
 words! {
-    /// What happened.
+    /// The kind of an event.
     AuditKind {
-        /// A session was ended: by its player, an operator, or a ban.
+        /// A session was ended by its player, an operator, or a ban.
         SessionEnded = "session_ended",
-        /// A spent refresh token was used again, which ends its session.
+        /// A refresh token was used twice, which ends its session.
         RefreshTokenReused = "refresh_token_reused",
-        /// A sign-in ended another session of the player, as the device policy wants.
+        /// A sign-in ended another session of the player, by the device policy.
         SessionReplaced = "session_replaced",
-        /// WeChat was told to give the player a new session key.
+        /// WeChat was asked for a new session key of the player.
         SessionKeyReset = "session_key_reset",
         /// A player may not sign in any more.
         UserBanned = "user_banned",
@@ -48,24 +48,24 @@ words! {
         SignatureRefused = "signature_refused",
         /// A signed request was sent again.
         NonceReplayed = "nonce_replayed",
-        /// An admin route was asked for without the right token.
+        /// An admin route was called without the right token.
         AdminRefused = "admin_refused",
-        /// An operator paid an order back.
+        /// An operator refunded an order.
         OrderRefunded = "order_refunded",
-        /// An operator made or changed a product.
+        /// An operator created or changed a product.
         ProductChanged = "product_changed",
-        /// An operator had a dead letter done again.
+        /// An operator replayed a dead letter.
         JobReplayed = "job_replayed",
         /// An operator deleted a dead letter.
         JobDeleted = "job_deleted",
-        /// What is sealed at rest was sealed again with the current key.
+        /// Values sealed at rest were sealed again with the current key.
         KeysRotated = "keys_rotated",
     }
 }
 
 impl AuditKind {
-    /// Whether anybody out there can cause it as often as they like. Of these only so many are kept
-    /// in a minute; the next one that is kept tells how many were not.
+    /// Whether any client can cause it at will. Only a limited number of these is stored per minute; the
+    /// next stored one has the number of suppressed ones.
     pub const fn is_refusal(self) -> bool {
         matches!(
             self,
@@ -78,18 +78,18 @@ impl AuditKind {
 }
 
 words! {
-    /// Who caused it.
+    /// Who caused an event.
     Actor {
-        /// A player, or somebody who claims to be one.
+        /// A player, or a client that claims to be one.
         Player = "player",
-        /// An operator, or somebody who claims to be one.
+        /// An operator, or a client that claims to be one.
         Operator = "operator",
         /// The service itself.
         System = "system",
     }
 }
 
-/// Something that happened, before it is recorded.
+/// An event to be recorded.
 #[derive(Clone, Debug)]
 pub struct AuditEvent {
     kind: AuditKind,
@@ -101,7 +101,7 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
-    /// An event of nobody in particular.
+    /// Creates an event without details.
     pub fn new(kind: AuditKind, actor: Actor) -> Self {
         Self {
             kind,
@@ -113,33 +113,33 @@ impl AuditEvent {
         }
     }
 
-    /// About this player.
+    /// Sets the player concerned.
     #[must_use]
     pub fn user(mut self, user: impl Into<Option<UserId>>) -> Self {
         self.user = user.into();
         self
     }
 
-    /// About this session.
+    /// Sets the session concerned.
     #[must_use]
     pub fn session(mut self, session: impl Into<Option<SessionId>>) -> Self {
         self.session = session.into();
         self
     }
 
-    /// From this address.
+    /// Sets the IP address of the actor.
     #[must_use]
     pub fn address(mut self, address: impl Into<Option<IpAddr>>) -> Self {
         self.address = address.into();
         self
     }
 
-    /// What else is worth knowing, never a secret. Texts may come from outside: characters that
-    /// could play tricks on whoever reads a log are replaced, and long ones are cut.
+    /// Adds a detail, which must not be a secret. In texts, which may be a client's, control and direction
+    /// characters are replaced, and long texts are truncated.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         let value = match value.into() {
-            Value::String(text) => Value::String(harmless(&text)),
+            Value::String(text) => Value::String(sanitized(&text)),
             other => other,
         };
         self.detail.insert(name.to_owned(), value);
@@ -147,8 +147,8 @@ impl AuditEvent {
     }
 }
 
-/// Records an event: in the log at once, and in the table when the database takes it. Never fails:
-/// what could not be stored is in the log and in [`counts`].
+/// Records an event: in the log at once, and in the table if the database is available. Never fails: an
+/// event that could not be stored is in the log and in [`counts`].
 pub async fn record(database: &Database, event: AuditEvent) {
     let event = match gate::admit(event.kind, Timestamp::now()) {
         Admitted::Yes => event,
@@ -166,19 +166,19 @@ pub async fn record(database: &Database, event: AuditEvent) {
         detail,
         "security event"
     );
-    let stored = tokio::time::timeout(PATIENCE, store(database, event, detail)).await;
+    let stored = tokio::time::timeout(STORE_TIMEOUT, store(database, event, detail)).await;
     let problem = match stored {
         Ok(Ok(())) => return gate::count(kind, Outcome::Stored),
         Ok(Err(error)) => error.to_string(),
-        Err(_) => "the database did not answer in time".to_owned(),
+        Err(_) => "no reply from the database in time".to_owned(),
     };
     gate::count(kind, Outcome::Lost);
-    tracing::error!(%kind, problem, "a security event could not be stored");
+    tracing::error!(%kind, problem, "cannot store a security event");
 }
 
-/// Records an event where a player would wait for it: behind the caller's back. Not for a process that
-/// ends after it.
-pub fn record_beside(database: &Database, event: AuditEvent) {
+/// Records an event in a task of its own, so that the caller does not wait. Not for a process that exits
+/// right after.
+pub fn record_in_background(database: &Database, event: AuditEvent) {
     let database = database.clone();
     let recorded = async move { record(&database, event).await };
     tokio::spawn(recorded.in_current_span());
@@ -189,7 +189,7 @@ async fn store(
     event: AuditEvent,
     detail: String,
 ) -> Result<(), DatabaseError> {
-    // The id carries the time, so that the primary key is the order of time as well.
+    // The id contains the time, so the primary key is ordered by time.
     let id = Ulid::generate();
     sqlx::query(
         "INSERT INTO audit_events (id, at, kind, user_id, session_id, actor, address, detail)
@@ -208,8 +208,8 @@ async fn store(
     Ok(())
 }
 
-/// Deletes events that are older than `before`; answers how many. In small steps, so that nobody
-/// waits for it.
+/// Deletes events that are older than `before`; returns their number. In small transactions, so that
+/// other writers do not wait long.
 ///
 /// # Errors
 /// [`DatabaseError`]; what was deleted until then stays deleted.
@@ -232,12 +232,12 @@ pub async fn prune(database: &Database, before: Timestamp) -> Result<u64, Databa
     }
 }
 
-/// The text without what ends a line, moves a cursor or turns the direction of writing.
-fn harmless(text: &str) -> String {
+/// Replaces characters that end a line, move a cursor or change the direction of text; truncates.
+fn sanitized(text: &str) -> String {
     let tricky =
         |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars()
-        .take(MOST_CHARS)
+        .take(MAX_CHARS)
         .map(|c| if tricky(c) { '\u{fffd}' } else { c })
         .collect()
 }
@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_detail_can_forge_no_log_line() {
+    fn details_cannot_forge_log_lines() {
         let forged = "x\n2026-01-01 INFO all is well\r\u{1b}[2J\u{202e}\u{2028}";
         let event = AuditEvent::new(AuditKind::NicknameRefused, Actor::Player).with("name", forged);
         let text = event.detail["name"].as_str().unwrap();
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_has_one_word_in_tables_and_in_json() {
+    fn kinds_have_the_same_name_in_tables_and_json() {
         for kind in AuditKind::ALL {
             assert_eq!(kind.as_str().parse::<AuditKind>().unwrap(), *kind);
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());

@@ -2,5 +2,6 @@
 //! the rotation of its keys.
 
 pub mod database;
+pub mod documents;
 pub mod keyring;
 pub mod rotation;

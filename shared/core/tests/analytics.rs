@@ -281,13 +281,13 @@ async fn a_batch_that_the_database_refuses_takes_no_other_with_it() {
 async fn old_days_are_removed_and_the_others_are_left_alone() {
     for store in Store::both().await {
         let today = Day::of_ms(NOON);
-        partitions::make_ahead(&store.database, today.plus(-1), 3)
+        partitions::create_ahead(&store.database, today.plus(-1), 3)
             .await
             .unwrap();
         // Made twice, and by two at once.
         let (one, two) = tokio::join!(
-            partitions::make_ahead(&store.database, today, 4),
-            partitions::make_ahead(&store.database, today, 4),
+            partitions::create_ahead(&store.database, today, 4),
+            partitions::create_ahead(&store.database, today, 4),
         );
         one.unwrap();
         two.unwrap();
@@ -341,7 +341,7 @@ async fn the_outbox_gives_each_event_to_one_and_again_to_another_when_that_one_d
                 name: "order_paid",
                 params: json!({"totalFee": 600}),
             };
-            outbox::keep(&mut transaction, &event, now).await.unwrap();
+            outbox::insert(&mut transaction, &event, now).await.unwrap();
         }
         transaction.commit().await.unwrap();
         let claimed = outbox::claim(&store.database, now, 100)
@@ -359,7 +359,9 @@ async fn the_outbox_gives_each_event_to_one_and_again_to_another_when_that_one_d
             .await
             .unwrap()
             .unwrap();
-        outbox::passed_on(&store.database, &again).await.unwrap();
+        outbox::delete_forwarded(&store.database, &again)
+            .await
+            .unwrap();
         assert!(
             outbox::claim(&store.database, later(100), 100)
                 .await
@@ -599,7 +601,7 @@ async fn a_day_that_is_being_read_is_made_at_once_and_dropped_later() {
         .fetch_one(&mut *reader)
         .await
         .unwrap();
-    partitions::make_ahead(&store.database, today.plus(1), 3)
+    partitions::create_ahead(&store.database, today.plus(1), 3)
         .await
         .unwrap();
     let late = line("a", None, NOON - 9 * DAY_MS, 0);
@@ -681,7 +683,7 @@ async fn an_event_that_is_kept_back_is_passed_on_once_it_is_released() {
                 params: json!({}),
             };
             let mut transaction = database.begin().await.unwrap();
-            outbox::keep_back(&mut transaction, &event, now)
+            outbox::insert_held(&mut transaction, &event, now)
                 .await
                 .unwrap();
             transaction.commit().await.unwrap();
@@ -690,7 +692,7 @@ async fn an_event_that_is_kept_back_is_passed_on_once_it_is_released() {
         outbox::release(database, &["kept".to_owned()])
             .await
             .unwrap();
-        outbox::forget(database, "forgotten").await.unwrap();
+        outbox::discard(database, "forgotten").await.unwrap();
         let ids = async |at: Timestamp| {
             let batch = outbox::claim(database, at, 10).await.unwrap().unwrap();
             let ids = batch.events.into_iter().map(|event| event.id.unwrap());

@@ -27,7 +27,7 @@ async fn what_is_told_last_counts_and_days_come_side_by_side() {
         let at = |ms| Timestamp::from_millisecond(ms).unwrap();
         let game: Dataset = "game:1000006:4".parse().unwrap();
         let keep = async |day, dataset: &Dataset, figures, now| {
-            stats::keep(&database, day, dataset, &figures, at(now))
+            stats::store(&database, day, dataset, &figures, at(now))
                 .await
                 .unwrap();
         };

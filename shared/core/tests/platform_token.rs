@@ -10,9 +10,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_core::platform::token::{
-    LocalTokens, PlatformTokens, RedisTokens, Timing, TokenMetrics, TokenStore,
-};
+use avalon_core::platform::token::{PlatformTokens, REDIS_TIMEOUT, Timing, TokenMetrics};
+use avalon_core::storage::documents::{Documents, Expiry, MemoryDocuments, RedisDocuments};
 use avalon_core::storage::keyring::{EncryptionKey, Keyring};
 use avalon_queue::RedisEndpoint;
 use avalon_simulator::{Simulator, SimulatorSettings};
@@ -31,11 +30,11 @@ use tokio::net::TcpListener;
 struct World {
     base: String,
     keyring: Arc<Keyring>,
-    store: Box<dyn Fn() -> Arc<dyn TokenStore> + Send + Sync>,
+    store: Box<dyn Fn() -> Arc<dyn Documents> + Send + Sync>,
 }
 
 async fn local() -> World {
-    let store: Arc<dyn TokenStore> = Arc::new(LocalTokens::default());
+    let store: Arc<dyn Documents> = Arc::new(MemoryDocuments::default());
     World::new(Box::new(move || Arc::clone(&store))).await
 }
 
@@ -43,7 +42,7 @@ async fn redis() -> World {
     let (url, prefix) = (shared_redis_url().await, unique_prefix());
     World::new(Box::new(move || {
         let endpoint = RedisEndpoint::new(&url).unwrap();
-        Arc::new(RedisTokens::new(endpoint, &prefix))
+        Arc::new(RedisDocuments::new(endpoint, &prefix, REDIS_TIMEOUT))
     }))
     .await
 }
@@ -53,7 +52,7 @@ fn timing() -> Timing {
 }
 
 impl World {
-    async fn new(store: Box<dyn Fn() -> Arc<dyn TokenStore> + Send + Sync>) -> Self {
+    async fn new(store: Box<dyn Fn() -> Arc<dyn Documents> + Send + Sync>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let simulator = Simulator::new(SimulatorSettings::new("wx0123456789abcdef", "secret"));
@@ -235,9 +234,10 @@ on_every_engine!(
 on_every_engine!(
     a_refresher_that_died_is_followed_by_another,
     async |world: World| {
-        let lease = Duration::from_millis(400);
-        let taken = (world.store)().lease("dead", lease).await.unwrap();
-        assert!(taken);
+        let lease = Expiry::After(Duration::from_millis(400));
+        let key = "{access_token}:lease";
+        let store = (world.store)();
+        assert!(store.replace(key, None, "dead", lease).await.unwrap());
         let impatient = world.holder_with(Timing {
             patience: Duration::from_millis(50),
             ..timing()
@@ -305,7 +305,7 @@ async fn a_known_token_outlasts_an_absent_redis() {
     let url = server.url();
     let world = World::new(Box::new(move || {
         let endpoint = RedisEndpoint::new(&url).unwrap();
-        Arc::new(RedisTokens::new(endpoint, "test"))
+        Arc::new(RedisDocuments::new(endpoint, "test", REDIS_TIMEOUT))
     }))
     .await;
     let (holder, stranger) = (world.holder(), world.holder());

@@ -73,9 +73,9 @@ impl Player {
     }
 
     /// The keys that are good for data that came in then, and the version.
-    async fn good_at(&self, second: i64) -> (Vec<String>, i64) {
+    async fn valid_at(&self, second: i64) -> (Vec<String>, i64) {
         let keys = self.keys().await.unwrap();
-        let good = keys.good_at(at(second), GRACE);
+        let good = keys.valid_at(at(second), GRACE);
         let good = good.map(|key| key.expose_secret().to_owned()).collect();
         (good, keys.version)
     }
@@ -104,15 +104,15 @@ async fn the_previous_key_is_good_for_a_grace_and_no_more_than_two_are_kept() {
         let player = Player::on(&database).await;
         assert!(player.keys().await.is_none(), "{}", database.engine());
         player.sign_in("first", 0).await;
-        assert_eq!(player.good_at(0).await, keys(["first"], 1));
+        assert_eq!(player.valid_at(0).await, keys(["first"], 1));
         player.sign_in("second", 100).await;
-        assert_eq!(player.good_at(100).await, keys(["second", "first"], 2));
-        assert_eq!(player.good_at(399).await, keys(["second", "first"], 2));
-        assert_eq!(player.good_at(400).await, keys(["second"], 2));
+        assert_eq!(player.valid_at(100).await, keys(["second", "first"], 2));
+        assert_eq!(player.valid_at(399).await, keys(["second", "first"], 2));
+        assert_eq!(player.valid_at(400).await, keys(["second"], 2));
         // Data that came in before the key was replaced are judged by then.
-        assert_eq!(player.good_at(50).await, keys(["second", "first"], 2));
+        assert_eq!(player.valid_at(50).await, keys(["second", "first"], 2));
         player.sign_in("third", 200).await;
-        assert_eq!(player.good_at(200).await, keys(["third", "second"], 3));
+        assert_eq!(player.valid_at(200).await, keys(["third", "second"], 3));
     }
 }
 
@@ -123,9 +123,9 @@ async fn the_same_key_again_is_no_new_version_and_a_replaced_one_does_not_come_b
         player.sign_in("first", 0).await;
         player.sign_in("second", 100).await;
         player.sign_in("second", 390).await;
-        assert_eq!(player.good_at(399).await, keys(["second", "first"], 2));
+        assert_eq!(player.valid_at(399).await, keys(["second", "first"], 2));
         assert_eq!(
-            player.good_at(400).await,
+            player.valid_at(400).await,
             keys(["second"], 2),
             "the grace did not begin anew, {}",
             database.engine()
@@ -141,7 +141,7 @@ async fn a_sign_in_that_is_stored_late_does_not_bring_a_replaced_key_back() {
         player.sign_in("second", 100).await;
         // WeChat answered it before the last one.
         let late = player.sign_in("first", 110).await;
-        assert_eq!(player.good_at(110).await, keys(["second", "first"], 2));
+        assert_eq!(player.valid_at(110).await, keys(["second", "first"], 2));
         assert_eq!(late.last_login_at, at(110), "the rest of it counts");
     }
 }
@@ -153,14 +153,14 @@ async fn a_dead_key_that_was_stored_last_gives_way_to_the_one_that_wechat_gives(
         // WeChat gave "dead" and then "live"; that came in the other order.
         player.sign_in("live", 0).await;
         player.sign_in("dead", 5).await;
-        assert_eq!(player.good_at(5).await, keys(["dead", "live"], 2));
+        assert_eq!(player.valid_at(5).await, keys(["dead", "live"], 2));
         // Which is which is not known yet, and both are good.
         player.sign_in("live", 20).await;
-        assert_eq!(player.good_at(20).await, keys(["dead", "live"], 2));
+        assert_eq!(player.valid_at(20).await, keys(["dead", "live"], 2));
         // Nobody stores so late.
         player.sign_in("live", 36).await;
         assert_eq!(
-            player.good_at(36).await,
+            player.valid_at(36).await,
             keys(["live", "dead"], 3),
             "{}",
             database.engine()
@@ -175,7 +175,7 @@ async fn many_sign_ins_at_once_leave_one_player_with_one_key() {
         let sign_ins = (0..20).map(|_| player.sign_in("only", 0));
         let users = futures_util::future::join_all(sign_ins).await;
         assert!(users.iter().all(|user| user.id == users[0].id));
-        assert_eq!(player.good_at(0).await, keys(["only"], 1));
+        assert_eq!(player.valid_at(0).await, keys(["only"], 1));
     }
 }
 
@@ -193,14 +193,14 @@ async fn a_key_that_was_reset_is_good_for_nothing_at_once() {
         };
         player.sign_in("leaked", 0).await;
         assert!(reset("leaked", "new").await);
-        assert_eq!(player.good_at(0).await, keys(["new"], 2));
+        assert_eq!(player.valid_at(0).await, keys(["new"], 2));
         assert!(reset("leaked", "new").await, "the first answer was lost");
-        assert_eq!(player.good_at(0).await, keys(["new"], 2));
+        assert_eq!(player.valid_at(0).await, keys(["new"], 2));
         assert!(!reset("leaked", "newer").await, "another was faster");
-        assert_eq!(player.good_at(0).await, keys(["new"], 2));
+        assert_eq!(player.valid_at(0).await, keys(["new"], 2));
         player.sign_in("leaked", 10).await;
         assert_eq!(
-            player.good_at(10).await,
+            player.valid_at(10).await,
             keys(["new"], 2),
             "a late sign-in does not bring it back, {}",
             database.engine()

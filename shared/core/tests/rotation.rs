@@ -10,7 +10,7 @@ use avalon_core::base::ids::UserId;
 use avalon_core::config::{Config, Role};
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::{EncryptionKey, Keyring};
-use avalon_core::storage::rotation::{self, KeyStanding, Rotated};
+use avalon_core::storage::rotation::{self, KeyStatus, Rotated};
 use avalon_test_support::TestDatabase;
 use secrecy::ExposeSecret;
 use sqlx::Row;
@@ -126,7 +126,7 @@ async fn after_a_rotation_beside_players_who_sign_in_the_old_keys_are_not_needed
         }
         let uses = rotation::status(&database, &new_only).await.unwrap();
         assert!(
-            uses.iter().all(|use_| use_.key == KeyStanding::Current),
+            uses.iter().all(|use_| use_.key == KeyStatus::Current),
             "{uses:?}"
         );
         assert_eq!(uses[0].sealed, i64::from(PLAYERS));
@@ -161,9 +161,9 @@ async fn what_no_key_opens_is_told_and_left_as_it_is() {
         let uses = rotation::status(&database, &ring).await.unwrap();
         let standing: Vec<_> = uses.iter().map(|use_| (use_.key, use_.sealed)).collect();
         for expected in [
-            (KeyStanding::Current, 1),
-            (KeyStanding::Previous, 1),
-            (KeyStanding::Unknown, 1),
+            (KeyStatus::Current, 1),
+            (KeyStatus::Previous, 1),
+            (KeyStatus::Unknown, 1),
         ] {
             assert!(standing.contains(&expected), "{uses:?}");
         }

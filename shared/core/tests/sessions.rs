@@ -11,13 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_core::accounts::sessions::{
-    Device, EndReason, RedisSessions, Refusal, SessionError, SessionStore, Sessions, SqlSessions,
+    Device, EndReason, REDIS_TIMEOUT, Refusal, SessionError, Sessions,
 };
 use avalon_core::base::ids::{SessionId, UserId};
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::config::{Config, DevicePolicy, LimitsConfig, Role};
 use avalon_core::limits::{Counted, Limit, Limits, LocalLimiter, Rate, RedisLimiter};
 use avalon_core::storage::database::Database;
+use avalon_core::storage::documents::{Documents, RedisDocuments, SqlDocuments};
 use avalon_core::storage::keyring::{EncryptionKey, Keyring};
 use avalon_queue::RedisEndpoint;
 use avalon_test_support::{RedisServer, TestDatabase, shared_redis_url, unique_prefix};
@@ -34,8 +35,12 @@ struct Engine {
     _database: Option<TestDatabase>,
 }
 
-fn sessions(store: Arc<dyn SessionStore>, keyring: &Arc<Keyring>) -> Sessions {
+fn sessions(store: Arc<dyn Documents>, keyring: &Arc<Keyring>) -> Sessions {
     Sessions::new(store, Arc::clone(keyring), DevicePolicy::Single, TTL)
+}
+
+fn in_redis(endpoint: RedisEndpoint, prefix: &str) -> Arc<dyn Documents> {
+    Arc::new(RedisDocuments::new(endpoint, prefix, REDIS_TIMEOUT))
 }
 
 fn keyring() -> Arc<Keyring> {
@@ -46,7 +51,7 @@ async fn redis() -> Engine {
     let (url, prefix, keyring) = (shared_redis_url().await, unique_prefix(), keyring());
     let process = || {
         let endpoint = RedisEndpoint::new(&url).unwrap();
-        sessions(Arc::new(RedisSessions::new(endpoint, &prefix)), &keyring)
+        sessions(in_redis(endpoint, &prefix), &keyring)
     };
     Engine {
         one: process(),
@@ -60,7 +65,7 @@ async fn sql(database: TestDatabase) -> Engine {
     let config = Config::load(None, env.into_iter(), Role::Migrate).unwrap();
     let pool = Database::new(&config.database).unwrap();
     pool.migrate().await.unwrap();
-    let one = sessions(Arc::new(SqlSessions::new(pool)), &keyring());
+    let one = sessions(Arc::new(SqlDocuments::new(pool)), &keyring());
     Engine {
         other: one.clone(),
         one,
@@ -312,7 +317,7 @@ on_every_engine!(rubbish_is_no_refresh_token, async |engine: Engine| {
 async fn a_redis_that_is_away_is_told_as_such_and_sessions_survive_its_restart() {
     let mut server = RedisServer::start().await;
     let endpoint = RedisEndpoint::new(&server.url()).unwrap();
-    let sessions = sessions(Arc::new(RedisSessions::new(endpoint, "test")), &keyring());
+    let sessions = sessions(in_redis(endpoint, "test"), &keyring());
     let (user, now) = (UserId::new(), Timestamp::now());
     let (id, _) = sign_in(&sessions, user).await;
     server.stop();
@@ -406,7 +411,7 @@ async fn a_session_that_was_refreshed_after_a_key_rotation_needs_the_old_key_no_
     let with = |current: &EncryptionKey, previous: &[EncryptionKey]| {
         let endpoint = RedisEndpoint::new(&url).unwrap();
         let keyring = Arc::new(Keyring::new(current, previous).unwrap());
-        sessions(Arc::new(RedisSessions::new(endpoint, &prefix)), &keyring)
+        sessions(in_redis(endpoint, &prefix), &keyring)
     };
     let (user, id, now) = (UserId::new(), SessionId::new(), Timestamp::now());
     let before = with(&old, &[]);

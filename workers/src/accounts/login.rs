@@ -66,7 +66,7 @@ pub async fn handle(
                     .user(signed_in.user_info.id)
                     .session(session)
                     .with("by", context.id.to_string());
-                audit::record_beside(&services.database, event);
+                audit::record_in_background(&services.database, event);
             }
             Ok(signed_in)
         }
@@ -74,7 +74,7 @@ pub async fn handle(
         failed => {
             let database = services.database.clone();
             tokio::spawn(async move {
-                if let Err(error) = outbox::forget(&database, &event_id(session)).await {
+                if let Err(error) = outbox::discard(&database, &event_id(session)).await {
                     tracing::warn!(%error, "analytics will hear of a sign-in that was none");
                 }
             });

@@ -264,6 +264,8 @@ fn complain(error: &WechatError) {
 
 #[cfg(test)]
 mod tests {
+    use avalon_core::storage::documents::MemoryDocuments;
+
     use super::*;
 
     #[test]
@@ -291,7 +293,7 @@ mod tests {
                 when_unavailable: rule,
                 ..RiskConfig::default()
             };
-            let cache = RiskCache::local(Duration::from_secs(1));
+            let cache = RiskCache::new(MemoryDocuments::default(), Duration::from_secs(1));
             let risk = Risk::new(config, cache, &Registry::new()).unwrap();
             risk.verdict(outcome)
         };

@@ -46,12 +46,12 @@ pub(crate) async fn handle(
         standing: told.standing,
         union_id: told.union_id,
     };
-    let heed_refused = services.profiles.check_text == CheckText::Enforce;
+    let skip_refused = services.profiles.check_text == CheckText::Enforce;
     let updated = rows::update(
         &services.database,
         &job.open_id,
         &told,
-        heed_refused,
+        skip_refused,
         Timestamp::now(),
     )
     .await
@@ -160,7 +160,7 @@ fn leave_out(
         let event = AuditEvent::new(AuditKind::NicknameRefused, Actor::Player)
             .user(job.user_id)
             .with("reason", error.problem);
-        audit::record_beside(&services.database, event);
+        audit::record_in_background(&services.database, event);
     }
     left_out
         .iter()

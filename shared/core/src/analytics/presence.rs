@@ -1,25 +1,25 @@
-//! Who was there on which day: the figures of ours that WeChat's own stand beside.
+//! Active players by day: our figures, reported beside WeChat's.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use sqlx::Row;
 
-use super::counts::LONGEST;
+use super::counts::STATEMENT_TIMEOUT;
 use super::day::Day;
 use crate::storage::database::{Database, DatabaseError};
 
-/// Players of a day, by our own events.
+/// Players of a day, by our events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Presence {
-    /// Players who were there.
+    /// Active players.
     pub players: i64,
-    /// Of these, those who were never there before.
+    /// Those of them who were not active before.
     pub new_players: i64,
 }
 
-/// The days from `from` to `to`, both included; a day without players is left out.
+/// Returns the days from `from` to `to`, inclusive; days without players are left out.
 ///
 /// # Errors
 /// The database's.
@@ -28,7 +28,7 @@ pub async fn by_day(
     from: Day,
     to: Day,
 ) -> Result<BTreeMap<Day, Presence>, DatabaseError> {
-    let mut transaction = database.begin_limited(LONGEST).await?;
+    let mut transaction = database.begin_limited(STATEMENT_TIMEOUT).await?;
     let rows = sqlx::query(
         "SELECT there.day, count(*) AS players,
                 count(CASE WHEN NOT EXISTS (

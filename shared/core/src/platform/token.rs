@@ -1,35 +1,39 @@
 //! The platform's access token of a whole fleet: one is kept for all processes, one process at a time
 //! fetches, and what WeChat refuses is replaced once. How WeChat is called is not decided here.
 //!
-//! The state is one document in a [`TokenStore`], changed by compare-and-set; who fetches holds the
-//! store's lease. The token is sealed in it and never logged.
+//! The state is one document, in which the token is sealed; it is never logged. The process that
+//! fetches holds a lease, which is a document too. Their keys share a hash tag, hence a node of a Redis
+//! Cluster.
 
-mod local;
 mod metrics;
 mod record;
-mod redis;
-mod store;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use avalon_queue::StoreError;
 use avalon_wechat::{
     AccessToken, AccessTokenError, AccessTokens, ErrorClass, FetchedToken, TokenMode, WechatClient,
     WechatError,
 };
 use jiff::Timestamp;
 
-pub use local::LocalTokens;
 pub use metrics::TokenMetrics;
-pub use redis::RedisTokens;
-pub use store::TokenStore;
 
+use crate::storage::documents::{DocumentError, Documents, Expiry};
 use crate::storage::keyring::Keyring;
 use record::{Held, Record, Safe};
 
+/// Longer than a healthy Redis takes.
+pub const REDIS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The state.
+const DOCUMENT: &str = "{access_token}:document";
+/// Name of the process that fetches.
+const LEASE: &str = "{access_token}:lease";
+/// Longer than a token is valid and than forced renewals are counted.
+const DOCUMENT_TTL: Duration = Duration::from_secs(2 * 24 * 3600);
 /// A compare-and-set that loses so often meets a defect, not another process.
 const MAX_TRIES: usize = 10;
 /// How often a fetch is made again because the token that it gave was refused meanwhile.
@@ -76,7 +80,7 @@ pub struct PlatformTokens(Arc<Holder>);
 
 struct Holder {
     wechat: WechatClient,
-    store: Arc<dyn TokenStore>,
+    store: Arc<dyn Documents>,
     safe: Safe,
     timing: Timing,
     metrics: TokenMetrics,
@@ -88,7 +92,7 @@ impl PlatformTokens {
     /// Makes a holder; fetches when first asked.
     pub fn new(
         wechat: WechatClient,
-        store: Arc<dyn TokenStore>,
+        store: Arc<dyn Documents>,
         keyring: Arc<Keyring>,
         timing: Timing,
         metrics: TokenMetrics,
@@ -175,15 +179,16 @@ type Refresh = tokio::task::JoinHandle<Result<AccessToken, AccessTokenError>>;
 impl Holder {
     /// Fetches in a task of its own, which goes on when whoever waits for it gives up; none when
     /// somebody else is at it.
-    async fn start_refresh(self: &Arc<Self>) -> Result<Option<Refresh>, StoreError> {
+    async fn start_refresh(self: &Arc<Self>) -> Result<Option<Refresh>, DocumentError> {
         let owner = format!("{:032x}", fastrand::u128(..));
-        if !self.store.lease(&owner, self.timing.lease).await? {
+        let expiry = Expiry::After(self.timing.lease);
+        if !self.store.replace(LEASE, None, &owner, expiry).await? {
             return Ok(None);
         }
         let holder = Arc::clone(self);
         Ok(Some(tokio::spawn(async move {
             let result = holder.refresh().await;
-            if let Err(error) = holder.store.release(&owner).await {
+            if let Err(error) = holder.store.remove(LEASE, &owner).await {
                 tracing::debug!(%error, "the lease of the access token ends by itself");
             }
             result
@@ -281,8 +286,8 @@ impl Holder {
         }
     }
 
-    async fn load(&self) -> Result<(Option<String>, Record), StoreError> {
-        let text = self.store.load().await?;
+    async fn load(&self) -> Result<(Option<String>, Record), DocumentError> {
+        let text = self.store.get(DOCUMENT).await?;
         let record = text.as_deref().map(Record::read).unwrap_or_default();
         Ok((text, record))
     }
@@ -291,18 +296,19 @@ impl Holder {
     async fn update(
         &self,
         mut change: impl FnMut(&mut Record) -> bool,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool, DocumentError> {
         for _ in 0..MAX_TRIES {
             let (text, mut record) = self.load().await?;
             if !change(&mut record) {
                 return Ok(false);
             }
             let new = record.write()?;
-            if self.store.replace(text.as_deref(), &new).await? {
+            let (seen, expiry) = (text.as_deref(), Expiry::After(DOCUMENT_TTL));
+            if self.store.replace(DOCUMENT, seen, &new, expiry).await? {
                 return Ok(true);
             }
         }
-        Err(StoreError::Unavailable(
+        Err(DocumentError::Unavailable(
             "the access token is changed all the time".to_owned(),
         ))
     }

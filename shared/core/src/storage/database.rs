@@ -101,7 +101,7 @@ impl Database {
         let mut url = config.url.expose().to_owned();
         if let Some(file) = config.url.sqlite_path() {
             if let Some(folder) = file.parent() {
-                make_private(folder).map_err(DatabaseError::Folder)?;
+                create_private_folder(folder).map_err(DatabaseError::Folder)?;
             }
             if !url.contains("mode=") {
                 url.push(if url.contains('?') { '&' } else { '?' });
@@ -255,7 +255,7 @@ impl Database {
 ///
 /// # Errors
 /// When it can't be made.
-pub fn make_private(folder: &Path) -> std::io::Result<()> {
+pub fn create_private_folder(folder: &Path) -> std::io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

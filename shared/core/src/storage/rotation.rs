@@ -26,60 +26,32 @@ struct SealedColumn {
     replace: &'static str,
 }
 
-/// A sealed column: where it is, which column names its key, and what its values are bound to (as
-/// `Keyring::seal` was told). The table must have a key `id`, and an index on (key's column, `id`).
-macro_rules! sealed {
-    ($table:literal . $column:literal by $key:literal, bound to $owner:literal + $of:literal) => {
-        SealedColumn {
-            name: concat!($table, ".", $column),
-            owner: $owner,
-            counts: concat!(
-                "SELECT ",
-                $key,
-                " AS key_id, count(*) AS sealed FROM ",
-                $table,
-                " WHERE ",
-                $key,
-                " IS NOT NULL GROUP BY ",
-                $key,
-                " ORDER BY ",
-                $key
-            ),
-            batch: concat!(
-                "SELECT id, ",
-                $of,
-                " AS bound_to, ",
-                $column,
-                " AS ciphertext FROM ",
-                $table,
-                " WHERE ",
-                $key,
-                " = $1 AND ",
-                $column,
-                " IS NOT NULL AND id > $2",
-                " ORDER BY id LIMIT $3"
-            ),
-            replace: concat!(
-                "UPDATE ",
-                $table,
-                " SET ",
-                $column,
-                " = $1, ",
-                $key,
-                " = $2",
-                " WHERE id = $3 AND ",
-                $column,
-                " = $4"
-            ),
-        }
-    };
-}
-
-/// Every sealed column there is.
+/// Every sealed column there is. Its table needs a key `id` and an index on (key id column, `id`).
 const SEALED: &[SealedColumn] = &[
-    sealed!("users"."session_key" by "session_key_kid", bound to "users.session_key:" + "open_id"),
-    sealed!("users"."previous_session_key" by "previous_session_key_kid",
-        bound to "users.session_key:" + "open_id"),
+    SealedColumn {
+        name: "users.session_key",
+        owner: "users.session_key:",
+        counts: "SELECT session_key_kid AS key_id, count(*) AS sealed FROM users
+                 WHERE session_key_kid IS NOT NULL
+                 GROUP BY session_key_kid ORDER BY session_key_kid",
+        batch: "SELECT id, open_id AS bound_to, session_key AS ciphertext FROM users
+                WHERE session_key_kid = $1 AND session_key IS NOT NULL AND id > $2
+                ORDER BY id LIMIT $3",
+        replace: "UPDATE users SET session_key = $1, session_key_kid = $2
+                  WHERE id = $3 AND session_key = $4",
+    },
+    SealedColumn {
+        name: "users.previous_session_key",
+        owner: "users.session_key:",
+        counts: "SELECT previous_session_key_kid AS key_id, count(*) AS sealed FROM users
+                 WHERE previous_session_key_kid IS NOT NULL
+                 GROUP BY previous_session_key_kid ORDER BY previous_session_key_kid",
+        batch: "SELECT id, open_id AS bound_to, previous_session_key AS ciphertext FROM users
+                WHERE previous_session_key_kid = $1 AND previous_session_key IS NOT NULL AND id > $2
+                ORDER BY id LIMIT $3",
+        replace: "UPDATE users SET previous_session_key = $1, previous_session_key_kid = $2
+                  WHERE id = $3 AND previous_session_key = $4",
+    },
 ];
 
 /// What was sealed could not be looked at or sealed again.
@@ -102,7 +74,7 @@ impl From<sqlx::Error> for RotationError {
 /// How a key stands to the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum KeyStanding {
+pub enum KeyStatus {
     /// The one that seals.
     Current,
     /// One that still opens.
@@ -120,7 +92,7 @@ pub struct KeyUse {
     /// Which key.
     pub key_id: String,
     /// How it stands to the ring.
-    pub key: KeyStanding,
+    pub key: KeyStatus,
     /// How many values.
     pub sealed: i64,
 }
@@ -138,9 +110,9 @@ pub async fn status(database: &Database, keyring: &Keyring) -> Result<Vec<KeyUse
         {
             let key_id: String = row.try_get("key_id")?;
             let key = match keyring.holds(&key_id) {
-                _ if key_id == keyring.current_key_id() => KeyStanding::Current,
-                true => KeyStanding::Previous,
-                false => KeyStanding::Unknown,
+                _ if key_id == keyring.current_key_id() => KeyStatus::Current,
+                true => KeyStatus::Previous,
+                false => KeyStatus::Unknown,
             };
             uses.push(KeyUse {
                 column: column.name,

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_queue::StoreError;
 use avalon_wechat::{AccessToken, AppId, ErrorClass, FetchedToken};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -16,6 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::Timing;
+use crate::storage::documents::DocumentError;
 use crate::storage::keyring::{Keyring, KeyringError};
 
 /// WeChat's rules of forced renewals.
@@ -91,8 +91,8 @@ impl Record {
         })
     }
 
-    pub(super) fn write(&self) -> Result<String, StoreError> {
-        serde_json::to_string(self).map_err(|error| StoreError::Unexpected(error.to_string()))
+    pub(super) fn write(&self) -> Result<String, DocumentError> {
+        serde_json::to_string(self).map_err(|error| DocumentError::Refused(error.to_string()))
     }
 
     /// The class of a failure that is rested from still.
