@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_core::base::ids::{SessionId, UserId};
-use avalon_core::config::{Config, Role};
+use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::Database;
 use avalon_core::storage::documents::{
     DocumentError, Documents, Expiry, MemoryDocuments, RedisDocuments, SqlDocuments,
@@ -52,9 +52,11 @@ fn memory() -> Engine {
 }
 
 async fn sql(database: TestDatabase) -> Engine {
-    let env = [("AVALON_DATABASE__URL".to_owned(), database.url().to_owned())];
-    let config = Config::load(None, env.into_iter(), Role::Migrate).unwrap();
-    let pool = Database::new(&config.database).unwrap();
+    let config = DatabaseConfig {
+        url: database.url().parse().unwrap(),
+        ..DatabaseConfig::default()
+    };
+    let pool = Database::new(&config).unwrap();
     pool.migrate().await.unwrap();
     let store = SqlDocuments::new(pool);
     Engine {

@@ -239,7 +239,7 @@ on_every_engine!(
         let store = (world.store)();
         assert!(store.replace(key, None, "dead", lease).await.unwrap());
         let impatient = world.holder_with(Timing {
-            patience: Duration::from_millis(50),
+            wait_timeout: Duration::from_millis(50),
             ..timing()
         });
         let late = impatient.current().await.unwrap_err();

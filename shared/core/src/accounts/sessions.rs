@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::accounts::config::DevicePolicy;
 use crate::base::ids::{SessionId, UserId};
-use crate::config::DevicePolicy;
 use crate::storage::documents::{DocumentError, Documents, Expiry};
 use crate::storage::keyring::Keyring;
 use player::{RefreshRefusal, after};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::day::Day;
-use crate::config::Dialect;
+use crate::storage::config::Dialect;
 use crate::storage::database::{Database, DatabaseError};
 
 /// Advisory lock of partition creation; an arbitrary number.

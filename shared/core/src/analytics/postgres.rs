@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use super::day::Day;
 use super::partitions;
 use super::prepare::{EventRow, Prepared};
-use crate::config::DatabaseConfig;
+use crate::storage::config::DatabaseConfig;
 use crate::storage::database::DatabaseError;
 
 /// Size of a COPY message, bytes.

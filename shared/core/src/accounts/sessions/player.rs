@@ -8,14 +8,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::secrets::{Digest, RefreshToken, SealedKey};
+use crate::accounts::config::DevicePolicy;
 use crate::base::ids::SessionId;
-use crate::config::DevicePolicy;
 
 /// Ended sessions that are remembered for a player, so that their devices learn the reason.
 const MAX_ENDED: usize = 16;
 /// Live sessions of a player under any policy: a client may name a new device, or a new type of device,
 /// at each sign-in.
-const MAX_LIVE: usize = DevicePolicy::MOST as usize;
+const MAX_LIVE: usize = DevicePolicy::MAX_DEVICES as usize;
 
 /// Lifetime of a document without sessions.
 const EMPTY_TTL: Duration = Duration::from_secs(60);

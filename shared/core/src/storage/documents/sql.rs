@@ -12,7 +12,7 @@ use moka::ops::compute::Op;
 use sqlx::Row;
 
 use super::{DocumentError, Documents, Expiry};
-use crate::config::Dialect;
+use crate::storage::config::Dialect;
 use crate::storage::database::Database;
 
 /// Number of documents in the cache.
