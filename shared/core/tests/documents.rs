@@ -9,7 +9,7 @@ use avalon_core::base::ids::{SessionId, UserId};
 use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::Database;
 use avalon_core::storage::documents::{
-    DocumentError, Documents, Expiry, MemoryDocuments, RedisDocuments, SqlDocuments,
+    DocumentError, Documents, MemoryDocuments, RedisDocuments, SqlDocuments,
 };
 use avalon_queue::RedisEndpoint;
 use avalon_test_support::{
@@ -18,7 +18,7 @@ use avalon_test_support::{
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
-const MINUTE: Expiry = Expiry::After(Duration::from_secs(60));
+const MINUTE: Option<Duration> = Some(Duration::from_secs(60));
 
 /// A store as two processes see it, or one process twice where the engine allows only one.
 struct Engine {
@@ -111,12 +111,7 @@ on_every_engine!(replace_needs_the_current_text, async |engine: Engine| {
     assert_eq!(other.get(&key).await.unwrap().as_deref(), Some("a"));
     assert!(!other.replace(&key, None, "b", MINUTE).await.unwrap());
     assert!(!other.replace(&key, Some("x"), "b", MINUTE).await.unwrap());
-    assert!(
-        other
-            .replace(&key, Some("a"), "b", Expiry::Never)
-            .await
-            .unwrap()
-    );
+    assert!(other.replace(&key, Some("a"), "b", None).await.unwrap());
     assert_eq!(one.get(&key).await.unwrap().as_deref(), Some("b"));
     assert_eq!(one.get(&document()).await.unwrap(), None);
 });
@@ -172,19 +167,23 @@ on_every_engine!(
     async |engine: Engine| {
         let [one, other] = &engine.stores;
         let ttl = Duration::from_millis(300);
-        let at = Timestamp::now().as_millisecond() + 300;
-        let (by_ttl, by_time, kept, claimed) = (document(), document(), document(), claim());
-        one.put(&by_ttl, "a", Expiry::After(ttl)).await.unwrap();
-        one.put(&by_time, "a", Expiry::At(at)).await.unwrap();
-        one.put(&kept, "a", Expiry::After(ttl)).await.unwrap();
-        one.put(&kept, "b", Expiry::Never).await.unwrap();
+        let (put, replaced, permanent, claimed) = (document(), document(), document(), claim());
+        one.put(&put, "a", Some(ttl)).await.unwrap();
+        assert!(one.replace(&replaced, None, "a", MINUTE).await.unwrap());
+        assert!(
+            one.replace(&replaced, Some("a"), "b", Some(ttl))
+                .await
+                .unwrap()
+        );
+        one.put(&permanent, "a", Some(ttl)).await.unwrap();
+        one.put(&permanent, "b", None).await.unwrap();
         assert!(one.claim(&claimed, ttl).await.unwrap());
         tokio::time::sleep(ttl + Duration::from_millis(50)).await;
         if let Some(sql) = &engine.sql {
             sql.delete_expired(Timestamp::now()).await.unwrap();
         }
         let timeout = Duration::from_secs(5);
-        for key in [&by_ttl, &by_time] {
+        for key in [&put, &replaced] {
             // A cached text may outlive its row, but no write succeeds on it.
             eventually_eq(timeout, true, async || {
                 let seen = other.get(key).await.unwrap();
@@ -193,7 +192,7 @@ on_every_engine!(
             })
             .await;
         }
-        assert_eq!(other.get(&kept).await.unwrap().as_deref(), Some("b"));
+        assert_eq!(other.get(&permanent).await.unwrap().as_deref(), Some("b"));
         eventually_eq(timeout, true, async || {
             other.claim(&claimed, ttl).await.unwrap()
         })
@@ -228,10 +227,9 @@ async fn redis_keys_and_values_keep_their_format() {
     let endpoint = RedisEndpoint::new(&url).unwrap();
     let store = RedisDocuments::new(endpoint.clone(), &prefix, Duration::from_secs(2));
     let ttl = Duration::from_secs(60);
-    store.put("a", "text", Expiry::Never).await.unwrap();
-    store.put("b", "text", Expiry::After(ttl)).await.unwrap();
-    let at = Timestamp::now().as_millisecond() + 60_000;
-    let replaced = store.replace("c", None, "text", Expiry::At(at)).await;
+    store.put("a", "text", None).await.unwrap();
+    store.put("b", "text", Some(ttl)).await.unwrap();
+    let replaced = store.replace("c", None, "text", Some(ttl)).await;
     assert!(replaced.unwrap());
     assert!(store.claim("d", ttl).await.unwrap());
     let mut link = endpoint.shared();

@@ -13,6 +13,7 @@
 mod error;
 mod player;
 mod secrets;
+mod session;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +22,15 @@ use jiff::Timestamp;
 
 use crate::accounts::config::DevicePolicy;
 use crate::base::ids::{SessionId, UserId};
-use crate::storage::documents::{DocumentError, Documents, Expiry};
+use crate::storage::documents::{DocumentError, Documents};
 use crate::storage::keyring::Keyring;
 use player::{RefreshRefusal, after};
 use secrets::{RefreshToken, SealedKey};
 
 pub use error::SessionError;
-pub use player::{Banned, Device, EndReason, Ended, PlayerSessions, Refusal, Session};
+pub use player::{Banned, PlayerSessions};
 pub use secrets::{NoRandomness, SigningSecret};
+pub use session::{Device, EndReason, Ended, Refusal, Session};
 
 /// Longer than a healthy Redis takes, shorter than a player waits.
 pub const REDIS_TIMEOUT: Duration = Duration::from_secs(1);
@@ -280,12 +282,8 @@ impl Sessions {
                 return Ok(result);
             }
             let new = serde_json::to_string(&all).map_err(|_| SessionError::Damaged)?;
-            let expiry = all.expires_at(now).map_or(Expiry::Never, Expiry::At);
-            match self
-                .store
-                .replace(&key, seen.as_deref(), &new, expiry)
-                .await
-            {
+            let (seen, ttl) = (seen.as_deref(), all.ttl(now));
+            match self.store.replace(&key, seen, &new, ttl).await {
                 Ok(true) => return Ok(result),
                 Ok(false) => {}
                 Err(DocumentError::Unavailable(_)) if lost == 0 => lost += 1,

@@ -2,8 +2,9 @@
 //! cannot skip existing rows; when it meets one, the group is written again through a temporary table.
 //! That is rare: a repeated event is the result of a crash or of a lost reply.
 
+mod copy;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fmt::Write;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -15,9 +16,8 @@ use super::partitions;
 use super::prepare::{EventRow, Prepared};
 use crate::storage::config::DatabaseConfig;
 use crate::storage::database::DatabaseError;
+use copy::{Profile, copy};
 
-/// Size of a COPY message, bytes.
-const CHUNK: usize = 64 * 1024;
 /// One for each group that is being written.
 const CONNECTIONS: u32 = super::writer::MAX_GROUPS as u32;
 /// Time for a group.
@@ -37,13 +37,6 @@ const STORE_STAGED: &str = include_str!("sql/store_staged.sql");
 const STORE_DAYS: &str = "INSERT INTO analytics_user_days (user_id, day)
     SELECT user_id, day FROM unnest($1::text[], $2::bigint[]) AS seen (user_id, day)
     ON CONFLICT DO NOTHING";
-
-/// Columns of an event that come from its player's profile.
-struct Profile {
-    open_id: String,
-    country: Option<String>,
-    city: Option<String>,
-}
 
 /// A group of batches, each event once and in a global order, so that two writers of the same events do
 /// not deadlock.
@@ -231,112 +224,4 @@ fn connect(options: PgConnectOptions) -> PgPool {
             })
         })
         .connect_lazy_with(options)
-}
-
-async fn copy(
-    connection: &mut PgConnection,
-    statement: &str,
-    group: &Group<'_>,
-    profiles: &HashMap<String, Profile>,
-) -> Result<(), DatabaseError> {
-    let mut sink = connection.copy_in_raw(statement).await?;
-    let mut chunk = String::with_capacity(CHUNK + 16 * 1024);
-    for (batch, row, user) in &group.rows {
-        line(&mut chunk, batch, row, user, profiles.get(*user));
-        if chunk.len() >= CHUNK {
-            sink.send(chunk.as_bytes()).await?;
-            chunk.clear();
-        }
-    }
-    if !chunk.is_empty() {
-        sink.send(chunk.as_bytes()).await?;
-    }
-    sink.finish().await?;
-    Ok(())
-}
-
-/// One row in COPY's text format, in the order of the columns.
-fn line(
-    text: &mut String,
-    batch: &Prepared,
-    row: &EventRow,
-    user: &str,
-    profile: Option<&Profile>,
-) {
-    let (head, line) = (&batch.head, &row.line);
-    let player = head.players.get(line.player);
-    let open_id = player.and_then(|player| player.open_id.as_deref());
-    let open_id = open_id.or(profile.map(|profile| &*profile.open_id));
-    number(text, Some(row.day.number()), '\t');
-    number(text, Some(line.at), '\t');
-    number(text, Some(head.received_at), '\t');
-    field(text, Some(&row.id), '\t');
-    field(text, Some(user), '\t');
-    field(text, open_id, '\t');
-    field(text, Some(&line.name), '\t');
-    field(text, Some(line.params.get()), '\t');
-    field(text, line.session_id.as_deref(), '\t');
-    field(text, Some(head.source.as_str()), '\t');
-    number(text, Some(i64::from(row.known)), '\t');
-    field(text, head.client.app_version.as_deref(), '\t');
-    field(text, head.client.platform.as_deref(), '\t');
-    number(text, head.client.scene, '\t');
-    field(
-        text,
-        profile.and_then(|profile| profile.country.as_deref()),
-        '\t',
-    );
-    field(
-        text,
-        profile.and_then(|profile| profile.city.as_deref()),
-        '\n',
-    );
-}
-
-fn number(text: &mut String, value: Option<i64>, end: char) {
-    match value {
-        // Writing to a string cannot fail.
-        Some(value) => drop(write!(text, "{value}{end}")),
-        None => field(text, None, end),
-    }
-}
-
-/// A field, escaped for COPY.
-fn field(text: &mut String, value: Option<&str>, end: char) {
-    match value {
-        None => text.push_str("\\N"),
-        Some(value) => {
-            let mut rest = value;
-            while let Some(at) = rest.find(['\\', '\n', '\r', '\t']) {
-                text.push_str(&rest[..at]);
-                text.push_str(match rest.as_bytes()[at] {
-                    b'\\' => "\\\\",
-                    b'\n' => "\\n",
-                    b'\r' => "\\r",
-                    _ => "\\t",
-                });
-                rest = &rest[at + 1..];
-            }
-            text.push_str(rest);
-        }
-    }
-    text.push(end);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn special_characters_of_copy_are_escaped() {
-        let of = |value| {
-            let mut text = String::new();
-            field(&mut text, value, '\t');
-            text
-        };
-        assert_eq!(of(Some("a\\b\nc\rd\te礼")), "a\\\\b\\nc\\rd\\te礼\t");
-        assert_eq!(of(Some("\\N")), "\\\\N\t");
-        assert_eq!(of(Some("")), "\t");
-        assert_eq!(of(None), "\\N\t");
-    }
 }

@@ -30,14 +30,14 @@ pub async fn by_day(
 ) -> Result<BTreeMap<Day, Presence>, DatabaseError> {
     let mut transaction = database.begin_limited(STATEMENT_TIMEOUT).await?;
     let rows = sqlx::query(
-        "SELECT there.day, count(*) AS players,
+        "SELECT active.day, count(*) AS players,
                 count(CASE WHEN NOT EXISTS (
                     SELECT 1 FROM analytics_user_days earlier
-                    WHERE earlier.user_id = there.user_id AND earlier.day < there.day
+                    WHERE earlier.user_id = active.user_id AND earlier.day < active.day
                 ) THEN 1 END) AS new_players
-         FROM analytics_user_days there
-         WHERE there.day BETWEEN $1 AND $2
-         GROUP BY there.day",
+         FROM analytics_user_days active
+         WHERE active.day BETWEEN $1 AND $2
+         GROUP BY active.day",
     )
     .bind(from.number())
     .bind(to.number())

@@ -166,11 +166,9 @@ async fn write_group(events: &Events, metrics: &EventMetrics, mut group: Vec<Wai
 fn is_data_error(error: &DatabaseError) -> bool {
     match error {
         DatabaseError::Refused(sqlx::Error::Encode(_)) => true,
-        DatabaseError::Refused(sqlx::Error::Database(answer)) => {
-            answer.code().is_some_and(|code| {
-                code != NO_PARTITION && ["22", "23", "54"].iter().any(|of| code.starts_with(of))
-            })
-        }
+        DatabaseError::Refused(sqlx::Error::Database(error)) => error.code().is_some_and(|code| {
+            code != NO_PARTITION && ["22", "23", "54"].iter().any(|of| code.starts_with(of))
+        }),
         _ => false,
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use avalon_wechat::RiskRank;
 
-use crate::storage::documents::{DocumentError, Documents, Expiry};
+use crate::storage::documents::{DocumentError, Documents};
 
 /// Longer than a healthy Redis takes; asking WeChat takes about as long.
 pub const REDIS_TIMEOUT: Duration = Duration::from_millis(250);
@@ -42,8 +42,9 @@ impl RiskCache {
 
     /// Stores a rank.
     pub async fn put(&self, open_id: &str, rank: RiskRank) {
-        let (rank, expiry) = (rank.get().to_string(), Expiry::After(self.ttl));
-        if let Err(error) = self.documents.put(&key(open_id), &rank, expiry).await {
+        let (key, rank) = (key(open_id), rank.get().to_string());
+        let stored = self.documents.put(&key, &rank, Some(self.ttl));
+        if let Err(error) = stored.await {
             unavailable(&error);
         }
     }

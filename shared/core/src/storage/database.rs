@@ -48,7 +48,7 @@ impl DatabaseError {
         };
         error
             .as_database_error()
-            .is_some_and(|answer| answer.code().as_deref() == Some(code))
+            .is_some_and(|error| error.code().as_deref() == Some(code))
     }
 }
 
@@ -61,11 +61,11 @@ impl From<sqlx::Error> for DatabaseError {
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed
             | sqlx::Error::Protocol(_) => Self::Unavailable(error),
-            sqlx::Error::Database(answer) => {
+            sqlx::Error::Database(reported) => {
                 // Postgres: connection failure, shutdown, out of resources, deadlock, read-only
                 // standby, lock or statement timeout, disk error. SQLite: busy (5) and locked (6), with
                 // their extended codes.
-                let transient = answer.code().is_some_and(|code| {
+                let transient = reported.code().is_some_and(|code| {
                     ["08", "57P", "53", "40", "25006", "55P03", "57014", "58"]
                         .iter()
                         .any(|class| code.starts_with(class))
@@ -136,8 +136,8 @@ impl Database {
                     // A connection whose server vanished does not fail for minutes. sqlx pings it too,
                     // and holds its slot in the pool that long.
                     if dialect == Dialect::Postgres {
-                        let answer = tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await;
-                        answer.map_err(|_| sqlx::Error::PoolTimedOut)??;
+                        let pong = tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await;
+                        pong.map_err(|_| sqlx::Error::PoolTimedOut)??;
                     }
                     Ok(true)
                 })
@@ -302,7 +302,7 @@ fn migrator(dialect: Dialect) -> Migrator {
         })
         .collect();
     let mut migrator = Migrator::with_migrations(migrations);
-    // A newer version may have been here during a rolling deployment.
     // A newer version may have migrated during a rolling deployment.
+    migrator.set_ignore_missing(true);
     migrator
 }

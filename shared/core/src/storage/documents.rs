@@ -11,7 +11,6 @@ mod sql;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 
 use crate::storage::database::DatabaseError;
 
@@ -45,29 +44,8 @@ impl From<sqlx::Error> for DocumentError {
     }
 }
 
-/// When the store may drop a document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expiry {
-    /// Never.
-    Never,
-    /// At this time, Unix ms.
-    At(i64),
-    /// This long after the write.
-    After(Duration),
-}
-
-impl Expiry {
-    /// Unix ms; `None` for never.
-    fn at(self, now: Timestamp) -> Option<i64> {
-        match self {
-            Self::Never => None,
-            Self::At(at) => Some(at),
-            Self::After(ttl) => Some(now.as_millisecond().saturating_add(millis(ttl))),
-        }
-    }
-}
-
-/// A store of documents. A write whose result is an error may have happened all the same.
+/// A store of documents. A write whose result is an error may have happened all the same. A document may
+/// be dropped `ttl` after its last write (`None`: never).
 #[async_trait]
 pub trait Documents: Send + Sync {
     /// Returns the document.
@@ -85,7 +63,7 @@ pub trait Documents: Send + Sync {
         key: &str,
         seen: Option<&str>,
         new: &str,
-        expiry: Expiry,
+        ttl: Option<Duration>,
     ) -> Result<bool, DocumentError>;
 
     /// Removes the document if it is still `seen`; returns whether it was.
@@ -98,10 +76,10 @@ pub trait Documents: Send + Sync {
     ///
     /// # Errors
     /// [`DocumentError`].
-    async fn put(&self, key: &str, new: &str, expiry: Expiry) -> Result<(), DocumentError> {
+    async fn put(&self, key: &str, new: &str, ttl: Option<Duration>) -> Result<(), DocumentError> {
         loop {
             let seen = self.get(key).await?;
-            if self.replace(key, seen.as_deref(), new, expiry).await? {
+            if self.replace(key, seen.as_deref(), new, ttl).await? {
                 return Ok(());
             }
         }
@@ -111,9 +89,14 @@ pub trait Documents: Send + Sync {
     ///
     /// # Errors
     /// [`DocumentError`].
-    async fn claim(&self, key: &str, ttl: Duration) -> Result<bool, DocumentError>;
+    async fn claim(&self, key: &str, ttl: Duration) -> Result<bool, DocumentError> {
+        self.replace(key, None, "1", Some(ttl)).await
+    }
 }
 
+/// At least 1, since Redis rejects 0.
 fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(duration.as_millis())
+        .unwrap_or(i64::MAX)
+        .max(1)
 }

@@ -1,7 +1,8 @@
 //! Failures of session operations, and the problem code that a client receives for each.
 
-use super::player::{Banned, EndReason, Refusal};
+use super::player::Banned;
 use super::secrets::NoRandomness;
+use super::session::{EndReason, Refusal};
 use crate::base::ids::{SessionId, UserId};
 use crate::base::problem::ProblemCode;
 use crate::storage::documents::DocumentError;

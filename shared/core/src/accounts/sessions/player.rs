@@ -1,13 +1,13 @@
 //! The rules for all sessions of one player: which session a sign-in ends, when a refresh token is
 //! valid, and how many ended sessions are remembered. Pure; storage is elsewhere.
 
-use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::secrets::{Digest, RefreshToken, SealedKey};
+use super::secrets::RefreshToken;
+use super::session::{EndReason, Refusal, Session, is_other_device, same_device};
 use crate::accounts::config::DevicePolicy;
 use crate::base::ids::SessionId;
 
@@ -19,120 +19,6 @@ const MAX_LIVE: usize = DevicePolicy::MAX_DEVICES as usize;
 
 /// Lifetime of a document without sessions.
 const EMPTY_TTL: Duration = Duration::from_secs(60);
-
-/// The device of a sign-in, as the client describes it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Device {
-    /// The client's name for the device.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// Such as `ios`, `android`, `pc`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
-    /// WeChat's scene value: how the game was opened.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scene: Option<i64>,
-}
-
-/// Why a session ended before it expired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EndReason {
-    /// The player signed out.
-    SignedOut,
-    /// The player signed in elsewhere, and the device policy allows no more sessions.
-    Replaced,
-    /// A refresh token was used twice: it may be stolen.
-    RefreshReused,
-    /// The player is banned.
-    Banned,
-    /// An operator ended it.
-    ByOperator,
-}
-
-impl EndReason {
-    /// The value in logs, the audit log and admin responses.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::SignedOut => "signed_out",
-            Self::Replaced => "replaced",
-            Self::RefreshReused => "refresh_reused",
-            Self::Banned => "banned",
-            Self::ByOperator => "by_operator",
-        }
-    }
-}
-
-impl fmt::Display for EndReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// When and why a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ended {
-    /// The reason.
-    pub reason: EndReason,
-    /// Unix ms.
-    pub at: i64,
-}
-
-/// One sign-in of a player on one device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Session {
-    /// The id of the sign-in job: a repeated job creates one session.
-    pub id: SessionId,
-    /// The player's openid.
-    pub open_id: String,
-    /// The device of the sign-in.
-    #[serde(default)]
-    pub device: Device,
-    /// Unix ms.
-    pub created_at: i64,
-    /// When its refresh token was issued, Unix ms.
-    pub refreshed_at: i64,
-    /// When it expires unless it is refreshed, Unix ms.
-    pub expires_at: i64,
-    /// Digest of the bytes that all its refresh tokens share.
-    pub(super) family: Digest,
-    /// Digest of the valid refresh token.
-    pub(super) refresh: Digest,
-    /// Key of signed requests; removed when the session ends.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) signing_key: Option<SealedKey>,
-    /// Set when the session ended before it expired.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended: Option<Ended>,
-}
-
-impl Session {
-    fn is_live(&self, now: Timestamp) -> bool {
-        self.ended.is_none() && now.as_millisecond() < self.expires_at
-    }
-
-    fn end(&mut self, reason: EndReason, now: Timestamp) {
-        self.ended = Some(Ended {
-            reason,
-            at: now.as_millisecond(),
-        });
-        self.signing_key = None;
-    }
-}
-
-/// Why a session is not usable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// No session has this id, or it is no longer remembered.
-    #[error("there is no such session")]
-    Unknown,
-    /// It was not refreshed in time.
-    #[error("the session has expired")]
-    Expired,
-    /// It ended before it expired.
-    #[error("the session has ended: {0}")]
-    Ended(EndReason),
-}
 
 /// The player may not sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -301,14 +187,14 @@ impl PlayerSessions {
         &self.sessions
     }
 
-    /// When this document can be dropped, Unix ms; `None` for never.
-    pub(super) fn expires_at(&self, now: Timestamp) -> Option<i64> {
+    /// How long this document is needed; `None` for ever.
+    pub(super) fn ttl(&self, now: Timestamp) -> Option<Duration> {
         if self.banned {
             return None;
         }
         let ends = self.sessions.iter().map(|session| session.expires_at);
-        // In the future even if there is no session: stores require that.
-        Some(ends.max().unwrap_or(0).max(after(now, EMPTY_TTL)))
+        let left = ends.max().unwrap_or(0).saturating_sub(now.as_millisecond());
+        Some(Duration::from_millis(u64::try_from(left).unwrap_or(0)).max(EMPTY_TTL))
     }
 
     /// Removes expired sessions and the oldest ended ones beyond [`MAX_ENDED`].
@@ -340,19 +226,6 @@ pub(super) enum RefreshRefusal {
 pub(super) fn after(now: Timestamp, ttl: Duration) -> i64 {
     let ttl = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
     now.as_millisecond().saturating_add(ttl)
-}
-
-fn same_device(one: &Session, other: &Session) -> bool {
-    one.device.id.is_some() && one.device.id == other.device.id
-}
-
-/// Whether the sessions are known to be on different devices. A client without a device name is
-/// compared by device type.
-fn is_other_device(one: &Session, other: &Session) -> bool {
-    match (&one.device.id, &other.device.id) {
-        (None, None) => one.device.kind != other.device.kind,
-        (one, other) => one != other,
-    }
 }
 
 #[cfg(test)]

@@ -31,14 +31,14 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// `asked` is when the call began, so that the expiry is never later than WeChat's.
-    pub(super) fn new(fetched: &FetchedToken, asked: Timestamp, timing: &Timing) -> Self {
+    /// `requested_at` is when the call began, so that the expiry is never later than WeChat's.
+    pub(super) fn new(fetched: &FetchedToken, requested_at: Timestamp, timing: &Timing) -> Self {
         let life = fetched.expires_in;
         let early = timing.renew_before + timing.jitter.mul_f64(fastrand::f64());
         Self {
             token: fetched.token.clone(),
-            renew_at: later(asked, life.saturating_sub(early).max(timing.spacing)),
-            ends_at: later(asked, life),
+            renew_at: later(requested_at, life.saturating_sub(early).max(timing.spacing)),
+            ends_at: later(requested_at, life),
         }
     }
 

@@ -4,11 +4,11 @@
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+
 use moka::future::Cache;
 use moka::ops::compute::{CompResult, Op};
 
-use super::{DocumentError, Documents, Expiry};
+use super::{DocumentError, Documents};
 
 /// Beyond this number of documents, the least used ones are dropped.
 const MAX_DOCUMENTS: u64 = 100_000;
@@ -20,20 +20,6 @@ pub struct MemoryDocuments(Cache<String, Entry>);
 struct Entry {
     text: String,
     ttl: Option<Duration>,
-}
-
-impl Entry {
-    fn new(text: &str, expiry: Expiry) -> Self {
-        let now = Timestamp::now();
-        let left =
-            |at: i64| Duration::from_millis(u64::try_from(at - now.as_millisecond()).unwrap_or(0));
-        let ttl = match expiry {
-            Expiry::After(ttl) => Some(ttl),
-            other => other.at(now).map(left),
-        };
-        let text = text.to_owned();
-        Self { text, ttl }
-    }
 }
 
 /// Each entry has an expiry of its own, which starts over when it is written.
@@ -88,17 +74,13 @@ impl Documents for MemoryDocuments {
         key: &str,
         seen: Option<&str>,
         new: &str,
-        expiry: Expiry,
+        ttl: Option<Duration>,
     ) -> Result<bool, DocumentError> {
-        let put = Op::Put(Entry::new(new, expiry));
-        Ok(self.change(key, seen, put).await)
+        let text = new.to_owned();
+        Ok(self.change(key, seen, Op::Put(Entry { text, ttl })).await)
     }
 
     async fn remove(&self, key: &str, seen: &str) -> Result<bool, DocumentError> {
         Ok(self.change(key, Some(seen), Op::Remove).await)
-    }
-
-    async fn claim(&self, key: &str, ttl: Duration) -> Result<bool, DocumentError> {
-        self.replace(key, None, "1", Expiry::After(ttl)).await
     }
 }

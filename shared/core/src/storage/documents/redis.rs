@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use avalon_queue::{RedisEndpoint, StoreError};
-use redis::{Cmd, FromRedisValue, RedisError, Script, ScriptInvocation, ToRedisArgs};
+use redis::{Cmd, RedisError, Script};
 
-use super::{DocumentError, Documents, Expiry, millis};
+use super::{DocumentError, Documents, millis};
 
-/// KEYS: the document. ARGV: expected text ("" for none), new text, and either "" or the `SET`
-/// option of the expiry and its value. Returns 1 if the document was written.
+/// KEYS: the document. ARGV: expected text ("" for none), new text, TTL in ms ("" for none). Returns 1 if
+/// the document was written.
 static REPLACE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
          if ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[2])
-         else redis.call('SET', KEYS[1], ARGV[2], ARGV[3], ARGV[4]) end
+         else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
          return 1",
     )
 });
@@ -55,13 +55,20 @@ impl RedisDocuments {
         format!("{}{key}", self.prefix)
     }
 
-    async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, DocumentError> {
+    async fn query(&self, command: &Cmd) -> Result<Option<String>, DocumentError> {
         let mut link = self.endpoint.shared();
         self.in_time(command.query_async(&mut link)).await
     }
 
-    async fn invoke(&self, call: &ScriptInvocation<'_>) -> Result<bool, DocumentError> {
+    async fn invoke(
+        &self,
+        script: &Script,
+        key: &str,
+        arguments: &[&str],
+    ) -> Result<bool, DocumentError> {
         let mut link = self.endpoint.shared();
+        let mut call = script.key(self.key(key));
+        call.arg(arguments);
         self.in_time(call.invoke_async(&mut link)).await
     }
 
@@ -90,45 +97,23 @@ impl Documents for RedisDocuments {
         key: &str,
         seen: Option<&str>,
         new: &str,
-        expiry: Expiry,
+        ttl: Option<Duration>,
     ) -> Result<bool, DocumentError> {
-        let mut call = REPLACE.prepare_invoke();
-        call.key(self.key(key)).arg(seen.unwrap_or_default());
-        call.arg(new).arg(expiry);
-        self.invoke(&call).await
+        let ttl = ttl.map(|ttl| millis(ttl).to_string()).unwrap_or_default();
+        let arguments = [seen.unwrap_or_default(), new, &ttl];
+        self.invoke(&REPLACE, key, &arguments).await
     }
 
     async fn remove(&self, key: &str, seen: &str) -> Result<bool, DocumentError> {
-        let mut call = REMOVE.prepare_invoke();
-        call.key(self.key(key)).arg(seen);
-        self.invoke(&call).await
+        self.invoke(&REMOVE, key, &[seen]).await
     }
 
-    async fn put(&self, key: &str, new: &str, expiry: Expiry) -> Result<(), DocumentError> {
+    async fn put(&self, key: &str, new: &str, ttl: Option<Duration>) -> Result<(), DocumentError> {
         let mut command = redis::cmd("SET");
         command.arg(self.key(key)).arg(new);
-        if expiry != Expiry::Never {
-            command.arg(expiry);
+        if let Some(ttl) = ttl {
+            command.arg("PX").arg(millis(ttl));
         }
-        self.query(&command).await
-    }
-
-    async fn claim(&self, key: &str, ttl: Duration) -> Result<bool, DocumentError> {
-        let mut command = redis::cmd("SET");
-        command.arg(self.key(key)).arg(1);
-        command.arg("NX").arg(Expiry::After(ttl));
-        let set: Option<String> = self.query(&command).await?;
-        Ok(set.is_some())
-    }
-}
-
-/// The options of `SET`; "" stands for none in a script, whose arguments cannot be absent.
-impl ToRedisArgs for Expiry {
-    fn write_redis_args<W: ?Sized + redis::RedisWrite>(&self, out: &mut W) {
-        match *self {
-            Self::Never => "".write_redis_args(out),
-            Self::At(at) => ("PXAT", at).write_redis_args(out),
-            Self::After(ttl) => ("PX", millis(ttl).max(1)).write_redis_args(out),
-        }
+        self.query(&command).await.map(drop)
     }
 }

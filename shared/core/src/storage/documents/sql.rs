@@ -11,7 +11,7 @@ use moka::future::Cache;
 use moka::ops::compute::Op;
 use sqlx::Row;
 
-use super::{DocumentError, Documents, Expiry};
+use super::{DocumentError, Documents, millis};
 use crate::storage::config::Dialect;
 use crate::storage::database::Database;
 
@@ -148,12 +148,12 @@ impl Documents for SqlDocuments {
         key: &str,
         seen: Option<&str>,
         new: &str,
-        expiry: Expiry,
+        ttl: Option<Duration>,
     ) -> Result<bool, DocumentError> {
         let user = user_of(key)?;
         let (this, id) = (self.clone(), user.to_owned());
         let (seen, new) = (seen.map(str::to_owned), new.to_owned());
-        let expires_at = expiry.at(Timestamp::now());
+        let expires_at = ttl.map(from_now);
         self.in_order(user, async move |_| {
             let written = this.write(&id, seen.as_deref(), &new, expires_at).await?;
             let op = if written {
@@ -188,11 +188,18 @@ impl Documents for SqlDocuments {
         )
         .bind(session)
         .bind(nonce)
-        .bind(Expiry::After(ttl).at(Timestamp::now()))
+        .bind(from_now(ttl))
         .execute(self.database.pool())
         .await?;
         Ok(claimed.rows_affected() == 1)
     }
+}
+
+/// Unix ms.
+fn from_now(ttl: Duration) -> i64 {
+    Timestamp::now()
+        .as_millisecond()
+        .saturating_add(millis(ttl))
 }
 
 fn user_of(key: &str) -> Result<&str, DocumentError> {

@@ -6,8 +6,8 @@ use std::num::NonZeroU32;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::super::secrets::RefreshToken;
 use super::*;
+use crate::accounts::sessions::session::Device;
 use crate::base::ids::UserId;
 
 const TTL: Duration = Duration::from_secs(3600);
@@ -236,10 +236,10 @@ fn ban_refuses_a_sign_in_that_is_in_progress() {
     };
     let refused = all.sign_in(session(None, None, 0), multi(5), at(0));
     assert_eq!(refused, Err(Banned));
-    assert_eq!(all.expires_at(at(0)), None, "a ban does not expire");
-    // Once lifted, nothing remains, but stores require an expiry in the future.
+    assert_eq!(all.ttl(at(0)), None, "a ban does not expire");
+    // Once lifted, nothing remains, but stores require a positive TTL.
     all.lift_ban();
-    assert!(all.expires_at(at(0)).unwrap() > at(0).as_millisecond());
+    assert!(all.ttl(at(0)).unwrap() > Duration::ZERO);
 }
 
 #[test]
