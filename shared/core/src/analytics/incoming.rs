@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use strum::VariantArray;
 use utoipa::ToSchema;
 
 use super::batch::EventLine;
@@ -27,7 +28,7 @@ const MINUTE_MS: i64 = 60 * 1000;
 const MAX_AHEAD_MS: i64 = 10 * MINUTE_MS;
 
 /// Why an event was rejected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema, VariantArray)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum EventRefusal {
     /// It is not an object.
@@ -52,23 +53,6 @@ pub enum EventRefusal {
     UserIdInvalid,
     /// `openId` is not 1 to 64 visible ASCII characters.
     OpenIdInvalid,
-}
-
-impl EventRefusal {
-    /// All reasons, for the documentation.
-    pub const ALL: [Self; 11] = [
-        Self::EventNotObject,
-        Self::EventNameInvalid,
-        Self::EventParamsInvalid,
-        Self::EventParamsTooLarge,
-        Self::TimestampInvalid,
-        Self::TimestampOutOfRange,
-        Self::EventIdInvalid,
-        Self::SessionIdInvalid,
-        Self::RealtimeInvalid,
-        Self::UserIdInvalid,
-        Self::OpenIdInvalid,
-    ];
 }
 
 /// Converts the timestamps of a request to our clock.

@@ -5,25 +5,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
+use strum::{AsRefStr, VariantArray};
 
 use super::AuditKind;
-use crate::base::words::words;
 
 /// Maximum number of events that a process stores per minute and kind of refusal.
 const MAX_PER_MINUTE: u64 = 60;
 
-const KINDS: usize = AuditKind::ALL.len();
+const KINDS: usize = AuditKind::VARIANTS.len();
 
-words! {
-    /// The outcome of an event.
-    Outcome {
-        /// It is in the table.
-        Stored = "stored",
-        /// It exceeded the limit of its kind and minute.
-        Suppressed = "suppressed",
-        /// The database failed; it is only in the log.
-        Lost = "lost",
-    }
+/// What happened to an event. Its names are label values.
+#[derive(AsRefStr, Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Outcome {
+    /// In the table.
+    Stored,
+    /// Exceeds the number of its kind that is stored per minute.
+    Suppressed,
+    /// Only in the log: the database did not accept it.
+    Lost,
 }
 
 /// The current minute of one kind.
@@ -35,8 +35,8 @@ struct Minute {
 
 static MINUTES: Mutex<[Minute; KINDS]> = Mutex::new([Minute { number: 0, seen: 0 }; KINDS]);
 
-static COUNTS: [[AtomicU64; Outcome::ALL.len()]; KINDS] =
-    [const { [const { AtomicU64::new(0) }; Outcome::ALL.len()] }; KINDS];
+static COUNTS: [[AtomicU64; Outcome::VARIANTS.len()]; KINDS] =
+    [const { [const { AtomicU64::new(0) }; Outcome::VARIANTS.len()] }; KINDS];
 
 /// Whether an event is stored.
 #[derive(Debug, PartialEq, Eq)]
@@ -85,8 +85,8 @@ pub(super) fn count(kind: AuditKind, outcome: Outcome) {
 
 /// Number of events by kind and outcome since the process started.
 pub fn counts() -> impl Iterator<Item = (AuditKind, Outcome, u64)> {
-    AuditKind::ALL.iter().flat_map(|kind| {
-        Outcome::ALL.iter().map(|outcome| {
+    AuditKind::VARIANTS.iter().flat_map(|kind| {
+        Outcome::VARIANTS.iter().map(|outcome| {
             let count = &COUNTS[*kind as usize][*outcome as usize];
             (*kind, *outcome, count.load(Ordering::Relaxed))
         })

@@ -10,33 +10,18 @@
 
 use avalon_wechat::UnionId;
 use jiff::Timestamp;
+use strum::{EnumString, IntoStaticStr};
 
 use super::Fields;
 
-/// How WeChat vouches for a profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// How WeChat authenticates a profile. The names are stored.
+#[derive(Clone, Copy, Debug, EnumString, IntoStaticStr, PartialEq, Eq, PartialOrd, Ord)]
+#[strum(serialize_all = "snake_case")]
 pub enum Source {
     /// Plain text with a signature, which covers neither app nor time.
     Raw,
     /// Encrypted, with a watermark of app and time.
     Encrypted,
-}
-
-impl Source {
-    /// The value in the database.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Encrypted => "encrypted",
-        }
-    }
-
-    /// Parses the value of [`Source::as_str`].
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Raw, Self::Encrypted]
-            .into_iter()
-            .find(|source| source.as_str() == text)
-    }
 }
 
 /// Precedence of an update: the greater one wins.
@@ -114,6 +99,14 @@ fn apply(known: &mut Fields, update: Fields, wins: bool) {
 mod tests {
     use super::Source::{Encrypted, Raw};
     use super::*;
+
+    #[test]
+    fn names_of_sources_read_back() {
+        for (source, name) in [(Raw, "raw"), (Encrypted, "encrypted")] {
+            assert_eq!(<&str>::from(source), name);
+            assert_eq!(name.parse::<Source>().unwrap(), source);
+        }
+    }
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()

@@ -1,9 +1,8 @@
 //! One sign-in of a player on one device, and how it ends.
 
-use std::fmt;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use strum::{AsRefStr, Display};
 
 use super::secrets::{Digest, SealedKey};
 use crate::base::ids::SessionId;
@@ -22,9 +21,10 @@ pub struct Device {
     pub scene: Option<i64>,
 }
 
-/// Why a session ended before it expired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Why a session ended early. The names are stored, and appear in logs and responses to operators.
+#[derive(AsRefStr, Clone, Copy, Debug, Display, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum EndReason {
     /// The player signed out.
     SignedOut,
@@ -36,25 +36,6 @@ pub enum EndReason {
     Banned,
     /// An operator ended it.
     ByOperator,
-}
-
-impl EndReason {
-    /// The value in logs, the audit log and admin responses.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::SignedOut => "signed_out",
-            Self::Replaced => "replaced",
-            Self::RefreshReused => "refresh_reused",
-            Self::Banned => "banned",
-            Self::ByOperator => "by_operator",
-        }
-    }
-}
-
-impl fmt::Display for EndReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// When and why a session ended.

@@ -9,6 +9,7 @@ use avalon_wechat::{
 };
 use jiff::Timestamp;
 
+use super::metrics::FetchOutcome;
 use super::record::{Held, Record, TokenSealer};
 use super::{Timing, TokenMetrics};
 use crate::storage::documents::{DocumentError, Documents};
@@ -68,16 +69,16 @@ impl Holder {
             }
             let mut fetched = self.fetch(TokenMode::Normal).await?;
             let mut outcome = match self.sealer.open(&record) {
-                Some(held) if held.token == fetched.token => "unchanged",
-                _ => "renewed",
+                Some(held) if held.token == fetched.token => FetchOutcome::Unchanged,
+                _ => FetchOutcome::Renewed,
             };
             let mut is_last = false;
             if record.has_refused(&fetched.token) {
                 // WeChat still issues the token that it refuses. Only a forced renewal helps; without
                 // one, the token that WeChat calls current is the best there is.
                 match self.force().await? {
-                    Some(forced) => (fetched, outcome) = (forced, "forced"),
-                    None => (is_last, outcome) = (true, "unchanged"),
+                    Some(forced) => (fetched, outcome) = (forced, FetchOutcome::Forced),
+                    None => (is_last, outcome) = (true, FetchOutcome::Unchanged),
                 }
             }
             let held = Held::new(&fetched, requested_at, &self.timing);
@@ -95,7 +96,7 @@ impl Holder {
                 .map_err(unavailable)?;
             if stored {
                 self.metrics.refreshed(outcome);
-                tracing::info!(outcome, expires_in = ?fetched.expires_in, "fetched the access token");
+                tracing::info!(outcome = outcome.as_ref(), expires_in = ?fetched.expires_in, "fetched the access token");
                 self.remember(&held);
                 return Ok(held.token);
             }
@@ -126,7 +127,7 @@ impl Holder {
         match self.wechat.stable_token(mode).await {
             Ok(fetched) => Ok(fetched),
             Err(error) => {
-                self.metrics.refreshed("failed");
+                self.metrics.refreshed(FetchOutcome::Failed);
                 log_failure(&error);
                 self.back_off(error.class()).await;
                 Err(AccessTokenError::Fetch(Box::new(error)))
