@@ -301,7 +301,7 @@ pub async fn pay(
     )
     .await?;
     note(&mut transaction, id, OrderStatus::Paid, cause, now).await?;
-    outbox::keep(&mut transaction, &events::paid(&order), now).await?;
+    outbox::insert(&mut transaction, &events::paid(&order), now).await?;
     let mut refund = None;
     if !was_closed || !pay_back_late {
         tell(&mut transaction, &order, "order.paid", &source, now).await?;

@@ -160,7 +160,7 @@ async fn succeed(
         move_stock(connection, order, 1).await?;
     }
     set_status(connection, &order.id, status, "refund succeeded", now).await?;
-    outbox::keep(connection, &events::refunded(&changed, refund), now).await?;
+    outbox::insert(connection, &events::refunded(&changed, refund), now).await?;
     if full {
         tell(connection, &changed, "order.refunded", &source, now).await?;
     }
