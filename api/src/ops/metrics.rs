@@ -16,6 +16,7 @@ use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+use strum::VariantArray;
 use tokio::sync::Mutex;
 
 use super::OpsState;
@@ -173,11 +174,11 @@ fn describe_backlog(
         ),
         &["status"],
     )?;
-    for status in RefundStatus::ALL {
+    for status in RefundStatus::VARIANTS {
         let open = backlog.refunds.iter().find(|(found, _)| found == status);
         if status.is_open() {
             let open = open.map_or(Waiting::default(), |(_, open)| *open);
-            let label = [status.as_str()];
+            let label = [status];
             refunds.with_label_values(&label).set(open.count);
             oldest
                 .with_label_values(&label)

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use crate::accounts::risk::{Subject, Verdict};
 use crate::job_errors;
-use crate::metrics::OrderRequest;
+use crate::payments::metrics::OrderRequest;
 use crate::payments::offer::offer;
 use crate::payments::settlement;
 use crate::services::Services;
