@@ -1,7 +1,16 @@
-//! The public router: every route group, the OpenAPI document that comes from them, and what goes
-//! around all of them.
+//! The public router: one router per policy, the layers around all of them, and the OpenAPI document.
+//!
+//! | router | guard | token |
+//! |---|---|---|
+//! | players | limits of address, player and route; session; signature | as the route requires |
+//! | sign-out | as players, without renewal of the token | required |
+//! | sign-in | limits of the address, with a stricter one | ignored |
+//! | callbacks | none: the signature authenticates, and nothing may delay the acknowledgement | ignored |
+//! | documents, unknown paths | limit of the address | ignored |
 
-use avalon_core::base::problem::ProblemCode;
+use std::sync::Arc;
+
+use avalon_core::base::problem::{Problem, ProblemCode};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -12,21 +21,24 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::http::headers::{self, HeaderPolicy};
 use crate::http::problem::ApiError;
-use crate::middleware::{guard, pipeline};
+use crate::middleware::guard::signatures::Signatures;
+use crate::middleware::guard::{self, Guard};
+use crate::middleware::pipeline::{self, Pipeline};
 use crate::routes::accounts::{keys, login, profile, session};
 use crate::routes::analytics::report;
 use crate::routes::jobs;
 use crate::routes::payments::{inventory, orders, pay_notify, products};
 use crate::routes::social::share_group;
-use crate::state::ApiState;
+use crate::state::{ApiState, App};
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "avalon-wx",
-        description = "The WeChat access service of the mini-game Avalon. Every failure is an \
+        description = "The WeChat access service of the mini-game Avalon. Every error response is \
                        `application/problem+json` (RFC 9457) with a stable `code`.",
     ),
+    components(schemas(Problem)),
     modifiers(&Security),
 )]
 struct Document;
@@ -35,7 +47,7 @@ struct Security;
 
 impl utoipa::Modify for Security {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        // No licence is chosen yet, and an empty one says less than none.
+        // utoipa would publish an empty licence.
         document.info.license = None;
         let components = document.components.get_or_insert_with(Default::default);
         components.add_security_scheme(
@@ -45,39 +57,96 @@ impl utoipa::Modify for Security {
     }
 }
 
-fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::with_openapi(Document::openapi())
-        .merge(login::routes())
-        .merge(session::routes())
+fn players() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .merge(profile::routes())
         .merge(share_group::routes())
         .merge(products::routes())
         .merge(orders::routes())
         .merge(inventory::routes())
-        .merge(pay_notify::routes())
         .merge(report::routes())
         .merge(jobs::routes())
-        .merge(keys::routes())
 }
 
-/// The OpenAPI document of the public routes.
+fn sign_out() -> OpenApiRouter<App> {
+    session::logout_routes()
+}
+
+fn sign_in() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .merge(login::routes())
+        .merge(session::refresh_routes())
+}
+
+fn callbacks() -> OpenApiRouter<App> {
+    pay_notify::routes()
+}
+
+fn documents() -> OpenApiRouter<App> {
+    keys::routes()
+}
+
+/// Returns the OpenAPI document of the public routes.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes().into_openapi()
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(players())
+        .merge(sign_out())
+        .merge(sign_in())
+        .merge(callbacks())
+        .merge(documents())
+        .into_openapi()
 }
 
-/// The public router, which says to browsers what `headers` has.
+/// Builds the public router.
 pub fn router(state: ApiState, headers: &HeaderPolicy) -> Router {
-    let (router, document) = routes().split_for_parts();
-    let docs = SwaggerUi::new("/docs").url("/openapi.json", document);
-    let router = router
+    let pipeline = Arc::new(Pipeline {
+        request_timeout: state.request_timeout,
+        metrics: state.http_metrics.clone(),
+        draining: state.draining.clone(),
+    });
+    let guard = Arc::new(guard_of(&state));
+    let docs = SwaggerUi::new("/docs").url("/openapi.json", openapi());
+    let documents = Router::from(documents())
         .merge(Router::from(docs).layer(headers::page()))
-        .fallback(|| async { ApiError::from(ProblemCode::NotFound) })
+        .fallback(|| async { ApiError::from(ProblemCode::NotFound) });
+
+    let players = complete(players()).layer(from_fn_with_state(guard.clone(), guard::players));
+    let sign_out = complete(sign_out()).layer(from_fn_with_state(guard.clone(), guard::sign_out));
+    let sign_in = complete(sign_in()).layer(from_fn_with_state(guard.clone(), guard::sign_in));
+    let documents = complete(documents).layer(from_fn_with_state(guard, guard::documents));
+    let router = complete(callbacks())
+        .merge(players)
+        .merge(sign_out)
+        .merge(sign_in)
+        .merge(documents)
+        .layer(from_fn_with_state(pipeline, pipeline::run))
+        .with_state(App::new(state));
+    headers.apply(router)
+}
+
+/// Adds what every router has inside its guard: problems for wrong methods and for panics.
+fn complete(routes: impl Into<Router<App>>) -> Router<App> {
+    routes
+        .into()
         .method_not_allowed_fallback(|| async { ApiError::from(ProblemCode::MethodNotAllowed) })
         .layer(CatchPanicLayer::custom(pipeline::panicked))
-        .layer(from_fn_with_state(state.clone(), guard::run))
-        .layer(from_fn_with_state(state.clone(), pipeline::run))
-        .with_state(state);
-    headers.apply(router)
+}
+
+fn guard_of(state: &ApiState) -> Guard {
+    Guard {
+        limits: state.rate_limits(),
+        tokens: Arc::clone(&state.tokens),
+        issuer: Arc::clone(&state.issuer),
+        sessions: state.sessions.clone(),
+        signatures: Signatures {
+            policy: state.signatures,
+            sessions: state.sessions.clone(),
+            max_body: state.max_body,
+        },
+        proxies: Arc::clone(&state.proxies),
+        metrics: state.guard_metrics.clone(),
+        database: state.database.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -85,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_route_is_documented_and_says_whether_it_needs_a_token() {
+    fn every_route_is_documented_with_its_security() {
         let document = serde_json::to_value(openapi()).unwrap();
         for (method, path, token) in [
             ("post", "/api/wx/login", false),
@@ -111,7 +180,7 @@ mod tests {
             let operation = &document["paths"][path][method];
             assert!(operation.is_object(), "{method} {path}");
             assert_eq!(operation["security"].is_array(), token, "{method} {path}");
-            // What the guard answers before any route.
+            // Responses of the guard.
             let documented = |status: &str| operation["responses"][status].is_object();
             let guarded = !path.starts_with("/api/wx/pay/");
             assert_eq!(documented("429"), guarded, "{method} {path}");

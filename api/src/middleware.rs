@@ -1,6 +1,7 @@
-//! What every request passes before its route: request ids, traces, the access log, time limits, rate
-//! limits, sessions and request signatures.
+//! Layers around the public routes: request ids, traces, the access log, time limits, rate limits,
+//! sessions and request signatures.
 
+pub(crate) mod caller;
 pub(crate) mod client_address;
 pub(crate) mod guard;
 pub(crate) mod metrics;

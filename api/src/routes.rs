@@ -1,4 +1,4 @@
-//! The public routes, a folder per domain and a file per route group.
+//! The public routes: a folder per domain, a file per group.
 
 pub(crate) mod accounts;
 pub(crate) mod analytics;

@@ -1,4 +1,4 @@
-//! Metrics of the public API. No label comes from what a client sends.
+//! Metrics of the public API. No label value comes from a client.
 
 use std::time::Duration;
 
@@ -21,20 +21,17 @@ impl HttpMetrics {
     /// Registers the metrics.
     ///
     /// # Errors
-    /// When one of the names is taken in the registry.
+    /// When a name is already registered.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let requests = IntCounterVec::new(
-            Opts::new(
-                "avalon_http_requests_total",
-                "Requests to the public API that were answered.",
-            ),
+            Opts::new("avalon_http_requests_total", "Requests to the public API."),
             &["method", "route", "status"],
         )?;
-        // A millisecond to about half a minute: requests are held for their jobs.
+        // 1 ms to about 33 s: requests are held for their jobs.
         let duration = HistogramVec::new(
             HistogramOpts::new(
                 "avalon_http_request_duration_seconds",
-                "From a request's head to its answer's, time held for a job included.",
+                "Time from the request head to the response head, including the time held for a job.",
             )
             .buckets(exponential_buckets(0.001, 2.0, 16)?),
             &["method", "route"],
@@ -42,7 +39,7 @@ impl HttpMetrics {
         registry.register(Box::new(requests.clone()))?;
         let connections = IntGauge::new(
             "avalon_http_connections",
-            "Connections to the public API that are open.",
+            "Open connections to the public API.",
         )?;
         registry.register(Box::new(duration.clone()))?;
         registry.register(Box::new(connections.clone()))?;
@@ -53,12 +50,13 @@ impl HttpMetrics {
         })
     }
 
-    /// Counts the connections that are open.
+    /// The gauge of open connections.
     pub fn connections(&self) -> IntGauge {
         self.connections.clone()
     }
 
-    pub(crate) fn answered(&self, method: &str, route: &str, status: u16, elapsed: Duration) {
+    /// Counts a request and its duration.
+    pub(crate) fn record(&self, method: &str, route: &str, status: u16, elapsed: Duration) {
         self.requests
             .with_label_values(&[method, route, &status.to_string()])
             .inc();
@@ -68,7 +66,7 @@ impl HttpMetrics {
     }
 }
 
-/// Counts whom the guard turned away. Cheap to clone.
+/// Counts requests that the guard rejects. Cheap to clone.
 #[derive(Clone)]
 pub struct GuardMetrics {
     limited: IntCounterVec,
@@ -80,23 +78,23 @@ impl GuardMetrics {
     /// Registers the metrics.
     ///
     /// # Errors
-    /// When one of the names is taken in the registry.
+    /// When a name is already registered.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let limited = IntCounterVec::new(
             Opts::new(
                 "avalon_rate_limited_total",
-                "Requests that were too many, by the limit that they passed.",
+                "Requests rejected by the rate limiter, by limit.",
             ),
             &["limit"],
         )?;
         let uncounted = IntCounter::new(
             "avalon_rate_limit_uncounted_total",
-            "Requests that were let through uncounted because Redis did not answer.",
+            "Requests accepted without being counted because Redis was unavailable.",
         )?;
         let refused = IntCounterVec::new(
             Opts::new(
                 "avalon_callers_refused_total",
-                "Requests whose token, session or signature was not good, by problem code.",
+                "Requests whose token, session or signature was rejected, by problem code.",
             ),
             &["code"],
         )?;
@@ -126,16 +124,16 @@ impl GuardMetrics {
     }
 }
 
-/// What the door said of a payment callback.
+/// The verdict on a payment callback at ingress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DoorLabel {
-    /// Rightly signed, and kept.
+    /// The signature is valid; stored.
     Verified,
-    /// Its key is not at hand; kept.
+    /// The platform key is not known yet; stored, and verified by a worker.
     UnknownSerial,
-    /// Not believed to come from WeChat.
+    /// Not authentic; not stored.
     Refused,
-    /// Could not be kept: WeChat sends it again.
+    /// The inbox is unavailable; WeChat retries.
     NotStored,
 }
 
@@ -157,35 +155,35 @@ impl DoorLabel {
     }
 }
 
-/// Counts payment callbacks at the door; what became of those that were kept is the workers' to
-/// count. Cheap to clone.
+/// Counts payment callbacks at ingress; workers count the outcomes of those that were stored. Cheap to
+/// clone.
 #[derive(Clone)]
 pub struct PayMetrics {
-    door: IntCounterVec,
+    ingress: IntCounterVec,
 }
 
 impl PayMetrics {
     /// Registers the metrics.
     ///
     /// # Errors
-    /// When one of the names is taken in the registry.
+    /// When a name is already registered.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let door = IntCounterVec::new(
+        let ingress = IntCounterVec::new(
             Opts::new(
                 "avalon_payment_callbacks_door_total",
-                "Payment callbacks that were answered, by what was seen before processing them.",
+                "Payment callbacks, by verdict at ingress.",
             ),
             &["verdict"],
         )?;
-        // There from the start: an alert can only see a counter rise that was there before.
+        // Initialised, since alerts see an increase only of an existing counter.
         for verdict in DoorLabel::ALL {
-            door.with_label_values(&[verdict.as_str()]);
+            ingress.with_label_values(&[verdict.as_str()]);
         }
-        registry.register(Box::new(door.clone()))?;
-        Ok(Self { door })
+        registry.register(Box::new(ingress.clone()))?;
+        Ok(Self { ingress })
     }
 
     pub(crate) fn answered(&self, verdict: DoorLabel) {
-        self.door.with_label_values(&[verdict.as_str()]).inc();
+        self.ingress.with_label_values(&[verdict.as_str()]).inc();
     }
 }

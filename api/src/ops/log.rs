@@ -1,8 +1,8 @@
-//! `/admin/log`: what is logged, changed while the process runs. Lasts until the next change, `SIGHUP`
-//! (which reads the configuration again) or start.
+//! `/admin/log`: changes the log level of the running process, until the next change, `SIGHUP` (which
+//! reloads the configuration) or restart.
 
 use avalon_core::base::problem::ProblemCode;
-use avalon_core::telemetry::TelemetryError;
+use avalon_core::telemetry::{LogHandle, TelemetryError};
 use axum::extract::State;
 use axum::routing::put;
 use axum::{Json, Router};
@@ -16,7 +16,7 @@ pub(super) fn routes() -> Router<OpsState> {
     Router::new().route("/admin/log", put(set_level))
 }
 
-/// As `log.level` in the configuration.
+/// Same syntax as `log.level` in the configuration.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Level {
@@ -24,17 +24,17 @@ struct Level {
 }
 
 async fn set_level(
-    State(state): State<OpsState>,
+    State(log): State<LogHandle>,
     JsonBody(level): JsonBody<Level>,
 ) -> Result<Json<Level>, ApiError> {
-    match state.log.set_level(&level.level) {
+    match log.set_level(&level.level) {
         Ok(()) => {
-            tracing::warn!(level = level.level, "an operator changed the log level");
+            tracing::warn!(level = level.level, "log level changed by an operator");
             Ok(Json(level))
         }
         Err(TelemetryError::Filter(error)) => Err(invalid_field("level", error).into()),
         Err(error) => {
-            tracing::error!(%error, "the log level can't be changed");
+            tracing::error!(%error, "log level could not be changed");
             Err(ProblemCode::Internal.into())
         }
     }

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use super::OpsState;
 use super::audit::by_operator;
 use super::jobs::accept;
-use super::moment::Moment;
+use super::time_parameter::TimeParameter;
 use crate::http::extract::{JsonBody, Peer, QueryOf, invalid_field};
 use crate::http::problem::ApiError;
 use crate::routes::payments::shop::{OrderPath, RequestKey, bounded};
@@ -40,8 +40,8 @@ pub(super) fn routes() -> Router<OpsState> {
 struct ListQuery {
     status: Option<OrderStatus>,
     open_id: Option<String>,
-    from: Option<Moment>,
-    to: Option<Moment>,
+    from: Option<TimeParameter>,
+    to: Option<TimeParameter>,
     cursor: Option<String>,
     limit: Option<i64>,
 }
@@ -54,8 +54,8 @@ async fn list(
     let filter = OrderFilter {
         status: query.status,
         open_id: query.open_id,
-        from: query.from.map(|Moment(time)| time),
-        to: query.to.map(|Moment(time)| time),
+        from: query.from.map(|TimeParameter(time)| time),
+        to: query.to.map(|TimeParameter(time)| time),
         cursor: query.cursor,
         limit,
     };
@@ -68,8 +68,8 @@ async fn list(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SumsQuery {
-    from: Option<Moment>,
-    to: Option<Moment>,
+    from: Option<TimeParameter>,
+    to: Option<TimeParameter>,
 }
 
 /// Sums of the orders that were made in a time, by state.
@@ -77,8 +77,10 @@ async fn sums(
     State(state): State<OpsState>,
     QueryOf(query): QueryOf<SumsQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    let from = query.from.map_or(Timestamp::MIN, |Moment(time)| time);
-    let to = query.to.map_or(Timestamp::MAX, |Moment(time)| time);
+    let from = query
+        .from
+        .map_or(Timestamp::MIN, |TimeParameter(time)| time);
+    let to = query.to.map_or(Timestamp::MAX, |TimeParameter(time)| time);
     let sums = search::sums(&state.database, from, to).await?;
     Ok(Json(json!({"statuses": sums})))
 }
@@ -167,5 +169,5 @@ async fn refund(
     let job = settle
         .into_job(Duration::ZERO)
         .map_err(|_| avalon_core::base::problem::ProblemCode::Internal)?;
-    accept(&state, job, json!({"refund": refund})).await
+    accept(&state.queue, job, json!({"refund": refund})).await
 }

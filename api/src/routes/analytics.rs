@@ -1,4 +1,4 @@
-//! Events that clients report, and how they enter the queue.
+//! Ingestion of analytics events.
 
 pub(crate) mod events;
 pub(crate) mod queue_room;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use avalon_core::jobs::Callback;
 use avalon_core::payments::Channel;
-use avalon_core::payments::inbox::{CallbackKind, Received};
-use avalon_queue::NewJob;
+use avalon_core::payments::inbox::{CallbackKind, InboxWriter, Received};
+use avalon_queue::{NewJob, Queue};
 use avalon_wechat::pay::{CallbackVerdict, PayClient, SignatureHeaders, VerifyError};
 use axum::body::Bytes;
-use axum::extract::{Request, State};
+use axum::extract::{FromRef, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -21,9 +21,9 @@ use utoipa_axum::routes;
 
 use crate::http::extract::read;
 use crate::http::problem::ApiError;
-use crate::middleware::metrics::DoorLabel;
-use crate::middleware::pipeline::Trace;
-use crate::state::ApiState;
+use crate::middleware::metrics::{DoorLabel, PayMetrics};
+use crate::middleware::trace_context::Trace;
+use crate::state::App;
 
 /// WeChat's callbacks have a few hundred bytes.
 const MOST_BYTES: usize = 64 * 1024;
@@ -32,10 +32,30 @@ const KEEP_PATIENCE: Duration = Duration::from_secs(3);
 /// How long the queue may take. After that the relay finds the callback in the inbox.
 const ENQUEUE_PATIENCE: Duration = Duration::from_secs(3);
 
-pub(crate) fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(payment))
         .routes(routes!(refund))
+}
+
+/// What callbacks are received with.
+#[derive(Clone)]
+struct Callbacks {
+    pay: Option<PayClient>,
+    inbox: InboxWriter,
+    queue: Queue,
+    metrics: PayMetrics,
+}
+
+impl FromRef<App> for Callbacks {
+    fn from_ref(app: &App) -> Self {
+        Self {
+            pay: Option::from_ref(app),
+            inbox: InboxWriter::from_ref(app),
+            queue: Queue::from_ref(app),
+            metrics: PayMetrics::from_ref(app),
+        }
+    }
 }
 
 /// A refusal, as WeChat Pay knows it.
@@ -70,7 +90,7 @@ struct CallbackRefused {
     ),
 )]
 async fn payment(
-    State(state): State<ApiState>,
+    State(state): State<Callbacks>,
     Extension(trace): Extension<Trace>,
     request: Request,
 ) -> Response {
@@ -99,7 +119,7 @@ async fn payment(
     ),
 )]
 async fn refund(
-    State(state): State<ApiState>,
+    State(state): State<Callbacks>,
     Extension(trace): Extension<Trace>,
     request: Request,
 ) -> Response {
@@ -107,7 +127,7 @@ async fn refund(
 }
 
 /// Checks, keeps, acknowledges.
-async fn take_in(state: ApiState, trace: Trace, kind: CallbackKind, request: Request) -> Response {
+async fn take_in(state: Callbacks, trace: Trace, kind: CallbackKind, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let (label, response) = match read(body, &parts.headers, MOST_BYTES).await {
         Err(ApiError(problem)) => {
@@ -128,12 +148,12 @@ async fn take_in(state: ApiState, trace: Trace, kind: CallbackKind, request: Req
             }
         },
     };
-    state.pay_metrics.answered(label);
+    state.metrics.answered(label);
     response
 }
 
 async fn at_the_door(
-    state: &ApiState,
+    state: &Callbacks,
     pay: &PayClient,
     trace: Trace,
     kind: CallbackKind,
@@ -170,7 +190,7 @@ async fn at_the_door(
 }
 
 async fn keep(
-    state: &ApiState,
+    state: &Callbacks,
     kind: CallbackKind,
     headers: &SignatureHeaders,
     body: Bytes,
@@ -190,7 +210,7 @@ async fn keep(
 }
 
 /// Makes a job of a callback that was kept. When that fails, the relay does it.
-async fn hand_on(state: ApiState, trace: Trace, id: String) {
+async fn hand_on(state: Callbacks, trace: Trace, id: String) {
     let callback = Callback {
         inbox_id: id.clone(),
     };
