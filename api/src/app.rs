@@ -22,13 +22,9 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::http::headers::{self, HeaderPolicy};
 use crate::http::problem::ApiError;
 use crate::middleware::guard::signatures::Signatures;
-use crate::middleware::guard::{self, Guard};
+use crate::middleware::guard::{self, Guard, Policy};
 use crate::middleware::pipeline::{self, Pipeline};
-use crate::routes::accounts::{keys, login, profile, session};
-use crate::routes::analytics::report;
-use crate::routes::jobs;
-use crate::routes::payments::{inventory, orders, pay_notify, products};
-use crate::routes::social::share_group;
+use crate::routes::{accounts, analytics, jobs, payments, social};
 use crate::state::{ApiState, App};
 
 #[derive(OpenApi)]
@@ -58,46 +54,25 @@ impl utoipa::Modify for Security {
 }
 
 fn players() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .merge(profile::routes())
-        .merge(share_group::routes())
-        .merge(products::routes())
-        .merge(orders::routes())
-        .merge(inventory::routes())
-        .merge(report::routes())
+    accounts::players()
+        .merge(social::players())
+        .merge(payments::players())
+        .merge(analytics::players())
         .merge(jobs::routes())
-}
-
-fn sign_out() -> OpenApiRouter<App> {
-    session::logout_routes()
-}
-
-fn sign_in() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .merge(login::routes())
-        .merge(session::refresh_routes())
-}
-
-fn callbacks() -> OpenApiRouter<App> {
-    pay_notify::routes()
-}
-
-fn documents() -> OpenApiRouter<App> {
-    keys::routes()
 }
 
 /// Returns the OpenAPI document of the public routes.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(players())
-        .merge(sign_out())
-        .merge(sign_in())
-        .merge(callbacks())
-        .merge(documents())
+        .merge(accounts::sign_out())
+        .merge(accounts::sign_in())
+        .merge(payments::callbacks())
+        .merge(accounts::documents())
         .into_openapi()
 }
 
-/// Builds the public router.
+/// Builds the public router. A route is guarded by the policy of its router; there are no lists of paths.
 pub fn router(state: ApiState, headers: &HeaderPolicy) -> Router {
     let pipeline = Arc::new(Pipeline {
         request_timeout: state.request_timeout,
@@ -106,28 +81,26 @@ pub fn router(state: ApiState, headers: &HeaderPolicy) -> Router {
     });
     let guard = Arc::new(guard_of(&state));
     let docs = SwaggerUi::new("/docs").url("/openapi.json", openapi());
-    let documents = Router::from(documents())
+    let documents = Router::from(accounts::documents())
         .merge(Router::from(docs).layer(headers::page()))
         .fallback(|| async { ApiError::from(ProblemCode::NotFound) });
 
-    let players = complete(players()).layer(from_fn_with_state(guard.clone(), guard::players));
-    let sign_out = complete(sign_out()).layer(from_fn_with_state(guard.clone(), guard::sign_out));
-    let sign_in = complete(sign_in()).layer(from_fn_with_state(guard.clone(), guard::sign_in));
-    let documents = complete(documents).layer(from_fn_with_state(guard, guard::documents));
-    let router = complete(callbacks())
-        .merge(players)
-        .merge(sign_out)
-        .merge(sign_in)
-        .merge(documents)
+    let guarded = |routes: Router<App>, policy| -> Router<App> {
+        complete(routes).layer(from_fn_with_state((Arc::clone(&guard), policy), guard::run))
+    };
+    let router = complete(payments::callbacks().into())
+        .merge(guarded(players().into(), Policy::PLAYERS))
+        .merge(guarded(accounts::sign_out().into(), Policy::SIGN_OUT))
+        .merge(guarded(accounts::sign_in().into(), Policy::SIGN_IN))
+        .merge(guarded(documents, Policy::DOCUMENTS))
         .layer(from_fn_with_state(pipeline, pipeline::run))
         .with_state(App::new(state));
     headers.apply(router)
 }
 
 /// Adds what every router has inside its guard: problems for wrong methods and for panics.
-fn complete(routes: impl Into<Router<App>>) -> Router<App> {
+fn complete<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
     routes
-        .into()
         .method_not_allowed_fallback(|| async { ApiError::from(ProblemCode::MethodNotAllowed) })
         .layer(CatchPanicLayer::custom(pipeline::panicked))
 }
@@ -151,7 +124,30 @@ fn guard_of(state: &ApiState) -> Guard {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+    use axum::http::{Method, Request, StatusCode};
+    use axum::routing::get;
+    use tower::ServiceExt;
+
     use super::*;
+
+    #[tokio::test]
+    async fn wrong_method_and_panic_are_problems() {
+        async fn panic() {
+            panic!("on purpose")
+        }
+        let router = complete(Router::new().route("/", get(panic)));
+        for (method, status) in [
+            (Method::POST, StatusCode::METHOD_NOT_ALLOWED),
+            (Method::GET, StatusCode::INTERNAL_SERVER_ERROR),
+        ] {
+            let request = Request::builder().method(method).body(Body::empty());
+            let response = router.clone().oneshot(request.unwrap()).await.unwrap();
+            assert_eq!(response.status(), status);
+            let content_type = &response.headers()["content-type"];
+            assert_eq!(content_type, "application/problem+json");
+        }
+    }
 
     #[test]
     fn every_route_is_documented_with_its_security() {

@@ -247,10 +247,15 @@ pub(crate) fn bearer(header: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::body::to_bytes;
+    use axum::http::StatusCode;
+    use axum::routing::post;
+    use tower::ServiceExt;
+
     use super::*;
 
     #[derive(Debug, serde::Deserialize)]
-    #[allow(dead_code, reason = "only its parsing matters")]
     struct Sample {
         code: String,
     }
@@ -271,5 +276,79 @@ mod tests {
         assert_eq!(code("null"), ProblemCode::FieldInvalid);
         let problem = parse::<Sample>(b"{\"code\":5}").unwrap_err();
         assert!(problem.detail.starts_with("code: "), "{}", problem.detail);
+    }
+
+    /// Posts to a route that takes an optional or a required [`Sample`]; returns status and body.
+    async fn send(path: &str, content_type: &str, body: impl Into<Body>) -> (StatusCode, String) {
+        async fn required(JsonBody(sample): JsonBody<Sample>) -> String {
+            sample.code
+        }
+        async fn optional(sample: Option<JsonBody<Sample>>) -> String {
+            sample.map_or_else(|| "none".to_owned(), |JsonBody(sample)| sample.code)
+        }
+        let router = Router::new()
+            .route("/required", post(required))
+            .route("/optional", post(optional))
+            .with_state(BodyLimit(64));
+        let request = Request::post(path).header(header::CONTENT_TYPE, content_type);
+        let response = router.oneshot(request.body(body.into()).unwrap()).await;
+        let (parts, body) = response.unwrap().into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        (parts.status, String::from_utf8(body.into()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn rejected_bodies_have_their_status_and_code() {
+        let (json, large) = ("application/json", format!("{{\"code\":\"{:60}\"}}", ""));
+        for (content_type, body, status, code) in [
+            (json, "", 400, "BODY_MISSING"),
+            (json, "{", 400, "BODY_NOT_JSON"),
+            (json, large.as_str(), 413, "BODY_TOO_LARGE"),
+            ("text/plain", "{\"code\":\"a\"}", 415, "UNSUPPORTED_MEDIA_TYPE"),
+            (json, "{}", 422, "FIELD_MISSING"),
+            (json, "{\"code\":1}", 422, "FIELD_INVALID"),
+        ] {
+            let (seen, problem) = send("/required", content_type, body.to_owned()).await;
+            assert_eq!(seen, status, "{body}");
+            assert!(problem.contains(&format!("\"code\":\"{code}\"")), "{problem}");
+        }
+        // A body without Content-Length is limited too.
+        let chunks = [Ok::<_, Infallible>(large[..40].to_owned()), Ok(large[40..].to_owned())];
+        let stream = Body::from_stream(futures_util::stream::iter(chunks));
+        assert_eq!(send("/required", json, stream).await.0, 413);
+    }
+
+    #[tokio::test]
+    async fn json_body_is_parsed_and_may_be_optional() {
+        let json = "Application/JSON; charset=utf-8";
+        let body = "{\"code\":\"a\"}";
+        for path in ["/required", "/optional"] {
+            assert_eq!(send(path, json, body).await, (StatusCode::OK, "a".to_owned()));
+        }
+        let absent = send("/optional", json, Body::empty()).await;
+        assert_eq!(absent, (StatusCode::OK, "none".to_owned()));
+        assert_eq!(send("/optional", json, "{}").await.0, 422);
+    }
+
+    #[tokio::test]
+    async fn malformed_query_and_job_id_are_problems() {
+        #[derive(serde::Deserialize)]
+        struct Limit {
+            limit: u8,
+        }
+        let router: Router = Router::new()
+            .route("/query", post(async |QueryOf(Limit { limit })| limit.to_string()))
+            .route("/jobs/{id}", post(async |JobPath(id)| id.to_string()));
+        for (uri, status) in [
+            ("/query?limit=7", 200),
+            ("/query?limit=x", 400),
+            ("/query", 400),
+            ("/jobs/01JZ5N4V7W8X9YABCDEFGHJKMN", 200),
+            ("/jobs/x", 404),
+        ] {
+            let request = Request::post(uri).body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), status, "{uri}");
+        }
     }
 }

@@ -238,3 +238,85 @@ fn accepted(id: JobId, status: JobStatus) -> Response {
         .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use avalon_core::jobs::{Login, QUEUES};
+    use avalon_queue::metrics::QueueMetrics;
+    use avalon_queue::sqlite::Sqlite;
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::extract::Request;
+    use axum::routing::post;
+    use prometheus::Registry;
+    use serde_json::Value;
+    use std::sync::Arc;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::middleware::trace_context::TraceParent;
+
+    #[derive(Clone)]
+    struct State(Queue);
+
+    impl FromRef<State> for Queue {
+        fn from_ref(State(queue): &State) -> Self {
+            queue.clone()
+        }
+    }
+
+    impl FromRef<State> for HoldSettings {
+        fn from_ref(_: &State) -> Self {
+            Self {
+                default: Duration::from_millis(20),
+                max: Duration::from_secs(30),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn unfinished_job_is_202_with_its_address() {
+        async fn login(jobs: JobResponder) -> Result<Response, ApiError> {
+            jobs.respond(&Login {
+                code: "sim-alice".to_owned(),
+                device_id: None,
+                device_type: None,
+                invite_code: None,
+                scene: None,
+            })
+            .await
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("queue.db"), QUEUES.to_vec());
+        let metrics = QueueMetrics::new(&Registry::new()).unwrap();
+        let queue = Queue::new(Arc::new(store.await.unwrap()), metrics);
+        let router = Router::new()
+            .route("/", post(login))
+            .with_state(State(queue.clone()));
+        for (preference, applied) in [
+            (None, None),
+            (Some("respond-async"), Some("respond-async")),
+            (Some("wait=0"), Some("wait=0")),
+        ] {
+            let mut request = Request::post("/").extension(Trace(TraceParent::new_root()));
+            if let Some(preference) = preference {
+                request = request.header("prefer", preference);
+            }
+            let request = request.body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            let (parts, body) = response.into_parts();
+            assert_eq!(parts.status, StatusCode::ACCEPTED);
+            let body = to_bytes(body, usize::MAX).await.unwrap();
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body["status"], "queued");
+            let id = body["jobId"].as_str().unwrap();
+            let text = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap());
+            assert_eq!(text("location"), Some(&*format!("/api/jobs/{id}")));
+            assert_eq!(text("retry-after"), Some("1"));
+            assert_eq!(text("cache-control"), Some("no-store"));
+            assert_eq!(text("preference-applied"), applied);
+            let stored = queue.store().get(id.parse().unwrap()).await.unwrap();
+            assert!(stored.unwrap().traceparent.is_some());
+        }
+    }
+}

@@ -1,6 +1,6 @@
-//! The guards of the routers: each counts rate limits before any route runs, and that of players also
-//! checks the token, its session and the signature. A rejected token is not an error here but a
-//! [`Caller`]: only routes that extract a player respond with it.
+//! The guard in front of every router but that of callbacks: counts rate limits before any route runs
+//! and, for players' routes, checks the token, its session and the signature. A rejected token is not an
+//! error here but a [`Caller`]: only routes that extract a player respond with it.
 //!
 //! The limits of the address and the session are read concurrently, then those of the player: two round
 //! trips to Redis, none to the database. A player's limits are counted only for a live session;
@@ -48,51 +48,45 @@ pub(crate) struct Guard {
     pub(crate) database: Database,
 }
 
-/// Guards documents and unknown paths: limits of the address only.
-pub(crate) async fn documents(
-    State(guard): State<Arc<Guard>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let limits = [Limit::Address];
-    guard.limit_address(&limits, request, next).await
+/// What a router's guard checks.
+#[derive(Clone, Copy)]
+pub(crate) enum Policy {
+    /// These limits of the address. A token is ignored.
+    Address(&'static [Limit]),
+    /// Limits of address, player and route; token, session and signature.
+    Player {
+        /// Whether the response renews a token that expires soon.
+        renews: bool,
+    },
 }
 
-/// Guards routes that create or refresh sessions: limits of the address only, stricter ones. A token is
-/// ignored.
-pub(crate) async fn sign_in(
-    State(guard): State<Arc<Guard>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let limits = [Limit::Address, Limit::SignInAddress];
-    guard.limit_address(&limits, request, next).await
+impl Policy {
+    /// Of documents and unknown paths.
+    pub(crate) const DOCUMENTS: Self = Self::Address(&[Limit::Address]);
+    /// Of routes that create or refresh sessions.
+    pub(crate) const SIGN_IN: Self = Self::Address(&[Limit::Address, Limit::SignInAddress]);
+    /// Of players' routes.
+    pub(crate) const PLAYERS: Self = Self::Player { renews: true };
+    /// Of routes that end sessions.
+    pub(crate) const SIGN_OUT: Self = Self::Player { renews: false };
 }
 
-/// Guards players' routes: limits of address, player and route; token, session and signature. A token
-/// that expires soon is renewed in the response.
-pub(crate) async fn players(
-    State(guard): State<Arc<Guard>>,
+pub(crate) async fn run(
+    State((guard, policy)): State<(Arc<Guard>, Policy)>,
     matched: Option<MatchedPath>,
     request: Request,
     next: Next,
 ) -> Response {
+    let renews = match policy {
+        Policy::Address(limits) => return guard.limit_address(limits, request, next).await,
+        Policy::Player { renews } => renews,
+    };
     let now = Timestamp::now();
-    let (response, player) = guard.authenticate(matched, request, next).await;
-    match player {
+    let (response, player) = guard.authenticate(matched, request, next, now).await;
+    match player.filter(|_| renews) {
         Some(claims) => guard.renew(&claims, now, response),
         None => response,
     }
-}
-
-/// As [`players`], without renewing the token: for routes that end sessions.
-pub(crate) async fn sign_out(
-    State(guard): State<Arc<Guard>>,
-    matched: Option<MatchedPath>,
-    request: Request,
-    next: Next,
-) -> Response {
-    guard.authenticate(matched, request, next).await.0
 }
 
 impl Guard {
@@ -114,11 +108,11 @@ impl Guard {
         matched: Option<MatchedPath>,
         mut request: Request,
         next: Next,
+        now: Timestamp,
     ) -> (Response, Option<Arc<Claims>>) {
         let route = matched.as_ref().map_or("", MatchedPath::as_str);
         let address = self.address_of(&request);
         let claims = self.claims_of(request.headers());
-        let now = Timestamp::now();
         let session = async {
             match &claims {
                 Ok(Some(claims)) => Some(self.sessions.live(claims.sub, claims.sid, now).await),

@@ -154,6 +154,13 @@ fn method_label(method: &Method) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use prometheus::Registry;
+    use tower::ServiceExt;
+
     use super::*;
 
     #[test]
@@ -167,6 +174,55 @@ mod tests {
         let long = "x".repeat(65);
         for odd in ["", "a b", "a\"b", "<script>", long.as_str()] {
             assert_ne!(with(odd), odd);
+        }
+    }
+
+    fn router(pipeline: Pipeline) -> Router {
+        async fn fail() -> ApiError {
+            ProblemCode::StoreUnavailable.into()
+        }
+        Router::new()
+            .route("/fail", get(fail))
+            .route("/hang", get(std::future::pending::<()>))
+            .layer(from_fn_with_state(Arc::new(pipeline), run))
+    }
+
+    fn pipeline() -> Pipeline {
+        Pipeline {
+            request_timeout: Duration::from_millis(20),
+            metrics: HttpMetrics::new(&Registry::new()).unwrap(),
+            draining: CancellationToken::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn problem_has_the_request_id_and_retry_after() {
+        for (path, code) in [
+            ("/fail", ProblemCode::StoreUnavailable),
+            ("/hang", ProblemCode::RequestTimeout),
+        ] {
+            let request = Request::get(path).header(&REQUEST_ID, "r-1");
+            let request = request.body(Body::empty()).unwrap();
+            let response = router(pipeline()).oneshot(request).await.unwrap();
+            let (parts, body) = response.into_parts();
+            assert_eq!(parts.status, 503);
+            assert_eq!(parts.headers[&REQUEST_ID], "r-1");
+            assert_eq!(parts.headers[header::RETRY_AFTER], "1");
+            let body = to_bytes(body, usize::MAX).await.unwrap();
+            let problem: Problem = serde_json::from_slice(&body).unwrap();
+            let request_id = problem.request_id.as_deref();
+            assert_eq!((problem.code, request_id), (code, Some("r-1")));
+        }
+    }
+
+    #[tokio::test]
+    async fn draining_process_closes_connections() {
+        let (running, draining) = (pipeline(), pipeline());
+        draining.draining.cancel();
+        for (pipeline, close) in [(running, false), (draining, true)] {
+            let request = Request::get("/fail").body(Body::empty()).unwrap();
+            let response = router(pipeline).oneshot(request).await.unwrap();
+            assert_eq!(response.headers().contains_key(header::CONNECTION), close);
         }
     }
 }

@@ -3,3 +3,11 @@
 pub(crate) mod events;
 pub(crate) mod queue_room;
 pub(crate) mod report;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::state::App;
+
+pub(crate) fn players() -> OpenApiRouter<App> {
+    report::routes()
+}
