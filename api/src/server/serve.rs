@@ -1,54 +1,71 @@
-//! Serving a router, over TLS when there is a certificate: time limits on slow clients, and an end that
-//! lets requests finish.
+//! Serves a router, with TLS if there is a certificate: time limits for slow clients, and a graceful
+//! shutdown that lets requests finish.
 
+use std::convert::Infallible;
+use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::extract::ConnectInfo;
+use axum::extract::{ConnectInfo, Request};
 use axum::middleware::AddExtension;
 use axum::{Extension, Router};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
+use axum_server::accept::NoDelayAcceptor;
+use axum_server::tls_rustls::RustlsAcceptor;
+use axum_server::{Handle, Server};
+use hyper_util::rt::TokioTimer;
 use prometheus::IntGauge;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::server::TlsStream;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower::Layer;
+use tower::{Layer, Service, service_fn};
 
 use crate::server::tls::Tls;
 
-/// How long a client may take to send a request's head; also how long an idle connection is kept.
+/// Time limit for receiving a request's head; also the idle timeout of a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a client may take to agree on TLS.
+/// Time limit for a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection that is counted while it is open.
-struct Counted(IntGauge);
+/// Counts a connection while it is open.
+struct OpenConnection(IntGauge);
 
-impl Counted {
-    fn new(open: IntGauge) -> Self {
-        open.inc();
-        Self(open)
-    }
-}
-
-impl Drop for Counted {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.dec();
     }
 }
 
-type Service = TowerToHyperService<AddExtension<Router, ConnectInfo<SocketAddr>>>;
+/// The router for the requests of one connection.
+#[derive(Clone)]
+struct Connection {
+    router: AddExtension<Router, ConnectInfo<SocketAddr>>,
+    _open: Option<Arc<OpenConnection>>,
+}
 
-/// Serves until `stop`, over TLS alone when `tls` is given; then takes no more connections, and gives
-/// requests that are under way `grace` to finish. Connections are counted in `open`.
+impl<B> Service<Request<B>> for Connection
+where
+    AddExtension<Router, ConnectInfo<SocketAddr>>: Service<Request<B>>,
+{
+    type Response = <AddExtension<Router, ConnectInfo<SocketAddr>> as Service<Request<B>>>::Response;
+    type Error = <AddExtension<Router, ConnectInfo<SocketAddr>> as Service<Request<B>>>::Error;
+    type Future = <AddExtension<Router, ConnectInfo<SocketAddr>> as Service<Request<B>>>::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.router.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.router.call(request)
+    }
+}
+
+/// Serves until `stop`, only with TLS if `tls` is given; then accepts no more connections and gives
+/// requests in progress `grace` to finish. Counts connections in `open`.
 ///
 /// # Errors
-/// Never at present; accepting goes on after errors, since they pass (too many open files, say).
+/// Never at present; accepting continues after errors, which are temporary (too many open files).
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -57,76 +74,37 @@ pub async fn serve(
     grace: Duration,
     open: Option<IntGauge>,
 ) -> io::Result<()> {
-    let connections = GracefulShutdown::new();
-    let mut server = http1::Builder::new();
-    server
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => break,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        let _ = stream.set_nodelay(true);
-        let peer = Extension(ConnectInfo(peer)).layer(router.clone());
-        let service: Service = TowerToHyperService::new(peer);
-        let (server, watcher) = (server.clone(), connections.watcher());
-        let (tls, stop) = (tls.clone(), stop.clone());
-        let counted = open.clone().map(Counted::new);
-        tokio::spawn(async move {
-            let _counted = counted;
-            match tls {
-                None => talk(stream, service, &server, watcher).await,
-                Some(tls) => tokio::select! {
-                    // Nothing was asked yet that could be finished.
-                    () = stop.cancelled() => {}
-                    Some(stream) = handshake(&tls, stream) => {
-                        talk(stream, service, &server, watcher).await;
-                    }
-                    else => {}
-                },
-            }
-        });
-    }
-    drop(listener);
-    if tokio::time::timeout(grace, connections.shutdown())
-        .await
-        .is_err()
-    {
-        tracing::warn!("the grace is over; requests under way are cut off");
-    }
-    Ok(())
-}
-
-async fn talk<I>(io: I, service: Service, server: &http1::Builder, watcher: Watcher)
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let connection = server.serve_connection(TokioIo::new(io), service);
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(%error, "a connection ended early");
-    }
-}
-
-/// In the connection's own task, so that a slow client holds up nobody else.
-async fn handshake(tls: &Tls, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
-    match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await {
-        Ok(Ok(stream)) => Some(stream),
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "a client did not agree on TLS");
-            None
+    let handle = Handle::new();
+    tokio::spawn({
+        let handle = handle.clone();
+        async move {
+            stop.cancelled().await;
+            handle.graceful_shutdown(Some(grace));
         }
-        Err(_) => {
-            tracing::debug!("a client was too slow to agree on TLS");
-            None
+    });
+    let mut server = Server::from_listener(listener)
+        .http1_only()
+        .handle(handle)
+        .accept_error_handler(|_, error| tracing::debug!(%error, "connection not accepted"));
+    let mut http = server.http_builder().http1();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    let connections = service_fn(move |peer: SocketAddr| {
+        let open = open.clone().map(|open| {
+            open.inc();
+            Arc::new(OpenConnection(open))
+        });
+        ready(Ok::<_, Infallible>(Connection {
+            router: Extension(ConnectInfo(peer)).layer(router.clone()),
+            _open: open,
+        }))
+    });
+    match tls {
+        None => server.acceptor(NoDelayAcceptor::new()).serve(connections).await,
+        Some(tls) => {
+            let acceptor = RustlsAcceptor::new(tls.config())
+                .handshake_timeout(HANDSHAKE_TIMEOUT)
+                .acceptor(NoDelayAcceptor::new());
+            server.acceptor(acceptor).serve(connections).await
         }
     }
 }
