@@ -4,6 +4,7 @@
 pub(crate) mod caller;
 pub(crate) mod client_address;
 pub(crate) mod guard;
+pub mod limits;
 pub(crate) mod metrics;
 pub(crate) mod pipeline;
 pub mod request_signature;

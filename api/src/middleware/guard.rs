@@ -15,7 +15,7 @@ use avalon_core::accounts::sessions::{SessionError, Sessions};
 use avalon_core::accounts::tokens::{Claims, TokenError, TokenIssuer, TokenVerifier};
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::base::problem::{Problem, ProblemCode};
-use avalon_core::limits::{Counted, Limit, Verdict};
+
 use avalon_core::storage::database::Database;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -30,6 +30,7 @@ use crate::http::extract::bearer;
 use crate::http::problem::ApiError;
 use crate::middleware::caller::Caller;
 use crate::middleware::client_address::{ClientAddress, TrustedProxies};
+use crate::middleware::limits::{Counted, Limit, Verdict};
 use crate::middleware::metrics::GuardMetrics;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-avalon-token");

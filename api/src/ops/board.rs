@@ -37,7 +37,7 @@ const ACTIONS: &str = include_str!("board/actions.js");
 const BOARD_HEADER: &str = "x-avalon-board";
 
 pub(super) fn routes(state: &OpsState) -> Router<OpsState> {
-    let api = api(&state.queue.store()).layer(from_fn(read_only));
+    let api = api(state.queue.store()).layer(from_fn(read_only));
     let protected = Router::new()
         .route("/board", get(page))
         .route("/", get(page))

@@ -551,7 +551,7 @@ async fn outcome_returns_after_the_wait(engine: Engine) {
 }
 
 async fn results_expire(engine: Engine) {
-    let id = enqueue(&engine, NewJob::of(&ShortLived).unwrap()).await;
+    let id = enqueue(&engine, NewJob::from_job(&ShortLived)).await;
     let leased = lease_one(&engine).await;
     settle(&engine, leased, success("1")).await;
     assert!(engine.store.get(id).await.unwrap().is_some());
@@ -560,7 +560,7 @@ async fn results_expire(engine: Engine) {
 }
 
 async fn dead_letters_of_a_kind_with_a_ttl_expire(engine: Engine) {
-    let id = enqueue(&engine, NewJob::of(&ShortLived).unwrap()).await;
+    let id = enqueue(&engine, NewJob::from_job(&ShortLived)).await;
     let leased = lease_one(&engine).await;
     settle(&engine, leased, Settle::Dead(Failure::new("X", "x"))).await;
     assert_eq!(state(&engine, id).await, JobState::Dead);
@@ -576,7 +576,7 @@ async fn dead_letters_of_a_kind_with_a_ttl_expire(engine: Engine) {
 
 /// apalis-redis: `vacuum` deletes jobs that wait for a retry.
 async fn reclaim_does_not_delete_retrying_jobs(engine: Engine) {
-    let id = enqueue(&engine, NewJob::of(&ShortLived).unwrap()).await;
+    let id = enqueue(&engine, NewJob::from_job(&ShortLived)).await;
     let leased = lease_one(&engine).await;
     let after = Duration::from_millis(400);
     settle(

@@ -163,7 +163,7 @@ async fn attempt_past_its_time_limit_fails(engine: Engine) {
         Ok(())
     });
     let pool = start(&engine, handlers, settings());
-    let mut job = NewJob::of(&engines::ShortLived).unwrap();
+    let mut job = NewJob::from_job(&engines::ShortLived);
     job.dead_ttl_ms = 0;
     let id = enqueue(&engine, job).await;
     let view = end_of(&engine, id).await;
@@ -232,9 +232,9 @@ async fn job_of_a_newer_version_is_left_to_a_newer_worker(engine: Engine) {
         n: 21,
         doubled: true,
     };
-    let mut unknown_kind = NewJob::of(&next).unwrap();
+    let mut unknown_kind = NewJob::from_job(&next);
     unknown_kind.kind = "of_the_next_version".to_owned();
-    let newer = enqueue(&engine, NewJob::of(&next).unwrap()).await;
+    let newer = enqueue(&engine, NewJob::from_job(&next)).await;
     let unknown = enqueue(&engine, unknown_kind).await;
     // The old worker has leased both.
     avalon_test_support::eventually_eq(LONG, true, async || {

@@ -1,12 +1,13 @@
 //! Counts requests against their rate limits and reports the limits in headers.
 
 use avalon_core::base::problem::{Problem, ProblemCode};
-use avalon_core::limits::{Counted, Limit, Limits, Verdict};
+
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
 
 use crate::http::problem::ApiError;
+use crate::middleware::limits::{Counted, Limit, Limits, Verdict};
 use crate::middleware::metrics::GuardMetrics;
 
 /// The rate limits, with the metrics that count rejected requests. Cheap to clone.

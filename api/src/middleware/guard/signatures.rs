@@ -2,7 +2,7 @@
 
 use avalon_core::accounts::sessions::{Session, SessionError, Sessions};
 use avalon_core::base::problem::{Problem, ProblemCode};
-use avalon_core::config::SignaturePolicy;
+use avalon_core::accounts::config::SignaturePolicy;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::HeaderMap;

@@ -4,7 +4,6 @@ use avalon_core::base::problem::Problem;
 use avalon_core::base::problem::ProblemCode::{SignInAgain, UserBanned, UserBlocked};
 use avalon_core::jobs::Login;
 use avalon_core::jobs::login::SignedIn;
-use avalon_core::limits::{Counted, Limit};
 use avalon_wechat::JsCode;
 use axum::extract::State;
 use axum::response::Response;
@@ -19,6 +18,7 @@ use crate::http::problem::ApiError;
 use crate::http::problem_sets::{BODY, DATABASE, JOB, LIMITED, WECHAT, problems};
 use crate::middleware::client_address::ClientAddress;
 use crate::middleware::guard::rate_limits::RateLimits;
+use crate::middleware::limits::{Counted, Limit};
 use crate::state::App;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {

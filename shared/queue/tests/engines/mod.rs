@@ -99,7 +99,7 @@ impl Job for Probe {
 }
 
 pub(crate) fn probe(n: u64) -> NewJob {
-    NewJob::of(&Probe { n }).unwrap()
+    NewJob::from_job(&Probe { n })
 }
 
 /// A job whose result and dead letter expire after 100 ms.
