@@ -304,16 +304,27 @@ mod tests {
             (json, "", 400, "BODY_MISSING"),
             (json, "{", 400, "BODY_NOT_JSON"),
             (json, large.as_str(), 413, "BODY_TOO_LARGE"),
-            ("text/plain", "{\"code\":\"a\"}", 415, "UNSUPPORTED_MEDIA_TYPE"),
+            (
+                "text/plain",
+                "{\"code\":\"a\"}",
+                415,
+                "UNSUPPORTED_MEDIA_TYPE",
+            ),
             (json, "{}", 422, "FIELD_MISSING"),
             (json, "{\"code\":1}", 422, "FIELD_INVALID"),
         ] {
             let (seen, problem) = send("/required", content_type, body.to_owned()).await;
             assert_eq!(seen, status, "{body}");
-            assert!(problem.contains(&format!("\"code\":\"{code}\"")), "{problem}");
+            assert!(
+                problem.contains(&format!("\"code\":\"{code}\"")),
+                "{problem}"
+            );
         }
         // A body without Content-Length is limited too.
-        let chunks = [Ok::<_, Infallible>(large[..40].to_owned()), Ok(large[40..].to_owned())];
+        let chunks = [
+            Ok::<_, Infallible>(large[..40].to_owned()),
+            Ok(large[40..].to_owned()),
+        ];
         let stream = Body::from_stream(futures_util::stream::iter(chunks));
         assert_eq!(send("/required", json, stream).await.0, 413);
     }
@@ -323,7 +334,10 @@ mod tests {
         let json = "Application/JSON; charset=utf-8";
         let body = "{\"code\":\"a\"}";
         for path in ["/required", "/optional"] {
-            assert_eq!(send(path, json, body).await, (StatusCode::OK, "a".to_owned()));
+            assert_eq!(
+                send(path, json, body).await,
+                (StatusCode::OK, "a".to_owned())
+            );
         }
         let absent = send("/optional", json, Body::empty()).await;
         assert_eq!(absent, (StatusCode::OK, "none".to_owned()));
@@ -337,7 +351,10 @@ mod tests {
             limit: u8,
         }
         let router: Router = Router::new()
-            .route("/query", post(async |QueryOf(Limit { limit })| limit.to_string()))
+            .route(
+                "/query",
+                post(async |QueryOf(Limit { limit })| limit.to_string()),
+            )
             .route("/jobs/{id}", post(async |JobPath(id)| id.to_string()));
         for (uri, status) in [
             ("/query?limit=7", 200),

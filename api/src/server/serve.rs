@@ -48,7 +48,8 @@ impl<B> Service<Request<B>> for Connection
 where
     AddExtension<Router, ConnectInfo<SocketAddr>>: Service<Request<B>>,
 {
-    type Response = <AddExtension<Router, ConnectInfo<SocketAddr>> as Service<Request<B>>>::Response;
+    type Response =
+        <AddExtension<Router, ConnectInfo<SocketAddr>> as Service<Request<B>>>::Response;
     type Error = <AddExtension<Router, ConnectInfo<SocketAddr>> as Service<Request<B>>>::Error;
     type Future = <AddExtension<Router, ConnectInfo<SocketAddr>> as Service<Request<B>>>::Future;
 
@@ -87,7 +88,8 @@ pub async fn serve(
         .handle(handle)
         .accept_error_handler(|_, error| tracing::debug!(%error, "connection not accepted"));
     let mut http = server.http_builder().http1();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
     let connections = service_fn(move |peer: SocketAddr| {
         let open = open.clone().map(|open| {
             open.inc();
@@ -99,7 +101,12 @@ pub async fn serve(
         }))
     });
     match tls {
-        None => server.acceptor(NoDelayAcceptor::new()).serve(connections).await,
+        None => {
+            server
+                .acceptor(NoDelayAcceptor::new())
+                .serve(connections)
+                .await
+        }
         Some(tls) => {
             let acceptor = RustlsAcceptor::new(tls.config())
                 .handshake_timeout(HANDSHAKE_TIMEOUT)

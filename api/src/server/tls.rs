@@ -1,8 +1,8 @@
 //! TLS of the public listener, by rustls: a certificate and its key, which can be replaced while the
 //! process runs. Reads no files.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use axum_server::tls_rustls::RustlsConfig;
 use jiff::Timestamp;

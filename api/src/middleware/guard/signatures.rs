@@ -1,8 +1,8 @@
 //! Checks the signature of a player's request, as the policy requires, and claims its nonce.
 
+use avalon_core::accounts::config::SignaturePolicy;
 use avalon_core::accounts::sessions::{Session, SessionError, Sessions};
 use avalon_core::base::problem::{Problem, ProblemCode};
-use avalon_core::accounts::config::SignaturePolicy;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::HeaderMap;
