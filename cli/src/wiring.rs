@@ -25,8 +25,8 @@ use avalon_queue::{
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
 use avalon_workers::{
-    Analytics, PayMetrics, Payments, PoolsSettings, ProfileMetrics, ProfileRules, Risk, Services,
-    Webhook,
+    Analytics, Channels, PayMetrics, Payments, PoolsSettings, ProfileMetrics, ProfileRules, Risk,
+    Services, Webhook, WechatPay,
 };
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
@@ -253,7 +253,7 @@ pub(crate) fn services(
     let platform = platform(config, &shared, &client)?;
     let risk = risk(config, &shared)?;
     let payments = shared.pay.map(|client| Payments {
-        client,
+        channels: Channels::default().with(WechatPay::new(client)),
         order_ttl: config.pay.order_ttl,
         reconcile_after: config.pay.reconcile_after,
         refund_late_payments: config.pay.late_payment == LatePayment::Refund,

@@ -11,7 +11,8 @@ use avalon_core::accounts::config::ProfileConfig;
 use avalon_core::accounts::sessions::{Sessions, SqlSessions};
 use avalon_core::accounts::tokens::{SigningKey, TokenIssuer, TokenVerifier};
 use avalon_core::analytics::EventMetrics;
-use avalon_core::base::ids::UserId;
+use avalon_core::base::fen::Fen;
+use avalon_core::base::ids::{OrderId, ProductId, UserId};
 use avalon_core::jobs::create_order::CreatedOrder;
 use avalon_core::jobs::{CreateOrder, QUEUES};
 use avalon_core::payments::inbox::InboxWriter;
@@ -21,13 +22,15 @@ use avalon_core::platform::risk::RiskCache;
 use avalon_core::platform::token::{LocalTokens, PlatformTokens, Timing, TokenMetrics};
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::{EncryptionKey, Keyring};
-use avalon_queue::{Handlers, JobStore, Queue, QueueMetrics, Sqlite};
+use avalon_queue::{Handlers, JobStore, NewJob, Queue, QueueMetrics, Sqlite};
 use avalon_simulator::PayCredentials;
 use avalon_test_support::TestDatabase;
-use avalon_wechat::pay::{Fen, PayClient};
+use avalon_wechat::OpenId;
+use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
 use avalon_workers::{
-    Analytics, PayMetrics, Payments, ProfileMetrics, ProfileRules, Risk, Services, Webhook,
+    Analytics, Channels, PayMetrics, Payments, ProfileMetrics, ProfileRules, Risk, Services,
+    Webhook, WechatPay,
 };
 use prometheus::Registry;
 use secrecy::{ExposeSecret, SecretString};
@@ -77,11 +80,11 @@ impl Player {
     }
 
     /// The job that `createOrder` enqueues.
-    pub(crate) fn order(self, product: &str, quantity: i64, key: &str) -> CreateOrder {
+    pub(crate) fn order(self, product: &ProductId, quantity: i64, key: &str) -> CreateOrder {
         CreateOrder {
             user_id: self.0,
-            open_id: self.open_id(),
-            product_id: product.to_owned(),
+            open_id: OpenId::new(self.open_id()),
+            product_id: product.clone(),
             quantity,
             idempotency_key: key.to_owned(),
             client_ip: None,
@@ -221,7 +224,7 @@ impl Shop {
             sessions: parts.sessions.clone(),
             wechat: client,
             pay: Some(Payments {
-                client: parts.client.clone(),
+                channels: Channels::default().with(WechatPay::new(parts.client.clone())),
                 order_ttl: Duration::from_secs(1800),
                 reconcile_after: Duration::from_secs(30),
                 refund_late_payments,
@@ -269,10 +272,10 @@ impl Shop {
         &self,
         handlers: &Handlers,
         player: Player,
-        product: &str,
+        product: &ProductId,
         key: &str,
-    ) -> String {
-        let job = player.order(product, 1, key).into_job().unwrap();
+    ) -> OrderId {
+        let job = NewJob::from_job(&player.order(product, 1, key));
         let created = self.run_job(handlers, job).await.result.unwrap();
         serde_json::from_str::<CreatedOrder>(created.get())
             .unwrap()
@@ -285,9 +288,9 @@ impl Shop {
         price: i64,
         stock: Option<i64>,
         limit_per_user: Option<i64>,
-    ) -> String {
+    ) -> ProductId {
         let product = Product {
-            product_id: UserId::new().to_string(),
+            product_id: UserId::new().to_string().parse().unwrap(),
             name: "Gems".to_owned(),
             description: None,
             image_url: None,

@@ -1,7 +1,5 @@
-//! What a failure of a store or of WeChat Pay means for a job: tried again, refused, or given up.
-//! One mapping for all job kinds.
-
-use std::time::Duration;
+//! What a failure of a store or of WeChat's platform means for a job: retried, rejected, or failed. One
+//! mapping for all job kinds; that of payment channels is in `payments::channel`.
 
 use avalon_core::accounts::profiles::rows::ProfileError;
 use avalon_core::accounts::session_keys::SessionKeyError;
@@ -10,7 +8,6 @@ use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::jobs;
 use avalon_core::payments::PaymentError;
 use avalon_queue::{JobError, StoreError};
-use avalon_wechat::pay::{PayError, PayErrorClass};
 use avalon_wechat::{ErrorClass, WechatError};
 
 /// Refuses: the request was wrong, and the caller is told so.
@@ -92,21 +89,4 @@ pub(crate) fn profile(error: ProfileError) -> JobError {
 pub(crate) fn queue(error: StoreError) -> JobError {
     tracing::warn!(%error, "a job that follows could not be enqueued");
     retry(ProblemCode::QueueUnavailable)
-}
-
-/// A call whose outcome does not matter yet: it is made again, or an operator is called.
-pub(crate) fn pay(error: &PayError) -> JobError {
-    if error.alerts() {
-        tracing::error!(%error, "WeChat Pay refuses us");
-    } else {
-        tracing::warn!(%error, "WeChat Pay did not do it");
-    }
-    match error.class() {
-        PayErrorClass::Alert => retry(ProblemCode::PayMisconfigured),
-        PayErrorClass::RateLimited => JobError::Retry {
-            after: Some(Duration::from_secs(2 + fastrand::u64(0..4))),
-            failure: jobs::failure(&ProblemCode::PayBusy.into()),
-        },
-        _ => retry(ProblemCode::PayBusy),
-    }
 }

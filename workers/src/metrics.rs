@@ -2,32 +2,13 @@
 //! payments. What can be read from the database (callbacks that wait, differences to WeChat's bills) is
 //! not counted here.
 
-use avalon_core::payments::{OrderStatus, RefundStatus};
+use avalon_core::payments::{CallbackOutcome, Cause, OrderStatus, RefundStatus};
 use jiff::Timestamp;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry, exponential_buckets};
 use strum::VariantArray;
 
 use crate::accounts::check_nickname::Checked;
 use crate::accounts::probe_session_key::Probed;
-
-/// Every end of a payment callback.
-const CALLBACK_OUTCOMES: [&str; 15] = [
-    "granted",
-    "duplicate",
-    "refund",
-    "mismatch",
-    "unknown_order",
-    "unknown_refund",
-    "refunded_there",
-    "not_paid",
-    "other_merchant",
-    "other_app",
-    "malformed",
-    "unreadable",
-    "unknown_event",
-    "unknown_serial",
-    "bad_signature",
-];
 
 /// The states whose beginnings workers see. `refunding` begins with an operator's request.
 const STATUSES: [OrderStatus; 5] = [
@@ -135,8 +116,8 @@ impl PayMetrics {
         for learned_by in LEARNED_BY {
             payments.with_label_values(&[learned_by]);
         }
-        for outcome in CALLBACK_OUTCOMES {
-            callbacks.with_label_values(&[outcome]);
+        for outcome in CallbackOutcome::VARIANTS {
+            callbacks.with_label_values(&[outcome.as_str()]);
         }
         Ok(Self {
             orders,
@@ -156,10 +137,11 @@ impl PayMetrics {
         self.requests.with_label_values(&[request.as_str()]).inc();
     }
 
-    /// A payment was granted; `cause` is what made us look, `at` when it was made.
-    pub(crate) fn paid(&self, cause: &str, at: Timestamp) {
+    /// Counts a granted payment that was made at `at`.
+    pub(crate) fn paid(&self, cause: Cause, at: Timestamp) {
         let learned_by = match cause {
-            "callback" | "reconciliation" => cause,
+            Cause::Callback => "callback",
+            Cause::Reconciliation => "reconciliation",
             _ => "query",
         };
         self.payments.with_label_values(&[learned_by]).inc();
@@ -172,8 +154,8 @@ impl PayMetrics {
         self.refunds.with_label_values(&[status.as_str()]).inc();
     }
 
-    pub(crate) fn callback(&self, outcome: &str) {
-        self.callbacks.with_label_values(&[outcome]).inc();
+    pub(crate) fn callback(&self, outcome: CallbackOutcome) {
+        self.callbacks.with_label_values(&[outcome.as_str()]).inc();
     }
 }
 

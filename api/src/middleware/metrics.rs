@@ -126,7 +126,7 @@ impl GuardMetrics {
 
 /// The verdict on a payment callback at ingress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DoorLabel {
+pub(crate) enum IngressVerdict {
     /// The signature is valid; stored.
     Verified,
     /// The platform key is not known yet; stored, and verified by a worker.
@@ -137,7 +137,7 @@ pub(crate) enum DoorLabel {
     NotStored,
 }
 
-impl DoorLabel {
+impl IngressVerdict {
     const ALL: [Self; 4] = [
         Self::Verified,
         Self::UnknownSerial,
@@ -176,14 +176,15 @@ impl PayMetrics {
             &["verdict"],
         )?;
         // Initialised, since alerts see an increase only of an existing counter.
-        for verdict in DoorLabel::ALL {
+        for verdict in IngressVerdict::ALL {
             ingress.with_label_values(&[verdict.as_str()]);
         }
         registry.register(Box::new(ingress.clone()))?;
         Ok(Self { ingress })
     }
 
-    pub(crate) fn answered(&self, verdict: DoorLabel) {
+    /// Counts a callback.
+    pub(crate) fn received(&self, verdict: IngressVerdict) {
         self.ingress.with_label_values(&[verdict.as_str()]).inc();
     }
 }

@@ -9,18 +9,19 @@
 
 use std::time::Duration;
 
-use avalon_core::base::ids::UserId;
+use avalon_core::base::fen::Fen;
+use avalon_core::base::ids::{OrderId, ProductId, RefundId, UserId};
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::orders::{self, NewOrder, Paid, Payment};
 use avalon_core::payments::products::{self, Product};
 use avalon_core::payments::refunds::{self, NewRefund};
 use avalon_core::payments::{
-    Channel, OrderStatus, PaymentError, RefundStatus, inventory, refund_ends,
+    Cause, Channel, OrderStatus, PaymentError, RefundStatus, inventory, refund_outcomes,
 };
 use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::Database;
 use avalon_test_support::TestDatabase;
-use avalon_wechat::pay::Fen;
+use avalon_wechat::OpenId;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Runs, TestRunner};
@@ -83,9 +84,9 @@ fn step() -> impl Strategy<Value = Step> {
 struct Shop {
     database: Database,
     user: UserId,
-    products: [String; 2],
-    orders: Vec<String>,
-    refunds: Vec<String>,
+    products: [ProductId; 2],
+    orders: Vec<OrderId>,
+    refunds: Vec<RefundId>,
 }
 
 const STOCK: i64 = 8;
@@ -112,7 +113,8 @@ impl Shop {
         .execute(database.pool())
         .await
         .unwrap();
-        let products = [0, 1].map(|_| format!("p-{}", Ulid::generate()));
+        let products: [ProductId; 2] =
+            [0, 1].map(|_| format!("p-{}", Ulid::generate()).parse().unwrap());
         for (id, stock) in products.iter().zip([Some(STOCK), None]) {
             let product = Product {
                 product_id: id.clone(),
@@ -173,12 +175,12 @@ impl Shop {
                     currency: "CNY".to_owned(),
                     at: now,
                 };
-                let told = orders::pay(&database, &order.id, &payment, "test", false, now)
+                let told = orders::pay(&database, order.id, &payment, Cause::Callback, false, now)
                     .await
                     .unwrap();
                 let expected_now = *right && !order.status.was_paid();
                 assert_eq!(matches!(told, Paid::Now(..)), expected_now, "{order:?}");
-                let again = orders::pay(&database, &order.id, &payment, "test", false, now)
+                let again = orders::pay(&database, order.id, &payment, Cause::Callback, false, now)
                     .await
                     .unwrap();
                 assert!(!matches!(again, Paid::Now(..)), "paid at most once");
@@ -193,7 +195,7 @@ impl Shop {
                     OrderStatus::Closed
                 };
                 for _ in 0..2 {
-                    orders::end_unpaid(&database, &order.id, to, "test", None, now)
+                    orders::end_unpaid(&database, order.id, to, Cause::Expired, None, now)
                         .await
                         .unwrap();
                 }
@@ -208,8 +210,8 @@ impl Shop {
                     return;
                 };
                 let new = NewRefund {
-                    order_id: order.id.clone(),
-                    amount: *amount,
+                    order_id: order.id,
+                    amount: amount.map(|fen| Fen::new(fen).unwrap()),
                     quantity: *quantity,
                     reason: "test".to_owned(),
                     idempotency_key: key.to_string(),
@@ -236,7 +238,7 @@ impl Shop {
                 status,
                 heard,
             } => {
-                let Some(id) = self.refunds.get(usize::from(*refund)) else {
+                let Some(&id) = self.refunds.get(usize::from(*refund)) else {
                     return;
                 };
                 let (status, number) = match heard {
@@ -244,7 +246,7 @@ impl Shop {
                     false => (RefundStatus::Closed, None),
                 };
                 for _ in 0..2 {
-                    refund_ends::told(&database, id, status, number, now)
+                    refund_outcomes::apply(&database, id, status, number, now)
                         .await
                         .unwrap();
                 }
@@ -271,7 +273,7 @@ impl Shop {
     fn new_order(&self, key: u8, product: usize, quantity: i64) -> NewOrder {
         NewOrder {
             user_id: self.user,
-            open_id: format!("o{}", self.user),
+            open_id: OpenId::new(format!("o{}", self.user)),
             product_id: self.products[product].clone(),
             quantity,
             channel: Channel::WechatPay,
@@ -284,7 +286,7 @@ impl Shop {
 
     async fn order(&self, index: u8) -> Option<Order> {
         let id = self.orders.get(usize::from(index))?;
-        order_rows::by_id(&self.database, id).await.unwrap()
+        order_rows::by_id(&self.database, *id).await.unwrap()
     }
 
     async fn number(&self, sql: &'static str, first: &str, second: &str) -> i64 {
@@ -305,7 +307,7 @@ impl Shop {
                     "SELECT CAST(coalesce(sum(quantity), 0) AS BIGINT) FROM orders
                      WHERE user_id = $1 AND product_id = $2 AND holds_stock = 1",
                     &user,
-                    product,
+                    product.as_str(),
                 )
                 .await;
             let listed = products::list(&self.database, true).await.unwrap();
@@ -322,7 +324,7 @@ impl Shop {
                     "SELECT CAST(coalesce(sum(delta), 0) AS BIGINT) FROM inventory_ledger
                      WHERE user_id = $1 AND product_id = $2",
                     &user,
-                    product,
+                    product.as_str(),
                 )
                 .await;
             let items = inventory::items(&self.database, self.user).await.unwrap();
@@ -334,7 +336,7 @@ impl Shop {
             );
         }
         for id in &self.orders {
-            let order = order_rows::by_id(&self.database, id)
+            let order = order_rows::by_id(&self.database, *id)
                 .await
                 .unwrap()
                 .unwrap();
@@ -356,11 +358,11 @@ impl Shop {
                 .number(
                     "SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM refunds
                      WHERE order_id = $1 AND status = $2",
-                    id,
+                    &id.to_string(),
                     "succeeded",
                 )
                 .await;
-            assert_eq!(refunded, order.refunded_fee);
+            assert_eq!(refunded, order.refunded_fee.get());
             assert!(
                 refunded <= order.total_fee.get(),
                 "never more than was paid"
@@ -371,7 +373,7 @@ impl Shop {
                 .number(
                     "SELECT CAST(coalesce(sum(revoked), 0) AS BIGINT) FROM refunds
                      WHERE order_id = $1 AND $2 = $2",
-                    id,
+                    &id.to_string(),
                     "",
                 )
                 .await;
@@ -380,7 +382,7 @@ impl Shop {
                 .number(
                     "SELECT count(*) FROM refunds WHERE order_id = $1 AND status <> $2
                      AND status <> 'succeeded' AND next_check_at IS NULL",
-                    id,
+                    &id.to_string(),
                     "closed",
                 )
                 .await;
@@ -391,7 +393,7 @@ impl Shop {
             let told = self
                 .number(
                     "SELECT count(*) FROM fulfilments WHERE order_id = $1 AND type = $2",
-                    id,
+                    &id.to_string(),
                     "order.paid",
                 )
                 .await;
@@ -461,7 +463,7 @@ async fn hold_in_a_crowd(database: TestDatabase) {
     let mut tasks = Vec::new();
     for id in &ids {
         for n in 0..8 {
-            let (id, database) = (id.clone(), opened.clone());
+            let (id, database) = (*id, opened.clone());
             tasks.push(tokio::spawn(async move {
                 if n < 5 {
                     let payment = Payment {
@@ -470,13 +472,13 @@ async fn hold_in_a_crowd(database: TestDatabase) {
                         currency: "CNY".to_owned(),
                         at: now,
                     };
-                    let paid = orders::pay(&database, &id, &payment, "test", false, now)
+                    let paid = orders::pay(&database, id, &payment, Cause::Callback, false, now)
                         .await
                         .unwrap();
                     matches!(paid, Paid::Now(..))
                 } else {
                     let to = OrderStatus::Closed;
-                    orders::end_unpaid(&database, &id, to, "test", None, now)
+                    orders::end_unpaid(&database, id, to, Cause::Expired, None, now)
                         .await
                         .unwrap();
                     false

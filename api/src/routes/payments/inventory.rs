@@ -1,8 +1,6 @@
-//! What a player owns, and using it up. No job: nobody else has to be asked.
+//! What a player owns, and consuming it. Needs no job: only the database is involved.
 
-use avalon_core::base::problem::ProblemCode::{
-    HeaderInvalid, IdempotencyKeyReused, NotEnoughItems,
-};
+use avalon_core::base::problem::ProblemCode::{HeaderInvalid, IdempotencyKeyReused, NotEnoughItems};
 use avalon_core::payments::inventory::{self, Item};
 use avalon_core::storage::database::Database;
 use axum::Json;
@@ -19,7 +17,7 @@ use crate::http::job_response::uncached;
 use crate::http::problem::ApiError;
 use crate::http::problem_sets::{BODY, DATABASE, PLAYER, problems};
 use crate::middleware::caller::Player;
-use crate::routes::payments::shop::{MOST_COUNTED, RequestKey, bounded, product_id};
+use crate::routes::payments::shop::{MAX_COUNTED, RequestKey, bounded, product_id};
 use crate::state::App;
 
 problems!(ItemsProblems: PLAYER, DATABASE);
@@ -37,19 +35,19 @@ struct Items {
     items: Vec<Item>,
 }
 
-/// What is left of what was used.
+/// The remaining balance of the product.
 #[derive(Serialize, ToSchema)]
 struct ItemAnswer {
     item: Item,
 }
 
-/// What the player owns.
+/// Lists what the player owns.
 #[utoipa::path(
     get,
     path = "/api/wx/inventory",
     tag = "payments",
     responses(
-        (status = 200, description = "All that is left", body = Items),
+        (status = 200, description = "All items", body = Items),
         ItemsProblems,
     ),
     security(("token" = [])),
@@ -65,25 +63,25 @@ async fn items(
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ConsumeRequest {
-    /// Of what.
+    /// The product.
     #[schema(min_length = 1, max_length = 32, pattern = "^[A-Za-z0-9_-]+$")]
     product_id: String,
-    /// How many.
+    /// Number of pieces.
     #[schema(minimum = 1, maximum = 1_000_000_000)]
     quantity: i64,
 }
 
-/// Uses goods up.
+/// Consumes items.
 ///
-/// The same `Idempotency-Key` with the same body gives the same answer and uses nothing more.
+/// The same `Idempotency-Key` with the same body gives the same answer and consumes nothing more.
 #[utoipa::path(
     post,
     path = "/api/wx/consume",
     tag = "payments",
     request_body = ConsumeRequest,
-    params(("Idempotency-Key" = String, Header, description = "1 to 64 visible ASCII characters, the client's own name of this use")),
+    params(("Idempotency-Key" = String, Header, description = "1 to 64 visible ASCII characters, the client's own name of this request")),
     responses(
-        (status = 200, description = "What is left", body = ItemAnswer),
+        (status = 200, description = "The remaining balance", body = ItemAnswer),
         ConsumeProblems,
     ),
     security(("token" = [])),
@@ -95,7 +93,7 @@ async fn consume(
     JsonBody(request): JsonBody<ConsumeRequest>,
 ) -> Result<Response, ApiError> {
     let product = product_id(request.product_id)?;
-    let quantity = bounded("quantity", request.quantity, 1..=MOST_COUNTED)?;
+    let quantity = bounded("quantity", request.quantity, 1..=MAX_COUNTED)?;
     let (user, now) = (player.sub, Timestamp::now());
     let item = inventory::consume(&database, user, &product, quantity, &key, now).await?;
     Ok(uncached(Json(ItemAnswer { item })))

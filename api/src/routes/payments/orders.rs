@@ -1,15 +1,19 @@
-//! A player's orders: made and cancelled by jobs, since WeChat has to be told, and looked at here.
+//! A player's orders: jobs create and cancel them, since that takes the payment channel; reading them
+//! does not.
 
+use avalon_core::base::ids::OrderId;
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::cancel_order::OrderAnswer;
 use avalon_core::jobs::{CancelOrder, CreateOrder};
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::{OrderStatus, PaymentError};
+use avalon_queue::NewJob;
+use avalon_wechat::OpenId;
 use avalon_core::storage::database::Database;
 use avalon_wechat::pay::PayClient;
-use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
+use axum::Json;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -22,7 +26,7 @@ use crate::http::problem_sets::{BODY, DATABASE, JOB, PAY, PLAYER, problems};
 use crate::middleware::caller::Player;
 use crate::middleware::client_address::ClientAddress;
 use crate::routes::payments::shop::{
-    MOST_ORDERED, OrderPath, RequestKey, bounded, is_order_id, order_of_player, product_id,
+    MAX_ORDERED, OrderPath, RequestKey, bounded, order_of_player, product_id,
 };
 use crate::state::App;
 
@@ -54,10 +58,10 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CreateOrderRequest {
-    /// From the list of products.
+    /// A product from the list of products.
     #[schema(min_length = 1, max_length = 32, pattern = "^[A-Za-z0-9_-]+$")]
     product_id: String,
-    /// How many.
+    /// Number of pieces.
     #[schema(minimum = 1, maximum = 10_000)]
     quantity: i64,
 }
@@ -65,7 +69,7 @@ struct CreateOrderRequest {
 /// An order that can be paid.
 #[derive(ToSchema)]
 #[schema(as = CreatedOrder, rename_all = "camelCase")]
-#[allow(dead_code, reason = "describes what the job answers")]
+#[allow(dead_code, reason = "describes the job's result")]
 struct CreatedOrderBody {
     /// The order.
     #[schema(example = "01JZ5N4V7W8X9YABCDEFGHJKMN")]
@@ -73,10 +77,10 @@ struct CreatedOrderBody {
     pay_params: PayParamsBody,
 }
 
-/// What `wx.requestPayment` wants, as it wants it.
+/// The parameters of `wx.requestPayment`, under its names.
 #[derive(ToSchema)]
 #[schema(as = PayParams, rename_all = "camelCase")]
-#[allow(dead_code, reason = "describes what the job answers")]
+#[allow(dead_code, reason = "describes the job's result")]
 struct PayParamsBody {
     /// Unix seconds, as text.
     time_stamp: String,
@@ -88,10 +92,9 @@ struct PayParamsBody {
     pay_sign: String,
 }
 
-/// Orders goods.
+/// Creates an order.
 ///
-/// The same `Idempotency-Key` with the same body gives the same order, with payment parameters that
-/// are good now.
+/// The same `Idempotency-Key` with the same body gives the same order, with fresh payment parameters.
 #[utoipa::path(
     post,
     path = "/api/wx/createOrder",
@@ -102,7 +105,7 @@ struct PayParamsBody {
         ("Prefer" = Option<String>, Header, description = "`wait=N` (seconds, at most 30) or `respond-async`"),
     ),
     responses(
-        (status = 200, description = "Can be paid", body = CreatedOrderBody),
+        (status = 200, description = "The order can be paid", body = CreatedOrderBody),
         (status = 202, description = "Not finished yet: poll the job", body = Accepted),
         CreateProblems,
     ),
@@ -118,18 +121,18 @@ async fn create(
 ) -> Result<Response, ApiError> {
     let order = CreateOrder {
         user_id: player.sub,
-        open_id: player.oid.clone(),
+        open_id: OpenId::new(&*player.oid),
         product_id: product_id(request.product_id)?,
-        quantity: bounded("quantity", request.quantity, 1..=MOST_ORDERED)?,
+        quantity: bounded("quantity", request.quantity, 1..=MAX_ORDERED)?,
         idempotency_key,
         client_ip: Some(address),
     };
     payments_enabled(pay.as_ref())?;
-    let job = order.into_job().map_err(|_| ProblemCode::Internal)?;
+    let job = NewJob::from_job(&order);
     jobs.respond(job).await
 }
 
-/// A job that nobody could do is not taken.
+/// Rejects a request whose job no worker could execute.
 fn payments_enabled(pay: Option<&PayClient>) -> Result<(), ProblemCode> {
     match pay {
         Some(_) => Ok(()),
@@ -137,14 +140,14 @@ fn payments_enabled(pay: Option<&PayClient>) -> Result<(), ProblemCode> {
     }
 }
 
-/// Looks at an order.
+/// Returns an order.
 #[utoipa::path(
     get,
     path = "/api/wx/getOrder/{orderId}",
     tag = "payments",
     params(("orderId" = String, Path, description = "From `createOrder`")),
     responses(
-        (status = 200, description = "The order as it stands", body = OrderAnswer),
+        (status = 200, description = "The order in its current state", body = OrderAnswer),
         ShowProblems,
     ),
     security(("token" = [])),
@@ -154,19 +157,19 @@ async fn show(
     Player(player): Player,
     OrderPath(id): OrderPath,
 ) -> Result<Response, ApiError> {
-    let order = order_of_player(&database, &id, player.sub).await?;
+    let order = order_of_player(&database, id, player.sub).await?;
     Ok(uncached(Json(OrderAnswer { order })))
 }
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct OrdersQuery {
-    /// `nextCursor` of the page before.
+    /// `nextCursor` of the previous page.
     cursor: Option<String>,
-    /// Orders on a page; 20 when not given.
+    /// Maximum number of orders per page; 20 by default.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<i64>,
-    /// Only those in this state.
+    /// Only orders in this state.
     #[param(inline)]
     status: Option<OrderStatus>,
 }
@@ -177,11 +180,12 @@ struct OrdersQuery {
 struct Orders {
     /// Newest first.
     orders: Vec<Order>,
-    /// Where the next page begins; none after the last.
-    next_cursor: Option<String>,
+    /// Cursor of the next page; none on the last page.
+    #[schema(value_type = Option<String>)]
+    next_cursor: Option<OrderId>,
 }
 
-/// A player's orders, newest first.
+/// Lists the player's orders, newest first.
 #[utoipa::path(
     get,
     path = "/api/wx/orders",
@@ -202,28 +206,26 @@ async fn list(
     if !(1..=100).contains(&limit) {
         return Err(invalid_query("limit", "must be between 1 and 100").into());
     }
-    let cursor = query.cursor.as_deref();
-    if cursor.is_some_and(|cursor| !is_order_id(cursor)) {
-        return Err(invalid_query("cursor", "none that was given out").into());
-    }
-    // One more than asked for tells whether there is a next page.
+    let cursor = query.cursor.map(|cursor| cursor.parse()).transpose();
+    let cursor = cursor.map_err(|_| invalid_query("cursor", "is not one that was issued"))?;
+    // One more than requested shows whether there is a next page.
     let mut orders =
         order_rows::of_user(&database, player.sub, query.status, cursor, limit + 1).await?;
     let page = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = orders.len() > page;
     orders.truncate(page);
     let last = orders.last().filter(|_| more);
-    let next_cursor = last.map(|order| order.id.clone());
+    let next_cursor = last.map(|order| order.id);
     Ok(uncached(Json(Orders {
         orders,
         next_cursor,
     })))
 }
 
-/// Cancels an order that is not paid.
+/// Cancels an unpaid order.
 ///
-/// It is closed at WeChat first. When the player's payment was faster, the order is paid and this
-/// answers `409 ORDER_STATE`. Cancelling a closed order changes nothing.
+/// WeChat closes the order first. If the player's payment was faster, the order is paid and the response is
+/// `409 ORDER_STATE`. Cancelling a closed order changes nothing.
 #[utoipa::path(
     post,
     path = "/api/wx/cancelOrder/{orderId}",
@@ -233,7 +235,7 @@ async fn list(
         ("Prefer" = Option<String>, Header, description = "`wait=N` (seconds, at most 30) or `respond-async`"),
     ),
     responses(
-        (status = 200, description = "Closed", body = OrderAnswer),
+        (status = 200, description = "The order is closed", body = OrderAnswer),
         (status = 202, description = "Not finished yet: poll the job", body = Accepted),
         CancelProblems,
     ),
@@ -246,7 +248,7 @@ async fn cancel(
     OrderPath(order_id): OrderPath,
     jobs: JobResponder,
 ) -> Result<Response, ApiError> {
-    let order = order_of_player(&database, &order_id, player.sub).await?;
+    let order = order_of_player(&database, order_id, player.sub).await?;
     match order.status {
         OrderStatus::Pending => {}
         OrderStatus::Closed => return Ok(uncached(Json(OrderAnswer { order }))),
@@ -254,7 +256,6 @@ async fn cancel(
     }
     payments_enabled(pay.as_ref())?;
     let user_id = player.sub;
-    let job = CancelOrder { order_id, user_id };
-    let job = job.into_job().map_err(|_| ProblemCode::Internal)?;
+    let job = NewJob::from_job(&CancelOrder { order_id, user_id });
     jobs.respond(job).await
 }

@@ -1,4 +1,4 @@
-//! `GET /api/wx/products`: what is for sale.
+//! `GET /api/wx/products`: the products for sale.
 
 use avalon_core::payments::products::{self, Product};
 use avalon_core::storage::database::Database;
@@ -19,20 +19,20 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// Goods.
+/// A list of products.
 #[derive(Serialize, ToSchema)]
 struct Products {
-    /// In the order of their ids.
+    /// Ordered by id.
     products: Vec<Product>,
 }
 
-/// What is for sale.
+/// Lists the products for sale.
 #[utoipa::path(
     get,
     path = "/api/wx/products",
     tag = "payments",
     responses(
-        (status = 200, description = "All goods that are for sale", body = Products),
+        (status = 200, description = "All products for sale", body = Products),
         ProductsProblems,
     ),
 )]
