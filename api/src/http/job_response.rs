@@ -287,7 +287,8 @@ mod tests {
             .await
         }
         let folder = tempfile::tempdir().unwrap();
-        let store = Sqlite::open(&folder.path().join("queue.db"), QUEUES.to_vec());
+        let path = folder.path().join("queue.db");
+        let store = Sqlite::open(&path, QUEUES.to_vec());
         let metrics = QueueMetrics::new(&Registry::new()).unwrap();
         let queue = Queue::new(Arc::new(store.await.unwrap()), metrics);
         let router = Router::new()

@@ -93,7 +93,7 @@ pub(crate) async fn run(
         let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         match code {
             Some(code) if status >= 500 => {
-                tracing::error!(status, elapsed_ms, %code, "request completed")
+                tracing::error!(status, elapsed_ms, %code, "request completed");
             }
             Some(code) => tracing::info!(status, elapsed_ms, %code, "request completed"),
             None => tracing::info!(status, elapsed_ms, "request completed"),

@@ -1,6 +1,8 @@
 //! What a player owns, and consuming it. Needs no job: only the database is involved.
 
-use avalon_core::base::problem::ProblemCode::{HeaderInvalid, IdempotencyKeyReused, NotEnoughItems};
+use avalon_core::base::problem::ProblemCode::{
+    HeaderInvalid, IdempotencyKeyReused, NotEnoughItems,
+};
 use avalon_core::payments::inventory::{self, Item};
 use avalon_core::storage::database::Database;
 use axum::Json;

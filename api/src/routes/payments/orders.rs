@@ -7,13 +7,12 @@ use avalon_core::jobs::cancel_order::OrderAnswer;
 use avalon_core::jobs::{CancelOrder, CreateOrder};
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::{OrderStatus, PaymentError};
-use avalon_queue::NewJob;
-use avalon_wechat::OpenId;
 use avalon_core::storage::database::Database;
+use avalon_wechat::OpenId;
 use avalon_wechat::pay::PayClient;
+use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use axum::Json;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -128,8 +127,7 @@ async fn create(
         client_ip: Some(address),
     };
     payments_enabled(pay.as_ref())?;
-    let job = NewJob::from_job(&order);
-    jobs.respond(job).await
+    jobs.respond(&order).await
 }
 
 /// Rejects a request whose job no worker could execute.
@@ -256,6 +254,5 @@ async fn cancel(
     }
     payments_enabled(pay.as_ref())?;
     let user_id = player.sub;
-    let job = NewJob::from_job(&CancelOrder { order_id, user_id });
-    jobs.respond(job).await
+    jobs.respond(&CancelOrder { order_id, user_id }).await
 }

@@ -176,7 +176,15 @@ async fn verify_and_store(
             return (IngressVerdict::Refused, not_authentic());
         }
     };
-    match store(state, kind, headers, body, label == IngressVerdict::Verified).await {
+    match store(
+        state,
+        kind,
+        headers,
+        body,
+        label == IngressVerdict::Verified,
+    )
+    .await
+    {
         Ok(id) => {
             // Not awaited: a callback in the inbox is safe.
             tokio::spawn(enqueue(state.clone(), trace, id).in_current_span());
