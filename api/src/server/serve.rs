@@ -43,7 +43,10 @@ pub async fn serve(
     let mut server = Server::from_listener(listener)
         .http1_only()
         .handle(handle.clone())
-        .accept_error_handler(|_, error| tracing::debug!(%error, "connection not accepted"));
+        .accept_error_handler(|peer: Option<&SocketAddr>, error| match peer {
+            None => tracing::warn!(%error, "connection not accepted"),
+            Some(_) => tracing::debug!(%error, "TLS handshake failed"),
+        });
     let mut http = server.http_builder().http1();
     http.timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT);
