@@ -24,9 +24,10 @@ use avalon_queue::{
 };
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
+use avalon_workers::channels::{Channels, WechatPay};
 use avalon_workers::{
-    Analytics, Channels, PayMetrics, Payments, PoolsSettings, ProfileMetrics, ProfileRules, Risk,
-    Services, Webhook, WechatPay,
+    Analytics, PayMetrics, Payments, PoolsSettings, ProfileMetrics, ProfileRules, Risk, Services,
+    Webhook,
 };
 use jiff::Timestamp;
 use secrecy::ExposeSecret;

@@ -188,7 +188,7 @@ impl Run<'_> {
         let id: Option<RefundId> = sqlx::query_scalar(
             "SELECT id FROM refunds WHERE order_id = $1 AND idempotency_key = 'late-payment'",
         )
-        .bind(&order.id)
+        .bind(order.id)
         .fetch_optional(self.shop.database.pool())
         .await
         .unwrap();
@@ -202,7 +202,7 @@ impl Run<'_> {
     async fn webhooks_match(&self, order: &Order, late: bool) {
         let mut webhooks: Vec<(String, String)> =
             sqlx::query_as("SELECT type, id FROM fulfilments WHERE order_id = $1")
-                .bind(&order.id)
+                .bind(order.id)
                 .fetch_all(self.shop.database.pool())
                 .await
                 .unwrap();

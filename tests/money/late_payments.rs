@@ -190,14 +190,14 @@ async fn mismatching_payment_is_queried_at_the_usual_pace() {
             .await;
         fixture.pay(order, false).await;
         sqlx::query("UPDATE orders SET total_fee = total_fee + 1 WHERE id = $1")
-            .bind(&order)
+            .bind(order)
             .execute(fixture.shop.database.pool())
             .await
             .unwrap();
         orders.push(order);
     }
     sqlx::query("UPDATE orders SET status = 'closed', holds_stock = 0 WHERE id = $1")
-        .bind(&orders[1])
+        .bind(orders[1])
         .execute(fixture.shop.database.pool())
         .await
         .unwrap();

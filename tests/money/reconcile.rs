@@ -30,7 +30,7 @@ async fn unreported_payments(shop: &Shop, handlers: &Handlers, player: Player) -
             "UPDATE orders SET status = 'closed', holds_stock = 0, next_check_at = NULL
              WHERE id = $1",
         )
-        .bind(&order)
+        .bind(order)
         .execute(shop.database.pool())
         .await
         .unwrap();
@@ -143,7 +143,7 @@ async fn unprocessable_payment_does_not_block_the_others() {
         .find(|order| order["outTradeNo"] == first.to_string());
     sqlx::query("UPDATE orders SET transaction_id = $1 WHERE id = $2")
         .bind(theirs.unwrap()["transactionId"].as_str())
-        .bind(&other)
+        .bind(other)
         .execute(shop.database.pool())
         .await
         .unwrap();

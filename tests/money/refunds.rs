@@ -203,7 +203,7 @@ async fn refund_exceeding_the_payment_is_a_mismatch() {
     let refund = fixture.overtaken_refund().await;
     // According to the books, another refund has returned everything meanwhile.
     sqlx::query("UPDATE orders SET status = 'refunded', refunded_fee = total_fee WHERE id = $1")
-        .bind(&fixture.order_id)
+        .bind(fixture.order_id)
         .execute(fixture.shop.database.pool())
         .await
         .unwrap();
@@ -224,7 +224,7 @@ async fn missing_refund_does_not_override_a_signed_response() {
     // WeChat no longer knows it and would reject it.
     fixture.shop.wechat.reset().await;
     sqlx::query("UPDATE refunds SET channel_request = '{}' WHERE id = $1")
-        .bind(&refund.refund_id)
+        .bind(refund.refund_id)
         .execute(fixture.shop.database.pool())
         .await
         .unwrap();

@@ -28,9 +28,9 @@ use avalon_test_support::TestDatabase;
 use avalon_wechat::OpenId;
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
+use avalon_workers::channels::{Channels, WechatPay};
 use avalon_workers::{
-    Analytics, Channels, PayMetrics, Payments, ProfileMetrics, ProfileRules, Risk, Services,
-    Webhook, WechatPay,
+    Analytics, PayMetrics, Payments, ProfileMetrics, ProfileRules, Risk, Services, Webhook,
 };
 use prometheus::Registry;
 use secrecy::{ExposeSecret, SecretString};

@@ -117,7 +117,7 @@ async fn refund_webhook_is_sent_though_the_paid_one_expired() {
              VALUES ($1, $2, 'test', $3, '{}', $4)",
         )
         .bind(id)
-        .bind(&order)
+        .bind(order)
         .bind(source)
         .bind(Timestamp::now().as_millisecond() - age_hours * 3_600_000)
         .execute(shop.database.pool())

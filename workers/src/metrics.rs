@@ -24,7 +24,7 @@ const STATUSES: [OrderStatus; 5] = [
 pub(crate) enum OrderRequest {
     /// The player can pay.
     Offered,
-    /// For reasons of the player's or the goods' own.
+    /// The player or the product is the reason.
     Refused,
     /// WeChat's fault or ours.
     Unavailable,

@@ -5,7 +5,7 @@
 pub(crate) mod callback;
 pub(crate) mod cancel_order;
 pub mod channel;
-pub(crate) mod channels;
+pub mod channels;
 pub(crate) mod check_order;
 pub(crate) mod create_order;
 pub(crate) mod fulfil;

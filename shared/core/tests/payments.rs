@@ -1,5 +1,5 @@
-//! The money's rules under random interleavings, on both databases: paid at most once, granted
-//! exactly what was paid and not refunded, stock conserved, ledger equal to balance.
+//! The invariants of the payment tables under random interleavings, on both databases: an order is paid at
+//! most once, exactly what was paid is granted, stock is conserved, and balances are the sums of the ledger.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,7 +27,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as Runs, TestRunner};
 use ulid::Ulid;
 
-/// One thing that may happen. Indexes name orders and refunds by the order of their making.
+/// One event. Indexes refer to orders and refunds in the order of their creation.
 #[derive(Clone, Debug)]
 enum Step {
     Create {
@@ -50,11 +50,11 @@ enum Step {
         quantity: Option<i64>,
         key: u8,
     },
-    RefundTold {
+    RefundReported {
         refund: u8,
         status: RefundStatus,
-        /// Under a signature. What is not comes only of an error that says that there is none.
-        heard: bool,
+        /// An unsigned report only says that the refund does not exist.
+        signed: bool,
     },
     Consume {
         product: u8,
@@ -64,7 +64,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let told = prop::sample::select(RefundStatus::ALL[1..].to_vec());
+    let reported = prop::sample::select(RefundStatus::ALL[1..].to_vec());
     prop_oneof![
         3 => (0u8..6, 0u8..2, 1i64..4)
             .prop_map(|(key, product, quantity)| Step::Create { key, product, quantity }),
@@ -73,14 +73,14 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0u8..6, any::<bool>()).prop_map(|(order, failed)| Step::End { order, failed }),
         2 => (0u8..6, prop::option::of(1i64..500), prop::option::of(0i64..3), 0u8..3)
             .prop_map(|(order, amount, quantity, key)| Step::Refund { order, amount, quantity, key }),
-        3 => (0u8..4, told, prop::bool::weighted(0.6))
-            .prop_map(|(refund, status, heard)| Step::RefundTold { refund, status, heard }),
+        3 => (0u8..4, reported, prop::bool::weighted(0.6))
+            .prop_map(|(refund, status, signed)| Step::RefundReported { refund, status, signed }),
         2 => (0u8..2, 1i64..4, 0u8..4)
             .prop_map(|(product, quantity, key)| Step::Consume { product, quantity, key }),
     ]
 }
 
-/// A shop with two products, one of them scarce, and one player.
+/// Two products, one of them with limited stock, and one player.
 struct Shop {
     database: Database,
     user: UserId,
@@ -137,8 +137,8 @@ impl Shop {
         }
     }
 
-    /// Does a step as a worker would that may crash after it and do it again.
-    async fn take(&mut self, step: &Step) {
+    /// Performs a step twice, like a worker that crashed after it.
+    async fn perform(&mut self, step: &Step) {
         let now = Timestamp::now();
         let database = self.database.clone();
         match step {
@@ -175,11 +175,12 @@ impl Shop {
                     currency: "CNY".to_owned(),
                     at: now,
                 };
-                let told = orders::pay(&database, order.id, &payment, Cause::Callback, false, now)
-                    .await
-                    .unwrap();
+                let reported =
+                    orders::pay(&database, order.id, &payment, Cause::Callback, false, now)
+                        .await
+                        .unwrap();
                 let expected_now = *right && !order.status.was_paid();
-                assert_eq!(matches!(told, Paid::Now(..)), expected_now, "{order:?}");
+                assert_eq!(matches!(reported, Paid::Now(..)), expected_now, "{order:?}");
                 let again = orders::pay(&database, order.id, &payment, Cause::Callback, false, now)
                     .await
                     .unwrap();
@@ -233,15 +234,15 @@ impl Shop {
                     Err(error) => panic!("{error}"),
                 }
             }
-            Step::RefundTold {
+            Step::RefundReported {
                 refund,
                 status,
-                heard,
+                signed,
             } => {
                 let Some(&id) = self.refunds.get(usize::from(*refund)) else {
                     return;
                 };
-                let (status, number) = match heard {
+                let (status, number) = match signed {
                     true => (*status, Some("50")),
                     false => (RefundStatus::Closed, None),
                 };
@@ -298,7 +299,7 @@ impl Shop {
             .unwrap()
     }
 
-    /// What must be true after whatever happened.
+    /// Asserts the invariants.
     async fn check(&self) {
         let user = self.user.to_string();
         for product in &self.products {
@@ -388,9 +389,9 @@ impl Shop {
                 .await;
             assert_eq!(
                 asleep, 0,
-                "somebody asks about each refund that is under way"
+                "every refund in progress has its next query scheduled"
             );
-            let told = self
+            let reported = self
                 .number(
                     "SELECT count(*) FROM fulfilments WHERE order_id = $1 AND type = $2",
                     &id.to_string(),
@@ -398,15 +399,15 @@ impl Shop {
                 )
                 .await;
             assert_eq!(
-                told,
+                reported,
                 i64::from(order.status.was_paid()),
-                "the game server hears once"
+                "the payment has one webhook"
             );
         }
     }
 }
 
-fn hold_under(database: TestDatabase, cases: u32) {
+fn rules_hold(database: TestDatabase, cases: u32) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let opened = runtime.block_on(self::database(database.url()));
     let mut runner = TestRunner::new(Runs {
@@ -419,7 +420,7 @@ fn hold_under(database: TestDatabase, cases: u32) {
             runtime.block_on(async {
                 let mut shop = Shop::open(&opened).await;
                 for step in &steps {
-                    shop.take(step).await;
+                    shop.perform(step).await;
                 }
                 shop.check().await;
             });
@@ -429,22 +430,22 @@ fn hold_under(database: TestDatabase, cases: u32) {
 }
 
 #[test]
-fn the_rules_hold_under_random_interleavings_on_sqlite() {
-    hold_under(TestDatabase::sqlite(), 60);
+fn rules_hold_under_random_interleavings_on_sqlite() {
+    rules_hold(TestDatabase::sqlite(), 60);
 }
 
 #[test]
-fn the_rules_hold_under_random_interleavings_on_postgres() {
+fn rules_hold_under_random_interleavings_on_postgres() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    hold_under(runtime.block_on(TestDatabase::postgres()), 120);
+    rules_hold(runtime.block_on(TestDatabase::postgres()), 120);
 }
 
-/// Everything at once, from many tasks.
-async fn hold_in_a_crowd(database: TestDatabase) {
+/// Concurrent requests from many tasks.
+async fn rules_hold_concurrently(database: TestDatabase) {
     let opened = self::database(database.url()).await;
     let shop = std::sync::Arc::new(Shop::open(&opened).await);
     let now = Timestamp::now();
-    // Twenty orders of one, each asked for three times, for a stock of eight.
+    // Twenty orders of one piece, each requested three times, for a stock of eight.
     let asked = (0..60u8).map(|n| {
         let (shop, database) = (std::sync::Arc::clone(&shop), opened.clone());
         tokio::spawn(async move {
@@ -458,8 +459,8 @@ async fn hold_in_a_crowd(database: TestDatabase) {
     }
     ids.sort();
     ids.dedup();
-    assert_eq!(ids.len(), 8, "as many orders as there was stock");
-    // Each is paid five times and ended three times, all at once.
+    assert_eq!(ids.len(), 8, "one order per piece in stock");
+    // Each is paid five times and ended three times, concurrently.
     let mut tasks = Vec::new();
     for id in &ids {
         for n in 0..8 {
@@ -502,14 +503,14 @@ async fn hold_in_a_crowd(database: TestDatabase) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_crowd_buys_no_more_than_there_is_and_pays_once_on_both_databases() {
+async fn concurrent_orders_fit_the_stock_and_are_paid_once() {
     for database in TestDatabase::both().await {
-        hold_in_a_crowd(database).await;
+        rules_hold_concurrently(database).await;
     }
 }
 
 #[tokio::test]
-async fn stock_is_not_set_over_orders_that_nobody_counted() {
+async fn stale_stock_is_not_written_over_new_orders() {
     for database in TestDatabase::both().await {
         let opened = self::database(database.url()).await;
         let shop = Shop::open(&opened).await;

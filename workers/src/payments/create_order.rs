@@ -108,7 +108,7 @@ async fn create(
     })
 }
 
-/// Ends an order that was not offered, so that nobody can pay it.
+/// Ends an order that was not offered and therefore cannot be paid.
 async fn deny(services: &Services, id: OrderId) -> Result<(), JobError> {
     let (database, failed, now) = (&services.database, OrderStatus::Failed, Timestamp::now());
     let ended = orders::end_unpaid(database, id, failed, Cause::Risk, None, now)

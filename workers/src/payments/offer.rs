@@ -83,7 +83,7 @@ async fn declined(
                 settlement::end(services, order.id, to, cause, standing).await?;
                 job_errors::reject(ProblemCode::OrderState)
             }
-            // Permanently refused and unknown there: nobody can pay it.
+            // Permanently refused and unknown there: it can no longer be paid.
             standing @ Standing::Absent if permanent => {
                 let (to, cause) = (OrderStatus::Failed, Cause::RefusedByChannel);
                 settlement::end(services, order.id, to, cause, standing).await?;
