@@ -214,7 +214,7 @@ impl Guard {
             .session(claims.sid)
             .address(address)
             .with("code", problem.code.to_string());
-        audit::record_in_background(&self.database, event);
+        audit::record_beside(&self.database, event);
     }
 
     /// Adds a new token to the response when the current one expires soon.

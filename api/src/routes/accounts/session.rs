@@ -133,7 +133,7 @@ fn rejected(
     if let SessionError::RefreshReused(user, session) = error {
         let event = AuditEvent::new(AuditKind::RefreshTokenReused, Actor::Player);
         let event = event.user(user).session(session).address(address);
-        audit::record_in_background(database, event);
+        audit::record_beside(database, event);
     }
     error.into()
 }
@@ -190,6 +190,6 @@ async fn sign_out(
         .address(address)
         .with("reason", reason.as_str())
         .with("everywhere", everywhere);
-    audit::record_in_background(&database, event);
+    audit::record_beside(&database, event);
     Ok(())
 }

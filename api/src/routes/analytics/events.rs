@@ -2,7 +2,7 @@
 //! by one, and enqueues the accepted ones.
 
 use avalon_core::analytics::config::SinkName;
-use avalon_core::analytics::incoming::{self, Clock, EventRefusal, MAX_EVENTS, Received (avalon_tests::event_sinks)};
+use avalon_core::analytics::incoming::{self, Clock, EventRefusal, MOST_EVENTS, Taken};
 use avalon_core::analytics::metrics::EventOutcome;
 use avalon_core::analytics::{BatchHead, Client, EventBatch, EventMetrics, Player, Source};
 use avalon_core::base::problem::{Problem, ProblemCode};
@@ -86,8 +86,8 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>,
 
 impl Envelope {
     fn check(&self) -> Result<(), Problem> {
-        if !(1..=MAX_EVENTS).contains(&self.events.len()) {
-            let rule = format!("must have 1 to {MAX_EVENTS} events");
+        if !(1..=MOST_EVENTS).contains(&self.events.len()) {
+            let rule = format!("must have 1 to {MOST_EVENTS} events");
             return Err(invalid_field("events", rule));
         }
         if self
@@ -123,7 +123,7 @@ pub(crate) enum Senders {
 #[derive(Default)]
 struct Class {
     players: Vec<Player>,
-    events: Vec<Received (avalon_tests::event_sinks)>,
+    events: Vec<Taken>,
 }
 
 /// Reads and parses the body of a request with events.
@@ -234,7 +234,7 @@ fn sort(events: &[Box<RawValue>], clock: &Clock, senders: Senders) -> ([Class; 2
 }
 
 /// Returns the index of the event's player among those of its class.
-fn player_index(class: &mut Class, taken: &mut Received (avalon_tests::event_sinks)) -> Result<usize, EventRefusal> {
+fn player_index(class: &mut Class, taken: &mut Taken) -> Result<usize, EventRefusal> {
     let user_id = taken.user_id.take().ok_or(EventRefusal::UserIdInvalid)?;
     if user_id.parse::<avalon_core::base::ids::UserId>().is_err() {
         return Err(EventRefusal::UserIdInvalid);
