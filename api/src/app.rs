@@ -21,8 +21,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::http::headers::{self, HeaderPolicy};
 use crate::http::problem::ApiError;
-use crate::middleware::guard::signatures::Signatures;
-use crate::middleware::guard::{self, Guard, Policy};
+use crate::middleware::guard::{self, Policy};
 use crate::middleware::pipeline::{self, Pipeline};
 use crate::routes::{accounts, analytics, jobs, payments, social};
 use crate::state::{ApiState, App};
@@ -79,14 +78,14 @@ pub fn router(state: ApiState, headers: &HeaderPolicy) -> Router {
         metrics: state.http_metrics.clone(),
         draining: state.draining.clone(),
     });
-    let guard = Arc::new(guard_of(&state));
+    let app = App::new(state);
     let docs = SwaggerUi::new("/docs").url("/openapi.json", openapi());
     let documents = Router::from(accounts::documents())
         .merge(Router::from(docs).layer(headers::page()))
         .fallback(|| async { ApiError::from(ProblemCode::NotFound) });
 
     let guarded = |routes: Router<App>, policy| -> Router<App> {
-        complete(routes).layer(from_fn_with_state((Arc::clone(&guard), policy), guard::run))
+        complete(routes).layer(from_fn_with_state((app.clone(), policy), guard::run))
     };
     let router = complete(payments::callbacks().into())
         .merge(guarded(players().into(), Policy::PLAYERS))
@@ -94,7 +93,7 @@ pub fn router(state: ApiState, headers: &HeaderPolicy) -> Router {
         .merge(guarded(accounts::sign_in().into(), Policy::SIGN_IN))
         .merge(guarded(documents, Policy::DOCUMENTS))
         .layer(from_fn_with_state(pipeline, pipeline::run))
-        .with_state(App::new(state));
+        .with_state(app);
     headers.apply(router)
 }
 
@@ -103,23 +102,6 @@ fn complete<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
     routes
         .method_not_allowed_fallback(|| async { ApiError::from(ProblemCode::MethodNotAllowed) })
         .layer(CatchPanicLayer::custom(pipeline::panicked))
-}
-
-fn guard_of(state: &ApiState) -> Guard {
-    Guard {
-        limits: state.rate_limits(),
-        tokens: Arc::clone(&state.tokens),
-        issuer: Arc::clone(&state.issuer),
-        sessions: state.sessions.clone(),
-        signatures: Signatures {
-            policy: state.signatures,
-            sessions: state.sessions.clone(),
-            max_body: state.max_body,
-        },
-        proxies: Arc::clone(&state.proxies),
-        metrics: state.guard_metrics.clone(),
-        database: state.database.clone(),
-    }
 }
 
 #[cfg(test)]

@@ -7,5 +7,6 @@ pub(crate) mod guard;
 pub mod limits;
 pub(crate) mod metrics;
 pub(crate) mod pipeline;
+pub(crate) mod rate_limits;
 pub mod request_signature;
 pub(crate) mod trace_context;

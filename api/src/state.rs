@@ -1,6 +1,7 @@
 //! The state of the public routes. `cli` composes an [`ApiState`] once per process; inside, it stands
 //! behind one `Arc` ([`App`]), and each handler extracts only the parts that it uses.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use crate::http::extract::BodyLimit;
 use crate::http::job_response::HoldSettings;
 use crate::middleware::client_address::TrustedProxies;
-use crate::middleware::guard::rate_limits::RateLimits;
 use crate::middleware::metrics::{GuardMetrics, HttpMetrics, PayMetrics};
+use crate::middleware::rate_limits::RateLimits;
 use crate::routes::analytics::events::Events;
 
 /// What the public routes are built from.
@@ -79,6 +80,15 @@ pub(crate) struct App(Arc<ApiState>);
 impl App {
     pub(crate) fn new(state: ApiState) -> Self {
         Self(Arc::new(state))
+    }
+}
+
+/// For layers, which run for every request and borrow. Handlers extract parts.
+impl Deref for App {
+    type Target = ApiState;
+
+    fn deref(&self) -> &ApiState {
+        &self.0
     }
 }
 

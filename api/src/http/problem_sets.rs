@@ -3,86 +3,61 @@
 
 use std::collections::BTreeMap;
 
-use avalon_core::base::problem::ProblemCode::{
-    self, BodyMissing, BodyNotJson, BodyTooLarge, DeadlineExceeded, FieldInvalid, FieldMissing,
-    JobTimedOut, NonceReused, QueueUnavailable, RateLimited, RequestTimeout, SessionEnded,
-    SessionExpired, SessionReplaced, SessionsUnavailable, SignatureInvalid, SignatureRequired,
-    SignatureStale, TokenExpired, Unauthenticated, UnsupportedMediaType, UserBanned,
-};
+use avalon_core::base::problem::ProblemCode;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 
 /// Codes of one cause, for composing sets.
 pub(crate) type Codes = &'static [ProblemCode];
 
-/// Of guards that only limit an address.
-pub(crate) const LIMITED: Codes = &[RateLimited];
-/// Of the guard of players' routes, when a player is required or a token is rejected.
-pub(crate) const PLAYER: Codes = &[
-    Unauthenticated,
-    TokenExpired,
-    SessionExpired,
-    SessionReplaced,
-    SessionEnded,
-    SignatureRequired,
-    SignatureInvalid,
-    SignatureStale,
-    NonceReused,
-    UserBanned,
-    RateLimited,
-    SessionsUnavailable,
-];
-/// Of a JSON body.
-pub(crate) const BODY: Codes = &[
-    BodyMissing,
-    BodyNotJson,
-    BodyTooLarge,
-    UnsupportedMediaType,
-    FieldMissing,
-    FieldInvalid,
-];
-/// Of routes that enqueue jobs or read them.
-pub(crate) const QUEUE: Codes = &[QueueUnavailable, RequestTimeout];
-/// Of routes that respond with the result of a job.
-pub(crate) const JOB: Codes = &[
-    QueueUnavailable,
-    RequestTimeout,
-    DeadlineExceeded,
-    JobTimedOut,
-];
-/// Of routes that read or write the database.
-pub(crate) const DATABASE: Codes = &[ProblemCode::StoreUnavailable, RequestTimeout];
-/// Of routes whose jobs call WeChat's platform APIs.
-pub(crate) const WECHAT: Codes = &[
-    ProblemCode::WechatBusy,
-    ProblemCode::WechatRateLimited,
-    ProblemCode::WechatMisconfigured,
-];
-/// Of routes whose jobs call WeChat Pay.
-pub(crate) const PAY: Codes = &[
-    ProblemCode::PayBusy,
-    ProblemCode::PayMisconfigured,
-    ProblemCode::PaymentsDisabled,
-];
+macro_rules! sets {
+    ($($(#[$doc:meta])* $set:ident: $($code:ident)+;)*) => {
+        $($(#[$doc])* pub(crate) const $set: Codes = &[$(ProblemCode::$code),+];)*
+    };
+}
 
-/// Declares a type for `responses(…)` of `utoipa::path`: the problems with these codes.
+sets! {
+    /// Of guards that only limit an address.
+    LIMITED: RateLimited;
+    /// Of the guard of players' routes, when a player is required or a token is rejected.
+    PLAYER: Unauthenticated TokenExpired SessionExpired SessionReplaced SessionEnded SignatureRequired
+        SignatureInvalid SignatureStale NonceReused UserBanned RateLimited SessionsUnavailable;
+    /// Of a JSON body.
+    BODY: BodyMissing BodyNotJson BodyTooLarge UnsupportedMediaType FieldMissing FieldInvalid;
+    /// Of routes that enqueue jobs or read them.
+    QUEUE: QueueUnavailable RequestTimeout;
+    /// Of routes that respond with the result of a job.
+    JOB: QueueUnavailable RequestTimeout DeadlineExceeded JobTimedOut;
+    /// Of routes that read or write the database.
+    DATABASE: StoreUnavailable RequestTimeout;
+    /// Of routes whose jobs call WeChat's platform APIs.
+    WECHAT: WechatBusy WechatRateLimited WechatMisconfigured;
+    /// Of routes whose jobs call WeChat Pay.
+    PAY: PayBusy PayMisconfigured PaymentsDisabled;
+}
+
+/// Declares a type for `responses(…)` of `utoipa::path`: the problems of these sets, and of single codes
+/// after a semicolon.
 macro_rules! problems {
-    ($name:ident: $($codes:expr),+ $(,)?) => {
+    ($name:ident: $($set:ident)+ $(; $($code:ident)+)?) => {
         struct $name;
 
         impl utoipa::IntoResponses for $name {
-            fn responses() -> std::collections::BTreeMap<
-                String,
-                utoipa::openapi::RefOr<utoipa::openapi::Response>,
-            > {
-                $crate::http::problem_sets::responses(&[$($codes),+])
+            fn responses() -> $crate::http::problem_sets::Responses {
+                $crate::http::problem_sets::responses(&[
+                    $($crate::http::problem_sets::$set,)+
+                    $(&[$(avalon_core::base::problem::ProblemCode::$code),+],)?
+                ])
             }
         }
     };
 }
 pub(crate) use problems;
 
+/// Responses by status, as utoipa wants them.
+pub(crate) type Responses = BTreeMap<String, RefOr<Response>>;
+
 /// Describes the codes, grouped by status.
-pub(crate) fn responses(sets: &[Codes]) -> BTreeMap<String, RefOr<Response>> {
+pub(crate) fn responses(sets: &[Codes]) -> Responses {
     let mut by_status = BTreeMap::<u16, Vec<ProblemCode>>::new();
     for code in sets.iter().copied().flatten() {
         let codes = by_status.entry(code.status()).or_default();

@@ -12,7 +12,7 @@ use avalon_core::jobs::ResetSessionKey;
 use avalon_core::storage::database::Database;
 use avalon_queue::Queue;
 use avalon_wechat::OpenId;
-use axum::extract::{FromRef, Path, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -26,6 +26,7 @@ use super::jobs::accept;
 use crate::http::completion::run_to_completion;
 use crate::http::extract::{JsonBody, Peer, invalid_field};
 use crate::http::problem::ApiError;
+use crate::state::sub_states;
 
 pub(super) fn routes() -> Router<OpsState> {
     Router::new()
@@ -50,13 +51,11 @@ struct Users {
     sessions: Sessions,
 }
 
-impl FromRef<OpsState> for Users {
-    fn from_ref(state: &OpsState) -> Self {
-        Self {
-            database: state.database.clone(),
-            sessions: state.sessions.clone(),
-        }
-    }
+sub_states! { OpsState as state =>
+    Users: Self {
+        database: state.database.clone(),
+        sessions: state.sessions.clone(),
+    };
 }
 
 async fn player(database: &Database, open_id: String) -> Result<UserInfo, ApiError> {

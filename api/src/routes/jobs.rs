@@ -22,12 +22,12 @@ use utoipa_axum::routes;
 use crate::http::extract::{JobPath, QueryOf};
 use crate::http::job_response::{HoldSettings, JobStatus, problem_of, uncached};
 use crate::http::problem::ApiError;
-use crate::http::problem_sets::{PLAYER, QUEUE, problems};
+use crate::http::problem_sets::problems;
 use crate::middleware::caller::MaybePlayer;
 use crate::state::{App, Stopping};
 
-problems!(JobProblems: PLAYER, QUEUE, &[ProblemCode::QueryInvalid, ProblemCode::JobNotFound]);
-problems!(EventsProblems: PLAYER, QUEUE, &[ProblemCode::JobNotFound]);
+problems! { JobProblems: PLAYER QUEUE; QueryInvalid JobNotFound }
+problems! { EventsProblems: PLAYER QUEUE; JobNotFound }
 
 /// Maximum duration of a stream whose job does not finish; the client may reconnect.
 const MAX_STREAM: Duration = Duration::from_secs(600);

@@ -10,14 +10,14 @@ use axum::response::IntoResponse;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::http::problem_sets::{LIMITED, problems};
+use crate::http::problem_sets::problems;
 use crate::state::App;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(jwks))
 }
 
-problems!(JwksProblems: LIMITED);
+problems! { JwksProblems: LIMITED }
 
 /// The public keys of tokens (RFC 7517).
 #[utoipa::path(

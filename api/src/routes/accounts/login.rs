@@ -1,7 +1,6 @@
 //! `POST /api/wx/login`: exchanges a `wx.login` code for a session, through a job.
 
 use avalon_core::base::problem::Problem;
-use avalon_core::base::problem::ProblemCode::{SignInAgain, UserBanned, UserBlocked};
 use avalon_core::jobs::Login;
 use avalon_core::jobs::login::SignedIn;
 use avalon_wechat::JsCode;
@@ -15,10 +14,10 @@ use utoipa_axum::routes;
 use crate::http::extract::{JsonBody, invalid_field, plain};
 use crate::http::job_response::{Accepted, JobResponder};
 use crate::http::problem::ApiError;
-use crate::http::problem_sets::{BODY, DATABASE, JOB, LIMITED, WECHAT, problems};
+use crate::http::problem_sets::problems;
 use crate::middleware::client_address::ClientAddress;
-use crate::middleware::guard::rate_limits::RateLimits;
 use crate::middleware::limits::{Counted, Limit};
+use crate::middleware::rate_limits::RateLimits;
 use crate::state::App;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -67,7 +66,7 @@ impl LoginRequest {
     }
 }
 
-problems!(LoginProblems: LIMITED, BODY, JOB, DATABASE, WECHAT, &[SignInAgain, UserBanned, UserBlocked]);
+problems! { LoginProblems: LIMITED BODY JOB DATABASE WECHAT; SignInAgain UserBanned UserBlocked }
 
 /// Signs a player in.
 ///

@@ -18,16 +18,12 @@ use utoipa_axum::routes;
 use crate::http::extract::{JsonBody, invalid_field};
 use crate::http::job_response::{Accepted, JobResponder, uncached};
 use crate::http::problem::ApiError;
-use crate::http::problem_sets::{BODY, DATABASE, JOB, PLAYER, problems};
+use crate::http::problem_sets::problems;
 use crate::middleware::caller::Player;
 use crate::state::App;
 
-problems!(UpdateProblems: PLAYER, BODY, JOB, DATABASE, &[
-    ProblemCode::SignInAgain,
-    ProblemCode::Forbidden,
-    ProblemCode::WatermarkRefused,
-]);
-problems!(ShowProblems: PLAYER, DATABASE, &[ProblemCode::NotFound]);
+problems! { UpdateProblems: PLAYER BODY JOB DATABASE; SignInAgain Forbidden WatermarkRefused }
+problems! { ShowProblems: PLAYER DATABASE; NotFound }
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()

@@ -7,7 +7,7 @@ use avalon_core::accounts::sessions::{EndReason, SessionError, Sessions};
 use avalon_core::accounts::tokens::{Claims, TokenIssuer};
 use avalon_core::accounts::users;
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
-use avalon_core::base::problem::ProblemCode::{self, RefreshTokenReused};
+use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::login::SignedIn;
 use avalon_core::storage::database::Database;
 use avalon_wechat::OpenId;
@@ -25,10 +25,10 @@ use crate::http::completion::run_to_completion;
 use crate::http::extract::{JsonBody, QueryOf};
 use crate::http::job_response::uncached;
 use crate::http::problem::ApiError;
-use crate::http::problem_sets::{BODY, DATABASE, LIMITED, PLAYER, problems};
+use crate::http::problem_sets::problems;
 use crate::middleware::caller::Player;
 use crate::middleware::client_address::ClientAddress;
-use crate::state::App;
+use crate::state::{App, sub_states};
 
 pub(crate) fn refresh_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(refresh_token))
@@ -46,26 +46,19 @@ struct Refresh {
     database: Database,
 }
 
-impl FromRef<App> for Refresh {
-    fn from_ref(app: &App) -> Self {
-        Self {
-            sessions: Sessions::from_ref(app),
-            issuer: Arc::from_ref(app),
-            database: Database::from_ref(app),
-        }
-    }
+sub_states! { App as state =>
+    Refresh: Self {
+        sessions: FromRef::from_ref(state),
+        issuer: FromRef::from_ref(state),
+        database: FromRef::from_ref(state),
+    };
 }
 
-problems!(RefreshProblems: LIMITED, BODY, DATABASE, &[
-    ProblemCode::Unauthenticated,
-    RefreshTokenReused,
-    ProblemCode::SessionExpired,
-    ProblemCode::SessionReplaced,
-    ProblemCode::SessionEnded,
-    ProblemCode::UserBanned,
-    ProblemCode::SessionsUnavailable,
-]);
-problems!(LogoutProblems: PLAYER, &[ProblemCode::QueryInvalid]);
+problems! {
+    RefreshProblems: LIMITED BODY DATABASE; Unauthenticated RefreshTokenReused SessionExpired
+        SessionReplaced SessionEnded UserBanned SessionsUnavailable
+}
+problems! { LogoutProblems: PLAYER; QueryInvalid }
 
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

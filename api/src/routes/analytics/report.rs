@@ -13,13 +13,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::problem::ApiError;
-use crate::http::problem_sets::{BODY, PLAYER, QUEUE, problems};
+use crate::http::problem_sets::problems;
 use crate::middleware::caller::Player;
 use crate::middleware::trace_context::Trace;
 use crate::routes::analytics::events::{Events, ReportResponse, Senders, read};
 use crate::state::App;
 
-problems!(ReportProblems: PLAYER, BODY, QUEUE);
+problems! { ReportProblems: PLAYER BODY QUEUE }
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(report))

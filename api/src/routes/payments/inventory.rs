@@ -1,8 +1,5 @@
 //! What a player owns, and consuming it. Needs no job: only the database is involved.
 
-use avalon_core::base::problem::ProblemCode::{
-    HeaderInvalid, IdempotencyKeyReused, NotEnoughItems,
-};
 use avalon_core::payments::inventory::{self, Item};
 use avalon_core::storage::database::Database;
 use axum::Json;
@@ -17,13 +14,15 @@ use utoipa_axum::routes;
 use crate::http::extract::JsonBody;
 use crate::http::job_response::uncached;
 use crate::http::problem::ApiError;
-use crate::http::problem_sets::{BODY, DATABASE, PLAYER, problems};
+use crate::http::problem_sets::problems;
 use crate::middleware::caller::Player;
 use crate::routes::payments::shop::{MAX_COUNTED, RequestKey, bounded, product_id};
 use crate::state::App;
 
-problems!(ItemsProblems: PLAYER, DATABASE);
-problems!(ConsumeProblems: PLAYER, BODY, DATABASE, &[HeaderInvalid, NotEnoughItems, IdempotencyKeyReused]);
+problems! { ItemsProblems: PLAYER DATABASE }
+problems! {
+    ConsumeProblems: PLAYER BODY DATABASE; HeaderInvalid NotEnoughItems IdempotencyKeyReused
+}
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()

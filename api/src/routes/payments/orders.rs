@@ -21,7 +21,7 @@ use utoipa_axum::routes;
 use crate::http::extract::{JsonBody, QueryOf, invalid_query};
 use crate::http::job_response::{Accepted, JobResponder, uncached};
 use crate::http::problem::ApiError;
-use crate::http::problem_sets::{BODY, DATABASE, JOB, PAY, PLAYER, problems};
+use crate::http::problem_sets::problems;
 use crate::middleware::caller::Player;
 use crate::middleware::client_address::ClientAddress;
 use crate::routes::payments::shop::{
@@ -29,22 +29,13 @@ use crate::routes::payments::shop::{
 };
 use crate::state::App;
 
-problems!(CreateProblems: PLAYER, BODY, JOB, DATABASE, PAY, &[
-    ProblemCode::HeaderInvalid,
-    ProblemCode::RiskDenied,
-    ProblemCode::ProductNotFound,
-    ProblemCode::OutOfStock,
-    ProblemCode::LimitReached,
-    ProblemCode::OrderState,
-    ProblemCode::PaymentRefused,
-    ProblemCode::IdempotencyKeyReused,
-]);
-problems!(ShowProblems: PLAYER, DATABASE, &[ProblemCode::OrderNotFound]);
-problems!(ListProblems: PLAYER, DATABASE, &[ProblemCode::QueryInvalid]);
-problems!(CancelProblems: PLAYER, JOB, DATABASE, PAY, &[
-    ProblemCode::OrderNotFound,
-    ProblemCode::OrderState,
-]);
+problems! {
+    CreateProblems: PLAYER BODY JOB DATABASE PAY; HeaderInvalid RiskDenied ProductNotFound
+        OutOfStock LimitReached OrderState PaymentRefused IdempotencyKeyReused
+}
+problems! { ShowProblems: PLAYER DATABASE; OrderNotFound }
+problems! { ListProblems: PLAYER DATABASE; QueryInvalid }
+problems! { CancelProblems: PLAYER JOB DATABASE PAY; OrderNotFound OrderState }
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()

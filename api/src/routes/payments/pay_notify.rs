@@ -24,7 +24,7 @@ use crate::http::extract::read;
 use crate::http::problem::ApiError;
 use crate::middleware::metrics::{IngressVerdict, PayMetrics};
 use crate::middleware::trace_context::Trace;
-use crate::state::App;
+use crate::state::{App, sub_states};
 
 /// Maximum size of a callback; WeChat's have a few hundred bytes.
 const MAX_BYTES: usize = 64 * 1024;
@@ -48,15 +48,13 @@ struct Callbacks {
     metrics: PayMetrics,
 }
 
-impl FromRef<App> for Callbacks {
-    fn from_ref(app: &App) -> Self {
-        Self {
-            pay: Option::from_ref(app),
-            inbox: InboxWriter::from_ref(app),
-            queue: Queue::from_ref(app),
-            metrics: PayMetrics::from_ref(app),
-        }
-    }
+sub_states! { App as state =>
+    Callbacks: Self {
+        pay: FromRef::from_ref(state),
+        inbox: FromRef::from_ref(state),
+        queue: FromRef::from_ref(state),
+        metrics: FromRef::from_ref(state),
+    };
 }
 
 /// A rejection in the form that WeChat Pay defines.

@@ -10,10 +10,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::problem::ApiError;
-use crate::http::problem_sets::{DATABASE, LIMITED, problems};
+use crate::http::problem_sets::problems;
 use crate::state::App;
 
-problems!(ProductsProblems: LIMITED, DATABASE);
+problems! { ProductsProblems: LIMITED DATABASE }
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list))

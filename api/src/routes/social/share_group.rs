@@ -1,7 +1,6 @@
 //! `POST /api/wx/share/group`: the group in which a share was opened. A job, since the data are
 //! encrypted with the player's session key.
 
-use avalon_core::base::problem::ProblemCode::{SignInAgain, WatermarkRefused};
 use avalon_core::jobs::OpenGroup;
 use avalon_core::jobs::open_group::GroupOpened;
 use avalon_wechat::OpenId;
@@ -14,12 +13,12 @@ use utoipa_axum::routes;
 use crate::http::extract::JsonBody;
 use crate::http::job_response::{Accepted, JobResponder};
 use crate::http::problem::ApiError;
-use crate::http::problem_sets::{BODY, DATABASE, JOB, PLAYER, problems};
+use crate::http::problem_sets::problems;
 use crate::middleware::caller::Player;
 use crate::routes::accounts::profile::well_formed;
 use crate::state::App;
 
-problems!(GroupProblems: PLAYER, BODY, JOB, DATABASE, &[SignInAgain, WatermarkRefused]);
+problems! { GroupProblems: PLAYER BODY JOB DATABASE; SignInAgain WatermarkRefused }
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(group))

@@ -24,7 +24,7 @@ impl RateLimits {
 
     /// Counts the request against all of these limits concurrently. A limiter that is unavailable
     /// gives no verdict.
-    pub(super) async fn count(&self, counted: Vec<(Limit, Counted)>) -> Vec<Verdict> {
+    pub(crate) async fn count(&self, counted: Vec<(Limit, Counted)>) -> Vec<Verdict> {
         if !self.limits.is_on() {
             return Vec::new();
         }
@@ -39,7 +39,7 @@ impl RateLimits {
     }
 
     /// Returns the response to a request that exceeds one of its limits.
-    pub(super) fn rejection(&self, verdicts: &[Verdict]) -> Option<Response> {
+    pub(crate) fn rejection(&self, verdicts: &[Verdict]) -> Option<Response> {
         let exceeded = verdicts.iter().find(|verdict| !verdict.allowed)?;
         self.metrics.limited(exceeded.limit);
         let response = ApiError(limited(exceeded)).into_response();
@@ -67,7 +67,7 @@ fn limited(verdict: &Verdict) -> Problem {
 
 /// Adds the headers of draft-ietf-httpapi-ratelimit-headers: all policies, and the remainder of the one
 /// that is closest to its limit.
-pub(super) fn with_headers(mut response: Response, verdicts: &[Verdict]) -> Response {
+pub(crate) fn with_headers(mut response: Response, verdicts: &[Verdict]) -> Response {
     let remaining_share = |verdict: &&Verdict| {
         u64::from(verdict.remaining) * 1_000_000 / u64::from(verdict.rate.quota.get())
     };
