@@ -26,7 +26,7 @@ use crate::http::extract::bearer;
 use crate::http::problem::ApiError;
 use crate::middleware::caller::Caller;
 use crate::middleware::client_address::ClientAddress;
-use crate::middleware::limits::{Counted, Limit, Verdict};
+use crate::middleware::limits::{Counted, Limit};
 use crate::middleware::rate_limits::with_headers;
 use crate::state::{ApiState, App};
 
