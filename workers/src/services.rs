@@ -12,10 +12,11 @@ use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{Enqueued, JobError, NewJob, Queue};
 use avalon_wechat::{AppId, PlatformClient, WechatClient};
 
+use crate::accounts::metrics::ProfileMetrics;
 use crate::accounts::risk::Risk;
 use crate::analytics::Analytics;
 use crate::job_errors;
-use crate::metrics::{PayMetrics, ProfileMetrics};
+use crate::metrics::PayMetrics;
 use crate::payments::channels::Channels;
 use crate::payments::webhook::Webhook;
 

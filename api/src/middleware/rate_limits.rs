@@ -82,15 +82,11 @@ pub(crate) fn with_headers(mut response: Response, verdicts: &[Verdict]) -> Resp
         .iter()
         .map(|Verdict { limit, rate, .. }| {
             let window = rate.window.as_secs();
-            format!("\"{}\";q={};w={window}", limit.as_str(), rate.quota)
+            format!("\"{limit}\";q={};w={window}", rate.quota)
         })
         .collect();
     let resets = closest.reset.as_secs_f64().ceil();
-    let remainder = format!(
-        "\"{}\";r={};t={resets}",
-        closest.limit.as_str(),
-        closest.remaining
-    );
+    let remainder = format!("\"{}\";r={};t={resets}", closest.limit, closest.remaining);
     for (name, value) in [
         ("ratelimit-policy", policies.join(", ")),
         ("ratelimit", remainder),

@@ -170,7 +170,7 @@ async fn verify_and_store(
             return (IngressVerdict::Refused, not_authentic());
         }
         CallbackVerdict::Rejected(error) => {
-            tracing::warn!(reason = error.as_str(), "payment callback rejected");
+            tracing::warn!(reason = error.as_ref(), "payment callback rejected");
             return (IngressVerdict::Refused, not_authentic());
         }
     };
