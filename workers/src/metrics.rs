@@ -5,6 +5,7 @@
 use avalon_core::payments::{CallbackOutcome, Cause, OrderStatus, RefundStatus};
 use jiff::Timestamp;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry, exponential_buckets};
+use strum::VariantArray;
 
 /// The states whose beginnings workers see. `refunding` begins with an operator's request.
 const STATUSES: [OrderStatus; 5] = [
