@@ -8,7 +8,7 @@ use avalon::config::{Config, Role};
 use avalon_api::limits::Limits;
 use avalon_api::{ApiState, Events, GuardMetrics, HeaderPolicy, HttpMetrics, QueueRoom};
 use avalon_core::accounts::config::ProfileConfig;
-use avalon_core::accounts::sessions::{Sessions, SqlSessions};
+use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::{SigningKey, TokenIssuer, TokenVerifier};
 use avalon_core::analytics::EventMetrics;
 use avalon_core::base::fen::Fen;
@@ -19,8 +19,9 @@ use avalon_core::payments::inbox::InboxWriter;
 use avalon_core::payments::products::{self, Product};
 use avalon_core::platform::config::RiskConfig;
 use avalon_core::platform::risk::RiskCache;
-use avalon_core::platform::token::{LocalTokens, PlatformTokens, Timing, TokenMetrics};
+use avalon_core::platform::token::{PlatformTokens, Timing, TokenMetrics};
 use avalon_core::storage::database::Database;
+use avalon_core::storage::documents::{MemoryDocuments, SqlDocuments};
 use avalon_core::storage::keyring::{EncryptionKey, Keyring};
 use avalon_queue::{Handlers, JobStore, NewJob, Queue, QueueMetrics, Sqlite};
 use avalon_simulator::PayCredentials;
@@ -130,7 +131,7 @@ impl Shop {
         let keyring = Arc::new(keyring);
         let minute = Duration::from_secs(60);
         let sessions = Sessions::new(
-            Arc::new(SqlSessions::new(database.clone())),
+            Arc::new(SqlDocuments::new(database.clone())),
             Arc::clone(&keyring),
             config.auth.device_policy,
             minute,
@@ -209,12 +210,12 @@ impl Shop {
         );
         let tokens = PlatformTokens::new(
             client.clone(),
-            Arc::new(LocalTokens::default()),
+            Arc::new(MemoryDocuments::default()),
             Arc::clone(&parts.keyring),
             Timing::for_calls_of(Duration::from_secs(2)),
             TokenMetrics::new(&registry).unwrap(),
         );
-        let ranks = RiskCache::local(Duration::from_secs(60));
+        let ranks = RiskCache::new(MemoryDocuments::default(), Duration::from_secs(60));
         let services = Services {
             platform: PlatformClient::new(client.clone(), Arc::new(tokens)),
             risk: Risk::new(RiskConfig::default(), ranks, &registry).unwrap(),

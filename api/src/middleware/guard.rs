@@ -201,7 +201,7 @@ fn audit_signature(
         .session(claims.sid)
         .address(address)
         .with("code", problem.code.to_string());
-    audit::record_beside(&state.database, event);
+    audit::record_in_background(&state.database, event);
 }
 
 /// Adds a new token to the response when the current one expires soon.

@@ -126,7 +126,7 @@ fn rejected(
     if let SessionError::RefreshReused(user, session) = error {
         let event = AuditEvent::new(AuditKind::RefreshTokenReused, Actor::Player);
         let event = event.user(user).session(session).address(address);
-        audit::record_beside(database, event);
+        audit::record_in_background(database, event);
     }
     error.into()
 }
@@ -183,6 +183,6 @@ async fn sign_out(
         .address(address)
         .with("reason", reason.as_ref())
         .with("everywhere", everywhere);
-    audit::record_beside(&database, event);
+    audit::record_in_background(&database, event);
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! by one, and enqueues the accepted ones.
 
 use avalon_core::analytics::config::SinkName;
-use avalon_core::analytics::incoming::{self, Clock, EventRefusal, MOST_EVENTS, Taken};
+use avalon_core::analytics::incoming::{self, AcceptedEvent, Clock, EventRefusal, MAX_EVENTS};
 use avalon_core::analytics::metrics::EventOutcome;
 use avalon_core::analytics::{BatchHead, Client, EventBatch, EventMetrics, Player, Source};
 use avalon_core::base::problem::{Problem, ProblemCode};
@@ -86,8 +86,8 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>,
 
 impl Envelope {
     fn check(&self) -> Result<(), Problem> {
-        if !(1..=MOST_EVENTS).contains(&self.events.len()) {
-            let rule = format!("must have 1 to {MOST_EVENTS} events");
+        if !(1..=MAX_EVENTS).contains(&self.events.len()) {
+            let rule = format!("must have 1 to {MAX_EVENTS} events");
             return Err(invalid_field("events", rule));
         }
         if self
@@ -123,7 +123,7 @@ pub(crate) enum Senders {
 #[derive(Default)]
 struct Class {
     players: Vec<Player>,
-    events: Vec<Taken>,
+    events: Vec<AcceptedEvent>,
 }
 
 /// Reads and parses the body of a request with events.

@@ -154,7 +154,7 @@ async fn succeed(
         move_stock(connection, order, 1).await?;
     }
     set_status(connection, order.id, status, Cause::RefundSucceeded, now).await?;
-    outbox::keep(connection, &events::refunded(&changed, refund), now).await?;
+    outbox::insert(connection, &events::refunded(&changed, refund), now).await?;
     if full {
         store_webhook(connection, &changed, "order.refunded", &source, now).await?;
     }

@@ -98,7 +98,7 @@ pub async fn pay(
     )
     .await?;
     record(&mut transaction, id, OrderStatus::Paid, cause, now).await?;
-    outbox::keep(&mut transaction, &events::paid(&order), now).await?;
+    outbox::insert(&mut transaction, &events::paid(&order), now).await?;
     let mut refund = None;
     if !was_closed || !pay_back_late {
         store_webhook(&mut transaction, &order, "order.paid", &source, now).await?;
