@@ -181,7 +181,11 @@ impl Events {
                     players: class.players,
                     client: client.clone(),
                 },
-                events: class.events.into_iter().map(|taken| taken.line).collect(),
+                events: class
+                    .events
+                    .into_iter()
+                    .map(|accepted| accepted.line)
+                    .collect(),
             };
             jobs.extend(jobs_of(batch, realtime, &self.sinks));
         }
@@ -218,15 +222,15 @@ fn sort(events: &[Box<RawValue>], clock: &Clock, senders: Senders) -> ([Class; 2
         }
     }
     for (index, event) in events.iter().enumerate() {
-        let taken = incoming::check(event, clock).and_then(|mut taken| {
-            let class = &mut classes[usize::from(taken.realtime)];
+        let accepted = incoming::check(event, clock).and_then(|mut accepted| {
+            let class = &mut classes[usize::from(accepted.realtime)];
             if matches!(senders, Senders::Any) {
-                taken.line.player = player_index(class, &mut taken)?;
+                accepted.line.player = player_index(class, &mut accepted)?;
             }
-            class.events.push(taken);
+            class.events.push(accepted);
             Ok(())
         });
-        if let Err(code) = taken {
+        if let Err(code) = accepted {
             rejected.push(Rejected { index, code });
         }
     }
@@ -234,14 +238,14 @@ fn sort(events: &[Box<RawValue>], clock: &Clock, senders: Senders) -> ([Class; 2
 }
 
 /// Returns the index of the event's player among those of its class.
-fn player_index(class: &mut Class, taken: &mut Taken) -> Result<usize, EventRefusal> {
-    let user_id = taken.user_id.take().ok_or(EventRefusal::UserIdInvalid)?;
+fn player_index(class: &mut Class, accepted: &mut AcceptedEvent) -> Result<usize, EventRefusal> {
+    let user_id = accepted.user_id.take().ok_or(EventRefusal::UserIdInvalid)?;
     if user_id.parse::<avalon_core::base::ids::UserId>().is_err() {
         return Err(EventRefusal::UserIdInvalid);
     }
     let player = Player {
         user_id,
-        open_id: taken.open_id.take(),
+        open_id: accepted.open_id.take(),
     };
     let known = class.players.iter().position(|other| *other == player);
     Ok(known.unwrap_or_else(|| {
@@ -315,7 +319,11 @@ mod tests {
         ];
         let ([batch, _], rejected) = sort(&events, &clock(), Senders::Any);
         assert_eq!(batch.players, [player(one), player(two)]);
-        let places: Vec<_> = batch.events.iter().map(|taken| taken.line.player).collect();
+        let places: Vec<_> = batch
+            .events
+            .iter()
+            .map(|accepted| accepted.line.player)
+            .collect();
         assert_eq!(places, [0, 1, 0]);
         let indexes: Vec<_> = rejected.iter().map(|one| one.index).collect();
         assert_eq!(indexes, [3, 4]);
