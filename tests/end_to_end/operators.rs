@@ -148,7 +148,10 @@ async fn log_level_can_be_changed_at_runtime() {
     );
     // A reload restores the configured level.
     dev.hang_up();
-    eventually_eq(TIMEOUT, true, async || dev.log().contains("log level reloaded")).await;
+    eventually_eq(TIMEOUT, true, async || {
+        dev.log().contains("log level reloaded")
+    })
+    .await;
     assert_eq!(log_of("sim-d").await, "");
 }
 
