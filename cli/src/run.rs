@@ -65,7 +65,7 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     // Operators can look from here on, whatever the weather.
     let ops_stop = CancellationToken::new();
     let ops = avalon_api::ops::router(OpsState {
-        statistics: Arc::new(Semaphore::new(avalon_api::ops::STATISTICS_AT_ONCE)),
+        statistics: Arc::new(Semaphore::new(avalon_api::ops::MAX_STATISTICS)),
         queue: queue.clone(),
         database: database.clone(),
         registry: registry.clone(),

@@ -1,5 +1,5 @@
-//! `GET /metrics`: what this process has counted, and what its stores tell at this moment. A store that
-//! is away leaves its values out: an old number would be taken for a new one.
+//! `GET /metrics`: the counters of this process and the current values of its stores. The values of an
+//! unavailable store are omitted: stale ones would be mistaken for current ones.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,29 +21,29 @@ use tokio::sync::Mutex;
 
 use super::OpsState;
 
-/// A store that takes longer than this does not answer.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long what the database counted is told again.
-const FRESH: Duration = Duration::from_secs(5);
+/// A store that does not respond within this is reported as down.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the backlog of the database is cached.
+const CACHE_TTL: Duration = Duration::from_secs(5);
 
-/// What the database counted last, and when: however many scrape this process, it is asked rarely.
+/// The last backlog of the database and its time: frequent scrapes cause few queries.
 #[derive(Clone, Default)]
 pub struct BacklogCache(Arc<Mutex<Option<(Instant, Backlog)>>>);
 
 impl BacklogCache {
-    /// The backlog of now, or of some seconds ago; none when the database does not answer.
+    /// The backlog, at most a few seconds old; `None`: the database is unavailable.
     async fn get(&self, state: &OpsState) -> Option<Backlog> {
         let mut last = self.0.lock().await;
         if let Some((at, backlog)) = &*last
-            && at.elapsed() < FRESH
+            && at.elapsed() < CACHE_TTL
         {
             return Some(backlog.clone());
         }
         let read = backlog::read(&state.database, Timestamp::now());
-        let backlog = match tokio::time::timeout(PATIENCE, read).await {
+        let backlog = match tokio::time::timeout(STORE_TIMEOUT, read).await {
             Ok(Ok(backlog)) => backlog,
             Ok(Err(error)) => {
-                tracing::debug!(%error, "the backlog can't be counted");
+                tracing::debug!(%error, "backlog could not be read");
                 return None;
             }
             Err(_) => return None,
@@ -53,18 +53,18 @@ impl BacklogCache {
     }
 }
 
-/// All metrics of the process, in Prometheus' text format.
+/// Renders all metrics in Prometheus' text format.
 pub(super) async fn metrics(State(state): State<OpsState>) -> Response {
     let encoder = TextEncoder::new();
-    let moment = match of_this_moment(&state).await {
-        Ok(moment) => moment,
+    let current = match current_values(&state).await {
+        Ok(current) => current,
         Err(error) => {
-            tracing::error!(%error, "the metrics can't be gathered");
+            tracing::error!(%error, "metrics could not be gathered");
             return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         }
     };
     let mut families = state.registry.gather();
-    families.extend(moment.gather());
+    families.extend(current.gather());
     let mut text = Vec::new();
     match encoder.encode(&families, &mut text) {
         Ok(()) => (
@@ -73,19 +73,19 @@ pub(super) async fn metrics(State(state): State<OpsState>) -> Response {
         )
             .into_response(),
         Err(error) => {
-            tracing::error!(%error, "the metrics can't be written");
+            tracing::error!(%error, "metrics could not be encoded");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
 }
 
-async fn of_this_moment(state: &OpsState) -> Result<Registry, prometheus::Error> {
+async fn current_values(state: &OpsState) -> Result<Registry, prometheus::Error> {
     let registry = Registry::new();
     let queue = async {
-        let asked = async {
+        let read = async {
             tokio::try_join!(state.queue.store().stats(), state.queue.store().consumers())
         };
-        tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()
+        tokio::time::timeout(STORE_TIMEOUT, read).await.ok()?.ok()
     };
     let servers = async {
         match &state.redis {
@@ -96,16 +96,13 @@ async fn of_this_moment(state: &OpsState) -> Result<Registry, prometheus::Error>
     let (queue, backlog, servers) = tokio::join!(queue, state.backlog.get(state), servers);
 
     let up = IntGaugeVec::new(
-        Opts::new(
-            "avalon_store_up",
-            "1 when the store answered just now, 0 when it did not.",
-        ),
+        Opts::new("avalon_store_up", "1 if the store responds, 0 if not."),
         &["store"],
     )?;
-    for (store, answered) in [("queue", queue.is_some()), ("database", backlog.is_some())] {
-        up.with_label_values(&[store]).set(i64::from(answered));
+    for (store, responds) in [("queue", queue.is_some()), ("database", backlog.is_some())] {
+        up.with_label_values(&[store]).set(i64::from(responds));
     }
-    keep(&registry, up)?;
+    register(&registry, up)?;
     if let Some((stats, consumers)) = queue {
         describe(&registry, &stats, &consumers)?;
     }
@@ -125,52 +122,52 @@ fn describe_backlog(
     number(
         registry,
         "avalon_inbox_pending",
-        "Payment callbacks that were received and not processed yet.",
+        "Payment callbacks received and not processed yet.",
         backlog.inbox.count,
     )?;
     seconds(
         registry,
         "avalon_inbox_oldest_seconds",
-        "Age of the oldest payment callback that was not processed yet.",
+        "Age of the oldest payment callback not processed yet.",
         backlog.inbox.oldest_ms,
     )?;
     number(
         registry,
         "avalon_orders_pending",
-        "Orders that wait for their payment now.",
+        "Orders waiting for payment.",
         backlog.orders_pending,
     )?;
     number(
         registry,
         "avalon_orders_overdue",
-        "Orders that wait for their payment and should have been closed five minutes ago.",
+        "Orders still waiting for payment five minutes after they should have been closed.",
         backlog.orders_overdue,
     )?;
     if tells_game {
         number(
             registry,
             "avalon_orders_undelivered",
-            "Webhooks of orders paid or refunded in the last 7 days that the game server has not taken.",
+            "Webhooks of the last 7 days that the game server has not accepted.",
             backlog.undelivered.count,
         )?;
         seconds(
             registry,
             "avalon_orders_undelivered_oldest_seconds",
-            "Age of the oldest webhook that the game server has not taken.",
+            "Age of the oldest webhook that the game server has not accepted.",
             backlog.undelivered.oldest_ms,
         )?;
     }
     let refunds = IntGaugeVec::new(
         Opts::new(
             "avalon_refunds_open",
-            "Refunds under way, by state; an abnormal one waits for an operator.",
+            "Refunds in progress, by status; an abnormal one waits for an operator.",
         ),
         &["status"],
     )?;
     let oldest = GaugeVec::new(
         Opts::new(
             "avalon_refunds_open_oldest_seconds",
-            "Since when the oldest refund of the state was asked for.",
+            "Age of the oldest refund in progress, by status.",
         ),
         &["status"],
     )?;
@@ -185,18 +182,18 @@ fn describe_backlog(
                 .set(open.oldest_ms as f64 / 1000.0);
         }
     }
-    keep(registry, refunds)?;
-    keep(registry, oldest)?;
+    register(registry, refunds)?;
+    register(registry, oldest)?;
     number(
         registry,
         "avalon_reconciliation_differences",
-        "Differences between WeChat's bills and our orders, of the last three days that were compared.",
+        "Differences between WeChat's bills and our orders in the last three reconciled days.",
         backlog.differences,
     )?;
     number(
         registry,
         "avalon_reconciliation_last_run_timestamp_seconds",
-        "When a comparison of a bill with our orders was last finished, Unix time; 0: never.",
+        "Unix time of the last finished reconciliation; 0: never.",
         backlog.reconciled_at.unwrap_or(0) / 1000,
     )
 }
@@ -206,37 +203,37 @@ fn describe_servers(registry: &Registry, servers: &[ServerInfo]) -> Result<(), p
     let gauges: [(&str, &str, Read); 7] = [
         (
             "avalon_redis_used_memory_bytes",
-            "Memory that Redis uses for data.",
+            "Memory used by Redis.",
             |it| it.used_memory,
         ),
         (
             "avalon_redis_maxmemory_bytes",
-            "Memory that Redis may use; 0: no limit.",
+            "maxmemory of Redis; 0: no limit.",
             |it| it.maxmemory,
         ),
         (
             "avalon_redis_noeviction",
-            "1 when maxmemory-policy is noeviction, as it must be.",
+            "1 if maxmemory-policy is noeviction, as required.",
             |it| u64::from(it.maxmemory_policy == "noeviction"),
         ),
         (
             "avalon_redis_aof_enabled",
-            "1 when the append-only file is on, as it must be.",
+            "1 if the append-only file is enabled, as required.",
             |it| u64::from(it.aof_enabled),
         ),
         (
             "avalon_redis_aof_last_write_ok",
-            "1 when the last write of the append-only file succeeded.",
+            "1 if the last write of the append-only file succeeded.",
             |it| u64::from(it.aof_last_write_ok),
         ),
         (
             "avalon_redis_connected_clients",
-            "Connections to Redis.",
+            "Client connections of Redis.",
             |it| it.connected_clients,
         ),
         (
             "avalon_redis_primary",
-            "1 when the node takes writes, 0 when it is a replica.",
+            "1 if the node is a primary, 0 if it is a replica.",
             |it| u64::from(it.primary),
         ),
     ];
@@ -246,12 +243,12 @@ fn describe_servers(registry: &Registry, servers: &[ServerInfo]) -> Result<(), p
             let value = i64::try_from(read(server)).unwrap_or(i64::MAX);
             gauge.with_label_values(&[&server.node]).set(value);
         }
-        keep(registry, gauge)?;
+        register(registry, gauge)?;
     }
     let evicted = IntCounterVec::new(
         Opts::new(
             "avalon_redis_evicted_keys_total",
-            "Keys that Redis threw away for want of memory since its start: must stay 0.",
+            "Keys evicted by Redis since its start; must stay 0.",
         ),
         &["node"],
     )?;
@@ -259,7 +256,7 @@ fn describe_servers(registry: &Registry, servers: &[ServerInfo]) -> Result<(), p
         let counter = evicted.with_label_values(&[&server.node]);
         counter.inc_by(server.evicted_keys);
     }
-    keep(registry, evicted)
+    register(registry, evicted)
 }
 
 fn describe_pool(registry: &Registry, state: &OpsState) -> Result<(), prometheus::Error> {
@@ -269,22 +266,25 @@ fn describe_pool(registry: &Registry, state: &OpsState) -> Result<(), prometheus
     let connections = IntGaugeVec::new(
         Opts::new(
             "avalon_database_connections",
-            "Connections of this process to the database, idle or used.",
+            "Database connections of this process, by state (idle, used).",
         ),
         &["state"],
     )?;
     connections.with_label_values(&["idle"]).set(idle);
     connections.with_label_values(&["used"]).set(open - idle);
-    keep(registry, connections)?;
+    register(registry, connections)?;
     number(
         registry,
         "avalon_database_connections_max",
-        "Most connections that this process opens to the database.",
+        "Maximum number of database connections of this process.",
         i64::from(pool.options().get_max_connections()),
     )
 }
 
-fn keep(registry: &Registry, collector: impl Collector + 'static) -> Result<(), prometheus::Error> {
+fn register(
+    registry: &Registry,
+    collector: impl Collector + 'static,
+) -> Result<(), prometheus::Error> {
     registry.register(Box::new(collector))
 }
 
@@ -296,31 +296,34 @@ fn number(
 ) -> Result<(), prometheus::Error> {
     let gauge = IntGauge::new(name, help)?;
     gauge.set(value);
-    keep(registry, gauge)
+    register(registry, gauge)
 }
 
 fn seconds(registry: &Registry, name: &str, help: &str, ms: i64) -> Result<(), prometheus::Error> {
     let gauge = Gauge::new(name, help)?;
     let age = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
     gauge.set(age.as_secs_f64());
-    keep(registry, gauge)
+    register(registry, gauge)
 }
 
-/// Tells which build this is, and what the process itself costs.
+/// Registers the build information and the metrics of the process.
 ///
 /// # Errors
-/// When one of the names is taken in the registry.
+/// When a name is already registered.
 pub fn describe_process(registry: &Registry) -> Result<(), prometheus::Error> {
     let build = IntGaugeVec::new(
-        Opts::new("avalon_build_info", "Which build this is; always 1."),
+        Opts::new(
+            "avalon_build_info",
+            "Version and revision of the build; always 1.",
+        ),
         &["version", "revision"],
     )?;
     let revision = option_env!("AVALON_REVISION").unwrap_or("unknown");
     build
         .with_label_values(&[env!("CARGO_PKG_VERSION"), revision])
         .set(1);
-    keep(registry, build)?;
-    keep(
+    register(registry, build)?;
+    register(
         registry,
         prometheus::process_collector::ProcessCollector::for_self(),
     )
