@@ -29,6 +29,16 @@ pub(crate) fn retry(code: ProblemCode) -> JobError {
     JobError::retry(jobs::failure(&code.into()))
 }
 
+/// Tries again after the pause of a circuit breaker, or else when the kind's policy says so. The jobs
+/// that a pause held back return over its length, not all at once.
+pub(crate) fn retry_after(code: ProblemCode, pause: Option<Duration>) -> JobError {
+    let spread = |pause: Duration| pause + pause.mul_f64(fastrand::f64());
+    JobError::Retry {
+        after: pause.map(spread),
+        failure: jobs::failure(&code.into()),
+    }
+}
+
 pub(crate) fn payment(error: PaymentError) -> JobError {
     let failure = jobs::failure(&error.problem());
     if error.is_transient() {
@@ -61,8 +71,8 @@ pub(crate) fn session_keys(error: SessionKeyError) -> JobError {
 pub(crate) fn wechat(error: &WechatError) -> JobError {
     match error.class() {
         ErrorClass::Retry | ErrorClass::RefreshToken => {
-            tracing::warn!(%error, "WeChat did not do it");
-            retry(ProblemCode::WechatBusy)
+            tracing::warn!(%error, "WeChat call failed, will retry");
+            retry_after(ProblemCode::WechatBusy, error.retry_after())
         }
         ErrorClass::RateLimited => {
             tracing::warn!(%error, "WeChat limits our requests");
@@ -107,6 +117,6 @@ pub(crate) fn pay(error: &PayError) -> JobError {
             after: Some(Duration::from_secs(2 + fastrand::u64(0..4))),
             failure: jobs::failure(&ProblemCode::PayBusy.into()),
         },
-        _ => retry(ProblemCode::PayBusy),
+        _ => retry_after(ProblemCode::PayBusy, error.retry_after()),
     }
 }

@@ -47,6 +47,7 @@ pub struct WechatMetrics {
     duration: HistogramVec,
     errors: IntCounterVec,
     certificates: IntGaugeVec,
+    circuits: IntGaugeVec,
 }
 
 impl WechatMetrics {
@@ -84,12 +85,21 @@ impl WechatMetrics {
             ),
             &["certificate"],
         )?;
+        let circuits = IntGaugeVec::new(
+            Opts::new(
+                "avalon_wechat_circuit_open",
+                "1 while this process limits its calls to the API, since WeChat does not answer or limits us.",
+            ),
+            &["api"],
+        )?;
+        registry.register(Box::new(circuits.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(duration.clone()))?;
         registry.register(Box::new(errors.clone()))?;
         registry.register(Box::new(certificates.clone()))?;
         for api in Api::ALL {
             duration.with_label_values(&[api.as_str()]);
+            circuits.with_label_values(&[api.as_str()]);
             for outcome in outcomes(*api) {
                 requests.with_label_values(&[api.as_str(), outcome]);
             }
@@ -99,6 +109,7 @@ impl WechatMetrics {
             duration,
             errors,
             certificates,
+            circuits,
         })
     }
 
@@ -116,6 +127,13 @@ impl WechatMetrics {
         self.errors
             .with_label_values(&[api.as_str(), code.label()])
             .inc();
+    }
+
+    /// Publishes the state of the API's circuit breaker.
+    pub(crate) fn circuit(&self, api: Api, open: bool) {
+        self.circuits
+            .with_label_values(&[api.as_str()])
+            .set(i64::from(open));
     }
 
     /// Sets the expiry of the certificate called `name`. Public for certificates that this crate does

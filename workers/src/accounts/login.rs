@@ -17,6 +17,7 @@ use avalon_wechat::{Code2Session, ErrorClass, JsCode, WechatError};
 use backon::{ExponentialBuilder, Retryable};
 use jiff::Timestamp;
 
+use crate::job_errors;
 use crate::services::Services;
 
 /// How long a database that is away is waited for. Together with the exchange it must fit into the
@@ -177,7 +178,7 @@ fn refused(error: WechatError) -> JobError {
             after: Some(Duration::from_millis(fastrand::u64(RATE_LIMIT_PAUSE))),
             failure: failure(ProblemCode::WechatRateLimited),
         },
-        ErrorClass::Retry => JobError::retry(failure(ProblemCode::WechatBusy)),
+        ErrorClass::Retry => job_errors::retry_after(ProblemCode::WechatBusy, error.retry_after()),
         // This call has no access token, so a token error is one of the credentials too.
         ErrorClass::Permanent | ErrorClass::RefreshToken | ErrorClass::Misconfigured => {
             tracing::error!(%error, "WeChat refuses our sign-ins: check wechat.app_id and wechat.app_secret");
