@@ -7,16 +7,15 @@ use std::time::Duration;
 use crate::config::{Config, Role};
 use avalon_api::limits::{Limits, LocalLimiter, RedisLimiter};
 use avalon_api::{Events, QueueRoom};
-use avalon_core::accounts::sessions::{RedisSessions, SessionStore, Sessions, SqlSessions};
+use avalon_core::accounts::sessions::{self, Sessions};
 use avalon_core::accounts::tokens::{TokenIssuer, TokenVerifier};
 use avalon_core::analytics::EventMetrics;
 use avalon_core::jobs::QUEUES;
 use avalon_core::payments::config::LatePayment;
-use avalon_core::platform::risk::RiskCache;
-use avalon_core::platform::token::{
-    LocalTokens, PlatformTokens, RedisTokens, Timing, TokenMetrics, TokenStore,
-};
+use avalon_core::platform::risk::{self, RiskCache};
+use avalon_core::platform::token::{self, PlatformTokens, Timing, TokenMetrics};
 use avalon_core::storage::database::Database;
+use avalon_core::storage::documents::{Documents, MemoryDocuments, RedisDocuments, SqlDocuments};
 use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{
     JobStore, PoolSettings, Queue, QueueMetrics, QueueName, RedisEndpoint, RedisSettings,
@@ -24,6 +23,7 @@ use avalon_queue::{
 };
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
+use avalon_workers::channels::{Channels, WechatPay};
 use avalon_workers::{
     Analytics, PayMetrics, Payments, PoolsSettings, ProfileMetrics, ProfileRules, Risk, Services,
     Webhook,
@@ -74,7 +74,7 @@ pub(crate) async fn store(
     }
     let path = config.queue_path();
     if let Some(folder) = path.parent() {
-        avalon_core::storage::database::make_private(folder)?;
+        avalon_core::storage::database::create_private_folder(folder)?;
     }
     Ok(Arc::new(Sqlite::open(&path, QUEUES.to_vec()).await?))
 }
@@ -149,15 +149,16 @@ pub(crate) fn sessions(
     redis: Option<&RedisEndpoint>,
     database: &Database,
 ) -> Sessions {
-    let store: Arc<dyn SessionStore> = match redis {
-        Some(endpoint) => Arc::new(RedisSessions::new(
+    let store: Arc<dyn Documents> = match redis {
+        Some(endpoint) => Arc::new(RedisDocuments::new(
             endpoint.clone(),
             &config.redis.key_prefix,
+            sessions::REDIS_TIMEOUT,
         )),
         None => {
-            let sessions = Arc::new(SqlSessions::new(database.clone()));
-            tokio::spawn(forget_expired(Arc::clone(&sessions)));
-            sessions
+            let documents = SqlDocuments::new(database.clone());
+            tokio::spawn(delete_expired(documents.clone()));
+            Arc::new(documents)
         }
     };
     let auth = &config.auth;
@@ -166,11 +167,11 @@ pub(crate) fn sessions(
 }
 
 /// Ends with the process: it has nothing to finish.
-async fn forget_expired(sessions: Arc<SqlSessions>) {
+async fn delete_expired(documents: SqlDocuments) {
     let mut ticks = tokio::time::interval(FORGET_EVERY);
     loop {
         ticks.tick().await;
-        if let Err(error) = sessions.forget_expired(Timestamp::now()).await {
+        if let Err(error) = documents.delete_expired(Timestamp::now()).await {
             tracing::debug!(%error, "expired sessions are not removed yet");
         }
     }
@@ -253,7 +254,7 @@ pub(crate) fn services(
     let platform = platform(config, &shared, &client)?;
     let risk = risk(config, &shared)?;
     let payments = shared.pay.map(|client| Payments {
-        client,
+        channels: Channels::default().with(WechatPay::new(client)),
         order_ttl: config.pay.order_ttl,
         reconcile_after: config.pay.reconcile_after,
         refund_late_payments: config.pay.late_payment == LatePayment::Refund,
@@ -308,13 +309,17 @@ fn platform(
     shared: &Shared<'_>,
     client: &WechatClient,
 ) -> Result<PlatformClient, Failure> {
-    let kept: Arc<dyn TokenStore> = match shared.redis {
-        Some(redis) => Arc::new(RedisTokens::new(redis.clone(), &config.redis.key_prefix)),
-        None => Arc::new(LocalTokens::default()),
+    let documents: Arc<dyn Documents> = match shared.redis {
+        Some(redis) => Arc::new(RedisDocuments::new(
+            redis.clone(),
+            &config.redis.key_prefix,
+            token::REDIS_TIMEOUT,
+        )),
+        None => Arc::new(MemoryDocuments::default()),
     };
     let tokens = PlatformTokens::new(
         client.clone(),
-        kept,
+        documents,
         Arc::clone(shared.keyring),
         Timing::for_calls_of(config.wechat.request_timeout),
         TokenMetrics::new(shared.registry)?,
@@ -324,10 +329,14 @@ fn platform(
 
 /// Which players may do things of worth; what WeChat said of them is kept where sessions are.
 fn risk(config: &Config, shared: &Shared<'_>) -> Result<Risk, Failure> {
-    let keep = config.risk.cache;
+    let ttl = config.risk.cache;
     let cache = match shared.redis {
-        Some(redis) => RiskCache::shared(redis.clone(), &config.redis.key_prefix, keep),
-        None => RiskCache::local(keep),
+        Some(redis) => {
+            let prefix = &config.redis.key_prefix;
+            let documents = RedisDocuments::new(redis.clone(), prefix, risk::REDIS_TIMEOUT);
+            RiskCache::new(documents, ttl)
+        }
+        None => RiskCache::new(MemoryDocuments::default(), ttl),
     };
     Ok(Risk::new(config.risk.clone(), cache, shared.registry)?)
 }

@@ -8,24 +8,28 @@ use avalon::config::{Config, Role};
 use avalon_api::limits::Limits;
 use avalon_api::{ApiState, Events, GuardMetrics, HeaderPolicy, HttpMetrics, QueueRoom};
 use avalon_core::accounts::config::ProfileConfig;
-use avalon_core::accounts::sessions::{Sessions, SqlSessions};
+use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::{SigningKey, TokenIssuer, TokenVerifier};
 use avalon_core::analytics::EventMetrics;
-use avalon_core::base::ids::UserId;
+use avalon_core::base::fen::Fen;
+use avalon_core::base::ids::{OrderId, ProductId, UserId};
 use avalon_core::jobs::create_order::CreatedOrder;
 use avalon_core::jobs::{CreateOrder, QUEUES};
 use avalon_core::payments::inbox::InboxWriter;
 use avalon_core::payments::products::{self, Product};
 use avalon_core::platform::config::RiskConfig;
 use avalon_core::platform::risk::RiskCache;
-use avalon_core::platform::token::{LocalTokens, PlatformTokens, Timing, TokenMetrics};
+use avalon_core::platform::token::{PlatformTokens, Timing, TokenMetrics};
 use avalon_core::storage::database::Database;
+use avalon_core::storage::documents::{MemoryDocuments, SqlDocuments};
 use avalon_core::storage::keyring::{EncryptionKey, Keyring};
-use avalon_queue::{Handlers, JobStore, Queue, QueueMetrics, Sqlite};
+use avalon_queue::{Handlers, JobStore, NewJob, Queue, QueueMetrics, Sqlite};
 use avalon_simulator::PayCredentials;
 use avalon_test_support::TestDatabase;
-use avalon_wechat::pay::{Fen, PayClient};
+use avalon_wechat::OpenId;
+use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
+use avalon_workers::channels::{Channels, WechatPay};
 use avalon_workers::{
     Analytics, PayMetrics, Payments, ProfileMetrics, ProfileRules, Risk, Services, Webhook,
 };
@@ -77,11 +81,11 @@ impl Player {
     }
 
     /// The job that `createOrder` enqueues.
-    pub(crate) fn order(self, product: &str, quantity: i64, key: &str) -> CreateOrder {
+    pub(crate) fn order(self, product: &ProductId, quantity: i64, key: &str) -> CreateOrder {
         CreateOrder {
             user_id: self.0,
-            open_id: self.open_id(),
-            product_id: product.to_owned(),
+            open_id: OpenId::new(self.open_id()),
+            product_id: product.clone(),
             quantity,
             idempotency_key: key.to_owned(),
             client_ip: None,
@@ -127,7 +131,7 @@ impl Shop {
         let keyring = Arc::new(keyring);
         let minute = Duration::from_secs(60);
         let sessions = Sessions::new(
-            Arc::new(SqlSessions::new(database.clone())),
+            Arc::new(SqlDocuments::new(database.clone())),
             Arc::clone(&keyring),
             config.auth.device_policy,
             minute,
@@ -206,12 +210,12 @@ impl Shop {
         );
         let tokens = PlatformTokens::new(
             client.clone(),
-            Arc::new(LocalTokens::default()),
+            Arc::new(MemoryDocuments::default()),
             Arc::clone(&parts.keyring),
             Timing::for_calls_of(Duration::from_secs(2)),
             TokenMetrics::new(&registry).unwrap(),
         );
-        let ranks = RiskCache::local(Duration::from_secs(60));
+        let ranks = RiskCache::new(MemoryDocuments::default(), Duration::from_secs(60));
         let services = Services {
             platform: PlatformClient::new(client.clone(), Arc::new(tokens)),
             risk: Risk::new(RiskConfig::default(), ranks, &registry).unwrap(),
@@ -221,7 +225,7 @@ impl Shop {
             sessions: parts.sessions.clone(),
             wechat: client,
             pay: Some(Payments {
-                client: parts.client.clone(),
+                channels: Channels::default().with(WechatPay::new(parts.client.clone())),
                 order_ttl: Duration::from_secs(1800),
                 reconcile_after: Duration::from_secs(30),
                 refund_late_payments,
@@ -269,10 +273,10 @@ impl Shop {
         &self,
         handlers: &Handlers,
         player: Player,
-        product: &str,
+        product: &ProductId,
         key: &str,
-    ) -> String {
-        let job = player.order(product, 1, key).into_job().unwrap();
+    ) -> OrderId {
+        let job = NewJob::from_job(&player.order(product, 1, key));
         let created = self.run_job(handlers, job).await.result.unwrap();
         serde_json::from_str::<CreatedOrder>(created.get())
             .unwrap()
@@ -285,9 +289,9 @@ impl Shop {
         price: i64,
         stock: Option<i64>,
         limit_per_user: Option<i64>,
-    ) -> String {
+    ) -> ProductId {
         let product = Product {
-            product_id: UserId::new().to_string(),
+            product_id: UserId::new().to_string().parse().unwrap(),
             name: "Gems".to_owned(),
             description: None,
             image_url: None,

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use avalon::config::{Config, Role};
-use avalon_core::accounts::sessions::{RedisSessions, Sessions};
+use avalon_core::accounts::sessions::{self, Sessions};
 use avalon_core::accounts::tokens::TokenIssuer;
 use avalon_core::analytics::EventMetrics;
 use avalon_core::jobs::{Login, QUEUES};
-use avalon_core::platform::risk::RiskCache;
-use avalon_core::platform::token::{PlatformTokens, RedisTokens, Timing, TokenMetrics};
+use avalon_core::platform::risk::{self, RiskCache};
+use avalon_core::platform::token::{self, PlatformTokens, Timing, TokenMetrics};
 use avalon_core::storage::database::Database;
+use avalon_core::storage::documents::RedisDocuments;
 use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{
     JobContext, JobId, JobStore, Queue, QueueMetrics, RedisEndpoint, RedisSettings, RedisStreams,
@@ -51,8 +52,11 @@ impl Inline {
             shards: 1,
         };
         let redis = RedisEndpoint::new(&nodes.joined())?;
-        let ranks = RiskCache::shared(redis.clone(), &config.redis.key_prefix, config.risk.cache);
-        let tokens = RedisTokens::new(redis.clone(), &config.redis.key_prefix);
+        let documents =
+            |timeout| RedisDocuments::new(redis.clone(), &config.redis.key_prefix, timeout);
+        let ranks = RiskCache::new(documents(risk::REDIS_TIMEOUT), config.risk.cache);
+        let tokens = documents(token::REDIS_TIMEOUT);
+        let sessions = Arc::new(documents(sessions::REDIS_TIMEOUT));
         let store: Arc<dyn JobStore> = Arc::new(RedisStreams::new(redis.clone(), settings));
         let database = Database::new(&config.database)?;
         let queue = Queue::new(store, QueueMetrics::new(&registry)?);
@@ -64,7 +68,6 @@ impl Inline {
             EventMetrics::new(&registry)?,
         )?;
         let keyring = Arc::new(Keyring::new(encryption_key, &[])?);
-        let sessions = Arc::new(RedisSessions::new(redis, &config.redis.key_prefix));
         // Not used by sign-ins.
         let tokens = PlatformTokens::new(
             client.clone(),

@@ -1,6 +1,6 @@
-//! The audit log: who did what to sessions, players, orders, jobs and keys, and what was refused for
-//! want of a right. Recorded beside what it tells of, which it can't fail, nor hold up where a player
-//! waits. It is no request log: what succeeds every day is not here.
+//! The audit log: who did what to sessions, players, orders, jobs and keys, and which requests were
+//! refused as unauthorised. Recording never fails the audited operation, nor delays a player's request.
+//! It is not a request log: routine successes are not in it.
 
 mod gate;
 pub mod search;
@@ -9,63 +9,81 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use strum::{AsRefStr, Display, EnumString, IntoStaticStr, VariantArray};
 use tracing::Instrument;
 use ulid::Ulid;
+use utoipa::ToSchema;
 
 pub use gate::{Outcome, counts};
 
 use crate::base::ids::{SessionId, UserId};
-use crate::base::words::words;
 use crate::storage::database::{Database, DatabaseError};
 use gate::Admitted;
 
-/// A database that takes longer than this does not get the event: an operator may wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Most characters of a text in an event's detail.
-const MOST_CHARS: usize = 200;
-/// How many old events one statement deletes.
+/// The event is only logged if the database takes longer: an operator may be waiting.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Maximum length of a text in an event's detail, in characters.
+const MAX_CHARS: usize = 200;
+/// Events deleted per statement.
 const PRUNE_BATCH: i64 = 1000;
 
-words! {
-    /// What happened.
-    AuditKind {
-        /// A session was ended: by its player, an operator, or a ban.
-        SessionEnded = "session_ended",
-        /// A spent refresh token was used again, which ends its session.
-        RefreshTokenReused = "refresh_token_reused",
-        /// A sign-in ended another session of the player, as the device policy wants.
-        SessionReplaced = "session_replaced",
-        /// WeChat was told to give the player a new session key.
-        SessionKeyReset = "session_key_reset",
-        /// A player may not sign in any more.
-        UserBanned = "user_banned",
-        /// A player may sign in again.
-        UserUnbanned = "user_unbanned",
-        /// A nickname was refused, by our rules or by WeChat's.
-        NicknameRefused = "nickname_refused",
-        /// A request's signature was missing or wrong.
-        SignatureRefused = "signature_refused",
-        /// A signed request was sent again.
-        NonceReplayed = "nonce_replayed",
-        /// An admin route was asked for without the right token.
-        AdminRefused = "admin_refused",
-        /// An operator paid an order back.
-        OrderRefunded = "order_refunded",
-        /// An operator made or changed a product.
-        ProductChanged = "product_changed",
-        /// An operator had a dead letter done again.
-        JobReplayed = "job_replayed",
-        /// An operator deleted a dead letter.
-        JobDeleted = "job_deleted",
-        /// What is sealed at rest was sealed again with the current key.
-        KeysRotated = "keys_rotated",
-    }
+/// What happened. Its names are stored, and appear in JSON and labels.
+#[derive(
+    AsRefStr,
+    Clone,
+    Copy,
+    Debug,
+    Display,
+    EnumString,
+    PartialEq,
+    Eq,
+    Hash,
+    IntoStaticStr,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum AuditKind {
+    /// A session was ended by its player, an operator or a ban.
+    SessionEnded,
+    /// A spent refresh token was used again, which ended its session.
+    RefreshTokenReused,
+    /// A sign-in ended another session of the player, as the device policy requires.
+    SessionReplaced,
+    /// WeChat was asked to give the player a new session key.
+    SessionKeyReset,
+    /// A player may no longer sign in.
+    UserBanned,
+    /// A player may sign in again.
+    UserUnbanned,
+    /// A nickname was rejected by our rules or by WeChat's.
+    NicknameRefused,
+    /// A request's signature was missing or invalid.
+    SignatureRefused,
+    /// A signed request was sent again.
+    NonceReplayed,
+    /// An admin route was requested without the right token.
+    AdminRefused,
+    /// An operator refunded an order.
+    OrderRefunded,
+    /// An operator created or changed a product.
+    ProductChanged,
+    /// An operator replayed a dead letter.
+    JobReplayed,
+    /// An operator deleted a dead letter.
+    JobDeleted,
+    /// Data encrypted at rest was encrypted again with the current key.
+    KeysRotated,
 }
 
 impl AuditKind {
-    /// Whether anybody out there can cause it as often as they like. Of these only so many are kept
-    /// in a minute; the next one that is kept tells how many were not.
+    /// Whether any client can cause it at will. Only a limited number of these is stored per minute; the
+    /// next stored one has the number of suppressed ones.
     pub const fn is_refusal(self) -> bool {
         matches!(
             self,
@@ -77,19 +95,35 @@ impl AuditKind {
     }
 }
 
-words! {
-    /// Who caused it.
-    Actor {
-        /// A player, or somebody who claims to be one.
-        Player = "player",
-        /// An operator, or somebody who claims to be one.
-        Operator = "operator",
-        /// The service itself.
-        System = "system",
-    }
+/// Who caused it. Its names are stored, and appear in JSON and labels.
+#[derive(
+    AsRefStr,
+    Clone,
+    Copy,
+    Debug,
+    Display,
+    EnumString,
+    PartialEq,
+    Eq,
+    Hash,
+    IntoStaticStr,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Actor {
+    /// A player, or a client that claims to be one.
+    Player,
+    /// An operator, or a client that claims to be one.
+    Operator,
+    /// The service itself.
+    System,
 }
 
-/// Something that happened, before it is recorded.
+/// An event to be recorded.
 #[derive(Clone, Debug)]
 pub struct AuditEvent {
     kind: AuditKind,
@@ -101,7 +135,7 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
-    /// An event of nobody in particular.
+    /// Creates an event without details.
     pub fn new(kind: AuditKind, actor: Actor) -> Self {
         Self {
             kind,
@@ -113,33 +147,33 @@ impl AuditEvent {
         }
     }
 
-    /// About this player.
+    /// Sets the player concerned.
     #[must_use]
     pub fn user(mut self, user: impl Into<Option<UserId>>) -> Self {
         self.user = user.into();
         self
     }
 
-    /// About this session.
+    /// Sets the session concerned.
     #[must_use]
     pub fn session(mut self, session: impl Into<Option<SessionId>>) -> Self {
         self.session = session.into();
         self
     }
 
-    /// From this address.
+    /// Sets the IP address of the actor.
     #[must_use]
     pub fn address(mut self, address: impl Into<Option<IpAddr>>) -> Self {
         self.address = address.into();
         self
     }
 
-    /// What else is worth knowing, never a secret. Texts may come from outside: characters that
-    /// could play tricks on whoever reads a log are replaced, and long ones are cut.
+    /// Adds a detail, which must not be a secret. In texts, which may be a client's, control and direction
+    /// characters are replaced, and long texts are truncated.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         let value = match value.into() {
-            Value::String(text) => Value::String(harmless(&text)),
+            Value::String(text) => Value::String(sanitized(&text)),
             other => other,
         };
         self.detail.insert(name.to_owned(), value);
@@ -147,8 +181,8 @@ impl AuditEvent {
     }
 }
 
-/// Records an event: in the log at once, and in the table when the database takes it. Never fails:
-/// what could not be stored is in the log and in [`counts`].
+/// Records an event: in the log at once, and in the table if the database is available. Never fails: an
+/// event that could not be stored is in the log and in [`counts`].
 pub async fn record(database: &Database, event: AuditEvent) {
     let event = match gate::admit(event.kind, Timestamp::now()) {
         Admitted::Yes => event,
@@ -166,19 +200,19 @@ pub async fn record(database: &Database, event: AuditEvent) {
         detail,
         "security event"
     );
-    let stored = tokio::time::timeout(PATIENCE, store(database, event, detail)).await;
+    let stored = tokio::time::timeout(STORE_TIMEOUT, store(database, event, detail)).await;
     let problem = match stored {
         Ok(Ok(())) => return gate::count(kind, Outcome::Stored),
         Ok(Err(error)) => error.to_string(),
-        Err(_) => "the database did not answer in time".to_owned(),
+        Err(_) => "no reply from the database in time".to_owned(),
     };
     gate::count(kind, Outcome::Lost);
-    tracing::error!(%kind, problem, "a security event could not be stored");
+    tracing::error!(%kind, problem, "cannot store a security event");
 }
 
-/// Records an event where a player would wait for it: behind the caller's back. Not for a process that
-/// ends after it.
-pub fn record_beside(database: &Database, event: AuditEvent) {
+/// Records an event in a task of its own, so that the caller does not wait. Not for a process that exits
+/// right after.
+pub fn record_in_background(database: &Database, event: AuditEvent) {
     let database = database.clone();
     let recorded = async move { record(&database, event).await };
     tokio::spawn(recorded.in_current_span());
@@ -189,7 +223,7 @@ async fn store(
     event: AuditEvent,
     detail: String,
 ) -> Result<(), DatabaseError> {
-    // The id carries the time, so that the primary key is the order of time as well.
+    // The id contains the time, so the primary key is ordered by time.
     let id = Ulid::generate();
     sqlx::query(
         "INSERT INTO audit_events (id, at, kind, user_id, session_id, actor, address, detail)
@@ -197,10 +231,10 @@ async fn store(
     )
     .bind(id.to_string())
     .bind(i64::try_from(id.timestamp_ms()).unwrap_or(i64::MAX))
-    .bind(event.kind.as_str())
+    .bind(<&str>::from(event.kind))
     .bind(event.user.map(|id| id.to_string()))
     .bind(event.session.map(|id| id.to_string()))
-    .bind(event.actor.as_str())
+    .bind(<&str>::from(event.actor))
     .bind(event.address.map(|address| address.to_string()))
     .bind(detail)
     .execute(database.pool())
@@ -208,8 +242,8 @@ async fn store(
     Ok(())
 }
 
-/// Deletes events that are older than `before`; answers how many. In small steps, so that nobody
-/// waits for it.
+/// Deletes events that are older than `before`; returns their number. In small transactions, so that
+/// other writers do not wait long.
 ///
 /// # Errors
 /// [`DatabaseError`]; what was deleted until then stays deleted.
@@ -232,12 +266,12 @@ pub async fn prune(database: &Database, before: Timestamp) -> Result<u64, Databa
     }
 }
 
-/// The text without what ends a line, moves a cursor or turns the direction of writing.
-fn harmless(text: &str) -> String {
+/// Replaces characters that end a line, move a cursor or change the direction of text; truncates.
+fn sanitized(text: &str) -> String {
     let tricky =
         |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars()
-        .take(MOST_CHARS)
+        .take(MAX_CHARS)
         .map(|c| if tricky(c) { '\u{fffd}' } else { c })
         .collect()
 }
@@ -247,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_detail_can_forge_no_log_line() {
+    fn details_cannot_forge_log_lines() {
         let forged = "x\n2026-01-01 INFO all is well\r\u{1b}[2J\u{202e}\u{2028}";
         let event = AuditEvent::new(AuditKind::NicknameRefused, Actor::Player).with("name", forged);
         let text = event.detail["name"].as_str().unwrap();
@@ -260,10 +294,19 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_has_one_word_in_tables_and_in_json() {
-        for kind in AuditKind::ALL {
-            assert_eq!(kind.as_str().parse::<AuditKind>().unwrap(), *kind);
-            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+    fn kinds_have_the_same_names_in_tables_and_json() {
+        for kind in AuditKind::VARIANTS {
+            assert_eq!(kind.as_ref().parse::<AuditKind>().unwrap(), *kind);
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_ref());
         }
+        let kinds: Vec<&str> = AuditKind::VARIANTS.iter().map(Into::into).collect();
+        assert_eq!(
+            kinds.join(" "),
+            "session_ended refresh_token_reused session_replaced session_key_reset user_banned \
+             user_unbanned nickname_refused signature_refused nonce_replayed admin_refused \
+             order_refunded product_changed job_replayed job_deleted keys_rotated"
+        );
+        let actors: Vec<&str> = Actor::VARIANTS.iter().map(Into::into).collect();
+        assert_eq!(actors, ["player", "operator", "system"]);
     }
 }

@@ -13,6 +13,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use strum::VariantArray;
+
 use crate::Api;
 
 /// Calls in a row without an answer that open the circuit.
@@ -72,7 +74,7 @@ pub(crate) struct Breakers(Arc<[Mutex<State>]>);
 impl Default for Breakers {
     fn default() -> Self {
         let closed = |_: &Api| Mutex::new(State::Closed { failures: 0 });
-        Self(Api::ALL.iter().map(closed).collect())
+        Self(Api::VARIANTS.iter().map(closed).collect())
     }
 }
 
@@ -127,7 +129,7 @@ impl Breakers {
     }
 
     fn with<T>(&self, api: Api, change: impl FnOnce(&mut State) -> T) -> T {
-        // `Api::ALL` is in declaration order, which a test checks.
+        // `Api::VARIANTS` is in declaration order, which a test checks.
         let mut state = self.0[api as usize]
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
@@ -212,7 +214,7 @@ mod tests {
 
     #[test]
     fn apis_are_listed_in_declaration_order() {
-        for (index, api) in Api::ALL.iter().enumerate() {
+        for (index, api) in Api::VARIANTS.iter().enumerate() {
             assert_eq!(*api as usize, index);
         }
     }

@@ -106,7 +106,7 @@ fn refused(
     if let SessionError::RefreshReused(user, session) = error {
         let event = AuditEvent::new(AuditKind::RefreshTokenReused, Actor::Player);
         let event = event.user(user).session(session).address(address);
-        audit::record_beside(&state.database, event);
+        audit::record_in_background(&state.database, event);
     }
     error.into()
 }
@@ -162,8 +162,8 @@ async fn sign_out(
         .user(user)
         .session(session)
         .address(address)
-        .with("reason", reason.as_str())
+        .with("reason", reason.as_ref())
         .with("everywhere", everywhere);
-    audit::record_beside(&state.database, event);
+    audit::record_in_background(&state.database, event);
     Ok(())
 }
