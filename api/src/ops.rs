@@ -37,7 +37,6 @@ use crate::http::problem::ApiError;
 use crate::routes::analytics::events::Events;
 use crate::state::sub_states;
 
-pub use audit::AuditMetrics;
 pub use log::{LogHandle, LogLevelError};
 pub use metrics::{BacklogCache, describe_process};
 

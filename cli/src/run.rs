@@ -48,7 +48,6 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
         certificates::renew_on_hangup(tls, log_file, role, wechat_metrics.clone())?;
     }
     let event_metrics = EventMetrics::new(&registry)?;
-    avalon_api::ops::AuditMetrics::register(&registry)?;
     let database = Database::new(&config.database)?;
     let redis = wiring::redis(&config)?;
     let events = wiring::events(&config, &event_metrics, redis.as_ref());

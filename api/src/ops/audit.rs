@@ -8,9 +8,6 @@ use axum::extract::State;
 use axum::http::{Method, Uri};
 use axum::routing::get;
 use axum::{Json, Router};
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{IntCounterVec, Opts, Registry};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use ulid::Ulid;
@@ -67,46 +64,4 @@ pub(super) async fn refused(database: &Database, peer: Peer, method: &Method, ur
         // Without the query, which may contain anything.
         .with("path", uri.path());
     audit::record(database, event).await;
-}
-
-/// The metric of security events, which `avalon_core::audit` counts.
-pub struct AuditMetrics {
-    opts: Opts,
-    descriptions: Vec<Desc>,
-}
-
-impl AuditMetrics {
-    const LABELS: [&str; 2] = ["kind", "outcome"];
-
-    /// Registers the metric.
-    ///
-    /// # Errors
-    /// When its name is already registered.
-    pub fn register(registry: &Registry) -> Result<(), prometheus::Error> {
-        let opts = Opts::new(
-            "avalon_audit_events_total",
-            "Security events of this process, by kind and outcome.",
-        );
-        let empty = IntCounterVec::new(opts.clone(), &Self::LABELS)?;
-        let descriptions = empty.desc().into_iter().cloned().collect();
-        registry.register(Box::new(Self { opts, descriptions }))
-    }
-}
-
-impl Collector for AuditMetrics {
-    fn desc(&self) -> Vec<&Desc> {
-        self.descriptions.iter().collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let Ok(counters) = IntCounterVec::new(self.opts.clone(), &Self::LABELS) else {
-            return Vec::new();
-        };
-        for (kind, outcome, count) in audit::counts() {
-            counters
-                .with_label_values(&[kind.as_ref(), outcome.as_ref()])
-                .inc_by(count);
-        }
-        counters.collect()
-    }
 }
