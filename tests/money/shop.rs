@@ -133,8 +133,7 @@ impl Shop {
         let sessions = Sessions::new(
             Arc::new(SqlDocuments::new(database.clone())),
             Arc::clone(&keyring),
-            config.auth.device_policy,
-            minute,
+            config.auth.session_rules(),
         );
         let issuer = Arc::new(TokenIssuer::new(&signing_key, "test", minute));
         let event_metrics = EventMetrics::new(&registry).unwrap();

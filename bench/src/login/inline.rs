@@ -87,12 +87,7 @@ impl Inline {
             metrics: PayMetrics::new(&registry)?,
             profiles: ProfileRules::new(app_id, &config.profile),
             profile_metrics: ProfileMetrics::new(&registry)?,
-            sessions: Sessions::new(
-                sessions,
-                Arc::clone(&keyring),
-                auth.device_policy,
-                auth.refresh_ttl,
-            ),
+            sessions: Sessions::new(sessions, Arc::clone(&keyring), auth.session_rules()),
             keyring,
             wechat: client,
             tokens: Arc::new(TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl)),
