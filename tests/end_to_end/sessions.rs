@@ -53,7 +53,7 @@ async fn device_policies_end_the_oldest_session() {
 
 #[tokio::test]
 async fn refresh_token_works_once_and_its_reuse_ends_the_session() {
-    let (_dev, game) = dev().await;
+    let (_dev, game) = dev_with(&[("AVALON_AUTH__REFRESH_GRACE", "0s")]).await;
     let first = sign_in(&game, "alice", "phone", "ios").await;
     let renewed = refresh(&game, &first).await;
     assert_eq!(renewed.status, 200, "{renewed:?}");
@@ -86,6 +86,33 @@ async fn refresh_token_works_once_and_its_reuse_ends_the_session() {
         .post(game.url("/api/wx/refreshToken"))
         .json(&json!({}));
     send(nothing).await.assert_problem(422, "FIELD_MISSING");
+}
+
+#[tokio::test]
+async fn repeated_refresh_gets_the_same_answer_and_is_audited() {
+    let token = FleetSettings::ADMIN_TOKEN;
+    let (dev, game) = dev_with(&[("AVALON_ADMIN__TOKEN", token)]).await;
+    let first = sign_in(&game, "alice", "phone", "ios").await;
+    let (one, other) = tokio::join!(refresh(&game, &first), refresh(&game, &first));
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let later = refresh(&game, &first).await;
+    for again in [&other, &later] {
+        assert_eq!(again.status, 200, "{again:?}");
+        assert_eq!(again.body, one.body);
+    }
+    let url = format!("{}/admin/audit?kind=refresh_token_repeated", dev.ops);
+    avalon_test_support::eventually_eq(Duration::from_secs(5), true, async || {
+        let events = send(game.client.get(&url).bearer_auth(token)).await.body;
+        events["events"]
+            .as_array()
+            .is_some_and(|events| !events.is_empty())
+    })
+    .await;
+    // The successor was used: whoever still has the first token is not the one who has the second.
+    assert_eq!(refresh(&game, &one.body).await.status, 200);
+    refresh(&game, &first)
+        .await
+        .assert_problem(401, "REFRESH_TOKEN_REUSED");
 }
 
 #[tokio::test]
@@ -210,6 +237,48 @@ async fn banned_player_is_rejected_until_the_ban_is_lifted() {
     inventory(&other, &session)
         .await
         .assert_problem(401, "SESSION_ENDED");
+}
+
+#[tokio::test]
+async fn ban_ends_running_streams_and_queued_orders() {
+    let (_database, mut fleet, [game, _]) = two_apis().await;
+    game.sell(&fleet.apis[0], "hat", 100).await;
+    let session = sign_in(&game, "mallory", "phone", "ios").await;
+    let token = session["token"].as_str().unwrap();
+    fleet.workers[0].terminate();
+    assert!(fleet.workers[0].wait_exit().await.success());
+    let order = game.client.post(game.url("/api/wx/createOrder"));
+    let order = order.bearer_auth(token).header("idempotency-key", "k-1");
+    let order = order.header("prefer", "respond-async");
+    let queued = send(order.json(&json!({"productId": "hat", "quantity": 1}))).await;
+    assert_eq!(queued.status, 202, "{queued:?}");
+    let id = queued.body["jobId"].as_str().unwrap();
+    let stream = game.client.get(game.url(&format!("/api/jobs/{id}/events")));
+    let stream = stream.bearer_auth(token).send().await.unwrap();
+    assert_eq!(stream.status(), 200);
+
+    let admin =
+        |request: reqwest::RequestBuilder| send(request.bearer_auth(FleetSettings::ADMIN_TOKEN));
+    let ops = fleet.apis[0].ops.clone();
+    let open_id = session["userInfo"]["openId"].as_str().unwrap();
+    let ban = format!("{ops}/admin/users/{open_id}/ban");
+    let banned = admin(game.client.post(ban).json(&json!({}))).await;
+    assert_eq!(banned.status, 200, "{banned:?}");
+    let rest = tokio::time::timeout(Duration::from_secs(8), stream.text()).await;
+    let rest = rest.expect("the stream ends").unwrap();
+    assert!(!rest.contains("succeeded"), "{rest}");
+
+    fleet.add_workers().await;
+    let job = format!("{ops}/admin/jobs/{id}");
+    avalon_test_support::eventually_eq(Duration::from_secs(20), json!("USER_BANNED"), async || {
+        admin(game.client.get(&job)).await.body["error"]["code"].clone()
+    })
+    .await;
+    let orders = format!("{ops}/admin/orders?openId={open_id}");
+    assert_eq!(
+        admin(game.client.get(orders)).await.body["orders"],
+        json!([])
+    );
 }
 
 #[tokio::test]
