@@ -55,6 +55,7 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     let queue = Queue::new(store, wiring::queue_metrics(&registry)?);
     let keyring = Arc::new(wiring::keyring(&config)?);
     let sessions = wiring::sessions(&config, &keyring, redis.as_ref(), &database);
+    tokio::spawn(wiring::begin_nonces(sessions.clone()));
     let issuer = Arc::new(wiring::issuer(&config)?);
     let verifier = Arc::new(wiring::verifier(&config)?);
     // What players use, and what goes on for operators until that has ended.

@@ -129,7 +129,8 @@ pub(crate) fn issuer(config: &Config) -> Result<TokenIssuer, Failure> {
         .signing_key
         .as_ref()
         .ok_or_else(|| missing("auth.signing_key"))?;
-    Ok(TokenIssuer::new(key, &auth.issuer, auth.token_ttl))
+    let issuer = TokenIssuer::new(key, &auth.issuer, auth.token_ttl);
+    Ok(issuer.renewing_for(auth.renew_for))
 }
 
 /// Seals what must not be read at rest.
@@ -161,9 +162,15 @@ pub(crate) fn sessions(
             Arc::new(documents)
         }
     };
-    let auth = &config.auth;
-    let keyring = Arc::clone(keyring);
-    Sessions::new(store, keyring, auth.device_policy, auth.refresh_ttl)
+    Sessions::new(store, Arc::clone(keyring), config.auth.session_rules())
+}
+
+/// Writes the markers of nonces as soon as their store is available.
+pub(crate) async fn begin_nonces(sessions: Sessions) {
+    while let Err(error) = sessions.begin_nonces(Timestamp::now()).await {
+        tracing::debug!(%error, "markers of nonces could not be written, will retry");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 /// Ends with the process: it has nothing to finish.
