@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::app::AppError;
 use crate::dev_keys::DevKeysError;
 use crate::telemetry::TelemetryError;
 use avalon_config::ConfigError;
@@ -17,7 +18,9 @@ use avalon_queue::StoreError;
 pub(crate) enum Failure {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Beyond what the configuration's own check can see.
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// A setting that the configuration's own check cannot judge.
     #[error("configuration: {key}: {problem}")]
     Setting { key: &'static str, problem: String },
     #[error("configuration: {key}: can't listen on {address}: {source}")]
@@ -38,14 +41,8 @@ pub(crate) enum Failure {
     Keyring(#[from] KeyringError),
     #[error("configuration: http.{0}")]
     Tls(#[from] avalon_api::TlsError),
-    #[error("the WeChat client: {0}")]
-    Wechat(#[from] avalon_wechat::WechatClientError),
-    #[error("the WeChat Pay client: {0}")]
-    Pay(#[from] avalon_wechat::pay::PayClientError),
     #[error(transparent)]
     Payment(#[from] avalon_core::payments::PaymentError),
-    #[error("events: {0}")]
-    Analytics(#[from] avalon_workers::AnalyticsError),
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
     #[error("there is no database at {}", .0.display())]
@@ -100,9 +97,11 @@ impl Failure {
     /// 2 for what the operator has to mend before another start can succeed, 1 for the rest.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Setting { .. } | Self::Listen { .. } | Self::Tls(_) => {
-                ExitCode::from(2)
-            }
+            Self::Config(_)
+            | Self::App(AppError::Setting { .. })
+            | Self::Setting { .. }
+            | Self::Listen { .. }
+            | Self::Tls(_) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }
     }

@@ -15,9 +15,10 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::json;
 
+use crate::app::stores;
 use crate::arguments::{OrderSelection, OrdersCommand};
 use crate::failure::Failure;
-use crate::{progress, wiring};
+use crate::progress;
 
 /// How long a comparison may take before the command gives up waiting; the job goes on.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -142,8 +143,8 @@ async fn reconcile(
     again: bool,
     as_json: bool,
 ) -> Result<(), Failure> {
-    let redis = wiring::redis(config)?;
-    let store = wiring::existing_store(config, redis.as_ref()).await?;
+    let redis = stores::redis(config)?;
+    let store = stores::existing_store(config, redis.as_ref()).await?;
     let job = Reconcile { day, again }.into_job()?;
     let enqueued = store.enqueue(vec![job]).await?;
     let id = enqueued.first().ok_or(Failure::NotEnqueued)?.id();

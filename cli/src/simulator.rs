@@ -8,7 +8,8 @@ use avalon_simulator::{
 use secrecy::ExposeSecret;
 
 use crate::failure::Failure;
-use crate::{dev, signals, wiring};
+use crate::run::listen;
+use crate::{dev, signals};
 
 /// A simulator of the configured app and merchant; the merchant is a made-up one when none is
 /// configured.
@@ -63,7 +64,7 @@ fn required(key: &'static str) -> Failure {
 /// configured.
 pub(crate) async fn run(mut config: Config) -> Result<(), Failure> {
     dev::simulated_app(&mut config);
-    let socket = wiring::listen("simulator.listen", config.simulator.listen).await?;
+    let socket = listen("simulator.listen", config.simulator.listen).await?;
     let stop = signals::stop_on_signals()?;
     tracing::info!(listen = %config.simulator.listen, "the simulator is running");
     new(&config)?.serve(socket, stop.cancelled_owned()).await?;

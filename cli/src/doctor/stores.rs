@@ -8,7 +8,7 @@ use avalon_core::storage::database::Database;
 use avalon_queue::{RedisSettings, RedisStreams, ServerInfo, StoreError};
 
 use super::Findings;
-use crate::wiring;
+use crate::app::stores;
 
 /// A store that takes longer than this does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -66,7 +66,7 @@ pub(super) async fn queue(config: &Config, findings: &mut Findings) {
         }
         return;
     };
-    let endpoint = match wiring::redis(config) {
+    let endpoint = match stores::redis(config) {
         Ok(Some(endpoint)) => endpoint,
         Ok(None) => return,
         Err(error) => return findings.fail(NAME, error.to_string()),

@@ -9,7 +9,7 @@ use avalon_wechat::{AppId, ErrorClass, JsCode, WechatClient, WechatMetrics, Wech
 use jiff::{SignedDuration, Timestamp};
 
 use super::Findings;
-use crate::wiring;
+use crate::app::{self, AppError};
 
 /// WeChat Pay refuses what is signed at a time further off than this.
 const SKEW_LIMIT: SignedDuration = SignedDuration::from_secs(300);
@@ -102,7 +102,7 @@ async fn skew(config: &Config) -> Result<SignedDuration, String> {
 
 pub(super) async fn pay(config: &Config, findings: &mut Findings) {
     const NAME: &str = "WeChat Pay";
-    let client = match metrics().and_then(|metrics| wiring::pay_client(config, &metrics)) {
+    let client = match metrics().and_then(|metrics| app::pay_client(config, &metrics)) {
         Ok(Some(client)) => client,
         Ok(None) => return findings.skip(NAME, "pay.mch_id is not configured: nobody can pay"),
         Err(error) => return findings.fail(NAME, error.to_string()),
@@ -132,6 +132,6 @@ pub(super) async fn pay(config: &Config, findings: &mut Findings) {
 }
 
 /// Of nobody's interest here.
-fn metrics() -> Result<WechatMetrics, crate::failure::Failure> {
+fn metrics() -> Result<WechatMetrics, AppError> {
     Ok(WechatMetrics::new(&prometheus::Registry::new())?)
 }
