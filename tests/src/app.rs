@@ -35,6 +35,8 @@ use crate::{ApiResponse, client, send};
 pub const APP_ID: &str = "wx0123456789abcdef";
 const APP_SECRET: &str = "simulated-secret";
 const ADMIN_TOKEN: &str = "admin-token-of-tests";
+/// More jobs than this in one call of [`run_due`] never end.
+const MAX_JOBS: usize = 10_000;
 /// Pause between two looks for due jobs while a request waits.
 const POLL: Duration = Duration::from_millis(2);
 
@@ -262,6 +264,7 @@ pub async fn run_due(store: &dyn JobStore, handlers: &Handlers) -> usize {
             return count;
         }
         count += jobs.len();
+        assert!(count < MAX_JOBS, "jobs are due again and again: {jobs:?}");
         for leased in jobs {
             run_leased(store, handlers, leased).await;
         }
