@@ -45,7 +45,7 @@ pub fn main() -> ExitCode {
 }
 
 fn begin(arguments: Arguments) -> Result<(), Failure> {
-    // Needs no configuration: the document comes from the code.
+    // Needs no configuration.
     if matches!(arguments.command, Command::Openapi) {
         println!("{}", avalon_api::openapi().to_pretty_json()?);
         return Ok(());
@@ -58,7 +58,7 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
     }
     let role = arguments.command.role();
     if let Command::Doctor { json, .. } = arguments.command {
-        // A configuration that is wrong is one of its findings.
+        // An invalid configuration is one of its findings.
         let runtime = tokio::runtime::Runtime::new()?;
         return runtime.block_on(doctor::run(arguments.config.as_deref(), role, json));
     }
@@ -101,7 +101,7 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
             Command::Config { .. } | Command::Doctor { .. } | Command::Openapi => Ok(()),
         }
     });
-    // Spans of tasks that are still there are the last ones.
+    // Ends the remaining tasks, whose spans are exported last.
     drop(runtime);
     telemetry.finish();
     ended

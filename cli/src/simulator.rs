@@ -11,8 +11,7 @@ use crate::failure::Failure;
 use crate::run::listen;
 use crate::{dev, signals};
 
-/// A simulator of the configured app and merchant; the merchant is a made-up one when none is
-/// configured.
+/// Creates a simulator of the configured app and merchant, with a sample merchant if none is configured.
 pub(crate) fn new(config: &Config) -> Result<Simulator, Failure> {
     let app_id = config
         .wechat
@@ -60,13 +59,12 @@ fn required(key: &'static str) -> Failure {
     }
 }
 
-/// Runs the simulator alone, for the app and the merchant of `avalon dev` unless others are
-/// configured.
+/// Runs the simulator, with the app and the merchant of `avalon dev` unless others are configured.
 pub(crate) async fn run(mut config: Config) -> Result<(), Failure> {
     dev::simulated_app(&mut config);
     let socket = listen("simulator.listen", config.simulator.listen).await?;
     let stop = signals::stop_on_signals()?;
-    tracing::info!(listen = %config.simulator.listen, "the simulator is running");
+    tracing::info!(listen = %config.simulator.listen, "simulator is running");
     new(&config)?.serve(socket, stop.cancelled_owned()).await?;
     Ok(())
 }

@@ -13,10 +13,11 @@ use avalon_queue::{Enqueued, JobError, NewJob, Queue};
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient};
 
+use crate::accounts::metrics::ProfileMetrics;
 use crate::accounts::risk::Risk;
 use crate::analytics::Analytics;
 use crate::job_errors;
-use crate::metrics::{PayMetrics, ProfileMetrics};
+use crate::metrics::PayMetrics;
 use crate::payments::webhook::Webhook;
 
 /// What handlers work with.

@@ -237,15 +237,11 @@ fn tell_limits(mut response: Response, verdicts: &[Verdict]) -> Response {
         .iter()
         .map(|Verdict { limit, rate, .. }| {
             let window = rate.window.as_secs();
-            format!("\"{}\";q={};w={window}", limit.as_str(), rate.quota)
+            format!("\"{limit}\";q={};w={window}", rate.quota)
         })
         .collect();
     let resets = nearest.reset.as_secs_f64().ceil();
-    let left = format!(
-        "\"{}\";r={};t={resets}",
-        nearest.limit.as_str(),
-        nearest.remaining
-    );
+    let left = format!("\"{}\";r={};t={resets}", nearest.limit, nearest.remaining);
     for (name, value) in [
         ("ratelimit-policy", policies.join(", ")),
         ("ratelimit", left),

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use avalon_core::base::ids::UserId;
 use aws_lc_rs::digest;
+use strum::{AsRefStr, Display, IntoStaticStr, VariantArray};
 
 use crate::config::LimitsConfig;
 
@@ -20,8 +21,11 @@ pub use local::LocalLimiter;
 pub use rate::{Rate, RateError};
 pub use redis::RedisLimiter;
 
-/// A limit with its own rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What is limited, each with a rate of its own. The names appear in headers, keys and metrics.
+#[derive(
+    AsRefStr, Clone, Copy, Debug, Display, PartialEq, Eq, Hash, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum Limit {
     /// All requests from one address.
     Address,
@@ -36,26 +40,6 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// Every limit.
-    pub const ALL: [Self; 5] = [
-        Self::Address,
-        Self::Player,
-        Self::Route,
-        Self::SignInAddress,
-        Self::SignInDevice,
-    ];
-
-    /// The name in headers, keys and metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Address => "address",
-            Self::Player => "player",
-            Self::Route => "route",
-            Self::SignInAddress => "sign_in_address",
-            Self::SignInDevice => "sign_in_device",
-        }
-    }
-
     const fn rate(self, config: &LimitsConfig) -> Rate {
         match self {
             Self::Address => config.per_address,

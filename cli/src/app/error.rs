@@ -25,10 +25,10 @@ pub enum AppError {
     #[error(transparent)]
     Keyring(#[from] KeyringError),
     /// The client of WeChat's platform.
-    #[error("the WeChat client: {0}")]
+    #[error("WeChat client: {0}")]
     Wechat(#[from] avalon_wechat::WechatClientError),
     /// The client of WeChat Pay.
-    #[error("the WeChat Pay client: {0}")]
+    #[error("WeChat Pay client: {0}")]
     Pay(#[from] avalon_wechat::pay::PayClientError),
     /// The handlers of events.
     #[error("events: {0}")]

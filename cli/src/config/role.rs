@@ -1,11 +1,11 @@
 //! What a process does, as far as its configuration depends on it.
 
-use std::fmt;
-
 use avalon_config::Mode;
+use strum::Display;
 
 /// The role of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Display, Clone, Copy, PartialEq, Eq, Hash)]
+#[strum(serialize_all = "lowercase")]
 pub enum Role {
     /// Everything in one process with a simulator, for developers. Needs no configuration.
     Dev,
@@ -43,20 +43,5 @@ impl From<Role> for Mode {
             Role::Dev => Self::Development,
             _ => Self::Production,
         }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Dev => "dev",
-            Self::All => "all",
-            Self::Api => "api",
-            Self::Workers => "workers",
-            Self::Simulator => "simulator",
-            Self::Migrate => "migrate",
-            Self::Jobs => "jobs",
-            Self::Keys => "keys",
-        })
     }
 }

@@ -8,6 +8,7 @@ use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
+use strum::VariantArray;
 
 use super::{Counted, Limit, Rate, Verdict};
 use crate::config::LimitsConfig;
@@ -35,7 +36,7 @@ impl LocalLimiter {
             (limit, (rate, counter))
         };
         Self {
-            counters: Arc::new(Limit::ALL.into_iter().map(counter).collect()),
+            counters: Arc::new(Limit::VARIANTS.iter().copied().map(counter).collect()),
             clock: DefaultClock::default(),
         }
     }

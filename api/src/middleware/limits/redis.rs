@@ -78,7 +78,7 @@ impl RedisLimiter {
         call.key(format!(
             "{}:v1:limit:{}:{}",
             shared.prefix,
-            limit.as_str(),
+            limit.as_ref(),
             counted.0
         ))
         .arg(micros(rate.interval()))

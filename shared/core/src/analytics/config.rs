@@ -5,6 +5,7 @@ use std::time::Duration;
 use avalon_config::{HttpUrl, Violation, rule, text};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::analytics::prepare::UnknownEvents;
 
@@ -128,8 +129,9 @@ impl AnalyticsConfig {
     }
 }
 
-/// An external system that receives events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// An external system that receives events. Its name is a label value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum SinkName {
     /// ClickHouse.
     Clickhouse,
@@ -137,15 +139,4 @@ pub enum SinkName {
     Kafka,
     /// A collector with ThinkingData's protocol.
     Collector,
-}
-
-impl SinkName {
-    /// The name in metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Clickhouse => "clickhouse",
-            Self::Kafka => "kafka",
-            Self::Collector => "collector",
-        }
-    }
 }
