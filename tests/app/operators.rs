@@ -21,7 +21,7 @@ async fn admin_routes_require_the_token() {
     for path in [
         "/admin/orders",
         "/admin/products",
-        "/admin/jobs?queue=login&status=succeeded",
+        "/admin/jobs?queue=login&status=dead",
     ] {
         let response = app.send(app.admin(Method::GET, path)).await;
         assert_eq!(response.status, 200, "{path}: {response:?}");
