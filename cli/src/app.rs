@@ -28,11 +28,11 @@ pub use error::AppError;
 pub use http::ApiStop;
 pub(crate) use services::{known_queue, pay_client};
 
-/// The parts of a process. Cheap to clone, except for its configuration.
+/// The parts of a process. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
     /// The configuration of the parts.
-    pub config: Config,
+    pub config: Arc<Config>,
     /// The role, on which some defaults depend.
     pub role: Role,
     /// All metrics of the process.
@@ -111,7 +111,7 @@ impl App {
             keyring,
             wechat_metrics,
             event_metrics,
-            config,
+            config: Arc::new(config),
             role,
         })
     }
@@ -124,7 +124,7 @@ impl App {
             registry: Registry::new(),
             ..self.clone()
         };
-        change(&mut app.config);
+        change(Arc::make_mut(&mut app.config));
         app
     }
 }

@@ -274,7 +274,7 @@ async fn create_partitions(
     let days = sqlx::query_scalar("SELECT DISTINCT day FROM analytics_events ORDER BY day");
     let days: Vec<i64> = days.fetch_all(&mut **source).await?;
     for day in days {
-        let create = partitions::make_statement(Day::from_number(day));
+        let create = partitions::create_statement(Day::from_number(day));
         sqlx::raw_sql(create).execute(&mut **target).await?;
     }
     Ok(())

@@ -8,12 +8,13 @@ use std::str::FromStr;
 use crate::config::Config;
 use crate::dev_keys::DevKeys;
 use avalon_config::HttpUrl;
+use avalon_core::base::fen::Fen;
 use avalon_core::payments::config::{NotifyUrl, PayConfig};
 use avalon_core::payments::products::{self, Product};
 use avalon_core::platform::config::WechatConfig;
 use avalon_core::storage::database::Database;
 use avalon_simulator::PayCredentials;
-use avalon_wechat::pay::{Fen, MchId, Serial};
+use avalon_wechat::pay::{MchId, Serial};
 use secrecy::SecretString;
 
 use crate::failure::Failure;
@@ -104,7 +105,7 @@ pub(crate) async fn stock(database: &Database) -> Result<(), Failure> {
     ];
     for (id, name, price, limit_per_user, stock) in samples {
         let product = Product {
-            product_id: id.to_owned(),
+            product_id: id.parse().map_err(|error| setting("dev", error))?,
             name: name.to_owned(),
             description: None,
             image_url: None,

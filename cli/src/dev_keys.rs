@@ -5,7 +5,7 @@ use std::{fs, io, io::Write, path::Path};
 
 use crate::config::Config;
 use avalon_core::accounts::tokens::{KeyError, SigningKey};
-use avalon_core::storage::database::make_private;
+use avalon_core::storage::database::create_private_folder;
 use avalon_core::storage::keyring::{EncryptionKey, KeyringError};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ impl DevKeys {
             reason,
         };
 
-        make_private(dir).map_err(io_error)?;
+        create_private_folder(dir).map_err(io_error)?;
         if !path.try_exists().map_err(io_error)? {
             let text = Stored::generate()?.to_toml();
             create_atomically(dir, &path, &text).map_err(io_error)?;

@@ -9,7 +9,7 @@ use avalon_core::accounts::tokens::SigningKey;
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::{EncryptionKey, Keyring};
-use avalon_core::storage::rotation::{self, KeyStanding, KeyUse, Rotated};
+use avalon_core::storage::rotation::{self, KeyStatus, KeyUse, Rotated};
 use secrecy::ExposeSecret;
 use serde_json::json;
 
@@ -43,7 +43,7 @@ pub(crate) fn generate(purpose: KeyPurpose) -> Result<(), Failure> {
 
 async fn rotate(database: &Database, keyring: &Keyring, json: bool) -> Result<(), Failure> {
     let uses = rotation::status(database, keyring).await?;
-    let previous = uses.iter().filter(|use_| use_.key == KeyStanding::Previous);
+    let previous = uses.iter().filter(|use_| use_.key == KeyStatus::Previous);
     let mut progress = Progress::new(previous.map(|use_| use_.sealed).sum());
     let rotated = rotation::rotate(database, keyring, |rotated| progress.report(rotated)).await?;
     progress.end();
@@ -128,9 +128,9 @@ async fn status(database: &Database, keyring: &Keyring, json: bool) -> Result<()
     } in uses
     {
         let standing = match key {
-            KeyStanding::Current => "current",
-            KeyStanding::Previous => "previous",
-            KeyStanding::Unknown => "unknown",
+            KeyStatus::Current => "current",
+            KeyStatus::Previous => "previous",
+            KeyStatus::Unknown => "unknown",
         };
         println!("{column:<30}  {key_id:<8}  {standing:<8}  {sealed:>10}");
     }

@@ -1,16 +1,18 @@
-//! `avalon orders`: looks at orders in the database, so it works while API and workers are down; and
-//! has a day's bill compared, which workers do.
+//! `avalon orders`: reads orders from the database, which works while API and workers are down, and has
+//! workers reconcile a day.
 
 use std::time::Duration;
 
 use crate::config::Config;
+use avalon_core::base::ids::OrderId;
 use avalon_core::jobs::Reconcile;
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::reconciliation::{self, Reconciliation};
 use avalon_core::payments::search::{self, OrderFilter};
 use avalon_core::payments::{PaymentError, refunds};
 use avalon_core::storage::database::Database;
-use avalon_queue::{JobState, JobStore};
+use avalon_queue::{JobState, JobStore, NewJob};
+use avalon_wechat::OpenId;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::json;
@@ -20,8 +22,8 @@ use crate::arguments::{OrderSelection, OrdersCommand};
 use crate::failure::Failure;
 use crate::progress;
 
-/// How long a comparison may take before the command gives up waiting; the job goes on.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// The command stops waiting for the job after this; the job continues.
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 pub(crate) async fn run(config: &Config, command: OrdersCommand) -> Result<(), Failure> {
     let database = Database::new(&config.database)?;
@@ -41,7 +43,7 @@ async fn list(
 ) -> Result<(), Failure> {
     let filter = OrderFilter {
         status: selection.status,
-        open_id: selection.open_id,
+        open_id: selection.open_id.map(OpenId::new),
         from: selection.from,
         to: selection.to,
         cursor: None,
@@ -54,12 +56,12 @@ async fn list(
     }
     println!(
         "{:<26}  {:<9}  {:>10}  {:<20}  {:<24}  player",
-        "id", "status", "fen", "made", "goods"
+        "id", "status", "fen", "created", "product"
     );
     for order in &orders {
-        let goods = format!("{} x{}", order.product_id, order.quantity);
+        let product = format!("{} x{}", order.product_id, order.quantity);
         println!(
-            "{}  {:<9}  {:>10}  {:<20}  {goods:<24}  {}",
+            "{}  {:<9}  {:>10}  {:<20}  {product:<24}  {}",
             order.id,
             order.status.as_str(),
             order.total_fee.get(),
@@ -71,6 +73,8 @@ async fn list(
 }
 
 async fn show(database: &Database, id: &str, as_json: bool) -> Result<(), Failure> {
+    // A malformed id is that of no order.
+    let id: OrderId = id.parse().map_err(|_| PaymentError::UnknownOrder)?;
     let order = order_rows::by_id(database, id).await?;
     let order = order.ok_or(PaymentError::UnknownOrder)?;
     let history = order_rows::history(database, id).await?;
@@ -94,7 +98,7 @@ async fn show(database: &Database, id: &str, as_json: bool) -> Result<(), Failur
             "  {}  {:<10}  {:>10} fen  {}",
             refund.refund_id,
             refund.status.as_str(),
-            refund.amount,
+            refund.amount.get(),
             refund.reason
         );
     }
@@ -102,23 +106,24 @@ async fn show(database: &Database, id: &str, as_json: bool) -> Result<(), Failur
 }
 
 fn describe(order: &Order) {
-    let goods = format!(
+    let product = format!(
         "{} x{} ({})",
         order.product_id, order.quantity, order.product_name
     );
     let fee = format!(
         "{} fen, {} refunded",
         order.total_fee.get(),
-        order.refunded_fee
+        order.refunded_fee.get()
     );
+    let id = order.id.to_string();
     let paid = order.paid_at.map_or_else(|| "-".to_owned(), to_the_second);
     for (name, value) in [
-        ("order", order.id.as_str()),
+        ("order", id.as_str()),
         ("status", order.status.as_str()),
-        ("player", &order.open_id),
-        ("goods", &goods),
+        ("player", order.open_id.as_str()),
+        ("product", &product),
         ("price", &fee),
-        ("made", &to_the_second(order.created_at)),
+        ("created", &to_the_second(order.created_at)),
         ("expires", &to_the_second(order.expires_at)),
         ("paid", &paid),
         ("at WeChat", order.transaction_id.as_deref().unwrap_or("-")),
@@ -128,14 +133,14 @@ fn describe(order: &Order) {
     }
 }
 
-/// To the second: nobody reads further in a table.
+/// Formats a time to the second, which suffices in a table.
 fn to_the_second(time: Timestamp) -> String {
     Timestamp::from_second(time.as_second())
         .unwrap_or(time)
         .to_string()
 }
 
-/// Has workers compare the day's bill, and tells what they found.
+/// Has workers reconcile a day, and prints the result.
 async fn reconcile(
     config: &Config,
     database: &Database,
@@ -145,10 +150,10 @@ async fn reconcile(
 ) -> Result<(), Failure> {
     let redis = stores::redis(config)?;
     let store = stores::existing_store(config, redis.as_ref()).await?;
-    let job = Reconcile { day, again }.into_job()?;
+    let job = NewJob::from_job(&Reconcile { day, again });
     let enqueued = store.enqueue(vec![job]).await?;
     let id = enqueued.first().ok_or(Failure::NotEnqueued)?.id();
-    let waiting = progress::waiting(format!("comparing the bill of {day} (job {id})"));
+    let waiting = progress::waiting(format!("reconciling {day} (job {id})"));
     let ended = wait_for(&*store, id).await;
     waiting.finish_and_clear();
     if let Some(error) = ended? {
@@ -164,13 +169,13 @@ async fn reconcile(
     }
 }
 
-/// Waits until the job has ended; its error, if it ended with one. Looks again and again, since an
-/// embedded queue wakes nobody in other processes.
+/// Waits until the job has ended, and returns its error, if any. It polls, because the embedded queue does
+/// not notify other processes.
 async fn wait_for(
     store: &dyn JobStore,
     id: avalon_queue::JobId,
 ) -> Result<Option<String>, Failure> {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + TIMEOUT;
     while tokio::time::Instant::now() < deadline {
         let job = store.outcome(id, Duration::from_millis(500)).await?;
         let Some(job) = job else {
@@ -199,7 +204,7 @@ fn print(found: &Reconciliation, as_json: bool) -> Result<(), Failure> {
         println!(
             "{}  {:<20}  ours {:<12}  WeChat's {}",
             difference.order_id,
-            difference.kind,
+            difference.kind.to_string(),
             difference.ours.as_deref().unwrap_or("-"),
             difference.theirs.as_deref().unwrap_or("-"),
         );

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use avalon_core::jobs::{Retention, Sweep};
+use avalon_core::jobs::Reconcile;
 use avalon_queue::NewJob;
 use avalon_tests::app::TestApp;
+use avalon_workers::Sweep;
 
 #[tokio::test]
 #[should_panic(expected = "the test left jobs in the queue: queued job")]
@@ -29,6 +30,10 @@ async fn declared_and_delayed_jobs_do_not_fail_the_test() {
     let app = TestApp::start().await;
     app.app.queue.enqueue(&Sweep {}).await.unwrap();
     app.expect_leftover("sweep");
-    let later = NewJob::from(&Retention {}).delayed(Duration::from_secs(60));
+    let reconcile = Reconcile {
+        day: jiff::civil::date(2026, 1, 1),
+        again: false,
+    };
+    let later = NewJob::from(&reconcile).delayed(Duration::from_secs(60));
     app.app.queue.enqueue(later).await.unwrap();
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use avalon_core::payments::inbox::MOST_UNVERIFIED;
+use avalon_core::base::ids::OrderId;
+use avalon_core::payments::inbox::MAX_UNVERIFIED;
 use avalon_core::payments::{OrderStatus, order_rows};
 use avalon_simulator::PayCredentials;
 use avalon_test_support::TestDatabase;
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use crate::shop::Shop;
 
 /// Lets the simulator forge a callback and returns the HTTP status that the endpoint responded with.
-async fn forge(shop: &Shop, order: &str, kind: &str) -> Value {
+async fn forge(shop: &Shop, order: OrderId, kind: &str) -> Value {
     let body = json!({"outTradeNo": order, "kind": kind});
     shop.wechat
         .must(Method::POST, "pay/callbacks/forge", body)
@@ -36,14 +37,14 @@ async fn unknown_serials_are_capped_and_valid_callbacks_accepted() {
              WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1)
              SELECT CAST(n AS TEXT), 'wechat_pay', 'payment', '{}', $2, 0, 0 FROM n",
         )
-        .bind(MOST_UNVERIFIED - 1)
+        .bind(MAX_UNVERIFIED - 1)
         .bind(b"{}".to_vec())
         .execute(shop.database.pool())
         .await
         .unwrap();
-        assert_eq!(forge(&shop, &order, "unknownSerial").await, 204);
-        assert_eq!(forge(&shop, &order, "unknownSerial").await, 503);
-        assert_eq!(forge(&shop, &order, "coupon").await, 204);
+        assert_eq!(forge(&shop, order, "unknownSerial").await, 204);
+        assert_eq!(forge(&shop, order, "unknownSerial").await, 503);
+        assert_eq!(forge(&shop, order, "coupon").await, 204);
 
         // Processed callbacks free capacity.
         sqlx::query("UPDATE inbox SET outcome = 'unknown_serial', processed_at = 0")
@@ -51,7 +52,7 @@ async fn unknown_serials_are_capped_and_valid_callbacks_accepted() {
             .await
             .unwrap();
         tokio::time::sleep(Duration::from_millis(1100)).await;
-        assert_eq!(forge(&shop, &order, "unknownSerial").await, 204);
+        assert_eq!(forge(&shop, order, "unknownSerial").await, 204);
     }
 }
 
@@ -69,10 +70,10 @@ async fn both_apiv3_keys_are_accepted_during_rotation() {
         let gems = shop.product(100, None, None).await;
         let under_old = shop.order(&handlers, player, &gems, "k1").await;
         let under_new = shop.order(&handlers, player, &gems, "k2").await;
-        assert_eq!(forge(&shop, &under_old, "coupon").await, 204);
-        assert_eq!(forge(&shop, &under_new, "apiV3Key").await, 204);
+        assert_eq!(forge(&shop, under_old, "coupon").await, 204);
+        assert_eq!(forge(&shop, under_new, "apiV3Key").await, 204);
         shop.process_callbacks(&handlers).await;
-        for (id, status) in [(&under_old, OrderStatus::Paid), (&under_new, after)] {
+        for (id, status) in [(under_old, OrderStatus::Paid), (under_new, after)] {
             let order = order_rows::by_id(&shop.database, id).await.unwrap();
             assert_eq!(order.unwrap().status, status);
         }

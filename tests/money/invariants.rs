@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use avalon_core::base::ids::RefundId;
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::refunds::{self, Refund};
 use avalon_core::payments::{OrderStatus, RefundStatus, inventory, products};
@@ -70,20 +71,21 @@ impl Run<'_> {
             let orders = order_rows::of_user(&self.shop.database, player.0, None, None, 100);
             let (mut bought, mut late_ones) = (0, 0);
             for order in orders.await.unwrap() {
-                let refunds = refunds::of_order(&self.shop.database, &order.id);
+                let refunds = refunds::of_order(&self.shop.database, order.id);
                 let refunds = refunds.await.unwrap();
-                let their_order = theirs.get(&order.id);
+                let their_order = theirs.get(&order.id.to_string());
                 ours += usize::from(their_order.is_some());
                 our_refunds += refunds
                     .iter()
-                    .filter(|refund| their_refunds.contains_key(&refund.refund_id))
+                    .filter(|refund| their_refunds.contains_key(&refund.refund_id.to_string()))
                     .count();
 
                 let late = self.history_is_legal(&order).await;
                 order_matches_wechat(&order, their_order);
                 granted_once(&order, &ledger);
                 for refund in &refunds {
-                    refund_matches_wechat(refund, their_refunds.get(&refund.refund_id));
+                    let their_refund = their_refunds.get(&refund.refund_id.to_string());
+                    refund_matches_wechat(refund, their_refund);
                     revoked_once(refund, &ledger);
                 }
                 money_adds_up(&order, &refunds);
@@ -144,7 +146,7 @@ impl Run<'_> {
         for product in &self.products {
             let sum: i64 = ledger
                 .iter()
-                .filter(|entry| entry.product == *product)
+                .filter(|entry| entry.product == product.as_str())
                 .map(|entry| entry.delta)
                 .sum();
             let item = items.iter().find(|item| item.product_id == *product);
@@ -156,7 +158,7 @@ impl Run<'_> {
     /// Checks that each state may follow the one before. Returns whether the order was paid after it
     /// had closed.
     async fn history_is_legal(&self, order: &Order) -> bool {
-        let history = order_rows::history(&self.shop.database, &order.id);
+        let history = order_rows::history(&self.shop.database, order.id);
         let history = history.await.unwrap();
         let states: Vec<OrderStatus> = history
             .iter()
@@ -183,24 +185,24 @@ impl Run<'_> {
         if !late || !self.script.refund_late_payments {
             return;
         }
-        let id: Option<String> = sqlx::query_scalar(
+        let id: Option<RefundId> = sqlx::query_scalar(
             "SELECT id FROM refunds WHERE order_id = $1 AND idempotency_key = 'late-payment'",
         )
-        .bind(&order.id)
+        .bind(order.id)
         .fetch_optional(self.shop.database.pool())
         .await
         .unwrap();
         let refund = refunds
             .iter()
-            .find(|refund| Some(&refund.refund_id) == id.as_ref())
+            .find(|refund| Some(refund.refund_id) == id)
             .unwrap_or_else(|| panic!("a late payment was not refunded: {order:?}"));
-        assert_eq!(refund.amount, order.total_fee.get(), "{refund:?}");
+        assert_eq!(refund.amount, order.total_fee, "{refund:?}");
     }
 
     async fn webhooks_match(&self, order: &Order, late: bool) {
         let mut webhooks: Vec<(String, String)> =
             sqlx::query_as("SELECT type, id FROM fulfilments WHERE order_id = $1")
-                .bind(&order.id)
+                .bind(order.id)
                 .fetch_all(self.shop.database.pool())
                 .await
                 .unwrap();
@@ -290,7 +292,7 @@ fn refund_matches_wechat(refund: &Refund, theirs: Option<&Value>) {
     };
     assert!(expected.contains(&state), "{state} at WeChat: {refund:?}");
     if let Some(theirs) = theirs {
-        assert_eq!(theirs["refund"], refund.amount, "{refund:?}");
+        assert_eq!(theirs["refund"], refund.amount.get(), "{refund:?}");
     }
 }
 
@@ -333,9 +335,9 @@ fn money_adds_up(order: &Order, refunds: &[Refund]) {
     let back: i64 = refunds
         .iter()
         .filter(|refund| refund.status == RefundStatus::Succeeded)
-        .map(|refund| refund.amount)
+        .map(|refund| refund.amount.get())
         .sum();
-    assert_eq!(back, order.refunded_fee, "{order:?}");
+    assert_eq!(back, order.refunded_fee.get(), "{order:?}");
     assert!(back <= order.total_fee.get(), "{order:?}");
     let full = back == order.total_fee.get();
     assert_eq!(full, order.status == OrderStatus::Refunded, "{order:?}");

@@ -2,23 +2,24 @@
 
 use std::time::Duration;
 
-use avalon_core::jobs::{CancelOrder, Sweep};
+use avalon_core::base::ids::{OrderId, ProductId};
+use avalon_core::jobs::CancelOrder;
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::{OrderStatus, inventory};
-use avalon_queue::{Handlers, JobState, JobStore, JobView};
+use avalon_queue::{Handlers, JobState, JobStore, JobView, NewJob};
 use avalon_test_support::TestDatabase;
 use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::manual_worker::{Crash, interleave};
+use crate::manual_worker::{Crash, interleave, sweep};
 use crate::shop::{Player, Shop};
 
 struct Fixture {
     shop: Shop,
     handlers: Handlers,
     player: Player,
-    gems: String,
+    gems: ProductId,
 }
 
 impl Fixture {
@@ -35,11 +36,11 @@ impl Fixture {
 
     /// Cancels an order that the player pays between the query that finds it unpaid and the closing
     /// request. Returns the cancellation job.
-    async fn cancelled_while_paid(&self, order: &str) -> JobView {
+    async fn cancelled_while_paid(&self, order: OrderId) -> JobView {
         let slow = json!({"latencyMs": 300, "api": "pay_close"});
         self.shop.wechat.faults(slow).await;
-        let (order_id, user_id) = (order.to_owned(), self.player.0);
-        let cancel = CancelOrder { order_id, user_id }.into_job().unwrap();
+        let (order_id, user_id) = (order, self.player.0);
+        let cancel = NewJob::from_job(&CancelOrder { order_id, user_id });
         let paid = async {
             tokio::time::sleep(Duration::from_millis(150)).await;
             self.pay(order, false).await;
@@ -53,7 +54,7 @@ impl Fixture {
     async fn overtaken_order(&self, key: &str) -> Order {
         let lost = json!({"outage": "reset", "api": "pay_jsapi"});
         self.shop.wechat.faults(lost).await;
-        let create = self.player.order(&self.gems, 1, key).into_job().unwrap();
+        let create = NewJob::from_job(&self.player.order(&self.gems, 1, key));
         self.shop.run_job(&self.handlers, create).await;
         // Without a retry.
         self.shop.flush_queue().await;
@@ -61,28 +62,28 @@ impl Fixture {
         let orders = order_rows::of_user(&self.shop.database, self.player.0, None, None, 1);
         let order = orders.await.unwrap().remove(0);
 
-        let (order_id, user_id) = (order.id.clone(), self.player.0);
-        let cancel = CancelOrder { order_id, user_id }.into_job().unwrap();
+        let (order_id, user_id) = (order.id, self.player.0);
+        let cancel = NewJob::from_job(&CancelOrder { order_id, user_id });
         let view = self.shop.run_job(&self.handlers, cancel).await;
         assert_eq!(view.state, JobState::Succeeded, "{view:?}");
-        assert_eq!(self.order(&order.id).await.status, OrderStatus::Closed);
+        assert_eq!(self.order(order.id).await.status, OrderStatus::Closed);
 
         let request = order.channel_request.clone().unwrap();
         self.shop.client().submit_order(&request).await.unwrap();
         order
     }
 
-    async fn order(&self, id: &str) -> Order {
+    async fn order(&self, id: OrderId) -> Order {
         let order = order_rows::by_id(&self.shop.database, id).await.unwrap();
         order.unwrap()
     }
 
-    async fn at_wechat(&self, id: &str) -> Value {
+    async fn at_wechat(&self, id: OrderId) -> Value {
         let path = format!("pay/orders/{id}");
         self.shop.wechat.must(Method::GET, &path, json!({})).await["tradeState"].take()
     }
 
-    async fn pay(&self, id: &str, notify: bool) {
+    async fn pay(&self, id: OrderId, notify: bool) {
         let path = format!("pay/orders/{id}/pay");
         let body = json!({"notify": notify});
         self.shop.wechat.must(Method::POST, &path, body).await;
@@ -90,8 +91,7 @@ impl Fixture {
 
     async fn six_minutes_later(&self) {
         self.shop.advance_time(Duration::from_secs(360)).await;
-        let sweep = Sweep {}.into_job(Duration::from_millis(1)).unwrap();
-        self.shop.run_job(&self.handlers, sweep).await;
+        self.shop.run_job(&self.handlers, sweep()).await;
     }
 
     async fn owns(&self) -> i64 {
@@ -104,11 +104,11 @@ impl Fixture {
 async fn order_reaching_wechat_after_cancellation_is_closed_there() {
     let fixture = Fixture::of(false).await;
     let order = fixture.overtaken_order("k").await;
-    assert_eq!(fixture.at_wechat(&order.id).await, "NOTPAY");
+    assert_eq!(fixture.at_wechat(order.id).await, "NOTPAY");
     fixture.six_minutes_later().await;
-    assert_eq!(fixture.at_wechat(&order.id).await, "CLOSED");
+    assert_eq!(fixture.at_wechat(order.id).await, "CLOSED");
     // It is not checked again.
-    let order = fixture.order(&order.id).await;
+    let order = fixture.order(order.id).await;
     assert_eq!(order.next_check_at, None);
     assert_eq!(order.status, OrderStatus::Closed);
 }
@@ -117,9 +117,9 @@ async fn order_reaching_wechat_after_cancellation_is_closed_there() {
 async fn payment_after_cancellation_is_found_without_a_callback() {
     let fixture = Fixture::of(false).await;
     let order = fixture.overtaken_order("k").await;
-    fixture.pay(&order.id, false).await;
+    fixture.pay(order.id, false).await;
     fixture.six_minutes_later().await;
-    assert_eq!(fixture.order(&order.id).await.status, OrderStatus::Paid);
+    assert_eq!(fixture.order(order.id).await.status, OrderStatus::Paid);
     assert_eq!(fixture.owns().await, 1);
 }
 
@@ -128,11 +128,7 @@ async fn order_cancelled_during_submission_is_closed_not_offered() {
     let fixture = Fixture::of(false).await;
     let slow = json!({"latencyMs": 300, "api": "pay_jsapi"});
     fixture.shop.wechat.faults(slow).await;
-    let create = fixture
-        .player
-        .order(&fixture.gems, 1, "k")
-        .into_job()
-        .unwrap();
+    let create = NewJob::from_job(&fixture.player.order(&fixture.gems, 1, "k"));
     let id = create.id;
     fixture.shop.store.enqueue(vec![create]).await.unwrap();
     let leased = fixture.shop.lease_jobs().await.remove(0);
@@ -146,8 +142,8 @@ async fn order_cancelled_during_submission_is_closed_not_offered() {
                 break order;
             }
         };
-        let (order_id, user_id) = (order.id.clone(), fixture.player.0);
-        let cancel = CancelOrder { order_id, user_id }.into_job().unwrap();
+        let (order_id, user_id) = (order.id, fixture.player.0);
+        let cancel = NewJob::from_job(&CancelOrder { order_id, user_id });
         let view = fixture.shop.run_job(&fixture.handlers, cancel).await;
         assert_eq!(view.state, JobState::Succeeded, "{view:?}");
         order.id
@@ -156,7 +152,7 @@ async fn order_cancelled_during_submission_is_closed_not_offered() {
     let view = fixture.shop.store.get(id).await.unwrap().unwrap();
     assert_eq!(view.state, JobState::Rejected, "{view:?}");
     assert_eq!(view.error.unwrap().code, "ORDER_STATE");
-    assert_eq!(fixture.at_wechat(&order).await, "CLOSED");
+    assert_eq!(fixture.at_wechat(order).await, "CLOSED");
 }
 
 #[tokio::test]
@@ -170,17 +166,17 @@ async fn offered_order_is_not_closed_when_wechat_cannot_find_it() {
     fixture.shop.wechat.reset().await;
     fixture.shop.advance_time(Duration::from_secs(1900)).await;
     fixture.shop.run_due_jobs(&fixture.handlers).await;
-    assert_eq!(fixture.order(&order).await.status, OrderStatus::Pending);
-    let (order_id, user_id) = (order.clone(), fixture.player.0);
-    let cancel = CancelOrder { order_id, user_id }.into_job().unwrap();
+    assert_eq!(fixture.order(order).await.status, OrderStatus::Pending);
+    let (order_id, user_id) = (order, fixture.player.0);
+    let cancel = NewJob::from_job(&CancelOrder { order_id, user_id });
     let view = fixture.shop.run_job(&fixture.handlers, cancel).await;
     assert_eq!(view.state, JobState::Retrying, "{view:?}");
-    assert_eq!(fixture.order(&order).await.status, OrderStatus::Pending);
+    assert_eq!(fixture.order(order).await.status, OrderStatus::Pending);
     // Its prepay id has expired: it can no longer be paid.
     fixture.shop.flush_queue().await;
     fixture.shop.advance_time(Duration::from_secs(7200)).await;
     fixture.six_minutes_later().await;
-    assert_eq!(fixture.order(&order).await.status, OrderStatus::Closed);
+    assert_eq!(fixture.order(order).await.status, OrderStatus::Closed);
 }
 
 #[tokio::test]
@@ -192,26 +188,26 @@ async fn mismatching_payment_is_queried_at_the_usual_pace() {
             .shop
             .order(&fixture.handlers, fixture.player, &fixture.gems, key)
             .await;
-        fixture.pay(&order, false).await;
+        fixture.pay(order, false).await;
         sqlx::query("UPDATE orders SET total_fee = total_fee + 1 WHERE id = $1")
-            .bind(&order)
+            .bind(order)
             .execute(fixture.shop.database.pool())
             .await
             .unwrap();
         orders.push(order);
     }
     sqlx::query("UPDATE orders SET status = 'closed', holds_stock = 0 WHERE id = $1")
-        .bind(&orders[1])
+        .bind(orders[1])
         .execute(fixture.shop.database.pool())
         .await
         .unwrap();
     fixture.six_minutes_later().await;
-    let pending = fixture.order(&orders[0]).await;
+    let pending = fixture.order(orders[0]).await;
     assert_eq!(pending.status, OrderStatus::Pending);
     let now = Timestamp::now().as_millisecond();
     assert!(pending.next_check_at.unwrap() > now, "{pending:?}");
     // It is not checked again.
-    let closed = fixture.order(&orders[1]).await;
+    let closed = fixture.order(orders[1]).await;
     assert_eq!(closed.status, OrderStatus::Closed);
     assert_eq!(closed.next_check_at, None);
     assert_eq!(fixture.owns().await, 0);
@@ -224,10 +220,10 @@ async fn payment_that_beats_its_cancellation_is_granted() {
         .shop
         .order(&fixture.handlers, fixture.player, &fixture.gems, "k")
         .await;
-    let view = fixture.cancelled_while_paid(&order).await;
+    let view = fixture.cancelled_while_paid(order).await;
     assert_eq!(view.state, JobState::Rejected, "{view:?}");
     assert_eq!(view.error.unwrap().code, "ORDER_STATE");
-    assert_eq!(fixture.order(&order).await.status, OrderStatus::Paid);
+    assert_eq!(fixture.order(order).await.status, OrderStatus::Paid);
     assert_eq!(fixture.owns().await, 1);
 }
 
@@ -238,9 +234,9 @@ async fn items_return_when_the_refund_of_a_late_payment_fails() {
         .shop
         .order(&fixture.handlers, fixture.player, &fixture.gems, "k")
         .await;
-    let view = fixture.cancelled_while_paid(&order).await;
+    let view = fixture.cancelled_while_paid(order).await;
     assert_eq!(view.state, JobState::Succeeded, "{view:?}");
-    assert_eq!(fixture.order(&order).await.status, OrderStatus::Refunding);
+    assert_eq!(fixture.order(order).await.status, OrderStatus::Refunding);
     assert_eq!(fixture.owns().await, 0);
 
     let refunds = fixture.shop.wechat.list("refunds", "refunds").await;
@@ -255,12 +251,12 @@ async fn items_return_when_the_refund_of_a_late_payment_fails() {
         .must(Method::POST, "pay/callbacks/release", all)
         .await;
     fixture.shop.process_callbacks(&fixture.handlers).await;
-    assert_eq!(fixture.order(&order).await.status, OrderStatus::Paid);
+    assert_eq!(fixture.order(order).await.status, OrderStatus::Paid);
     assert_eq!(fixture.owns().await, 1);
 
     // WeChat closed that refund, so a second cancellation creates a new one.
-    let (order_id, user_id) = (order.clone(), fixture.player.0);
-    let cancel = CancelOrder { order_id, user_id }.into_job().unwrap();
+    let (order_id, user_id) = (order, fixture.player.0);
+    let cancel = NewJob::from_job(&CancelOrder { order_id, user_id });
     fixture.shop.advance_time(Duration::from_secs(60)).await;
     let view = fixture.shop.run_job(&fixture.handlers, cancel).await;
     assert_eq!(view.state, JobState::Succeeded, "{view:?}");
@@ -268,7 +264,7 @@ async fn items_return_when_the_refund_of_a_late_payment_fails() {
         fixture.shop.wechat.list("refunds", "refunds").await.len(),
         2
     );
-    assert_eq!(fixture.order(&order).await.status, OrderStatus::Refunding);
+    assert_eq!(fixture.order(order).await.status, OrderStatus::Refunding);
     assert_eq!(fixture.owns().await, 0);
 }
 
@@ -278,12 +274,9 @@ async fn webhook_reports_a_late_payment_only_if_it_is_kept() {
     let paid_webhooks = "SELECT count(*) FROM fulfilments WHERE type = 'order.paid'";
     for (end, expected) in [("SUCCESS", 0), ("CLOSED", 1)] {
         let order = fixture.overtaken_order(end).await;
-        fixture.pay(&order.id, false).await;
+        fixture.pay(order.id, false).await;
         fixture.six_minutes_later().await;
-        assert_eq!(
-            fixture.order(&order.id).await.status,
-            OrderStatus::Refunding
-        );
+        assert_eq!(fixture.order(order.id).await.status, OrderStatus::Refunding);
         assert_eq!(fixture.shop.count(paid_webhooks).await, 0);
         let refunds = fixture.shop.wechat.list("refunds", "refunds").await;
         let refund = refunds.last().unwrap();
@@ -310,7 +303,7 @@ async fn crashed_worker_leaves_order_and_items_consistent() {
             .shop
             .order(&fixture.handlers, fixture.player, &fixture.gems, &key)
             .await;
-        fixture.pay(&order, true).await;
+        fixture.pay(order, true).await;
         let all = json!({});
         fixture
             .shop
@@ -331,7 +324,7 @@ async fn crashed_worker_leaves_order_and_items_consistent() {
             let work = fixture.shop.run_leased(&fixture.handlers, leased);
             interleave(work, Some(crash), fastrand::Rng::with_seed(0)).await;
         }
-        let is_paid = fixture.order(&order).await.status == OrderStatus::Paid;
+        let is_paid = fixture.order(order).await.status == OrderStatus::Paid;
         let source = format!("order:{order}");
         let granted: i64 =
             sqlx::query_scalar("SELECT count(*) FROM inventory_ledger WHERE source = $1")
@@ -358,7 +351,7 @@ async fn late_payment_is_refunded_wherever_the_worker_crashes() {
     let fixture = Fixture::of(true).await;
     for after in 1..40 {
         let order = fixture.overtaken_order(&after.to_string()).await;
-        fixture.pay(&order.id, true).await;
+        fixture.pay(order.id, true).await;
         let all = json!({});
         fixture
             .shop
@@ -373,7 +366,7 @@ async fn late_payment_is_refunded_wherever_the_worker_crashes() {
             let work = fixture.shop.run_leased(&fixture.handlers, leased);
             interleave(work, Some(crash), fastrand::Rng::with_seed(0)).await;
         }
-        let status = fixture.order(&order.id).await.status;
+        let status = fixture.order(order.id).await.status;
         assert_ne!(status, OrderStatus::Paid, "crashed after {after} waits");
         // The refund is not complete, and the items cannot be consumed.
         assert_eq!(fixture.owns().await, 0, "crashed after {after} waits");

@@ -6,8 +6,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use avalon_queue::store::ReclaimPolicy;
-use avalon_queue::{Handlers, JobFilter, JobState, JobStore, JobView, Leased, NewJob};
+use avalon_queue::{
+    Handlers, IdempotencyKey, Job, JobFilter, JobState, JobStore, JobView, Leased, NewJob,
+};
 use avalon_tests::app;
+use avalon_workers::Sweep;
 
 use crate::shop::Shop;
 
@@ -53,6 +56,12 @@ pub(crate) async fn interleave<T>(
         tokio::time::sleep(Duration::from_millis(crash.lingers_ms.into())).await;
     }
     done
+}
+
+/// A sweep that may run again at once.
+pub(crate) fn sweep() -> NewJob {
+    let key = IdempotencyKey::new(Sweep::KIND, Duration::from_millis(1));
+    NewJob::from_job(&Sweep {}).once_per(key)
 }
 
 impl Shop {

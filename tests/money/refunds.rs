@@ -3,25 +3,27 @@
 
 use std::time::Duration;
 
-use avalon_core::jobs::{Reconcile, SettleRefund, Sweep};
+use avalon_core::base::ids::{OrderId, RefundId};
+use avalon_core::jobs::{Reconcile, SettleRefund};
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::reconciliation::{self, beijing_day};
 use avalon_core::payments::refunds::{self, NewRefund, Refund};
 use avalon_core::payments::{OrderStatus, RefundStatus, inventory, products};
-use avalon_queue::{Handlers, JobState};
+use avalon_queue::{Handlers, JobState, NewJob};
 use avalon_test_support::TestDatabase;
 use avalon_wechat::pay::{Fen, OutRefundNo, OutTradeNo, RefundOf, RefundOrder};
 use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::json;
 
+use crate::manual_worker::sweep;
 use crate::shop::{Player, Shop};
 
 struct Fixture {
     shop: Shop,
     handlers: Handlers,
     player: Player,
-    order_id: String,
+    order_id: OrderId,
 }
 
 impl Fixture {
@@ -56,11 +58,11 @@ impl Fixture {
     }
 
     async fn order(&self) -> Order {
-        let order = order_rows::by_id(&self.shop.database, &self.order_id).await;
+        let order = order_rows::by_id(&self.shop.database, self.order_id).await;
         order.unwrap().unwrap()
     }
 
-    async fn refund(&self, id: &str) -> Refund {
+    async fn refund(&self, id: RefundId) -> Refund {
         let refund = refunds::by_id(&self.shop.database, id).await;
         refund.unwrap().unwrap()
     }
@@ -72,7 +74,7 @@ impl Fixture {
 
     async fn request_refund(&self) -> Refund {
         let new = NewRefund {
-            order_id: self.order_id.clone(),
+            order_id: self.order_id,
             amount: None,
             quantity: None,
             reason: "test".to_owned(),
@@ -86,10 +88,11 @@ impl Fixture {
 
     async fn settle(&self, refund: &Refund) -> avalon_queue::JobView {
         let settle = SettleRefund {
-            refund_id: refund.refund_id.clone(),
+            refund_id: refund.refund_id,
             check: refund.checks,
+            wait: Duration::ZERO,
         };
-        let job = settle.into_job(Duration::ZERO).unwrap();
+        let job = NewJob::from_job(&settle);
         self.shop.run_job(&self.handlers, job).await
     }
 
@@ -98,20 +101,20 @@ impl Fixture {
     async fn overtaken_refund(&self) -> Refund {
         let refund = self.request_refund().await;
         // WeChat will reject this body as malformed.
-        refunds::keep_request(&self.shop.database, &refund.refund_id, "{}")
+        refunds::store_request(&self.shop.database, refund.refund_id, "{}")
             .await
             .unwrap();
         let view = self.settle(&refund).await;
         assert_eq!(view.state, JobState::Succeeded, "{view:?}");
-        let closed = self.refund(&refund.refund_id).await;
+        let closed = self.refund(refund.refund_id).await;
         assert_eq!(closed.status, RefundStatus::Closed);
-        assert!(closed.is_closed_unheard());
+        assert!(closed.is_closed_unconfirmed());
         assert_eq!(self.order().await.status, OrderStatus::Paid);
 
         let request = RefundOrder {
-            of: RefundOf::Order(OutTradeNo::parse(&self.order_id).unwrap()),
-            out_refund_no: OutRefundNo::parse(&refund.refund_id).unwrap(),
-            refund: Fen::new(refund.amount).unwrap(),
+            of: RefundOf::Order(OutTradeNo::parse(self.order_id.to_string()).unwrap()),
+            out_refund_no: OutRefundNo::parse(refund.refund_id.to_string()).unwrap(),
+            refund: Fen::new(refund.amount.get()).unwrap(),
             total: Fen::new(100).unwrap(),
             reason: None,
         };
@@ -129,12 +132,12 @@ impl Fixture {
 
     /// Asserts that the money was refunded and the items revoked.
     async fn assert_refunded(&self, refund: &Refund) {
-        let refund = self.refund(&refund.refund_id).await;
+        let refund = self.refund(refund.refund_id).await;
         assert_eq!(refund.status, RefundStatus::Succeeded);
         assert_eq!(refund.revoked, Some(1));
         let order = self.order().await;
         assert_eq!(
-            (order.status, order.refunded_fee),
+            (order.status, order.refunded_fee.get()),
             (OrderStatus::Refunded, 100)
         );
         assert_eq!(self.owns().await, 0);
@@ -161,7 +164,7 @@ async fn bill_reopens_a_refund_closed_here() {
         .await;
     let refund = fixture.overtaken_refund().await;
     let day = beijing_day(Timestamp::now());
-    let reconcile = || Reconcile { day, again: false }.into_job().unwrap();
+    let reconcile = || NewJob::from_job(&Reconcile { day, again: false });
 
     // Compared, but the refund could not be queried: the day is not done.
     let outage = json!({"outage": "http502", "api": "pay_refund_query"});
@@ -171,8 +174,11 @@ async fn bill_reopens_a_refund_closed_here() {
     let stored = reconciliation::list(&fixture.shop.database).await.unwrap();
     let found = &stored[0].differences[0];
     assert_eq!(
-        (found.kind.as_str(), &found.order_id),
-        ("refund_closed_here", &refund.refund_id)
+        (found.kind.to_string(), found.order_id.clone()),
+        (
+            "refund_closed_here".to_owned(),
+            refund.refund_id.to_string()
+        )
     );
     fixture.shop.flush_queue().await;
     fixture.shop.wechat.faults(json!({})).await;
@@ -180,13 +186,12 @@ async fn bill_reopens_a_refund_closed_here() {
     // The refund is open again and WeChat is queried until it ends.
     let view = fixture.shop.run_job(&fixture.handlers, reconcile()).await;
     assert_eq!(view.state, JobState::Succeeded, "{view:?}");
-    let open = fixture.refund(&refund.refund_id).await;
+    let open = fixture.refund(refund.refund_id).await;
     assert_eq!(open.status, RefundStatus::Processing);
     assert_eq!(fixture.order().await.status, OrderStatus::Refunding);
     fixture.finish(&refund, "SUCCESS").await;
     fixture.shop.advance_time(Duration::from_secs(2400)).await;
-    let sweep = Sweep {}.into_job(Duration::from_millis(1)).unwrap();
-    fixture.shop.run_job(&fixture.handlers, sweep).await;
+    fixture.shop.run_job(&fixture.handlers, sweep()).await;
     fixture.assert_refunded(&refund).await;
     let done = reconciliation::is_done(&fixture.shop.database, day).await;
     assert!(done.unwrap());
@@ -198,7 +203,7 @@ async fn refund_exceeding_the_payment_is_a_mismatch() {
     let refund = fixture.overtaken_refund().await;
     // According to the books, another refund has returned everything meanwhile.
     sqlx::query("UPDATE orders SET status = 'refunded', refunded_fee = total_fee WHERE id = $1")
-        .bind(&fixture.order_id)
+        .bind(fixture.order_id)
         .execute(fixture.shop.database.pool())
         .await
         .unwrap();
@@ -206,7 +211,7 @@ async fn refund_exceeding_the_payment_is_a_mismatch() {
     fixture.release().await;
     let mismatches = "SELECT count(*) FROM inbox WHERE outcome = 'mismatch'";
     assert_eq!(fixture.shop.count(mismatches).await, 1);
-    assert_eq!(fixture.order().await.refunded_fee, 100);
+    assert_eq!(fixture.order().await.refunded_fee.get(), 100);
 }
 
 #[tokio::test]
@@ -215,19 +220,19 @@ async fn missing_refund_does_not_override_a_signed_response() {
     fixture.shop.app.expect_leftover("refund");
     let refund = fixture.request_refund().await;
     fixture.settle(&refund).await;
-    let submitted = fixture.refund(&refund.refund_id).await;
+    let submitted = fixture.refund(refund.refund_id).await;
     assert!(submitted.channel_refund_id.is_some(), "{submitted:?}");
     // WeChat no longer knows it and would reject it.
     fixture.shop.wechat.reset().await;
     sqlx::query("UPDATE refunds SET channel_request = '{}' WHERE id = $1")
-        .bind(&refund.refund_id)
+        .bind(refund.refund_id)
         .execute(fixture.shop.database.pool())
         .await
         .unwrap();
     fixture.shop.flush_queue().await;
     let view = fixture.settle(&submitted).await;
     assert_eq!(view.state, JobState::Retrying, "{view:?}");
-    let refund = fixture.refund(&refund.refund_id).await;
+    let refund = fixture.refund(refund.refund_id).await;
     assert_eq!(refund.status, RefundStatus::Processing);
 }
 
@@ -257,7 +262,7 @@ async fn foreign_refund_callbacks_change_nothing() {
             .await
             .unwrap();
         assert_eq!(last, outcome, "{kind}");
-        let refund = fixture.refund(&refund.refund_id).await;
+        let refund = fixture.refund(refund.refund_id).await;
         assert_eq!(refund.status, RefundStatus::Processing, "{kind}");
     }
 }
@@ -273,7 +278,7 @@ async fn order_refunded_before_its_callback_grants_nothing() {
     shop.wechat.must(Method::POST, &pay, json!({})).await;
     // Its callback is still in flight when it is refunded in the merchant portal.
     let request = RefundOrder {
-        of: RefundOf::Order(OutTradeNo::parse(&order_id).unwrap()),
+        of: RefundOf::Order(OutTradeNo::parse(order_id.to_string()).unwrap()),
         out_refund_no: OutRefundNo::parse("manual").unwrap(),
         refund: Fen::new(100).unwrap(),
         total: Fen::new(100).unwrap(),
@@ -282,8 +287,7 @@ async fn order_refunded_before_its_callback_grants_nothing() {
     let body = request.to_body(shop.client().settings());
     shop.client().submit_refund(&body).await.unwrap();
     shop.advance_time(Duration::from_secs(360)).await;
-    let sweep = Sweep {}.into_job(Duration::from_millis(1)).unwrap();
-    shop.run_job(&handlers, sweep).await;
+    shop.run_job(&handlers, sweep()).await;
     let fixture = Fixture {
         shop,
         handlers,
@@ -320,10 +324,9 @@ async fn rejected_refund_is_retried_with_growing_delays() {
     let one_hour = async || {
         for _ in 0..60 {
             fixture.shop.advance_time(Duration::from_secs(60)).await;
-            let sweep = Sweep {}.into_job(Duration::from_millis(1)).unwrap();
-            fixture.shop.run_job(&fixture.handlers, sweep).await;
+            fixture.shop.run_job(&fixture.handlers, sweep()).await;
         }
-        fixture.refund(&refund.refund_id).await
+        fixture.refund(refund.refund_id).await
     };
     let first = one_hour().await;
     assert_eq!(first.status, RefundStatus::Requested);

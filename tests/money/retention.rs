@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use avalon_core::jobs::Retention;
+use avalon_core::base::ids::OrderId;
 use avalon_core::payments::order_rows;
+use avalon_queue::{IdempotencyKey, Job, NewJob};
 use avalon_test_support::TestDatabase;
+use avalon_workers::Retention;
 use reqwest::Method;
 use serde_json::json;
 
@@ -58,18 +60,19 @@ async fn retention_keeps_open_callbacks_webhooks_and_the_books() {
         .await
         .unwrap();
 
-        let job = Retention {}.into_job(Duration::from_millis(1)).unwrap();
+        let key = IdempotencyKey::new(Retention::KIND, Duration::from_millis(1));
+        let job = NewJob::from_job(&Retention {}).once_per(key);
         let view = shop.run_job(&handlers, job).await;
         assert_eq!(view.result.unwrap().get(), "3");
         assert_eq!(shop.count("SELECT count(*) FROM inbox").await, 1);
-        let remaining: Vec<String> = sqlx::query_scalar("SELECT order_id FROM fulfilments")
+        let remaining: Vec<OrderId> = sqlx::query_scalar("SELECT order_id FROM fulfilments")
             .fetch_all(shop.database.pool())
             .await
             .unwrap();
         assert_eq!(remaining.len(), 2, "{remaining:?}");
         assert!(!remaining.contains(&orders[0]));
         for order in &orders {
-            let history = order_rows::history(&shop.database, order).await.unwrap();
+            let history = order_rows::history(&shop.database, *order).await.unwrap();
             assert_eq!(history.len(), 2);
         }
     }

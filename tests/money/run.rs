@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use avalon_core::jobs::{CancelOrder, SettleRefund, Sweep};
+use avalon_core::base::fen::Fen;
+use avalon_core::base::ids::{OrderId, ProductId};
+use avalon_core::jobs::{CancelOrder, SettleRefund};
 use avalon_core::payments::refunds::{self, NewRefund};
 use avalon_core::payments::{PaymentError, inventory, order_rows};
 use avalon_queue::{Handlers, JobState, JobStore, Leased, NewJob};
@@ -15,7 +17,7 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::manual_worker::interleave;
+use crate::manual_worker::{interleave, sweep};
 use crate::script::{Conditions, Moment, Name, PLAYERS, Script, Step};
 use crate::shop::{Player, Shop};
 
@@ -31,7 +33,7 @@ pub(crate) struct Run<'a> {
     pub(crate) script: &'a Script,
     pub(crate) players: Vec<Player>,
     /// Ids of the scarce product and of the one with a limit.
-    pub(crate) products: [String; 2],
+    pub(crate) products: [ProductId; 2],
     /// Inbox rows found by earlier runs.
     pub(crate) stored_before: i64,
     handlers: Handlers,
@@ -99,13 +101,13 @@ impl<'a> Run<'a> {
                 let product = &self.products[usize::from(*product)];
                 let player = self.players[usize::from(name.player)];
                 let order = player.order(product, *quantity, &name.key.to_string());
-                self.enqueue(order.into_job().unwrap()).await;
+                self.enqueue(NewJob::from_job(&order)).await;
             }
             Step::Cancel(name) => {
                 if let Some(order_id) = self.order(*name).await {
                     let user_id = self.players[usize::from(name.player)].0;
                     let cancel = CancelOrder { order_id, user_id };
-                    self.enqueue(cancel.into_job().unwrap()).await;
+                    self.enqueue(NewJob::from_job(&cancel)).await;
                 }
             }
             Step::Arrive(name) => {
@@ -152,7 +154,7 @@ impl<'a> Run<'a> {
             Step::Finish { name, nth, status } => {
                 if let Some(order) = self.order(*name).await {
                     let mut refunds = wechat.list("refunds", "refunds").await;
-                    refunds.retain(|refund| refund["outTradeNo"] == *order);
+                    refunds.retain(|refund| refund["outTradeNo"] == order.to_string());
                     if let Some(refund) = pick(&refunds, *nth) {
                         self.finish(refund, status).await;
                     }
@@ -200,8 +202,7 @@ impl<'a> Run<'a> {
                 }
             }
             Step::Sweep => {
-                let sweep = Sweep {}.into_job(Duration::from_millis(1));
-                self.enqueue(sweep.unwrap()).await;
+                self.enqueue(sweep()).await;
             }
         }
     }
@@ -212,10 +213,10 @@ impl<'a> Run<'a> {
     }
 
     /// Requests a refund as the admin route does.
-    async fn refund(&self, order_id: String, amount: Option<i64>, quantity: Option<i64>, key: u8) {
+    async fn refund(&self, order_id: OrderId, amount: Option<i64>, quantity: Option<i64>, key: u8) {
         let new = NewRefund {
             order_id,
-            amount,
+            amount: amount.map(|fen| Fen::new(fen).unwrap()),
             quantity,
             reason: "test".to_owned(),
             idempotency_key: key.to_string(),
@@ -228,8 +229,9 @@ impl<'a> Run<'a> {
                 let settle = SettleRefund {
                     refund_id,
                     check: 0,
+                    wait: Duration::ZERO,
                 };
-                self.enqueue(settle.into_job(Duration::ZERO).unwrap()).await;
+                self.enqueue(NewJob::from_job(&settle)).await;
             }
             Err(
                 PaymentError::StateForbids(_) | PaymentError::TooMuch | PaymentError::KeyReused,
@@ -245,7 +247,7 @@ impl<'a> Run<'a> {
     }
 
     /// Returns the id of the order, once it is created.
-    async fn order(&self, name: Name) -> Option<String> {
+    async fn order(&self, name: Name) -> Option<OrderId> {
         let user = self.players[usize::from(name.player)].0.to_string();
         sqlx::query_scalar("SELECT id FROM orders WHERE user_id = $1 AND idempotency_key = $2")
             .bind(user)
@@ -258,7 +260,7 @@ impl<'a> Run<'a> {
     /// Returns the order request that was submitted to WeChat within the last minute.
     async fn recently_sent(&self, name: Name) -> Option<String> {
         let id = self.order(name).await?;
-        let order = order_rows::by_id(&self.shop.database, &id).await.unwrap()?;
+        let order = order_rows::by_id(&self.shop.database, id).await.unwrap()?;
         let age = Timestamp::now().as_millisecond() - order.submitted_at?;
         order.channel_request.filter(|_| age < 60_000)
     }
@@ -308,8 +310,7 @@ impl<'a> Run<'a> {
                 }
             }
             self.shop.advance_time(Duration::from_secs(2400)).await;
-            let sweep = Sweep {}.into_job(Duration::from_millis(1)).unwrap();
-            self.shop.run_job(&self.handlers, sweep).await;
+            self.shop.run_job(&self.handlers, sweep()).await;
             if self.unfinished().await.is_empty() {
                 return;
             }

@@ -4,16 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_core::base::ids::UserId;
+use avalon_core::base::fen::Fen;
+use avalon_core::base::ids::{OrderId, ProductId, UserId};
 use avalon_core::jobs::CreateOrder;
 use avalon_core::jobs::create_order::CreatedOrder;
 use avalon_core::payments::config::LatePayment;
 use avalon_core::payments::products::{self, Product};
 use avalon_core::storage::database::Database;
-use avalon_queue::Handlers;
+use avalon_queue::{Handlers, NewJob};
 use avalon_test_support::TestDatabase;
 use avalon_tests::app::TestApp;
-use avalon_wechat::pay::{Fen, PayClient};
+use avalon_wechat::OpenId;
+use avalon_wechat::pay::PayClient;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
 use crate::flaky_store::FlakyStore;
@@ -44,11 +46,11 @@ impl Player {
     }
 
     /// The job that `createOrder` enqueues.
-    pub(crate) fn order(self, product: &str, quantity: i64, key: &str) -> CreateOrder {
+    pub(crate) fn order(self, product: &ProductId, quantity: i64, key: &str) -> CreateOrder {
         CreateOrder {
             user_id: self.0,
-            open_id: self.open_id(),
-            product_id: product.to_owned(),
+            open_id: OpenId::new(self.open_id()),
+            product_id: product.clone(),
             quantity,
             idempotency_key: key.to_owned(),
             client_ip: None,
@@ -58,7 +60,7 @@ impl Player {
 
 impl Shop {
     pub(crate) async fn open(file: TestDatabase) -> Self {
-        Self::open_with(file, &[]).await
+        Box::pin(Self::open_with(file, &[])).await
     }
 
     /// Opens it with more configuration: variables such as `PAY__…`, without the `AVALON_` prefix.
@@ -131,10 +133,10 @@ impl Shop {
         &self,
         handlers: &Handlers,
         player: Player,
-        product: &str,
+        product: &ProductId,
         key: &str,
-    ) -> String {
-        let job = player.order(product, 1, key).into_job().unwrap();
+    ) -> OrderId {
+        let job = NewJob::from_job(&player.order(product, 1, key));
         let created = self.run_job(handlers, job).await.result.unwrap();
         serde_json::from_str::<CreatedOrder>(created.get())
             .unwrap()
@@ -147,9 +149,9 @@ impl Shop {
         price: i64,
         stock: Option<i64>,
         limit_per_user: Option<i64>,
-    ) -> String {
+    ) -> ProductId {
         let product = Product {
-            product_id: UserId::new().to_string(),
+            product_id: UserId::new().to_string().parse().unwrap(),
             name: "Gems".to_owned(),
             description: None,
             image_url: None,

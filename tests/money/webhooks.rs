@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use avalon_core::jobs::Fulfil;
+use avalon_core::base::ids::FulfilmentId;
 use avalon_core::payments::RefundStatus;
-use avalon_core::payments::refund_ends;
+use avalon_core::payments::refund_outcomes;
 use avalon_core::payments::refunds::{self, NewRefund};
-use avalon_queue::{JobState, JobStore};
+use avalon_queue::{JobState, JobStore, NewJob};
 use avalon_test_support::TestDatabase;
+use avalon_workers::Fulfil;
 use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::json;
@@ -41,11 +42,11 @@ async fn undelivered_webhook_dies_and_is_delivered_when_replayed() {
     shop.game_server.refuse(false);
     assert!(shop.store.replay(dead.id).await.unwrap());
     shop.run_due_jobs(&handlers).await;
-    let id: String = sqlx::query_scalar("SELECT id FROM fulfilments WHERE delivered_at > 0")
+    let id: FulfilmentId = sqlx::query_scalar("SELECT id FROM fulfilments WHERE delivered_at > 0")
         .fetch_one(shop.database.pool())
         .await
         .unwrap();
-    assert_eq!(shop.game_server.received(&id), 1);
+    assert_eq!(shop.game_server.received(&id.to_string()), 1);
 }
 
 #[tokio::test]
@@ -74,10 +75,10 @@ async fn refund_webhook_is_delivered_after_the_paid_webhook() {
     let now = Timestamp::now();
     let refund = refunds::request(&shop.database, &new, now).await.unwrap();
     let back = RefundStatus::Succeeded;
-    refund_ends::told(&shop.database, &refund.refund_id, back, Some("50"), now)
+    refund_outcomes::apply(&shop.database, refund.refund_id, back, Some("50"), now)
         .await
         .unwrap();
-    let id = async |kind: &str| -> String {
+    let id = async |kind: &str| -> FulfilmentId {
         sqlx::query_scalar("SELECT id FROM fulfilments WHERE type = $1")
             .bind(kind)
             .fetch_one(shop.database.pool())
@@ -88,18 +89,15 @@ async fn refund_webhook_is_delivered_after_the_paid_webhook() {
     // The game server accepts again, and the job of the later webhook runs first.
     shop.flush_queue().await;
     shop.game_server.refuse(false);
-    let fulfil = |fulfilment_id: &String| {
-        let fulfilment_id = fulfilment_id.clone();
-        Fulfil { fulfilment_id }.into_job().unwrap()
-    };
-    let view = shop.run_job(&handlers, fulfil(&refunded)).await;
+    let fulfil = |fulfilment_id| NewJob::from_job(&Fulfil { fulfilment_id });
+    let view = shop.run_job(&handlers, fulfil(refunded)).await;
     assert_eq!(view.state, JobState::Retrying, "{view:?}");
-    assert_eq!(shop.game_server.received(&refunded), 0);
-    shop.run_job(&handlers, fulfil(&paid)).await;
-    assert_eq!(shop.game_server.received(&paid), 1);
+    assert_eq!(shop.game_server.received(&refunded.to_string()), 0);
+    shop.run_job(&handlers, fulfil(paid)).await;
+    assert_eq!(shop.game_server.received(&paid.to_string()), 1);
     shop.advance_time(Duration::from_secs(60)).await;
     shop.run_due_jobs(&handlers).await;
-    assert_eq!(shop.game_server.received(&refunded), 1);
+    assert_eq!(shop.game_server.received(&refunded.to_string()), 1);
 }
 
 #[tokio::test]
@@ -109,24 +107,24 @@ async fn refund_webhook_is_sent_though_the_paid_one_expired() {
     let gems = shop.product(100, None, None).await;
     let handlers = shop.handlers(false);
     let order = shop.order(&handlers, player, &gems, "k").await;
+    let fulfilment_id = FulfilmentId::new();
     for (id, source, age_hours) in [
-        ("old", format!("order:{order}"), 73),
-        ("new", "r".into(), 0),
+        (FulfilmentId::new(), format!("order:{order}"), 73),
+        (fulfilment_id, "r".into(), 0),
     ] {
         sqlx::query(
             "INSERT INTO fulfilments (id, order_id, type, source, body, created_at)
              VALUES ($1, $2, 'test', $3, '{}', $4)",
         )
         .bind(id)
-        .bind(&order)
+        .bind(order)
         .bind(source)
         .bind(Timestamp::now().as_millisecond() - age_hours * 3_600_000)
         .execute(shop.database.pool())
         .await
         .unwrap();
     }
-    let fulfilment_id = "new".to_owned();
-    let job = Fulfil { fulfilment_id }.into_job().unwrap();
+    let job = NewJob::from_job(&Fulfil { fulfilment_id });
     assert_eq!(
         shop.run_job(&handlers, job).await.state,
         JobState::Succeeded

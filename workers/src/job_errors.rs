@@ -1,7 +1,5 @@
-//! Maps failures of the stores and of WeChat to the outcome of a job: retry, rejection or dead letter. One
-//! mapping for all job kinds.
-
-use std::time::Duration;
+//! Maps failures of the stores and of WeChat's platform to the outcome of a job: retry, rejection or dead
+//! letter. One mapping for all job kinds; that of payment channels is in `payments::channel`.
 
 use avalon_core::accounts::profiles::rows::ProfileError;
 use avalon_core::accounts::session_keys::SessionKeyError;
@@ -10,7 +8,6 @@ use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::jobs;
 use avalon_core::payments::PaymentError;
 use avalon_queue::{JobError, StoreError};
-use avalon_wechat::pay::{PayError, PayErrorClass};
 use avalon_wechat::{ErrorClass, WechatError};
 
 /// Rejects the request; the client gets the code.
@@ -92,21 +89,4 @@ pub(crate) fn profile(error: ProfileError) -> JobError {
 pub(crate) fn queue(error: StoreError) -> JobError {
     tracing::warn!(%error, "enqueueing a follow-up job failed");
     retry(ProblemCode::QueueUnavailable)
-}
-
-/// Maps the error of a call that is safe to repeat.
-pub(crate) fn pay(error: &PayError) -> JobError {
-    if error.alerts() {
-        tracing::error!(%error, "WeChat Pay rejected the call");
-    } else {
-        tracing::warn!(%error, "WeChat Pay call failed, will retry");
-    }
-    match error.class() {
-        PayErrorClass::Alert => retry(ProblemCode::PayMisconfigured),
-        PayErrorClass::RateLimited => JobError::Retry {
-            after: Some(Duration::from_secs(2 + fastrand::u64(0..4))),
-            failure: jobs::failure(&ProblemCode::PayBusy.into()),
-        },
-        _ => retry(ProblemCode::PayBusy),
-    }
 }

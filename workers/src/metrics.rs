@@ -2,28 +2,10 @@
 //! payments. What can be read from the database (callbacks that wait, differences to WeChat's bills) is
 //! not counted here.
 
-use avalon_core::payments::{OrderStatus, RefundStatus};
+use avalon_core::payments::{CallbackOutcome, Cause, OrderStatus, RefundStatus};
 use jiff::Timestamp;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry, exponential_buckets};
-
-/// Every end of a payment callback.
-const CALLBACK_OUTCOMES: [&str; 15] = [
-    "granted",
-    "duplicate",
-    "refund",
-    "mismatch",
-    "unknown_order",
-    "unknown_refund",
-    "refunded_there",
-    "not_paid",
-    "other_merchant",
-    "other_app",
-    "malformed",
-    "unreadable",
-    "unknown_event",
-    "unknown_serial",
-    "bad_signature",
-];
+use strum::VariantArray;
 
 /// The states whose beginnings workers see. `refunding` begins with an operator's request.
 const STATUSES: [OrderStatus; 5] = [
@@ -39,7 +21,7 @@ const STATUSES: [OrderStatus; 5] = [
 pub(crate) enum OrderRequest {
     /// The player can pay.
     Offered,
-    /// For reasons of the player's or the goods' own.
+    /// The player or the product is the reason.
     Refused,
     /// WeChat's fault or ours.
     Unavailable,
@@ -131,8 +113,8 @@ impl PayMetrics {
         for learned_by in LEARNED_BY {
             payments.with_label_values(&[learned_by]);
         }
-        for outcome in CALLBACK_OUTCOMES {
-            callbacks.with_label_values(&[outcome]);
+        for outcome in CallbackOutcome::VARIANTS {
+            callbacks.with_label_values(&[outcome.as_str()]);
         }
         Ok(Self {
             orders,
@@ -152,10 +134,11 @@ impl PayMetrics {
         self.requests.with_label_values(&[request.as_str()]).inc();
     }
 
-    /// A payment was granted; `cause` is what made us look, `at` when it was made.
-    pub(crate) fn paid(&self, cause: &str, at: Timestamp) {
+    /// Counts a granted payment that was made at `at`.
+    pub(crate) fn paid(&self, cause: Cause, at: Timestamp) {
         let learned_by = match cause {
-            "callback" | "reconciliation" => cause,
+            Cause::Callback => "callback",
+            Cause::Reconciliation => "reconciliation",
             _ => "query",
         };
         self.payments.with_label_values(&[learned_by]).inc();
@@ -168,7 +151,7 @@ impl PayMetrics {
         self.refunds.with_label_values(&[status.as_str()]).inc();
     }
 
-    pub(crate) fn callback(&self, outcome: &str) {
-        self.callbacks.with_label_values(&[outcome]).inc();
+    pub(crate) fn callback(&self, outcome: CallbackOutcome) {
+        self.callbacks.with_label_values(&[outcome.as_str()]).inc();
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use avalon_core::jobs::{Reconcile, Retention, Sweep};
+use avalon_core::jobs::Reconcile;
 use avalon_core::payments::reconciliation::{beijing_day, beijing_hour};
 use avalon_core::platform::stats::{self, Dataset};
 use avalon_queue::{Job, NewJob, Queue};
@@ -12,6 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::analytics::event_retention::EventRetention;
+use crate::payments::retention::Retention;
+use crate::payments::sweep::Sweep;
 use crate::upkeep::prune_audit::PruneAudit;
 use crate::upkeep::pull_platform_stats::PullPlatformStats;
 

@@ -10,7 +10,6 @@ use avalon_core::accounts::tokens::TokenIssuer;
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{Enqueued, JobError, NewJob, Queue};
-use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient};
 
 use crate::accounts::metrics::ProfileMetrics;
@@ -18,6 +17,7 @@ use crate::accounts::risk::Risk;
 use crate::analytics::Analytics;
 use crate::job_errors;
 use crate::metrics::PayMetrics;
+use crate::payments::channels::Channels;
 use crate::payments::webhook::Webhook;
 
 /// What handlers work with.
@@ -36,7 +36,7 @@ pub struct Services {
     pub platform: PlatformClient,
     /// Which players may do things of worth.
     pub risk: Risk,
-    /// WeChat Pay, when it is configured.
+    /// The payment channels, when one is configured.
     pub pay: Option<Payments>,
     /// Where the game server hears of paid goods, when it wants to.
     pub webhook: Option<Webhook>,
@@ -54,17 +54,17 @@ pub struct Services {
     pub audit_retention: Duration,
 }
 
-/// WeChat Pay and the rules of its orders.
+/// The payment channels, and the rules of all orders.
 pub struct Payments {
-    /// The client.
-    pub client: PayClient,
-    /// An unpaid order is closed after this.
+    /// The configured channels.
+    pub channels: Channels,
+    /// Time until an unpaid order is closed.
     pub order_ttl: Duration,
-    /// WeChat is first asked whether an order was paid after this.
+    /// Time until the channel is first queried for the payment.
     pub reconcile_after: Duration,
-    /// Whether a payment that comes after the order was closed is paid back, not kept.
+    /// Whether a payment that arrives after the order was closed is refunded, not granted.
     pub refund_late_payments: bool,
-    /// How long processed callbacks and delivered webhooks are kept.
+    /// Age at which processed callbacks and delivered webhooks are deleted.
     pub inbox_retention: Duration,
 }
 

@@ -170,7 +170,7 @@ fn audit_signature(
         .session(claims.sid)
         .address(address)
         .with("code", problem.code.to_string());
-    audit::record_beside(&state.database, event);
+    audit::record_in_background(&state.database, event);
 }
 
 fn of_address(ClientAddress(address): ClientAddress, route: &str) -> Vec<(Limit, Counted)> {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use avalon_core::analytics::catalogue::{self, EventDefinition, MOST_DEFINITIONS};
+use avalon_core::analytics::catalogue::{self, EventDefinition, MAX_DEFINITIONS};
 use avalon_core::analytics::counts::{self, Span};
 use avalon_core::analytics::incoming::is_event_name;
 use avalon_core::analytics::schema::EventSchema;
@@ -105,7 +105,7 @@ async fn change(
     let is_new = !there
         .iter()
         .any(|other| other.event_name == definition.event_name);
-    if is_new && i64::try_from(there.len()).unwrap_or(i64::MAX) >= MOST_DEFINITIONS {
+    if is_new && i64::try_from(there.len()).unwrap_or(i64::MAX) >= MAX_DEFINITIONS {
         return Err(Problem::new(ProblemCode::LimitReached)
             .with_detail("The catalogue is full.")
             .into());
@@ -189,8 +189,8 @@ async fn steps(
 ) -> Result<Json<Value>, ApiError> {
     let span = span(query.from, query.to)?;
     let steps: Vec<String> = query.steps.split(',').map(str::to_owned).collect();
-    if steps.len() > funnel::MOST_STEPS || !steps.iter().all(|step| is_event_name(step)) {
-        let rule = format!("1 to {} names of events, with commas", funnel::MOST_STEPS);
+    if steps.len() > funnel::MAX_STEPS || !steps.iter().all(|step| is_event_name(step)) {
+        let rule = format!("1 to {} names of events, with commas", funnel::MAX_STEPS);
         return Err(invalid_query("steps", rule).into());
     }
     let within = query.within.as_deref().unwrap_or("1d");
@@ -227,11 +227,11 @@ async fn cohorts(
         .split(',')
         .map(|day| day.parse().ok().filter(|day| (1..=365).contains(day)))
         .collect::<Option<Vec<i64>>>()
-        .filter(|days| days.len() <= retention::MOST_DAYS)
+        .filter(|days| days.len() <= retention::MAX_DAYS)
         .ok_or_else(|| {
             let rule = format!(
                 "1 to {} numbers from 1 to 365, with commas",
-                retention::MOST_DAYS
+                retention::MAX_DAYS
             );
             invalid_query("days", rule)
         })?;

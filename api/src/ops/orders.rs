@@ -1,14 +1,18 @@
-//! `/admin/orders`: an order with its history, and paying it back.
+//! `/admin/orders`: orders with their history, refunds, and statistics.
 
 use std::time::Duration;
 
 use avalon_core::audit::{self, AuditKind};
+use avalon_core::base::fen::Fen;
+use avalon_core::base::ids::OrderId;
 use avalon_core::base::problem::Problem;
 use avalon_core::jobs::SettleRefund;
 use avalon_core::payments::order_rows::{self, HistoryEntry};
 use avalon_core::payments::refunds::{self, NewRefund};
 use avalon_core::payments::search::{self, OrderFilter};
 use avalon_core::payments::{OrderStatus, PaymentError, reconciliation};
+use avalon_queue::NewJob;
+use avalon_wechat::OpenId;
 use avalon_wechat::pay::Reason;
 use axum::extract::State;
 use axum::response::Response;
@@ -53,7 +57,7 @@ async fn list(
     let limit = query.limit.unwrap_or(100).clamp(1, 1000);
     let filter = OrderFilter {
         status: query.status,
-        open_id: query.open_id,
+        open_id: query.open_id.map(OpenId::new),
         from: query.from.map(|Moment(time)| time),
         to: query.to.map(|Moment(time)| time),
         cursor: query.cursor,
@@ -61,7 +65,7 @@ async fn list(
     };
     let orders = search::orders(&state.database, &filter).await?;
     let full = i64::try_from(orders.len()).is_ok_and(|count| count == limit);
-    let next = orders.last().filter(|_| full).map(|order| order.id.clone());
+    let next = orders.last().filter(|_| full).map(|order| order.id);
     Ok(Json(json!({"orders": orders, "nextCursor": next})))
 }
 
@@ -72,7 +76,7 @@ struct SumsQuery {
     to: Option<Moment>,
 }
 
-/// Sums of the orders that were made in a time, by state.
+/// Sums the orders that were created in a period, by state.
 async fn sums(
     State(state): State<OpsState>,
     QueryOf(query): QueryOf<SumsQuery>,
@@ -83,7 +87,7 @@ async fn sums(
     Ok(Json(json!({"statuses": sums})))
 }
 
-/// The days that were compared with WeChat's bill, with what was found.
+/// Lists the reconciled days with their differences.
 async fn reconciliations(State(state): State<OpsState>) -> Result<Json<Value>, ApiError> {
     let days = reconciliation::list(&state.database).await?;
     Ok(Json(json!({"reconciliations": days})))
@@ -93,17 +97,17 @@ async fn show(
     State(state): State<OpsState>,
     OrderPath(id): OrderPath,
 ) -> Result<Json<Value>, ApiError> {
-    let order = order_rows::by_id(&state.database, &id).await?;
+    let order = order_rows::by_id(&state.database, id).await?;
     let order = order.ok_or(PaymentError::UnknownOrder)?;
-    let history = order_rows::history(&state.database, &id).await?;
+    let history = order_rows::history(&state.database, id).await?;
     let history: Vec<Value> = history.iter().map(describe).collect();
-    let refunds = refunds::of_order(&state.database, &id).await?;
+    let refunds = refunds::of_order(&state.database, id).await?;
     Ok(Json(
         json!({"order": order, "history": history, "refunds": refunds}),
     ))
 }
 
-/// A step of the order's life, its time in ISO 8601 like all others.
+/// Describes a transition, with its time in ISO 8601 like all times.
 fn describe(entry: &HistoryEntry) -> Value {
     json!({
         "status": entry.status,
@@ -121,22 +125,25 @@ struct RefundBody {
 }
 
 impl RefundBody {
-    fn into_refund(self, order_id: String, idempotency_key: String) -> Result<NewRefund, Problem> {
-        // More than the order has is refused by the order.
-        if let Some(amount) = self.amount {
-            bounded("amount", amount, 1..=i64::MAX)?;
-        }
+    fn into_refund(self, order_id: OrderId, idempotency_key: String) -> Result<NewRefund, Problem> {
+        // An amount that exceeds the order is rejected with the order at hand.
+        let amount = self
+            .amount
+            .map(|amount| bounded("amount", amount, 1..=i64::MAX))
+            .transpose()?;
+        let amount = amount.map(Fen::new).transpose();
+        let amount = amount.map_err(|error| invalid_field("amount", error))?;
         if let Some(quantity) = self.quantity {
             bounded("quantity", quantity, 0..=i64::MAX)?;
         }
-        // WeChat shows it to the player, and takes no other.
+        // WeChat shows it to the player and accepts no other.
         Reason::parse(&*self.reason).map_err(|error| {
             invalid_field("reason", format!("{error} (1 to 80, without emoji)"))
         })?;
         Ok(NewRefund {
             request_digest: json!([self.amount, self.quantity, self.reason]).to_string(),
             order_id,
-            amount: self.amount,
+            amount,
             quantity: self.quantity,
             reason: self.reason,
             idempotency_key,
@@ -144,8 +151,8 @@ impl RefundBody {
     }
 }
 
-/// Decides a refund, and has WeChat told of it. Should the queue not take the job, the same request
-/// again finds the same refund, and the clock finds it too.
+/// Decides a refund and enqueues its submission. If the queue is unavailable, a repeated request finds the
+/// same refund, and so does the sweeper.
 async fn refund(
     State(state): State<OpsState>,
     peer: Peer,
@@ -156,16 +163,14 @@ async fn refund(
     let new = body.into_refund(order_id, key)?;
     let refund = refunds::request(&state.database, &new, Timestamp::now()).await?;
     let event = by_operator(AuditKind::OrderRefunded, peer)
-        .with("orderId", &*refund.order_id)
-        .with("refundId", &*refund.refund_id)
-        .with("amount", refund.amount);
+        .with("orderId", refund.order_id.to_string())
+        .with("refundId", refund.refund_id.to_string())
+        .with("amount", refund.amount.get());
     audit::record(&state.database, event).await;
-    let settle = SettleRefund {
-        refund_id: refund.refund_id.clone(),
+    let job = NewJob::from_job(&SettleRefund {
+        refund_id: refund.refund_id,
         check: 0,
-    };
-    let job = settle
-        .into_job(Duration::ZERO)
-        .map_err(|_| avalon_core::base::problem::ProblemCode::Internal)?;
+        wait: Duration::ZERO,
+    });
     accept(&state, job, json!({"refund": refund})).await
 }

@@ -1,9 +1,10 @@
-//! `/admin/products`: what is for sale, and at which price.
+//! `/admin/products`: the products and their prices.
 
 use avalon_core::audit::{self, AuditKind};
+use avalon_core::base::fen::Fen;
+use avalon_core::base::ids::{InvalidProductId, ProductId};
 use avalon_core::base::problem::Problem;
 use avalon_core::payments::products::{self, Product};
-use avalon_wechat::pay::Fen;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::Uri;
 use axum::http::request::Parts;
@@ -16,7 +17,7 @@ use super::OpsState;
 use super::audit::by_operator;
 use crate::http::extract::{JsonBody, Peer, invalid_field, invalid_query};
 use crate::http::problem::ApiError;
-use crate::routes::payments::shop::{MOST_COUNTED, bounded, is_product_id};
+use crate::routes::payments::shop::{MAX_COUNTED, bounded};
 
 pub(super) fn routes() -> Router<OpsState> {
     Router::new()
@@ -24,23 +25,21 @@ pub(super) fn routes() -> Router<OpsState> {
         .route("/admin/products/{productId}", put(change))
 }
 
-/// Dearest product, in fen: a million yuan.
-const MOST_PRICE: i64 = 100_000_000;
+/// Maximum price in fen: a million yuan.
+const MAX_PRICE: i64 = 100_000_000;
 
-/// The product that the path names, there or not yet.
-struct ProductPath(String);
+/// The product id of the path; the product may not exist yet.
+struct ProductPath(ProductId);
 
 impl FromRequestParts<OpsState> for ProductPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &OpsState) -> Result<Self, ApiError> {
-        let id = Path::<String>::from_request_parts(parts, state).await.ok();
-        let id = id.filter(|Path(id)| is_product_id(id));
-        let Path(id) = id.ok_or_else(|| {
-            let rule = "1 to 32 letters, digits, hyphens or underscores are needed";
-            invalid_query("productId", rule)
-        })?;
-        Ok(Self(id))
+        let id = Path::<String>::from_request_parts(parts, state).await;
+        // A path that is not text is as invalid as any other text.
+        let id = id.map_or_else(|_| String::new(), |Path(id)| id);
+        let id = id.try_into().map(Self);
+        id.map_err(|error: InvalidProductId| invalid_query("productId", error).into())
     }
 }
 
@@ -54,25 +53,25 @@ struct ProductBody {
     limit_per_user: Option<i64>,
     stock: Option<i64>,
     active: Option<bool>,
-    /// What the stock was when it was read.
+    /// The stock that the client has read.
     expected_stock: Option<i64>,
 }
 
 impl ProductBody {
-    fn into_product(self, product_id: String) -> Result<Product, Problem> {
+    fn into_product(self, product_id: ProductId) -> Result<Product, Problem> {
         if !(1..=64).contains(&self.name.chars().count()) || self.name.trim().is_empty() {
             return Err(invalid_field("name", "1 to 64 characters are needed"));
         }
         if self.name.chars().any(char::is_control) {
             return Err(invalid_field("name", "may not have control characters"));
         }
-        let price = bounded("price", self.price, 1..=MOST_PRICE)?;
+        let price = bounded("price", self.price, 1..=MAX_PRICE)?;
         let price = Fen::new(price).map_err(|error| invalid_field("price", error))?;
         if let Some(limit) = self.limit_per_user {
-            bounded("limitPerUser", limit, 1..=MOST_COUNTED)?;
+            bounded("limitPerUser", limit, 1..=MAX_COUNTED)?;
         }
         if let Some(stock) = self.stock {
-            bounded("stock", stock, 0..=MOST_COUNTED)?;
+            bounded("stock", stock, 0..=MAX_COUNTED)?;
         }
         if !self.image_url.as_deref().is_none_or(is_https) {
             let rule = "must be an https URL of at most 1024 characters";
@@ -91,7 +90,7 @@ impl ProductBody {
     }
 }
 
-/// Several lines are fine.
+/// Checks a description, which may have several lines.
 fn description(text: String) -> Result<String, Problem> {
     if text.chars().count() > 1000 {
         let rule = "may have at most 1000 characters";
@@ -111,13 +110,13 @@ fn is_https(text: &str) -> bool {
         })
 }
 
-/// All of them, those that are not for sale included.
+/// Lists all products, also those that are not for sale.
 async fn list(State(state): State<OpsState>) -> Result<Json<Value>, ApiError> {
     let products = products::list(&state.database, false).await?;
     Ok(Json(json!({"products": products})))
 }
 
-/// Makes a product or replaces it as a whole: what is not given has no limit, or its default.
+/// Creates or replaces a product: omitted fields have no limit, or their default.
 async fn change(
     State(state): State<OpsState>,
     peer: Peer,
@@ -131,7 +130,7 @@ async fn change(
         None => products::put(&state.database, &product).await?,
     };
     let event = by_operator(AuditKind::ProductChanged, peer)
-        .with("productId", &*product.product_id)
+        .with("productId", product.product_id.as_str())
         .with("price", product.price.get())
         .with("stock", product.stock)
         .with("active", product.active);
@@ -149,18 +148,18 @@ mod tests {
             body[name] = value.clone();
         }
         let body: ProductBody = serde_json::from_value(body).unwrap();
-        body.into_product("gold".to_owned())
+        body.into_product("gold".parse().unwrap())
     }
 
     #[test]
-    fn what_is_left_out_has_no_limit() {
+    fn omitted_fields_have_no_limit() {
         let product = read(&json!({})).unwrap();
         assert!(product.active);
         assert_eq!((product.stock, product.limit_per_user), (None, None));
     }
 
     #[test]
-    fn what_no_product_can_have_is_refused_by_name() {
+    fn invalid_fields_are_named() {
         for (name, odd) in [
             ("name", json!("")),
             ("name", json!(" ")),

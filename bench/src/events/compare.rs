@@ -48,7 +48,7 @@ pub(super) async fn run(events: usize, batch: usize, report: &mut Report) -> Out
     let config = Config::load(None, env.into_iter(), Role::Migrate)?;
     let database = Database::new(&config.database)?;
     database.migrate().await?;
-    partitions::make_ahead(&database, Day::of_ms(i64::try_from(now_ms())?), 2).await?;
+    partitions::create_ahead(&database, Day::of_ms(i64::try_from(now_ms())?), 2).await?;
     for n in 0..PLAYERS {
         sqlx::query(
             "INSERT INTO users (id, open_id, country, city, created_at, updated_at, last_login_at)

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use avalon_core::jobs::QUEUES;
 use avalon_core::payments::config::LatePayment;
-use avalon_core::platform::risk::RiskCache;
-use avalon_core::platform::token::{
-    LocalTokens, PlatformTokens, RedisTokens, Timing, TokenMetrics, TokenStore,
-};
+use avalon_core::platform::risk::{self, RiskCache};
+use avalon_core::platform::token::{self, PlatformTokens, Timing, TokenMetrics};
+use avalon_core::storage::documents::{Documents, MemoryDocuments, RedisDocuments};
 use avalon_queue::{Handlers, PoolSettings, QueueName};
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
+use avalon_workers::channels::{Channels, WechatPay};
 use avalon_workers::{
     Analytics, PayMetrics, Payments, PoolsSettings, ProfileMetrics, ProfileRules, Risk, Services,
     Webhook,
@@ -46,7 +46,7 @@ impl App {
         let platform = platform(self, &client)?;
         let risk = risk(self)?;
         let payments = self.pay.clone().map(|client| Payments {
-            client,
+            channels: Channels::default().with(WechatPay::new(client)),
             order_ttl: config.pay.order_ttl,
             reconcile_after: config.pay.reconcile_after,
             refund_late_payments: config.pay.late_payment == LatePayment::Refund,
@@ -127,16 +127,20 @@ pub(crate) fn pay_client(
     }
 }
 
-/// The platform with its access token, which is in Redis if that is configured.
+/// The platform with its access token: in Redis if that is configured, else of the one process.
 fn platform(app: &App, client: &WechatClient) -> Result<PlatformClient, AppError> {
     let config = &app.config;
-    let store: Arc<dyn TokenStore> = match &app.redis {
-        Some(redis) => Arc::new(RedisTokens::new(redis.clone(), &config.redis.key_prefix)),
-        None => Arc::new(LocalTokens::default()),
+    let documents: Arc<dyn Documents> = match &app.redis {
+        Some(redis) => Arc::new(RedisDocuments::new(
+            redis.clone(),
+            &config.redis.key_prefix,
+            token::REDIS_TIMEOUT,
+        )),
+        None => Arc::new(MemoryDocuments::default()),
     };
     let tokens = PlatformTokens::new(
         client.clone(),
-        store,
+        documents,
         Arc::clone(&app.keyring),
         Timing::for_calls_of(config.wechat.request_timeout),
         TokenMetrics::new(&app.registry)?,
@@ -144,13 +148,17 @@ fn platform(app: &App, client: &WechatClient) -> Result<PlatformClient, AppError
     Ok(PlatformClient::new(client.clone(), Arc::new(tokens)))
 }
 
-/// The check of risky players, whose ranks are cached in Redis if that is configured.
+/// Which players may do things of worth; what WeChat said of them is kept where sessions are.
 fn risk(app: &App) -> Result<Risk, AppError> {
     let config = &app.config;
     let ttl = config.risk.cache;
     let cache = match &app.redis {
-        Some(redis) => RiskCache::shared(redis.clone(), &config.redis.key_prefix, ttl),
-        None => RiskCache::local(ttl),
+        Some(redis) => {
+            let prefix = &config.redis.key_prefix;
+            let documents = RedisDocuments::new(redis.clone(), prefix, risk::REDIS_TIMEOUT);
+            RiskCache::new(documents, ttl)
+        }
+        None => RiskCache::new(MemoryDocuments::default(), ttl),
     };
     Ok(Risk::new(config.risk.clone(), cache, &app.registry)?)
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_core::accounts::sessions::{RedisSessions, SessionStore, Sessions, SqlSessions};
+use avalon_core::accounts::sessions::{self, Sessions};
 use avalon_core::accounts::tokens::{TokenIssuer, TokenVerifier};
 use avalon_core::jobs::QUEUES;
-use avalon_core::storage::database::{Database, make_private};
+use avalon_core::storage::database::{Database, create_private_folder};
+use avalon_core::storage::documents::{Documents, RedisDocuments, SqlDocuments};
 use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{JobStore, RedisEndpoint, RedisSettings, RedisStreams, Sqlite};
 use jiff::Timestamp;
@@ -56,7 +57,7 @@ pub(crate) async fn store(
     }
     let path = config.queue_path();
     if let Some(folder) = path.parent() {
-        make_private(folder)?;
+        create_private_folder(folder)?;
     }
     Ok(Arc::new(Sqlite::open(&path, QUEUES.to_vec()).await?))
 }
@@ -134,15 +135,16 @@ pub(crate) fn sessions(
     redis: Option<&RedisEndpoint>,
     database: &Database,
 ) -> Sessions {
-    let store: Arc<dyn SessionStore> = match redis {
-        Some(endpoint) => Arc::new(RedisSessions::new(
+    let store: Arc<dyn Documents> = match redis {
+        Some(endpoint) => Arc::new(RedisDocuments::new(
             endpoint.clone(),
             &config.redis.key_prefix,
+            sessions::REDIS_TIMEOUT,
         )),
         None => {
-            let sessions = Arc::new(SqlSessions::new(database.clone()));
-            tokio::spawn(forget_expired(Arc::clone(&sessions)));
-            sessions
+            let documents = SqlDocuments::new(database.clone());
+            tokio::spawn(delete_expired(documents.clone()));
+            Arc::new(documents)
         }
     };
     let auth = &config.auth;
@@ -151,12 +153,12 @@ pub(crate) fn sessions(
 }
 
 /// Runs until the process ends.
-async fn forget_expired(sessions: Arc<SqlSessions>) {
+async fn delete_expired(documents: SqlDocuments) {
     let mut ticks = tokio::time::interval(CLEAN_UP_EVERY);
     loop {
         ticks.tick().await;
-        if let Err(error) = sessions.forget_expired(Timestamp::now()).await {
-            tracing::debug!(%error, "expired sessions could not be removed, will retry");
+        if let Err(error) = documents.delete_expired(Timestamp::now()).await {
+            tracing::debug!(%error, "expired sessions are not removed yet");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Events of players, from the edge to the answers: what an event may look like, the batch that
-//! travels in a job, what is done to it on the way, how it is stored, and what is asked of it
-//! later. How other systems are sent events is the workers' business.
+//! Events of players, from ingestion to queries: validation of an event, the batch that a job carries,
+//! its preparation for a store, storage, and the queries on it. Delivery to other systems is in the
+//! workers.
 
 pub mod batch;
 pub mod catalogue;

@@ -1,6 +1,6 @@
-//! The audit log: who did what to sessions, players, orders, jobs and keys, and what was refused for
-//! want of a right. Recorded beside what it tells of, which it can't fail, nor hold up where a player
-//! waits. It is no request log: what succeeds every day is not here.
+//! The audit log: who did what to sessions, players, orders, jobs and keys, and which requests were
+//! refused as unauthorised. Recording never fails the audited operation, nor delays a player's request.
+//! It is not a request log: routine successes are not in it.
 
 mod gate;
 pub mod search;
@@ -22,11 +22,11 @@ use crate::base::ids::{SessionId, UserId};
 use crate::storage::database::{Database, DatabaseError};
 use gate::Admitted;
 
-/// A database that takes longer than this does not get the event: an operator may wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Most characters of a text in an event's detail.
-const MOST_CHARS: usize = 200;
-/// How many old events one statement deletes.
+/// The event is only logged if the database takes longer: an operator may be waiting.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Maximum length of a text in an event's detail, in characters.
+const MAX_CHARS: usize = 200;
+/// Events deleted per statement.
 const PRUNE_BATCH: i64 = 1000;
 
 /// What happened. Its names are stored, and appear in JSON and labels.
@@ -82,8 +82,8 @@ pub enum AuditKind {
 }
 
 impl AuditKind {
-    /// Whether anybody out there can cause it as often as they like. Of these only so many are kept
-    /// in a minute; the next one that is kept tells how many were not.
+    /// Whether any client can cause it at will. Only a limited number of these is stored per minute; the
+    /// next stored one has the number of suppressed ones.
     pub const fn is_refusal(self) -> bool {
         matches!(
             self,
@@ -123,7 +123,7 @@ pub enum Actor {
     System,
 }
 
-/// Something that happened, before it is recorded.
+/// An event to be recorded.
 #[derive(Clone, Debug)]
 pub struct AuditEvent {
     kind: AuditKind,
@@ -135,7 +135,7 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
-    /// An event of nobody in particular.
+    /// Creates an event without details.
     pub fn new(kind: AuditKind, actor: Actor) -> Self {
         Self {
             kind,
@@ -147,33 +147,33 @@ impl AuditEvent {
         }
     }
 
-    /// About this player.
+    /// Sets the player concerned.
     #[must_use]
     pub fn user(mut self, user: impl Into<Option<UserId>>) -> Self {
         self.user = user.into();
         self
     }
 
-    /// About this session.
+    /// Sets the session concerned.
     #[must_use]
     pub fn session(mut self, session: impl Into<Option<SessionId>>) -> Self {
         self.session = session.into();
         self
     }
 
-    /// From this address.
+    /// Sets the IP address of the actor.
     #[must_use]
     pub fn address(mut self, address: impl Into<Option<IpAddr>>) -> Self {
         self.address = address.into();
         self
     }
 
-    /// What else is worth knowing, never a secret. Texts may come from outside: characters that
-    /// could play tricks on whoever reads a log are replaced, and long ones are cut.
+    /// Adds a detail, which must not be a secret. In texts, which may be a client's, control and direction
+    /// characters are replaced, and long texts are truncated.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         let value = match value.into() {
-            Value::String(text) => Value::String(harmless(&text)),
+            Value::String(text) => Value::String(sanitized(&text)),
             other => other,
         };
         self.detail.insert(name.to_owned(), value);
@@ -181,8 +181,8 @@ impl AuditEvent {
     }
 }
 
-/// Records an event: in the log at once, and in the table when the database takes it. Never fails:
-/// what could not be stored is in the log and in [`counts`].
+/// Records an event: in the log at once, and in the table if the database is available. Never fails: an
+/// event that could not be stored is in the log and in [`counts`].
 pub async fn record(database: &Database, event: AuditEvent) {
     let event = match gate::admit(event.kind, Timestamp::now()) {
         Admitted::Yes => event,
@@ -200,19 +200,19 @@ pub async fn record(database: &Database, event: AuditEvent) {
         detail,
         "security event"
     );
-    let stored = tokio::time::timeout(PATIENCE, store(database, event, detail)).await;
+    let stored = tokio::time::timeout(STORE_TIMEOUT, store(database, event, detail)).await;
     let problem = match stored {
         Ok(Ok(())) => return gate::count(kind, Outcome::Stored),
         Ok(Err(error)) => error.to_string(),
-        Err(_) => "the database did not answer in time".to_owned(),
+        Err(_) => "no reply from the database in time".to_owned(),
     };
     gate::count(kind, Outcome::Lost);
-    tracing::error!(%kind, problem, "a security event could not be stored");
+    tracing::error!(%kind, problem, "cannot store a security event");
 }
 
-/// Records an event where a player would wait for it: behind the caller's back. Not for a process that
-/// ends after it.
-pub fn record_beside(database: &Database, event: AuditEvent) {
+/// Records an event in a task of its own, so that the caller does not wait. Not for a process that exits
+/// right after.
+pub fn record_in_background(database: &Database, event: AuditEvent) {
     let database = database.clone();
     let recorded = async move { record(&database, event).await };
     tokio::spawn(recorded.in_current_span());
@@ -223,7 +223,7 @@ async fn store(
     event: AuditEvent,
     detail: String,
 ) -> Result<(), DatabaseError> {
-    // The id carries the time, so that the primary key is the order of time as well.
+    // The id contains the time, so the primary key is ordered by time.
     let id = Ulid::generate();
     sqlx::query(
         "INSERT INTO audit_events (id, at, kind, user_id, session_id, actor, address, detail)
@@ -242,8 +242,8 @@ async fn store(
     Ok(())
 }
 
-/// Deletes events that are older than `before`; answers how many. In small steps, so that nobody
-/// waits for it.
+/// Deletes events that are older than `before`; returns their number. In small transactions, so that
+/// other writers do not wait long.
 ///
 /// # Errors
 /// [`DatabaseError`]; what was deleted until then stays deleted.
@@ -266,12 +266,12 @@ pub async fn prune(database: &Database, before: Timestamp) -> Result<u64, Databa
     }
 }
 
-/// The text without what ends a line, moves a cursor or turns the direction of writing.
-fn harmless(text: &str) -> String {
+/// Replaces characters that end a line, move a cursor or change the direction of text; truncates.
+fn sanitized(text: &str) -> String {
     let tricky =
         |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars()
-        .take(MOST_CHARS)
+        .take(MAX_CHARS)
         .map(|c| if tricky(c) { '\u{fffd}' } else { c })
         .collect()
 }
@@ -281,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_detail_can_forge_no_log_line() {
+    fn details_cannot_forge_log_lines() {
         let forged = "x\n2026-01-01 INFO all is well\r\u{1b}[2J\u{202e}\u{2028}";
         let event = AuditEvent::new(AuditKind::NicknameRefused, Actor::Player).with("name", forged);
         let text = event.detail["name"].as_str().unwrap();

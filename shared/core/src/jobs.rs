@@ -3,17 +3,13 @@
 
 pub mod callback;
 pub mod cancel_order;
-pub mod check_order;
 pub mod create_order;
 pub mod events;
-pub mod fulfil;
 pub mod login;
 pub mod open_group;
 pub mod reconcile;
 pub mod refund;
 pub mod reset_session_key;
-pub mod retention;
-pub mod sweep;
 pub mod update_user_info;
 
 use avalon_queue::{Failure, QueueName};
@@ -22,19 +18,15 @@ use crate::base::problem::{Problem, ProblemCode};
 
 pub use callback::Callback;
 pub use cancel_order::CancelOrder;
-pub use check_order::CheckOrder;
 pub use create_order::CreateOrder;
 pub use events::{
     SendToClickhouse, SendToCollector, SendToKafka, StoreEvents, StoreRealtimeEvents,
 };
-pub use fulfil::Fulfil;
 pub use login::Login;
 pub use open_group::OpenGroup;
 pub use reconcile::Reconcile;
 pub use refund::SettleRefund;
 pub use reset_session_key::ResetSessionKey;
-pub use retention::Retention;
-pub use sweep::Sweep;
 pub use update_user_info::UpdateUserInfo;
 
 /// Sign-ins.

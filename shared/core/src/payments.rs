@@ -1,8 +1,9 @@
-//! Goods, orders, refunds and what players own: the tables and the rules of the money. Each change
-//! is one transaction that a repeat finds done. Nothing here calls anybody; how an order reaches
-//! WeChat is the workers' business.
+//! Products, orders, refunds and inventories: the tables and the rules of the money. Each change is one
+//! transaction, and repeating it changes nothing. Nothing here performs I/O except with the database; how
+//! an order reaches its payment channel is the workers' concern.
 
 pub mod backlog;
+pub mod cause;
 pub mod config;
 mod events;
 pub mod fulfilments;
@@ -10,55 +11,61 @@ pub mod inbox;
 pub mod inventory;
 pub mod order_rows;
 pub mod orders;
+pub mod outcome;
+pub mod pay_params;
 pub mod products;
 pub mod reconciliation;
-pub mod refund_ends;
+pub mod refund_outcomes;
 pub mod refunds;
 pub mod search;
+pub mod statement;
 pub mod status;
 
 use crate::base::problem::{Problem, ProblemCode};
 use crate::storage::database::DatabaseError;
 
+pub use cause::Cause;
+pub use outcome::CallbackOutcome;
+pub use pay_params::PayParams;
 pub use status::{Channel, OrderStatus, RefundStatus};
 
-/// Why a change of goods, orders or refunds was not made.
+/// Why a product, order, refund or inventory was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum PaymentError {
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// There is no such product, or it is not for sale.
-    #[error("there is no such product for sale")]
+    /// The product does not exist or is not for sale.
+    #[error("no such product is for sale")]
     UnknownProduct,
-    /// Less is left than was asked for.
+    /// Fewer pieces are left than were requested.
     #[error("out of stock")]
     OutOfStock,
-    /// The player may not buy so many.
+    /// The purchase would exceed the product's limit per player.
     #[error("the player's limit for this product is reached")]
     LimitReached,
-    /// The same idempotency key was used for something else.
+    /// The idempotency key belongs to a different request.
     #[error("the idempotency key was used with another request")]
     KeyReused,
-    /// There is no such order, or it is somebody else's.
-    #[error("there is no such order")]
+    /// The order does not exist or belongs to another player.
+    #[error("no such order")]
     UnknownOrder,
-    /// The order is in a state that forbids it.
+    /// The order's state forbids the change.
     #[error("an order that is {0} does not allow this")]
     StateForbids(OrderStatus),
-    /// The product's stock is another than was expected.
-    #[error("the stock is another than was expected")]
+    /// The product's stock differs from the expected one.
+    #[error("the stock is not the expected one")]
     StockChanged,
-    /// More is to be refunded than is left of the order.
-    #[error("more than is left of the order")]
+    /// The refund exceeds the rest of the order.
+    #[error("the refund exceeds the rest of the order")]
     TooMuch,
-    /// The player does not own so many.
-    #[error("the player does not own so many")]
+    /// The player owns fewer items.
+    #[error("the player owns too few items")]
     NotEnough,
-    /// Too many callbacks of unknown keys wait to be judged.
-    #[error("too many callbacks of unknown keys wait to be judged")]
+    /// [`inbox::MAX_UNVERIFIED`] callbacks await verification.
+    #[error("too many callbacks await verification")]
     TooManyUnverified,
-    /// Money beyond all bounds.
+    /// The total does not fit.
     #[error("the amount is out of range")]
     Amount,
 }
@@ -75,7 +82,7 @@ impl PaymentError {
         matches!(self, Self::Database(error) if error.is_transient())
     }
 
-    /// What a client is told.
+    /// Returns the problem that clients receive.
     pub fn problem(&self) -> Problem {
         let code = match self {
             Self::Database(error) if error.is_transient() => ProblemCode::StoreUnavailable,
@@ -102,7 +109,7 @@ impl PaymentError {
     }
 }
 
-/// A column of a row, read as what it must be.
+/// The error of a column whose value violates our own rules.
 pub(crate) fn damaged(column: &str) -> PaymentError {
     PaymentError::Database(DatabaseError::Damaged(column.to_owned()))
 }

@@ -1,7 +1,8 @@
-//! What every table stands on: the database connection and its migrations, encryption at rest, and
-//! the rotation of its keys.
+//! Persistence that all domains share: the database and its migrations, the document port, encryption at
+//! rest and the rotation of its keys.
 
 pub mod config;
 pub mod database;
+pub mod documents;
 pub mod keyring;
 pub mod rotation;

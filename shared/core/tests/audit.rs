@@ -1,4 +1,4 @@
-//! The audit log on both databases: what is recorded is found, and old events go.
+//! The audit log on both databases: recording, search and pruning.
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
@@ -42,7 +42,7 @@ async fn events_are_found_by_kind_player_and_time_newest_first() {
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
             audit::record(&database, AuditEvent::new(kind, Actor::System)).await;
         }
-        let asked = |filter: AuditFilter| {
+        let search = |filter: AuditFilter| {
             let database = &database;
             async move { events(database, &filter).await.unwrap() }
         };
@@ -50,7 +50,7 @@ async fn events_are_found_by_kind_player_and_time_newest_first() {
             limit: 10,
             ..AuditFilter::default()
         };
-        let found = asked(all.clone()).await;
+        let found = search(all.clone()).await;
         let kinds: Vec<_> = found.iter().map(|event| event.kind.as_str()).collect();
         assert_eq!(kinds, ["user_unbanned", "order_refunded", "user_banned"]);
         let oldest = &found[2];
@@ -62,24 +62,24 @@ async fn events_are_found_by_kind_player_and_time_newest_first() {
             json!({"reason": "cheats\u{fffd}always", "times": 3})
         );
 
-        let of_alice = asked(AuditFilter {
+        let of_alice = search(AuditFilter {
             user: Some(alice),
             ..all.clone()
         });
         assert_eq!(ids(&of_alice.await), [oldest.id.as_str()]);
-        let of_both = asked(AuditFilter {
+        let of_both = search(AuditFilter {
             user: Some(alice),
             kind: Some(AuditKind::OrderRefunded),
             ..all.clone()
         });
         assert!(of_both.await.is_empty());
-        let older = asked(AuditFilter {
+        let older = search(AuditFilter {
             cursor: Some(found[0].id.parse().unwrap()),
             limit: 1,
             ..AuditFilter::default()
         });
         assert_eq!(ids(&older.await), [found[1].id.as_str()]);
-        let between = asked(AuditFilter {
+        let between = search(AuditFilter {
             from: Some(found[1].at),
             to: Some(found[0].at),
             ..all.clone()
@@ -89,7 +89,7 @@ async fn events_are_found_by_kind_player_and_time_newest_first() {
 }
 
 #[tokio::test]
-async fn old_events_go_and_young_ones_stay() {
+async fn pruning_deletes_only_old_events() {
     for test in TestDatabase::both().await {
         let database = migrated(&test).await;
         audit::record(
@@ -97,7 +97,7 @@ async fn old_events_go_and_young_ones_stay() {
             AuditEvent::new(AuditKind::JobDeleted, Actor::Operator),
         )
         .await;
-        // More than one step of the pruning.
+        // More than one batch.
         sqlx::query(
             "INSERT INTO audit_events (id, at, kind, actor, detail)
              WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
@@ -118,7 +118,7 @@ async fn old_events_go_and_young_ones_stay() {
 }
 
 #[tokio::test]
-async fn a_database_without_the_table_loses_the_event_and_nothing_else() {
+async fn missing_table_loses_only_the_event() {
     let test = TestDatabase::sqlite();
     let config = DatabaseConfig {
         url: test.url().parse().unwrap(),

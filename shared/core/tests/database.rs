@@ -1,4 +1,4 @@
-//! What the rest relies on a database for, on both engines.
+//! Properties of the database that all stores rely on, on both engines.
 
 #![allow(
     clippy::unwrap_used,
@@ -29,8 +29,8 @@ fn open_url(url: &str, connections: &str) -> Database {
     Database::new(&config).unwrap()
 }
 
-/// Gives some work up when it has had to wait so often.
-async fn give_up(work: impl Future<Output = ()>, after: u32) {
+/// Drops a future after it has been pending a number of times.
+async fn cancel(work: impl Future<Output = ()>, after: u32) {
     let (mut work, mut waits) = (Box::pin(work), 0);
     poll_fn(|context| match work.as_mut().poll(context) {
         Poll::Pending if waits < after => {
@@ -40,12 +40,12 @@ async fn give_up(work: impl Future<Output = ()>, after: u32) {
         _ => Poll::Ready(()),
     })
     .await;
-    // What was sent arrives.
+    // Statements on their way arrive.
     tokio::time::sleep(Duration::from_millis(20)).await;
 }
 
 #[tokio::test]
-async fn what_follows_a_transaction_that_was_given_up_anywhere_is_kept() {
+async fn statements_after_a_cancelled_transaction_are_durable() {
     for file in TestDatabase::both().await {
         // The next statement gets the connection that the transaction had.
         let (database, witness) = (open(&file, "1"), open(&file, "1"));
@@ -62,25 +62,25 @@ async fn what_follows_a_transaction_that_was_given_up_anywhere_is_kept() {
                     .unwrap();
                 transaction.rollback().await.unwrap();
             };
-            give_up(work, after).await;
+            cancel(work, after).await;
             sqlx::query("INSERT INTO notes VALUES (1)")
                 .execute(database.pool())
                 .await
                 .unwrap();
         }
-        let kept: Vec<i64> = sqlx::query_scalar("SELECT note FROM notes")
+        let stored: Vec<i64> = sqlx::query_scalar("SELECT note FROM notes")
             .fetch_all(witness.pool())
             .await
             .unwrap();
-        assert_eq!(kept, [1; 8], "{}", file.engine());
+        assert_eq!(stored, [1; 8], "{}", file.engine());
     }
 }
 
-/// Stands between us and a Postgres, and can let what is connected hang without a word, as a firewall does
-/// that has forgotten it. Who connects after that gets through.
+/// A proxy before Postgres that can hang existing connections, as a firewall that lost its state does. New
+/// connections pass.
 struct Firewall {
     url: String,
-    forgotten: watch::Sender<u32>,
+    hangs: watch::Sender<u32>,
 }
 
 impl Firewall {
@@ -94,7 +94,7 @@ impl Firewall {
         url.set_host(Some("127.0.0.1")).unwrap();
         url.set_port(Some(socket.local_addr().unwrap().port()))
             .unwrap();
-        let (forgotten, times) = watch::channel(0);
+        let (hangs, times) = watch::channel(0);
         tokio::spawn(async move {
             while let Ok((mut client, _)) = socket.accept().await {
                 let mut server = TcpStream::connect(target.clone()).await.unwrap();
@@ -110,31 +110,31 @@ impl Firewall {
         });
         Self {
             url: url.into(),
-            forgotten,
+            hangs,
         }
     }
 
-    fn forget_all(&self) {
-        self.forgotten.send_modify(|times| *times += 1);
+    fn hang_all(&self) {
+        self.hangs.send_modify(|times| *times += 1);
     }
 }
 
 #[tokio::test]
-async fn connections_that_hang_make_room_for_others_within_seconds() {
-    let home = TestDatabase::postgres().await;
-    let firewall = Firewall::before(&home).await;
+async fn hanging_connections_are_replaced_within_seconds() {
+    let test_database = TestDatabase::postgres().await;
+    let firewall = Firewall::before(&test_database).await;
     let database = open_url(&firewall.url, "4");
-    let asked = (0..4).map(|_| sqlx::query("SELECT pg_sleep(0.2)").execute(database.pool()));
-    let asked = futures_util::future::join_all(asked).await;
-    assert!(asked.iter().all(Result::is_ok), "{asked:?}");
+    let queries = (0..4).map(|_| sqlx::query("SELECT pg_sleep(0.2)").execute(database.pool()));
+    let queries = futures_util::future::join_all(queries).await;
+    assert!(queries.iter().all(Result::is_ok), "{queries:?}");
 
-    firewall.forget_all();
-    // Requests give up after their time.
-    let patience = Duration::from_millis(300);
-    let hanging = (0..4).map(|_| tokio::time::timeout(patience, database.ping()));
+    firewall.hang_all();
+    // Requests time out.
+    let timeout = Duration::from_millis(300);
+    let hanging = (0..4).map(|_| tokio::time::timeout(timeout, database.ping()));
     let hanging = futures_util::future::join_all(hanging).await;
     assert!(hanging.iter().all(Result::is_err), "{hanging:?}");
-    // Without a limit of ours this takes until the kernel gives the connections up, a quarter of an hour.
+    // Without our timeout this takes until the kernel drops the connections, a quarter of an hour.
     avalon_test_support::eventually_eq(Duration::from_secs(10), Ok(()), async || {
         database.ping().await.map_err(|error| error.to_string())
     })

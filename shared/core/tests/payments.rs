@@ -1,5 +1,5 @@
-//! The money's rules under random interleavings, on both databases: paid at most once, granted
-//! exactly what was paid and not refunded, stock conserved, ledger equal to balance.
+//! The invariants of the payment tables under random interleavings, on both databases: an order is paid at
+//! most once, exactly what was paid is granted, stock is conserved, and balances are the sums of the ledger.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,24 +9,25 @@
 
 use std::time::Duration;
 
-use avalon_core::base::ids::UserId;
+use avalon_core::base::fen::Fen;
+use avalon_core::base::ids::{OrderId, ProductId, RefundId, UserId};
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::orders::{self, NewOrder, Paid, Payment};
 use avalon_core::payments::products::{self, Product};
 use avalon_core::payments::refunds::{self, NewRefund};
 use avalon_core::payments::{
-    Channel, OrderStatus, PaymentError, RefundStatus, inventory, refund_ends,
+    Cause, Channel, OrderStatus, PaymentError, RefundStatus, inventory, refund_outcomes,
 };
 use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::Database;
 use avalon_test_support::TestDatabase;
-use avalon_wechat::pay::Fen;
+use avalon_wechat::OpenId;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Runs, TestRunner};
 use ulid::Ulid;
 
-/// One thing that may happen. Indexes name orders and refunds by the order of their making.
+/// One event. Indexes refer to orders and refunds in the order of their creation.
 #[derive(Clone, Debug)]
 enum Step {
     Create {
@@ -49,11 +50,11 @@ enum Step {
         quantity: Option<i64>,
         key: u8,
     },
-    RefundTold {
+    RefundReported {
         refund: u8,
         status: RefundStatus,
-        /// Under a signature. What is not comes only of an error that says that there is none.
-        heard: bool,
+        /// An unsigned report only says that the refund does not exist.
+        signed: bool,
     },
     Consume {
         product: u8,
@@ -63,7 +64,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let told = prop::sample::select(RefundStatus::ALL[1..].to_vec());
+    let reported = prop::sample::select(RefundStatus::ALL[1..].to_vec());
     prop_oneof![
         3 => (0u8..6, 0u8..2, 1i64..4)
             .prop_map(|(key, product, quantity)| Step::Create { key, product, quantity }),
@@ -72,20 +73,20 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0u8..6, any::<bool>()).prop_map(|(order, failed)| Step::End { order, failed }),
         2 => (0u8..6, prop::option::of(1i64..500), prop::option::of(0i64..3), 0u8..3)
             .prop_map(|(order, amount, quantity, key)| Step::Refund { order, amount, quantity, key }),
-        3 => (0u8..4, told, prop::bool::weighted(0.6))
-            .prop_map(|(refund, status, heard)| Step::RefundTold { refund, status, heard }),
+        3 => (0u8..4, reported, prop::bool::weighted(0.6))
+            .prop_map(|(refund, status, signed)| Step::RefundReported { refund, status, signed }),
         2 => (0u8..2, 1i64..4, 0u8..4)
             .prop_map(|(product, quantity, key)| Step::Consume { product, quantity, key }),
     ]
 }
 
-/// A shop with two products, one of them scarce, and one player.
+/// Two products, one of them with limited stock, and one player.
 struct Shop {
     database: Database,
     user: UserId,
-    products: [String; 2],
-    orders: Vec<String>,
-    refunds: Vec<String>,
+    products: [ProductId; 2],
+    orders: Vec<OrderId>,
+    refunds: Vec<RefundId>,
 }
 
 const STOCK: i64 = 8;
@@ -112,7 +113,8 @@ impl Shop {
         .execute(database.pool())
         .await
         .unwrap();
-        let products = [0, 1].map(|_| format!("p-{}", Ulid::generate()));
+        let products: [ProductId; 2] =
+            [0, 1].map(|_| format!("p-{}", Ulid::generate()).parse().unwrap());
         for (id, stock) in products.iter().zip([Some(STOCK), None]) {
             let product = Product {
                 product_id: id.clone(),
@@ -135,8 +137,8 @@ impl Shop {
         }
     }
 
-    /// Does a step as a worker would that may crash after it and do it again.
-    async fn take(&mut self, step: &Step) {
+    /// Performs a step twice, like a worker that crashed after it.
+    async fn perform(&mut self, step: &Step) {
         let now = Timestamp::now();
         let database = self.database.clone();
         match step {
@@ -173,12 +175,13 @@ impl Shop {
                     currency: "CNY".to_owned(),
                     at: now,
                 };
-                let told = orders::pay(&database, &order.id, &payment, "test", false, now)
-                    .await
-                    .unwrap();
+                let reported =
+                    orders::pay(&database, order.id, &payment, Cause::Callback, false, now)
+                        .await
+                        .unwrap();
                 let expected_now = *right && !order.status.was_paid();
-                assert_eq!(matches!(told, Paid::Now(..)), expected_now, "{order:?}");
-                let again = orders::pay(&database, &order.id, &payment, "test", false, now)
+                assert_eq!(matches!(reported, Paid::Now(..)), expected_now, "{order:?}");
+                let again = orders::pay(&database, order.id, &payment, Cause::Callback, false, now)
                     .await
                     .unwrap();
                 assert!(!matches!(again, Paid::Now(..)), "paid at most once");
@@ -193,7 +196,7 @@ impl Shop {
                     OrderStatus::Closed
                 };
                 for _ in 0..2 {
-                    orders::end_unpaid(&database, &order.id, to, "test", None, now)
+                    orders::end_unpaid(&database, order.id, to, Cause::Expired, None, now)
                         .await
                         .unwrap();
                 }
@@ -208,8 +211,8 @@ impl Shop {
                     return;
                 };
                 let new = NewRefund {
-                    order_id: order.id.clone(),
-                    amount: *amount,
+                    order_id: order.id,
+                    amount: amount.map(|fen| Fen::new(fen).unwrap()),
                     quantity: *quantity,
                     reason: "test".to_owned(),
                     idempotency_key: key.to_string(),
@@ -231,20 +234,20 @@ impl Shop {
                     Err(error) => panic!("{error}"),
                 }
             }
-            Step::RefundTold {
+            Step::RefundReported {
                 refund,
                 status,
-                heard,
+                signed,
             } => {
-                let Some(id) = self.refunds.get(usize::from(*refund)) else {
+                let Some(&id) = self.refunds.get(usize::from(*refund)) else {
                     return;
                 };
-                let (status, number) = match heard {
+                let (status, number) = match signed {
                     true => (*status, Some("50")),
                     false => (RefundStatus::Closed, None),
                 };
                 for _ in 0..2 {
-                    refund_ends::told(&database, id, status, number, now)
+                    refund_outcomes::apply(&database, id, status, number, now)
                         .await
                         .unwrap();
                 }
@@ -271,7 +274,7 @@ impl Shop {
     fn new_order(&self, key: u8, product: usize, quantity: i64) -> NewOrder {
         NewOrder {
             user_id: self.user,
-            open_id: format!("o{}", self.user),
+            open_id: OpenId::new(format!("o{}", self.user)),
             product_id: self.products[product].clone(),
             quantity,
             channel: Channel::WechatPay,
@@ -284,7 +287,7 @@ impl Shop {
 
     async fn order(&self, index: u8) -> Option<Order> {
         let id = self.orders.get(usize::from(index))?;
-        order_rows::by_id(&self.database, id).await.unwrap()
+        order_rows::by_id(&self.database, *id).await.unwrap()
     }
 
     async fn number(&self, sql: &'static str, first: &str, second: &str) -> i64 {
@@ -296,7 +299,7 @@ impl Shop {
             .unwrap()
     }
 
-    /// What must be true after whatever happened.
+    /// Asserts the invariants.
     async fn check(&self) {
         let user = self.user.to_string();
         for product in &self.products {
@@ -305,7 +308,7 @@ impl Shop {
                     "SELECT CAST(coalesce(sum(quantity), 0) AS BIGINT) FROM orders
                      WHERE user_id = $1 AND product_id = $2 AND holds_stock = 1",
                     &user,
-                    product,
+                    product.as_str(),
                 )
                 .await;
             let listed = products::list(&self.database, true).await.unwrap();
@@ -322,7 +325,7 @@ impl Shop {
                     "SELECT CAST(coalesce(sum(delta), 0) AS BIGINT) FROM inventory_ledger
                      WHERE user_id = $1 AND product_id = $2",
                     &user,
-                    product,
+                    product.as_str(),
                 )
                 .await;
             let items = inventory::items(&self.database, self.user).await.unwrap();
@@ -334,7 +337,7 @@ impl Shop {
             );
         }
         for id in &self.orders {
-            let order = order_rows::by_id(&self.database, id)
+            let order = order_rows::by_id(&self.database, *id)
                 .await
                 .unwrap()
                 .unwrap();
@@ -356,11 +359,11 @@ impl Shop {
                 .number(
                     "SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM refunds
                      WHERE order_id = $1 AND status = $2",
-                    id,
+                    &id.to_string(),
                     "succeeded",
                 )
                 .await;
-            assert_eq!(refunded, order.refunded_fee);
+            assert_eq!(refunded, order.refunded_fee.get());
             assert!(
                 refunded <= order.total_fee.get(),
                 "never more than was paid"
@@ -371,7 +374,7 @@ impl Shop {
                 .number(
                     "SELECT CAST(coalesce(sum(revoked), 0) AS BIGINT) FROM refunds
                      WHERE order_id = $1 AND $2 = $2",
-                    id,
+                    &id.to_string(),
                     "",
                 )
                 .await;
@@ -380,31 +383,31 @@ impl Shop {
                 .number(
                     "SELECT count(*) FROM refunds WHERE order_id = $1 AND status <> $2
                      AND status <> 'succeeded' AND next_check_at IS NULL",
-                    id,
+                    &id.to_string(),
                     "closed",
                 )
                 .await;
             assert_eq!(
                 asleep, 0,
-                "somebody asks about each refund that is under way"
+                "every refund in progress has its next query scheduled"
             );
-            let told = self
+            let reported = self
                 .number(
                     "SELECT count(*) FROM fulfilments WHERE order_id = $1 AND type = $2",
-                    id,
+                    &id.to_string(),
                     "order.paid",
                 )
                 .await;
             assert_eq!(
-                told,
+                reported,
                 i64::from(order.status.was_paid()),
-                "the game server hears once"
+                "the payment has one webhook"
             );
         }
     }
 }
 
-fn hold_under(database: TestDatabase, cases: u32) {
+fn rules_hold(database: TestDatabase, cases: u32) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let opened = runtime.block_on(self::database(database.url()));
     let mut runner = TestRunner::new(Runs {
@@ -417,7 +420,7 @@ fn hold_under(database: TestDatabase, cases: u32) {
             runtime.block_on(async {
                 let mut shop = Shop::open(&opened).await;
                 for step in &steps {
-                    shop.take(step).await;
+                    shop.perform(step).await;
                 }
                 shop.check().await;
             });
@@ -427,22 +430,22 @@ fn hold_under(database: TestDatabase, cases: u32) {
 }
 
 #[test]
-fn the_rules_hold_under_random_interleavings_on_sqlite() {
-    hold_under(TestDatabase::sqlite(), 60);
+fn rules_hold_under_random_interleavings_on_sqlite() {
+    rules_hold(TestDatabase::sqlite(), 60);
 }
 
 #[test]
-fn the_rules_hold_under_random_interleavings_on_postgres() {
+fn rules_hold_under_random_interleavings_on_postgres() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    hold_under(runtime.block_on(TestDatabase::postgres()), 120);
+    rules_hold(runtime.block_on(TestDatabase::postgres()), 120);
 }
 
-/// Everything at once, from many tasks.
-async fn hold_in_a_crowd(database: TestDatabase) {
+/// Concurrent requests from many tasks.
+async fn rules_hold_concurrently(database: TestDatabase) {
     let opened = self::database(database.url()).await;
     let shop = std::sync::Arc::new(Shop::open(&opened).await);
     let now = Timestamp::now();
-    // Twenty orders of one, each asked for three times, for a stock of eight.
+    // Twenty orders of one piece, each requested three times, for a stock of eight.
     let asked = (0..60u8).map(|n| {
         let (shop, database) = (std::sync::Arc::clone(&shop), opened.clone());
         tokio::spawn(async move {
@@ -456,12 +459,12 @@ async fn hold_in_a_crowd(database: TestDatabase) {
     }
     ids.sort();
     ids.dedup();
-    assert_eq!(ids.len(), 8, "as many orders as there was stock");
-    // Each is paid five times and ended three times, all at once.
+    assert_eq!(ids.len(), 8, "one order per piece in stock");
+    // Each is paid five times and ended three times, concurrently.
     let mut tasks = Vec::new();
     for id in &ids {
         for n in 0..8 {
-            let (id, database) = (id.clone(), opened.clone());
+            let (id, database) = (*id, opened.clone());
             tasks.push(tokio::spawn(async move {
                 if n < 5 {
                     let payment = Payment {
@@ -470,13 +473,13 @@ async fn hold_in_a_crowd(database: TestDatabase) {
                         currency: "CNY".to_owned(),
                         at: now,
                     };
-                    let paid = orders::pay(&database, &id, &payment, "test", false, now)
+                    let paid = orders::pay(&database, id, &payment, Cause::Callback, false, now)
                         .await
                         .unwrap();
                     matches!(paid, Paid::Now(..))
                 } else {
                     let to = OrderStatus::Closed;
-                    orders::end_unpaid(&database, &id, to, "test", None, now)
+                    orders::end_unpaid(&database, id, to, Cause::Expired, None, now)
                         .await
                         .unwrap();
                     false
@@ -500,14 +503,14 @@ async fn hold_in_a_crowd(database: TestDatabase) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_crowd_buys_no_more_than_there_is_and_pays_once_on_both_databases() {
+async fn concurrent_orders_fit_the_stock_and_are_paid_once() {
     for database in TestDatabase::both().await {
-        hold_in_a_crowd(database).await;
+        rules_hold_concurrently(database).await;
     }
 }
 
 #[tokio::test]
-async fn stock_is_not_set_over_orders_that_nobody_counted() {
+async fn stale_stock_is_not_written_over_new_orders() {
     for database in TestDatabase::both().await {
         let opened = self::database(database.url()).await;
         let shop = Shop::open(&opened).await;

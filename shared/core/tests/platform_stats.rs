@@ -1,4 +1,4 @@
-//! WeChat's figures of our days, on both databases: told again they take the old ones' place.
+//! WeChat's daily figures on both databases: later ones replace earlier ones.
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
@@ -22,20 +22,20 @@ async fn migrated(test: &TestDatabase) -> Database {
 }
 
 #[tokio::test]
-async fn what_is_told_last_counts_and_days_come_side_by_side() {
+async fn latest_figures_win_and_days_include_our_own() {
     for test in TestDatabase::both().await {
         let database = migrated(&test).await;
         let (ninth, tenth) = (date(2026, 1, 9), date(2026, 1, 10));
         let at = |ms| Timestamp::from_millisecond(ms).unwrap();
         let game: Dataset = "game:1000006:4".parse().unwrap();
-        let keep = async |day, dataset: &Dataset, figures, now| {
-            stats::keep(&database, day, dataset, &figures, at(now))
+        let store = async |day, dataset: &Dataset, figures, now| {
+            stats::store(&database, day, dataset, &figures, at(now))
                 .await
                 .unwrap();
         };
-        keep(tenth, &Dataset::Visits, json!({"visit_uv": 5}), 1).await;
-        keep(ninth, &Dataset::Visits, json!({"visit_uv": 3}), 2).await;
-        keep(ninth, &game, json!(7.5), 3).await;
+        store(tenth, &Dataset::Visits, json!({"visit_uv": 5}), 1).await;
+        store(ninth, &Dataset::Visits, json!({"visit_uv": 3}), 2).await;
+        store(ninth, &game, json!(7.5), 3).await;
         let visits = Dataset::Visits;
         let fetched = async |day, dataset| {
             let fetched = stats::fetched_at(&database, day, dataset);
@@ -43,9 +43,9 @@ async fn what_is_told_last_counts_and_days_come_side_by_side() {
         };
         assert_eq!(fetched(ninth, &visits).await, Some(at(2)));
         assert_eq!(fetched(ninth, &Dataset::Retain).await, None);
-        // The same again, and then corrected.
-        keep(ninth, &visits, json!({"visit_uv": 3}), 4).await;
-        keep(tenth, &visits, json!({"visit_uv": 6}), 5).await;
+        // Unchanged, and then corrected.
+        store(ninth, &visits, json!({"visit_uv": 3}), 4).await;
+        store(tenth, &visits, json!({"visit_uv": 6}), 5).await;
         assert_eq!(fetched(ninth, &visits).await, Some(at(4)));
         let changed: Vec<i64> = sqlx::query_scalar(
             "SELECT changed_at FROM platform_stats WHERE dataset = 'visits' ORDER BY day",
@@ -55,7 +55,7 @@ async fn what_is_told_last_counts_and_days_come_side_by_side() {
         .unwrap();
         assert_eq!(changed, [2, 5]);
 
-        // Two were there on the ninth, one of them for the first time; nobody on the tenth.
+        // Two players on the ninth, one of them new; none on the tenth.
         for (user, day) in [("ann", 8), ("ann", 9), ("bob", 9)] {
             let day = Day::of_date(date(2026, 1, day)).number();
             sqlx::query("INSERT INTO analytics_user_days (user_id, day) VALUES ($1, $2)")

@@ -1,5 +1,5 @@
-//! The access token of a fleet on both engines, with the simulator as WeChat: one fetch for all, and
-//! what is refused is replaced once.
+//! The access token of a fleet on both engines, with the simulator as WeChat: one fetch for all, and a
+//! refused token is replaced once.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,9 +10,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_core::platform::token::{
-    LocalTokens, PlatformTokens, RedisTokens, Timing, TokenMetrics, TokenStore,
-};
+use avalon_core::platform::token::{PlatformTokens, REDIS_TIMEOUT, Timing, TokenMetrics};
+use avalon_core::storage::documents::{Documents, MemoryDocuments, RedisDocuments};
 use avalon_core::storage::keyring::{EncryptionKey, Keyring};
 use avalon_queue::RedisEndpoint;
 use avalon_simulator::{Simulator, SimulatorSettings};
@@ -26,16 +25,16 @@ use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// A simulated platform, and where the token is kept; each call of `store` is another process', where
-/// the engine has more than one.
+/// A simulated platform and a document store; each call of `store` is another process', if the engine
+/// allows more than one.
 struct World {
     base: String,
     keyring: Arc<Keyring>,
-    store: Box<dyn Fn() -> Arc<dyn TokenStore> + Send + Sync>,
+    store: Box<dyn Fn() -> Arc<dyn Documents> + Send + Sync>,
 }
 
 async fn local() -> World {
-    let store: Arc<dyn TokenStore> = Arc::new(LocalTokens::default());
+    let store: Arc<dyn Documents> = Arc::new(MemoryDocuments::default());
     World::new(Box::new(move || Arc::clone(&store))).await
 }
 
@@ -43,7 +42,7 @@ async fn redis() -> World {
     let (url, prefix) = (shared_redis_url().await, unique_prefix());
     World::new(Box::new(move || {
         let endpoint = RedisEndpoint::new(&url).unwrap();
-        Arc::new(RedisTokens::new(endpoint, &prefix))
+        Arc::new(RedisDocuments::new(endpoint, &prefix, REDIS_TIMEOUT))
     }))
     .await
 }
@@ -53,7 +52,7 @@ fn timing() -> Timing {
 }
 
 impl World {
-    async fn new(store: Box<dyn Fn() -> Arc<dyn TokenStore> + Send + Sync>) -> Self {
+    async fn new(store: Box<dyn Fn() -> Arc<dyn Documents> + Send + Sync>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let simulator = Simulator::new(SimulatorSettings::new("wx0123456789abcdef", "secret"));
@@ -103,7 +102,7 @@ impl World {
             .await;
     }
 
-    /// How often WeChat was asked for a token.
+    /// Number of fetches that WeChat received.
     async fn fetches(&self) -> u64 {
         let path = "/requests/count?api=stable_token";
         self.control(reqwest::Method::GET, path, "").await["count"]
@@ -161,11 +160,11 @@ on_every_engine!(ten_holders_cause_one_fetch, async |world: World| {
     assert!(tokens.iter().all(|token| *token == tokens[0]));
     assert_eq!(world.fetches().await, 1);
     all_of(&holders).await;
-    assert_eq!(world.fetches().await, 1, "it is kept");
+    assert_eq!(world.fetches().await, 1, "it is stored");
 });
 
 on_every_engine!(
-    a_refused_token_is_replaced_once_for_all,
+    refused_token_is_replaced_once_for_all_processes,
     async |world: World| {
         let holders: Vec<_> = (0..10).map(|_| world.holder()).collect();
         let old = all_of(&holders).await;
@@ -178,7 +177,7 @@ on_every_engine!(
         assert!(new.iter().all(|token| *token == new[0] && *token != old[0]));
         assert_eq!(world.fetches().await, 2);
         assert_eq!(world.forced().await, 0);
-        // Somebody who comes late with the old one.
+        // A late refusal of the old one.
         holders[3].refused(&old[0]).await.unwrap();
         assert_eq!(holders[3].current().await.unwrap(), new[0]);
         assert_eq!(world.fetches().await, 2);
@@ -186,7 +185,7 @@ on_every_engine!(
 );
 
 on_every_engine!(
-    force_is_used_only_when_wechat_gives_the_refused_token_again,
+    renewal_is_forced_only_if_wechat_returns_the_refused_token,
     async |world: World| {
         let holder = world.holder();
         let old = holder.current().await.unwrap();
@@ -199,22 +198,22 @@ on_every_engine!(
 );
 
 on_every_engine!(
-    a_token_that_can_not_be_replaced_is_used_on_by_everybody,
+    token_that_cannot_be_replaced_stays_in_use,
     async |world: World| {
         let (holder, other) = (world.holder(), world.holder());
         let first = holder.current().await.unwrap();
-        // One API refuses it, and WeChat gives it out still: it is forced away.
+        // One API refuses it, and WeChat still issues it: the renewal is forced.
         holder.refused(&first).await.unwrap();
         let second = holder.current().await.unwrap();
         assert_ne!(second, first);
         assert_eq!(world.forced().await, 1);
-        // And refuses the next one too. Within half a minute WeChat would not replace it.
+        // It refuses the next one too. Within half a minute WeChat would not replace it.
         holder.refused(&second).await.unwrap();
         for holder in [&holder, &other] {
             assert_eq!(
                 holder.current().await.unwrap(),
                 second,
-                "WeChat has no other"
+                "WeChat issues no other"
             );
         }
         let fetches = world.fetches().await;
@@ -223,23 +222,20 @@ on_every_engine!(
             assert_eq!(holder.current().await.unwrap(), second);
             assert_eq!(other.current().await.unwrap(), second);
         }
-        assert_eq!(
-            world.fetches().await,
-            fetches,
-            "nor is it asked again and again"
-        );
+        assert_eq!(world.fetches().await, fetches, "WeChat is not asked again");
         assert_eq!(world.forced().await, 1);
     }
 );
 
 on_every_engine!(
-    a_refresher_that_died_is_followed_by_another,
+    another_process_fetches_after_the_lease_of_a_dead_one,
     async |world: World| {
-        let lease = Duration::from_millis(400);
-        let taken = (world.store)().lease("dead", lease).await.unwrap();
-        assert!(taken);
+        let lease = Some(Duration::from_millis(400));
+        let key = "{access_token}:lease";
+        let store = (world.store)();
+        assert!(store.replace(key, None, "dead", lease).await.unwrap());
         let impatient = world.holder_with(Timing {
-            patience: Duration::from_millis(50),
+            wait_timeout: Duration::from_millis(50),
             ..timing()
         });
         let late = impatient.current().await.unwrap_err();
@@ -251,7 +247,7 @@ on_every_engine!(
 );
 
 on_every_engine!(
-    a_caller_who_gives_up_does_not_stop_the_fetch,
+    dropped_caller_does_not_stop_the_fetch,
     async |world: World| {
         world.put("/faults", &json!({"latencyMs": 300})).await;
         let holder = world.holder();
@@ -263,10 +259,10 @@ on_every_engine!(
 );
 
 on_every_engine!(
-    a_token_near_its_end_is_used_and_renewed_behind,
+    token_near_expiry_is_used_and_renewed_in_background,
     async |world: World| {
         let eager = Timing {
-            // Everything is near its end, and may be renewed at once.
+            // Every token is near its expiry, and may be renewed at once.
             renew_before: Duration::from_secs(10_000),
             spacing: Duration::ZERO,
             ..timing()
@@ -277,7 +273,7 @@ on_every_engine!(
             .put("/settings", &json!({"clockSkewSeconds": 7000}))
             .await;
         world.put("/faults", &json!({"latencyMs": 300})).await;
-        assert_eq!(holder.current().await.unwrap(), first, "nobody waits");
+        assert_eq!(holder.current().await.unwrap(), first, "no wait");
         eventually_eq(Duration::from_secs(5), true, async || {
             holder.current().await.unwrap() != first
         })
@@ -285,27 +281,30 @@ on_every_engine!(
     }
 );
 
-on_every_engine!(a_failed_fetch_is_told_and_rested, async |world: World| {
-    let holder = world.holder();
-    world.put("/faults", &json!({"errcode": 40125})).await;
-    let error = holder.current().await.unwrap_err();
-    assert!(matches!(error, AccessTokenError::Fetch(_)), "{error:?}");
-    assert_eq!(error.class(), ErrorClass::Misconfigured);
-    let error = world.holder().current().await.unwrap_err();
-    assert!(
-        matches!(error, AccessTokenError::BackingOff { .. }),
-        "{error:?}"
-    );
-    assert_eq!(world.fetches().await, 1, "for all holders");
-});
+on_every_engine!(
+    failed_fetch_makes_all_processes_back_off,
+    async |world: World| {
+        let holder = world.holder();
+        world.put("/faults", &json!({"errcode": 40125})).await;
+        let error = holder.current().await.unwrap_err();
+        assert!(matches!(error, AccessTokenError::Fetch(_)), "{error:?}");
+        assert_eq!(error.class(), ErrorClass::Misconfigured);
+        let error = world.holder().current().await.unwrap_err();
+        assert!(
+            matches!(error, AccessTokenError::BackingOff { .. }),
+            "{error:?}"
+        );
+        assert_eq!(world.fetches().await, 1, "for all holders");
+    }
+);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_known_token_outlasts_an_absent_redis() {
+async fn known_token_outlasts_a_redis_outage() {
     let mut server = RedisServer::start().await;
     let url = server.url();
     let world = World::new(Box::new(move || {
         let endpoint = RedisEndpoint::new(&url).unwrap();
-        Arc::new(RedisTokens::new(endpoint, "test"))
+        Arc::new(RedisDocuments::new(endpoint, "test", REDIS_TIMEOUT))
     }))
     .await;
     let (holder, stranger) = (world.holder(), world.holder());
@@ -318,7 +317,7 @@ async fn a_known_token_outlasts_an_absent_redis() {
     assert!(holder.refused(&token).await.is_err());
     assert!(
         holder.current().await.is_err(),
-        "a refused one is not remembered"
+        "a refused token is not reused"
     );
     server.launch().await;
     eventually_eq(Duration::from_secs(10), true, async || {

@@ -48,7 +48,7 @@ impl Player {
         }
     }
 
-    /// Signs in; WeChat gives this key.
+    /// Signs in with this key from WeChat.
     async fn sign_in(&self, key: &str, second: i64) -> UserInfo {
         self.sign_in_as(key, None, second).await
     }
@@ -74,22 +74,22 @@ impl Player {
         keys.await.unwrap()
     }
 
-    /// The keys that are good for data that came in then, and the version.
-    async fn good_at(&self, second: i64) -> (Vec<String>, i64) {
+    /// Returns the keys for data received at that second, and the version.
+    async fn valid_at(&self, second: i64) -> (Vec<String>, i64) {
         let keys = self.keys().await.unwrap();
-        let good = keys.good_at(at(second), GRACE);
-        let good = good.map(|key| key.expose_secret().to_owned()).collect();
-        (good, keys.version)
+        let valid = keys.valid_at(at(second), GRACE);
+        let valid = valid.map(|key| key.expose_secret().to_owned()).collect();
+        (valid, keys.version)
     }
 
-    async fn tell(&self, source: Source, second: i64, name: &str) -> rows::Updated {
+    async fn update(&self, source: Source, second: i64, name: &str) -> rows::Updated {
         let update = Update {
             fields: Fields {
                 nickname: Some(name.to_owned()).filter(|name| !name.is_empty()),
                 ..Fields::default()
             },
             standing: (source, at(second)),
-            union_id: Some(UnionId::new("oTold")),
+            union_id: Some(UnionId::new("oUpdate")),
         };
         let updated = rows::update(&self.database, &self.open_id, &update, true, at(second));
         updated.await.unwrap().unwrap()
@@ -101,68 +101,68 @@ fn keys<const N: usize>(keys: [&str; N], version: i64) -> (Vec<String>, i64) {
 }
 
 #[tokio::test]
-async fn the_previous_key_is_good_for_a_grace_and_no_more_than_two_are_kept() {
+async fn previous_key_is_valid_for_the_grace_and_two_keys_are_stored() {
     for database in TestDatabase::both().await {
         let player = Player::on(&database).await;
         assert!(player.keys().await.is_none(), "{}", database.engine());
         player.sign_in("first", 0).await;
-        assert_eq!(player.good_at(0).await, keys(["first"], 1));
+        assert_eq!(player.valid_at(0).await, keys(["first"], 1));
         player.sign_in("second", 100).await;
-        assert_eq!(player.good_at(100).await, keys(["second", "first"], 2));
-        assert_eq!(player.good_at(399).await, keys(["second", "first"], 2));
-        assert_eq!(player.good_at(400).await, keys(["second"], 2));
-        // Data that came in before the key was replaced are judged by then.
-        assert_eq!(player.good_at(50).await, keys(["second", "first"], 2));
+        assert_eq!(player.valid_at(100).await, keys(["second", "first"], 2));
+        assert_eq!(player.valid_at(399).await, keys(["second", "first"], 2));
+        assert_eq!(player.valid_at(400).await, keys(["second"], 2));
+        // Data received before the key was replaced.
+        assert_eq!(player.valid_at(50).await, keys(["second", "first"], 2));
         player.sign_in("third", 200).await;
-        assert_eq!(player.good_at(200).await, keys(["third", "second"], 3));
+        assert_eq!(player.valid_at(200).await, keys(["third", "second"], 3));
     }
 }
 
 #[tokio::test]
-async fn the_same_key_again_is_no_new_version_and_a_replaced_one_does_not_come_back() {
+async fn same_key_again_is_no_new_version_and_extends_no_grace() {
     for database in TestDatabase::both().await {
         let player = Player::on(&database).await;
         player.sign_in("first", 0).await;
         player.sign_in("second", 100).await;
         player.sign_in("second", 390).await;
-        assert_eq!(player.good_at(399).await, keys(["second", "first"], 2));
+        assert_eq!(player.valid_at(399).await, keys(["second", "first"], 2));
         assert_eq!(
-            player.good_at(400).await,
+            player.valid_at(400).await,
             keys(["second"], 2),
-            "the grace did not begin anew, {}",
+            "the grace did not start over, {}",
             database.engine()
         );
     }
 }
 
 #[tokio::test]
-async fn a_sign_in_that_is_stored_late_does_not_bring_a_replaced_key_back() {
+async fn late_sign_in_does_not_restore_a_replaced_key() {
     for database in TestDatabase::both().await {
         let player = Player::on(&database).await;
         player.sign_in("first", 0).await;
         player.sign_in("second", 100).await;
-        // WeChat answered it before the last one.
+        // WeChat replied to it before the last one.
         let late = player.sign_in("first", 110).await;
-        assert_eq!(player.good_at(110).await, keys(["second", "first"], 2));
+        assert_eq!(player.valid_at(110).await, keys(["second", "first"], 2));
         assert_eq!(late.last_login_at, at(110), "the rest of it counts");
     }
 }
 
 #[tokio::test]
-async fn a_dead_key_that_was_stored_last_gives_way_to_the_one_that_wechat_gives() {
+async fn dead_key_stored_last_yields_to_the_key_of_later_sign_ins() {
     for database in TestDatabase::both().await {
         let player = Player::on(&database).await;
-        // WeChat gave "dead" and then "live"; that came in the other order.
+        // WeChat returned "dead" and then "live"; they were stored in reverse order.
         player.sign_in("live", 0).await;
         player.sign_in("dead", 5).await;
-        assert_eq!(player.good_at(5).await, keys(["dead", "live"], 2));
-        // Which is which is not known yet, and both are good.
+        assert_eq!(player.valid_at(5).await, keys(["dead", "live"], 2));
+        // The order is not known yet, and both are valid.
         player.sign_in("live", 20).await;
-        assert_eq!(player.good_at(20).await, keys(["dead", "live"], 2));
-        // Nobody stores so late.
+        assert_eq!(player.valid_at(20).await, keys(["dead", "live"], 2));
+        // Too late for a delayed write.
         player.sign_in("live", 36).await;
         assert_eq!(
-            player.good_at(36).await,
+            player.valid_at(36).await,
             keys(["live", "dead"], 3),
             "{}",
             database.engine()
@@ -171,18 +171,18 @@ async fn a_dead_key_that_was_stored_last_gives_way_to_the_one_that_wechat_gives(
 }
 
 #[tokio::test]
-async fn many_sign_ins_at_once_leave_one_player_with_one_key() {
+async fn concurrent_sign_ins_create_one_player_with_one_key() {
     for database in TestDatabase::both().await {
         let player = Player::on(&database).await;
         let sign_ins = (0..20).map(|_| player.sign_in("only", 0));
         let users = futures_util::future::join_all(sign_ins).await;
         assert!(users.iter().all(|user| user.id == users[0].id));
-        assert_eq!(player.good_at(0).await, keys(["only"], 1));
+        assert_eq!(player.valid_at(0).await, keys(["only"], 1));
     }
 }
 
 #[tokio::test]
-async fn a_key_that_was_reset_is_good_for_nothing_at_once() {
+async fn reset_key_is_invalid_at_once() {
     for database in TestDatabase::both().await {
         let player = Player::on(&database).await;
         let key = |text: &str| SessionKey::new(text.into());
@@ -195,37 +195,37 @@ async fn a_key_that_was_reset_is_good_for_nothing_at_once() {
         };
         player.sign_in("leaked", 0).await;
         assert!(reset("leaked", "new").await);
-        assert_eq!(player.good_at(0).await, keys(["new"], 2));
-        assert!(reset("leaked", "new").await, "the first answer was lost");
-        assert_eq!(player.good_at(0).await, keys(["new"], 2));
+        assert_eq!(player.valid_at(0).await, keys(["new"], 2));
+        assert!(reset("leaked", "new").await, "the first reply was lost");
+        assert_eq!(player.valid_at(0).await, keys(["new"], 2));
         assert!(!reset("leaked", "newer").await, "another was faster");
-        assert_eq!(player.good_at(0).await, keys(["new"], 2));
+        assert_eq!(player.valid_at(0).await, keys(["new"], 2));
         player.sign_in("leaked", 10).await;
         assert_eq!(
-            player.good_at(10).await,
+            player.valid_at(10).await,
             keys(["new"], 2),
-            "a late sign-in does not bring it back, {}",
+            "a late sign-in does not restore it, {}",
             database.engine()
         );
     }
 }
 
 #[tokio::test]
-async fn of_profiles_told_at_once_the_newest_wins_and_none_is_lost() {
+async fn newest_of_concurrent_profile_updates_wins() {
     for database in TestDatabase::both().await {
         let player = Player::on(&database).await;
         player.sign_in("key", 0).await;
         let names: Vec<String> = (1..=8).map(|n| format!("name-{n}")).collect();
-        let told = names
+        let updates = names
             .iter()
             .zip(1..)
-            .map(|(name, second)| player.tell(Source::Encrypted, second, name));
-        futures_util::future::join_all(told).await;
-        let after = player.tell(Source::Encrypted, 9, "").await;
+            .map(|(name, second)| player.update(Source::Encrypted, second, name));
+        futures_util::future::join_all(updates).await;
+        let after = player.update(Source::Encrypted, 9, "").await;
         assert_eq!(after.user.nickname.as_deref(), Some("name-8"));
-        assert_eq!(after.user.union_id.as_deref(), Some("oTold"));
+        assert_eq!(after.user.union_id.as_deref(), Some("oUpdate"));
         assert!(!after.changed);
-        let raw = player.tell(Source::Raw, 20, "raw").await;
+        let raw = player.update(Source::Raw, 20, "raw").await;
         assert_eq!(
             raw.user.nickname.as_deref(),
             Some("name-8"),
@@ -236,35 +236,35 @@ async fn of_profiles_told_at_once_the_newest_wins_and_none_is_lost() {
 }
 
 #[tokio::test]
-async fn a_unionid_of_a_sign_in_stays_whatever_a_profile_says() {
+async fn unionid_of_a_sign_in_outlasts_profile_updates() {
     for database in TestDatabase::both().await {
         let player = Player::on(&database).await;
         player.sign_in_as("key", Some("oSignIn"), 0).await;
-        let told = player.tell(Source::Encrypted, 5, "Ann").await;
-        assert_eq!(told.user.union_id.as_deref(), Some("oSignIn"));
-        assert_eq!(told.user.updated_at, at(5));
+        let updated = player.update(Source::Encrypted, 5, "Ann").await;
+        assert_eq!(updated.user.union_id.as_deref(), Some("oSignIn"));
+        assert_eq!(updated.user.updated_at, at(5));
     }
 }
 
 #[tokio::test]
-async fn a_refused_nickname_is_taken_away_once_and_not_taken_again() {
+async fn refused_nickname_is_removed_once_and_not_accepted_again() {
     for database in TestDatabase::both().await {
         let player = Player::on(&database).await;
         let user = player.sign_in("key", 0).await;
-        let told = player.tell(Source::Encrypted, 1, "rude").await;
-        let same = player.tell(Source::Encrypted, 1, "rude").await;
-        assert_eq!((told.revision, same.revision), (1, 1));
+        let first = player.update(Source::Encrypted, 1, "rude").await;
+        let same = player.update(Source::Encrypted, 1, "rude").await;
+        assert_eq!((first.revision, same.revision), (1, 1));
         let refuse = async |name: &str| {
             rows::refuse_nickname(&player.database, user.id, name, at(2))
                 .await
                 .unwrap()
         };
-        assert!(!refuse("other").await, "it is called otherwise by now");
+        assert!(!refuse("other").await, "the player has another nickname");
         assert!(refuse("rude").await);
         assert!(!refuse("rude").await, "done already");
-        let again = player.tell(Source::Encrypted, 3, "rude").await;
+        let again = player.update(Source::Encrypted, 3, "rude").await;
         assert_eq!((again.user.nickname, again.changed), (None, false));
-        let another = player.tell(Source::Encrypted, 4, "kind").await;
+        let another = player.update(Source::Encrypted, 4, "kind").await;
         assert_eq!(another.user.nickname.as_deref(), Some("kind"));
         assert_eq!((again.revision, another.revision), (2, 3));
     }

@@ -4,10 +4,15 @@
 
 use std::time::Duration;
 
-use avalon_core::platform::risk::RiskCache;
+use avalon_core::platform::risk::{REDIS_TIMEOUT, RiskCache};
+use avalon_core::storage::documents::{MemoryDocuments, RedisDocuments};
 use avalon_queue::RedisEndpoint;
 use avalon_test_support::{RedisServer, eventually_eq, shared_redis_url, unique_prefix};
 use avalon_wechat::RiskRank;
+
+fn in_redis(endpoint: RedisEndpoint, prefix: &str, ttl: Duration) -> RiskCache {
+    RiskCache::new(RedisDocuments::new(endpoint, prefix, REDIS_TIMEOUT), ttl)
+}
 
 async fn check(cache: RiskCache, other: RiskCache) {
     let rank = RiskRank::try_from(3).unwrap();
@@ -22,31 +27,31 @@ async fn check(cache: RiskCache, other: RiskCache) {
 }
 
 #[tokio::test]
-async fn a_rank_in_redis_is_known_to_all_until_it_is_old() {
+async fn rank_in_redis_is_shared_until_it_expires() {
     let (url, prefix) = (shared_redis_url().await, unique_prefix());
     let cache = || {
         let endpoint = RedisEndpoint::new(&url).unwrap();
-        RiskCache::shared(endpoint, &prefix, Duration::from_millis(800))
+        in_redis(endpoint, &prefix, Duration::from_millis(800))
     };
     check(cache(), cache()).await;
 }
 
 #[tokio::test]
-async fn a_rank_in_memory_is_known_until_it_is_old() {
-    let cache = RiskCache::local(Duration::from_millis(800));
+async fn rank_in_memory_expires() {
+    let cache = RiskCache::new(MemoryDocuments::default(), Duration::from_millis(800));
     check(cache.clone(), cache).await;
 }
 
 #[tokio::test]
-async fn an_absent_redis_knows_nothing_and_keeps_nobody_waiting() {
+async fn unreachable_redis_is_an_empty_cache_without_delay() {
     let absent = RedisServer::reserve();
     let endpoint = RedisEndpoint::new(&absent.url()).unwrap();
-    let cache = RiskCache::shared(endpoint, "test", Duration::from_secs(60));
+    let cache = in_redis(endpoint, "test", Duration::from_secs(60));
     let rank = RiskRank::try_from(3).unwrap();
-    let asked = async {
+    let used = async {
         cache.put("alice", rank).await;
         cache.get("alice").await
     };
-    let asked = tokio::time::timeout(Duration::from_secs(2), asked).await;
-    assert_eq!(asked, Ok(None));
+    let used = tokio::time::timeout(Duration::from_secs(2), used).await;
+    assert_eq!(used, Ok(None));
 }

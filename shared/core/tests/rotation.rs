@@ -1,4 +1,4 @@
-//! Rotation of encryption keys on both databases, beside players who go on signing in.
+//! Rotation of encryption keys on both databases, while players sign in.
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
@@ -10,7 +10,7 @@ use avalon_core::base::ids::UserId;
 use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::{EncryptionKey, Keyring};
-use avalon_core::storage::rotation::{self, KeyStanding, Rotated};
+use avalon_core::storage::rotation::{self, KeyStatus, Rotated};
 use avalon_test_support::TestDatabase;
 use secrecy::ExposeSecret;
 use sqlx::Row;
@@ -38,7 +38,7 @@ fn aad(player: u32) -> String {
     format!("users.session_key:o-{player}")
 }
 
-/// Writes a player's session key as a sign-in does: the one before it is kept beside it.
+/// Writes a player's session key as a sign-in does: the current one becomes the previous one.
 async fn write(database: &Database, ring: &Keyring, player: u32, text: &str) {
     let sealed = ring.seal(text.as_bytes(), aad(player).as_bytes()).unwrap();
     sqlx::query(
@@ -59,7 +59,7 @@ async fn write(database: &Database, ring: &Keyring, player: u32, text: &str) {
     .unwrap();
 }
 
-/// What a ring reads of a player: the key and the one before it.
+/// Opens the current and the previous session key of a player.
 async fn read(database: &Database, ring: &Keyring, player: u32) -> Vec<String> {
     let row = sqlx::query(
         "SELECT session_key, session_key_kid, previous_session_key, previous_session_key_kid
@@ -83,7 +83,7 @@ async fn read(database: &Database, ring: &Keyring, player: u32) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_rotation_beside_players_who_sign_in_the_old_keys_are_not_needed() {
+async fn rotation_during_sign_ins_makes_old_keys_unnecessary() {
     const PLAYERS: u32 = 700;
     for test in TestDatabase::both().await {
         let database = migrated(&test).await;
@@ -128,7 +128,7 @@ async fn after_a_rotation_beside_players_who_sign_in_the_old_keys_are_not_needed
         }
         let uses = rotation::status(&database, &new_only).await.unwrap();
         assert!(
-            uses.iter().all(|use_| use_.key == KeyStanding::Current),
+            uses.iter().all(|use_| use_.key == KeyStatus::Current),
             "{uses:?}"
         );
         assert_eq!(uses[0].sealed, i64::from(PLAYERS));
@@ -140,7 +140,7 @@ async fn after_a_rotation_beside_players_who_sign_in_the_old_keys_are_not_needed
 }
 
 #[tokio::test]
-async fn what_no_key_opens_is_told_and_left_as_it_is() {
+async fn values_that_no_key_opens_are_reported_and_unchanged() {
     for test in TestDatabase::both().await {
         let database = migrated(&test).await;
         write(&database, &ring(1, &[]), 1, "of a known key").await;
@@ -161,13 +161,13 @@ async fn what_no_key_opens_is_told_and_left_as_it_is() {
         };
         assert_eq!(rotated, expected, "{}", test.engine());
         let uses = rotation::status(&database, &ring).await.unwrap();
-        let standing: Vec<_> = uses.iter().map(|use_| (use_.key, use_.sealed)).collect();
+        let statuses: Vec<_> = uses.iter().map(|use_| (use_.key, use_.sealed)).collect();
         for expected in [
-            (KeyStanding::Current, 1),
-            (KeyStanding::Previous, 1),
-            (KeyStanding::Unknown, 1),
+            (KeyStatus::Current, 1),
+            (KeyStatus::Previous, 1),
+            (KeyStatus::Unknown, 1),
         ] {
-            assert!(standing.contains(&expected), "{uses:?}");
+            assert!(statuses.contains(&expected), "{uses:?}");
         }
         assert_eq!(read(&database, &ring, 1).await, ["of a known key"]);
     }

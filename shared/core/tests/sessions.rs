@@ -1,4 +1,4 @@
-//! The store of sessions on every engine: what one process does, every other process sees at once.
+//! Sessions on every engine: a change by one process is visible to all at once.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use avalon_core::accounts::config::DevicePolicy;
 use avalon_core::accounts::sessions::{
-    Device, EndReason, RedisSessions, Refusal, SessionError, SessionStore, Sessions, SqlSessions,
+    Device, EndReason, REDIS_TIMEOUT, Refusal, SessionError, Sessions,
 };
 use avalon_core::base::ids::{SessionId, UserId};
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::Database;
+use avalon_core::storage::documents::{Documents, RedisDocuments, SqlDocuments};
 use avalon_core::storage::keyring::{EncryptionKey, Keyring};
 use avalon_queue::RedisEndpoint;
 use avalon_test_support::{RedisServer, TestDatabase, shared_redis_url, unique_prefix};
@@ -25,16 +26,19 @@ use jiff::Timestamp;
 
 const TTL: Duration = Duration::from_secs(3600);
 
-/// Sessions as two processes see them (one process, where the engine has but one), with what keeps
-/// the engine alive.
+/// Sessions as two processes see them, or one process twice where the engine allows only one.
 struct Engine {
     one: Sessions,
     other: Sessions,
     _database: Option<TestDatabase>,
 }
 
-fn sessions(store: Arc<dyn SessionStore>, keyring: &Arc<Keyring>) -> Sessions {
+fn sessions(store: Arc<dyn Documents>, keyring: &Arc<Keyring>) -> Sessions {
     Sessions::new(store, Arc::clone(keyring), DevicePolicy::Single, TTL)
+}
+
+fn in_redis(endpoint: RedisEndpoint, prefix: &str) -> Arc<dyn Documents> {
+    Arc::new(RedisDocuments::new(endpoint, prefix, REDIS_TIMEOUT))
 }
 
 fn keyring() -> Arc<Keyring> {
@@ -45,7 +49,7 @@ async fn redis() -> Engine {
     let (url, prefix, keyring) = (shared_redis_url().await, unique_prefix(), keyring());
     let process = || {
         let endpoint = RedisEndpoint::new(&url).unwrap();
-        sessions(Arc::new(RedisSessions::new(endpoint, &prefix)), &keyring)
+        sessions(in_redis(endpoint, &prefix), &keyring)
     };
     Engine {
         one: process(),
@@ -61,7 +65,7 @@ async fn sql(database: TestDatabase) -> Engine {
     };
     let pool = Database::new(&config).unwrap();
     pool.migrate().await.unwrap();
-    let one = sessions(Arc::new(SqlSessions::new(pool)), &keyring());
+    let one = sessions(Arc::new(SqlDocuments::new(pool)), &keyring());
     Engine {
         other: one.clone(),
         one,
@@ -95,8 +99,8 @@ macro_rules! on_every_engine {
 
 async fn sign_in(sessions: &Sessions, user: UserId) -> (SessionId, String) {
     let (id, now) = (SessionId::new(), Timestamp::now());
-    let made = sessions.sign_in(user, "openid-1", id, Device::default(), now);
-    (id, made.await.unwrap().secrets.refresh_token)
+    let signed_in = sessions.sign_in(user, "openid-1", id, Device::default(), now);
+    (id, signed_in.await.unwrap().secrets.refresh_token)
 }
 
 fn refusal<T>(result: Result<T, SessionError>) -> Refusal {
@@ -108,7 +112,7 @@ fn refusal<T>(result: Result<T, SessionError>) -> Refusal {
 }
 
 on_every_engine!(
-    a_session_lives_until_it_is_ended_and_everybody_knows_at_once,
+    session_is_live_until_any_process_ends_it,
     async |engine: Engine| {
         let (user, now) = (UserId::new(), Timestamp::now());
         assert_eq!(
@@ -143,7 +147,7 @@ on_every_engine!(
 );
 
 on_every_engine!(
-    a_refresh_token_is_good_once_and_its_reuse_ends_the_session,
+    reuse_of_a_refresh_token_ends_the_session,
     async |engine: Engine| {
         let (user, now) = (UserId::new(), Timestamp::now());
         let (id, first) = sign_in(&engine.one, user).await;
@@ -165,7 +169,7 @@ on_every_engine!(
 );
 
 on_every_engine!(
-    of_twenty_refreshes_at_once_one_is_good,
+    one_of_twenty_concurrent_refreshes_succeeds,
     async |engine: Engine| {
         let (user, now) = (UserId::new(), Timestamp::now());
         let (_, token) = sign_in(&engine.one, user).await;
@@ -177,20 +181,20 @@ on_every_engine!(
             };
             sessions.refresh(&token, now)
         });
-        let good = join_all(tries)
+        let succeeded = join_all(tries)
             .await
             .iter()
             .filter(|tried| tried.is_ok())
             .count();
-        assert_eq!(good, 1);
+        assert_eq!(succeeded, 1);
     }
 );
 
 on_every_engine!(
-    of_many_sign_ins_at_once_one_session_lives,
+    concurrent_sign_ins_leave_one_live_session,
     async |engine: Engine| {
         let (user, now) = (UserId::new(), Timestamp::now());
-        let made = join_all((0..30).map(|n| {
+        let signed_in = join_all((0..30).map(|n| {
             sign_in(
                 if n % 2 == 0 {
                     &engine.one
@@ -201,13 +205,18 @@ on_every_engine!(
             )
         }))
         .await;
-        let lives = join_all(made.iter().map(|(id, _)| engine.one.live(user, *id, now))).await;
-        assert_eq!(lives.iter().filter(|live| live.is_ok()).count(), 1);
+        let live = join_all(
+            signed_in
+                .iter()
+                .map(|(id, _)| engine.one.live(user, *id, now)),
+        )
+        .await;
+        assert_eq!(live.iter().filter(|live| live.is_ok()).count(), 1);
     }
 );
 
 on_every_engine!(
-    a_ban_ends_all_sessions_and_lets_no_new_one_be_made,
+    ban_ends_all_sessions_and_refuses_new_ones,
     async |engine: Engine| {
         let (user, now) = (UserId::new(), Timestamp::now());
         let (id, _) = sign_in(&engine.one, user).await;
@@ -224,7 +233,7 @@ on_every_engine!(
 );
 
 on_every_engine!(
-    a_ban_of_a_player_without_sessions_can_be_lifted,
+    ban_of_a_player_without_sessions_can_be_lifted,
     async |engine: Engine| {
         let (user, now) = (UserId::new(), Timestamp::now());
         assert!(engine.one.ban(user, now).await.unwrap().is_empty());
@@ -234,15 +243,14 @@ on_every_engine!(
 );
 
 on_every_engine!(
-    a_change_whose_caller_has_gone_is_seen_by_the_next,
+    change_by_a_dropped_caller_is_visible_to_the_next,
     async |engine: Engine| {
         let (user, now) = (UserId::new(), Timestamp::now());
-        for patience in 0..20 {
+        for wait in 0..20 {
             let (id, _) = sign_in(&engine.one, user).await;
             let end = engine.one.end(user, id, EndReason::SignedOut, now);
-            let patience = Duration::from_micros(patience * 50);
-            let _ = tokio::time::timeout(patience, end).await;
-            // Whether it happened or not: who ends it for sure afterwards finds the truth.
+            let _ = tokio::time::timeout(Duration::from_micros(wait * 50), end).await;
+            // Whether it happened or not, the next caller sees the stored state.
             engine
                 .other
                 .end(user, id, EndReason::SignedOut, now)
@@ -254,66 +262,69 @@ on_every_engine!(
 );
 
 on_every_engine!(
-    a_nonce_can_be_taken_once_by_each_session,
+    nonce_can_be_claimed_once_per_session,
     async |engine: Engine| {
-        let (session, keep) = (SessionId::new(), Duration::from_secs(60));
-        let takes = (0..10).map(|n| {
+        let (session, ttl) = (SessionId::new(), Duration::from_secs(60));
+        let claims = (0..10).map(|n| {
             let sessions = if n % 2 == 0 {
                 &engine.one
             } else {
                 &engine.other
             };
-            sessions.claim_nonce(session, "n-1", keep)
+            sessions.claim_nonce(session, "n-1", ttl)
         });
-        let taken = join_all(takes).await;
+        let claimed = join_all(claims).await;
         assert_eq!(
-            taken
+            claimed
                 .iter()
-                .filter(|taken| *taken.as_ref().unwrap())
+                .filter(|claimed| *claimed.as_ref().unwrap())
                 .count(),
             1
         );
-        assert!(engine.one.claim_nonce(session, "n-2", keep).await.unwrap());
+        assert!(engine.one.claim_nonce(session, "n-2", ttl).await.unwrap());
         assert!(
             engine
                 .one
-                .claim_nonce(SessionId::new(), "n-1", keep)
+                .claim_nonce(SessionId::new(), "n-1", ttl)
                 .await
                 .unwrap()
         );
     }
 );
 
-on_every_engine!(rubbish_is_no_refresh_token, async |engine: Engine| {
-    let now = Timestamp::now();
-    let (user, session) = (UserId::new(), SessionId::new());
-    let (_, good) = sign_in(&engine.one, user).await;
-    let long = "x".repeat(10_000);
-    let foreign = good.replacen(&user.to_string(), &UserId::new().to_string(), 1);
-    for text in [
-        "",
-        ".",
-        "..",
-        "a.b.c",
-        &format!("{user}.{session}."),
-        &long,
-        &foreign,
-        &good[1..],
-    ] {
-        assert_eq!(
-            refusal(engine.one.refresh(text, now).await),
-            Refusal::Unknown,
-            "{text}"
-        );
+on_every_engine!(
+    malformed_refresh_tokens_are_unknown,
+    async |engine: Engine| {
+        let now = Timestamp::now();
+        let (user, session) = (UserId::new(), SessionId::new());
+        let (_, valid) = sign_in(&engine.one, user).await;
+        let long = "x".repeat(10_000);
+        let foreign = valid.replacen(&user.to_string(), &UserId::new().to_string(), 1);
+        for text in [
+            "",
+            ".",
+            "..",
+            "a.b.c",
+            &format!("{user}.{session}."),
+            &long,
+            &foreign,
+            &valid[1..],
+        ] {
+            assert_eq!(
+                refusal(engine.one.refresh(text, now).await),
+                Refusal::Unknown,
+                "{text}"
+            );
+        }
+        engine.one.refresh(&valid, now).await.unwrap();
     }
-    engine.one.refresh(&good, now).await.unwrap();
-});
+);
 
 #[tokio::test]
-async fn a_redis_that_is_away_is_told_as_such_and_sessions_survive_its_restart() {
+async fn redis_outage_is_transient_and_sessions_survive_it() {
     let mut server = RedisServer::start().await;
     let endpoint = RedisEndpoint::new(&server.url()).unwrap();
-    let sessions = sessions(Arc::new(RedisSessions::new(endpoint, "test")), &keyring());
+    let sessions = sessions(in_redis(endpoint, "test"), &keyring());
     let (user, now) = (UserId::new(), Timestamp::now());
     let (id, _) = sign_in(&sessions, user).await;
     server.stop();
@@ -327,7 +338,7 @@ async fn a_redis_that_is_away_is_told_as_such_and_sessions_survive_its_restart()
 }
 
 #[tokio::test]
-async fn a_session_that_was_refreshed_after_a_key_rotation_needs_the_old_key_no_more() {
+async fn refresh_after_a_key_rotation_drops_the_old_key() {
     let (url, prefix) = (shared_redis_url().await, unique_prefix());
     let (old, new) = (
         EncryptionKey::from_bytes([1; 32]),
@@ -336,7 +347,7 @@ async fn a_session_that_was_refreshed_after_a_key_rotation_needs_the_old_key_no_
     let with = |current: &EncryptionKey, previous: &[EncryptionKey]| {
         let endpoint = RedisEndpoint::new(&url).unwrap();
         let keyring = Arc::new(Keyring::new(current, previous).unwrap());
-        sessions(Arc::new(RedisSessions::new(endpoint, &prefix)), &keyring)
+        sessions(in_redis(endpoint, &prefix), &keyring)
     };
     let (user, id, now) = (UserId::new(), SessionId::new(), Timestamp::now());
     let before = with(&old, &[]);
@@ -356,7 +367,7 @@ async fn a_session_that_was_refreshed_after_a_key_rotation_needs_the_old_key_no_
     let Err(error) = before.signing_key(&session) else {
         panic!("it was sealed again");
     };
-    // Without its key the session is over, and a sign-in is the cure.
+    // Without its key the session is over, and the cure is a new sign-in.
     assert_eq!(error.code(), ProblemCode::SessionEnded);
     let token = &refreshed.secrets.refresh_token;
     let refused = before.refresh(token, now).await.map(drop).unwrap_err();

@@ -53,7 +53,7 @@ pub(crate) async fn open<T>(
     let grace = services.profiles.session_key_grace;
     let good = keys
         .iter()
-        .flat_map(|keys| keys.good_at(received_at, grace));
+        .flat_map(|keys| keys.valid_at(received_at, grace));
     for (age, key) in good.enumerate() {
         match attempt(key) {
             Ok(opened) => {

@@ -65,7 +65,7 @@ pub async fn handle(
                     .user(signed_in.user_info.id)
                     .session(session)
                     .with("by", context.id.to_string());
-                audit::record_beside(&services.database, event);
+                audit::record_in_background(&services.database, event);
             }
             Ok(signed_in)
         }
@@ -73,7 +73,7 @@ pub async fn handle(
         failed => {
             let database = services.database.clone();
             tokio::spawn(async move {
-                if let Err(error) = outbox::forget(&database, &event_id(session)).await {
+                if let Err(error) = outbox::discard(&database, &event_id(session)).await {
                     tracing::warn!(%error, "event of a failed sign-in could not be removed");
                 }
             });

@@ -252,6 +252,8 @@ fn log(error: &WechatError) {
 
 #[cfg(test)]
 mod tests {
+    use avalon_core::storage::documents::MemoryDocuments;
+
     use super::*;
 
     #[test]
@@ -279,7 +281,7 @@ mod tests {
                 when_unavailable: rule,
                 ..RiskConfig::default()
             };
-            let cache = RiskCache::local(Duration::from_secs(1));
+            let cache = RiskCache::new(MemoryDocuments::default(), Duration::from_secs(1));
             let risk = Risk::new(config, cache, &Registry::new()).unwrap();
             risk.verdict(outcome)
         };

@@ -46,12 +46,12 @@ pub(crate) async fn handle(
         standing: received.standing,
         union_id: received.union_id,
     };
-    let heed_refused = services.profiles.check_text == CheckText::Enforce;
+    let skip_refused = services.profiles.check_text == CheckText::Enforce;
     let updated = rows::update(
         &services.database,
         &job.open_id,
         &update,
-        heed_refused,
+        skip_refused,
         Timestamp::now(),
     )
     .await
@@ -162,7 +162,7 @@ fn record_invalid(
         let event = AuditEvent::new(AuditKind::NicknameRefused, Actor::Player)
             .user(job.user_id)
             .with("reason", error.problem);
-        audit::record_beside(&services.database, event);
+        audit::record_in_background(&services.database, event);
     }
     invalid.iter().map(|error| error.field.to_owned()).collect()
 }

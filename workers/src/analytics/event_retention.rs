@@ -50,7 +50,7 @@ pub(crate) async fn handle(
     let (database, analytics) = (&services.database, &services.analytics);
     let failed = |error: DatabaseError| job_errors::payment(PaymentError::from(error));
     let first = Day::of(Timestamp::now()).plus(-analytics.max_age_days);
-    partitions::make_ahead(database, first, analytics.max_age_days + 1 + AHEAD)
+    partitions::create_ahead(database, first, analytics.max_age_days + 1 + AHEAD)
         .await
         .map_err(failed)?;
     let removed = partitions::remove_before(database, analytics.oldest())

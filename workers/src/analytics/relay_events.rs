@@ -74,7 +74,7 @@ async fn forward_all(database: &Database, queue: &Queue, sinks: &[SinkName]) -> 
             .enqueue_all(jobs_of(batch.clone(), false, sinks))
             .await
             .map_err(|error| error.to_string())?;
-        let passed_on = outbox::passed_on(database, &batch).await;
-        passed_on.map_err(|error| error.to_string())?;
+        let delete_forwarded = outbox::delete_forwarded(database, &batch).await;
+        delete_forwarded.map_err(|error| error.to_string())?;
     }
 }

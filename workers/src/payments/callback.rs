@@ -1,27 +1,29 @@
-//! A payment callback from the inbox: verified (if that was not possible at the door), decrypted,
-//! compared with what we know, acted upon. Every end has a word, kept in the inbox and counted.
+//! Processes a payment callback from the inbox: its channel verifies (if that was not possible on receipt)
+//! and decrypts it, and its content is compared with our records before it takes effect. Every callback
+//! ends with an outcome, which is stored in the inbox and counted.
 
 use std::sync::Arc;
 
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::Callback;
 use avalon_core::payments::inbox::{self, Entry};
-use avalon_core::payments::{PaymentError, RefundStatus, refund_ends, refunds};
+use avalon_core::payments::{
+    CallbackOutcome, Cause, PaymentError, RefundStatus, refund_outcomes, refunds,
+};
 use avalon_queue::{JobContext, JobError};
-use avalon_wechat::pay::{Event, RefundNotice, SignatureHeaders, VerifyError};
 use jiff::Timestamp;
 
 use crate::job_errors;
-use crate::payments::refund::status_of;
-use crate::payments::wechat_pay;
+use crate::payments::channel::{CallbackError, CallbackEvent, RefundReport};
+use crate::payments::{refund, settlement};
 use crate::services::Services;
 
 pub(crate) async fn handle(
     services: Arc<Services>,
     job: Callback,
     context: JobContext,
-) -> Result<String, JobError> {
-    let entry = inbox::by_id(&services.database, &job.inbox_id)
+) -> Result<CallbackOutcome, JobError> {
+    let entry = inbox::by_id(&services.database, job.inbox_id)
         .await
         .map_err(job_errors::payment)?;
     let Some(entry) = entry else {
@@ -32,99 +34,66 @@ pub(crate) async fn handle(
     }
     let last_attempt = context.attempt >= context.max_attempts;
     let outcome = process(&services, &entry, last_attempt).await?;
-    inbox::processed(&services.database, &entry.id, outcome)
+    inbox::processed(&services.database, entry.id, outcome)
         .await
         .map_err(job_errors::payment)?;
     services.metrics.callback(outcome);
-    if !matches!(outcome, "granted" | "duplicate" | "refund") {
-        tracing::error!(
-            inbox_id = entry.id,
-            outcome,
-            "a callback that somebody should look at"
-        );
+    if outcome.needs_attention() {
+        tracing::error!(inbox_id = %entry.id, %outcome, "a payment callback needs an operator");
     }
-    Ok(outcome.to_owned())
+    Ok(outcome)
 }
 
 async fn process(
     services: &Services,
     entry: &Entry,
     last_attempt: bool,
-) -> Result<&'static str, JobError> {
-    let pay = wechat_pay::payments(services)?;
-    if !entry.received.verified {
-        let Ok(headers) = serde_json::from_str::<SignatureHeaders>(&entry.received.headers) else {
-            return Ok("malformed");
-        };
-        let received_at = Timestamp::from_millisecond(entry.received_at).unwrap_or_default();
-        match pay
-            .client
-            .verify_callback(&headers, &entry.received.body, received_at)
-            .await
-        {
-            Ok(()) => {}
-            // Anybody can make up a serial; a true one is published before it is used.
-            Err(VerifyError::UnknownSerial(_)) if last_attempt => return Ok("unknown_serial"),
-            Err(VerifyError::UnknownSerial(_)) => {
-                return Err(job_errors::retry(ProblemCode::PayBusy));
-            }
-            Err(error) => {
-                tracing::error!(%error, inbox_id = entry.id, "a callback's signature is wrong");
-                return Ok("bad_signature");
-            }
+) -> Result<CallbackOutcome, JobError> {
+    let channel = settlement::payments(services)?
+        .channels
+        .get(entry.received.channel)?;
+    let received_at = Timestamp::from_millisecond(entry.received_at).unwrap_or_default();
+    match channel.read_callback(&entry.received, received_at).await {
+        Ok(CallbackEvent::Payment(report)) => {
+            settlement::apply(services, &report, Cause::Callback).await
         }
-    }
-    let notification = match pay.client.open_callback(&entry.received.body) {
-        Ok(notification) => notification,
-        Err(error) => {
-            tracing::error!(%error, inbox_id = entry.id, "a rightly signed callback can't be read");
-            return Ok("unreadable");
-        }
-    };
-    match &notification.event {
-        Event::Transaction(transaction) => {
-            wechat_pay::apply(services, transaction, "callback").await
-        }
-        Event::Refund(notice) => refund(services, notice).await,
-        Event::Unknown => Ok("unknown_event"),
+        Ok(CallbackEvent::Refund(report)) => apply_refund(services, &report).await,
+        Err(CallbackError::Rejected(outcome)) => Ok(outcome),
+        Err(CallbackError::UnknownKey) if last_attempt => Ok(CallbackOutcome::UnknownSerial),
+        Err(CallbackError::UnknownKey) => Err(job_errors::retry(ProblemCode::PayBusy)),
     }
 }
 
-async fn refund(services: &Services, notice: &RefundNotice) -> Result<&'static str, JobError> {
-    if notice.mch_id
-        != wechat_pay::payments(services)?
-            .client
-            .settings()
-            .mch_id
-            .as_str()
-    {
-        return Ok("other_merchant");
-    }
-    let Some(status) = status_of(&notice.state) else {
-        return Ok("unknown_event");
+async fn apply_refund(
+    services: &Services,
+    report: &RefundReport,
+) -> Result<CallbackOutcome, JobError> {
+    let database = &services.database;
+    let Ok(id) = report.refund_number.parse() else {
+        return Ok(CallbackOutcome::UnknownRefund);
     };
-    let (id, channel_id) = (&notice.out_refund_no, Some(notice.refund_id.as_str()));
-    let before = refunds::by_id(&services.database, id)
+    let before = refunds::by_id(database, id)
         .await
         .map_err(job_errors::payment)?;
     let Some(before) = before else {
-        return Ok("unknown_refund");
+        return Ok(CallbackOutcome::UnknownRefund);
     };
-    if before.amount != notice.amount.refund.get() || before.order_id != notice.out_trade_no {
-        return Ok("mismatch");
+    if before.amount != report.amount || before.order_id.to_string() != report.order_number {
+        return Ok(CallbackOutcome::Mismatch);
     }
-    match refund_ends::told(&services.database, id, status, channel_id, Timestamp::now()).await {
-        // The money is back, and the books say that it can't be.
-        Ok((told, _))
-            if status == RefundStatus::Succeeded && told.status != RefundStatus::Succeeded =>
+    let (status, number) = (report.state.status, &report.state.channel_refund_id);
+    match refund_outcomes::apply(database, id, status, Some(number), Timestamp::now()).await {
+        // The money has arrived although our records rule that out.
+        Ok((after, _))
+            if status == RefundStatus::Succeeded && after.status != RefundStatus::Succeeded =>
         {
-            Ok("mismatch")
+            Ok(CallbackOutcome::Mismatch)
         }
-        Ok((told, changed)) => {
-            crate::payments::refund::announce(services, &before, &told, changed.as_ref()).await;
-            Ok("refund")
+        Ok((after, changed)) => {
+            refund::announce(services, &before, &after, changed.as_ref()).await;
+            Ok(CallbackOutcome::Refund)
         }
-        Err(PaymentError::UnknownOrder) => Ok("unknown_refund"),
+        Err(PaymentError::UnknownOrder) => Ok(CallbackOutcome::UnknownRefund),
         Err(error) => Err(job_errors::payment(error)),
     }
 }

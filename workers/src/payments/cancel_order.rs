@@ -1,16 +1,17 @@
-//! The job behind `cancelOrder`: closes at WeChat first, and yields to a payment that wins the race.
+//! Handles `cancelOrder`: the channel closes the order first, and a payment that wins the race stands (or
+//! is refunded, if so configured).
 
 use std::sync::Arc;
 
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::CancelOrder;
 use avalon_core::jobs::cancel_order::OrderAnswer;
-use avalon_core::payments::OrderStatus;
 use avalon_core::payments::order_rows::{self, Order};
+use avalon_core::payments::{Cause, OrderStatus};
 use avalon_queue::{JobContext, JobError};
 
 use crate::job_errors;
-use crate::payments::wechat_pay::{self, Standing};
+use crate::payments::settlement::{self, Standing};
 use crate::services::Services;
 
 pub(crate) async fn handle(
@@ -20,28 +21,28 @@ pub(crate) async fn handle(
 ) -> Result<OrderAnswer, JobError> {
     let order = find(&services, &job).await?;
     if order.status == OrderStatus::Pending {
-        // What was never sent to WeChat is not closed there: that would burn its number.
+        // An order that was never submitted is not closed there: that would use up its number.
         let standing = match order.submitted_at {
             None => Standing::Absent,
-            Some(_) => match wechat_pay::learn(&services, &order, "cancel").await? {
-                Standing::Unpaid => wechat_pay::close(&services, &order).await?,
+            Some(_) => match settlement::query(&services, &order, Cause::Cancel).await? {
+                Standing::Unpaid => settlement::close(&services, &order).await?,
                 standing => standing,
             },
         };
         match standing {
             Standing::Paid | Standing::Contradicts => {}
             Standing::Closed | Standing::Absent => {
-                let (to, cause) = (OrderStatus::Closed, "cancelled");
-                wechat_pay::end(&services, &order.id, to, cause, standing).await?;
+                let (to, cause) = (OrderStatus::Closed, Cause::Cancelled);
+                settlement::end(&services, order.id, to, cause, standing).await?;
             }
             Standing::Unpaid => return Err(job_errors::retry(ProblemCode::PayBusy)),
         }
     }
     let mut order = find(&services, &job).await?;
-    // The payment has won, here or before this attempt: who asked for this saw an unpaid order. What
-    // the player wanted is done all the same, if so configured; the refund's key makes it one.
-    if order.status == OrderStatus::Paid && wechat_pay::payments(&services)?.refund_late_payments {
-        wechat_pay::pay_back(&services, &order).await?;
+    // The payment has won, now or before this attempt; the player had seen an unpaid order. If so
+    // configured, the player's wish is met nevertheless; the refund's key makes it one.
+    if order.status == OrderStatus::Paid && settlement::payments(&services)?.refund_late_payments {
+        settlement::pay_back(&services, &order).await?;
         order = find(&services, &job).await?;
     }
     match order.status {
@@ -53,7 +54,7 @@ pub(crate) async fn handle(
 }
 
 async fn find(services: &Services, job: &CancelOrder) -> Result<Order, JobError> {
-    order_rows::by_id(&services.database, &job.order_id)
+    order_rows::by_id(&services.database, job.order_id)
         .await
         .map_err(job_errors::payment)?
         .filter(|order| order.user_id == job.user_id)

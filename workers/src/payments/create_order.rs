@@ -1,24 +1,23 @@
-//! The job behind `createOrder`: the order's row first, then WeChat, then the parameters for
-//! `wx.requestPayment`. Between any two of these steps the worker may die; the next attempt goes on.
+//! Handles `createOrder`: the order's row first, then its channel, then the parameters of the client's
+//! payment call. The worker may crash between any two of these steps; the next attempt continues.
 
 use std::sync::Arc;
 
+use avalon_core::base::ids::OrderId;
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::create_order::CreatedOrder;
 use avalon_core::jobs::{self, CreateOrder};
 use avalon_core::payments::orders::{self, NewOrder};
-use avalon_core::payments::{Channel, OrderStatus};
+use avalon_core::payments::{Cause, OrderStatus};
 use avalon_queue::{JobContext, JobError};
 use jiff::Timestamp;
 
 use crate::accounts::risk::{Subject, Verdict};
 use crate::job_errors;
 use crate::metrics::OrderRequest;
-use crate::payments::wechat_pay;
+use crate::payments::offer::offer;
+use crate::payments::settlement;
 use crate::services::Services;
-
-/// Why an order failed that WeChat was never told of.
-const RISK: &str = "taken for a risk";
 
 pub(crate) async fn handle(
     services: Arc<Services>,
@@ -26,17 +25,17 @@ pub(crate) async fn handle(
     context: JobContext,
 ) -> Result<CreatedOrder, JobError> {
     let metrics = services.metrics.clone();
-    let last = context.attempt >= context.max_attempts;
-    let answer = create(services, job, last).await;
-    if let Some(request) = ended(&answer, last) {
+    let last_attempt = context.attempt >= context.max_attempts;
+    let result = create(services, job, last_attempt).await;
+    if let Some(request) = result_of(&result, last_attempt) {
         metrics.requested(request);
     }
-    answer
+    result
 }
 
-/// How the request ended; none: it is tried again.
-fn ended(answer: &Result<CreatedOrder, JobError>, last: bool) -> Option<OrderRequest> {
-    match answer {
+/// Returns how the request ended; none: it will be retried.
+fn result_of(result: &Result<CreatedOrder, JobError>, last_attempt: bool) -> Option<OrderRequest> {
+    match result {
         Ok(_) => Some(OrderRequest::Offered),
         Err(JobError::Reject(failure)) => {
             let problem = jobs::problem(failure);
@@ -47,24 +46,23 @@ fn ended(answer: &Result<CreatedOrder, JobError>, last: bool) -> Option<OrderReq
             })
         }
         Err(JobError::Fail(_)) => Some(OrderRequest::Unavailable),
-        Err(JobError::Retry { .. }) => last.then_some(OrderRequest::Unavailable),
+        Err(JobError::Retry { .. }) => last_attempt.then_some(OrderRequest::Unavailable),
     }
 }
 
-/// `last`: there is no other attempt.
 async fn create(
     services: Arc<Services>,
     job: CreateOrder,
-    last: bool,
+    last_attempt: bool,
 ) -> Result<CreatedOrder, JobError> {
-    let pay = wechat_pay::payments(&services)?;
+    let pay = settlement::payments(&services)?;
     let new = NewOrder {
-        user_id: job.user_id,
-        open_id: job.open_id.clone(),
-        product_id: job.product_id.clone(),
-        quantity: job.quantity,
-        channel: Channel::WechatPay,
         request_digest: job.digest(),
+        user_id: job.user_id,
+        open_id: job.open_id,
+        product_id: job.product_id,
+        quantity: job.quantity,
+        channel: pay.channels.default_channel()?,
         idempotency_key: job.idempotency_key,
         ttl: pay.order_ttl,
         first_check: pay.reconcile_after,
@@ -74,7 +72,7 @@ async fn create(
         .map_err(job_errors::payment)?;
     match order.status {
         OrderStatus::Pending => {}
-        OrderStatus::Failed if order.failure.as_deref() == Some(RISK) => {
+        OrderStatus::Failed if order.failure.as_deref() == Some(Cause::Risk.as_str()) => {
             return Err(job_errors::reject(ProblemCode::RiskDenied));
         }
         OrderStatus::Failed => return Err(job_errors::reject(ProblemCode::PaymentRefused)),
@@ -83,41 +81,42 @@ async fn create(
     if order.submitted_at.is_none() {
         services.metrics.order(OrderStatus::Pending);
     }
-    // From here on somebody asks about it, whatever becomes of this job.
-    wechat_pay::check_later(&services, &order.id, order.checks, pay.reconcile_after).await?;
-    // What WeChat has been told of goes on.
+    // From here on the order is queried, whatever happens to this job.
+    settlement::check_later(&services, order.id, order.checks, pay.reconcile_after).await?;
+    // An order that may be known to the channel is not assessed again.
     if order.channel_request.is_none() {
         let subject = Subject {
-            open_id: &order.open_id,
+            open_id: order.open_id.as_str(),
             client_ip: job.client_ip,
         };
         let Services { risk, platform, .. } = &*services;
         match risk.of_order(platform, subject).await {
             Verdict::GoOn => {}
-            // An order that has failed stays so, and WeChat may be back in a moment.
-            Verdict::Unknown if !last => return Err(job_errors::retry(ProblemCode::WechatBusy)),
+            // A failed order stays failed, and WeChat may answer the next attempt.
+            Verdict::Unknown if !last_attempt => {
+                return Err(job_errors::retry(ProblemCode::WechatBusy));
+            }
             Verdict::Deny | Verdict::Unknown => {
-                deny(&services, &order.id).await?;
+                deny(&services, order.id).await?;
                 return Err(job_errors::reject(ProblemCode::RiskDenied));
             }
         }
     }
-    let pay_params = wechat_pay::offer(&services, &order).await?;
     Ok(CreatedOrder {
+        pay_params: offer(&services, &order).await?,
         order_id: order.id,
-        pay_params,
     })
 }
 
-/// Ends an order that nobody can pay, since it was not offered.
-async fn deny(services: &Services, id: &str) -> Result<(), JobError> {
+/// Ends an order that was not offered and therefore cannot be paid.
+async fn deny(services: &Services, id: OrderId) -> Result<(), JobError> {
     let (database, failed, now) = (&services.database, OrderStatus::Failed, Timestamp::now());
-    let ended = orders::end_unpaid(database, id, failed, RISK, None, now)
+    let ended = orders::end_unpaid(database, id, failed, Cause::Risk, None, now)
         .await
         .map_err(job_errors::payment)?;
     if ended.is_some() {
         services.metrics.order(failed);
-        tracing::info!(order_id = id, "an order was refused for the player's risk");
+        tracing::info!(order_id = %id, "order refused, the player is a risk");
     }
     Ok(())
 }
@@ -127,8 +126,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_wechats_faults_and_ours_count_against_us() {
-        let rejected = |code| ended(&Err(job_errors::reject(code)), false);
+    fn only_faults_of_wechat_and_ours_are_unavailability() {
+        let rejected = |code| result_of(&Err(job_errors::reject(code)), false);
         assert_eq!(
             rejected(ProblemCode::OutOfStock),
             Some(OrderRequest::Refused)
@@ -136,7 +135,7 @@ mod tests {
         for ours in [ProblemCode::PaymentRefused, ProblemCode::PaymentsDisabled] {
             assert_eq!(rejected(ours), Some(OrderRequest::Unavailable));
         }
-        let retried = |last| ended(&Err(job_errors::retry(ProblemCode::PayBusy)), last);
+        let retried = |last| result_of(&Err(job_errors::retry(ProblemCode::PayBusy)), last);
         assert_eq!(retried(false), None);
         assert_eq!(retried(true), Some(OrderRequest::Unavailable));
     }

@@ -1,23 +1,56 @@
-//! The sweeper: enqueues again what fell through, from the database, which is the truth.
+//! The sweeper: enqueues the work that the database knows and the queue has lost. That is callbacks without
+//! a job, orders and refunds whose next query is overdue, and webhooks that were never enqueued.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_core::jobs::sweep::Swept;
-use avalon_core::jobs::{Callback, SettleRefund, Sweep};
+use avalon_core::jobs::{Callback, MAINTENANCE, SettleRefund};
 use avalon_core::payments::{inbox, order_rows, orders, refunds};
-use avalon_queue::{JobContext, JobError};
+use avalon_queue::{IdempotencyKey, Job, JobContext, JobError, QueueName, RetryPolicy};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::job_errors;
-use crate::payments::wechat_pay::{self, follow};
+use crate::payments::settlement;
 use crate::services::Services;
 
-/// What a job of its own should have dealt with by then is overdue.
+/// Sweeps once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Sweep {}
+
+impl Job for Sweep {
+    const QUEUE: QueueName = MAINTENANCE;
+    const KIND: &'static str = "sweep";
+    const RETRY: RetryPolicy = RetryPolicy::NEVER;
+    const TIME_LIMIT: Duration = Duration::from_secs(60);
+    const RESULT_TTL: Duration = Duration::from_secs(60);
+    const DEAD_TTL: Option<Duration> = Some(Duration::from_secs(3600));
+    type Output = Swept;
+
+    /// One at a time in the fleet, and one per run of the schedule.
+    fn key(&self) -> Option<IdempotencyKey> {
+        Some(IdempotencyKey::new(Self::KIND, Duration::from_millis(2500)))
+    }
+}
+
+/// Numbers of jobs that were enqueued.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swept {
+    /// Callbacks.
+    pub callbacks: usize,
+    /// Queries of orders.
+    pub orders: usize,
+    /// Queries of refunds.
+    pub refunds: usize,
+    /// Webhooks.
+    pub fulfilments: usize,
+}
+
+/// A query is overdue when its own job should have done it this long ago.
 const OVERDUE: Duration = Duration::from_secs(20);
-/// A callback that no worker has processed by then is enqueued again.
+/// A callback is overdue this long after it was received.
 const CALLBACK_OVERDUE: Duration = Duration::from_secs(3);
-/// Of each sort, per sweep.
+/// Rows of each table per sweep.
 const BATCH: i64 = 500;
 
 pub(crate) async fn handle(
@@ -35,43 +68,43 @@ pub(crate) async fn handle(
         .await
         .map_err(job_errors::payment)?
     {
-        // Its key makes it the job that is there already, if there is one.
+        // If its job still exists, the key finds it.
         let new = services.enqueue(&Callback { inbox_id }).await?;
         swept.callbacks += usize::from(new);
     }
-
     for id in orders::due_checks(database, before(OVERDUE), BATCH)
         .await
         .map_err(job_errors::payment)?
     {
-        let order = order_rows::by_id(database, &id)
+        let order = order_rows::by_id(database, id)
             .await
             .map_err(job_errors::payment)?;
         if let Some(order) = order {
-            let new = wechat_pay::check_later(&services, &id, order.checks, Duration::ZERO).await?;
+            let new = settlement::check_later(&services, id, order.checks, Duration::ZERO).await?;
             swept.orders += usize::from(new);
         }
     }
-    for id in refunds::due_checks(database, before(OVERDUE), BATCH)
+    for refund_id in refunds::due_checks(database, before(OVERDUE), BATCH)
         .await
         .map_err(job_errors::payment)?
     {
-        let refund = refunds::by_id(database, &id)
+        let refund = refunds::by_id(database, refund_id)
             .await
             .map_err(job_errors::payment)?;
         if let Some(refund) = refund {
             let settle = SettleRefund {
-                refund_id: id,
+                refund_id,
                 check: refund.checks,
+                wait: Duration::ZERO,
             };
-            let new = follow(&services, settle.into_job(Duration::ZERO)).await?;
+            let new = services.enqueue(&settle).await?;
             swept.refunds += usize::from(new);
         }
     }
-    wechat_pay::announce(&services).await;
+    settlement::enqueue_webhooks(&services).await;
     services.analytics.relay.wake();
     if swept != Swept::default() {
-        tracing::info!(?swept, "work that fell through was enqueued again");
+        tracing::info!(?swept, "lost work was enqueued again");
     }
     Ok(swept)
 }

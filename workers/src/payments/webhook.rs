@@ -1,6 +1,6 @@
-//! Webhooks in the form of Standard Webhooks: signed, and never to an address inside our own network
-//! unless the configuration allows it. The host is resolved here and connected to by what came out,
-//! so that a name can't be one thing when it is checked and another when it is used.
+//! Webhooks as of Standard Webhooks: signed, and never sent to an address inside our own network unless the
+//! configuration allows it. The host is resolved here and the connection made to the checked addresses, so
+//! that a name cannot resolve differently in between (DNS rebinding).
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use reqwest::Url;
 use tracing::Instrument;
 
-/// Where webhooks go.
+/// Sends webhooks to the game server.
 pub struct Webhook {
     url: Url,
     key: hmac::Key,
@@ -21,28 +21,30 @@ pub struct Webhook {
     timeout: Duration,
 }
 
-/// A webhook was not taken.
+/// Why a webhook was not delivered.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
     /// The URL has no host.
-    #[error("the webhook's URL has no host")]
+    #[error("the webhook URL has no host")]
     NoHost,
     /// The host's name does not resolve.
-    #[error("the webhook's host can't be found")]
+    #[error("the webhook host cannot be resolved")]
     NotFound,
-    /// The host is inside a private network.
-    #[error("the webhook's host is at a private address, which the configuration forbids")]
+    /// The host has a private address.
+    #[error(
+        "the webhook host has a private address, which `fulfil.allow_private_addresses` forbids"
+    )]
     Private,
-    /// No answer.
-    #[error("the webhook was not answered: {0}")]
+    /// No response.
+    #[error("no response to the webhook: {0}")]
     Transport(reqwest::Error),
-    /// Not a 2xx.
-    #[error("the webhook was answered by {0}")]
+    /// A status other than 2xx.
+    #[error("the webhook was answered with status {0}")]
     Refused(u16),
 }
 
 impl Webhook {
-    /// Webhooks to `url`, signed with `secret`.
+    /// A sender to `url` that signs with `secret`.
     pub fn new(url: Url, secret: &[u8], allow_private: bool, timeout: Duration) -> Self {
         Self {
             url,
@@ -55,7 +57,7 @@ impl Webhook {
     /// Sends a webhook once.
     ///
     /// # Errors
-    /// When it was not answered by a 2xx.
+    /// When the response is not a 2xx.
     pub async fn send(&self, id: &str, body: &str) -> Result<(), WebhookError> {
         let host = self.url.host_str().ok_or(WebhookError::NoHost)?;
         let port = self
@@ -63,7 +65,7 @@ impl Webhook {
             .port_or_known_default()
             .ok_or(WebhookError::NoHost)?;
         let addresses = self.resolve(host.trim_matches(['[', ']']), port).await?;
-        // One client a call: it is pinned to the addresses that were checked.
+        // One client per call: it is pinned to the checked addresses.
         let client = reqwest::Client::builder()
             .resolve_to_addrs(host, &addresses)
             .redirect(reqwest::redirect::Policy::none())
@@ -80,11 +82,11 @@ impl Webhook {
             webhook_id = id
         );
         let mut request = client.post(self.url.clone());
-        // The game server may go on with the trace.
+        // The game server may continue the trace.
         if let Some(traceparent) = span.in_scope(trace::current) {
             request = request.header("traceparent", traceparent);
         }
-        let answer = request
+        let response = request
             .header("content-type", "application/json")
             .header("webhook-id", id)
             .header("webhook-timestamp", timestamp)
@@ -97,7 +99,7 @@ impl Webhook {
             .instrument(span)
             .await
             .map_err(|error| WebhookError::Transport(error.without_url()))?;
-        match answer.status() {
+        match response.status() {
             status if status.is_success() => Ok(()),
             status => Err(WebhookError::Refused(status.as_u16())),
         }
@@ -118,7 +120,7 @@ impl Webhook {
     }
 }
 
-/// Whether an address is one of the open internet.
+/// Whether an address belongs to the public internet.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
@@ -140,7 +142,7 @@ pub fn is_public(address: IpAddr) -> bool {
             Some(v4) => is_public(IpAddr::V4(v4)),
             None => {
                 let first = v6.segments()[0];
-                // Global unicast only, less documentation, 6to4 and NAT64, which hide a v4 address.
+                // Global unicast without documentation, 6to4 and Teredo, which can hide a v4 address.
                 (first & 0xe000) == 0x2000
                     && !(first == 0x2001 && matches!(v6.segments()[1], 0 | 0xdb8))
                     && first != 0x2002
@@ -154,8 +156,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_inside_are_told_from_those_outside() {
-        for inside in [
+    fn private_and_public_addresses_are_distinguished() {
+        for private in [
             "127.0.0.1",
             "10.1.2.3",
             "172.16.0.1",
@@ -173,15 +175,15 @@ mod tests {
             "255.255.255.255",
             "224.0.0.1",
         ] {
-            assert!(!is_public(inside.parse().unwrap()), "{inside}");
+            assert!(!is_public(private.parse().unwrap()), "{private}");
         }
-        for outside in ["8.8.8.8", "1.1.1.1", "2606:4700::1111"] {
-            assert!(is_public(outside.parse().unwrap()), "{outside}");
+        for public in ["8.8.8.8", "1.1.1.1", "2606:4700::1111"] {
+            assert!(is_public(public.parse().unwrap()), "{public}");
         }
     }
 
     #[tokio::test]
-    async fn a_private_address_is_refused_unless_it_is_allowed() {
+    async fn private_address_is_refused_unless_allowed() {
         let url: Url = "http://127.0.0.1:9/".parse().unwrap();
         let strict = Webhook::new(url.clone(), b"s", false, Duration::from_secs(1));
         assert!(matches!(

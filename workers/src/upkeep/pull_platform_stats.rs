@@ -88,7 +88,7 @@ pub(crate) async fn handle(
         }
         Err(error) => return Err(job_errors::wechat(&error)),
     };
-    stats::keep(database, day, &dataset, &figures, now)
+    stats::store(database, day, &dataset, &figures, now)
         .await
         .map_err(failed)?;
     tracing::info!(%day, %dataset, "stored WeChat's daily figures");

@@ -106,7 +106,7 @@ fn refused(
     if let SessionError::RefreshReused(user, session) = error {
         let event = AuditEvent::new(AuditKind::RefreshTokenReused, Actor::Player);
         let event = event.user(user).session(session).address(address);
-        audit::record_beside(&state.database, event);
+        audit::record_in_background(&state.database, event);
     }
     error.into()
 }
@@ -164,6 +164,6 @@ async fn sign_out(
         .address(address)
         .with("reason", reason.as_ref())
         .with("everywhere", everywhere);
-    audit::record_beside(&state.database, event);
+    audit::record_in_background(&state.database, event);
     Ok(())
 }

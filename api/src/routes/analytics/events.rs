@@ -2,7 +2,7 @@
 //! are checked one by one, and how what was taken becomes jobs.
 
 use avalon_core::analytics::config::SinkName;
-use avalon_core::analytics::incoming::{self, Clock, EventRefusal, MOST_EVENTS, Taken};
+use avalon_core::analytics::incoming::{self, AcceptedEvent, Clock, EventRefusal, MAX_EVENTS};
 use avalon_core::analytics::metrics::EventOutcome;
 use avalon_core::analytics::{BatchHead, Client, EventBatch, EventMetrics, Player, Source};
 use avalon_core::base::problem::{Problem, ProblemCode};
@@ -85,8 +85,8 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>,
 
 impl Envelope {
     fn check(&self) -> Result<(), Problem> {
-        if !(1..=MOST_EVENTS).contains(&self.events.len()) {
-            let rule = format!("1 to {MOST_EVENTS} are needed");
+        if !(1..=MAX_EVENTS).contains(&self.events.len()) {
+            let rule = format!("1 to {MAX_EVENTS} are needed");
             return Err(invalid_field("events", rule));
         }
         if self
@@ -119,7 +119,7 @@ pub(crate) enum Senders {
 #[derive(Default)]
 struct Class {
     players: Vec<Player>,
-    events: Vec<Taken>,
+    events: Vec<AcceptedEvent>,
 }
 
 /// Reads the body of a request with events.
@@ -228,7 +228,7 @@ fn sort(events: &[Box<RawValue>], clock: &Clock, senders: Senders) -> ([Class; 2
 }
 
 /// The place of the event's player among those of its class.
-fn place_of(class: &mut Class, taken: &mut Taken) -> Result<usize, EventRefusal> {
+fn place_of(class: &mut Class, taken: &mut AcceptedEvent) -> Result<usize, EventRefusal> {
     let user_id = taken.user_id.take().ok_or(EventRefusal::UserIdInvalid)?;
     if user_id.parse::<avalon_core::base::ids::UserId>().is_err() {
         return Err(EventRefusal::UserIdInvalid);

@@ -1,4 +1,4 @@
-//! What a player owns, and using it up. No job: nobody else has to be asked.
+//! What a player owns, and consuming it. Needs no job: only the database is involved.
 
 use avalon_core::base::problem::Problem;
 use avalon_core::payments::inventory::{self, Item};
@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use crate::http::answer::uncached;
 use crate::http::extract::{JsonBody, Player};
 use crate::http::problem::ApiError;
-use crate::routes::payments::shop::{MOST_COUNTED, RequestKey, bounded, product_id};
+use crate::routes::payments::shop::{MAX_COUNTED, RequestKey, bounded, product_id};
 use crate::state::ApiState;
 
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
@@ -29,20 +29,20 @@ struct Items {
     items: Vec<Item>,
 }
 
-/// What is left of what was used.
+/// The remaining balance of the product.
 #[derive(Serialize, ToSchema)]
 struct ItemAnswer {
     item: Item,
 }
 
-/// What the player owns.
+/// Lists what the player owns.
 #[utoipa::path(
     get,
     path = "/api/wx/inventory",
     tag = "payments",
     responses(
-        (status = 200, description = "All that is left", body = Items),
-        (status = 401, description = "No good token", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "All items", body = Items),
+        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The player is banned", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many requests", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The database is unavailable", body = Problem, content_type = "application/problem+json"),
@@ -60,29 +60,29 @@ async fn items(
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ConsumeRequest {
-    /// Of what.
+    /// The product.
     #[schema(min_length = 1, max_length = 32, pattern = "^[A-Za-z0-9_-]+$")]
     product_id: String,
-    /// How many.
+    /// Number of pieces.
     #[schema(minimum = 1, maximum = 1_000_000_000)]
     quantity: i64,
 }
 
-/// Uses goods up.
+/// Consumes items.
 ///
-/// The same `Idempotency-Key` with the same body gives the same answer and uses nothing more.
+/// The same `Idempotency-Key` with the same body gives the same answer and consumes nothing more.
 #[utoipa::path(
     post,
     path = "/api/wx/consume",
     tag = "payments",
     request_body = ConsumeRequest,
-    params(("Idempotency-Key" = String, Header, description = "1 to 64 visible ASCII characters, the client's own name of this use")),
+    params(("Idempotency-Key" = String, Header, description = "1 to 64 visible ASCII characters, the client's own name of this request")),
     responses(
-        (status = 200, description = "What is left", body = ItemAnswer),
-        (status = 400, description = "No body, not JSON, or no good Idempotency-Key", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No good token", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The remaining balance", body = ItemAnswer),
+        (status = 400, description = "No body, not JSON, or no valid Idempotency-Key", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The player is banned", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The player does not own so many", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The player owns too few items", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is not sent as application/json", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field is missing or wrong, or the key was used with another request", body = Problem, content_type = "application/problem+json"),
@@ -98,7 +98,7 @@ async fn consume(
     JsonBody(request): JsonBody<ConsumeRequest>,
 ) -> Result<Response, ApiError> {
     let product = product_id(request.product_id)?;
-    let quantity = bounded("quantity", request.quantity, 1..=MOST_COUNTED)?;
+    let quantity = bounded("quantity", request.quantity, 1..=MAX_COUNTED)?;
     let (user, now) = (player.sub, Timestamp::now());
     let item = inventory::consume(&state.database, user, &product, quantity, &key, now).await?;
     Ok(uncached(Json(ItemAnswer { item })))

@@ -1,10 +1,14 @@
-//! A player's orders: made and cancelled by jobs, since WeChat has to be told, and looked at here.
+//! A player's orders: jobs create and cancel them, since that takes the payment channel; reading them
+//! does not.
 
+use avalon_core::base::ids::OrderId;
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::jobs::cancel_order::OrderAnswer;
 use avalon_core::jobs::{CancelOrder, CreateOrder};
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::{OrderStatus, PaymentError};
+use avalon_queue::NewJob;
+use avalon_wechat::OpenId;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -21,7 +25,7 @@ use crate::http::problem::ApiError;
 use crate::middleware::client_address::ClientAddress;
 use crate::middleware::pipeline::Trace;
 use crate::routes::payments::shop::{
-    MOST_ORDERED, OrderPath, RequestKey, bounded, is_order_id, order_of_player, product_id,
+    MAX_ORDERED, OrderPath, RequestKey, bounded, order_of_player, product_id,
 };
 use crate::state::ApiState;
 
@@ -36,10 +40,10 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CreateOrderRequest {
-    /// From the list of products.
+    /// A product from the list of products.
     #[schema(min_length = 1, max_length = 32, pattern = "^[A-Za-z0-9_-]+$")]
     product_id: String,
-    /// How many.
+    /// Number of pieces.
     #[schema(minimum = 1, maximum = 10_000)]
     quantity: i64,
 }
@@ -47,7 +51,7 @@ struct CreateOrderRequest {
 /// An order that can be paid.
 #[derive(ToSchema)]
 #[schema(as = CreatedOrder, rename_all = "camelCase")]
-#[allow(dead_code, reason = "describes what the job answers")]
+#[allow(dead_code, reason = "describes the job's result")]
 struct CreatedOrderBody {
     /// The order.
     #[schema(example = "01JZ5N4V7W8X9YABCDEFGHJKMN")]
@@ -55,10 +59,10 @@ struct CreatedOrderBody {
     pay_params: PayParamsBody,
 }
 
-/// What `wx.requestPayment` wants, as it wants it.
+/// The parameters of `wx.requestPayment`, under its names.
 #[derive(ToSchema)]
 #[schema(as = PayParams, rename_all = "camelCase")]
-#[allow(dead_code, reason = "describes what the job answers")]
+#[allow(dead_code, reason = "describes the job's result")]
 struct PayParamsBody {
     /// Unix seconds, as text.
     time_stamp: String,
@@ -70,10 +74,9 @@ struct PayParamsBody {
     pay_sign: String,
 }
 
-/// Orders goods.
+/// Creates an order.
 ///
-/// The same `Idempotency-Key` with the same body gives the same order, with payment parameters that
-/// are good now.
+/// The same `Idempotency-Key` with the same body gives the same order, with fresh payment parameters.
 #[utoipa::path(
     post,
     path = "/api/wx/createOrder",
@@ -84,11 +87,11 @@ struct PayParamsBody {
         ("Prefer" = Option<String>, Header, description = "`wait=N` (seconds, at most 30) or `respond-async`"),
     ),
     responses(
-        (status = 200, description = "Can be paid", body = CreatedOrderBody),
-        (status = 202, description = "Not done yet: ask for the job", body = Accepted),
-        (status = 400, description = "No body, not JSON, or no good Idempotency-Key", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No good token", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "WeChat takes the player for a risk, or the player is banned", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The order can be paid", body = CreatedOrderBody),
+        (status = 202, description = "Not done yet: poll the job", body = Accepted),
+        (status = 400, description = "No body, not JSON, or no valid Idempotency-Key", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "WeChat rates the player as a risk, or the player is banned", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such product for sale", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Out of stock, the player's limit is reached, the order has ended, or WeChat refused it", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
@@ -110,19 +113,19 @@ async fn create(
 ) -> Result<Response, ApiError> {
     let order = CreateOrder {
         user_id: player.sub,
-        open_id: player.oid.clone(),
+        open_id: OpenId::new(&*player.oid),
         product_id: product_id(request.product_id)?,
-        quantity: bounded("quantity", request.quantity, 1..=MOST_ORDERED)?,
+        quantity: bounded("quantity", request.quantity, 1..=MAX_ORDERED)?,
         idempotency_key,
         client_ip: Some(address),
     };
     payments_enabled(&state)?;
-    let job = order.into_job().map_err(|_| ProblemCode::Internal)?;
+    let job = NewJob::from_job(&order);
     let preference = Preference::of(&headers, state.max_wait);
     answer_by_job(&state, job, &trace, preference).await
 }
 
-/// A job that nobody could do is not taken.
+/// Rejects a request whose job no worker could execute.
 fn payments_enabled(state: &ApiState) -> Result<(), ProblemCode> {
     match state.pay {
         Some(_) => Ok(()),
@@ -130,15 +133,15 @@ fn payments_enabled(state: &ApiState) -> Result<(), ProblemCode> {
     }
 }
 
-/// Looks at an order.
+/// Returns an order.
 #[utoipa::path(
     get,
     path = "/api/wx/getOrder/{orderId}",
     tag = "payments",
     params(("orderId" = String, Path, description = "From `createOrder`")),
     responses(
-        (status = 200, description = "The order as it stands", body = OrderAnswer),
-        (status = 401, description = "No good token", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The order in its current state", body = OrderAnswer),
+        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The player is banned", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such order, or not yours", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many requests", body = Problem, content_type = "application/problem+json"),
@@ -151,19 +154,19 @@ async fn show(
     Player(player): Player,
     OrderPath(id): OrderPath,
 ) -> Result<Response, ApiError> {
-    let order = order_of_player(&state.database, &id, player.sub).await?;
+    let order = order_of_player(&state.database, id, player.sub).await?;
     Ok(uncached(Json(OrderAnswer { order })))
 }
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct OrdersQuery {
-    /// `nextCursor` of the page before.
+    /// `nextCursor` of the previous page.
     cursor: Option<String>,
-    /// Orders on a page; 20 when not given.
+    /// Maximum number of orders per page; 20 by default.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<i64>,
-    /// Only those in this state.
+    /// Only orders in this state.
     #[param(inline)]
     status: Option<OrderStatus>,
 }
@@ -174,11 +177,12 @@ struct OrdersQuery {
 struct Orders {
     /// Newest first.
     orders: Vec<Order>,
-    /// Where the next page begins; none after the last.
-    next_cursor: Option<String>,
+    /// Cursor of the next page; none on the last page.
+    #[schema(value_type = Option<String>)]
+    next_cursor: Option<OrderId>,
 }
 
-/// A player's orders, newest first.
+/// Lists the player's orders, newest first.
 #[utoipa::path(
     get,
     path = "/api/wx/orders",
@@ -187,7 +191,7 @@ struct Orders {
     responses(
         (status = 200, description = "A page of orders", body = Orders),
         (status = 400, description = "The query is malformed", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No good token", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The player is banned", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many requests", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The database is unavailable", body = Problem, content_type = "application/problem+json"),
@@ -203,28 +207,26 @@ async fn list(
     if !(1..=100).contains(&limit) {
         return Err(invalid_query("limit", "must be between 1 and 100").into());
     }
-    let cursor = query.cursor.as_deref();
-    if cursor.is_some_and(|cursor| !is_order_id(cursor)) {
-        return Err(invalid_query("cursor", "none that was given out").into());
-    }
-    // One more than asked for tells whether there is a next page.
+    let cursor = query.cursor.map(|cursor| cursor.parse()).transpose();
+    let cursor = cursor.map_err(|_| invalid_query("cursor", "is not one that was issued"))?;
+    // One more than requested shows whether there is a next page.
     let mut orders =
         order_rows::of_user(&state.database, player.sub, query.status, cursor, limit + 1).await?;
     let page = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = orders.len() > page;
     orders.truncate(page);
     let last = orders.last().filter(|_| more);
-    let next_cursor = last.map(|order| order.id.clone());
+    let next_cursor = last.map(|order| order.id);
     Ok(uncached(Json(Orders {
         orders,
         next_cursor,
     })))
 }
 
-/// Cancels an order that is not paid.
+/// Cancels an unpaid order.
 ///
-/// It is closed at WeChat first. When the player's payment was faster, the order is paid and this
-/// answers `409 ORDER_STATE`. Cancelling a closed order changes nothing.
+/// WeChat closes the order first. If the player's payment was faster, the order is paid and the response is
+/// `409 ORDER_STATE`. Cancelling a closed order changes nothing.
 #[utoipa::path(
     post,
     path = "/api/wx/cancelOrder/{orderId}",
@@ -234,12 +236,12 @@ async fn list(
         ("Prefer" = Option<String>, Header, description = "`wait=N` (seconds, at most 30) or `respond-async`"),
     ),
     responses(
-        (status = 200, description = "Closed", body = OrderAnswer),
-        (status = 202, description = "Not done yet: ask for the job", body = Accepted),
-        (status = 401, description = "No good token", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The order is closed", body = OrderAnswer),
+        (status = 202, description = "Not done yet: poll the job", body = Accepted),
+        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The player is banned", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such order, or not yours", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It is paid, or has ended otherwise", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The order is paid or has failed", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many requests", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "WeChat Pay, the queue or the database is unavailable, or payments are not configured", body = Problem, content_type = "application/problem+json"),
     ),
@@ -252,7 +254,7 @@ async fn cancel(
     OrderPath(order_id): OrderPath,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let order = order_of_player(&state.database, &order_id, player.sub).await?;
+    let order = order_of_player(&state.database, order_id, player.sub).await?;
     match order.status {
         OrderStatus::Pending => {}
         OrderStatus::Closed => return Ok(uncached(Json(OrderAnswer { order }))),
@@ -260,8 +262,7 @@ async fn cancel(
     }
     payments_enabled(&state)?;
     let user_id = player.sub;
-    let job = CancelOrder { order_id, user_id };
-    let job = job.into_job().map_err(|_| ProblemCode::Internal)?;
+    let job = NewJob::from_job(&CancelOrder { order_id, user_id });
     let preference = Preference::of(&headers, state.max_wait);
     answer_by_job(&state, job, &trace, preference).await
 }

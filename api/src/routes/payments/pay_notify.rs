@@ -1,8 +1,9 @@
-//! Callbacks of WeChat Pay: checked as far as can be without asking anybody, put into the inbox, and
-//! acknowledged. Whoever works on them does so later; a queue that is away delays nothing here.
+//! Callbacks of WeChat Pay: verified as far as the keys at hand allow, stored in the inbox, and acknowledged.
+//! Nothing on this path calls WeChat or waits for the queue; workers process the inbox later.
 
 use std::time::Duration;
 
+use avalon_core::base::ids::InboxId;
 use avalon_core::jobs::Callback;
 use avalon_core::payments::Channel;
 use avalon_core::payments::inbox::{CallbackKind, Received};
@@ -25,12 +26,12 @@ use crate::middleware::metrics::DoorLabel;
 use crate::middleware::pipeline::Trace;
 use crate::state::ApiState;
 
-/// WeChat's callbacks have a few hundred bytes.
-const MOST_BYTES: usize = 64 * 1024;
-/// How long the inbox may take: WeChat gives up after five seconds.
-const KEEP_PATIENCE: Duration = Duration::from_secs(3);
-/// How long the queue may take. After that the relay finds the callback in the inbox.
-const ENQUEUE_PATIENCE: Duration = Duration::from_secs(3);
+/// Maximum size of a callback; WeChat's have a few hundred bytes.
+const MAX_BYTES: usize = 64 * 1024;
+/// The inbox must store a callback within this; WeChat gives up after five seconds.
+const STORE_TIMEOUT: Duration = Duration::from_secs(3);
+/// The queue must accept the job within this; otherwise the sweeper finds the callback in the inbox.
+const ENQUEUE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
@@ -38,19 +39,19 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(refund))
 }
 
-/// A refusal, as WeChat Pay knows it.
+/// A rejection in the form that WeChat Pay defines.
 #[derive(Serialize, ToSchema)]
 struct CallbackRefused {
     /// Always `FAIL`.
     #[schema(example = "FAIL")]
     code: &'static str,
-    /// For a person.
+    /// For people.
     message: String,
 }
 
-/// WeChat Pay tells of a payment.
+/// Receives a payment callback of WeChat Pay.
 ///
-/// Kept before it is acknowledged. WeChat repeats what was not acknowledged.
+/// It is stored before it is acknowledged. WeChat repeats a callback that was not acknowledged.
 #[utoipa::path(
     post,
     path = "/api/wx/pay/notify",
@@ -60,13 +61,13 @@ struct CallbackRefused {
         ("Wechatpay-Timestamp" = String, Header, description = "Unix seconds, at most 300 from our time"),
         ("Wechatpay-Nonce" = String, Header, description = "Random"),
         ("Wechatpay-Signature" = String, Header, description = "Base64"),
-        ("Wechatpay-Serial" = String, Header, description = "Which of WeChat's keys signed"),
+        ("Wechatpay-Serial" = String, Header, description = "Id of the key that signed"),
     ),
     responses(
-        (status = 204, description = "Kept"),
-        (status = 401, description = "Not believed to come from WeChat", body = CallbackRefused),
+        (status = 204, description = "Stored"),
+        (status = 401, description = "Not authentic", body = CallbackRefused),
         (status = 413, description = "The body is too large", body = CallbackRefused),
-        (status = 503, description = "It could not be kept, or payments are not configured", body = CallbackRefused),
+        (status = 503, description = "It could not be stored, or payments are not configured", body = CallbackRefused),
     ),
 )]
 async fn payment(
@@ -74,12 +75,12 @@ async fn payment(
     Extension(trace): Extension<Trace>,
     request: Request,
 ) -> Response {
-    take_in(state, trace, CallbackKind::Payment, request).await
+    receive(state, trace, CallbackKind::Payment, request).await
 }
 
-/// WeChat Pay tells of a refund.
+/// Receives a refund callback of WeChat Pay.
 ///
-/// Kept before it is acknowledged. WeChat repeats what was not acknowledged.
+/// It is stored before it is acknowledged. WeChat repeats a callback that was not acknowledged.
 #[utoipa::path(
     post,
     path = "/api/wx/pay/refundNotify",
@@ -89,13 +90,13 @@ async fn payment(
         ("Wechatpay-Timestamp" = String, Header, description = "Unix seconds, at most 300 from our time"),
         ("Wechatpay-Nonce" = String, Header, description = "Random"),
         ("Wechatpay-Signature" = String, Header, description = "Base64"),
-        ("Wechatpay-Serial" = String, Header, description = "Which of WeChat's keys signed"),
+        ("Wechatpay-Serial" = String, Header, description = "Id of the key that signed"),
     ),
     responses(
-        (status = 204, description = "Kept"),
-        (status = 401, description = "Not believed to come from WeChat", body = CallbackRefused),
+        (status = 204, description = "Stored"),
+        (status = 401, description = "Not authentic", body = CallbackRefused),
         (status = 413, description = "The body is too large", body = CallbackRefused),
-        (status = 503, description = "It could not be kept, or payments are not configured", body = CallbackRefused),
+        (status = 503, description = "It could not be stored, or payments are not configured", body = CallbackRefused),
     ),
 )]
 async fn refund(
@@ -103,13 +104,13 @@ async fn refund(
     Extension(trace): Extension<Trace>,
     request: Request,
 ) -> Response {
-    take_in(state, trace, CallbackKind::Refund, request).await
+    receive(state, trace, CallbackKind::Refund, request).await
 }
 
-/// Checks, keeps, acknowledges.
-async fn take_in(state: ApiState, trace: Trace, kind: CallbackKind, request: Request) -> Response {
+/// Verifies, stores and acknowledges a callback.
+async fn receive(state: ApiState, trace: Trace, kind: CallbackKind, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let (label, response) = match read(body, &parts.headers, MOST_BYTES).await {
+    let (label, response) = match read(body, &parts.headers, MAX_BYTES).await {
         Err(ApiError(problem)) => {
             let status = StatusCode::from_u16(problem.status);
             let status = status.unwrap_or(StatusCode::BAD_REQUEST);
@@ -117,14 +118,14 @@ async fn take_in(state: ApiState, trace: Trace, kind: CallbackKind, request: Req
         }
         Ok(body) => match &state.pay {
             None => {
-                tracing::warn!("a payment callback came, but payments are not configured");
+                tracing::warn!("payment callback received, but payments are not configured");
                 let message = "payments are not configured";
                 let response = fail(StatusCode::SERVICE_UNAVAILABLE, message);
                 (DoorLabel::NotStored, response)
             }
             Some(pay) => {
                 let headers = SignatureHeaders::from_http(&parts.headers);
-                at_the_door(&state, pay, trace, kind, &headers, body).await
+                verify_and_store(&state, pay, trace, kind, &headers, body).await
             }
         },
     };
@@ -132,7 +133,7 @@ async fn take_in(state: ApiState, trace: Trace, kind: CallbackKind, request: Req
     response
 }
 
-async fn at_the_door(
+async fn verify_and_store(
     state: &ApiState,
     pay: &PayClient,
     trace: Trace,
@@ -143,39 +144,39 @@ async fn at_the_door(
     let label = match pay.check_callback(headers, &body) {
         CallbackVerdict::Verified => DoorLabel::Verified,
         CallbackVerdict::UnknownSerial(serial) => {
-            tracing::info!(%serial, "a payment callback is signed by a key that is not at hand");
+            tracing::info!(%serial, "payment callback signed by an unknown key");
             DoorLabel::UnknownSerial
         }
         CallbackVerdict::Rejected(VerifyError::SignTest) => {
-            tracing::info!("refused a probe of WeChat's");
-            return (DoorLabel::Refused, unbelieved());
+            tracing::info!("signature probe of WeChat rejected");
+            return (DoorLabel::Refused, not_authentic());
         }
         CallbackVerdict::Rejected(error) => {
-            tracing::warn!(reason = error.as_ref(), "refused a payment callback");
-            return (DoorLabel::Refused, unbelieved());
+            tracing::warn!(reason = error.as_ref(), "payment callback rejected");
+            return (DoorLabel::Refused, not_authentic());
         }
     };
-    match keep(state, kind, headers, body, label == DoorLabel::Verified).await {
+    match store(state, kind, headers, body, label == DoorLabel::Verified).await {
         Ok(id) => {
-            // Never waited for: what is in the inbox is safe.
-            tokio::spawn(hand_on(state.clone(), trace, id).in_current_span());
+            // Not awaited: a callback in the inbox is safe.
+            tokio::spawn(enqueue(state.clone(), trace, id).in_current_span());
             (label, StatusCode::NO_CONTENT.into_response())
         }
         Err(error) => {
-            tracing::error!(error, "a payment callback could not be kept");
+            tracing::error!(error, "payment callback was not stored");
             let response = fail(StatusCode::SERVICE_UNAVAILABLE, "try again later");
             (DoorLabel::NotStored, response)
         }
     }
 }
 
-async fn keep(
+async fn store(
     state: &ApiState,
     kind: CallbackKind,
     headers: &SignatureHeaders,
     body: Bytes,
     verified: bool,
-) -> Result<String, String> {
+) -> Result<InboxId, String> {
     let received = Received {
         channel: Channel::WechatPay,
         kind,
@@ -183,28 +184,26 @@ async fn keep(
         body: body.into(),
         verified,
     };
-    match tokio::time::timeout(KEEP_PATIENCE, state.inbox.keep(received)).await {
-        Ok(kept) => kept.map_err(|error| error.to_string()),
-        Err(_) => Err("the inbox did not answer in time".to_owned()),
+    match tokio::time::timeout(STORE_TIMEOUT, state.inbox.store(received)).await {
+        Ok(stored) => stored.map_err(|error| error.to_string()),
+        Err(_) => Err("the inbox did not respond in time".to_owned()),
     }
 }
 
-/// Makes a job of a callback that was kept. When that fails, the relay does it.
-async fn hand_on(state: ApiState, trace: Trace, id: String) {
-    let callback = Callback {
-        inbox_id: id.clone(),
-    };
+/// Enqueues the job of a stored callback. When that fails, the sweeper does it.
+async fn enqueue(state: ApiState, trace: Trace, inbox_id: InboxId) {
+    let callback = Callback { inbox_id };
     let job = NewJob::from_job(&callback).traced(trace.0.to_string());
     let attempt = state.queue.enqueue(job);
-    match tokio::time::timeout(ENQUEUE_PATIENCE, attempt).await {
+    match tokio::time::timeout(ENQUEUE_TIMEOUT, attempt).await {
         Ok(Ok(_)) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "a callback waits for the relay"),
-        Err(_) => tracing::warn!("a callback waits for the relay: the queue did not answer"),
+        Ok(Err(error)) => tracing::warn!(%error, "callback left to the sweeper"),
+        Err(_) => tracing::warn!("callback left to the sweeper, the queue did not respond"),
     }
 }
 
-/// Tells a forger nothing.
-fn unbelieved() -> Response {
+/// The same response to every forgery, whatever is wrong with it.
+fn not_authentic() -> Response {
     fail(StatusCode::UNAUTHORIZED, "the signature was refused")
 }
 

@@ -1,4 +1,4 @@
-//! `GET /api/wx/products`: what is for sale.
+//! `GET /api/wx/products`: the products for sale.
 
 use avalon_core::base::problem::Problem;
 use avalon_core::payments::products::{self, Product};
@@ -16,20 +16,20 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// Goods.
+/// A list of products.
 #[derive(Serialize, ToSchema)]
 struct Products {
-    /// In the order of their ids.
+    /// Ordered by id.
     products: Vec<Product>,
 }
 
-/// What is for sale.
+/// Lists the products for sale.
 #[utoipa::path(
     get,
     path = "/api/wx/products",
     tag = "payments",
     responses(
-        (status = 200, description = "All goods that are for sale", body = Products),
+        (status = 200, description = "All products for sale", body = Products),
         (status = 429, description = "Too many requests", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The database is unavailable", body = Problem, content_type = "application/problem+json"),
     ),

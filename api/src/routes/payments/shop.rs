@@ -1,9 +1,9 @@
-//! What the routes of goods and orders share: how they read ids, quantities and the
+//! What the routes of products and orders share: how they read ids, quantities and the
 //! `Idempotency-Key`.
 
 use std::ops::RangeInclusive;
 
-use avalon_core::base::ids::UserId;
+use avalon_core::base::ids::{OrderId, ProductId, UserId};
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::payments::PaymentError;
 use avalon_core::payments::order_rows::{self, Order};
@@ -11,17 +11,16 @@ use avalon_core::storage::database::Database;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use ulid::Ulid;
 
 use crate::http::extract::invalid_field;
 use crate::http::problem::ApiError;
 
-/// Most pieces in one order.
-pub(crate) const MOST_ORDERED: i64 = 10_000;
-/// Most of anything that is counted: sums of such numbers stay far from the end of an `i64`.
-pub(crate) const MOST_COUNTED: i64 = 1_000_000_000;
+/// Maximum number of pieces in one order.
+pub(crate) const MAX_ORDERED: i64 = 10_000;
+/// Maximum of every count, so that sums of counts cannot overflow an `i64`.
+pub(crate) const MAX_COUNTED: i64 = 1_000_000_000;
 
-/// The `Idempotency-Key`: the client's own name of the request.
+/// The `Idempotency-Key` header: the client's own name of the request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RequestKey(pub(crate) String);
 
@@ -49,29 +48,23 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestKey {
     }
 }
 
-/// The order that the path names. What is no id names no order.
-pub(crate) struct OrderPath(pub(crate) String);
+/// The order id of the path. A malformed id is answered like the id of no order.
+pub(crate) struct OrderPath(pub(crate) OrderId);
 
 impl<S: Send + Sync> FromRequestParts<S> for OrderPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let id = Path::<String>::from_request_parts(parts, state).await.ok();
-        let id = id.filter(|Path(id)| is_order_id(id));
-        let Path(id) = id.ok_or(ProblemCode::OrderNotFound)?;
-        Ok(Self(id))
+        let id = id.and_then(|Path(id)| id.parse().ok());
+        Ok(Self(id.ok_or(ProblemCode::OrderNotFound)?))
     }
 }
 
-/// Whether the text can be an order's id: a ULID, spelled the one way that we spell it.
-pub(crate) fn is_order_id(text: &str) -> bool {
-    Ulid::from_string(text).is_ok_and(|id| id.to_string() == text)
-}
-
-/// The player's order. The same answer for what is not there and for what is somebody else's.
+/// Reads an order of the player. An order of another player is answered like one that does not exist.
 pub(crate) async fn order_of_player(
     database: &Database,
-    id: &str,
+    id: OrderId,
     player: UserId,
 ) -> Result<Order, PaymentError> {
     order_rows::by_id(database, id)
@@ -80,25 +73,12 @@ pub(crate) async fn order_of_player(
         .ok_or(PaymentError::UnknownOrder)
 }
 
-/// Whether the text can be a product's id.
-pub(crate) fn is_product_id(text: &str) -> bool {
-    (1..=32).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+/// Parses the field `productId`.
+pub(crate) fn product_id(text: String) -> Result<ProductId, Problem> {
+    ProductId::try_from(text).map_err(|error| invalid_field("productId", error))
 }
 
-/// What can be no product's id is refused before anybody looks for it.
-pub(crate) fn product_id(text: String) -> Result<String, Problem> {
-    if is_product_id(&text) {
-        Ok(text)
-    } else {
-        let rule = "1 to 32 letters, digits, hyphens or underscores are needed";
-        Err(invalid_field("productId", rule))
-    }
-}
-
-/// A number within its bounds.
+/// Checks that a number is within its bounds.
 pub(crate) fn bounded(
     name: &str,
     number: i64,
@@ -107,10 +87,10 @@ pub(crate) fn bounded(
     if bounds.contains(&number) {
         return Ok(number);
     }
-    let (least, most) = bounds.into_inner();
+    let (min, max) = bounds.into_inner();
     Err(invalid_field(
         name,
-        format!("must be between {least} and {most}"),
+        format!("must be between {min} and {max}"),
     ))
 }
 
@@ -119,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_key_is_one_short_visible_text() {
+    fn request_key_is_one_short_visible_text() {
         let key = |values: &[&[u8]]| {
             let mut headers = HeaderMap::new();
             for value in values {
@@ -145,22 +125,5 @@ mod tests {
         }
         assert_eq!(key(&[]), None);
         assert_eq!(key(&[b"a", b"b"]), None);
-    }
-
-    #[test]
-    fn ids_have_one_spelling() {
-        assert!(is_order_id("01JZ5N4V7W8X9YABCDEFGHJKMN"));
-        for odd in [
-            "",
-            "x",
-            "01jz5n4v7w8x9yabcdefghjkmn",
-            "81JZ5N4V7W8X9YABCDEFGHJKMN",
-        ] {
-            assert!(!is_order_id(odd), "{odd:?}");
-        }
-        assert!(is_product_id("gold_100-A"));
-        for odd in ["", "a:b", "a b", "礼包", "x\0", &"x".repeat(33)] {
-            assert!(!is_product_id(odd), "{odd:?}");
-        }
     }
 }

@@ -1,6 +1,6 @@
-//! Profiles of players: what a field may hold (`fields`), what wins when two tellings differ (`merge`),
-//! and the columns of `users` that keep it (`rows`). How WeChat proves a profile is not known here; what
-//! clients see of it is `users::UserInfo`.
+//! Profiles of players: the rules of each field (`fields`), which of two updates wins (`merge`), and the
+//! columns of `users` (`rows`). How WeChat authenticates a profile is in `avalon_wechat`; clients see it
+//! as `users::UserInfo`.
 
 pub mod fields;
 pub mod merge;

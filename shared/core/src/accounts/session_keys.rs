@@ -1,9 +1,9 @@
-//! WeChat's session keys of players by version: the key of now, and the one before it, which still opens
-//! data that were under way when it was replaced. Sealed in `users`, opened here; in no type that can be
-//! serialised.
+//! WeChat's session keys of players by version: the current key and the previous one, which still opens
+//! data that was on its way when the key was replaced. Sealed in `users`, opened here, and never part of a
+//! type that can be serialised.
 //!
-//! A key that WeChat gives again makes no new version. One that was replaced a moment ago (a sign-in that
-//! is stored late) changes nothing.
+//! A key that WeChat returns again creates no new version. One that was replaced a moment ago (a sign-in
+//! that is stored late) changes nothing; `sql/sign_in.sql` has the rule.
 
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ use crate::storage::keyring::{Keyring, KeyringError, Sealed};
 /// Session keys could not be stored or read.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionKeyError {
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// A key could not be sealed or opened.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
-    /// What was opened is no session key.
-    #[error("the stored session key is no text")]
+    /// The opened bytes are not a session key.
+    #[error("the stored session key is not UTF-8")]
     NotText,
 }
 
@@ -38,16 +38,16 @@ impl From<sqlx::Error> for SessionKeyError {
 }
 
 impl SessionKeyError {
-    /// Whether trying it again may succeed.
+    /// Whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Database(error) if error.is_transient())
     }
 }
 
-/// A key, ready for its row.
+/// The columns of a key.
 pub(crate) struct SealedKey {
     pub(crate) sealed: Sealed,
-    /// Tells keys apart without opening them. The key has 128 random bits, so nobody guesses it.
+    /// Compares keys without opening them. The key has 128 random bits, so the digest does not reveal it.
     pub(crate) digest: Vec<u8>,
 }
 
@@ -65,85 +65,30 @@ pub(crate) fn seal(
     })
 }
 
-/// What a sealed key belongs to: moved to another player's row, it does not open.
+/// Associated data of a sealed key: moved to another player's row, it does not open.
 fn owner(open_id: &str) -> String {
     format!("users.session_key:{open_id}")
 }
 
-/// Whether the key of the row that was to be inserted is one that is known to have been replaced
-/// already. Only for as long as a sign-in may be stored late, which takes 10 s and WeChat's answer
-/// before: a key that WeChat gives after that is the key of now, and it was the other one that came late.
-macro_rules! comes_late {
-    () => {
-        "excluded.session_key_digest = users.previous_session_key_digest
-             AND users.session_key_replaced_at > excluded.updated_at - 30000"
-    };
-}
-
-/// Whether that key changes nothing.
-macro_rules! is_known {
-    () => {
-        concat!(
-            "excluded.session_key_digest = users.session_key_digest OR ",
-            $crate::accounts::session_keys::comes_late!()
-        )
-    };
-}
-
-/// For `ON CONFLICT DO UPDATE SET`: brings in the key of the row that was to be inserted
-/// (`session_key`, `_kid` and `_digest`), replaced at its `updated_at`.
-macro_rules! replace_session_key {
-    () => {
-        concat!(
-            "session_key = CASE WHEN ",
-            $crate::accounts::session_keys::comes_late!(),
-            " THEN users.session_key ELSE excluded.session_key END,
-         session_key_kid = CASE WHEN ",
-            $crate::accounts::session_keys::comes_late!(),
-            " THEN users.session_key_kid ELSE excluded.session_key_kid END,
-         session_key_digest = CASE WHEN ",
-            $crate::accounts::session_keys::comes_late!(),
-            " THEN users.session_key_digest ELSE excluded.session_key_digest END,
-         session_key_version = CASE WHEN ",
-            $crate::accounts::session_keys::is_known!(),
-            " THEN users.session_key_version ELSE users.session_key_version + 1 END,
-         previous_session_key = CASE WHEN ",
-            $crate::accounts::session_keys::is_known!(),
-            " THEN users.previous_session_key ELSE users.session_key END,
-         previous_session_key_kid = CASE WHEN ",
-            $crate::accounts::session_keys::is_known!(),
-            " THEN users.previous_session_key_kid ELSE users.session_key_kid END,
-         previous_session_key_digest = CASE WHEN ",
-            $crate::accounts::session_keys::is_known!(),
-            " THEN users.previous_session_key_digest ELSE users.session_key_digest END,
-         session_key_replaced_at = CASE WHEN ",
-            $crate::accounts::session_keys::is_known!(),
-            " THEN users.session_key_replaced_at ELSE excluded.updated_at END"
-        )
-    };
-}
-
-pub(crate) use {comes_late, is_known, replace_session_key};
-
-/// The keys of a player.
+/// The session keys of a player.
 #[derive(Debug)]
 pub struct SessionKeys {
-    /// The key of now.
+    /// The latest key.
     pub current: SessionKey,
-    /// How many different keys WeChat has given, this one included.
+    /// Number of different keys that WeChat has returned, this one included.
     pub version: i64,
     previous: Option<(SessionKey, Timestamp)>,
 }
 
 impl SessionKeys {
-    /// The keys that are good for data that came in at `at`, newest first: the key of now, and the one
-    /// before it when it was replaced less than `grace` ago.
-    pub fn good_at(&self, at: Timestamp, grace: Duration) -> impl Iterator<Item = &SessionKey> {
+    /// Returns the keys to try on data received at `at`, newest first: the current key, and the previous
+    /// one if it was replaced less than `grace` before.
+    pub fn valid_at(&self, at: Timestamp, grace: Duration) -> impl Iterator<Item = &SessionKey> {
         let previous = self
             .previous
             .as_ref()
             .filter(|(_, replaced_at)| {
-                // Not replaced yet when the data came in: it was the key then.
+                // Negative if it was the current key when the data was received.
                 at.duration_since(*replaced_at).as_millis() < to_millis(grace)
             })
             .map(|(key, _)| key);
@@ -155,11 +100,11 @@ fn to_millis(duration: Duration) -> i128 {
     i128::try_from(duration.as_millis()).unwrap_or(i128::MAX)
 }
 
-/// The keys of a player; none when there is no such player or WeChat gave none.
+/// Returns the keys of a player; `None` if the player or the key is unknown.
 ///
 /// # Errors
-/// [`SessionKeyError::Keyring`] when no key on the ring opens the key of now. A previous one that does
-/// not open is left out: it is worth nothing soon.
+/// [`SessionKeyError::Keyring`] when no key on the ring opens the current key. A previous one that does
+/// not open is left out, since it expires soon anyway.
 pub async fn of_player(
     database: &Database,
     keyring: &Keyring,
@@ -214,10 +159,9 @@ fn opened(
     Ok(SessionKey::new(SecretString::from(text)))
 }
 
-/// Stores the key that WeChat gave when it was asked to reset `old`, as a new version. Without a grace
-/// for the old one: who resets a key may have cause to think that somebody else has it. `false` when the
-/// player's key is neither `old` nor `new` (stored by an attempt whose answer was lost), and nothing was
-/// stored.
+/// Stores the key that WeChat returned for a reset of `old`, as a new version. The old one has no grace
+/// period, since it may have leaked. Returns `false`, with nothing stored, if the player's key is neither
+/// `old` nor `new` (stored by an attempt whose reply was lost).
 ///
 /// # Errors
 /// See [`SessionKeyError`].

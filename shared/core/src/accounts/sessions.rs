@@ -1,14 +1,19 @@
-//! Sessions of players on devices: made at sign-in, renewed by refresh tokens, ended by the device
-//! policy, the player, an operator or a ban. An ended one is refused by every process at once.
+//! Sessions of players on devices: created at sign-in, renewed by refresh tokens, ended by the device
+//! policy, the player, an operator or a ban. Every process refuses an ended session at once.
 //!
-//! `player` has the rules, `store` is the port behind them with an engine each for Redis and the
-//! database; `secrets` what only a session's owner knows. Tokens are signed elsewhere (`tokens`).
+//! `player` has the rules, `secrets` the credentials. Tokens are signed in `tokens`.
+//!
+//! | document | what |
+//! |---|---|
+//! | `sessions:USER` | all sessions of a player; expires unless the player is banned |
+//! | `nonce:{SESSION}:NONCE` | a claimed nonce |
+//!
+//! The braces keep the client's own text from choosing the node of a Redis Cluster.
 
+mod error;
 mod player;
-mod redis;
 mod secrets;
-mod sql;
-mod store;
+mod session;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,129 +22,66 @@ use jiff::Timestamp;
 
 use crate::accounts::config::DevicePolicy;
 use crate::base::ids::{SessionId, UserId};
-use crate::base::problem::ProblemCode;
-use crate::storage::keyring::{Keyring, KeyringError};
+use crate::storage::documents::{DocumentError, Documents};
+use crate::storage::keyring::Keyring;
 use player::{RefreshRefusal, after};
 use secrets::{RefreshToken, SealedKey};
 
-pub use player::{Banned, Device, EndReason, Ended, PlayerSessions, Refusal, Session};
-pub use redis::RedisSessions;
+pub use error::SessionError;
+pub use player::{Banned, PlayerSessions};
 pub use secrets::{NoRandomness, SigningSecret};
-pub use sql::SqlSessions;
-pub use store::{SessionStore, SessionStoreError};
+pub use session::{Device, EndReason, Ended, Refusal, Session};
 
-/// How often a change is tried again because somebody else's was faster. Each time one of them has
-/// come through, so only very many at once for one player get here.
-const MOST_TRIES: u32 = 200;
+/// Longer than a healthy Redis takes, shorter than a player waits.
+pub const REDIS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What was asked of the sessions was not done.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] SessionStoreError),
-    /// The session does not count.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The player may not sign in.
-    #[error(transparent)]
-    Banned(#[from] Banned),
-    /// The refresh token was spent before; its session of this player is over now.
-    #[error("the refresh token was spent before")]
-    RefreshReused(UserId, SessionId),
-    /// A key could not be sealed or opened.
-    #[error(transparent)]
-    Keyring(#[from] KeyringError),
-    /// No secret could be made up.
-    #[error(transparent)]
-    Random(#[from] NoRandomness),
-    /// What is kept of the player's sessions can't be read.
-    #[error("a player's sessions are damaged")]
-    Damaged,
-}
+/// Attempts at a change that lose to concurrent ones. One of those succeeds each time, so only a very
+/// large number at once for one player exhausts this.
+const MAX_TRIES: u32 = 200;
 
-impl SessionError {
-    /// Whether the same may succeed later.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Store(SessionStoreError::Unavailable(_)))
-    }
-
-    /// What a client is told.
-    pub fn code(&self) -> ProblemCode {
-        match self {
-            Self::Store(SessionStoreError::Unavailable(_)) => ProblemCode::SessionsUnavailable,
-            Self::Refused(refusal) => refusal.code(),
-            Self::Banned(Banned) => ProblemCode::UserBanned,
-            Self::RefreshReused(..) => ProblemCode::RefreshTokenReused,
-            // Its key can't be had any more, so the session is over: a sign-in makes another one.
-            Self::Keyring(KeyringError::UnknownKey | KeyringError::Tampered) => {
-                ProblemCode::SessionEnded
-            }
-            Self::Store(SessionStoreError::Refused(_))
-            | Self::Keyring(_)
-            | Self::Random(_)
-            | Self::Damaged => ProblemCode::Internal,
-        }
-    }
-}
-
-impl Refusal {
-    /// What a client is told.
-    pub fn code(self) -> ProblemCode {
-        match self {
-            Self::Unknown => ProblemCode::Unauthenticated,
-            Self::Expired => ProblemCode::SessionExpired,
-            Self::Ended(EndReason::Replaced) => ProblemCode::SessionReplaced,
-            Self::Ended(EndReason::Banned) => ProblemCode::UserBanned,
-            Self::Ended(EndReason::RefreshReused) => ProblemCode::RefreshTokenReused,
-            Self::Ended(EndReason::SignedOut | EndReason::ByOperator) => ProblemCode::SessionEnded,
-        }
-    }
-}
-
-/// What only the owner of a session is told.
+/// Credentials that only the owner of a session receives.
 pub struct SessionSecrets {
-    /// Buys the next token; good once.
+    /// Exchanged for the next token; valid once.
     pub refresh_token: String,
     /// When the session ends unless it is refreshed.
     pub refresh_expires: Timestamp,
-    /// Signs the player's requests: base64 of 32 bytes.
+    /// Key for signed requests: base64 of 32 bytes.
     pub signing_key: String,
 }
 
-/// A sign-in's session.
+/// A session created by a sign-in.
 pub struct SignedInSession {
-    /// For its owner.
+    /// Credentials of the new session.
     pub secrets: SessionSecrets,
-    /// The sessions of other devices that ended for it.
+    /// Sessions on other devices that it replaced.
     pub replaced: Vec<SessionId>,
 }
 
 /// A session after its refresh.
 pub struct RefreshedSession {
-    /// Whose it is.
+    /// The player.
     pub user: UserId,
-    /// Which.
+    /// The session.
     pub id: SessionId,
     /// The player's openid.
     pub open_id: String,
-    /// For its owner.
+    /// The new credentials.
     pub secrets: SessionSecrets,
 }
 
-/// All sessions. Cheap to clone.
+/// The sessions of all players. Cheap to clone.
 #[derive(Clone)]
 pub struct Sessions {
-    store: Arc<dyn SessionStore>,
+    store: Arc<dyn Documents>,
     keyring: Arc<Keyring>,
     policy: DevicePolicy,
     ttl: Duration,
 }
 
 impl Sessions {
-    /// Sessions in `store`, under `policy`; each lives `ttl` without being refreshed.
+    /// Stores sessions in `store` under `policy`; a session that is not refreshed expires after `ttl`.
     pub fn new(
-        store: Arc<dyn SessionStore>,
+        store: Arc<dyn Documents>,
         keyring: Arc<Keyring>,
         policy: DevicePolicy,
         ttl: Duration,
@@ -152,7 +94,7 @@ impl Sessions {
         }
     }
 
-    /// Makes a session, and ends those that the device policy has no more room for.
+    /// Creates a session, and ends those that the device policy no longer allows.
     ///
     /// # Errors
     /// [`SessionError::Banned`], or the store's.
@@ -164,8 +106,8 @@ impl Sessions {
         device: Device,
         now: Timestamp,
     ) -> Result<SignedInSession, SessionError> {
-        let refresh = RefreshToken::make_up(user, id)?;
-        let signing_key = SigningSecret::make_up()?;
+        let refresh = RefreshToken::generate(user, id)?;
+        let signing_key = SigningSecret::generate()?;
         let session = Session {
             id,
             open_id: open_id.to_owned(),
@@ -187,15 +129,15 @@ impl Sessions {
         Ok(SignedInSession { secrets, replaced })
     }
 
-    /// Whose refresh token this claims to be. Nothing is checked but its form.
+    /// Returns the player named in a refresh token. Only its syntax is checked.
     pub fn owner_of(token: &str) -> Option<UserId> {
         RefreshToken::parse(token).map(|token| token.user)
     }
 
-    /// Spends a refresh token for the next one. The signing key stays.
+    /// Exchanges a refresh token for the next one. The signing key stays.
     ///
     /// # Errors
-    /// [`SessionError::RefreshReused`] when it was spent before: the session is over then. Any other
+    /// [`SessionError::RefreshReused`] when it was used before, which ends the session. Any other
     /// [`SessionError`].
     pub async fn refresh(
         &self,
@@ -205,8 +147,8 @@ impl Sessions {
         let given = RefreshToken::parse(token).ok_or(Refusal::Unknown)?;
         let (user, id) = (given.user, given.session);
         let next = given.next()?;
-        // Opened before the token is spent: a key that is gone must not cost the session. Sealed again,
-        // so that a session that goes on for ever does not hold on to an old key.
+        // Opened before the token is used up: a missing key must not cost the session. Sealed again, so
+        // that a session that is refreshed for years does not depend on an old key.
         let signing_key = self.signing_key(&self.live(user, id, now).await?)?;
         let sealed = SealedKey::seal(&self.keyring, id, &signing_key)?;
         let refreshed = self
@@ -228,10 +170,10 @@ impl Sessions {
         })
     }
 
-    /// The session, if it lives. This is what every request with a token asks.
+    /// Returns the session if it is live. Every authenticated request calls this.
     ///
     /// # Errors
-    /// [`SessionError::Refused`] says why it does not count.
+    /// [`SessionError::Refused`] with the reason if it is not.
     pub async fn live(
         &self,
         user: UserId,
@@ -242,19 +184,19 @@ impl Sessions {
         Ok(all.live(id, now)?.clone())
     }
 
-    /// The key that signs the session's requests.
+    /// Opens the key that signs the session's requests.
     ///
     /// # Errors
-    /// [`SessionError::Keyring`] when no key on the ring opens it: the session is worth nothing any more.
+    /// [`SessionError::Keyring`] when no key on the ring opens it: the session is unusable then.
     pub fn signing_key(&self, session: &Session) -> Result<SigningSecret, SessionError> {
         let sealed = session.signing_key.as_ref().ok_or(Refusal::Unknown)?;
         let opened = sealed.open(&self.keyring, session.id).inspect_err(|error| {
-            tracing::error!(%error, session_id = %session.id, "a session's signing key can't be opened: the player has to sign in again");
+            tracing::error!(%error, session_id = %session.id, "cannot open a session's signing key, the player has to sign in again");
         });
         Ok(opened?)
     }
 
-    /// Takes a nonce for a session; `false`: it was taken within the last `keep`.
+    /// Claims a nonce for a session; `false` if it was claimed within the last `ttl`.
     ///
     /// # Errors
     /// The store's.
@@ -262,20 +204,21 @@ impl Sessions {
         &self,
         session: SessionId,
         nonce: &str,
-        keep: Duration,
+        ttl: Duration,
     ) -> Result<bool, SessionError> {
-        Ok(self.store.claim_nonce(session, nonce, keep).await?)
+        let key = format!("nonce:{{{session}}}:{nonce}");
+        Ok(self.store.claim(&key, ttl).await?)
     }
 
-    /// All that is remembered of a player's sessions.
+    /// Returns a player's live sessions and those that ended lately.
     ///
     /// # Errors
     /// The store's, or [`SessionError::Damaged`].
     pub async fn of(&self, user: UserId) -> Result<PlayerSessions, SessionError> {
-        read(self.store.load(user).await?.as_deref())
+        read(self.store.get(&document_of(user)).await?.as_deref())
     }
 
-    /// Ends a session; whether it was a live one.
+    /// Ends a session; returns whether it was live.
     ///
     /// # Errors
     /// The store's.
@@ -289,7 +232,7 @@ impl Sessions {
         self.change(user, now, |all| all.end(id, reason, now)).await
     }
 
-    /// Ends all sessions of a player; gives those that lived.
+    /// Ends all sessions of a player; returns those that were live.
     ///
     /// # Errors
     /// The store's.
@@ -302,8 +245,8 @@ impl Sessions {
         self.change(user, now, |all| all.end_all(reason, now)).await
     }
 
-    /// Ends all sessions of a player and makes no more; gives those that lived. The player's row
-    /// says so first.
+    /// Ends all sessions of a player and refuses new ones; returns those that were live. The ban must
+    /// be in the player's row before.
     ///
     /// # Errors
     /// The store's.
@@ -311,7 +254,7 @@ impl Sessions {
         self.change(user, now, |all| all.ban(now)).await
     }
 
-    /// Lets a player sign in again.
+    /// Allows a player to sign in again.
     ///
     /// # Errors
     /// The store's.
@@ -319,47 +262,52 @@ impl Sessions {
         self.change(user, now, PlayerSessions::lift_ban).await
     }
 
-    /// Changes a player's sessions: read, change, and write if nobody else wrote meanwhile, else
-    /// again. What changes nothing is not written. A write may have happened although its answer was
-    /// lost, so a change must know its own work when it sees it.
+    /// Changes a player's sessions by compare-and-set, with retries. A change without effect is not
+    /// written. A write may have happened although its reply was lost, so `change` must recognise its
+    /// own result.
     async fn change<T>(
         &self,
         user: UserId,
         now: Timestamp,
         mut change: impl FnMut(&mut PlayerSessions) -> T,
     ) -> Result<T, SessionError> {
+        let key = document_of(user);
         let mut lost = 0;
-        for tries in 0..MOST_TRIES {
-            let seen = self.store.load(user).await?;
+        for tries in 0..MAX_TRIES {
+            let seen = self.store.get(&key).await?;
             let before = read(seen.as_deref())?;
             let mut all = before.clone();
-            let answer = change(&mut all);
+            let result = change(&mut all);
             if all == before {
-                return Ok(answer);
+                return Ok(result);
             }
             let new = serde_json::to_string(&all).map_err(|_| SessionError::Damaged)?;
-            let (seen, expires_at) = (seen.as_deref(), all.expires_at(now));
-            match self.store.replace(user, seen, &new, expires_at).await {
-                Ok(true) => return Ok(answer),
+            let (seen, ttl) = (seen.as_deref(), all.ttl(now));
+            match self.store.replace(&key, seen, &new, ttl).await {
+                Ok(true) => return Ok(result),
                 Ok(false) => {}
-                Err(SessionStoreError::Unavailable(_)) if lost == 0 => lost += 1,
+                Err(DocumentError::Unavailable(_)) if lost == 0 => lost += 1,
                 Err(error) => return Err(error.into()),
             }
             if tries > 0 {
-                // Many at once: not all of them again at the same moment.
+                // Under contention, retries must not coincide.
                 let pause = Duration::from_micros(fastrand::u64(0..2000));
                 tokio::time::sleep(pause).await;
             }
         }
-        let why = "too many changes of one player's sessions at once";
-        Err(SessionStoreError::Unavailable(why.to_owned()).into())
+        let why = "too many concurrent changes of one player's sessions";
+        Err(DocumentError::Unavailable(why.to_owned()).into())
     }
+}
+
+fn document_of(user: UserId) -> String {
+    format!("sessions:{user}")
 }
 
 fn read(document: Option<&str>) -> Result<PlayerSessions, SessionError> {
     match document {
         None => Ok(PlayerSessions::default()),
-        // No serde error is kept: it may quote the document.
+        // serde's error is dropped, since it may quote the document.
         Some(document) => serde_json::from_str(document).map_err(|_| SessionError::Damaged),
     }
 }

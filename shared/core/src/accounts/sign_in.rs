@@ -1,6 +1,6 @@
-//! What a sign-in leaves in the database: the player, new or brought up to date, with the session key
-//! that WeChat gave, and an event that tells of it. One statement on Postgres, and so one round trip,
-//! which is what a player waits for. The session itself is `sessions`' business.
+//! What a sign-in writes to the database: the player, new or updated, with WeChat's session key, and the
+//! sign-in event. One statement on Postgres, hence one round trip, since a player waits for it. The
+//! session itself is created by `sessions`.
 
 use avalon_wechat::{Code2Session, UnionId};
 use jiff::Timestamp;
@@ -8,8 +8,8 @@ use serde_json::json;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use crate::accounts::session_keys::{self, replace_session_key};
-use crate::accounts::users::{self, UserError, UserInfo, user_columns};
+use crate::accounts::session_keys;
+use crate::accounts::users::{self, UserError, UserInfo};
 use crate::analytics::SIGNED_IN;
 use crate::analytics::outbox::{self, ServiceEvent};
 use crate::base::ids::{SessionId, UserId};
@@ -20,10 +20,10 @@ use crate::storage::keyring::{Keyring, KeyringError};
 /// A sign-in could not be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// The player's row.
+    /// The player's row could not be read.
     #[error(transparent)]
     User(#[from] UserError),
     /// The session key could not be sealed.
@@ -38,75 +38,43 @@ impl From<sqlx::Error> for SignInError {
 }
 
 impl SignInError {
-    /// Whether storing it again may succeed.
+    /// Whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Database(error) | Self::User(UserError::Database(error))
             if error.is_transient())
     }
 }
 
-/// Who signed in.
+/// The stored player of a sign-in.
 pub struct SignedInPlayer {
     /// The player.
     pub user: UserInfo,
-    /// Whether the player may not play.
+    /// Whether the player is banned.
     pub banned: bool,
 }
 
-/// Two sign-ins of one openid at once make one player, and one version of a key that both bring.
-macro_rules! put_user {
-    () => {
-        concat!(
-            "INSERT INTO users (id, open_id, union_id, session_key, session_key_kid,
-                                session_key_digest, session_key_version,
-                                created_at, updated_at, last_login_at)
-             VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $7, $7)
-             ON CONFLICT (open_id) DO UPDATE SET
-                 union_id = coalesce(excluded.union_id, users.union_id),
-                 updated_at = excluded.updated_at,
-                 last_login_at = excluded.last_login_at,
-                 ",
-            replace_session_key!(),
-            " RETURNING banned_at, ",
-            user_columns!()
-        )
-    };
-}
+/// SQLite cannot change two tables in one statement: the event is a second one in the transaction.
+const SQLITE: &str = include_str!("sql/sign_in.sql");
 
-/// SQLite has no statement that changes two tables; there it takes a transaction of two.
-const SQLITE: &str = put_user!();
+const POSTGRES: &str = include_str!("sql/sign_in_with_event.sql");
 
-/// With the event, in one statement. Who is banned does not sign in.
-const POSTGRES: &str = concat!(
-    "WITH player AS (",
-    put_user!(),
-    "), event AS (
-         INSERT INTO event_outbox (id, user_id, open_id, event_name, params, at, claimed_at)
-         SELECT $8, player.id, $2, $9, $10, $7, $7 FROM player WHERE banned_at IS NULL
-         ON CONFLICT (id) DO NOTHING
-     ) SELECT banned_at, ",
-    user_columns!(),
-    " FROM player"
-);
-
-/// What analytics hears of a sign-in.
+/// Parameters of the sign-in event.
 #[derive(Clone, Debug)]
 pub struct SignInFacts<'a> {
-    /// The session that will be: repeated, it is the same event.
+    /// The session to be created; identifies the event.
     pub session: SessionId,
     /// Such as `ios`, `android`, `pc`.
     pub device_type: Option<&'a str>,
-    /// WeChat's scene value of how the game was opened.
+    /// WeChat's scene value: how the game was opened.
     pub scene: Option<i64>,
 }
 
-/// The id of the event of a session's sign-in.
+/// Returns the id of the sign-in event of a session.
 pub fn event_id(session: SessionId) -> String {
     format!("{SIGNED_IN}:{session}")
 }
 
-/// Stores the player of a sign-in, new or brought up to date. Its event is kept back: there is no session
-/// yet.
+/// Stores the player of a sign-in, new or updated. The event is held until the session exists.
 ///
 /// # Errors
 /// See [`SignInError`].
@@ -151,7 +119,7 @@ pub async fn store(
                     name: SIGNED_IN,
                     params,
                 };
-                outbox::keep_back(&mut transaction, &event, now).await?;
+                outbox::insert_held(&mut transaction, &event, now).await?;
             }
             transaction.commit().await?;
             Ok(player)

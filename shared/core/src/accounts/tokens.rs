@@ -1,6 +1,6 @@
 //! Session tokens: JWTs signed with Ed25519 (`alg` EdDSA), which any service can verify with the
-//! public keys of `/.well-known/jwks.json`. A good token says who signed in, not that the session
-//! still lives: that is for the session store to know.
+//! public keys of `/.well-known/jwks.json`. A valid token proves who signed in, not that the session
+//! is still live: `sessions` decides that.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,7 +20,7 @@ mod keys;
 pub use jwks::{Jwk, Jwks};
 pub use keys::{KeyError, SigningKey, VerifyingKey};
 
-/// What a token says.
+/// Claims of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// Who issued the token: `auth.issuer`.
@@ -31,9 +31,9 @@ pub struct Claims {
     pub sid: SessionId,
     /// The player's openid in this mini-game.
     pub oid: String,
-    /// When it was issued, in Unix seconds.
+    /// Time of issue, Unix seconds.
     pub iat: i64,
-    /// When it ends, in Unix seconds: from this second on it is refused.
+    /// Expiry, Unix seconds: from this second on the token is refused.
     pub exp: i64,
 }
 
@@ -50,29 +50,29 @@ pub enum TokenError {
     /// Not a JWT, not signed with EdDSA, or without one of our claims.
     #[error("the token is malformed")]
     Malformed,
-    /// Its `kid` is none of our keys.
+    /// Its `kid` is not one of our keys.
     #[error("the token was signed with an unknown key")]
     UnknownKey,
-    /// The signature does not fit.
+    /// The signature is wrong.
     #[error("the token's signature is wrong")]
     BadSignature,
-    /// Somebody else issued it.
+    /// Another service issued it.
     #[error("the token was issued by another service")]
     WrongIssuer,
-    /// It has ended: a refresh token gets a new one.
+    /// It has expired: a refresh token yields a new one.
     #[error("the token has expired")]
     Expired,
-    /// The cryptographic library did not sign.
+    /// The cryptographic library failed.
     #[error("the token could not be signed")]
     Signing,
 }
 
-/// A token and its end.
+/// A token and its expiry.
 #[derive(Debug, Clone)]
 pub struct IssuedToken {
     /// The JWT.
     pub token: String,
-    /// When it ends; whole seconds.
+    /// Expiry, in whole seconds.
     pub expires: Timestamp,
 }
 
@@ -85,7 +85,7 @@ pub struct TokenIssuer {
 }
 
 impl TokenIssuer {
-    /// Issues as `issuer`; every token lives `ttl`, counted in whole seconds.
+    /// Issues as `issuer`; every token is valid for `ttl`, in whole seconds.
     pub fn new(key: &SigningKey, issuer: &str, ttl: Duration) -> Self {
         let mut header = Header::new(Algorithm::EdDSA);
         header.kid = Some(key.id().to_owned());
@@ -105,8 +105,8 @@ impl TokenIssuer {
         Ok(Self::new(&pem.parse()?, issuer, ttl))
     }
 
-    /// Whether a good token is so near its end that its bearer should be given the next one: in the
-    /// last quarter of its life.
+    /// Whether a valid token is in the last quarter of its lifetime, so that its bearer should receive
+    /// the next one.
     pub fn should_renew(&self, claims: &Claims, now: Timestamp) -> bool {
         let left = claims.exp.saturating_sub(now.as_second());
         let ttl = i64::try_from(self.ttl.as_secs()).unwrap_or(i64::MAX);
@@ -143,9 +143,8 @@ impl TokenIssuer {
 
 /// Verifies tokens of the current key and of previous ones.
 ///
-/// The algorithm is ours to choose, never the token's. `exp` is checked without leeway: nothing in
-/// a token starts later than its issue, so a clock that is off by a second can only end it that
-/// much earlier or later.
+/// The algorithm is fixed here, whatever the token's header says. `exp` is checked without leeway: a
+/// token has no start of validity, so clock skew only shifts its expiry by as much.
 pub struct TokenVerifier {
     keys: BTreeMap<String, DecodingKey>,
     jwks: Jwks,
@@ -170,10 +169,10 @@ impl TokenVerifier {
         }
     }
 
-    /// Checks signature, issuer and end of a token.
+    /// Checks signature, issuer and expiry of a token.
     ///
     /// # Errors
-    /// A [`TokenError`] that tells why it is refused; the client is told no more than that it is.
+    /// A [`TokenError`] with the reason, which clients do not learn.
     pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
         let header = decode_header(token).map_err(|_| TokenError::Malformed)?;
         let kid = header.kid.ok_or(TokenError::UnknownKey)?;
@@ -189,7 +188,7 @@ impl TokenVerifier {
         }
     }
 
-    /// The public keys, for others who verify.
+    /// The public keys, for other services.
     pub fn jwks(&self) -> &Jwks {
         &self.jwks
     }

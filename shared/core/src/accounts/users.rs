@@ -1,5 +1,5 @@
-//! Players: the table and what clients see of it. Session keys are the business of `session_keys`,
-//! profiles that of `profiles`.
+//! The `users` table as clients see it, and bans. Session keys are in `session_keys`, profile columns in
+//! `profiles`.
 
 use avalon_wechat::OpenId;
 use jiff::Timestamp;
@@ -11,11 +11,11 @@ use utoipa::ToSchema;
 use crate::base::ids::UserId;
 use crate::storage::database::{Database, DatabaseError};
 
-/// A player, as clients and the game's services see one.
+/// A player, as clients and the game server see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserInfo {
-    /// The player's id, called `userId` elsewhere.
+    /// Called `userId` elsewhere.
     #[serde(rename = "_id")]
     pub id: UserId,
     /// WeChat's id of the player in this mini-game.
@@ -55,10 +55,10 @@ pub struct UserInfo {
     pub last_login_at: Timestamp,
 }
 
-/// A user could not be stored or read.
+/// A player could not be stored or read.
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
@@ -69,17 +69,7 @@ impl From<sqlx::Error> for UserError {
     }
 }
 
-/// Every column that [`UserInfo`] has.
-macro_rules! user_columns {
-    () => {
-        "id, open_id, union_id, nickname, avatar_url, gender, country, province, city, language, \
-         created_at, updated_at, last_login_at"
-    };
-}
-
-pub(crate) use user_columns;
-
-/// The player with this openid.
+/// Returns the player with this openid.
 ///
 /// # Errors
 /// [`UserError::Database`].
@@ -87,46 +77,38 @@ pub async fn by_open_id(
     database: &Database,
     open_id: &OpenId,
 ) -> Result<Option<UserInfo>, UserError> {
-    sqlx::query(concat!(
-        "SELECT ",
-        user_columns!(),
-        " FROM users WHERE open_id = $1"
-    ))
-    .bind(open_id.as_str())
-    .fetch_optional(database.pool())
-    .await?
-    .map(|row| user_of(&row))
-    .transpose()
+    sqlx::query(include_str!("sql/user_by_open_id.sql"))
+        .bind(open_id.as_str())
+        .fetch_optional(database.pool())
+        .await?
+        .map(|row| user_of(&row))
+        .transpose()
 }
 
-/// The player with this id.
+/// Returns the player with this id.
 ///
 /// # Errors
 /// [`UserError::Database`].
 pub async fn by_id(database: &Database, id: UserId) -> Result<Option<UserInfo>, UserError> {
-    sqlx::query(concat!(
-        "SELECT ",
-        user_columns!(),
-        " FROM users WHERE id = $1"
-    ))
-    .bind(id.to_string())
-    .fetch_optional(database.pool())
-    .await?
-    .map(|row| user_of(&row))
-    .transpose()
+    sqlx::query(include_str!("sql/user_by_id.sql"))
+        .bind(id.to_string())
+        .fetch_optional(database.pool())
+        .await?
+        .map(|row| user_of(&row))
+        .transpose()
 }
 
-/// Why and since when a player may not play.
+/// A ban of a player.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Ban {
-    /// ISO 8601, UTC.
+    /// Start of the ban; ISO 8601, UTC.
     pub at: Timestamp,
-    /// The operator's own words.
+    /// As the operator wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// The player's ban, if there is one.
+/// Returns the player's ban, if there is one.
 ///
 /// # Errors
 /// [`UserError::Database`].
@@ -146,8 +128,8 @@ pub async fn ban_of(database: &Database, id: UserId) -> Result<Option<Ban>, User
     .transpose()
 }
 
-/// Bans a player, or changes the reason of a ban; `None` lifts it. The player's sessions are ended
-/// apart from this, by `Sessions::ban`.
+/// Bans a player, or changes the reason of a ban; `None` lifts it. Does not end the player's sessions:
+/// `Sessions::ban` does.
 ///
 /// # Errors
 /// [`UserError::Database`].
@@ -182,7 +164,7 @@ pub(crate) fn user_of(row: &AnyRow) -> Result<UserInfo, UserError> {
     })
 }
 
-/// SQLite's integers are all 64 bits wide, Postgres' column here is 16.
+/// Reads a column that has 16 bits in Postgres and 64 bits in SQLite.
 fn small(row: &AnyRow, column: &str) -> Result<Option<i16>, UserError> {
     match row.try_get::<Option<i64>, _>(column) {
         Ok(wide) => Ok(wide.and_then(|wide| i16::try_from(wide).ok())),

@@ -1,18 +1,18 @@
-//! The batch of events that travels in a job. Redis holds many of them when a store is away, so
-//! its names are single letters, and what is the same for all events is said once.
+//! The batch of events that a job carries. Redis holds many of them while a store is down, so field
+//! names are single letters, and what all events share is stored once.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use strum::IntoStaticStr;
 use ulid::Ulid;
 
-/// The service's event of a sign-in.
+/// Name of the service's event for a sign-in.
 pub const SIGNED_IN: &str = "signed_in";
 
-/// Events that were accepted together, checked one by one.
+/// Events of one request, each of them checked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EventBatch {
-    /// What all of them share.
+    /// The part that all events share.
     #[serde(rename = "h")]
     pub head: BatchHead,
     /// The events.
@@ -20,33 +20,33 @@ pub struct EventBatch {
     pub events: Vec<EventLine>,
 }
 
-/// What the events of a batch share.
+/// The part that all events of a batch share.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BatchHead {
-    /// Names the batch for good: events without an id of their own get theirs from it.
+    /// Id of the batch: events without an id of their own derive one from it.
     #[serde(rename = "b")]
     pub id: Ulid,
-    /// When it came, Unix ms.
+    /// When it was received, Unix ms.
     #[serde(rename = "r")]
     pub received_at: i64,
-    /// Who sent it.
+    /// The sender.
     #[serde(rename = "s")]
     pub source: Source,
-    /// Whose events they are; each event names one by its place.
+    /// The players of the events; each event refers to one by index.
     #[serde(rename = "w")]
     pub players: Vec<Player>,
-    /// On what they happened.
+    /// The device.
     #[serde(rename = "c", default, skip_serializing_if = "Client::is_unknown")]
     pub client: Client,
 }
 
-/// A player, as events name them.
+/// A player of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Player {
     /// Our id.
     #[serde(rename = "u")]
     pub user_id: String,
-    /// WeChat's, when it is at hand.
+    /// WeChat's id, if the sender knows it.
     #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
     pub open_id: Option<String>,
 }
@@ -66,7 +66,7 @@ pub enum Source {
     Game,
 }
 
-/// On what events happened, as the client says.
+/// The device of events, as the client describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Client {
     /// Version of the game.
@@ -75,7 +75,7 @@ pub struct Client {
     /// Such as `ios`, `android`, `devtools`.
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
-    /// WeChat's scene value of how the game was opened.
+    /// WeChat's scene value: how the game was opened.
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     pub scene: Option<i64>,
 }
@@ -98,32 +98,32 @@ pub struct EventLine {
     /// When it happened, by our clock, Unix ms.
     #[serde(rename = "t")]
     pub at: i64,
-    /// The client's own name of it.
+    /// The sender's id of the event.
     #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// The client's own name of the time that the game was open.
+    /// The client's id of the period in which the game was open.
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
-    /// Which of the batch's players.
+    /// Index of the player in the batch.
     #[serde(rename = "w", default, skip_serializing_if = "is_first")]
     pub player: usize,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_first(place: &usize) -> bool {
-    *place == 0
+fn is_first(index: &usize) -> bool {
+    *index == 0
 }
 
 impl BatchHead {
-    /// Whether an event shows that its player was there. The service's own are of what happened to a player,
-    /// such as a refund; only the sign-in is the player's doing.
+    /// Whether an event shows that its player was active. The service's own events are about what happened
+    /// to a player, such as a refund; only the sign-in is an action of the player.
     pub fn shows_presence(&self, event_name: &str) -> bool {
         self.source != Source::Service || event_name == SIGNED_IN
     }
 
-    /// The id of the event at a place of the batch that has none of its own: the same each time.
-    pub fn made_id(&self, place: usize) -> String {
-        format!("{}-{place}", self.id)
+    /// Derives the id of an event that has none of its own from its index in the batch.
+    pub fn derived_id(&self, index: usize) -> String {
+        format!("{}-{index}", self.id)
     }
 }
 
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_survives_its_journey_and_is_small() {
+    fn batch_round_trips_and_is_small() {
         let params = || RawValue::from_string(r#"{"level":3}"#.to_owned()).unwrap();
         let line = |id: Option<&str>, player| EventLine {
             name: "level_end".to_owned(),
@@ -159,14 +159,14 @@ mod tests {
         let text = serde_json::to_string(&batch).unwrap();
         assert!(text.len() < 230, "{} bytes: {text}", text.len());
         let back: EventBatch = serde_json::from_str(&text).unwrap();
-        assert_eq!(back.head.made_id(0), batch.head.made_id(0));
+        assert_eq!(back.head.derived_id(0), batch.head.derived_id(0));
         assert_eq!(back.events[0].params.get(), params().get());
         assert_eq!((back.events[0].player, back.events[1].player), (0, 1));
         assert_eq!(back.events[1].id.as_deref(), Some("x"));
     }
 
     #[test]
-    fn only_what_a_player_does_shows_that_the_player_is_there() {
+    fn only_actions_of_a_player_show_presence() {
         let of = |source| BatchHead {
             id: Ulid::from_parts(1, 1),
             received_at: 0,

@@ -1,5 +1,5 @@
-//! The event catalogue: what is known of an event by its name. A table that operators change, and
-//! a copy of it in each process of workers that is never older than a few seconds.
+//! The event catalogue: schema, sensitive parameters and sampling of events by name. A table that
+//! operators change, with a copy in each worker process that is at most a few seconds old.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,28 +16,28 @@ use tokio::time::MissedTickBehavior;
 use super::schema::EventSchema;
 use crate::storage::database::{Database, DatabaseError};
 
-/// How old the copy may be.
-const REFRESH_EVERY: Duration = Duration::from_secs(5);
-/// Most events in the catalogue: each process holds all of it.
-pub const MOST_DEFINITIONS: i64 = 2000;
-/// Shares of players are kept in ten-thousandths.
+/// Maximum age of the copy.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
+/// Maximum number of definitions: each process holds all of them.
+pub const MAX_DEFINITIONS: i64 = 2000;
+/// Shares of players are stored in ten-thousandths.
 pub const WHOLE: u32 = 10_000;
 
-/// What is known of an event, as operators write it.
+/// The definition of an event, as operators write it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventDefinition {
-    /// The event.
+    /// Name of the event.
     pub event_name: String,
-    /// JSON Schema of its parameters; none: any will do.
+    /// JSON Schema of its parameters; `None` for any.
     pub schema: Option<Value>,
-    /// Parameters of these names are removed, however deep they are.
+    /// Names of parameters that are removed, at any depth.
     pub sensitive: Vec<String>,
-    /// The share of players whose events are kept, from 0 to 1 in steps of 0.0001.
+    /// Share of players whose events are stored, from 0 to 1 in steps of 0.0001.
     pub sampling_rate: f64,
 }
 
-/// Ten-thousandths of a share.
+/// Converts a share to ten-thousandths.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -47,7 +47,7 @@ fn ten_thousandths(rate: f64) -> u32 {
     (rate.clamp(0.0, 1.0) * f64::from(WHOLE)).round() as u32
 }
 
-/// Puts a definition into the catalogue, or replaces it.
+/// Inserts or replaces a definition.
 ///
 /// # Errors
 /// The database's.
@@ -73,7 +73,7 @@ pub async fn put(
     Ok(())
 }
 
-/// Takes a definition out of the catalogue; `false` when it was not in it.
+/// Removes a definition; returns `false` if there was none.
 ///
 /// # Errors
 /// The database's.
@@ -85,7 +85,7 @@ pub async fn remove(database: &Database, event_name: &str) -> Result<bool, Datab
     Ok(done.rows_affected() > 0)
 }
 
-/// The whole catalogue, by name.
+/// Returns the whole catalogue, by name.
 ///
 /// # Errors
 /// The database's.
@@ -94,7 +94,7 @@ pub async fn list(database: &Database) -> Result<Vec<EventDefinition>, DatabaseE
         "SELECT event_name, schema, sensitive, sample FROM event_definitions
          ORDER BY event_name LIMIT $1",
     )
-    .bind(MOST_DEFINITIONS)
+    .bind(MAX_DEFINITIONS)
     .fetch_all(database.pool())
     .await?;
     rows.iter().map(definition_of).collect()
@@ -117,7 +117,7 @@ fn definition_of(row: &AnyRow) -> Result<EventDefinition, DatabaseError> {
     })
 }
 
-/// A definition, ready for use.
+/// A compiled definition.
 pub(super) struct Known {
     pub(super) schema: Option<EventSchema>,
     pub(super) sensitive: HashSet<String>,
@@ -125,20 +125,20 @@ pub(super) struct Known {
     pub(super) sample: u32,
 }
 
-/// The catalogue, ready for use.
+/// The compiled catalogue.
 #[derive(Default)]
 pub struct Catalogue {
     events: HashMap<String, Known>,
 }
 
 impl Catalogue {
-    /// A catalogue of these definitions. One whose schema can't be used counts as without.
+    /// Compiles definitions. An invalid schema counts as none.
     pub fn of(definitions: Vec<EventDefinition>) -> Self {
         let known = |definition: EventDefinition| {
             let schema = definition.schema.and_then(|schema| {
                 let compiled = EventSchema::compile(&schema);
                 if let Err(error) = &compiled {
-                    tracing::error!(%error, event = definition.event_name, "a schema is not used");
+                    tracing::error!(%error, event = definition.event_name, "ignoring an invalid schema");
                 }
                 compiled.ok()
             });
@@ -159,16 +159,16 @@ impl Catalogue {
     }
 }
 
-/// The catalogue as this process knows it. Cheap to clone.
+/// This process' copy of the catalogue. Cheap to clone.
 #[derive(Clone)]
 pub struct CatalogueReader(watch::Receiver<Option<Arc<Catalogue>>>);
 
 impl CatalogueReader {
-    /// Starts the task that reads the table again and again; it ends with the last reader.
+    /// Starts the task that reads the table periodically; it ends with the last reader.
     pub fn spawn(database: Database) -> Self {
         let (known, reader) = watch::channel(None);
         tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(REFRESH_EVERY);
+            let mut ticks = tokio::time::interval(REFRESH_INTERVAL);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut last = None;
             loop {
@@ -176,26 +176,26 @@ impl CatalogueReader {
                     _ = ticks.tick() => {}
                     () = known.closed() => return,
                 }
-                let listed = tokio::time::timeout(REFRESH_EVERY, list(&database)).await;
-                let away = |_| Err(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut));
-                match listed.unwrap_or_else(away) {
+                let listed = tokio::time::timeout(REFRESH_INTERVAL, list(&database)).await;
+                let timed_out = |_| Err(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut));
+                match listed.unwrap_or_else(timed_out) {
                     Ok(definitions) if last.as_ref() == Some(&definitions) => {}
                     Ok(definitions) => {
                         last = Some(definitions.clone());
                         known.send_replace(Some(Arc::new(Catalogue::of(definitions))));
                     }
-                    Err(error) => tracing::warn!(%error, "the event catalogue is not read again"),
+                    Err(error) => tracing::warn!(%error, "cannot refresh the event catalogue"),
                 }
             }
         });
         Self(reader)
     }
 
-    /// The catalogue; none before it was read first. Without it nothing may be passed on, since
-    /// nobody knows what is sensitive.
-    pub async fn get(&self, patience: Duration) -> Option<Arc<Catalogue>> {
+    /// Returns the catalogue; `None` if it was not read within `timeout`. Without it no event may be
+    /// forwarded, since its sensitive parameters are unknown.
+    pub async fn get(&self, timeout: Duration) -> Option<Arc<Catalogue>> {
         let mut reader = self.0.clone();
-        let read = tokio::time::timeout(patience, reader.wait_for(Option::is_some)).await;
+        let read = tokio::time::timeout(timeout, reader.wait_for(Option::is_some)).await;
         read.ok()?.ok()?.clone()
     }
 }

@@ -124,7 +124,7 @@ impl AnalyticsConfig {
             (SinkName::Kafka, !self.kafka_brokers.is_empty()),
             (SinkName::Collector, self.collector_url.is_some()),
         ];
-        let configured = configured.into_iter().filter(|(_, there)| *there);
+        let configured = configured.into_iter().filter(|(_, is_set)| *is_set);
         configured.map(|(name, _)| name).collect()
     }
 }

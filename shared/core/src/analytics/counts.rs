@@ -1,4 +1,4 @@
-//! How often events happened, and to how many players.
+//! Counts of events and of their players.
 
 use std::time::Duration;
 
@@ -9,31 +9,31 @@ use sqlx::Row;
 use super::day::Day;
 use crate::storage::database::{Database, DatabaseError};
 
-/// What an operator asks may take the database so long a statement; there are players too.
-pub(super) const LONGEST: Duration = Duration::from_secs(30);
+/// Statement timeout of operators' queries, which must not starve players.
+pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A time from one moment to before another.
+/// A half-open time range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// From then on.
+    /// Start, inclusive.
     pub from: Timestamp,
-    /// Before then.
+    /// End, exclusive.
     pub to: Timestamp,
 }
 
-/// An event's numbers.
+/// The counts of an event.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventCount {
-    /// The event.
+    /// Name of the event.
     pub event_name: String,
-    /// How often it happened.
+    /// Number of events.
     pub count: i64,
-    /// To how many players.
+    /// Number of different players.
     pub players: i64,
 }
 
-/// Counts one event or all of them, the most frequent first.
+/// Counts one event or all, the most frequent first.
 ///
 /// # Errors
 /// The database's.
@@ -42,8 +42,8 @@ pub async fn count(
     span: Span,
     event_name: Option<&str>,
 ) -> Result<Vec<EventCount>, DatabaseError> {
-    let mut transaction = database.begin_limited(LONGEST).await?;
-    // The day lets Postgres leave out partitions.
+    let mut transaction = database.begin_limited(STATEMENT_TIMEOUT).await?;
+    // The condition on the day lets Postgres prune partitions.
     let rows = sqlx::query(
         "SELECT event_name, count(*) AS events, count(DISTINCT user_id) AS players
          FROM analytics_events

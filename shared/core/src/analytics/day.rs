@@ -1,5 +1,5 @@
-//! Days as players in China live them: by Beijing time, which knows no summer. Counted from
-//! 1970-01-01, so that days can be compared and subtracted in SQL.
+//! Days by Beijing time, which has no daylight saving. Counted from 1970-01-01, so that SQL can compare
+//! and subtract them.
 
 use std::fmt;
 
@@ -16,40 +16,40 @@ const EPOCH: Date = date(1970, 1, 1);
 pub struct Day(i64);
 
 impl Day {
-    /// The day of a time in Unix ms.
+    /// Returns the day of a time in Unix ms.
     pub const fn of_ms(at: i64) -> Self {
         Self(at.saturating_add(BEIJING_MS).div_euclid(DAY_MS))
     }
 
-    /// The day of a time.
+    /// Returns the day of a time.
     pub fn of(at: Timestamp) -> Self {
         Self::of_ms(at.as_millisecond())
     }
 
-    /// The day of this number.
+    /// Returns the day with this number.
     pub const fn from_number(number: i64) -> Self {
         Self(number)
     }
 
-    /// Its number, from 0 for 1970-01-01.
+    /// The number of days since 1970-01-01.
     pub const fn number(self) -> i64 {
         self.0
     }
 
-    /// So many days later; earlier, when negative.
+    /// Returns the day `days` later, or earlier if negative.
     #[must_use]
     pub const fn plus(self, days: i64) -> Self {
         Self(self.0.saturating_add(days))
     }
 
-    /// The day of this date in the calendar.
+    /// Returns the day of a calendar date.
     pub fn of_date(date: Date) -> Self {
         let days = EPOCH.until(date).map(|span| span.get_days());
         // From one date to another, the span is of days alone.
         Self(days.map_or(0, i64::from))
     }
 
-    /// The date in the calendar; the last one there is, for days beyond it.
+    /// The calendar date; the maximum for days beyond it.
     pub fn date(self) -> Date {
         let days = self.0.clamp(-4_000_000, 2_900_000);
         EPOCH.checked_add(days.days()).unwrap_or(Date::MAX)
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_begins_at_beijings_midnight() {
+    fn days_begin_at_midnight_in_beijing() {
         let day = |text: &str| Day::of(text.parse().unwrap());
         assert_eq!(day("2026-01-01T15:59:59.999Z").to_string(), "2026-01-01");
         assert_eq!(day("2026-01-01T16:00:00Z").to_string(), "2026-01-02");

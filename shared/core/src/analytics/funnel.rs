@@ -1,31 +1,31 @@
-//! Funnels: how many players did the first step, then the second, and so on, in order and within a
-//! time from the first.
+//! Funnels: the number of players who did the first step, then the second, and so on, in order and
+//! within a time from the first.
 
 use std::time::Duration;
 
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::counts::{LONGEST, Span};
+use super::counts::{STATEMENT_TIMEOUT, Span};
 use super::day::Day;
 use crate::storage::database::{Database, DatabaseError};
 
-/// Most steps of a funnel.
-pub const MOST_STEPS: usize = 10;
+/// Maximum number of steps.
+pub const MAX_STEPS: usize = 10;
 
-/// How many players came to a step.
+/// A step of a funnel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FunnelStep {
-    /// The event.
+    /// Name of the event.
     pub event_name: String,
-    /// Players who came to it.
+    /// Number of players who reached it.
     pub players: i64,
 }
 
-/// Counts the players who did the steps in this order, each not before the one before it and the
-/// last at most `within` after the first. The first step must be in the span; a later one may be
-/// after it. A player who did a step several times counts when any of these ways leads through.
+/// Counts the players who did the steps in this order, the last at most `within` after the first. The
+/// first step must be in the span; later ones may be after it. A player who did a step several times
+/// counts if any combination satisfies this.
 ///
 /// # Errors
 /// The database's.
@@ -51,7 +51,7 @@ pub async fn funnel(
     for step in steps {
         query = query.bind(step);
     }
-    let mut transaction = database.begin_limited(LONGEST).await?;
+    let mut transaction = database.begin_limited(STATEMENT_TIMEOUT).await?;
     let rows = query.fetch_all(&mut *transaction).await?;
     let mut counted: Vec<FunnelStep> = steps
         .iter()
@@ -61,18 +61,18 @@ pub async fn funnel(
         })
         .collect();
     for row in rows {
-        let place: i64 = row.try_get("place")?;
-        let place = usize::try_from(place).unwrap_or(usize::MAX);
-        if let Some(step) = counted.get_mut(place) {
+        let index: i64 = row.try_get("place")?;
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        if let Some(step) = counted.get_mut(index) {
             step.players = row.try_get("players")?;
         }
     }
     Ok(counted)
 }
 
-/// For each event of a step, the latest start from which a way leads to it: the later the start,
-/// the more time is left, so no other start has to be remembered. One sort a step, whatever the
-/// number of events.
+/// Builds the query. For each event of a step it computes the latest start that leads to it: the later
+/// the start, the more time is left, so no other start matters. One sort per step, whatever the number of
+/// events.
 fn statement(names: &[String]) -> String {
     let steps = names.len();
     let mut sql = "WITH step0 AS (
@@ -82,7 +82,7 @@ fn statement(names: &[String]) -> String {
     .to_owned();
     for step in 1..steps {
         let (before, name) = (step - 1, step + 7);
-        // At one moment the step before may come first, unless it is the same event: that one does not
+        // At equal times the previous step counts as earlier, unless it is the same event, which cannot
         // follow itself.
         let order = match names[before] == names[step] {
             true => "at, later DESC",
@@ -114,6 +114,6 @@ fn statement(names: &[String]) -> String {
              FROM step{step}"
         );
     }
-    // A funnel of one step uses fewer parameters; Postgres wants to know the types of all.
+    // A funnel of one step uses fewer parameters; Postgres needs the types of all.
     sql + " WHERE CAST($5 AS BIGINT) IS NOT NULL AND CAST($6 AS BIGINT) IS NOT NULL"
 }

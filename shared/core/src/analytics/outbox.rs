@@ -1,6 +1,6 @@
-//! Events of the service itself: written in the transaction of what they tell of, so that neither
-//! is without the other, and passed on to the queue soon after. Passing one on twice is harmless,
-//! since its id says what happened.
+//! The transactional outbox of the service's own events: written in the transaction of what happened and
+//! forwarded to the queue soon after. Forwarding an event twice is harmless, since its id identifies
+//! what happened.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -12,50 +12,50 @@ use ulid::Ulid;
 use super::batch::{BatchHead, Client, EventBatch, EventLine, Player, Source};
 use crate::storage::database::{Database, DatabaseError};
 
-/// Who has claimed events and did not pass them on in this time has died.
+/// A claim that is older than this belongs to a process that died.
 const CLAIM_MS: i64 = 30_000;
 
-/// Something that happened here.
+/// An event of the service.
 #[derive(Debug)]
 pub struct ServiceEvent<'a> {
-    /// Its id, made from what happened: one for each thing that happened.
+    /// Derived from what happened, which it identifies.
     pub id: String,
-    /// The player.
+    /// Our id of the player.
     pub user_id: String,
     /// WeChat's id of the player.
     pub open_id: &'a str,
-    /// Its name.
+    /// Event name.
     pub name: &'a str,
-    /// Its parameters, an object.
+    /// Parameters, an object.
     pub params: Value,
 }
 
-/// Keeps an event, in the transaction of what it tells of. A second time changes nothing.
+/// Inserts an event, in the transaction of what happened. Idempotent.
 ///
 /// # Errors
 /// The database's.
-pub async fn keep(
+pub async fn insert(
     connection: &mut AnyConnection,
     event: &ServiceEvent<'_>,
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    insert(connection, event, now, 0).await
+    insert_claimed(connection, event, now, 0).await
 }
 
-/// Keeps an event of something that is not over yet: it is passed on when it is [`release`]d, or when
-/// nobody has released or forgotten it in half a minute, which means that a process has died.
+/// Inserts an event of something that is not complete yet: it is forwarded once it is [`release`]d, or
+/// if it is neither released nor discarded in half a minute, because its process died.
 ///
 /// # Errors
 /// The database's.
-pub async fn keep_back(
+pub async fn insert_held(
     connection: &mut AnyConnection,
     event: &ServiceEvent<'_>,
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    insert(connection, event, now, now.as_millisecond()).await
+    insert_claimed(connection, event, now, now.as_millisecond()).await
 }
 
-async fn insert(
+async fn insert_claimed(
     connection: &mut AnyConnection,
     event: &ServiceEvent<'_>,
     now: Timestamp,
@@ -77,7 +77,7 @@ async fn insert(
     Ok(())
 }
 
-/// What events that were kept back tell of has happened: they may be passed on.
+/// Releases held events, after what they report has happened.
 ///
 /// # Errors
 /// The database's.
@@ -90,15 +90,15 @@ pub async fn release(database: &Database, ids: &[String]) -> Result<(), Database
     .await
 }
 
-/// What an event tells of has not happened after all.
+/// Deletes a held event: what it reports did not happen.
 ///
 /// # Errors
 /// The database's.
-pub async fn forget(database: &Database, id: &str) -> Result<(), DatabaseError> {
-    each(database, [id].into_iter(), FORGET).await
+pub async fn discard(database: &Database, id: &str) -> Result<(), DatabaseError> {
+    each(database, [id].into_iter(), DELETE).await
 }
 
-const FORGET: &str = "DELETE FROM event_outbox WHERE id = $1";
+const DELETE: &str = "DELETE FROM event_outbox WHERE id = $1";
 
 async fn each(
     database: &Database,
@@ -116,8 +116,8 @@ async fn each(
     Ok(())
 }
 
-/// Claims up to `limit` events that wait, oldest first, as a batch; none when none waits. Who
-/// claims them passes them on and then calls [`passed_on`].
+/// Claims up to `limit` waiting events, oldest first, as a batch; `None` if there are none. The caller
+/// forwards the batch and then calls [`delete_forwarded`].
 ///
 /// # Errors
 /// The database's.
@@ -178,16 +178,19 @@ fn read(row: &AnyRow) -> Result<(Player, EventLine), DatabaseError> {
     Ok((player, line))
 }
 
-/// The batch is in the queue: forgets its events.
+/// Deletes the events of a batch that is in the queue.
 ///
 /// # Errors
-/// The database's. They are passed on once more then.
-pub async fn passed_on(database: &Database, batch: &EventBatch) -> Result<(), DatabaseError> {
+/// The database's. The events are forwarded once more then.
+pub async fn delete_forwarded(
+    database: &Database,
+    batch: &EventBatch,
+) -> Result<(), DatabaseError> {
     let ids = batch.events.iter();
     each(
         database,
         ids.filter_map(|event| event.id.as_deref()),
-        FORGET,
+        DELETE,
     )
     .await
 }

@@ -1,6 +1,5 @@
-//! The days that the events table consists of: in Postgres a partition each, made before it is
-//! needed and dropped as a whole when it is old. SQLite has no partitions; there old rows are
-//! deleted.
+//! Partitions of the events table: in Postgres one for each day, created ahead and dropped as a whole
+//! when it is old. SQLite has no partitions; old rows are deleted there.
 
 use std::time::Duration;
 
@@ -10,22 +9,21 @@ use super::day::Day;
 use crate::storage::config::Dialect;
 use crate::storage::database::{Database, DatabaseError};
 
-/// Makers of partitions go one after the other; the number means nothing.
+/// Advisory lock of partition creation; an arbitrary number.
 const LOCK: i64 = 0x6176_616c_6f6e_6576;
-/// How long the making or the drop of a day waits for those who are in its way: others wait behind it.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
-/// Rows that SQLite deletes in one transaction, so that nobody waits long.
-const ROWS_AT_ONCE: i64 = 5000;
+/// Wait for a lock to create or drop a partition; other statements queue behind that wait.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Rows that SQLite deletes in one transaction, which blocks other writers.
+const DELETE_BATCH: i64 = 5000;
 
-/// The statement that makes a day's partition unless it is there. A table of its own that becomes part of
-/// the other: unlike `PARTITION OF`, that does not wait until nobody reads, and keep who writes waiting
-/// behind it.
-pub fn make_statement(day: Day) -> AssertSqlSafe<String> {
+/// Returns the statement that creates a day's partition unless it exists. It attaches a new table: unlike
+/// `PARTITION OF`, that does not wait for readers and block writers meanwhile.
+pub fn create_statement(day: Day) -> AssertSqlSafe<String> {
     let (name, from, to) = (name_of(day), day.number(), day.plus(1).number());
-    let patience = LOCK_PATIENCE.as_millis();
+    let timeout = LOCK_TIMEOUT.as_millis();
     AssertSqlSafe(format!(
         "DO $$ BEGIN
-             PERFORM set_config('lock_timeout', '{patience}', true);
+             PERFORM set_config('lock_timeout', '{timeout}', true);
              PERFORM pg_advisory_xact_lock({LOCK});
              IF to_regclass('{name}') IS NULL THEN
                  CREATE TABLE {name} (LIKE analytics_events INCLUDING ALL);
@@ -45,31 +43,31 @@ fn day_of_name(name: &str) -> Option<Day> {
     Some(Day::from_number(number.parse().ok()?))
 }
 
-/// Makes the partitions of these days, where there are partitions.
+/// Creates missing partitions of `days` days from `first`, on Postgres.
 ///
 /// # Errors
 /// The database's.
-pub async fn make_ahead(database: &Database, first: Day, days: i64) -> Result<(), DatabaseError> {
+pub async fn create_ahead(database: &Database, first: Day, days: i64) -> Result<(), DatabaseError> {
     if database.dialect() == Dialect::Sqlite {
         return Ok(());
     }
-    let there = existing(&mut *database.pool().acquire().await?).await?;
+    let existing = existing(&mut *database.pool().acquire().await?).await?;
     let days = (0..days).map(|ahead| first.plus(ahead));
-    for day in days.filter(|day| !there.contains(day)) {
-        // One at a time: a transaction that makes several would hold what others want for longer.
-        sqlx::raw_sql(make_statement(day))
+    for day in days.filter(|day| !existing.contains(day)) {
+        // One at a time: a transaction that creates several would hold its locks longer.
+        sqlx::raw_sql(create_statement(day))
             .execute(database.pool())
             .await?;
     }
     Ok(())
 }
 
-/// Removes the events of the days before `oldest`; answers how many days (Postgres) or events
-/// (SQLite) that were.
+/// Removes the events of the days before `oldest`; returns the number of days (Postgres) or events
+/// (SQLite).
 ///
 /// # Errors
-/// The database's. [`DatabaseError::Unavailable`] too, when somebody reads a day that is to be
-/// dropped: ask again later.
+/// The database's. [`DatabaseError::Unavailable`] also when a day that is to be dropped is being read:
+/// retry later.
 pub async fn remove_before(database: &Database, oldest: Day) -> Result<u64, DatabaseError> {
     let mut removed = 0;
     if database.dialect() == Dialect::Sqlite {
@@ -79,7 +77,7 @@ pub async fn remove_before(database: &Database, oldest: Day) -> Result<u64, Data
                      (SELECT rowid FROM analytics_events WHERE day < $1 LIMIT $2)",
             )
             .bind(oldest.number())
-            .bind(ROWS_AT_ONCE)
+            .bind(DELETE_BATCH)
             .execute(database.pool())
             .await?
             .rows_affected();
@@ -89,13 +87,13 @@ pub async fn remove_before(database: &Database, oldest: Day) -> Result<u64, Data
             }
         }
     }
-    let there = existing(&mut *database.pool().acquire().await?).await?;
-    for day in there.into_iter().filter(|day| *day < oldest) {
-        // A transaction each: a day that is being read keeps no other.
+    let existing = existing(&mut *database.pool().acquire().await?).await?;
+    for day in existing.into_iter().filter(|day| *day < oldest) {
+        // One transaction each: a day that is being read does not delay the others.
         let mut transaction = database.begin().await?;
-        let patience = LOCK_PATIENCE.as_millis();
+        let timeout = LOCK_TIMEOUT.as_millis();
         let statements = [
-            format!("SET LOCAL lock_timeout = {patience}"),
+            format!("SET LOCAL lock_timeout = {timeout}"),
             format!("DROP TABLE IF EXISTS {}", name_of(day)),
         ];
         for statement in statements {
@@ -129,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_partitions_name_tells_its_day() {
+    fn partition_name_round_trips() {
         for day in [0, 20_450, 999_999] {
             let day = Day::from_number(day);
             assert_eq!(day_of_name(&name_of(day)), Some(day));

@@ -1,25 +1,25 @@
-//! Who was there on which day: the figures of ours that WeChat's own stand beside.
+//! Active players by day: our figures, reported beside WeChat's.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use sqlx::Row;
 
-use super::counts::LONGEST;
+use super::counts::STATEMENT_TIMEOUT;
 use super::day::Day;
 use crate::storage::database::{Database, DatabaseError};
 
-/// Players of a day, by our own events.
+/// Players of a day, by our events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Presence {
-    /// Players who were there.
+    /// Active players.
     pub players: i64,
-    /// Of these, those who were never there before.
+    /// Those of them who were not active before.
     pub new_players: i64,
 }
 
-/// The days from `from` to `to`, both included; a day without players is left out.
+/// Returns the days from `from` to `to`, inclusive; days without players are left out.
 ///
 /// # Errors
 /// The database's.
@@ -28,16 +28,16 @@ pub async fn by_day(
     from: Day,
     to: Day,
 ) -> Result<BTreeMap<Day, Presence>, DatabaseError> {
-    let mut transaction = database.begin_limited(LONGEST).await?;
+    let mut transaction = database.begin_limited(STATEMENT_TIMEOUT).await?;
     let rows = sqlx::query(
-        "SELECT there.day, count(*) AS players,
+        "SELECT active.day, count(*) AS players,
                 count(CASE WHEN NOT EXISTS (
                     SELECT 1 FROM analytics_user_days earlier
-                    WHERE earlier.user_id = there.user_id AND earlier.day < there.day
+                    WHERE earlier.user_id = active.user_id AND earlier.day < active.day
                 ) THEN 1 END) AS new_players
-         FROM analytics_user_days there
-         WHERE there.day BETWEEN $1 AND $2
-         GROUP BY there.day",
+         FROM analytics_user_days active
+         WHERE active.day BETWEEN $1 AND $2
+         GROUP BY active.day",
     )
     .bind(from.number())
     .bind(to.number())

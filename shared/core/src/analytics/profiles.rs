@@ -1,6 +1,6 @@
-//! What events get from players' profiles on their way to other systems. A database that is away
-//! must not delay those: what can't be had at once is left out, and not asked for again for a
-//! while. (The database itself adds it while it stores.)
+//! Profile fields added to events on their way to other systems. An unavailable database must not delay
+//! those: the fields are left out then, and the database is not queried for a while. (Events in the
+//! database get them when they are stored.)
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -12,47 +12,51 @@ use sqlx::{AssertSqlSafe, Row};
 use super::batch::Player;
 use crate::storage::database::{Database, DatabaseError};
 
-const PATIENCE: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_millis(500);
+/// Pause after a failure.
 const PAUSE_MS: i64 = 5000;
 
-/// Where a player is at home.
+/// A player's location, according to the profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Home {
-    /// The country, as the profile says.
+    /// As WeChat writes it.
     pub country: Option<String>,
-    /// The city.
+    /// As WeChat writes it.
     pub city: Option<String>,
 }
 
 /// Reads profiles.
 pub struct Profiles {
     database: Database,
-    /// Unix ms before which it is not asked.
-    away_until: AtomicI64,
+    /// Unix ms until which the database is not queried.
+    paused_until: AtomicI64,
 }
 
 impl Profiles {
-    /// Reads those of this database.
+    /// Reads the profiles in this database.
     pub fn new(database: Database) -> Self {
         Self {
             database,
-            away_until: AtomicI64::new(0),
+            paused_until: AtomicI64::new(0),
         }
     }
 
-    /// The homes of these players, by their ids; of those that can be had.
+    /// Returns the locations of these players by id, as far as they are known and available.
     pub async fn of(&self, players: &[Player]) -> HashMap<String, Home> {
         let now = Timestamp::now().as_millisecond();
-        if players.is_empty() || now < self.away_until.load(Ordering::Relaxed) {
+        if players.is_empty() || now < self.paused_until.load(Ordering::Relaxed) {
             return HashMap::new();
         }
-        let why = match tokio::time::timeout(PATIENCE, read(&self.database, players)).await {
+        let why = match tokio::time::timeout(TIMEOUT, read(&self.database, players)).await {
             Ok(Ok(homes)) => return homes,
             Ok(Err(error)) => error.to_string(),
-            Err(_) => "it did not answer in time".to_owned(),
+            Err(_) => "no reply in time".to_owned(),
         };
-        tracing::warn!(error = why, "events go on without what their profiles say");
-        self.away_until.store(now + PAUSE_MS, Ordering::Relaxed);
+        tracing::warn!(
+            error = why,
+            "cannot read profiles, forwarding events without locations"
+        );
+        self.paused_until.store(now + PAUSE_MS, Ordering::Relaxed);
         HashMap::new()
     }
 }

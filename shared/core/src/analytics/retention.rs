@@ -1,40 +1,40 @@
-//! Retention: of the players who were first seen on a day, how many were there so many days later.
+//! Retention: the share of new players of a day who are active a number of days later.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use sqlx::{AnyConnection, Row};
 
-use super::counts::LONGEST;
+use super::counts::STATEMENT_TIMEOUT;
 use super::day::Day;
 use crate::storage::database::{Database, DatabaseError};
 
-/// Most days after the first that can be asked for at once.
-pub const MOST_DAYS: usize = 20;
+/// Maximum number of offsets in one query.
+pub const MAX_DAYS: usize = 20;
 
-/// The players who were first seen on a day.
+/// The new players of a day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cohort {
     /// The day, by Beijing time.
     pub day: Day,
-    /// How many they are.
+    /// Number of new players.
     pub players: i64,
-    /// How many of them came back.
+    /// Those who came back, by offset.
     pub retained: Vec<Retained>,
 }
 
-/// Players who came back.
+/// Players of a cohort who came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Retained {
-    /// So many days after their first.
+    /// Days after the first day.
     pub days: i64,
-    /// How many; none: that day has not ended yet.
+    /// Number of players; `None` if that day has not ended yet.
     pub players: Option<i64>,
 }
 
-/// Counts, for each of the days from `from` to `to`, who was first seen then and who of them was
-/// there `days` days later. A player is there on a day that has an event of theirs. A day without
-/// new players has no cohort. `today` has not ended.
+/// Counts, for each day from `from` to `to`, its new players and those of them who were active each of
+/// `days` days later. A player is active on a day with an event of theirs. A day without new players has
+/// no cohort. `today` has not ended.
 ///
 /// # Errors
 /// The database's.
@@ -46,7 +46,7 @@ pub async fn retention(
     today: Day,
 ) -> Result<Vec<Cohort>, DatabaseError> {
     let mut cohorts = BTreeMap::new();
-    let mut transaction = database.begin_limited(LONGEST).await?;
+    let mut transaction = database.begin_limited(STATEMENT_TIMEOUT).await?;
     let rows = sqlx::query(
         "SELECT first.day, count(*) AS players FROM analytics_user_days first
          WHERE first.day BETWEEN $1 AND $2

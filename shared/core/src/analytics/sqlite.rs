@@ -1,5 +1,4 @@
-//! Events into SQLite: all rows of a group in one statement, from one JSON text, in one
-//! transaction.
+//! Events into SQLite: all rows of a group in one statement, from one JSON text, in one transaction.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -7,16 +6,7 @@ use serde_json::value::RawValue;
 use super::prepare::{EventRow, Prepared};
 use crate::storage::database::{Database, DatabaseError};
 
-const STORE: &str = "INSERT INTO analytics_events (
-        day, at, received_at, event_id, user_id, open_id, event_name, params, session_id, source,
-        known, app_version, platform, scene, country, city)
-    SELECT e.value ->> 0, e.value ->> 1, e.value ->> 2, e.value ->> 3, e.value ->> 4,
-           coalesce(e.value ->> 5, u.open_id), e.value ->> 6, e.value -> 7, e.value ->> 8,
-           e.value ->> 9, e.value ->> 10, e.value ->> 11, e.value ->> 12, e.value ->> 13,
-           u.country, u.city
-    FROM json_each($1) e LEFT JOIN users u ON u.id = e.value ->> 4
-    WHERE true
-    ON CONFLICT DO NOTHING";
+const STORE: &str = include_str!("sql/store_events_sqlite.sql");
 
 const STORE_DAYS: &str = "INSERT INTO analytics_user_days (user_id, day)
     SELECT DISTINCT e.value ->> 4, e.value ->> 0 FROM json_each($1) e
@@ -67,7 +57,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Writes batches in one transaction; answers how many events are new.
+/// Writes batches in one transaction; returns the number of new events.
 pub(super) async fn write(
     database: &Database,
     batches: &[&Prepared],

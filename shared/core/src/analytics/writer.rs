@@ -1,6 +1,6 @@
-//! Writes prepared batches to the database with group commit: all that is waiting goes into one
-//! transaction, whatever jobs it comes from, and each job is told only after the commit. A few such
-//! groups are written at the same time.
+//! Writes prepared batches to the database with group commit: all waiting batches go into one
+//! transaction, whatever jobs they come from, and each job gets its result only after the commit. A
+//! few groups are written concurrently.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use crate::storage::config::{DatabaseConfig, Dialect};
 use crate::storage::database::{Database, DatabaseError};
 
 /// Batches per transaction.
-const MOST_BATCHES: usize = 256;
-/// About how many bytes of events per transaction.
-const MOST_BYTES: usize = 8 * 1024 * 1024;
-/// Groups that are written at the same time; a database works at each on another core.
-pub(super) const MOST_GROUPS: usize = 4;
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const MAX_BATCHES: usize = 256;
+/// Approximate size of a transaction, in bytes of events.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+/// Groups that are written concurrently; Postgres uses a core for each.
+pub(super) const MAX_GROUPS: usize = 4;
+const MIN_PAUSE: Duration = Duration::from_millis(50);
+const MAX_PAUSE: Duration = Duration::from_secs(2);
 
 /// Writes events. Cheap to clone.
 #[derive(Clone)]
@@ -32,11 +32,11 @@ pub struct EventWriter {
 
 struct Waiting {
     batch: Arc<Prepared>,
-    told: oneshot::Sender<Result<(), Arc<DatabaseError>>>,
+    result: oneshot::Sender<Result<(), Arc<DatabaseError>>>,
 }
 
 impl EventWriter {
-    /// Starts the writing; it ends with the last handle.
+    /// Starts the writer task; it ends with the last handle.
     ///
     /// # Errors
     /// When the URL of the database is malformed.
@@ -49,25 +49,25 @@ impl EventWriter {
             Dialect::Postgres => Events::Postgres(Box::new(PostgresEvents::new(config)?)),
             Dialect::Sqlite => Events::Sqlite(database),
         };
-        let (queue, waiting) = mpsc::channel(MOST_BATCHES);
+        let (queue, waiting) = mpsc::channel(MAX_BATCHES);
         tokio::spawn(write_all(Arc::new(events), metrics, waiting));
         Ok(Self { queue })
     }
 
-    /// Writes a batch; when this returns `Ok` its events are on disk. A database that is away, or lacks
-    /// what an operator has to make, is waited for: who does not want to wait drops this, and the batch is not written then, unless
-    /// it is being written in this moment. To write it again is harmless.
+    /// Writes a batch; after `Ok` its events are on disk. Waits while the database is down or lacks a
+    /// table that an operator must create. A caller that does not want to wait drops the future; the batch
+    /// is not written then, unless its write has begun. Writing a batch twice is harmless.
     ///
     /// # Errors
-    /// The database refused the batch; trying again will not help.
+    /// The database rejected the batch; a retry does not help.
     pub async fn write(&self, batch: Arc<Prepared>) -> Result<(), Arc<DatabaseError>> {
-        let (told, answer) = oneshot::channel();
+        let (result, received) = oneshot::channel();
         let gone = || Arc::new(DatabaseError::Unavailable(sqlx::Error::PoolClosed));
         self.queue
-            .send(Waiting { batch, told })
+            .send(Waiting { batch, result })
             .await
             .map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        received.await.map_err(|_| gone())?
     }
 }
 
@@ -77,15 +77,15 @@ enum Events {
 }
 
 impl Events {
-    /// SQLite has one writer.
-    fn groups_at_once(&self) -> usize {
+    /// SQLite has a single writer.
+    fn max_groups(&self) -> usize {
         match self {
-            Self::Postgres(_) => MOST_GROUPS,
+            Self::Postgres(_) => MAX_GROUPS,
             Self::Sqlite(_) => 1,
         }
     }
 
-    /// Writes batches in one transaction; answers how many events are new.
+    /// Writes batches in one transaction; returns the number of new events.
     async fn write(&self, batches: &[&Prepared]) -> Result<u64, DatabaseError> {
         match self {
             Self::Postgres(events) => events.write(batches).await,
@@ -95,27 +95,27 @@ impl Events {
 }
 
 async fn write_all(events: Arc<Events>, metrics: EventMetrics, mut queue: mpsc::Receiver<Waiting>) {
-    let places = Arc::new(Semaphore::new(events.groups_at_once()));
-    // What comes while all places are taken makes the next group.
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+    let slots = Arc::new(Semaphore::new(events.max_groups()));
+    // Batches that arrive while all slots are in use form the next group.
+    while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
         let mut received = Vec::new();
-        if queue.recv_many(&mut received, MOST_BATCHES).await == 0 {
+        if queue.recv_many(&mut received, MAX_BATCHES).await == 0 {
             return;
         }
         let (events, metrics) = (Arc::clone(&events), metrics.clone());
         tokio::spawn(async move {
             while !received.is_empty() {
-                let rest = received.split_off(as_many_as_fit(&received));
+                let rest = received.split_off(count_that_fits(&received));
                 let group = std::mem::replace(&mut received, rest);
                 write_group(&events, &metrics, group).await;
             }
-            drop(place);
+            drop(slot);
         });
     }
 }
 
-/// How many from the front go into one transaction: at least one.
-fn as_many_as_fit(waiting: &[Waiting]) -> usize {
+/// Number of batches, from the front, that fit into one transaction; at least one.
+fn count_that_fits(waiting: &[Waiting]) -> usize {
     let mut bytes = 0;
     let fit = waiting.iter().take_while(|waiting| {
         let before = bytes;
@@ -123,35 +123,35 @@ fn as_many_as_fit(waiting: &[Waiting]) -> usize {
         bytes += rows
             .map(|row| row.line.params.get().len() + 200)
             .sum::<usize>();
-        before < MOST_BYTES
+        before < MAX_BYTES
     });
     fit.count()
 }
 
 async fn write_group(events: &Events, metrics: &EventMetrics, mut group: Vec<Waiting>) {
-    let mut pause = FIRST_PAUSE;
+    let mut pause = MIN_PAUSE;
     loop {
-        // Whose job has given up is tried again by that job.
-        group.retain(|waiting| !waiting.told.is_closed());
+        // A job that has given up retries by itself.
+        group.retain(|waiting| !waiting.result.is_closed());
         if group.is_empty() {
             return;
         }
         match write_once(events, metrics, &group).await {
-            Ok(()) => return group.into_iter().for_each(|waiting| tell(waiting, Ok(()))),
-            Err(error) if !is_of_the_data(&error) => {
-                // Also what an operator must mend, such as a table that is missing: no event is lost by it.
+            Ok(()) => return group.into_iter().for_each(|waiting| reply(waiting, Ok(()))),
+            Err(error) if !is_data_error(&error) => {
+                // Includes what an operator must repair, such as a missing table: no event is lost.
                 tracing::warn!(%error, batches = group.len(), "events wait for the database");
                 tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                pause = (pause * 2).min(MAX_PAUSE);
             }
             Err(error) if group.len() == 1 => {
                 let error = Arc::new(error);
-                let tell_all = |waiting| tell(waiting, Err(Arc::clone(&error)));
-                return group.into_iter().for_each(tell_all);
+                let reply = |waiting| reply(waiting, Err(Arc::clone(&error)));
+                return group.into_iter().for_each(reply);
             }
             Err(error) => {
-                // One of them can't be written; the others must not suffer for it.
-                tracing::warn!(%error, batches = group.len(), "events are written batch by batch");
+                // One of them cannot be written, which must not affect the others.
+                tracing::warn!(%error, batches = group.len(), "database rejected a group of events, writing batches one by one");
                 for waiting in group {
                     Box::pin(write_group(events, metrics, vec![waiting])).await;
                 }
@@ -161,23 +161,21 @@ async fn write_group(events: &Events, metrics: &EventMetrics, mut group: Vec<Wai
     }
 }
 
-/// Whether the events themselves are at fault, so that they will never be taken: data exceptions, broken
-/// constraints but for a missing partition, and what is too large (SQLSTATE classes 22, 23 and 54).
-fn is_of_the_data(error: &DatabaseError) -> bool {
+/// Whether the events themselves are the cause, so that no retry helps: data exceptions, violated
+/// constraints other than a missing partition, and exceeded limits (SQLSTATE classes 22, 23 and 54).
+fn is_data_error(error: &DatabaseError) -> bool {
     match error {
         DatabaseError::Refused(sqlx::Error::Encode(_)) => true,
-        DatabaseError::Refused(sqlx::Error::Database(answer)) => {
-            answer.code().is_some_and(|code| {
-                code != NO_PARTITION && ["22", "23", "54"].iter().any(|of| code.starts_with(of))
-            })
-        }
+        DatabaseError::Refused(sqlx::Error::Database(error)) => error.code().is_some_and(|code| {
+            code != NO_PARTITION && ["22", "23", "54"].iter().any(|of| code.starts_with(of))
+        }),
         _ => false,
     }
 }
 
-fn tell(waiting: Waiting, answer: Result<(), Arc<DatabaseError>>) {
-    // A job that has given up meanwhile does it again, which is harmless.
-    let _ = waiting.told.send(answer);
+fn reply(waiting: Waiting, result: Result<(), Arc<DatabaseError>>) {
+    // A job that has given up retries, which is harmless.
+    let _ = waiting.result.send(result);
 }
 
 async fn write_once(
@@ -196,7 +194,7 @@ async fn write_once(
         metrics.count(EventOutcome::Duplicate, all - stored);
     }
     for batch in batches {
-        batch.left_out.count(metrics);
+        batch.dropped.count(metrics);
     }
     Ok(())
 }

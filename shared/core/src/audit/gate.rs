@@ -1,5 +1,5 @@
-//! How many events of a kind are kept, and what became of the others. Whoever can cause an event
-//! could else fill the table with it. The counts are those of the process, like its metrics.
+//! Limits the number of stored events by kind, and counts outcomes: otherwise any client could fill the
+//! table. The counts are those of the process, like its metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -9,8 +9,8 @@ use strum::{AsRefStr, VariantArray};
 
 use super::AuditKind;
 
-/// Most events of one kind of refusal that a process keeps in a minute.
-const MOST_PER_MINUTE: u64 = 60;
+/// Maximum number of events that a process stores per minute and kind of refusal.
+const MAX_PER_MINUTE: u64 = 60;
 
 const KINDS: usize = AuditKind::VARIANTS.len();
 
@@ -26,7 +26,7 @@ pub enum Outcome {
     Lost,
 }
 
-/// A minute of one kind.
+/// The current minute of one kind.
 #[derive(Clone, Copy)]
 struct Minute {
     number: i64,
@@ -38,11 +38,11 @@ static MINUTES: Mutex<[Minute; KINDS]> = Mutex::new([Minute { number: 0, seen: 0
 static COUNTS: [[AtomicU64; Outcome::VARIANTS.len()]; KINDS] =
     [const { [const { AtomicU64::new(0) }; Outcome::VARIANTS.len()] }; KINDS];
 
-/// Whether an event is kept.
+/// Whether an event is stored.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Admitted {
     Yes,
-    /// And so many were not, the last time that there were too many.
+    /// Yes, and this many were suppressed in the last minute with events.
     After {
         suppressed: u64,
     },
@@ -65,7 +65,7 @@ pub(super) fn admit(kind: AuditKind, now: Timestamp) -> Admitted {
 fn enter(minute: &mut Minute, now: i64) -> Admitted {
     let mut suppressed = 0;
     if minute.number != now {
-        suppressed = minute.seen.saturating_sub(MOST_PER_MINUTE);
+        suppressed = minute.seen.saturating_sub(MAX_PER_MINUTE);
         *minute = Minute {
             number: now,
             seen: 0,
@@ -73,7 +73,7 @@ fn enter(minute: &mut Minute, now: i64) -> Admitted {
     }
     minute.seen += 1;
     match suppressed {
-        _ if minute.seen > MOST_PER_MINUTE => Admitted::No,
+        _ if minute.seen > MAX_PER_MINUTE => Admitted::No,
         0 => Admitted::Yes,
         suppressed => Admitted::After { suppressed },
     }
@@ -83,7 +83,7 @@ pub(super) fn count(kind: AuditKind, outcome: Outcome) {
     COUNTS[kind as usize][outcome as usize].fetch_add(1, Ordering::Relaxed);
 }
 
-/// How many events of each kind came to what, since the process began.
+/// Number of events by kind and outcome since the process started.
 pub fn counts() -> impl Iterator<Item = (AuditKind, Outcome, u64)> {
     AuditKind::VARIANTS.iter().flat_map(|kind| {
         Outcome::VARIANTS.iter().map(|outcome| {
@@ -98,9 +98,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_of_refusals_is_cut_off_and_told_of_in_the_next_minute() {
+    fn excess_refusals_are_suppressed_and_counted_in_the_next_minute() {
         let mut minute = Minute { number: 0, seen: 0 };
-        for _ in 0..MOST_PER_MINUTE {
+        for _ in 0..MAX_PER_MINUTE {
             assert_eq!(enter(&mut minute, 7), Admitted::Yes);
         }
         for _ in 0..5 {
@@ -111,10 +111,10 @@ mod tests {
     }
 
     #[test]
-    fn what_only_operators_can_do_is_always_kept() {
+    fn operator_actions_are_always_stored() {
         let now = Timestamp::now();
-        let all_kept =
-            (0..2 * MOST_PER_MINUTE).all(|_| admit(AuditKind::OrderRefunded, now) == Admitted::Yes);
-        assert!(all_kept);
+        let all_stored =
+            (0..2 * MAX_PER_MINUTE).all(|_| admit(AuditKind::OrderRefunded, now) == Admitted::Yes);
+        assert!(all_stored);
     }
 }

@@ -1,4 +1,4 @@
-//! What operators ask of the audit log: events of a kind, a player and a time, newest first.
+//! Queries on the audit log: events by kind, player and time, newest first.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use super::AuditKind;
 use crate::base::ids::UserId;
 use crate::storage::database::{Database, DatabaseError};
 
-/// Which events.
+/// Selects events.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
     /// Of this kind.
@@ -24,7 +24,7 @@ pub struct AuditFilter {
     pub to: Option<Timestamp>,
     /// Older than this event.
     pub cursor: Option<Ulid>,
-    /// At most so many.
+    /// Maximum number of events.
     pub limit: i64,
 }
 
@@ -35,37 +35,26 @@ pub struct AuditRecord {
     /// A ULID, ordered by time.
     #[serde(rename = "_id")]
     pub id: String,
-    /// When: ISO 8601, UTC.
+    /// Time of the event: ISO 8601, UTC.
     pub at: Timestamp,
-    /// What; a word that this version may not know.
+    /// May be a kind that this version does not know.
     pub kind: String,
-    /// About whom.
+    /// The player concerned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// About which session.
+    /// The session concerned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
     /// Who caused it.
     pub actor: String,
-    /// From where.
+    /// IP address of the actor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// What else is known.
+    /// Further facts, by kind.
     pub detail: Value,
 }
 
-/// The one query, by what is asked for: each form has an index.
-macro_rules! events {
-    ($filter:literal) => {
-        concat!(
-            "SELECT * FROM audit_events WHERE id >= $1 AND id < $2",
-            $filter,
-            " ORDER BY id DESC LIMIT $3"
-        )
-    };
-}
-
-/// Events, newest first.
+/// Returns events, newest first.
 ///
 /// # Errors
 /// [`DatabaseError`].
@@ -74,11 +63,24 @@ pub async fn events(
     filter: &AuditFilter,
 ) -> Result<Vec<AuditRecord>, DatabaseError> {
     let (from, to) = ids(filter);
+    // A statement for each combination, since each has an index.
     let sql = match (filter.kind, filter.user) {
-        (None, None) => events!(""),
-        (Some(_), None) => events!(" AND kind = $4"),
-        (None, Some(_)) => events!(" AND user_id = $4"),
-        (Some(_), Some(_)) => events!(" AND kind = $4 AND user_id = $5"),
+        (None, None) => {
+            "SELECT id, at, kind, user_id, session_id, actor, address, detail FROM audit_events
+             WHERE id >= $1 AND id < $2 ORDER BY id DESC LIMIT $3"
+        }
+        (Some(_), None) => {
+            "SELECT id, at, kind, user_id, session_id, actor, address, detail FROM audit_events
+             WHERE id >= $1 AND id < $2 AND kind = $4 ORDER BY id DESC LIMIT $3"
+        }
+        (None, Some(_)) => {
+            "SELECT id, at, kind, user_id, session_id, actor, address, detail FROM audit_events
+             WHERE id >= $1 AND id < $2 AND user_id = $4 ORDER BY id DESC LIMIT $3"
+        }
+        (Some(_), Some(_)) => {
+            "SELECT id, at, kind, user_id, session_id, actor, address, detail FROM audit_events
+             WHERE id >= $1 AND id < $2 AND kind = $4 AND user_id = $5 ORDER BY id DESC LIMIT $3"
+        }
     };
     let mut query = sqlx::query(sql).bind(from).bind(to).bind(filter.limit);
     if let Some(kind) = filter.kind {
@@ -91,11 +93,11 @@ pub async fn events(
     rows.iter().map(record_of).collect()
 }
 
-/// The ids of a time: the first one in it, and the first one after it or the cursor.
+/// The id range of a time range and a cursor: the first id, and the first one after the last.
 fn ids(filter: &AuditFilter) -> (String, String) {
     let first = |time: Timestamp| {
         let ms = u64::try_from(time.as_millisecond()).unwrap_or(0);
-        // Later than that, to the year 10889, ids do not count.
+        // Ids end in the year 10889.
         Ulid::from_parts(ms.min((1 << Ulid::TIME_BITS) - 1), 0)
     };
     let last = Ulid::from(u128::MAX);

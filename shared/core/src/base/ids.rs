@@ -1,6 +1,7 @@
-//! Identifiers of our own entities: ULIDs (26 characters, ordered by the time they were made), each
-//! in a type of its own so that a session can't be passed where a user is meant. WeChat's
-//! identifiers are not made here.
+//! Identifiers of our own entities, each in a type of its own so that a session cannot be passed where a
+//! user is meant. Those that the service issues are ULIDs (26 characters, ordered by creation time); a
+//! product's id is chosen by the operator. WeChat's identifiers are defined by its client
+//! (`avalon_wechat::OpenId`).
 
 use std::{fmt, str::FromStr};
 
@@ -8,7 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use ulid::Ulid;
 use utoipa::ToSchema;
 
-/// A text that was to be an id is not a ULID.
+use crate::base::words::stored_as_text;
+
+/// A text that is not a ULID in its canonical spelling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an id: 26 characters of Crockford's base 32 are needed")]
 pub struct IdError;
@@ -22,13 +25,13 @@ macro_rules! id {
         pub struct $name(Ulid);
 
         impl $name {
-            /// Makes a new id from the clock and 80 random bits.
+            /// Generates an id from the clock and 80 random bits.
             #[allow(clippy::new_without_default, reason = "a default id would be a surprise")]
             pub fn new() -> Self {
                 Self(Ulid::generate())
             }
 
-            /// The id as the ULID that it is.
+            /// Returns the id as a ULID.
             pub fn as_ulid(self) -> Ulid {
                 self.0
             }
@@ -69,6 +72,8 @@ macro_rules! id {
                 write!(f, concat!(stringify!($name), "({})"), self.0)
             }
         }
+
+        stored_as_text!($name);
     };
 }
 
@@ -81,6 +86,87 @@ id! {
     /// One sign-in of a player on one device.
     SessionId
 }
+
+id! {
+    /// An order; also its number at the payment channel.
+    OrderId
+}
+
+id! {
+    /// A refund; also its number at the payment channel.
+    RefundId
+}
+
+id! {
+    /// A payment callback in the inbox.
+    InboxId
+}
+
+id! {
+    /// A webhook to the game server, the `webhook-id` of every attempt.
+    FulfilmentId
+}
+
+/// A product, as the operator named it: 1 to 32 letters, digits, hyphens or underscores.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ProductId(String);
+
+/// A text that no product can have as its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("1 to 32 letters, digits, hyphens or underscores are needed")]
+pub struct InvalidProductId;
+
+impl ProductId {
+    /// Returns the id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for ProductId {
+    type Error = InvalidProductId;
+
+    fn try_from(text: String) -> Result<Self, InvalidProductId> {
+        let valid = (1..=32).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+        if valid {
+            Ok(Self(text))
+        } else {
+            Err(InvalidProductId)
+        }
+    }
+}
+
+impl FromStr for ProductId {
+    type Err = InvalidProductId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidProductId> {
+        Self::try_from(text.to_owned())
+    }
+}
+
+impl From<ProductId> for String {
+    fn from(id: ProductId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for ProductId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for ProductId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProductId({})", self.0)
+    }
+}
+
+stored_as_text!(ProductId);
 
 #[cfg(test)]
 mod tests {
@@ -99,8 +185,10 @@ mod tests {
     fn other_texts_are_refused() {
         for text in [
             "",
+            "x",
             "01JZ",
             "01JZ5N4V7W8X9YABCDEFGHJKM!",
+            "01jz5n4v7w8x9yabcdefghjkmn",
             "81JZ5N4V7W8X9YABCDEFGHJKMN",
         ] {
             assert_eq!(text.parse::<SessionId>(), Err(IdError), "{text:?}");
@@ -108,6 +196,16 @@ mod tests {
                 serde_json::from_value::<SessionId>(text.into()).is_err(),
                 "{text:?}"
             );
+        }
+        assert!("01JZ5N4V7W8X9YABCDEFGHJKMN".parse::<OrderId>().is_ok());
+    }
+
+    #[test]
+    fn product_ids_are_short_and_plain() {
+        assert!("gold_100-A".parse::<ProductId>().is_ok());
+        for odd in ["", "a:b", "a b", "礼包", "x\0", &"x".repeat(33)] {
+            assert_eq!(odd.parse::<ProductId>(), Err(InvalidProductId), "{odd:?}");
+            assert!(serde_json::from_value::<ProductId>(odd.into()).is_err());
         }
     }
 }

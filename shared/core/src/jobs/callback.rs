@@ -1,15 +1,18 @@
-//! A payment callback from the inbox: verified, decrypted, compared and acted upon.
+//! Processes a payment callback from the inbox. The API enqueues it, and the sweeper again when it is lost.
 
 use std::time::Duration;
 
 use avalon_queue::{IdempotencyKey, Job, QueueName, RetryPolicy};
 use serde::{Deserialize, Serialize};
 
+use crate::base::ids::InboxId;
+use crate::payments::CallbackOutcome;
+
 /// Processes a callback.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Callback {
     /// Its entry in the inbox.
-    pub inbox_id: String,
+    pub inbox_id: InboxId,
 }
 
 impl Job for Callback {
@@ -22,8 +25,7 @@ impl Job for Callback {
     };
     const TIME_LIMIT: Duration = Duration::from_secs(25);
     const RESULT_TTL: Duration = Duration::from_secs(60);
-    /// What became of it, as the inbox says.
-    type Output = String;
+    type Output = CallbackOutcome;
 
     /// One job per entry of the inbox.
     fn key(&self) -> Option<IdempotencyKey> {

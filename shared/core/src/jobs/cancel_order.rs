@@ -1,19 +1,19 @@
-//! A player cancels an order: closed at WeChat first, so that a payment that is under way wins.
+//! Cancels an order for its player. The channel closes it first, so that a payment in flight wins.
 
 use std::time::Duration;
 
-use avalon_queue::{IdempotencyKey, Job, NewJob, QueueName, RetryPolicy};
+use avalon_queue::{IdempotencyKey, Job, QueueName, RetryPolicy};
 use serde::{Deserialize, Serialize};
 
-use crate::base::ids::UserId;
+use crate::base::ids::{OrderId, UserId};
 use crate::payments::order_rows::Order;
 
 /// Cancels an order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CancelOrder {
-    /// Which.
-    pub order_id: String,
-    /// The player whose it is.
+    /// The order.
+    pub order_id: OrderId,
+    /// The player who owns it.
     pub user_id: UserId,
 }
 
@@ -31,43 +31,44 @@ impl Job for CancelOrder {
     const TIME_LIMIT: Duration = Duration::from_secs(25);
     const RESULT_TTL: Duration = Duration::from_secs(600);
     type Output = OrderAnswer;
-}
 
-impl CancelOrder {
-    /// The job, owned by the player; one at a time for an order. Who asked for it has seen an unpaid
-    /// order: later, when it was paid and its goods used, nothing is to be cancelled or paid back any
-    /// more, whoever replays this.
-    ///
-    /// # Errors
-    /// When it can't be serialised, which is a defect.
-    pub fn into_job(self) -> Result<NewJob, serde_json::Error> {
-        let key = IdempotencyKey::new(format!("cancel:{}", self.order_id), Duration::from_secs(1));
-        let owner = self.user_id.to_string();
-        Ok(NewJob::of(&self)?
-            .once_per(key)
-            .owned_by(owner)
-            .expiring_after(VALID_FOR))
+    /// One cancellation of an order at a time.
+    fn key(&self) -> Option<IdempotencyKey> {
+        let key = format!("cancel:{}", self.order_id);
+        Some(IdempotencyKey::new(key, Duration::from_secs(1)))
+    }
+
+    fn owner(&self) -> Option<String> {
+        Some(self.user_id.to_string())
+    }
+
+    /// The player has seen an unpaid order. Once it is paid and its items are used, a replayed cancellation
+    /// must not refund it.
+    fn valid_for(&self) -> Option<Duration> {
+        Some(VALID_FOR)
     }
 }
 
-/// An answer that is an order.
+/// A response that consists of an order.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct OrderAnswer {
-    /// The order as it stands now.
+    /// The order in its current state.
     pub order: Order,
 }
 
 #[cfg(test)]
 mod tests {
+    use avalon_queue::NewJob;
+
     use super::*;
 
     #[test]
-    fn a_cancellation_is_not_done_long_after_it_was_asked_for() {
+    fn a_cancellation_expires_after_its_last_attempt() {
         let cancel = CancelOrder {
-            order_id: "1".to_owned(),
+            order_id: OrderId::new(),
             user_id: UserId::new(),
         };
-        let job = cancel.into_job().unwrap();
+        let job = NewJob::from_job(&cancel);
         assert_eq!(job.deadline, Some(job.enqueued_at + 120_000));
         let waits: Duration = (1..CancelOrder::RETRY.max_attempts)
             .map(|attempt| CancelOrder::RETRY.ceiling(attempt))

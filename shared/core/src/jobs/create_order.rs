@@ -1,30 +1,43 @@
-//! An order: its row first, then WeChat, then what `wx.requestPayment` wants.
+//! Creates an order and has it offered: its row first, then the payment channel, then the parameters of
+//! the client's payment call.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use avalon_queue::{IdempotencyKey, Job, NewJob, QueueName, RetryPolicy};
-use avalon_wechat::pay::PayParams;
+use avalon_queue::{IdempotencyKey, Job, QueueName, RetryPolicy};
+use avalon_wechat::OpenId;
 use serde::{Deserialize, Serialize};
 
-use crate::base::ids::UserId;
+use crate::base::ids::{OrderId, ProductId, UserId};
+use crate::payments::PayParams;
 
-/// Makes an order and has it offered for payment.
+/// Creates an order and has it offered.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CreateOrder {
     /// The player who pays.
     pub user_id: UserId,
     /// WeChat's id of the player.
-    pub open_id: String,
-    /// What.
-    pub product_id: String,
-    /// How many.
+    pub open_id: OpenId,
+    /// The product.
+    pub product_id: ProductId,
+    /// Number of pieces.
     pub quantity: i64,
-    /// The player's own name of this request: the same one gives the same order.
+    /// The client's name of this request: the same one gives the same order.
     pub idempotency_key: String,
-    /// The player's address, for WeChat's judgement of risk.
+    /// The player's address, for WeChat's risk assessment.
     #[serde(default)]
     pub client_ip: Option<IpAddr>,
+}
+
+impl CreateOrder {
+    /// A repeat within this time is the same job; later it is a new one that finds the same order and signs
+    /// fresh parameters.
+    const SAME_JOB: Duration = Duration::from_secs(10);
+
+    /// Digest of the request: the same key with another digest is refused.
+    pub fn digest(&self) -> String {
+        format!("{}:{}", self.product_id, self.quantity)
+    }
 }
 
 impl Job for CreateOrder {
@@ -38,41 +51,24 @@ impl Job for CreateOrder {
     const TIME_LIMIT: Duration = Duration::from_secs(25);
     const RESULT_TTL: Duration = Duration::from_secs(600);
     type Output = CreatedOrder;
-}
 
-impl CreateOrder {
-    /// A repeat within this is the same job; later it is a new one that finds the same order and
-    /// signs the parameters anew.
-    const SAME_JOB: Duration = Duration::from_secs(10);
-
-    /// What the key stands for: the same key with another digest is refused.
-    pub fn digest(&self) -> String {
-        format!("{}:{}", self.product_id, self.quantity)
+    fn key(&self) -> Option<IdempotencyKey> {
+        let (user, name, digest) = (self.user_id, &self.idempotency_key, self.digest());
+        let key = format!("create:{user}:{name}:{digest}");
+        Some(IdempotencyKey::new(key, Self::SAME_JOB))
     }
 
-    /// The job, owned by the player.
-    ///
-    /// # Errors
-    /// When it can't be serialised, which is a defect.
-    pub fn into_job(self) -> Result<NewJob, serde_json::Error> {
-        let name = format!(
-            "create:{}:{}:{}",
-            self.user_id,
-            self.idempotency_key,
-            self.digest()
-        );
-        let owner = self.user_id.to_string();
-        let key = IdempotencyKey::new(name, Self::SAME_JOB);
-        Ok(NewJob::of(&self)?.once_per(key).owned_by(owner))
+    fn owner(&self) -> Option<String> {
+        Some(self.user_id.to_string())
     }
 }
 
-/// The answer to `createOrder`.
+/// The response to `createOrder`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CreatedOrder {
     /// The order.
-    pub order_id: String,
-    /// For `wx.requestPayment`.
+    pub order_id: OrderId,
+    /// The parameters of the client's payment call.
     pub pay_params: PayParams,
 }

@@ -1,19 +1,24 @@
-//! Brings a refund to its end: tells WeChat of it, and asks until the money is back.
+//! Brings a refund to its final state: submits it to the payment channel, and queries it until the money
+//! has arrived.
 
 use std::time::Duration;
 
-use avalon_queue::{IdempotencyKey, Job, NewJob, QueueName, RetryPolicy};
+use avalon_queue::{IdempotencyKey, Job, QueueName, RetryPolicy};
 use serde::{Deserialize, Serialize};
 
+use crate::base::ids::RefundId;
 use crate::payments::refunds::Refund;
 
-/// Brings a refund on its way, or asks how it stands.
+/// Submits or queries a refund.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SettleRefund {
-    /// Which.
-    pub refund_id: String,
-    /// The how manieth time, from 0.
+    /// The refund.
+    pub refund_id: RefundId,
+    /// Number of the query, from 0.
     pub check: i64,
+    /// Time until the first attempt; not part of the payload.
+    #[serde(skip)]
+    pub wait: Duration,
 }
 
 impl Job for SettleRefund {
@@ -24,20 +29,18 @@ impl Job for SettleRefund {
         base: Duration::from_secs(1),
         cap: Duration::from_secs(120),
     };
-    // The sweeper asks again from the refund's row.
+    // The sweeper enqueues it again from the refund's row.
     const DEAD_TTL: Option<Duration> = Some(Duration::from_secs(24 * 3600));
     const TIME_LIMIT: Duration = Duration::from_secs(25);
     type Output = Refund;
-}
 
-impl SettleRefund {
-    /// The job, due after `wait`; one for each check of a refund.
-    ///
-    /// # Errors
-    /// When it can't be serialised, which is a defect.
-    pub fn into_job(self, wait: Duration) -> Result<NewJob, serde_json::Error> {
-        let name = format!("refund:{}:{}", self.refund_id, self.check);
-        let key = IdempotencyKey::new(name, Duration::from_secs(30));
-        Ok(NewJob::of(&self)?.once_per(key).delayed(wait))
+    /// One job per query of a refund.
+    fn key(&self) -> Option<IdempotencyKey> {
+        let key = format!("refund:{}:{}", self.refund_id, self.check);
+        Some(IdempotencyKey::new(key, Duration::from_secs(30)))
+    }
+
+    fn delay(&self) -> Duration {
+        self.wait
     }
 }

@@ -1,46 +1,46 @@
-//! What waits in the tables of payments, and what the last comparisons with WeChat's bills found: for
-//! metrics. Counted by the database, from indexes, each time it is asked for.
+//! Gauges of the payment tables: pending work, and the findings of the last reconciliations. The database
+//! counts them from its indexes at each call.
 
 use jiff::Timestamp;
 use sqlx::Row;
 
-use super::{PaymentError, RefundStatus, damaged};
+use super::{PaymentError, RefundStatus};
 use crate::storage::database::Database;
 
-/// An order that should have been closed this long ago is overdue.
+/// An order is overdue this long after it should have been closed.
 const OVERDUE_MS: i64 = 5 * 60 * 1000;
-/// What is older than this is no news any more: an operator has dealt with it, or nobody will.
+/// Older webhooks are not counted: an operator has dealt with them or will not.
 const UNDELIVERED_MS: i64 = 7 * 24 * 3600 * 1000;
 
-/// What waits at one moment.
+/// Pending work at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Callbacks that were received and not processed yet.
+    /// Unprocessed callbacks.
     pub inbox: Waiting,
-    /// Orders that wait for their payment.
+    /// Unpaid orders.
     pub orders_pending: i64,
-    /// Of these, those that should have been closed five minutes ago.
+    /// Unpaid orders that should have been closed five minutes ago.
     pub orders_overdue: i64,
-    /// Webhooks of the last seven days that the game server has not taken.
+    /// Undelivered webhooks of the last seven days.
     pub undelivered: Waiting,
-    /// Refunds under way, by state, and since when they were asked for.
+    /// Refunds in progress, by state.
     pub refunds: Vec<(RefundStatus, Waiting)>,
-    /// Differences of the last three days that were compared.
+    /// Differences found in the last three reconciled days.
     pub differences: i64,
-    /// When a comparison was last finished, Unix ms; none: never.
+    /// When a reconciliation last completed, Unix ms; none: never.
     pub reconciled_at: Option<i64>,
 }
 
-/// So many, and how long the oldest of them has waited.
+/// A number of waiting rows, and the age of the oldest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {
-    /// How many.
+    /// Number of rows.
     pub count: i64,
-    /// Milliseconds; 0 when there is none.
+    /// Milliseconds; 0 without rows.
     pub oldest_ms: i64,
 }
 
-/// Counts.
+/// Counts the pending work.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
@@ -77,7 +77,7 @@ pub async fn read(database: &Database, now: Timestamp) -> Result<Backlog, Paymen
     )
     .fetch_all(pool)
     .await?;
-    // A sum of big integers is another type in Postgres.
+    // Postgres sums big integers as NUMERIC.
     let compared = sqlx::query(
         "SELECT CAST(coalesce(sum(differences), 0) AS BIGINT), max(at)
          FROM (SELECT differences, at FROM reconciliations ORDER BY day DESC LIMIT 3) AS latest",
@@ -86,9 +86,7 @@ pub async fn read(database: &Database, now: Timestamp) -> Result<Backlog, Paymen
     .await?;
     let mut refunds = Vec::with_capacity(open.len());
     for row in &open {
-        let status: String = row.try_get(2)?;
-        let status = status.parse().map_err(|_| damaged("refunds.status"))?;
-        refunds.push((status, waiting(row)?));
+        refunds.push((row.try_get(2)?, waiting(row)?));
     }
     Ok(Backlog {
         inbox: waiting(&inbox)?,

@@ -1,4 +1,4 @@
-//! What analytics hears of orders, as events of our own.
+//! Analytics events about orders.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ pub(super) fn paid(order: &Order) -> ServiceEvent<'_> {
     ServiceEvent {
         id: format!("order_paid:{}", order.id),
         user_id: order.user_id.to_string(),
-        open_id: &order.open_id,
+        open_id: order.open_id.as_str(),
         name: "order_paid",
         params: json!({
             "orderId": order.id,
@@ -22,12 +22,12 @@ pub(super) fn paid(order: &Order) -> ServiceEvent<'_> {
     }
 }
 
-/// An order, or a part of it, was paid back.
+/// An order was refunded, in full or in part.
 pub(super) fn refunded<'a>(order: &'a Order, refund: &Refund) -> ServiceEvent<'a> {
     ServiceEvent {
         id: format!("order_refunded:{}", refund.refund_id),
         user_id: order.user_id.to_string(),
-        open_id: &order.open_id,
+        open_id: order.open_id.as_str(),
         name: "order_refunded",
         params: json!({
             "orderId": order.id,

@@ -1,4 +1,4 @@
-//! Webhooks to the game server: written in the transaction of what they tell of, sent later.
+//! Webhooks to the game server: stored in the transaction of the change that they report, sent later.
 
 use std::time::Duration;
 
@@ -6,26 +6,30 @@ use jiff::Timestamp;
 use sqlx::Row;
 
 use super::PaymentError;
+use crate::base::ids::{FulfilmentId, OrderId};
 use crate::storage::database::Database;
 
-/// A webhook to be sent.
+/// A webhook to the game server.
 #[derive(Clone, Debug)]
 pub struct Fulfilment {
-    /// Its id, the `webhook-id` of every attempt.
-    pub id: String,
-    /// Of which order.
-    pub order_id: String,
+    /// The `webhook-id` of every attempt.
+    pub id: FulfilmentId,
+    /// The order that it reports.
+    pub order_id: OrderId,
     /// The exact body.
     pub body: String,
-    /// Whether it was delivered.
+    /// Whether the game server has accepted it.
     pub delivered: bool,
 }
 
-/// The webhook, if there is one.
+/// Reads a webhook.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
-pub async fn by_id(database: &Database, id: &str) -> Result<Option<Fulfilment>, PaymentError> {
+pub async fn by_id(
+    database: &Database,
+    id: FulfilmentId,
+) -> Result<Option<Fulfilment>, PaymentError> {
     let row = sqlx::query("SELECT id, order_id, body, delivered_at FROM fulfilments WHERE id = $1")
         .bind(id)
         .fetch_optional(database.pool())
@@ -39,20 +43,23 @@ pub async fn by_id(database: &Database, id: &str) -> Result<Option<Fulfilment>, 
     }))
 }
 
-/// A webhook that was enqueued this long ago and is not delivered is enqueued again: its job may
-/// have been lost with the queue. One that is still there is found by its key.
+/// An undelivered webhook is enqueued again after this: its job may have been lost with the queue. A job
+/// that still exists is found by its key.
 const ENQUEUE_AGAIN_AFTER_MS: i64 = 15 * 60 * 1000;
-/// Nobody is told of what is older than this; its job has become a dead letter, to be replayed.
-pub(crate) const TOO_OLD: Duration = Duration::from_secs(72 * 3600);
+/// The sweeper ignores older webhooks; their jobs have become dead letters, for an operator to replay.
+pub const MAX_AGE: Duration = Duration::from_secs(72 * 3600);
 
-/// Webhooks that no job may know of, oldest first.
+/// Lists webhooks that may have no job, oldest first.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
-pub async fn to_enqueue(database: &Database, limit: i64) -> Result<Vec<String>, PaymentError> {
+pub async fn to_enqueue(
+    database: &Database,
+    limit: i64,
+) -> Result<Vec<FulfilmentId>, PaymentError> {
     let now = Timestamp::now();
-    let too_old = now.checked_sub(TOO_OLD).unwrap_or(Timestamp::MIN);
-    let rows = sqlx::query(
+    let too_old = now.checked_sub(MAX_AGE).unwrap_or(Timestamp::MIN);
+    Ok(sqlx::query_scalar(
         "SELECT id FROM fulfilments
          WHERE delivered_at IS NULL AND created_at > $1 AND coalesce(enqueued_at, 0) < $2
          ORDER BY created_at LIMIT $3",
@@ -61,38 +68,34 @@ pub async fn to_enqueue(database: &Database, limit: i64) -> Result<Vec<String>, 
     .bind(now.as_millisecond() - ENQUEUE_AGAIN_AFTER_MS)
     .bind(limit)
     .fetch_all(database.pool())
-    .await?;
-    Ok(rows
-        .iter()
-        .map(|row| row.try_get("id"))
-        .collect::<Result<_, _>>()?)
+    .await?)
 }
 
-/// Whether it waits for another one: that an order was paid is told before that it was refunded. What
-/// nobody tells any more is not waited for.
+/// Whether the webhook of the order's payment must be delivered first. One that is too old to be sent is
+/// not waited for.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
-pub async fn waits(database: &Database, fulfilment: &Fulfilment) -> Result<bool, PaymentError> {
+pub async fn must_wait(database: &Database, fulfilment: &Fulfilment) -> Result<bool, PaymentError> {
     let now = Timestamp::now();
-    let too_old = now.checked_sub(TOO_OLD).unwrap_or(Timestamp::MIN);
+    let too_old = now.checked_sub(MAX_AGE).unwrap_or(Timestamp::MIN);
     let before: Option<i64> = sqlx::query_scalar(
         "SELECT CAST(1 AS BIGINT) FROM fulfilments
          WHERE source = $1 AND id <> $2 AND delivered_at IS NULL AND created_at > $3",
     )
     .bind(format!("order:{}", fulfilment.order_id))
-    .bind(&fulfilment.id)
+    .bind(fulfilment.id)
     .bind(too_old.as_millisecond())
     .fetch_optional(database.pool())
     .await?;
     Ok(before.is_some())
 }
 
-/// A job for it is in the queue.
+/// Records that the queue has the webhook's job.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
-pub async fn enqueued(database: &Database, id: &str) -> Result<(), PaymentError> {
+pub async fn enqueued(database: &Database, id: FulfilmentId) -> Result<(), PaymentError> {
     sqlx::query("UPDATE fulfilments SET enqueued_at = $1 WHERE id = $2")
         .bind(Timestamp::now().as_millisecond())
         .bind(id)
@@ -101,11 +104,11 @@ pub async fn enqueued(database: &Database, id: &str) -> Result<(), PaymentError>
     Ok(())
 }
 
-/// The game server has taken it.
+/// Records that the game server has accepted the webhook.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
-pub async fn delivered(database: &Database, id: &str) -> Result<(), PaymentError> {
+pub async fn delivered(database: &Database, id: FulfilmentId) -> Result<(), PaymentError> {
     sqlx::query("UPDATE fulfilments SET delivered_at = $1 WHERE id = $2 AND delivered_at IS NULL")
         .bind(Timestamp::now().as_millisecond())
         .bind(id)
@@ -114,11 +117,11 @@ pub async fn delivered(database: &Database, id: &str) -> Result<(), PaymentError
     Ok(())
 }
 
-/// Deletes the oldest of those that were delivered before `before`, at most `limit`; answers how many.
+/// Deletes up to `limit` webhooks that were delivered before `before`, oldest first; returns their number.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
-pub async fn forget(
+pub async fn delete_delivered(
     database: &Database,
     before: Timestamp,
     limit: i64,

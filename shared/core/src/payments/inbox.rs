@@ -1,59 +1,51 @@
-//! Payment callbacks as they came: on disk before they are acknowledged. Writing goes through one
-//! task that puts all that is waiting into one transaction (group commit).
+//! Payment callbacks as they were received: on disk before they are acknowledged. One task writes all
+//! waiting callbacks in one transaction (group commit).
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 use tokio::sync::{mpsc, oneshot};
-use ulid::Ulid;
 
 use super::status::Channel;
-use super::{PaymentError, damaged};
+use super::{CallbackOutcome, PaymentError};
+use crate::base::ids::InboxId;
+use crate::base::words::{stored_as_text, words};
 use crate::storage::database::{Database, DatabaseError};
 
 /// Callbacks per transaction.
-const MOST_PER_TRANSACTION: usize = 64;
-/// Callbacks of unknown keys that wait to be judged, at most. Anybody can make them up; a true one that
-/// is too many now is sent again by WeChat.
-pub const MOST_UNVERIFIED: i64 = 1000;
-/// How long a count of them is believed, but for what this process adds.
-const COUNT_HOLDS: Duration = Duration::from_secs(1);
+const MAX_PER_TRANSACTION: usize = 64;
+/// Maximum number of stored callbacks that await an unknown key. Forgeries can cause any number of them;
+/// the channel repeats a genuine one that is rejected now.
+pub const MAX_UNVERIFIED: i64 = 1000;
+/// How long a count of them is reused; callbacks that this process stores are added to it.
+const COUNT_TTL: Duration = Duration::from_secs(1);
 
-/// What a callback is about, by the route that it came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CallbackKind {
-    /// A payment.
-    Payment,
-    /// A refund.
-    Refund,
-}
-
-impl CallbackKind {
-    /// The word in the table.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Payment => "payment",
-            Self::Refund => "refund",
-        }
+words! {
+    /// The subject of a callback, by the route that received it.
+    CallbackKind {
+        /// A payment.
+        Payment = "payment",
+        /// A refund.
+        Refund = "refund",
     }
 }
 
-/// A callback that was received.
+stored_as_text!(CallbackKind);
+
+/// A callback as it was received.
 #[derive(Clone, Debug)]
 pub struct Received {
-    /// Through which channel.
+    /// The payment channel that sent it.
     pub channel: Channel,
-    /// About what.
+    /// The subject.
     pub kind: CallbackKind,
-    /// The headers that matter, as JSON.
+    /// The headers that the channel's signature needs, as JSON.
     pub headers: String,
     /// The exact body.
     pub body: Vec<u8>,
-    /// Whether a key at hand has verified it.
+    /// Whether its signature was verified on receipt.
     pub verified: bool,
 }
 
@@ -61,59 +53,59 @@ pub struct Received {
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Its id here.
-    pub id: String,
-    /// As it came.
+    pub id: InboxId,
+    /// The callback.
     pub received: Received,
-    /// When, Unix ms.
+    /// Unix ms.
     pub received_at: i64,
-    /// What became of it; none: not processed yet.
-    pub outcome: Option<String>,
+    /// None: not processed yet.
+    pub outcome: Option<CallbackOutcome>,
 }
 
-/// Puts callbacks into the inbox. Cheap to clone.
+/// Stores callbacks in the inbox. Cheap to clone.
 #[derive(Clone)]
 pub struct InboxWriter {
     queue: mpsc::Sender<Waiting>,
 }
 
-type Waiting = (Received, oneshot::Sender<Result<String, PaymentError>>);
+type Waiting = (Received, oneshot::Sender<Result<InboxId, PaymentError>>);
 
 impl InboxWriter {
-    /// Starts the writing task; it ends with the last handle.
+    /// Starts the writing task, which ends with the last handle.
     pub fn spawn(database: Database) -> Self {
-        let (queue, waiting) = mpsc::channel(MOST_PER_TRANSACTION * 4);
+        let (queue, waiting) = mpsc::channel(MAX_PER_TRANSACTION * 4);
         tokio::spawn(write_all(database, waiting));
         Self { queue }
     }
 
-    /// Keeps the callback; when this returns `Ok` it is on disk. Answers its id.
+    /// Stores a callback, and returns its id once it is on disk.
     ///
     /// # Errors
-    /// [`PaymentError::Database`] and [`PaymentError::TooManyUnverified`]: it was not kept.
-    pub async fn keep(&self, received: Received) -> Result<String, PaymentError> {
-        let (told, answer) = oneshot::channel();
+    /// [`PaymentError::Database`] and [`PaymentError::TooManyUnverified`]: it was not stored.
+    pub async fn store(&self, received: Received) -> Result<InboxId, PaymentError> {
+        let (respond, response) = oneshot::channel();
         let gone = || PaymentError::Database(DatabaseError::Unavailable(sqlx::Error::PoolClosed));
         self.queue
-            .send((received, told))
+            .send((received, respond))
             .await
             .map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        response.await.map_err(|_| gone())?
     }
 }
 
 async fn write_all(database: Database, mut waiting: mpsc::Receiver<Waiting>) {
-    let mut batch = Vec::with_capacity(MOST_PER_TRANSACTION);
+    let mut batch = Vec::with_capacity(MAX_PER_TRANSACTION);
     let mut unverified = Unverified::default();
-    while waiting.recv_many(&mut batch, MOST_PER_TRANSACTION).await > 0 {
-        // Who has given up waiting has told WeChat so, and WeChat sends it again: keeping this one
-        // too would only add to the load that made it late.
-        batch.retain(|(_, told)| !told.is_closed());
-        let (mut received, mut told) = (Vec::new(), Vec::new());
+    while waiting.recv_many(&mut batch, MAX_PER_TRANSACTION).await > 0 {
+        // A waiter that has given up has answered 503, and the channel repeats the callback: storing this
+        // one too would only add to the load that delayed it.
+        batch.retain(|(_, waiter)| !waiter.is_closed());
+        let (mut received, mut waiters) = (Vec::new(), Vec::new());
         for (callback, waiter) in batch.drain(..) {
             match callback.verified || unverified.admit_one(&database).await {
                 true => {
                     received.push(callback);
-                    told.push(waiter);
+                    waiters.push(waiter);
                 }
                 false => {
                     let _ = waiter.send(Err(PaymentError::TooManyUnverified));
@@ -125,20 +117,20 @@ async fn write_all(database: Database, mut waiting: mpsc::Receiver<Waiting>) {
         }
         match write(&database, &received).await {
             Ok(ids) => {
-                for (told, id) in told.into_iter().zip(ids) {
-                    let _ = told.send(Ok(id));
+                for (waiter, id) in waiters.into_iter().zip(ids) {
+                    let _ = waiter.send(Ok(id));
                 }
             }
             Err(error) => {
-                tracing::error!(%error, callbacks = received.len(), "callbacks could not be kept");
-                // Each waiter hears of it by its closed channel.
-                drop(told);
+                tracing::error!(%error, callbacks = received.len(), "payment callbacks were not stored");
+                // Each waiter notices its closed channel.
+                drop(waiters);
             }
         }
     }
 }
 
-/// How many callbacks of unknown keys wait to be judged.
+/// The cached number of callbacks that await an unknown key.
 #[derive(Default)]
 struct Unverified {
     counted_at: Option<Instant>,
@@ -146,53 +138,53 @@ struct Unverified {
 }
 
 impl Unverified {
-    /// Whether there is room for one more.
+    /// Whether one more may be stored.
     async fn admit_one(&mut self, database: &Database) -> bool {
-        let holds = self
+        let fresh = self
             .counted_at
-            .is_some_and(|counted_at| counted_at.elapsed() < COUNT_HOLDS);
-        if !holds {
+            .is_some_and(|counted_at| counted_at.elapsed() < COUNT_TTL);
+        if !fresh {
             match unverified(database).await {
                 Ok(waiting) => {
                     self.waiting = waiting;
                     self.counted_at = Some(Instant::now());
                 }
                 Err(error) => {
-                    tracing::error!(%error, "callbacks of unknown keys could not be counted");
+                    tracing::error!(%error, "unverified payment callbacks could not be counted");
                     return false;
                 }
             }
         }
-        let room = self.waiting < MOST_UNVERIFIED;
+        let room = self.waiting < MAX_UNVERIFIED;
         self.waiting += i64::from(room);
         room
     }
 }
 
-/// Callbacks of unknown keys that wait to be judged; no further than [`MOST_UNVERIFIED`].
+/// Counts the callbacks that await an unknown key, up to [`MAX_UNVERIFIED`].
 async fn unverified(database: &Database) -> Result<i64, PaymentError> {
     Ok(sqlx::query_scalar(
         "SELECT count(*) FROM
              (SELECT id FROM inbox WHERE outcome IS NULL AND verified = 0 LIMIT $1) AS waiting",
     )
-    .bind(MOST_UNVERIFIED)
+    .bind(MAX_UNVERIFIED)
     .fetch_one(database.pool())
     .await?)
 }
 
-async fn write(database: &Database, batch: &[Received]) -> Result<Vec<String>, PaymentError> {
+async fn write(database: &Database, batch: &[Received]) -> Result<Vec<InboxId>, PaymentError> {
     let now = Timestamp::now().as_millisecond();
     let mut transaction = database.begin().await?;
     let mut ids = Vec::with_capacity(batch.len());
     for received in batch {
-        let id = Ulid::generate().to_string();
+        let id = InboxId::new();
         sqlx::query(
             "INSERT INTO inbox (id, channel, kind, headers, body, received_at, verified)
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
-        .bind(&id)
-        .bind(received.channel.as_str())
-        .bind(received.kind.as_str())
+        .bind(id)
+        .bind(received.channel)
+        .bind(received.kind)
         .bind(&received.headers)
         .bind(&received.body)
         .bind(now)
@@ -206,18 +198,11 @@ async fn write(database: &Database, batch: &[Received]) -> Result<Vec<String>, P
 }
 
 fn entry_of(row: &AnyRow) -> Result<Entry, PaymentError> {
-    let word = |column: &str| row.try_get::<String, _>(column);
     Ok(Entry {
         id: row.try_get("id")?,
         received: Received {
-            channel: word("channel")?
-                .parse()
-                .map_err(|_| damaged("inbox.channel"))?,
-            kind: match word("kind")?.as_str() {
-                "payment" => CallbackKind::Payment,
-                "refund" => CallbackKind::Refund,
-                _ => return Err(damaged("inbox.kind")),
-            },
+            channel: row.try_get("channel")?,
+            kind: row.try_get("kind")?,
             headers: row.try_get("headers")?,
             body: row.try_get("body")?,
             verified: super::products::flag(row, "verified")?,
@@ -227,24 +212,30 @@ fn entry_of(row: &AnyRow) -> Result<Entry, PaymentError> {
     })
 }
 
-/// The callback, if there is one.
+/// Reads a callback.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
-pub async fn by_id(database: &Database, id: &str) -> Result<Option<Entry>, PaymentError> {
-    sqlx::query("SELECT * FROM inbox WHERE id = $1")
-        .bind(id)
-        .fetch_optional(database.pool())
-        .await?
-        .map(|row| entry_of(&row))
-        .transpose()
+pub async fn by_id(database: &Database, id: InboxId) -> Result<Option<Entry>, PaymentError> {
+    let row = sqlx::query(
+        "SELECT id, channel, kind, headers, body, verified, received_at, outcome
+         FROM inbox WHERE id = $1",
+    )
+    .bind(id)
+    .fetch_optional(database.pool())
+    .await?;
+    row.map(|row| entry_of(&row)).transpose()
 }
 
-/// It was processed.
+/// Records the outcome of a callback.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
-pub async fn processed(database: &Database, id: &str, outcome: &str) -> Result<(), PaymentError> {
+pub async fn processed(
+    database: &Database,
+    id: InboxId,
+    outcome: CallbackOutcome,
+) -> Result<(), PaymentError> {
     sqlx::query(
         "UPDATE inbox SET outcome = $1, processed_at = $2 WHERE id = $3 AND outcome IS NULL",
     )
@@ -256,8 +247,8 @@ pub async fn processed(database: &Database, id: &str, outcome: &str) -> Result<(
     Ok(())
 }
 
-/// Callbacks that were received before `before` (Unix ms) and not processed yet: those that were
-/// verified at the door first, so that made-up ones can't stand in their way, then the oldest.
+/// Lists unprocessed callbacks that were received before `before` (Unix ms): those that were verified on
+/// receipt first, so that forgeries cannot delay them, then the oldest.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
@@ -265,26 +256,22 @@ pub async fn unprocessed(
     database: &Database,
     before: i64,
     limit: i64,
-) -> Result<Vec<String>, PaymentError> {
-    let rows = sqlx::query(
+) -> Result<Vec<InboxId>, PaymentError> {
+    Ok(sqlx::query_scalar(
         "SELECT id FROM inbox WHERE outcome IS NULL AND received_at <= $1
          ORDER BY verified DESC, received_at LIMIT $2",
     )
     .bind(before)
     .bind(limit)
     .fetch_all(database.pool())
-    .await?;
-    Ok(rows
-        .iter()
-        .map(|row| row.try_get("id"))
-        .collect::<Result<_, _>>()?)
+    .await?)
 }
 
-/// Deletes the oldest of those that were processed before `before`, at most `limit`; answers how many.
+/// Deletes up to `limit` callbacks that were processed before `before`, oldest first; returns their number.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
-pub async fn forget(
+pub async fn delete_processed(
     database: &Database,
     before: Timestamp,
     limit: i64,

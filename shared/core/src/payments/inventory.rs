@@ -1,5 +1,5 @@
-//! What players own: a ledger of grants, consumptions and revocations, each with a source that can
-//! cause it once, and the balance that is its sum.
+//! What players own: a ledger of grants, consumptions and revocations, each with a source that can cause it
+//! once, and balances that are its sums.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,20 +8,21 @@ use ulid::Ulid;
 use utoipa::ToSchema;
 
 use super::PaymentError;
-use crate::base::ids::UserId;
+use crate::base::ids::{ProductId, UserId};
 use crate::storage::database::Database;
 
-/// What is left of a product that a player owns.
+/// A player's balance of one product.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Item {
     /// The product.
-    pub product_id: String,
-    /// How many are left.
+    #[schema(value_type = String)]
+    pub product_id: ProductId,
+    /// Number of pieces left.
     pub quantity: i64,
 }
 
-/// What a player owns.
+/// Lists what a player owns.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
@@ -30,7 +31,7 @@ pub async fn items(database: &Database, user: UserId) -> Result<Vec<Item>, Payme
         "SELECT product_id, quantity FROM inventory WHERE user_id = $1 AND quantity > 0
          ORDER BY product_id",
     )
-    .bind(user.to_string())
+    .bind(user)
     .fetch_all(database.pool())
     .await?
     .iter()
@@ -43,11 +44,11 @@ pub async fn items(database: &Database, user: UserId) -> Result<Vec<Item>, Payme
     .collect()
 }
 
-/// The player gets goods. Inside the transaction of what grants them.
+/// Grants items, within the transaction of the change that grants them.
 pub(super) async fn grant(
     connection: &mut AnyConnection,
     user: UserId,
-    product: &str,
+    product: &ProductId,
     quantity: i64,
     source: &str,
     now: Timestamp,
@@ -58,12 +59,12 @@ pub(super) async fn grant(
          DO UPDATE SET quantity = inventory.quantity + excluded.quantity
          RETURNING quantity",
     )
-    .bind(user.to_string())
+    .bind(user)
     .bind(product)
     .bind(quantity)
     .fetch_one(&mut *connection)
     .await?;
-    // The source is unique: a second grant for it fails here and takes the whole transaction along.
+    // The source is unique: a second grant of it fails here, and the whole transaction with it.
     let entry = Entry {
         user,
         product,
@@ -77,21 +78,21 @@ pub(super) async fn grant(
     Ok(())
 }
 
-/// Takes back up to `quantity`, as far as it was not consumed; answers how many.
+/// Revokes up to `quantity` items that were not consumed; returns their number.
 pub(super) async fn revoke(
     connection: &mut AnyConnection,
     user: UserId,
-    product: &str,
+    product: &ProductId,
     quantity: i64,
     source: &str,
     now: Timestamp,
 ) -> Result<i64, PaymentError> {
-    // A statement that changes nothing but takes the row, in both dialects.
+    // Changes nothing, but locks the row in both dialects.
     let owned: Option<i64> = sqlx::query_scalar(
         "UPDATE inventory SET quantity = quantity WHERE user_id = $1 AND product_id = $2
          RETURNING quantity",
     )
-    .bind(user.to_string())
+    .bind(user)
     .bind(product)
     .fetch_optional(&mut *connection)
     .await?;
@@ -100,7 +101,7 @@ pub(super) async fn revoke(
         let balance = owned.unwrap_or(0) - revoked;
         sqlx::query("UPDATE inventory SET quantity = $1 WHERE user_id = $2 AND product_id = $3")
             .bind(balance)
-            .bind(user.to_string())
+            .bind(user)
             .bind(product)
             .execute(&mut *connection)
             .await?;
@@ -118,14 +119,14 @@ pub(super) async fn revoke(
     Ok(revoked)
 }
 
-/// The player uses goods up. The same key gives the same answer.
+/// Consumes items. The same key gives the same result.
 ///
 /// # Errors
 /// [`PaymentError::NotEnough`], [`PaymentError::KeyReused`] and [`PaymentError::Database`].
 pub async fn consume(
     database: &Database,
     user: UserId,
-    product: &str,
+    product: &ProductId,
     quantity: i64,
     key: &str,
     now: Timestamp,
@@ -142,12 +143,12 @@ pub async fn consume(
              WHERE user_id = $2 AND product_id = $3 AND quantity >= $1 RETURNING quantity",
         )
         .bind(quantity)
-        .bind(user.to_string())
+        .bind(user)
         .bind(product)
         .fetch_optional(&mut *transaction)
         .await?;
         let Some(balance) = balance else {
-            // The same request may have been done while this one waited for the row.
+            // The same request may have completed while this one waited for the row.
             return match consumed(&mut transaction, &source, &digest, product).await? {
                 Some(item) => Ok(item),
                 None => Err(PaymentError::NotEnough),
@@ -166,11 +167,11 @@ pub async fn consume(
         if write_once(&mut transaction, &entry).await? {
             transaction.commit().await?;
             return Ok(Item {
-                product_id: product.to_owned(),
+                product_id: product.clone(),
                 quantity: balance,
             });
         }
-        // Two at once with one key: this one is rolled back and finds the other's answer.
+        // Another request with this key was faster: this one is rolled back and finds its result.
     }
 }
 
@@ -178,7 +179,7 @@ async fn consumed(
     connection: &mut AnyConnection,
     source: &str,
     digest: &str,
-    product: &str,
+    product: &ProductId,
 ) -> Result<Option<Item>, PaymentError> {
     let row =
         sqlx::query("SELECT balance_after, request_digest FROM inventory_ledger WHERE source = $1")
@@ -194,14 +195,14 @@ async fn consumed(
         return Err(PaymentError::KeyReused);
     }
     Ok(Some(Item {
-        product_id: product.to_owned(),
+        product_id: product.clone(),
         quantity: row.try_get("balance_after")?,
     }))
 }
 
 struct Entry<'a> {
     user: UserId,
-    product: &'a str,
+    product: &'a ProductId,
     delta: i64,
     source: &'a str,
     digest: Option<&'a str>,
@@ -209,34 +210,25 @@ struct Entry<'a> {
     now: Timestamp,
 }
 
-macro_rules! insert_entry {
-    ($suffix:literal) => {
-        concat!(
-            "INSERT INTO inventory_ledger (id, user_id, product_id, delta, source, request_digest,
-                                           balance_after, at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-            $suffix
-        )
-    };
-}
-
 async fn write(connection: &mut AnyConnection, entry: &Entry<'_>) -> Result<(), PaymentError> {
-    insert(connection, insert_entry!(""), entry).await?;
+    let sql =
+        "INSERT INTO inventory_ledger (id, user_id, product_id, delta, source, request_digest,
+                                             balance_after, at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    insert(connection, sql, entry).await?;
     Ok(())
 }
 
-/// `false` when the source has caused its entry before.
+/// Returns `false` when the source has caused its entry before.
 async fn write_once(
     connection: &mut AnyConnection,
     entry: &Entry<'_>,
 ) -> Result<bool, PaymentError> {
-    Ok(insert(
-        connection,
-        insert_entry!(" ON CONFLICT (source) DO NOTHING"),
-        entry,
-    )
-    .await?
-        == 1)
+    let sql =
+        "INSERT INTO inventory_ledger (id, user_id, product_id, delta, source, request_digest,
+                                             balance_after, at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (source) DO NOTHING";
+    Ok(insert(connection, sql, entry).await? == 1)
 }
 
 async fn insert(
@@ -246,7 +238,7 @@ async fn insert(
 ) -> Result<u64, PaymentError> {
     let done = sqlx::query(sql)
         .bind(Ulid::generate().to_string())
-        .bind(entry.user.to_string())
+        .bind(entry.user)
         .bind(entry.product)
         .bind(entry.delta)
         .bind(entry.source)

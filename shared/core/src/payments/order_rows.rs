@@ -1,6 +1,6 @@
-//! An order as a row and as players, operators and the game server see it.
+//! An order as a row, and as players, operators and the game server see it.
 
-use avalon_wechat::pay::Fen;
+use avalon_wechat::OpenId;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 
 use super::status::{Channel, OrderStatus};
 use super::{PaymentError, damaged};
-use crate::base::ids::UserId;
+use crate::base::fen::Fen;
+use crate::base::ids::{OrderId, ProductId, UserId};
 use crate::storage::database::Database;
 
 /// An order.
@@ -18,97 +19,97 @@ use crate::storage::database::Database;
 pub struct Order {
     /// The order's id, called `orderId` elsewhere.
     #[serde(rename = "_id")]
-    pub id: String,
+    #[schema(value_type = String)]
+    pub id: OrderId,
     /// The player who pays.
     pub user_id: UserId,
     /// WeChat's id of the player.
-    pub open_id: String,
-    /// What is bought.
-    pub product_id: String,
-    /// Its name when it was ordered.
+    #[schema(value_type = String)]
+    pub open_id: OpenId,
+    /// The product.
+    #[schema(value_type = String)]
+    pub product_id: ProductId,
+    /// The product's name at the time of the order.
     pub product_name: String,
-    /// How many.
+    /// Number of pieces.
     pub quantity: i64,
-    /// What it costs in all, in fen.
+    /// Total price, in fen.
     #[schema(value_type = i64)]
     pub total_fee: Fen,
-    /// What was paid back of it, in fen.
-    pub refunded_fee: i64,
-    /// Through what it is paid.
+    /// Sum of the successful refunds, in fen.
+    #[schema(value_type = i64)]
+    pub refunded_fee: Fen,
+    /// The payment channel.
     pub channel: Channel,
-    /// Where it stands.
+    /// The state.
     pub status: OrderStatus,
-    /// Our number of it at WeChat (`out_trade_no`).
+    /// Our number of the order at WeChat (`out_trade_no`), once it may be known there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wx_order_id: Option<String>,
-    /// WeChat's number of the offer to pay.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prepay_id: Option<String>,
-    /// WeChat's number of the payment.
+    #[schema(value_type = Option<String>)]
+    pub wx_order_id: Option<OrderId>,
+    /// The channel's offer to pay (WeChat Pay: the `prepay_id`).
+    #[serde(rename = "prepayId", default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<String>,
+    /// The channel's number of the payment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transaction_id: Option<String>,
-    /// Why it failed.
+    /// Why the order failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
     /// ISO 8601, UTC.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// When it is closed unless it is paid; ISO 8601, UTC.
+    /// When the order is closed unless it is paid; ISO 8601, UTC.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
     /// ISO 8601, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub paid_at: Option<Timestamp>,
-    /// What is sent to the channel.
+    /// The request to the channel; every repeat sends the same bytes.
     #[serde(skip)]
     pub channel_request: Option<String>,
-    /// Whether the channel may know it.
+    /// When the request was first about to be sent, Unix ms; none: the channel does not know the order.
     #[serde(skip)]
     pub submitted_at: Option<i64>,
-    /// When the offer to pay was made, Unix ms: it ends after two hours.
+    /// When the channel made its offer, Unix ms.
     #[serde(skip)]
-    pub prepaid_at: Option<i64>,
-    /// How often the channel was asked whether it was paid.
+    pub offered_at: Option<i64>,
+    /// Number of periodic queries so far.
     #[serde(skip)]
     pub checks: i64,
-    /// When it is asked next, Unix ms; none: not any more.
+    /// When the next query is due, Unix ms; none: no more queries.
     #[serde(skip)]
     pub next_check_at: Option<i64>,
-    /// Digest of the request that made it.
+    /// Digest of the request that created the order.
     #[serde(skip)]
     pub(super) request_digest: String,
     #[serde(skip)]
     pub(super) holds_stock: bool,
 }
 
+/// Reads the columns that `sql/order_*.sql` select.
 pub(super) fn order_of(row: &AnyRow) -> Result<Order, PaymentError> {
     let time = |column: &str| -> Result<Option<Timestamp>, PaymentError> {
         row.try_get::<Option<i64>, _>(column)?
             .map(|ms| Timestamp::from_millisecond(ms).map_err(|_| damaged(column)))
             .transpose()
     };
-    let word = |column: &str| row.try_get::<String, _>(column);
-    let id: String = row.try_get("id")?;
+    let id: OrderId = row.try_get("id")?;
     let submitted_at: Option<i64> = row.try_get("submitted_at")?;
     Ok(Order {
-        user_id: word("user_id")?
-            .parse()
-            .map_err(|_| damaged("orders.user_id"))?,
-        open_id: row.try_get("open_id")?,
+        id,
+        user_id: row.try_get("user_id")?,
+        open_id: OpenId::new(row.try_get::<String, _>("open_id")?),
         product_id: row.try_get("product_id")?,
         product_name: row.try_get("product_name")?,
         quantity: row.try_get("quantity")?,
-        total_fee: Fen::new(row.try_get("total_fee")?).map_err(|_| damaged("orders.total_fee"))?,
+        total_fee: row.try_get("total_fee")?,
         refunded_fee: row.try_get("refunded_fee")?,
-        channel: word("channel")?
-            .parse()
-            .map_err(|_| damaged("orders.channel"))?,
-        status: word("status")?
-            .parse()
-            .map_err(|_| damaged("orders.status"))?,
-        wx_order_id: submitted_at.map(|_| id.clone()),
-        prepay_id: row.try_get("prepay_id")?,
+        channel: row.try_get("channel")?,
+        status: row.try_get("status")?,
+        wx_order_id: submitted_at.map(|_| id),
+        offer: row.try_get("offer")?,
         transaction_id: row.try_get("transaction_id")?,
         failure: row.try_get("failure")?,
         created_at: time("created_at")?.ok_or_else(|| damaged("orders.created_at"))?,
@@ -116,16 +117,15 @@ pub(super) fn order_of(row: &AnyRow) -> Result<Order, PaymentError> {
         paid_at: time("paid_at")?,
         channel_request: row.try_get("channel_request")?,
         submitted_at,
-        prepaid_at: row.try_get("prepaid_at")?,
+        offered_at: row.try_get("offered_at")?,
         checks: integer(row, "checks")?,
         next_check_at: row.try_get("next_check_at")?,
         request_digest: row.try_get("request_digest")?,
         holds_stock: super::products::flag(row, "holds_stock")?,
-        id,
     })
 }
 
-/// SQLite's integers are all 64 bits wide, some of Postgres' are 32.
+/// Reads an integer that is 32 bits wide in Postgres; SQLite's are all 64.
 pub(super) fn integer(row: &AnyRow, column: &str) -> Result<i64, PaymentError> {
     match row.try_get::<i64, _>(column) {
         Ok(wide) => Ok(wide),
@@ -133,33 +133,45 @@ pub(super) fn integer(row: &AnyRow, column: &str) -> Result<i64, PaymentError> {
     }
 }
 
-/// The order, if there is one.
-///
-/// # Errors
-/// [`PaymentError::Database`].
-pub async fn find(connection: &mut AnyConnection, id: &str) -> Result<Option<Order>, PaymentError> {
-    sqlx::query("SELECT * FROM orders WHERE id = $1")
+const BY_ID: &str = include_str!("sql/order_by_id.sql");
+
+/// Reads an order within a transaction.
+pub(super) async fn find(
+    connection: &mut AnyConnection,
+    id: OrderId,
+) -> Result<Option<Order>, PaymentError> {
+    let row = sqlx::query(BY_ID)
         .bind(id)
         .fetch_optional(connection)
-        .await?
-        .map(|row| order_of(&row))
-        .transpose()
+        .await?;
+    row.map(|row| order_of(&row)).transpose()
 }
 
-/// The order, if there is one.
+/// Locks an order's row until the end of the transaction, and reads it.
+pub(super) async fn lock(
+    connection: &mut AnyConnection,
+    id: OrderId,
+) -> Result<Option<Order>, PaymentError> {
+    let row = sqlx::query(include_str!("sql/order_lock.sql"))
+        .bind(id)
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| order_of(&row)).transpose()
+}
+
+/// Reads an order.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
-pub async fn by_id(database: &Database, id: &str) -> Result<Option<Order>, PaymentError> {
-    sqlx::query("SELECT * FROM orders WHERE id = $1")
+pub async fn by_id(database: &Database, id: OrderId) -> Result<Option<Order>, PaymentError> {
+    let row = sqlx::query(BY_ID)
         .bind(id)
         .fetch_optional(database.pool())
-        .await?
-        .map(|row| order_of(&row))
-        .transpose()
+        .await?;
+    row.map(|row| order_of(&row)).transpose()
 }
 
-/// A player's orders, newest first, after `cursor` (an order's id).
+/// Lists a player's orders that are older than `cursor`, newest first.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
@@ -167,42 +179,38 @@ pub async fn of_user(
     database: &Database,
     user: UserId,
     status: Option<OrderStatus>,
-    cursor: Option<&str>,
+    cursor: Option<OrderId>,
     limit: i64,
 ) -> Result<Vec<Order>, PaymentError> {
-    sqlx::query(
-        "SELECT * FROM orders
-         WHERE user_id = $1 AND ($2 = '' OR status = $2) AND ($3 = '' OR id < $3)
-         ORDER BY id DESC LIMIT $4",
-    )
-    .bind(user.to_string())
-    .bind(status.map_or("", OrderStatus::as_str))
-    .bind(cursor.unwrap_or_default())
-    .bind(limit)
-    .fetch_all(database.pool())
-    .await?
-    .iter()
-    .map(order_of)
-    .collect()
+    sqlx::query(include_str!("sql/orders_of_user.sql"))
+        .bind(user)
+        .bind(status.map_or("", OrderStatus::as_str))
+        .bind(cursor.map(|cursor| cursor.to_string()).unwrap_or_default())
+        .bind(limit)
+        .fetch_all(database.pool())
+        .await?
+        .iter()
+        .map(order_of)
+        .collect()
 }
 
-/// One step of an order's life.
+/// A transition of an order. States and causes are strings: rows may be older than this version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryEntry {
-    /// The state that it came to.
+    /// The new state.
     pub status: String,
-    /// What brought it there.
+    /// What caused the transition.
     pub cause: String,
-    /// When, Unix ms.
+    /// Unix ms.
     pub at: i64,
 }
 
-/// The order's life so far, oldest first.
+/// Lists an order's transitions, oldest first.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
-pub async fn history(database: &Database, id: &str) -> Result<Vec<HistoryEntry>, PaymentError> {
+pub async fn history(database: &Database, id: OrderId) -> Result<Vec<HistoryEntry>, PaymentError> {
     sqlx::query("SELECT status, cause, at FROM order_history WHERE order_id = $1 ORDER BY at, id")
         .bind(id)
         .fetch_all(database.pool())

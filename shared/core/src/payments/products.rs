@@ -1,21 +1,23 @@
-//! Goods: what is for sale, at which price, and how many are left.
+//! Products: what is for sale, at which price, and how many pieces are left.
 
-use avalon_wechat::pay::Fen;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 use utoipa::ToSchema;
 
-use super::{PaymentError, damaged};
+use super::PaymentError;
+use crate::base::fen::Fen;
+use crate::base::ids::ProductId;
 use crate::storage::database::Database;
 
-/// What is for sale.
+/// A product.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Product {
     /// Chosen by the operator.
-    pub product_id: String,
+    #[schema(value_type = String)]
+    pub product_id: ProductId,
     /// Shown to players and in their bills.
     pub name: String,
     /// Shown to players.
@@ -24,54 +26,44 @@ pub struct Product {
     /// An https URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_url: Option<String>,
-    /// Of one, in fen.
+    /// Price of one piece, in fen.
     #[schema(value_type = i64, minimum = 1)]
     pub price: Fen,
-    /// Most that one player may have bought, pending orders included.
+    /// Maximum number of pieces per player, pending orders included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_per_user: Option<i64>,
-    /// What can still be ordered; none: no end.
+    /// Number of pieces that can still be ordered; none: unlimited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stock: Option<i64>,
     /// Whether it is for sale.
     pub active: bool,
 }
 
-/// Makes a product, or changes it. Orders keep the name and the price that they were made with.
+/// Creates or replaces a product. Existing orders keep their name and price.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
 pub async fn put(database: &Database, product: &Product) -> Result<Product, PaymentError> {
-    let row = sqlx::query(
-        "INSERT INTO products (id, name, description, image_url, price, limit_per_user, stock,
-                               active, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
-         ON CONFLICT (id) DO UPDATE SET
-             name = excluded.name, description = excluded.description,
-             image_url = excluded.image_url, price = excluded.price,
-             limit_per_user = excluded.limit_per_user, stock = excluded.stock,
-             active = excluded.active, updated_at = excluded.updated_at
-         RETURNING *",
-    )
-    .bind(&product.product_id)
-    .bind(&product.name)
-    .bind(&product.description)
-    .bind(&product.image_url)
-    .bind(product.price.get())
-    .bind(product.limit_per_user)
-    .bind(product.stock)
-    .bind(i16::from(product.active))
-    .bind(Timestamp::now().as_millisecond())
-    .fetch_one(database.pool())
-    .await?;
+    let row = sqlx::query(include_str!("sql/product_put.sql"))
+        .bind(&product.product_id)
+        .bind(&product.name)
+        .bind(&product.description)
+        .bind(&product.image_url)
+        .bind(product.price)
+        .bind(product.limit_per_user)
+        .bind(product.stock)
+        .bind(i16::from(product.active))
+        .bind(Timestamp::now().as_millisecond())
+        .fetch_one(database.pool())
+        .await?;
     product_of(&row)
 }
 
-/// Changes a product whose stock is `expected`: orders that were made since it was read would be
-/// forgotten by a stock that was counted without them.
+/// Replaces a product if its stock is `expected`: a new stock that was counted without the orders placed
+/// since would lose them.
 ///
 /// # Errors
-/// [`PaymentError::StockChanged`], also when there is no such product, and [`PaymentError::Database`].
+/// [`PaymentError::StockChanged`], also when the product does not exist, and [`PaymentError::Database`].
 pub async fn put_expecting(
     database: &Database,
     product: &Product,
@@ -80,12 +72,13 @@ pub async fn put_expecting(
     let row = sqlx::query(
         "UPDATE products SET name = $1, description = $2, image_url = $3, price = $4,
                              limit_per_user = $5, stock = $6, active = $7, updated_at = $8
-         WHERE id = $9 AND stock = $10 RETURNING *",
+         WHERE id = $9 AND stock = $10
+         RETURNING id, name, description, image_url, price, limit_per_user, stock, active",
     )
     .bind(&product.name)
     .bind(&product.description)
     .bind(&product.image_url)
-    .bind(product.price.get())
+    .bind(product.price)
     .bind(product.limit_per_user)
     .bind(product.stock)
     .bind(i16::from(product.active))
@@ -97,18 +90,21 @@ pub async fn put_expecting(
     product_of(&row.ok_or(PaymentError::StockChanged)?)
 }
 
-/// All products, or those for sale.
+/// Lists all products, or only those for sale.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
 pub async fn list(database: &Database, only_active: bool) -> Result<Vec<Product>, PaymentError> {
-    sqlx::query("SELECT * FROM products WHERE active >= $1 ORDER BY id")
-        .bind(i16::from(only_active))
-        .fetch_all(database.pool())
-        .await?
-        .iter()
-        .map(product_of)
-        .collect()
+    sqlx::query(
+        "SELECT id, name, description, image_url, price, limit_per_user, stock, active
+         FROM products WHERE active >= $1 ORDER BY id",
+    )
+    .bind(i16::from(only_active))
+    .fetch_all(database.pool())
+    .await?
+    .iter()
+    .map(product_of)
+    .collect()
 }
 
 pub(super) fn product_of(row: &AnyRow) -> Result<Product, PaymentError> {
@@ -117,14 +113,14 @@ pub(super) fn product_of(row: &AnyRow) -> Result<Product, PaymentError> {
         name: row.try_get("name")?,
         description: row.try_get("description")?,
         image_url: row.try_get("image_url")?,
-        price: Fen::new(row.try_get("price")?).map_err(|_| damaged("products.price"))?,
+        price: row.try_get("price")?,
         limit_per_user: row.try_get("limit_per_user")?,
         stock: row.try_get("stock")?,
         active: flag(row, "active")?,
     })
 }
 
-/// SQLite's integers are all 64 bits wide, Postgres' flags are 16.
+/// Reads a flag, which is 16 bits wide in Postgres; SQLite's integers are all 64.
 pub(super) fn flag(row: &AnyRow, column: &str) -> Result<bool, PaymentError> {
     let value = match row.try_get::<i64, _>(column) {
         Ok(wide) => wide,

@@ -1,5 +1,6 @@
-//! What operators ask about orders: lists by what is known of them, and sums over a time.
+//! What operators ask about orders: filtered lists, and sums over a period.
 
+use avalon_wechat::OpenId;
 use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::Row;
@@ -7,47 +8,43 @@ use sqlx::Row;
 use super::PaymentError;
 use super::order_rows::{Order, order_of};
 use super::status::OrderStatus;
+use crate::base::fen::Fen;
 use crate::storage::database::Database;
 
-/// Which orders.
+/// Which orders to list.
 #[derive(Clone, Debug, Default)]
 pub struct OrderFilter {
-    /// In this state.
+    /// Only orders in this state.
     pub status: Option<OrderStatus>,
-    /// Of this player.
-    pub open_id: Option<String>,
-    /// Made at this time or later.
+    /// Only orders of this player.
+    pub open_id: Option<OpenId>,
+    /// Only orders created at this time or later.
     pub from: Option<Timestamp>,
-    /// Made before this time.
+    /// Only orders created before this time.
     pub to: Option<Timestamp>,
-    /// Older than this order.
+    /// Only orders older than the one with this id, which is not checked.
     pub cursor: Option<String>,
-    /// At most so many.
+    /// Maximum number of orders.
     pub limit: i64,
 }
 
-/// Orders, newest first.
+/// Lists orders, newest first.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
 pub async fn orders(database: &Database, filter: &OrderFilter) -> Result<Vec<Order>, PaymentError> {
-    sqlx::query(
-        "SELECT * FROM orders
-         WHERE ($1 = '' OR status = $1) AND ($2 = '' OR open_id = $2)
-           AND created_at >= $3 AND created_at < $4 AND ($5 = '' OR id < $5)
-         ORDER BY id DESC LIMIT $6",
-    )
-    .bind(filter.status.map_or("", OrderStatus::as_str))
-    .bind(filter.open_id.as_deref().unwrap_or_default())
-    .bind(filter.from.map_or(i64::MIN, Timestamp::as_millisecond))
-    .bind(filter.to.map_or(i64::MAX, Timestamp::as_millisecond))
-    .bind(filter.cursor.as_deref().unwrap_or_default())
-    .bind(filter.limit)
-    .fetch_all(database.pool())
-    .await?
-    .iter()
-    .map(order_of)
-    .collect()
+    sqlx::query(include_str!("sql/orders_search.sql"))
+        .bind(filter.status.map_or("", OrderStatus::as_str))
+        .bind(filter.open_id.as_ref().map_or("", OpenId::as_str))
+        .bind(filter.from.map_or(i64::MIN, Timestamp::as_millisecond))
+        .bind(filter.to.map_or(i64::MAX, Timestamp::as_millisecond))
+        .bind(filter.cursor.as_deref().unwrap_or_default())
+        .bind(filter.limit)
+        .fetch_all(database.pool())
+        .await?
+        .iter()
+        .map(order_of)
+        .collect()
 }
 
 /// Sums of the orders in one state.
@@ -55,16 +52,16 @@ pub async fn orders(database: &Database, filter: &OrderFilter) -> Result<Vec<Ord
 #[serde(rename_all = "camelCase")]
 pub struct StatusSum {
     /// The state.
-    pub status: String,
-    /// How many orders.
+    pub status: OrderStatus,
+    /// Number of orders.
     pub orders: i64,
-    /// What they cost, in fen.
-    pub total_fee: i64,
-    /// What was paid back, in fen.
-    pub refunded_fee: i64,
+    /// Their total price.
+    pub total_fee: Fen,
+    /// Sum of their successful refunds.
+    pub refunded_fee: Fen,
 }
 
-/// Sums of the orders that were made in a time, by state.
+/// Sums the orders that were created in a period, by state.
 ///
 /// # Errors
 /// [`PaymentError::Database`].

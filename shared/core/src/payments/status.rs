@@ -1,10 +1,10 @@
-//! The states of orders and refunds, and which may follow which. Every change of state in SQL names
-//! the states that it leaves, and those stand here.
+//! The states of orders and refunds and their legal transitions. Every SQL statement that changes a state
+//! names the states that it leaves, as listed here.
 
-use crate::base::words::words;
+use crate::base::words::{stored_as_text, words};
 
 words! {
-    /// Through what an order is paid.
+    /// The payment channel of an order.
     Channel {
         /// WeChat Pay v3, JSAPI (`wx.requestPayment`).
         WechatPay = "wechat_pay",
@@ -14,26 +14,30 @@ words! {
 }
 
 words! {
-    /// The life of an order.
+    /// The state of an order.
     OrderStatus {
-        /// Waits to be paid.
+        /// Not paid yet.
         Pending = "pending",
-        /// Paid, and the goods granted.
+        /// Paid, and its items granted.
         Paid = "paid",
-        /// The channel refused it for good.
+        /// Refused permanently.
         Failed = "failed",
-        /// Paid, and all of it is being refunded.
+        /// Paid, and a full refund is in progress.
         Refunding = "refunding",
-        /// Paid and refunded; the goods were taken back.
+        /// Refunded in full, and its items revoked.
         Refunded = "refunded",
         /// Cancelled or expired unpaid.
         Closed = "closed",
     }
 }
 
+stored_as_text!(Channel);
+stored_as_text!(OrderStatus);
+stored_as_text!(RefundStatus);
+
 impl OrderStatus {
-    /// Whether `next` may follow. A payment may come after everything that is not paid: the player's
-    /// money is a fact, and what we thought before it is not.
+    /// Whether `next` may follow. A payment may follow every unpaid state: the player's money is a fact,
+    /// our earlier state was an assumption.
     pub const fn may_become(self, next: Self) -> bool {
         matches!(
             (self, next),
@@ -44,30 +48,30 @@ impl OrderStatus {
         )
     }
 
-    /// Whether the player's money was taken at some time.
+    /// Whether the player has paid at some time.
     pub const fn was_paid(self) -> bool {
         matches!(self, Self::Paid | Self::Refunding | Self::Refunded)
     }
 }
 
 words! {
-    /// The life of a refund.
+    /// The state of a refund.
     RefundStatus {
-        /// Decided here; the channel may not know it yet.
+        /// Decided here; the channel may not know of it yet.
         Requested = "requested",
         /// Accepted by the channel.
         Processing = "processing",
-        /// The money is back.
+        /// The money has arrived.
         Succeeded = "succeeded",
-        /// Stuck: an operator must act at WeChat; it may still succeed.
+        /// Stuck: an operator must act at the channel; it may still succeed.
         Abnormal = "abnormal",
-        /// Failed for good; the order is as paid as before.
+        /// Failed permanently; the order is paid as before.
         Closed = "closed",
     }
 }
 
 impl RefundStatus {
-    /// Whether it still needs somebody's attention.
+    /// Whether it is in progress.
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Requested | Self::Processing | Self::Abnormal)
     }
@@ -92,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn money_that_came_is_never_forgotten() {
+    fn every_state_keeps_or_admits_a_payment() {
         for status in OrderStatus::ALL {
             assert!(
                 status.was_paid() || status.may_become(OrderStatus::Paid),
@@ -112,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn words_read_back() {
+    fn names_read_back() {
         for status in OrderStatus::ALL {
             assert_eq!(status.as_str().parse::<OrderStatus>().unwrap(), *status);
             assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());

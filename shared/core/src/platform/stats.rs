@@ -1,5 +1,5 @@
-//! WeChat's own figures of our days, as they were told last: which there are, when they are asked for,
-//! and how they are kept. Days are Beijing's. Asking WeChat is the worker's business.
+//! WeChat's daily figures of the mini-game, as last reported: which datasets there are, when they are
+//! fetched, and how they are stored. Days are by Beijing time. Workers fetch them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,18 +17,18 @@ use crate::analytics;
 use crate::analytics::presence::{self, Presence};
 use crate::storage::database::{Database, DatabaseError};
 
-/// China has one time zone and no summer time.
+/// China has one time zone and no daylight saving.
 const BEIJING: Offset = Offset::constant(8);
-/// The hour at Beijing from which on yesterday's figures are asked for.
+/// The hour in Beijing from which yesterday's figures are available.
 const READY_HOUR: i8 = 8;
-/// WeChat may correct a day for so long.
+/// Days for which WeChat may correct a figure.
 const CORRECTED_FOR: i64 = 3;
-/// Days that are asked for when they are missing, should the service have been down.
+/// Days that are fetched when they are missing, in case the service was down.
 const CAUGHT_UP: i64 = 7;
-/// Retention of a day grows until so many days later were told of.
+/// Offsets, in days, at which the retention of a day grows.
 const RETENTION: [i64; 9] = [1, 2, 3, 4, 5, 6, 7, 14, 30];
 
-/// Figures that belong together.
+/// Figures that WeChat returns together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Dataset {
@@ -36,13 +36,13 @@ pub enum Dataset {
     Summary,
     /// Visits.
     Visits,
-    /// Who came back.
+    /// Retention.
     Retain,
     /// A metric of the mini-game.
     Game(GameMetric),
 }
 
-/// A text is no [`Dataset`].
+/// A text is not a [`Dataset`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be summary, visits, retain, or game: and a metric")]
 pub struct InvalidDataset;
@@ -91,12 +91,12 @@ impl TryFrom<String> for Dataset {
     }
 }
 
-/// The days whose figures can be new at this time, yesterday first.
+/// Returns the days whose figures may be new at this time, yesterday first.
 pub fn days_to_pull(dataset: &Dataset, now: Timestamp) -> Vec<Date> {
     let today = BEIJING.to_datetime(now).date();
     let mut ages: Vec<i64> = (1..=CAUGHT_UP).collect();
     if *dataset == Dataset::Retain {
-        // What becomes known of a day k days later is told the day after that.
+        // The retention after k days is reported the day after that.
         let grown = RETENTION.iter().map(|later| later + 1);
         let grown = grown.flat_map(|age| age..age + CORRECTED_FOR);
         ages.extend(grown.filter(|age| *age > CAUGHT_UP));
@@ -105,17 +105,17 @@ pub fn days_to_pull(dataset: &Dataset, now: Timestamp) -> Vec<Date> {
     }
     let is_early = BEIJING.to_datetime(now).hour() < READY_HOUR;
     ages.into_iter()
-        // In the early morning yesterday is what the day before yesterday was last night.
+        // Before the ready hour the latest complete day is the day before yesterday.
         .map(|age| if is_early { age + 1 } else { age })
         .filter_map(|age| today.checked_sub(age.days()).ok())
         .collect()
 }
 
-/// Whether a day is to be asked for, which was last told of then.
+/// Whether to fetch a day that was last fetched at `fetched`.
 pub fn is_due(dataset: &Dataset, day: Date, fetched: Option<Timestamp>, now: Timestamp) -> bool {
     let Some(fetched) = fetched else { return true };
     let age = |at: Timestamp| {
-        // A figure of yesterday is told from the ready hour on: that is where an age begins.
+        // Yesterday's figures are available from the ready hour on: an age begins there.
         let local = BEIJING.to_datetime(at);
         let ready = local.saturating_sub(i64::from(READY_HOUR).hours()).date();
         ready
@@ -124,11 +124,11 @@ pub fn is_due(dataset: &Dataset, day: Date, fetched: Option<Timestamp>, now: Tim
     };
     let (then, now) = (age(fetched), age(now));
     let has_grown = || RETENTION.iter().any(|later| (then..now).contains(later));
-    // Once a day while it can change.
+    // Once a day while the figures can change.
     then < now && (now <= CORRECTED_FOR || (*dataset == Dataset::Retain && has_grown()))
 }
 
-/// When WeChat last told of a day.
+/// Returns when a day was last fetched.
 ///
 /// # Errors
 /// When the database fails.
@@ -146,11 +146,11 @@ pub async fn fetched_at(
     Ok(at.and_then(|at| Timestamp::from_millisecond(at).ok()))
 }
 
-/// Keeps what WeChat told of a day in the place of what it told before.
+/// Stores the figures of a day, replacing earlier ones.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn keep(
+pub async fn store(
     database: &Database,
     day: Date,
     dataset: &Dataset,
@@ -179,15 +179,15 @@ pub async fn keep(
 pub struct Day {
     /// `YYYY-MM-DD`, Beijing time.
     pub day: String,
-    /// By our own events; none: nobody was there, as far as they tell.
+    /// By our events; `None` for a day without active players.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ours: Option<Presence>,
-    /// What WeChat told.
+    /// By WeChat.
     #[serde(flatten)]
     pub figures: BTreeMap<String, Value>,
 }
 
-/// The days from `from` to `to`, both included, oldest first; a day without any figures is left out.
+/// Returns the days from `from` to `to`, inclusive, oldest first; days without figures are left out.
 ///
 /// # Errors
 /// When the database fails.
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dataset_is_read_back_from_its_name() {
+    fn dataset_names_round_trip() {
         for name in ["summary", "visits", "retain", "game:1000006:4"] {
             assert_eq!(name.parse::<Dataset>().unwrap().to_string(), name);
         }
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn yesterday_is_asked_for_from_eight_in_the_morning_at_beijing() {
+    fn yesterday_is_fetched_from_eight_in_the_morning_in_beijing() {
         // 07:59 and 08:00 of the tenth.
         assert_eq!(
             days(&Dataset::Visits, "2026-01-09T23:59:00Z")[0],
@@ -259,17 +259,17 @@ mod tests {
     }
 
     #[test]
-    fn retention_is_asked_for_when_it_has_grown() {
+    fn retention_is_fetched_when_it_has_grown() {
         let days = days(&Dataset::Retain, "2026-02-10T04:00:00Z");
         let seventh: Vec<_> = days[7..10].iter().map(|day| &day[5..]).collect();
-        // Seven days later, and two days of patience.
+        // Seven days later, and two days of corrections.
         assert_eq!(seventh, ["02-02", "02-01", "01-31"]);
         assert_eq!([&*days[10], &*days[13]], ["2026-01-26", "2026-01-10"]);
         assert_eq!(days.len(), 16);
     }
 
     #[test]
-    fn a_day_is_asked_for_once_a_day_while_it_can_change() {
+    fn a_day_is_fetched_once_a_day_while_it_can_change() {
         let day = jiff::civil::date(2026, 1, 9);
         let due = |dataset: &Dataset, fetched: Option<&str>, now: &str| {
             is_due(dataset, day, fetched.map(at), at(now))
@@ -277,10 +277,7 @@ mod tests {
         let (morning, noon) = ("2026-01-10T01:00:00Z", "2026-01-10T04:00:00Z");
         let visits = Dataset::Visits;
         assert!(due(&visits, None, morning), "missing");
-        assert!(
-            due(&visits, None, "2026-01-30T01:00:00Z"),
-            "missing for long"
-        );
+        assert!(due(&visits, None, "2026-01-30T01:00:00Z"), "long missing");
         assert!(!due(&visits, Some(morning), noon), "the same day");
         assert!(due(&visits, Some(morning), "2026-01-11T01:00:00Z"));
         assert!(due(&visits, Some(morning), "2026-01-12T01:00:00Z"));

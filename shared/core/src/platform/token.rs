@@ -1,63 +1,55 @@
-//! The platform's access token of a whole fleet: one is kept for all processes, one process at a time
-//! fetches, and what WeChat refuses is replaced once. How WeChat is called is not decided here.
+//! The platform's access token, shared by a fleet: all processes use the same token, one process at a
+//! time fetches, and a token that WeChat refuses is replaced once. The HTTP calls are in `avalon_wechat`.
 //!
-//! The state is one document in a [`TokenStore`], changed by compare-and-set; who fetches holds the
-//! store's lease. The token is sealed in it and never logged.
+//! The state is one document, in which the token is sealed; it is never logged. The process that
+//! fetches holds a lease, which is a document too. Their keys share a hash tag, hence a node of a Redis
+//! Cluster.
 
-mod local;
+mod holder;
 mod metrics;
 mod record;
-mod redis;
-mod store;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use avalon_queue::StoreError;
-use avalon_wechat::{
-    AccessToken, AccessTokenError, AccessTokens, ErrorClass, FetchedToken, TokenMode, WechatClient,
-    WechatError,
-};
+use avalon_wechat::{AccessToken, AccessTokenError, AccessTokens, WechatClient};
 use jiff::Timestamp;
 
-pub use local::LocalTokens;
 pub use metrics::TokenMetrics;
-pub use redis::RedisTokens;
-pub use store::TokenStore;
 
+use crate::storage::documents::Documents;
 use crate::storage::keyring::Keyring;
-use metrics::FetchOutcome;
-use record::{Held, Record, Safe};
+use holder::{Holder, unavailable};
+use record::{Record, TokenSealer};
 
-/// A compare-and-set that loses so often meets a defect, not another process.
-const MAX_TRIES: usize = 10;
-/// How often a fetch is made again because the token that it gave was refused meanwhile.
-const MAX_ROUNDS: usize = 3;
-/// Waits for another process' fetch: the first, and the longest.
+/// Longer than a healthy Redis takes.
+pub const REDIS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Minimum and maximum pause while another process fetches.
 const PAUSES: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
 
-/// When tokens are renewed, and how long who waits for whom.
+/// Timing of renewals and waits.
 #[derive(Clone, Debug)]
 pub struct Timing {
-    /// A token is renewed this long before its end. WeChat has no other one before its last five
+    /// A token is renewed this long before it expires. WeChat issues no other one before its last five
     /// minutes.
     pub renew_before: Duration,
-    /// And up to this much sooner, so that not all apps of a machine do it at once.
+    /// Random extra on `renew_before`, so that the apps of a machine do not renew at once.
     pub jitter: Duration,
-    /// Least time between two renewals.
+    /// Minimum time between two renewals.
     pub spacing: Duration,
-    /// A token is not used in this last part of its life.
+    /// A token that expires within this time is not used.
     pub margin: Duration,
-    /// How long one process may be at it before another one takes over.
+    /// Time for a fetch before another process takes over.
     pub lease: Duration,
-    /// How long to wait for a token that another process fetches; longer than `lease`.
-    pub patience: Duration,
+    /// Maximum wait for another process' fetch; longer than `lease`.
+    pub wait_timeout: Duration,
 }
 
 impl Timing {
-    /// For calls that take at most so long; a fetch makes up to two.
+    /// Derives the timing from the timeout of a call to WeChat; a fetch makes up to two calls.
     pub fn for_calls_of(request_timeout: Duration) -> Self {
         let lease = request_timeout * 2 + Duration::from_secs(2);
         Self {
@@ -66,42 +58,32 @@ impl Timing {
             spacing: Duration::from_secs(15),
             margin: Duration::from_secs(10),
             lease,
-            patience: lease + Duration::from_secs(2),
+            wait_timeout: lease + Duration::from_secs(2),
         }
     }
 }
 
-/// The access token of the fleet. Clones are the same holder.
+/// The access token of the fleet. Clones share the same state.
 #[derive(Clone)]
 pub struct PlatformTokens(Arc<Holder>);
 
-struct Holder {
-    wechat: WechatClient,
-    store: Arc<dyn TokenStore>,
-    safe: Safe,
-    timing: Timing,
-    metrics: TokenMetrics,
-    /// What this process saw last, for when the store is away.
-    seen: Mutex<Option<Held>>,
-}
-
 impl PlatformTokens {
-    /// Makes a holder; fetches when first asked.
+    /// Creates a holder, which fetches on first use.
     pub fn new(
         wechat: WechatClient,
-        store: Arc<dyn TokenStore>,
+        store: Arc<dyn Documents>,
         keyring: Arc<Keyring>,
         timing: Timing,
         metrics: TokenMetrics,
     ) -> Self {
-        let safe = Safe::new(keyring, wechat.app_id());
+        let sealer = TokenSealer::new(keyring, wechat.app_id());
         Self(Arc::new(Holder {
             wechat,
             store,
-            safe,
+            sealer,
             timing,
             metrics,
-            seen: Mutex::default(),
+            last: Mutex::default(),
         }))
     }
 }
@@ -110,7 +92,7 @@ impl PlatformTokens {
 impl AccessTokens for PlatformTokens {
     async fn current(&self) -> Result<AccessToken, AccessTokenError> {
         let holder = &self.0;
-        let deadline = Instant::now() + holder.timing.patience;
+        let deadline = Instant::now() + holder.timing.wait_timeout;
         let [mut pause, longest] = PAUSES;
         loop {
             let (_, record) = match holder.load().await {
@@ -118,17 +100,17 @@ impl AccessTokens for PlatformTokens {
                 Err(error) => return holder.recall().ok_or_else(|| unavailable(error)),
             };
             let now = Timestamp::now();
-            let rest = record.rest(now);
+            let backing_off = record.backing_off(now);
             if let Some(held) = holder.usable(&record, now) {
-                if held.renew_at <= now && rest.is_none() {
-                    // Behind the caller's back, who has a good one: nobody waits for the task.
+                if held.renew_at <= now && backing_off.is_none() {
+                    // In the background: the caller uses the valid one.
                     if let Err(error) = holder.start_refresh().await {
-                        tracing::debug!(%error, "the access token is renewed later");
+                        tracing::debug!(%error, "cannot renew the access token now, will retry");
                     }
                 }
                 return Ok(held.token);
             }
-            if let Some(class) = rest {
+            if let Some(class) = backing_off {
                 return Err(AccessTokenError::BackingOff { class });
             }
             if let Some(refresh) = holder.start_refresh().await.map_err(unavailable)? {
@@ -149,15 +131,15 @@ impl AccessTokens for PlatformTokens {
         holder.metrics.refused();
         holder.forget(token);
         let is_this = |record: &Record| {
-            let held = holder.safe.held(record);
+            let held = holder.sealer.open(record);
             held.is_some_and(|held| held.token == *token)
         };
         let now = Timestamp::now();
         holder
             .update(|record| {
-                // Compared with what is stored now: a newer token stays. So does one that WeChat has
-                // given again since it was refused and that can't be forced away now: without it every
-                // API would stand still, and it may be a single one that refuses it.
+                // Compared with the stored token: a newer one stays. So does one that WeChat has issued
+                // again since it was refused and that cannot be replaced by force now: without it every
+                // API would fail, and perhaps only a single one refuses it.
                 let is_last = record.has_refused(token) && !record.may_force(now);
                 let replace = is_this(record) && !is_last;
                 if replace {
@@ -169,189 +151,6 @@ impl AccessTokens for PlatformTokens {
             .map_err(unavailable)?;
         Ok(())
     }
-}
-
-type Refresh = tokio::task::JoinHandle<Result<AccessToken, AccessTokenError>>;
-
-impl Holder {
-    /// Fetches in a task of its own, which goes on when whoever waits for it gives up; none when
-    /// somebody else is at it.
-    async fn start_refresh(self: &Arc<Self>) -> Result<Option<Refresh>, StoreError> {
-        let owner = format!("{:032x}", fastrand::u128(..));
-        if !self.store.lease(&owner, self.timing.lease).await? {
-            return Ok(None);
-        }
-        let holder = Arc::clone(self);
-        Ok(Some(tokio::spawn(async move {
-            let result = holder.refresh().await;
-            if let Err(error) = holder.store.release(&owner).await {
-                tracing::debug!(%error, "the lease of the access token ends by itself");
-            }
-            result
-        })))
-    }
-
-    /// Fetches a token and keeps it, while holding the lease.
-    async fn refresh(&self) -> Result<AccessToken, AccessTokenError> {
-        for _ in 0..MAX_ROUNDS {
-            let (_, record) = self.load().await.map_err(unavailable)?;
-            let asked = Timestamp::now();
-            // Somebody else may have been done just before.
-            if let Some(held) = self.usable(&record, asked)
-                && held.renew_at > asked
-            {
-                return Ok(held.token);
-            }
-            let mut fetched = self.fetch(TokenMode::Normal).await?;
-            let mut outcome = match self.safe.held(&record) {
-                Some(held) if held.token == fetched.token => FetchOutcome::Unchanged,
-                _ => FetchOutcome::Renewed,
-            };
-            let mut is_last = false;
-            if record.has_refused(&fetched.token) {
-                // WeChat still gives out what it refuses. Only force helps; without it, what WeChat
-                // calls the current one is the best there is.
-                match self.force().await? {
-                    Some(forced) => (fetched, outcome) = (forced, FetchOutcome::Forced),
-                    None => (is_last, outcome) = (true, FetchOutcome::Unchanged),
-                }
-            }
-            let held = Held::new(&fetched, asked, &self.timing);
-            let sealed = self.safe.seal(&held).map_err(unavailable)?;
-            let stored = self
-                .update(|record| {
-                    // It may have been refused while it was on its way here.
-                    let is_good = is_last || !record.has_refused(&held.token);
-                    if is_good {
-                        record.keep(&held.token, sealed.clone());
-                    }
-                    is_good
-                })
-                .await
-                .map_err(unavailable)?;
-            if stored {
-                self.metrics.refreshed(outcome);
-                tracing::info!(outcome = outcome.as_ref(), expires_in = ?fetched.expires_in, "fetched the access token");
-                self.remember(&held);
-                return Ok(held.token);
-            }
-        }
-        // Every one that WeChat gives is refused at once.
-        self.rest(ErrorClass::Misconfigured).await;
-        Err(AccessTokenError::BackingOff {
-            class: ErrorClass::Misconfigured,
-        })
-    }
-
-    /// `None` when it can't be forced now.
-    async fn force(&self) -> Result<Option<FetchedToken>, AccessTokenError> {
-        let now = Timestamp::now();
-        // Counted before it is done, so that a crash forgets none.
-        let allowed = self.update(|record| record.take_force(now)).await;
-        if !allowed.map_err(unavailable)? {
-            tracing::error!(
-                "WeChat gives out an access token that it refuses, and the day's forced renewals are spent or too close: it is used on"
-            );
-            return Ok(None);
-        }
-        // A failure has been told of, and is no reason to do without the token that there is.
-        Ok(self.fetch(TokenMode::Forced).await.ok())
-    }
-
-    async fn fetch(&self, mode: TokenMode) -> Result<FetchedToken, AccessTokenError> {
-        match self.wechat.stable_token(mode).await {
-            Ok(fetched) => Ok(fetched),
-            Err(error) => {
-                self.metrics.refreshed(FetchOutcome::Failed);
-                complain(&error);
-                self.rest(error.class()).await;
-                Err(AccessTokenError::Fetch(Box::new(error)))
-            }
-        }
-    }
-
-    /// Has nobody fetch for a while after a failure.
-    async fn rest(&self, class: ErrorClass) {
-        let now = Timestamp::now();
-        let noted = self.update(|record| {
-            record.rest_after(class, now);
-            true
-        });
-        if let Err(error) = noted.await {
-            tracing::debug!(%error, "the failed fetch of an access token could not be noted");
-        }
-    }
-
-    async fn load(&self) -> Result<(Option<String>, Record), StoreError> {
-        let text = self.store.load().await?;
-        let record = text.as_deref().map(Record::read).unwrap_or_default();
-        Ok((text, record))
-    }
-
-    /// Changes the document; `false` when `change` found nothing to do.
-    async fn update(
-        &self,
-        mut change: impl FnMut(&mut Record) -> bool,
-    ) -> Result<bool, StoreError> {
-        for _ in 0..MAX_TRIES {
-            let (text, mut record) = self.load().await?;
-            if !change(&mut record) {
-                return Ok(false);
-            }
-            let new = record.write()?;
-            if self.store.replace(text.as_deref(), &new).await? {
-                return Ok(true);
-            }
-        }
-        Err(StoreError::Unavailable(
-            "the access token is changed all the time".to_owned(),
-        ))
-    }
-
-    /// The token of the document, when it is good for a call; noted for when the store is away.
-    fn usable(&self, record: &Record, now: Timestamp) -> Option<Held> {
-        let held = self.safe.held(record)?;
-        if held.left(now) <= self.timing.margin {
-            return None;
-        }
-        self.remember(&held);
-        Some(held)
-    }
-
-    fn remember(&self, held: &Held) {
-        self.metrics.used(held.ends_at);
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(held.clone());
-    }
-
-    fn forget(&self, token: &AccessToken) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.as_ref().is_some_and(|held| held.token == *token) {
-            *seen = None;
-        }
-    }
-
-    fn recall(&self) -> Option<AccessToken> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = seen.as_ref()?;
-        if held.left(Timestamp::now()) <= self.timing.margin {
-            return None;
-        }
-        self.metrics.used(held.ends_at);
-        Some(held.token.clone())
-    }
-}
-
-/// Tells an operator what only an operator can mend.
-fn complain(error: &WechatError) {
-    if error.class() == ErrorClass::Misconfigured {
-        tracing::error!(%error, "WeChat gives us no access token: check wechat.app_id, wechat.app_secret and the address list in WeChat's console");
-    } else {
-        tracing::warn!(%error, "WeChat gave no access token");
-    }
-}
-
-fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> AccessTokenError {
-    AccessTokenError::Store(Box::new(error))
 }
 
 impl fmt::Debug for PlatformTokens {

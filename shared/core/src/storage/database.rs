@@ -1,5 +1,5 @@
-//! The database: one pool that speaks SQLite or Postgres, its migrations, and transactions. The
-//! SQL itself stands with the tables it is about (`users`, `payments`).
+//! The database: one pool for SQLite or Postgres, its migrations, and transactions. SQL statements are
+//! with the tables that they are about (`users`, `payments`).
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -12,43 +12,43 @@ use sqlx::{Any, AnyPool, AssertSqlSafe, Connection, SqlStr, Transaction};
 
 use crate::storage::config::{DatabaseConfig, Dialect};
 
-/// How long a connection that is given back may take to answer; one that takes longer is closed.
-const RELEASE_PATIENCE: Duration = Duration::from_secs(2);
+/// Time for the ping of a connection that returns to the pool; one that takes longer is closed.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The database did not do what it was asked.
+/// A database operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// It is away, or too slow; it may be back at any time.
+    /// The database is down or too slow; it may recover at any time.
     #[error("the database is unavailable: {0}")]
     Unavailable(sqlx::Error),
-    /// A statement failed: a defect of ours, or of the data.
-    #[error("the database refused: {0}")]
+    /// The database rejected a statement: a defect of the code or the data.
+    #[error("the database rejected a statement: {0}")]
     Refused(sqlx::Error),
-    /// The schema could not be brought up to date.
-    #[error("the schema could not be brought up to date: {0}")]
+    /// The schema could not be migrated.
+    #[error("the schema could not be migrated: {0}")]
     Migration(MigrateError),
-    /// The folder of the SQLite file could not be made.
-    #[error("the folder of the SQLite file: {0}")]
+    /// The folder of the SQLite file could not be created.
+    #[error("the folder of the SQLite file could not be created: {0}")]
     Folder(std::io::Error),
-    /// A row holds what it can't hold.
-    #[error("a row is damaged: {0}")]
+    /// A stored value is invalid.
+    #[error("a stored value is damaged: {0}")]
     Damaged(String),
 }
 
 impl DatabaseError {
-    /// Whether the same statement may succeed later.
+    /// Whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
 
-    /// Whether the database answered with this code (SQLSTATE, or SQLite's).
+    /// Whether the database returned this error code (SQLSTATE, or SQLite's).
     pub fn has_code(&self, code: &str) -> bool {
         let (Self::Unavailable(error) | Self::Refused(error)) = self else {
             return false;
         };
         error
             .as_database_error()
-            .is_some_and(|answer| answer.code().as_deref() == Some(code))
+            .is_some_and(|error| error.code().as_deref() == Some(code))
     }
 }
 
@@ -61,11 +61,11 @@ impl From<sqlx::Error> for DatabaseError {
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed
             | sqlx::Error::Protocol(_) => Self::Unavailable(error),
-            sqlx::Error::Database(answer) => {
-                // Postgres: connection trouble, shutdown, out of resources, deadlock, read-only
-                // standby, a lock or a statement that took too long, trouble of its disk. SQLite: busy
-                // (5) and locked (6), with their extended codes.
-                let transient = answer.code().is_some_and(|code| {
+            sqlx::Error::Database(reported) => {
+                // Postgres: connection failure, shutdown, out of resources, deadlock, read-only
+                // standby, lock or statement timeout, disk error. SQLite: busy (5) and locked (6), with
+                // their extended codes.
+                let transient = reported.code().is_some_and(|code| {
                     ["08", "57P", "53", "40", "25006", "55P03", "57014", "58"]
                         .iter()
                         .any(|class| code.starts_with(class))
@@ -90,18 +90,18 @@ pub struct Database {
 }
 
 impl Database {
-    /// Sets the pool up. Connects when first used: a database that is absent now makes statements
-    /// answer [`DatabaseError::Unavailable`] until it is there.
+    /// Creates the pool, which connects on first use: while the database is unreachable, statements
+    /// return [`DatabaseError::Unavailable`].
     ///
     /// # Errors
-    /// When the URL is malformed or the folder of an SQLite file can't be made.
+    /// When the URL is malformed or the folder of an SQLite file cannot be created.
     pub fn new(config: &DatabaseConfig) -> Result<Self, DatabaseError> {
         sqlx::any::install_default_drivers();
         let dialect = config.url.dialect();
         let mut url = config.url.expose().to_owned();
         if let Some(file) = config.url.sqlite_path() {
             if let Some(folder) = file.parent() {
-                make_private(folder).map_err(DatabaseError::Folder)?;
+                create_private_folder(folder).map_err(DatabaseError::Folder)?;
             }
             if !url.contains("mode=") {
                 url.push(if url.contains('?') { '&' } else { '?' });
@@ -111,14 +111,14 @@ impl Database {
         let options: AnyConnectOptions = url.parse()?;
         let pool = AnyPoolOptions::new()
             .max_connections(config.max_connections)
-            // A connection that died meanwhile is found out by its use, and whoever uses it tries
-            // again; asking each time costs a round trip for nothing.
+            // A dead connection fails on use, which is retried; a ping each time would cost a round
+            // trip.
             .test_before_acquire(false)
             .acquire_timeout(Duration::from_secs(2))
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     if dialect == Dialect::Sqlite {
-                        // Durable in a power cut; readers do not wait for the writer.
+                        // Durable in a power failure; readers do not wait for the writer.
                         for pragma in [
                             "PRAGMA busy_timeout = 5000",
                             "PRAGMA journal_mode = WAL",
@@ -133,12 +133,11 @@ impl Database {
             })
             .after_release(move |connection, _| {
                 Box::pin(async move {
-                    // A connection whose server has gone without a word answers nothing for minutes.
-                    // sqlx asks it too, and keeps its place in the pool for as long.
+                    // A connection whose server vanished does not fail for minutes. sqlx pings it too,
+                    // and holds its slot in the pool that long.
                     if dialect == Dialect::Postgres {
-                        let answer =
-                            tokio::time::timeout(RELEASE_PATIENCE, connection.ping()).await;
-                        answer.map_err(|_| sqlx::Error::PoolTimedOut)??;
+                        let pong = tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await;
+                        pong.map_err(|_| sqlx::Error::PoolTimedOut)??;
                     }
                     Ok(true)
                 })
@@ -147,29 +146,28 @@ impl Database {
         Ok(Self { pool, dialect })
     }
 
-    /// The pool, for single statements.
+    /// Returns the pool, for single statements.
     pub fn pool(&self) -> &AnyPool {
         &self.pool
     }
 
-    /// Which SQL it speaks.
+    /// The SQL dialect.
     pub fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// Begins a transaction that will write. Keep it short, and never hold one across a call to
-    /// somebody else.
+    /// Begins a transaction that will write. It must be short, and never span a call to another service.
     ///
     /// # Errors
-    /// [`DatabaseError::Unavailable`] when there is no connection to be had.
+    /// [`DatabaseError::Unavailable`] when no connection is available.
     pub async fn begin(&self) -> Result<Transaction<'static, Any>, DatabaseError> {
         let (pool, dialect) = (self.pool.clone(), self.dialect);
-        // In a task of its own, which goes on when the caller is dropped (its time is over, say). sqlx
-        // forgets a BEGIN whose answer nobody waits for, and gives the connection to the next user,
-        // whose statements would be in a transaction that nobody commits.
+        // In a task of its own, which continues when the caller is dropped (by a timeout, say). sqlx
+        // forgets a BEGIN whose reply is not awaited, and gives the connection to the next user, whose
+        // statements would be in a transaction that is never committed.
         let begun = tokio::spawn(async move {
             match dialect {
-                // One that reads first and then writes could otherwise fail in the middle.
+                // Otherwise a transaction that reads first could fail when it writes.
                 Dialect::Sqlite => pool.begin_with("BEGIN IMMEDIATE").await,
                 Dialect::Postgres => pool.begin().await,
             }
@@ -177,10 +175,10 @@ impl Database {
         Ok(begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??)
     }
 
-    /// Begins a transaction that only reads, and sees the data of one moment however long it takes.
+    /// Begins a read-only transaction with a consistent snapshot.
     ///
     /// # Errors
-    /// [`DatabaseError::Unavailable`] when there is no connection to be had.
+    /// [`DatabaseError::Unavailable`] when no connection is available.
     pub async fn begin_snapshot(&self) -> Result<Transaction<'static, Any>, DatabaseError> {
         let begin = match self.dialect {
             Dialect::Sqlite => "BEGIN",
@@ -189,11 +187,11 @@ impl Database {
         Ok(self.pool.begin_with(begin).await?)
     }
 
-    /// Begins a transaction that only reads, whose statements the database itself gives up after
-    /// `limit`: for what operators ask, which may be much and must not keep connections for long.
+    /// Begins a read-only transaction with a statement timeout: for operators' queries, which may be
+    /// large and must not hold connections for long.
     ///
     /// # Errors
-    /// [`DatabaseError::Unavailable`] when there is no connection to be had.
+    /// [`DatabaseError::Unavailable`] when no connection is available.
     pub async fn begin_limited(
         &self,
         limit: Duration,
@@ -208,8 +206,8 @@ impl Database {
         Ok(transaction)
     }
 
-    /// Brings the schema up to date. Safe to run from many processes at once, and next to an older
-    /// version of this program: migrations expand first and contract in a later version.
+    /// Migrates the schema. Safe to run from many processes at once, and beside an older version of this
+    /// program: migrations expand first and contract in a later version.
     ///
     /// # Errors
     /// [`DatabaseError::Migration`] when a migration fails or was changed after it was applied.
@@ -218,22 +216,22 @@ impl Database {
             .run(&self.pool)
             .await
             .map_err(|error| match error {
-                // The database itself, not the migration: it may be back at any time.
+                // The database failed, not the migration.
                 MigrateError::Execute(error) => error.into(),
                 other => DatabaseError::Migration(other),
             })
     }
 
-    /// The migrations that this version knows and the database has not seen, in order.
+    /// Returns the migrations of this version that were not applied, in order.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database is unavailable.
     pub async fn missing_migrations(&self) -> Result<Vec<String>, DatabaseError> {
         let known = migrator(self.dialect);
         let applied = sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success");
         let applied: Vec<i64> = match applied.fetch_all(&self.pool).await.map_err(Into::into) {
             Ok(applied) => applied,
-            // Nothing was ever applied: there is no such table.
+            // The table does not exist before the first migration.
             Err(DatabaseError::Refused(_)) => vec![],
             Err(error) => return Err(error),
         };
@@ -241,7 +239,7 @@ impl Database {
         Ok(missing.map(|it| it.description.to_string()).collect())
     }
 
-    /// Whether the database answers.
+    /// Checks that the database responds.
     ///
     /// # Errors
     /// [`DatabaseError::Unavailable`] when it does not.
@@ -251,11 +249,11 @@ impl Database {
     }
 }
 
-/// Makes a folder for data that only this user may read; leaves one that is there as it is.
+/// Creates a folder that only this user can read; leaves an existing one as it is.
 ///
 /// # Errors
-/// When it can't be made.
-pub fn make_private(folder: &Path) -> std::io::Result<()> {
+/// When it cannot be created.
+pub fn create_private_folder(folder: &Path) -> std::io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -304,7 +302,7 @@ fn migrator(dialect: Dialect) -> Migrator {
         })
         .collect();
     let mut migrator = Migrator::with_migrations(migrations);
-    // A newer version may have been here during a rolling deployment.
+    // A newer version may have migrated during a rolling deployment.
     migrator.set_ignore_missing(true);
     migrator
 }

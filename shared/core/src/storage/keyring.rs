@@ -1,6 +1,6 @@
-//! Encryption at rest: AES-256-GCM under the current key of a ring that still opens what older keys
-//! sealed. It keeps secrets of players (WeChat session keys) out of database dumps; it is neither a
-//! password hash nor a signature.
+//! Encryption at rest: AES-256-GCM under the current key of a ring, which also opens what its previous
+//! keys sealed. It keeps secrets (WeChat session keys) out of database dumps; it is neither a password
+//! hash nor a signature.
 
 use std::{fmt, str::FromStr};
 
@@ -11,19 +11,19 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
-/// Why a key could not be read, or a text not be sealed or opened.
+/// Why a key could not be parsed, or a text not sealed or opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyringError {
     /// A key is not 32 bytes in base64.
     #[error("must be the base64 of 32 bytes (such as `openssl rand -base64 32` prints)")]
     BadKey,
-    /// The text was sealed with a key that this ring does not hold.
+    /// The text was sealed with a key that is not on this ring.
     #[error("sealed with a key that is not on the ring")]
     UnknownKey,
     /// The text or its associated data is not what was sealed.
-    #[error("the sealed text or what belongs to it was changed")]
+    #[error("the sealed text or its associated data was changed")]
     Tampered,
-    /// The cryptographic library failed, for example for want of random numbers.
+    /// The cryptographic library failed, for example for lack of random numbers.
     #[error("the cryptographic library failed")]
     Library,
 }
@@ -33,27 +33,27 @@ pub enum KeyringError {
 pub struct EncryptionKey(SecretSlice<u8>);
 
 impl EncryptionKey {
-    /// Takes the 32 bytes as they are.
+    /// Uses the 32 bytes as they are.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes.to_vec().into())
     }
 
-    /// Makes a new random key.
+    /// Generates a random key.
     ///
     /// # Errors
-    /// [`KeyringError::Library`] when the system has no random numbers to give.
+    /// [`KeyringError::Library`] when the system's random number generator fails.
     pub fn generate() -> Result<Self, KeyringError> {
         let mut key = vec![0; 32];
         aws_lc_rs::rand::fill(&mut key).map_err(|_| KeyringError::Library)?;
         Ok(Self(key.into()))
     }
 
-    /// The key in the form that the configuration takes.
+    /// Encodes the key as in the configuration.
     pub fn to_base64(&self) -> SecretString {
         STANDARD.encode(self.0.expose_secret()).into()
     }
 
-    /// The name of the key: the first 8 hex digits of its SHA-256, which tell nothing about it.
+    /// The name of the key: the first 8 hex digits of its SHA-256, which do not reveal it.
     pub fn id(&self) -> String {
         let hash = digest::digest(&digest::SHA256, self.0.expose_secret());
         hex::encode(&hash.as_ref()[..4])
@@ -81,19 +81,19 @@ impl fmt::Debug for EncryptionKey {
     }
 }
 
-/// What [`Keyring::seal`] made: keep both parts beside each other.
+/// The result of [`Keyring::seal`]; both parts are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
-    /// Which key opens it: 8 hex digits.
+    /// Id of the key that opens it: 8 hex digits.
     pub key_id: String,
-    /// 12 bytes nonce, then as many as the plaintext has, then 16 bytes tag.
+    /// Nonce (12 bytes), text of the plaintext's length, tag (16 bytes).
     pub ciphertext: Vec<u8>,
 }
 
 /// The current key, which seals, and previous ones, which only open.
 ///
-/// To rotate, put the new key in front and keep the old one until nothing is sealed with it any
-/// more. Nonces are random, so one key should seal fewer than 2³² texts.
+/// To rotate, make the new key current and the old one previous until no value is sealed with it.
+/// Nonces are random, so one key should seal fewer than 2³² texts.
 pub struct Keyring {
     current: RingKey,
     previous: Vec<RingKey>,
@@ -105,7 +105,7 @@ struct RingKey {
 }
 
 impl Keyring {
-    /// Puts the keys on a ring.
+    /// Creates a ring.
     ///
     /// # Errors
     /// [`KeyringError::Library`] when a key could not be set up.
@@ -119,12 +119,11 @@ impl Keyring {
         })
     }
 
-    /// Encrypts under the current key. `aad` says what the text belongs to (such as the row's id):
-    /// it is not kept, and opening asks for the same again, so that a text can't be moved
-    /// elsewhere.
+    /// Encrypts under the current key. `aad` binds the text to its place (such as the row's id): it is not
+    /// stored, and opening requires the same, so that a text cannot be moved elsewhere.
     ///
     /// # Errors
-    /// [`KeyringError::Library`] when the system has no random numbers to give.
+    /// [`KeyringError::Library`] when the system's random number generator fails.
     pub fn seal(&self, plaintext: &[u8], aad: &[u8]) -> Result<Sealed, KeyringError> {
         let mut body = plaintext.to_vec();
         let nonce = self
@@ -140,7 +139,7 @@ impl Keyring {
         })
     }
 
-    /// Decrypts what [`Keyring::seal`] made with any key of the ring and the same `aad`.
+    /// Decrypts the result of [`Keyring::seal`] with any key of the ring and the same `aad`.
     ///
     /// # Errors
     /// [`KeyringError::UnknownKey`] when no key has this id; [`KeyringError::Tampered`] when text,
@@ -176,7 +175,7 @@ impl Keyring {
             .any(|ring_key| ring_key.id == key_id)
     }
 
-    /// The id of the key that seals.
+    /// The id of the current key.
     pub fn current_key_id(&self) -> &str {
         &self.current.id
     }
@@ -215,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_can_be_shared_by_threads() {
+    fn ring_is_send_and_sync() {
         fn shared<T: Send + Sync>(_: T) {}
         shared(ring(1, &[]));
     }
@@ -234,13 +233,13 @@ mod tests {
     }
 
     #[test]
-    fn the_same_text_is_sealed_differently_each_time() {
+    fn sealing_a_text_twice_gives_different_results() {
         let ring = ring(1, &[]);
         assert_ne!(ring.seal(b"x", b"").unwrap(), ring.seal(b"x", b"").unwrap());
     }
 
     #[test]
-    fn a_rotated_ring_opens_old_texts_and_seals_with_the_new_key() {
+    fn rotated_ring_opens_old_texts_and_seals_with_the_new_key() {
         let old = ring(1, &[]).seal(b"old", b"a").unwrap();
         let rotated = ring(2, &[1]);
         let opened = rotated.open(&old.key_id, &old.ciphertext, b"a").unwrap();
@@ -251,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn other_associated_data_is_refused() {
+    fn other_associated_data_is_rejected() {
         let ring = ring(1, &[]);
         let sealed = ring.seal(b"text", b"user-1").unwrap();
         let opened = ring.open(&sealed.key_id, &sealed.ciphertext, b"user-2");
@@ -259,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn any_changed_or_missing_byte_is_refused() {
+    fn any_changed_or_missing_byte_is_rejected() {
         let ring = ring(1, &[]);
         let sealed = ring.seal(b"text", b"").unwrap();
         for index in 0..sealed.ciphertext.len() {
@@ -273,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_has_a_stable_id_and_reads_back_from_base64() {
+    fn key_has_a_stable_id_and_round_trips_as_base64() {
         // printf '\0%.0s' {1..32} | sha256sum
         assert_eq!(EncryptionKey::from_bytes([0; 32]).id(), "66687aad");
         let key = EncryptionKey::generate().unwrap();
@@ -286,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_another_length_are_refused() {
+    fn keys_of_another_length_are_rejected() {
         for text in ["", "c2hvcnQ=", "not base64!", &STANDARD.encode([0; 33])] {
             assert_eq!(
                 text.parse::<EncryptionKey>().unwrap_err(),

@@ -1,9 +1,9 @@
-//! Rotation of encryption keys: what older keys of the ring have sealed in the database is sealed again
-//! with the current one, so that the old keys can be thrown away.
+//! Rotation of encryption keys: values in the database that previous keys of the ring sealed are sealed
+//! again with the current one, so that the previous keys can be removed.
 //!
-//! Runs beside the service, which goes on reading and writing: a value that somebody else changed
-//! meanwhile is left as it is. It can be broken off at any time; the next run goes on where it was.
-//! Sessions are not here: they are sealed again when they are refreshed (`sessions`).
+//! Runs while the service reads and writes: a value that was changed in the meantime is left as it is. It
+//! can be interrupted at any time; the next run continues. Sessions are not included: they are sealed
+//! again when they are refreshed (`sessions`).
 
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -12,80 +12,55 @@ use sqlx::Row;
 use crate::storage::database::{Database, DatabaseError};
 use crate::storage::keyring::{Keyring, KeyringError};
 
-/// Rows that are sealed again in one transaction.
+/// Rows per transaction.
 const BATCH: i64 = 200;
 
-/// A column that holds sealed values, with what is needed to find and replace them.
+/// A column of sealed values, with the statements that find and replace them.
 struct SealedColumn {
     /// `table.column`.
     name: &'static str,
-    /// What the associated data begin with; the row's own part follows.
+    /// First part of the associated data; the row's own part (`bound_to`) follows.
     owner: &'static str,
+    /// Number of values by key.
     counts: &'static str,
+    /// The next rows of a key.
     batch: &'static str,
+    /// Replaces a value unless it has changed.
     replace: &'static str,
 }
 
-/// A sealed column: where it is, which column names its key, and what its values are bound to (as
-/// `Keyring::seal` was told). The table must have a key `id`, and an index on (key's column, `id`).
-macro_rules! sealed {
-    ($table:literal . $column:literal by $key:literal, bound to $owner:literal + $of:literal) => {
-        SealedColumn {
-            name: concat!($table, ".", $column),
-            owner: $owner,
-            counts: concat!(
-                "SELECT ",
-                $key,
-                " AS key_id, count(*) AS sealed FROM ",
-                $table,
-                " WHERE ",
-                $key,
-                " IS NOT NULL GROUP BY ",
-                $key,
-                " ORDER BY ",
-                $key
-            ),
-            batch: concat!(
-                "SELECT id, ",
-                $of,
-                " AS bound_to, ",
-                $column,
-                " AS ciphertext FROM ",
-                $table,
-                " WHERE ",
-                $key,
-                " = $1 AND ",
-                $column,
-                " IS NOT NULL AND id > $2",
-                " ORDER BY id LIMIT $3"
-            ),
-            replace: concat!(
-                "UPDATE ",
-                $table,
-                " SET ",
-                $column,
-                " = $1, ",
-                $key,
-                " = $2",
-                " WHERE id = $3 AND ",
-                $column,
-                " = $4"
-            ),
-        }
-    };
-}
-
-/// Every sealed column there is.
+/// All sealed columns. Each table needs a key `id` and an index on (key id column, `id`).
 const SEALED: &[SealedColumn] = &[
-    sealed!("users"."session_key" by "session_key_kid", bound to "users.session_key:" + "open_id"),
-    sealed!("users"."previous_session_key" by "previous_session_key_kid",
-        bound to "users.session_key:" + "open_id"),
+    SealedColumn {
+        name: "users.session_key",
+        owner: "users.session_key:",
+        counts: "SELECT session_key_kid AS key_id, count(*) AS sealed FROM users
+                 WHERE session_key_kid IS NOT NULL
+                 GROUP BY session_key_kid ORDER BY session_key_kid",
+        batch: "SELECT id, open_id AS bound_to, session_key AS ciphertext FROM users
+                WHERE session_key_kid = $1 AND session_key IS NOT NULL AND id > $2
+                ORDER BY id LIMIT $3",
+        replace: "UPDATE users SET session_key = $1, session_key_kid = $2
+                  WHERE id = $3 AND session_key = $4",
+    },
+    SealedColumn {
+        name: "users.previous_session_key",
+        owner: "users.session_key:",
+        counts: "SELECT previous_session_key_kid AS key_id, count(*) AS sealed FROM users
+                 WHERE previous_session_key_kid IS NOT NULL
+                 GROUP BY previous_session_key_kid ORDER BY previous_session_key_kid",
+        batch: "SELECT id, open_id AS bound_to, previous_session_key AS ciphertext FROM users
+                WHERE previous_session_key_kid = $1 AND previous_session_key IS NOT NULL AND id > $2
+                ORDER BY id LIMIT $3",
+        replace: "UPDATE users SET previous_session_key = $1, previous_session_key_kid = $2
+                  WHERE id = $3 AND previous_session_key = $4",
+    },
 ];
 
-/// What was sealed could not be looked at or sealed again.
+/// A rotation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RotationError {
-    /// The database; what was done until then stays done.
+    /// The database failed; completed batches stay.
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// A value could not be sealed.
@@ -99,33 +74,33 @@ impl From<sqlx::Error> for RotationError {
     }
 }
 
-/// How a key stands to the ring.
+/// Status of a key on the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum KeyStanding {
-    /// The one that seals.
+pub enum KeyStatus {
+    /// Seals and opens.
     Current,
-    /// One that still opens.
+    /// Opens only.
     Previous,
-    /// Not on the ring: what it sealed can't be read.
+    /// Not on the ring: its values cannot be opened.
     Unknown,
 }
 
-/// How many values of a column a key has sealed.
+/// Number of values of a column that a key sealed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyUse {
     /// `table.column`.
     pub column: &'static str,
-    /// Which key.
+    /// Id of the key.
     pub key_id: String,
-    /// How it stands to the ring.
-    pub key: KeyStanding,
-    /// How many values.
+    /// Its status on the ring.
+    pub key: KeyStatus,
+    /// Number of values.
     pub sealed: i64,
 }
 
-/// Which keys have sealed what, column by column.
+/// Returns the number of values by column and key.
 ///
 /// # Errors
 /// [`DatabaseError`].
@@ -138,9 +113,9 @@ pub async fn status(database: &Database, keyring: &Keyring) -> Result<Vec<KeyUse
         {
             let key_id: String = row.try_get("key_id")?;
             let key = match keyring.holds(&key_id) {
-                _ if key_id == keyring.current_key_id() => KeyStanding::Current,
-                true => KeyStanding::Previous,
-                false => KeyStanding::Unknown,
+                _ if key_id == keyring.current_key_id() => KeyStatus::Current,
+                true => KeyStatus::Previous,
+                false => KeyStatus::Unknown,
             };
             uses.push(KeyUse {
                 column: column.name,
@@ -153,32 +128,32 @@ pub async fn status(database: &Database, keyring: &Keyring) -> Result<Vec<KeyUse
     Ok(uses)
 }
 
-/// What a rotation did; also told while it goes on.
+/// The result of a rotation, also reported as progress.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rotated {
-    /// Values that are sealed with the current key now.
+    /// Values that were sealed again.
     pub resealed: u64,
-    /// Values that somebody else changed first.
+    /// Values that were changed concurrently.
     pub overtaken: u64,
-    /// Values that their key does not open: they were damaged before.
+    /// Values that their key does not open: they are damaged.
     pub damaged: u64,
     /// Values of keys that are not on the ring.
     pub unknown: u64,
 }
 
 impl Rotated {
-    /// Whether nothing is left that the current key does not open.
+    /// Whether the current key opens all values.
     pub fn is_complete(&self) -> bool {
         self.damaged == 0 && self.unknown == 0
     }
 }
 
-/// Seals everything again that was sealed with a previous key of the ring. Calls `progress` after
-/// each batch. The service must seal with the current key already, or this is never done.
+/// Seals all values of previous keys again. Calls `progress` after each batch. The service must seal with
+/// the current key already, or this does not end.
 ///
 /// # Errors
-/// [`RotationError`]; the next run goes on.
+/// [`RotationError`]; the next run continues.
 pub async fn rotate(
     database: &Database,
     keyring: &Keyring,
@@ -187,12 +162,12 @@ pub async fn rotate(
     let mut all = Rotated::default();
     loop {
         let before = all.resealed + all.overtaken;
-        // What can't be opened is met again in each round.
+        // Values that cannot be opened are found again in each round.
         (all.damaged, all.unknown) = (0, 0);
         for column in SEALED {
             rotate_column(database, keyring, column, &mut all, &mut progress).await?;
         }
-        // A value may have moved from one column to another meanwhile: until a round finds nothing.
+        // A value may have moved between columns: repeat until a round finds nothing.
         if all.resealed + all.overtaken == before {
             return Ok(all);
         }
@@ -228,7 +203,7 @@ async fn rotate_column(
     Ok(())
 }
 
-/// One batch of the rows after `after`; gives the last of them, or nothing when there are no more.
+/// Seals one batch of rows after `after`; returns the last id, or `None` if there are no more.
 async fn rotate_batch(
     database: &Database,
     keyring: &Keyring,
@@ -247,7 +222,7 @@ async fn rotate_batch(
         return Ok(None);
     };
     let last: String = last.try_get("id")?;
-    // Opened and sealed before the transaction begins, which then takes no longer than it must.
+    // Opened and sealed before the transaction begins, to keep it short.
     let mut renewed = Vec::with_capacity(rows.len());
     for row in &rows {
         let (id, bound_to): (String, String) = (row.try_get("id")?, row.try_get("bound_to")?);
@@ -259,7 +234,7 @@ async fn rotate_batch(
                 renewed.push((id, old, sealed));
             }
             Err(error) => {
-                tracing::error!(column = column.name, id, %error, "a sealed value can't be opened");
+                tracing::error!(column = column.name, id, %error, "cannot open a sealed value");
                 all.damaged += 1;
             }
         }

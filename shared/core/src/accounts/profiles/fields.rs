@@ -1,35 +1,35 @@
-//! What a profile's fields may hold. WeChat vouches for who sends them, not for what a player has
-//! written into them, and other players get to see it.
+//! Validation of profile fields. WeChat authenticates the sender, not the text that a player wrote, and
+//! other players see it.
 
 use avalon_wechat::UserProfile;
 use url::{Host, Url};
 
-/// How WeChat calls a player whom it does not name.
+/// WeChat's placeholder for the nickname of an anonymous player.
 const ANONYMOUS: &str = "微信用户";
-/// What the address of the grey picture of such a player holds.
+/// Part of the URL of the grey placeholder avatar.
 const GREY_AVATAR: &str = "/POgEwh4mIHO4nibH0KlMECNjjGxQUq24ZEaGT4poC6icRiccVGKSyXwibcPq4BWmiaIGuG1icwxaQX6grC9VemZoJ8rg/";
 
-/// Longest nickname, in characters.
+/// Maximum length of a nickname, in characters.
 const NICKNAME_CHARS: usize = 64;
-/// Longest country, province or city, in characters.
+/// Maximum length of a country, province or city, in characters.
 const PLACE_CHARS: usize = 64;
-/// Longest language, in characters.
+/// Maximum length of a language, in characters.
 const LANGUAGE_CHARS: usize = 16;
-/// Longest address of a picture, in bytes.
+/// Maximum length of an avatar's URL, in bytes.
 const AVATAR_BYTES: usize = 512;
 
-/// A field holds what it may not.
+/// A field is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct FieldError {
-    /// The field, as WeChat names it.
+    /// WeChat's name of the field.
     pub field: &'static str,
-    /// What is wrong with it.
+    /// The violated rule.
     pub problem: &'static str,
 }
 
-/// What a profile says, each field checked. A field that says nothing (empty, gender 0, what WeChat puts
-/// in the place of a name or a picture) is none.
+/// The checked fields of a profile. An empty one (also gender 0 and WeChat's placeholders for nickname
+/// and avatar) is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields {
     /// 1 to 64 characters.
@@ -48,12 +48,12 @@ pub struct Fields {
     pub language: Option<String>,
 }
 
-/// Hosts that pictures may be on, their subdomains included; none: any.
+/// Hosts, with their subdomains, that avatars may be on; empty for any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AvatarHosts(Vec<String>);
 
 impl AvatarHosts {
-    /// These hosts, in lower case.
+    /// Allows these hosts, given in lower case.
     pub fn new(hosts: impl IntoIterator<Item = String>) -> Self {
         Self(hosts.into_iter().collect())
     }
@@ -70,9 +70,8 @@ fn within(host: &str, domain: &str) -> bool {
 }
 
 impl Fields {
-    /// Checks a profile field by field. One that holds what it may not says nothing, and is told apart:
-    /// the rest is good all the same, and a name that WeChat itself allows must not cost a player all
-    /// of it.
+    /// Checks a profile field by field. An invalid field is left out and reported; the others are used,
+    /// since a name that WeChat itself allows must not cost a player the whole profile.
     pub fn check(profile: UserProfile, hosts: &AvatarHosts) -> (Self, Vec<FieldError>) {
         let UserProfile {
             nick_name,
@@ -83,34 +82,34 @@ impl Fields {
             city,
             language,
         } = profile;
-        let mut left_out = Vec::new();
-        let left = &mut left_out;
+        let mut invalid = Vec::new();
+        let errors = &mut invalid;
         let mut fields = Self {
-            nickname: taken(nickname(nick_name), left),
-            avatar_url: taken(avatar(avatar_url, hosts), left),
-            gender: taken(self::gender(gender), left),
-            country: taken(place("country", country), left),
-            province: taken(place("province", province), left),
-            city: taken(place("city", city), left),
-            language: taken(self::language(language), left),
+            nickname: valid(nickname(nick_name), errors),
+            avatar_url: valid(avatar(avatar_url, hosts), errors),
+            gender: valid(self::gender(gender), errors),
+            country: valid(place("country", country), errors),
+            province: valid(place("province", province), errors),
+            city: valid(place("city", city), errors),
+            language: valid(self::language(language), errors),
         };
         if fields.nickname.as_deref() == Some(ANONYMOUS) {
-            // Name and picture are both stand-ins then.
+            // Both name and avatar are placeholders then.
             (fields.nickname, fields.avatar_url) = (None, None);
         }
-        (fields, left_out)
+        (fields, invalid)
     }
 
-    /// Whether nothing is said at all.
+    /// Whether every field is empty.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// What a field says; nothing when it may not say it, which is noted.
-fn taken<T>(checked: Result<Option<T>, FieldError>, left_out: &mut Vec<FieldError>) -> Option<T> {
+/// Returns the field, or `None` and records the error.
+fn valid<T>(checked: Result<Option<T>, FieldError>, errors: &mut Vec<FieldError>) -> Option<T> {
     checked.unwrap_or_else(|error| {
-        left_out.push(error);
+        errors.push(error);
         None
     })
 }
@@ -124,7 +123,7 @@ fn nickname(text: Option<String>) -> Result<Option<String>, FieldError> {
         return Ok(None);
     };
     if name.chars().all(is_blank) {
-        return refused("nickName", "shows nothing");
+        return refused("nickName", "has no visible characters");
     }
     Ok(Some(name))
 }
@@ -154,29 +153,26 @@ fn gender(number: Option<i64>) -> Result<Option<i16>, FieldError> {
     }
 }
 
-/// A text that other players are shown, without the spaces around it.
+/// Checks a text that other players see; trims it.
 fn shown(
     field: &'static str,
     text: Option<String>,
-    most: usize,
+    max_chars: usize,
 ) -> Result<Option<String>, FieldError> {
     let Some(text) = text else { return Ok(None) };
     let text = text.trim();
-    if text.chars().count() > most {
+    if text.chars().count() > max_chars {
         return refused(field, "is too long");
     }
     if text.chars().any(|c| c.is_control() || disturbs(c)) {
-        return refused(
-            field,
-            "may not have control characters or such as turn the text around",
-        );
+        return refused(field, "may not have control or direction characters");
     }
     Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
 }
 
-/// Characters that are not seen themselves and change what is seen of others: direction marks, embeddings,
-/// overrides and isolates, line and paragraph separators, annotations, and the widthless space in its two
-/// forms. The joiners (U+200C, U+200D) are none of them: scripts and emoji need those.
+/// Invisible characters that change how others are shown: direction marks, embeddings, overrides and
+/// isolates, line and paragraph separators, annotations, and zero-width spaces. Joiners (U+200C, U+200D)
+/// are allowed: scripts and emoji need them.
 fn disturbs(c: char) -> bool {
     matches!(
         c,
@@ -191,7 +187,7 @@ fn disturbs(c: char) -> bool {
     )
 }
 
-/// Characters that leave nothing to be seen: spaces, joiners, variation selectors, fillers.
+/// Characters that show nothing: spaces, joiners, variation selectors, fillers.
 fn is_blank(c: char) -> bool {
     c.is_whitespace()
         || matches!(
@@ -212,7 +208,7 @@ fn is_blank(c: char) -> bool {
         )
 }
 
-/// An https address; WeChat's own may also come as http, and is kept as https.
+/// Checks an https URL; WeChat's own may be http, and is stored as https.
 fn avatar(text: Option<String>, hosts: &AvatarHosts) -> Result<Option<String>, FieldError> {
     const FIELD: &str = "avatarUrl";
     let text = text.as_deref().map(str::trim).unwrap_or_default();
@@ -228,12 +224,12 @@ fn avatar(text: Option<String>, hosts: &AvatarHosts) -> Result<Option<String>, F
     if !url.username().is_empty() || url.password().is_some() {
         return refused(FIELD, "may not have credentials");
     }
-    // A number in place of a name may be anything, also in the player's own network.
+    // An IP address may be anything, even a host in the player's own network.
     let Some(Host::Domain(host)) = url.host() else {
         return refused(FIELD, "must name its host");
     };
-    let wechats = within(host, "qlogo.cn");
-    let plain = url.scheme() == "http" && wechats;
+    let is_wechat = within(host, "qlogo.cn");
+    let plain = url.scheme() == "http" && is_wechat;
     if url.scheme() != "https" && !plain {
         return refused(FIELD, "must be https");
     }
@@ -243,13 +239,13 @@ fn avatar(text: Option<String>, hosts: &AvatarHosts) -> Result<Option<String>, F
     if !hosts.allow(host) {
         return refused(FIELD, "is on a host that is not allowed");
     }
-    if wechats && url.path().contains(GREY_AVATAR) {
+    if is_wechat && url.path().contains(GREY_AVATAR) {
         return Ok(None);
     }
     if plain && url.set_scheme("https").is_err() {
         return refused(FIELD, "must be https");
     }
-    // Escaping may have made it longer.
+    // Escaping may have lengthened it.
     let text = String::from(url);
     if text.len() > AVATAR_BYTES {
         return refused(FIELD, "is too long");

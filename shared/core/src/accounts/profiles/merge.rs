@@ -1,12 +1,12 @@
-//! What wins when a profile is told anew. A pure function; the table in the tests is the rule.
+//! How an update changes a known profile. A pure function; the table in the tests is the rule.
 //!
-//! - What is empty never wins: a field that says nothing leaves what is known.
-//! - A field of which nothing is known takes what is said, whoever says it.
-//! - Encrypted data win over raw data: they name their app and time, raw data could be old.
-//! - Of the same kind, the later telling wins; of the same time, the one that comes in later.
-//! - A nickname that was refused says nothing.
-//! - A unionid is taken when none is known. One that a sign-in brought comes from WeChat itself, over a
-//!   channel of its own, and stays; raw data never bring one.
+//! - An empty field never wins: the known value stays.
+//! - A field without a known value takes the update's, whatever its source.
+//! - Encrypted data wins over raw data: it names its app and time, raw data could be old.
+//! - Of the same source, the later timestamp wins; of the same time, the one received later.
+//! - A refused nickname counts as empty.
+//! - A unionid is stored if none is known. One from a sign-in comes directly from WeChat and stays; raw
+//!   data never has one.
 
 use avalon_wechat::UnionId;
 use jiff::Timestamp;
@@ -14,45 +14,44 @@ use strum::{EnumString, IntoStaticStr};
 
 use super::Fields;
 
-/// How WeChat vouches for a profile.
-/// The names are stored.
+/// How WeChat authenticates a profile. The names are stored.
 #[derive(Clone, Copy, Debug, EnumString, IntoStaticStr, PartialEq, Eq, PartialOrd, Ord)]
 #[strum(serialize_all = "snake_case")]
 pub enum Source {
-    /// In the open, with a signature that says nothing of app and time.
+    /// Plain text with a signature, which covers neither app nor time.
     Raw,
-    /// Encrypted, with a watermark.
+    /// Encrypted, with a watermark of app and time.
     Encrypted,
 }
 
-/// How good a telling is: the greater one wins.
+/// Precedence of an update: the greater one wins.
 pub type Standing = (Source, Timestamp);
 
-/// What is known of a player.
+/// The known profile of a player.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
-    /// The profile.
+    /// The checked fields.
     pub fields: Fields,
-    /// What it was last brought up to date by, and of when that was.
+    /// Source and time of the last update.
     pub standing: Option<Standing>,
-    /// The player across apps.
+    /// WeChat's id of the player across apps.
     pub union_id: Option<UnionId>,
-    /// A nickname that is not to be shown.
+    /// A nickname that must not be shown.
     pub refused_nickname: Option<String>,
 }
 
-/// What is told of a player.
+/// An update of a profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
-    /// The profile.
+    /// The checked fields.
     pub fields: Fields,
-    /// Who vouches for it, and since when: the watermark's time, or when raw data came in.
+    /// Source and time: that of the watermark, or when raw data was received.
     pub standing: Standing,
-    /// The player across apps; only encrypted data can know.
+    /// WeChat's id of the player across apps; only in encrypted data.
     pub union_id: Option<UnionId>,
 }
 
-/// What is known after the update, or `None` when it brings nothing new.
+/// Returns the profile after the update, or `None` if it changes nothing.
 pub fn merge(known: &Known, mut update: Update) -> Option<Known> {
     if update.fields.nickname.is_some() && update.fields.nickname == known.refused_nickname {
         update.fields.nickname = None;
@@ -63,7 +62,7 @@ pub fn merge(known: &Known, mut update: Update) -> Option<Known> {
         if wins {
             after.standing = Some(update.standing);
         }
-        take(&mut after.fields, update.fields, wins);
+        apply(&mut after.fields, update.fields, wins);
     }
     if after.union_id.is_none() && update.standing.0 == Source::Encrypted {
         after.union_id = update.union_id;
@@ -71,11 +70,11 @@ pub fn merge(known: &Known, mut update: Update) -> Option<Known> {
     (after != *known).then_some(after)
 }
 
-/// Fills what is not known, and replaces what is when the update wins.
-fn take(known: &mut Fields, told: Fields, wins: bool) {
-    fn one<T>(known: &mut Option<T>, told: Option<T>, wins: bool) {
-        if told.is_some() && (wins || known.is_none()) {
-            *known = told;
+/// Fills unknown fields, and replaces known ones if the update wins.
+fn apply(known: &mut Fields, update: Fields, wins: bool) {
+    fn one<T>(known: &mut Option<T>, update: Option<T>, wins: bool) {
+        if update.is_some() && (wins || known.is_none()) {
+            *known = update;
         }
     }
     let Fields {
@@ -86,7 +85,7 @@ fn take(known: &mut Fields, told: Fields, wins: bool) {
         province,
         city,
         language,
-    } = told;
+    } = update;
     one(&mut known.nickname, nickname, wins);
     one(&mut known.avatar_url, avatar_url, wins);
     one(&mut known.gender, gender, wins);
@@ -135,11 +134,11 @@ mod tests {
     }
 
     #[test]
-    fn what_wins_when() {
-        type Telling = (Source, i64, &'static str, &'static str);
-        // What is known, what is told, and what is known then, with its standing.
-        let table: [(Telling, Telling, Telling); 13] = [
-            // Newer over older, of the same kind.
+    fn precedence_table() {
+        type Row = (Source, i64, &'static str, &'static str);
+        // Known profile, update, and result, each with its standing.
+        let table: [(Row, Row, Row); 13] = [
+            // Newer over older, of the same source.
             (
                 (Encrypted, 5, "old", ""),
                 (Encrypted, 6, "new", ""),
@@ -160,7 +159,7 @@ mod tests {
                 (Raw, 4, "old", ""),
                 (Raw, 5, "new", ""),
             ),
-            // Of the same time, what comes in later.
+            // Of the same time, the one received later.
             (
                 (Encrypted, 5, "one", ""),
                 (Encrypted, 5, "two", ""),
@@ -177,7 +176,7 @@ mod tests {
                 (Raw, 9, "raw", ""),
                 (Encrypted, 5, "sure", ""),
             ),
-            // What is empty never wins.
+            // Empty fields never win.
             (
                 (Encrypted, 5, "name", "city"),
                 (Encrypted, 6, "", ""),
@@ -193,7 +192,7 @@ mod tests {
                 (Encrypted, 6, "", "town"),
                 (Encrypted, 6, "name", "town"),
             ),
-            // What is not known is filled, also by who does not win.
+            // Unknown fields are filled by any update.
             (
                 (Encrypted, 5, "name", ""),
                 (Raw, 9, "raw", "city"),
@@ -204,31 +203,31 @@ mod tests {
                 (Encrypted, 4, "old", "city"),
                 (Encrypted, 5, "name", "city"),
             ),
-            // The same again.
+            // A repeated update.
             (
                 (Encrypted, 5, "name", "city"),
                 (Encrypted, 5, "name", "city"),
                 (Encrypted, 5, "name", "city"),
             ),
         ];
-        for (before, told, after) in table {
-            let of = |(source, second, name, city): Telling| known(source, second, name, city);
-            let (source, second, name, city) = told;
+        for (before, new, after) in table {
+            let of = |(source, second, name, city): Row| known(source, second, name, city);
+            let (source, second, name, city) = new;
             let known = of(before);
             let merged = merge(&known, update(source, second, name, city)).unwrap_or(known);
-            assert_eq!(merged, of(after), "{before:?} then {told:?}");
-            // Telling it again changes nothing.
+            assert_eq!(merged, of(after), "{before:?} then {new:?}");
+            // A repeated update changes nothing.
             assert_eq!(merge(&merged, update(source, second, name, city)), None);
         }
     }
 
     #[test]
-    fn nothing_told_is_nothing_new() {
+    fn empty_update_changes_nothing() {
         assert_eq!(merge(&Known::default(), update(Encrypted, 5, "", "")), None);
     }
 
     #[test]
-    fn an_empty_telling_does_not_hold_off_one_that_is_under_way() {
+    fn empty_update_does_not_block_an_older_one() {
         let known = known(Encrypted, 5, "old", "");
         assert_eq!(merge(&known, update(Encrypted, 9, "", "")), None);
         let merged = merge(&known, update(Encrypted, 7, "new", "")).unwrap();
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_nickname_is_not_taken_again_and_another_is() {
+    fn refused_nickname_is_ignored_but_another_is_stored() {
         let known = Known {
             refused_nickname: Some("rude".to_owned()),
             ..known(Encrypted, 5, "", "city")
@@ -248,17 +247,17 @@ mod tests {
     }
 
     #[test]
-    fn a_unionid_is_taken_from_encrypted_data_when_none_is_known() {
+    fn unionid_is_stored_from_encrypted_data_if_unknown() {
         let with = |source: Source, id: &str| Update {
             union_id: Some(UnionId::new(id)),
             ..update(source, 9, "name", "")
         };
-        let nobody = known(Encrypted, 5, "name", "");
-        let taken = merge(&nobody, with(Encrypted, "oU1")).unwrap();
-        assert_eq!(taken.union_id, Some(UnionId::new("oU1")));
+        let without = known(Encrypted, 5, "name", "");
+        let stored = merge(&without, with(Encrypted, "oU1")).unwrap();
+        assert_eq!(stored.union_id, Some(UnionId::new("oU1")));
         let raw = merge(&known(Raw, 5, "name", ""), with(Raw, "oU1")).unwrap();
         assert_eq!(raw.union_id, None);
-        let kept = merge(&taken, with(Encrypted, "oU2")).unwrap_or(taken);
-        assert_eq!(kept.union_id, Some(UnionId::new("oU1")));
+        let later = merge(&stored, with(Encrypted, "oU2")).unwrap_or(stored);
+        assert_eq!(later.union_id, Some(UnionId::new("oU1")));
     }
 }

@@ -1,5 +1,5 @@
-//! A profile's columns in `users`. Read, merged and written back without a lock: the write counts only
-//! when the row is still the one that was read.
+//! A profile's columns in `users`. Read, merged and written back without a lock: the write requires the
+//! revision that was read.
 
 use avalon_wechat::{OpenId, UnionId};
 use jiff::Timestamp;
@@ -7,32 +7,32 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::{Fields, Known, Source, Update, merge};
-use crate::accounts::users::{self, UserError, UserInfo, user_columns};
+use crate::accounts::users::{self, UserError, UserInfo};
 use crate::base::ids::UserId;
 use crate::storage::database::{Database, DatabaseError};
 
-/// How often two updates of one player may meet before one is tried again later.
-const MEETINGS: u32 = 8;
+/// Attempts before an update that keeps losing to concurrent ones is retried later.
+const MAX_TRIES: u32 = 8;
 
-/// What became of an update.
+/// The result of an update.
 #[derive(Clone, Debug)]
 pub struct Updated {
     /// The player after it.
     pub user: UserInfo,
-    /// Whether it brought anything new.
+    /// Whether it changed the profile.
     pub changed: bool,
-    /// Counts the changes of the profile.
+    /// Number of changes of the profile so far.
     pub revision: i64,
 }
 
 /// A profile could not be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
-    /// The player's row.
+    /// The player's row could not be read or written.
     #[error(transparent)]
     User(#[from] UserError),
-    /// Others kept changing the profile meanwhile.
-    #[error("the profile was changed by others again and again")]
+    /// Concurrent updates changed the profile at every attempt.
+    #[error("too many concurrent changes of the profile")]
     Contended,
 }
 
@@ -43,7 +43,7 @@ impl From<sqlx::Error> for ProfileError {
 }
 
 impl ProfileError {
-    /// Whether trying it again may succeed.
+    /// Whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Contended => true,
@@ -52,8 +52,8 @@ impl ProfileError {
     }
 }
 
-/// Brings a player's profile up to date; `None` when there is no such player. `heed_refused`: a nickname
-/// that the content check has refused before is not taken again.
+/// Updates a player's profile; `None` if there is no such player. With `skip_refused`, a nickname that the
+/// content check refused before is ignored.
 ///
 /// # Errors
 /// See [`ProfileError`].
@@ -61,14 +61,14 @@ pub async fn update(
     database: &Database,
     open_id: &OpenId,
     update: &Update,
-    heed_refused: bool,
+    skip_refused: bool,
     now: Timestamp,
 ) -> Result<Option<Updated>, ProfileError> {
-    for _ in 0..MEETINGS {
+    for _ in 0..MAX_TRIES {
         let Some(mut stored) = read(database, open_id).await? else {
             return Ok(None);
         };
-        if !heed_refused {
+        if !skip_refused {
             stored.known.refused_nickname = None;
         }
         let Some(after) = merge(&stored.known, update.clone()) else {
@@ -89,7 +89,7 @@ pub async fn update(
     Err(ProfileError::Contended)
 }
 
-/// A row as it was read.
+/// The row as it was read.
 struct Stored {
     user: UserInfo,
     known: Known,
@@ -97,14 +97,10 @@ struct Stored {
 }
 
 async fn read(database: &Database, open_id: &OpenId) -> Result<Option<Stored>, ProfileError> {
-    let row = sqlx::query(concat!(
-        "SELECT profile_source, profile_at, profile_revision, refused_nickname, ",
-        user_columns!(),
-        " FROM users WHERE open_id = $1"
-    ))
-    .bind(open_id.as_str())
-    .fetch_optional(database.pool())
-    .await?;
+    let row = sqlx::query(include_str!("../sql/profile_by_open_id.sql"))
+        .bind(open_id.as_str())
+        .fetch_optional(database.pool())
+        .await?;
     Ok(row.map(|row| stored_of(&row)).transpose()?)
 }
 
@@ -141,7 +137,7 @@ fn stored_of(row: &AnyRow) -> Result<Stored, UserError> {
     })
 }
 
-/// `None` when somebody else has changed the profile since it was read.
+/// Returns `None` if the profile was changed since it was read.
 async fn write(
     database: &Database,
     stored: &Stored,
@@ -149,34 +145,27 @@ async fn write(
     now: Timestamp,
 ) -> Result<Option<UserInfo>, ProfileError> {
     let fields = after.fields;
-    let row = sqlx::query(concat!(
-        // A sign-in may have brought a unionid meanwhile.
-        "UPDATE users SET nickname = $3, avatar_url = $4, gender = $5, country = $6, province = $7,
-                city = $8, language = $9, union_id = coalesce(union_id, $10), profile_source = $11,
-                profile_at = $12, updated_at = $13, profile_revision = profile_revision + 1
-         WHERE id = $1 AND profile_revision = $2 RETURNING ",
-        user_columns!()
-    ))
-    .bind(stored.user.id.to_string())
-    .bind(stored.revision)
-    .bind(fields.nickname)
-    .bind(fields.avatar_url)
-    .bind(fields.gender)
-    .bind(fields.country)
-    .bind(fields.province)
-    .bind(fields.city)
-    .bind(fields.language)
-    .bind(after.union_id.map(UnionId::into_string))
-    .bind(after.standing.map(|(source, _)| <&str>::from(source)))
-    .bind(after.standing.map(|(_, at)| at.as_millisecond()))
-    .bind(now.as_millisecond())
-    .fetch_optional(database.pool())
-    .await?;
+    let row = sqlx::query(include_str!("../sql/profile_update.sql"))
+        .bind(stored.user.id.to_string())
+        .bind(stored.revision)
+        .bind(fields.nickname)
+        .bind(fields.avatar_url)
+        .bind(fields.gender)
+        .bind(fields.country)
+        .bind(fields.province)
+        .bind(fields.city)
+        .bind(fields.language)
+        .bind(after.union_id.map(UnionId::into_string))
+        .bind(after.standing.map(|(source, _)| <&str>::from(source)))
+        .bind(after.standing.map(|(_, at)| at.as_millisecond()))
+        .bind(now.as_millisecond())
+        .fetch_optional(database.pool())
+        .await?;
     Ok(row.map(|row| users::user_of(&row)).transpose()?)
 }
 
-/// Takes a nickname away and remembers it, so that it is not taken again. `false` when the player is
-/// called otherwise by now.
+/// Removes a nickname and remembers it, so that it is not accepted again. Returns `false` if the player
+/// has another nickname by now.
 ///
 /// # Errors
 /// [`UserError::Database`].

@@ -1,132 +1,35 @@
-//! The rules of a player's sessions, all of them together: which sign-in ends which, what a refresh
-//! token is good for, and what is remembered of sessions that have ended. Pure: what is kept where,
-//! and by whom, is the store's business.
+//! The rules for all sessions of one player: which session a sign-in ends, when a refresh token is
+//! valid, and how many ended sessions are remembered. Pure; storage is elsewhere.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use strum::{AsRefStr, Display};
 
-use super::secrets::{Digest, RefreshToken, SealedKey};
+use super::secrets::RefreshToken;
+use super::session::{EndReason, Refusal, Session, is_other_device, same_device};
 use crate::accounts::config::DevicePolicy;
 use crate::base::ids::SessionId;
 
-/// Ended sessions that are remembered for a player, so that their devices hear why.
-const MOST_ENDED: usize = 16;
-/// Live sessions of a player, whatever the policy: a client may call each of its sign-ins another
-/// device, or another type of device.
-const MOST_LIVE: usize = DevicePolicy::MAX_DEVICES as usize;
+/// Ended sessions that are remembered for a player, so that their devices learn the reason.
+const MAX_ENDED: usize = 16;
+/// Live sessions of a player under any policy: a client may name a new device, or a new type of device,
+/// at each sign-in.
+const MAX_LIVE: usize = DevicePolicy::MAX_DEVICES as usize;
 
-/// How long a document without sessions stays.
-const SOON: Duration = Duration::from_secs(60);
-
-/// On what a player signs in.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Device {
-    /// The client's own name of the device.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// Such as `ios`, `android`, `pc`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
-    /// WeChat's scene value of how the game was opened.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scene: Option<i64>,
-}
-
-/// Why a session ended early. The names are stored, and appear in logs and responses to operators.
-#[derive(AsRefStr, Clone, Copy, Debug, Display, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum EndReason {
-    /// The player signed out.
-    SignedOut,
-    /// The player signed in elsewhere, and the device policy allows no more.
-    Replaced,
-    /// A refresh token that was spent came again: one of two who hold it is a thief.
-    RefreshReused,
-    /// The player is banned.
-    Banned,
-    /// An operator ended it.
-    ByOperator,
-}
-
-/// When and why a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ended {
-    /// Why.
-    pub reason: EndReason,
-    /// When, Unix ms.
-    pub at: i64,
-}
-
-/// One sign-in of a player on one device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Session {
-    /// The sign-in job's id: doing that job twice makes one session.
-    pub id: SessionId,
-    /// The player's openid.
-    pub open_id: String,
-    /// On what.
-    #[serde(default)]
-    pub device: Device,
-    /// Unix ms.
-    pub created_at: i64,
-    /// When its refresh token was made, Unix ms.
-    pub refreshed_at: i64,
-    /// Ends by itself then, Unix ms.
-    pub expires_at: i64,
-    /// What all its refresh tokens have in common.
-    pub(super) family: Digest,
-    /// The refresh token that is good.
-    pub(super) refresh: Digest,
-    /// Signs the player's requests; forgotten when the session ends.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) signing_key: Option<SealedKey>,
-    /// Over before its time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended: Option<Ended>,
-}
-
-impl Session {
-    fn is_live(&self, now: Timestamp) -> bool {
-        self.ended.is_none() && now.as_millisecond() < self.expires_at
-    }
-
-    fn end(&mut self, reason: EndReason, now: Timestamp) {
-        self.ended = Some(Ended {
-            reason,
-            at: now.as_millisecond(),
-        });
-        self.signing_key = None;
-    }
-}
-
-/// Why a session does not count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// There is none of this id, or no more.
-    #[error("there is no such session")]
-    Unknown,
-    /// It was not refreshed in time.
-    #[error("the session has expired")]
-    Expired,
-    /// It ended before its time.
-    #[error("the session has ended: {0}")]
-    Ended(EndReason),
-}
+/// Lifetime of a document without sessions.
+const EMPTY_TTL: Duration = Duration::from_secs(60);
 
 /// The player may not sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the player is banned")]
 pub struct Banned;
 
-/// All that is known of one player's sessions.
+/// The sessions of one player.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlayerSessions {
-    /// Nobody signs in as this player. The database knows it too; here it closes the gap between
-    /// that row and a sign-in that is under way.
+    /// Sign-ins are refused. The player's row has the ban too; this flag covers a sign-in that is in
+    /// progress while that row changes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) banned: bool,
     /// Oldest first.
@@ -135,10 +38,10 @@ pub struct PlayerSessions {
 }
 
 impl PlayerSessions {
-    /// The session, while it lives.
+    /// Returns the session if it is live.
     ///
     /// # Errors
-    /// Why it does not count.
+    /// The reason if it is not.
     pub fn live(&self, id: SessionId, now: Timestamp) -> Result<&Session, Refusal> {
         let session = self.sessions.iter().find(|session| session.id == id);
         let session = session.ok_or(Refusal::Unknown)?;
@@ -149,12 +52,12 @@ impl PlayerSessions {
         }
     }
 
-    /// Adds a session and ends those that the policy has no more room for; gives the ended ones that
-    /// are of another device.
+    /// Adds a session and ends those that the policy no longer allows; returns the ended ones of other
+    /// devices.
     ///
-    /// A session that is there already (its job is done again) gets the new secrets, since nobody
-    /// can have been told the first ones. One that has ended meanwhile stays ended: a later sign-in
-    /// was before it.
+    /// A session that exists already (its job is repeated) gets the new credentials, since no client
+    /// received the first ones. One that has ended in the meantime stays ended: a later sign-in
+    /// overtook it.
     ///
     /// # Errors
     /// When the player is banned.
@@ -164,7 +67,7 @@ impl PlayerSessions {
         policy: DevicePolicy,
         now: Timestamp,
     ) -> Result<Vec<SessionId>, Banned> {
-        self.forget_what_is_over(now);
+        self.prune(now);
         if self.banned {
             return Err(Banned);
         }
@@ -178,7 +81,7 @@ impl PlayerSessions {
             DevicePolicy::Single | DevicePolicy::PerDeviceType => 1,
             DevicePolicy::Multi(most) => most.get() as usize,
         };
-        // Those that compete with the new one for room.
+        // Live sessions that compete with the new one.
         let rivals = self.sessions.iter_mut().filter(|s| s.is_live(now));
         let mut rivals: Vec<&mut Session> = match policy {
             DevicePolicy::PerDeviceType => rivals
@@ -186,14 +89,14 @@ impl PlayerSessions {
                 .collect(),
             DevicePolicy::Single | DevicePolicy::Multi(_) => rivals.collect(),
         };
-        // A device has one session, whatever the policy: that one goes first.
+        // A device has one session under any policy: that one goes first.
         rivals.sort_by_key(|s| (!same_device(s, &new), s.created_at, s.id));
         let too_many = (rivals.len() + 1).saturating_sub(room);
         let of_this_device = rivals.iter().filter(|s| same_device(s, &new)).count();
         let mut ended = Vec::new();
         let mut replace = |session: &mut Session| {
             session.end(EndReason::Replaced, now);
-            if another_device(session, &new) {
+            if is_other_device(session, &new) {
                 ended.push(session.id);
             }
         };
@@ -202,7 +105,7 @@ impl PlayerSessions {
         }
         let live = self.sessions.iter_mut().filter(|s| s.is_live(now));
         let live: Vec<_> = live.collect();
-        let surplus = (live.len() + 1).saturating_sub(MOST_LIVE);
+        let surplus = (live.len() + 1).saturating_sub(MAX_LIVE);
         for session in live.into_iter().take(surplus) {
             replace(session);
         }
@@ -210,10 +113,10 @@ impl PlayerSessions {
         Ok(ended)
     }
 
-    /// Spends a refresh token for the next one of its family.
+    /// Replaces the refresh token with the next one of its family.
     ///
     /// # Errors
-    /// [`RefreshRefusal::Reused`] has ended the session: store what has changed.
+    /// [`RefreshRefusal::Reused`] has ended the session: the change must be stored.
     pub(super) fn refresh(
         &mut self,
         given: &RefreshToken,
@@ -231,18 +134,18 @@ impl PlayerSessions {
             session.expires_at = after(now, ttl);
             Ok(session)
         } else if session.refresh == next.digest() {
-            // This very refresh has been written before, and the answer to that was lost.
+            // This refresh was written before, and the reply was lost.
             Ok(session)
         } else if session.family == given.family() {
             session.end(EndReason::RefreshReused, now);
             Err(RefreshRefusal::Reused)
         } else {
-            // Somebody knows the session's id, which is no secret, and guesses.
+            // A guess: the session's id is not a secret.
             Err(Refusal::Unknown.into())
         }
     }
 
-    /// Ends a live session; whether it was one.
+    /// Ends a live session; returns whether it was live.
     pub fn end(&mut self, id: SessionId, reason: EndReason, now: Timestamp) -> bool {
         let live = |session: &&mut Session| session.id == id && session.is_live(now);
         match self.sessions.iter_mut().find(live) {
@@ -254,7 +157,7 @@ impl PlayerSessions {
         }
     }
 
-    /// Ends all live sessions; gives them.
+    /// Ends all live sessions; returns them.
     pub fn end_all(&mut self, reason: EndReason, now: Timestamp) -> Vec<SessionId> {
         let live = self.sessions.iter_mut().filter(|s| s.is_live(now));
         live.map(|session| {
@@ -264,13 +167,13 @@ impl PlayerSessions {
         .collect()
     }
 
-    /// Nobody signs in as this player any more; gives the sessions that lived.
+    /// Refuses sign-ins and ends all live sessions; returns those.
     pub(super) fn ban(&mut self, now: Timestamp) -> Vec<SessionId> {
         self.banned = true;
         self.end_all(EndReason::Banned, now)
     }
 
-    /// The player may sign in again, and devices that come back hear no more of the ban.
+    /// Allows sign-ins again; devices that return are no longer reported the ban.
     pub(super) fn lift_ban(&mut self) {
         self.banned = false;
         let ended = self.sessions.iter_mut().filter_map(|s| s.ended.as_mut());
@@ -279,61 +182,50 @@ impl PlayerSessions {
         }
     }
 
-    /// Every session that is remembered, oldest first.
+    /// Live and remembered sessions, oldest first.
     pub fn all(&self) -> &[Session] {
         &self.sessions
     }
 
-    /// When nothing in here matters any more, Unix ms; none: never.
-    pub(super) fn expires_at(&self, now: Timestamp) -> Option<i64> {
+    /// How long this document is needed; `None` for ever.
+    pub(super) fn ttl(&self, now: Timestamp) -> Option<Duration> {
         if self.banned {
             return None;
         }
         let ends = self.sessions.iter().map(|session| session.expires_at);
-        // Not at once, even when nothing is left: stores want a time to come.
-        Some(ends.max().unwrap_or(0).max(after(now, SOON)))
+        let left = ends.max().unwrap_or(0).saturating_sub(now.as_millisecond());
+        Some(Duration::from_millis(u64::try_from(left).unwrap_or(0)).max(EMPTY_TTL))
     }
 
-    fn forget_what_is_over(&mut self, now: Timestamp) {
+    /// Removes expired sessions and the oldest ended ones beyond [`MAX_ENDED`].
+    fn prune(&mut self, now: Timestamp) {
         let now = now.as_millisecond();
         self.sessions.retain(|session| session.expires_at > now);
         let ended = self.sessions.iter().filter(|s| s.ended.is_some()).count();
-        let mut surplus = ended.saturating_sub(MOST_ENDED - 1);
+        let mut surplus = ended.saturating_sub(MAX_ENDED - 1);
         self.sessions.retain(|session| {
-            let forget = surplus > 0 && session.ended.is_some();
-            surplus -= usize::from(forget);
-            !forget
+            let remove = surplus > 0 && session.ended.is_some();
+            surplus -= usize::from(remove);
+            !remove
         });
     }
 }
 
-/// A refresh token was refused.
+/// Why a refresh token was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum RefreshRefusal {
-    /// The session does not count, or has no such token.
+    /// The session is not usable, or has no such token.
     #[error(transparent)]
     Session(#[from] Refusal),
-    /// It was spent before; the session is over now.
-    #[error("the refresh token was spent before")]
+    /// It was used before, which has ended the session.
+    #[error("the refresh token was used before")]
     Reused,
 }
 
-/// A time so much later, Unix ms.
+/// `now` plus `ttl`, Unix ms.
 pub(super) fn after(now: Timestamp, ttl: Duration) -> i64 {
     let ttl = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
     now.as_millisecond().saturating_add(ttl)
-}
-
-fn same_device(one: &Session, other: &Session) -> bool {
-    one.device.id.is_some() && one.device.id == other.device.id
-}
-
-/// Whether the two are known to be of two devices: which one a client without a name is can't be told.
-fn another_device(one: &Session, other: &Session) -> bool {
-    match (&one.device.id, &other.device.id) {
-        (None, None) => one.device.kind != other.device.kind,
-        (one, other) => one != other,
-    }
 }
 
 #[cfg(test)]

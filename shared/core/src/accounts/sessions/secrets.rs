@@ -1,5 +1,4 @@
-//! What the owner of a session alone knows, and what is kept of it: refresh tokens as digests, the
-//! signing key sealed.
+//! Credentials of a session and their stored forms: refresh tokens as digests, the signing key sealed.
 
 use std::fmt;
 
@@ -13,19 +12,19 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::base::ids::{SessionId, UserId};
 use crate::storage::keyring::{Keyring, KeyringError, Sealed};
 
-/// The system has no random numbers to give.
+/// The system's random number generator failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no random numbers to be had")]
+#[error("the system's random number generator failed")]
 pub struct NoRandomness;
 
-/// Bytes of a refresh token that all tokens of a session have in common.
+/// Random bytes that all refresh tokens of a session share.
 const FAMILY: usize = 16;
-/// Bytes that each has for itself.
+/// Random bytes of each token.
 const OWN: usize = 32;
 
-/// A refresh token: whose session it is of, random bytes that stay for the session's life, and random
-/// bytes that are new with each. Who knows the first and not the latest of the second has a token
-/// that was spent, however long ago. Clients take it for one text.
+/// A refresh token: player, session, random bytes that are the same for the whole session, and random
+/// bytes of its own. A token with the right first and not the latest second bytes was used before,
+/// however long ago. Opaque to clients.
 pub(super) struct RefreshToken {
     pub(super) user: UserId,
     pub(super) session: SessionId,
@@ -34,12 +33,12 @@ pub(super) struct RefreshToken {
 }
 
 impl RefreshToken {
-    /// The first of a session.
-    pub(super) fn make_up(user: UserId, session: SessionId) -> Result<Self, NoRandomness> {
+    /// Generates the first token of a session.
+    pub(super) fn generate(user: UserId, session: SessionId) -> Result<Self, NoRandomness> {
         Self::of_family(user, session, &random::<FAMILY>()?)
     }
 
-    /// The one after this one.
+    /// Generates the successor of this token.
     pub(super) fn next(&self) -> Result<Self, NoRandomness> {
         Self::of_family(self.user, self.session, self.family.expose_secret())
     }
@@ -54,7 +53,7 @@ impl RefreshToken {
         })
     }
 
-    /// Reads what may be one.
+    /// Parses a token; checks only its syntax.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
         let user = parts.next()?.parse().ok()?;
@@ -68,7 +67,7 @@ impl RefreshToken {
         })
     }
 
-    /// What is kept of the bytes that all tokens of the session have.
+    /// Digest of the bytes that all tokens of the session share.
     pub(super) fn family(&self) -> Digest {
         Digest::of(self.family.expose_secret())
     }
@@ -82,7 +81,7 @@ impl RefreshToken {
     }
 }
 
-/// SHA-256 of a secret. Compared in constant time; base64 when kept.
+/// SHA-256 of a secret. Compared in constant time, serialised as base64.
 #[derive(Clone, Copy, Eq)]
 pub(super) struct Digest([u8; 32]);
 
@@ -121,7 +120,7 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// A session's signing key, sealed for that session alone.
+/// A session's signing key, sealed and bound to that session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SealedKey {
     #[serde(rename = "kid")]
@@ -157,16 +156,16 @@ impl SealedKey {
     }
 }
 
-/// What a sealed signing key belongs to: moved to another session, it does not open.
+/// Associated data of a sealed signing key: moved to another session, it does not open.
 fn owner(session: SessionId) -> String {
     format!("sessions.signing_key:{session}")
 }
 
-/// The key that signs a player's requests: 32 bytes. Never printed.
+/// The key of a session's signed requests: 32 bytes. Never printed.
 pub struct SigningSecret(SecretSlice<u8>);
 
 impl SigningSecret {
-    pub(super) fn make_up() -> Result<Self, NoRandomness> {
+    pub(super) fn generate() -> Result<Self, NoRandomness> {
         Ok(Self(random::<32>()?.to_vec().into()))
     }
 
@@ -175,7 +174,7 @@ impl SigningSecret {
         self.0.expose_secret()
     }
 
-    /// As the owner is told it.
+    /// The form that the client receives.
     pub(super) fn to_base64(&self) -> String {
         STANDARD.encode(self.expose())
     }

@@ -8,7 +8,7 @@ use super::keys::VerifyingKey;
 /// The keys that verify our tokens: the current one first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Jwks {
-    /// One entry a key.
+    /// One entry per key.
     pub keys: Vec<Jwk>,
 }
 
@@ -25,7 +25,7 @@ pub struct Jwk {
     pub x: String,
     /// The key's name in the header of a token: its RFC 7638 thumbprint.
     pub kid: String,
-    /// What it is for: always `sig`.
+    /// Purpose: always `sig`.
     #[serde(rename = "use")]
     #[schema(example = "sig")]
     pub key_use: String,

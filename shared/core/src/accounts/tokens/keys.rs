@@ -1,5 +1,5 @@
-//! Ed25519 keys as the configuration holds them (PEM) and as tokens name them: by the RFC 7638
-//! thumbprint of the public half.
+//! Ed25519 keys: PEM in the configuration, and named in tokens by the RFC 7638 thumbprint of the public
+//! half.
 
 use std::{fmt, str::FromStr};
 
@@ -12,13 +12,12 @@ use jsonwebtoken::{DecodingKey, EncodingKey};
 use pem::{EncodeConfig, LineEnding, Pem};
 use secrecy::SecretString;
 
-/// The DER of an Ed25519 SubjectPublicKeyInfo up to the 32 bytes of the key: RFC 8410 leaves no
-/// choice.
+/// The DER of an Ed25519 SubjectPublicKeyInfo up to the 32 bytes of the key, fixed by RFC 8410.
 const SPKI_PREFIX: [u8; 12] = [
     0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
 ];
 
-/// Why a key could not be read or made.
+/// Why a key could not be parsed or generated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// A private key was needed.
@@ -27,8 +26,8 @@ pub enum KeyError {
     /// A private or public key was needed.
     #[error("must be an Ed25519 public or private key in PEM")]
     NotAKey,
-    /// The system has no random numbers to give.
-    #[error("no key could be made")]
+    /// The system's random number generator failed.
+    #[error("the key could not be generated")]
     Library,
 }
 
@@ -47,10 +46,10 @@ pub struct VerifyingKey {
 }
 
 impl SigningKey {
-    /// Makes a new key and returns it as PKCS#8 PEM, in the form that OpenSSL reads too.
+    /// Generates a key and returns it as PKCS#8 PEM, which OpenSSL reads too.
     ///
     /// # Errors
-    /// [`KeyError::Library`] when the system has no random numbers to give.
+    /// [`KeyError::Library`] when the system's random number generator fails.
     pub fn generate_pem() -> Result<SecretString, KeyError> {
         let pair = Ed25519KeyPair::generate().map_err(|_| KeyError::Library)?;
         let der = pair.to_pkcs8v1().map_err(|_| KeyError::Library)?;
@@ -76,7 +75,7 @@ impl SigningKey {
 impl FromStr for SigningKey {
     type Err = KeyError;
 
-    /// Reads PKCS#8 PEM, version 1 (as OpenSSL writes it) or 2 (with the public key).
+    /// Parses PKCS#8 PEM, version 1 (as OpenSSL writes it) or 2 (with the public key).
     fn from_str(text: &str) -> Result<Self, KeyError> {
         let pem = pem::parse(text).map_err(|_| KeyError::NotPrivate)?;
         if pem.tag() != "PRIVATE KEY" {
@@ -125,7 +124,7 @@ impl VerifyingKey {
 impl FromStr for VerifyingKey {
     type Err = KeyError;
 
-    /// Reads a public key (SubjectPublicKeyInfo PEM), or a private one to take its public half.
+    /// Parses a public key (SubjectPublicKeyInfo PEM), or a private one for its public half.
     fn from_str(text: &str) -> Result<Self, KeyError> {
         let pem = pem::parse(text).map_err(|_| KeyError::NotAKey)?;
         match pem.tag() {

@@ -68,7 +68,7 @@ fn good_claims() -> serde_json::Value {
 }
 
 #[test]
-fn a_token_says_who_signed_in_and_until_when() {
+fn token_names_player_session_and_expiry() {
     let (user, session, now) = (UserId::new(), SessionId::new(), Timestamp::now());
     let issuer = TokenIssuer::from_pem(RFC_8037, ISSUER, HOUR).unwrap();
     let issued = issuer
@@ -91,12 +91,12 @@ fn a_token_says_who_signed_in_and_until_when() {
 }
 
 #[test]
-fn the_thumbprint_is_that_of_rfc_8037() {
+fn thumbprint_matches_rfc_8037() {
     assert_eq!(key().id(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
 }
 
 #[test]
-fn the_key_set_is_what_a_jwt_library_expects() {
+fn jwks_is_usable_by_a_jwt_library() {
     let other = other_key();
     let previous = [other.verifying_key().clone()];
     let verifier = TokenVerifier::new(key().verifying_key(), &previous, ISSUER);
@@ -118,7 +118,7 @@ fn the_key_set_is_what_a_jwt_library_expects() {
 }
 
 #[test]
-fn keys_are_read_from_the_usual_pem_forms() {
+fn keys_parse_from_common_pem_forms() {
     assert_eq!(
         &RFC_8037_PUBLIC.parse::<VerifyingKey>().unwrap(),
         key().verifying_key()
@@ -167,7 +167,7 @@ fn other_keys_are_refused() {
 }
 
 #[test]
-fn tokens_of_a_previous_key_still_count() {
+fn tokens_of_a_previous_key_are_valid() {
     let old = other_key();
     let token = issue(&old, ISSUER, Timestamp::now());
     let previous = [old.verifying_key().clone()];
@@ -176,12 +176,12 @@ fn tokens_of_a_previous_key_still_count() {
 }
 
 #[test]
-fn a_key_that_is_not_ours_is_refused() {
+fn tokens_of_an_unknown_key_are_refused() {
     let token = issue(&other_key(), ISSUER, Timestamp::now());
     assert_eq!(verifier().verify(&token), Err(TokenError::UnknownKey));
     let nameless = forge(&json!({"alg": "EdDSA"}), &good_claims(), |_| vec![0; 64]);
     assert_eq!(verifier().verify(&nameless), Err(TokenError::UnknownKey));
-    // The name of our key does not help the key of another.
+    // Our key's name on another key's signature.
     let mut header = Header::new(Algorithm::EdDSA);
     header.kid = Some(key().id().to_owned());
     let forged = encode(&header, &good_claims(), &other_key().encoding_key()).unwrap();
@@ -189,7 +189,7 @@ fn a_key_that_is_not_ours_is_refused() {
 }
 
 #[test]
-fn another_issuer_is_refused() {
+fn other_issuers_are_refused() {
     let token = issue(&key(), "someone-else", Timestamp::now());
     assert_eq!(verifier().verify(&token), Err(TokenError::WrongIssuer));
 }
@@ -225,7 +225,7 @@ fn the_token_does_not_choose_the_algorithm() {
     });
     assert_eq!(verifier().verify(&none), Err(TokenError::Malformed));
 
-    // The classic confusion: HMAC with what everybody knows, the public key, in each of its forms.
+    // Algorithm confusion: HMAC with the public key, in each of its forms.
     let raw = URL_SAFE_NO_PAD.decode(key().verifying_key().x()).unwrap();
     for secret in [raw.as_slice(), RFC_8037_PUBLIC.as_bytes()] {
         let hmac_key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret);

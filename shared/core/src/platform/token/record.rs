@@ -1,10 +1,9 @@
-//! The document about the access token, and the rules of its parts: when a token is renewed, when
-//! force is allowed, how long a failure is rested. No input or output here.
+//! The document of the access token and its rules: when a token is renewed, when a forced renewal is
+//! allowed, how long to back off after a failure. No I/O.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_queue::StoreError;
 use avalon_wechat::{AccessToken, AppId, ErrorClass, FetchedToken};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -16,9 +15,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::Timing;
+use crate::storage::documents::DocumentError;
 use crate::storage::keyring::{Keyring, KeyringError};
 
-/// WeChat's rules of forced renewals.
+/// WeChat's limits on forced renewals.
 const FORCED_PER_DAY: u32 = 20;
 const FORCE_SPACING: SignedDuration = SignedDuration::from_secs(30);
 
@@ -31,19 +31,19 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// `asked` is when the call began, so that its end is never taken for later than it is.
-    pub(super) fn new(fetched: &FetchedToken, asked: Timestamp, timing: &Timing) -> Self {
+    /// `requested_at` is when the call began, so that the expiry is never later than WeChat's.
+    pub(super) fn new(fetched: &FetchedToken, requested_at: Timestamp, timing: &Timing) -> Self {
         let life = fetched.expires_in;
         let early = timing.renew_before + timing.jitter.mul_f64(fastrand::f64());
         Self {
             token: fetched.token.clone(),
-            renew_at: later(asked, life.saturating_sub(early).max(timing.spacing)),
-            ends_at: later(asked, life),
+            renew_at: later(requested_at, life.saturating_sub(early).max(timing.spacing)),
+            ends_at: later(requested_at, life),
         }
     }
 
     pub(super) fn left(&self, now: Timestamp) -> Duration {
-        // What is over has nothing left.
+        // Zero after it has expired.
         Duration::try_from(self.ends_at.duration_since(now)).unwrap_or_default()
     }
 }
@@ -53,14 +53,14 @@ impl Held {
 #[serde(default)]
 pub(super) struct Record {
     token: Option<SealedToken>,
-    /// SHA-256 of the token that WeChat refused last, until another one is kept. It may be the kept one,
-    /// when WeChat has no other.
+    /// SHA-256 of the token that WeChat refused last, until another one is stored. It may be that of the
+    /// stored one, if WeChat issues no other.
     refused: Option<String>,
     forced: Forced,
     rest: Option<Rest>,
 }
 
-/// A token that can be kept.
+/// A token in its stored form.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct SealedToken {
     key_id: String,
@@ -83,26 +83,26 @@ struct Rest {
 }
 
 impl Record {
-    /// One that is not understood is as good as none: a token can be fetched.
+    /// Parses a document. An unreadable one counts as empty: a token can be fetched.
     pub(super) fn read(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_else(|_| {
-            tracing::warn!("the kept access token is not understood; another one is fetched");
+            tracing::warn!("cannot parse the stored access token, fetching another one");
             Self::default()
         })
     }
 
-    pub(super) fn write(&self) -> Result<String, StoreError> {
-        serde_json::to_string(self).map_err(|error| StoreError::Unexpected(error.to_string()))
+    pub(super) fn write(&self) -> Result<String, DocumentError> {
+        serde_json::to_string(self).map_err(|error| DocumentError::Refused(error.to_string()))
     }
 
-    /// The class of a failure that is rested from still.
-    pub(super) fn rest(&self, now: Timestamp) -> Option<ErrorClass> {
+    /// The class of the failure, while backing off.
+    pub(super) fn backing_off(&self, now: Timestamp) -> Option<ErrorClass> {
         let rest = self.rest.as_ref()?;
         (now < rest.until).then_some(rest.class)
     }
 
-    /// Notes a failure: what an operator has to mend is tried slowly.
-    pub(super) fn rest_after(&mut self, class: ErrorClass, now: Timestamp) {
+    /// Records a failure; one that an operator has to repair is retried slowly.
+    pub(super) fn back_off(&mut self, class: ErrorClass, now: Timestamp) {
         let rest = match class {
             ErrorClass::Retry => Duration::from_secs(1),
             ErrorClass::RateLimited => Duration::from_secs(15),
@@ -118,14 +118,14 @@ impl Record {
         self.refused.as_deref() == Some(digest_of(token).as_str())
     }
 
-    /// WeChat refused the kept token.
+    /// Removes the stored token, which WeChat refused.
     pub(super) fn refuse(&mut self, token: &AccessToken) {
         self.token = None;
         self.refused = Some(digest_of(token));
     }
 
-    /// A token takes the place of what was. It stays refused when it was.
-    pub(super) fn keep(&mut self, token: &AccessToken, sealed: SealedToken) {
+    /// Stores a token. If it was refused before, it remains marked as refused.
+    pub(super) fn store(&mut self, token: &AccessToken, sealed: SealedToken) {
         if !self.has_refused(token) {
             self.refused = None;
         }
@@ -133,7 +133,7 @@ impl Record {
         self.rest = None;
     }
 
-    /// Whether there is one of the day's forced renewals left, and the last one is not too close.
+    /// Whether a forced renewal is left for the day, and the last one is long enough ago.
     pub(super) fn may_force(&self, now: Timestamp) -> bool {
         let is_close = self
             .forced
@@ -142,7 +142,7 @@ impl Record {
         !is_close && self.forced.count_on(day_at_wechat(now)) < FORCED_PER_DAY
     }
 
-    /// Takes one of the day's forced renewals; `false` when it may not be.
+    /// Counts a forced renewal; returns `false` if it is not allowed.
     pub(super) fn take_force(&mut self, now: Timestamp) -> bool {
         if !self.may_force(now) {
             return false;
@@ -171,13 +171,13 @@ fn day_at_wechat(now: Timestamp) -> Date {
 }
 
 /// Seals and opens tokens.
-pub(super) struct Safe {
+pub(super) struct TokenSealer {
     keyring: Arc<Keyring>,
-    /// What a sealed token belongs to.
+    /// Associated data, which bind a token to its app.
     aad: String,
 }
 
-impl Safe {
+impl TokenSealer {
     pub(super) fn new(keyring: Arc<Keyring>, app_id: &AppId) -> Self {
         let aad = format!("wechat.access_token:{app_id}");
         Self { keyring, aad }
@@ -194,22 +194,21 @@ impl Safe {
         })
     }
 
-    /// The kept token; none also when it was sealed with a key that is gone, since another one can be
-    /// fetched.
-    pub(super) fn held(&self, record: &Record) -> Option<Held> {
-        let kept = record.token.as_ref()?;
-        let sealed = STANDARD.decode(&kept.sealed).ok()?;
+    /// Opens the stored token; `None` also if its key is gone, since another token can be fetched.
+    pub(super) fn open(&self, record: &Record) -> Option<Held> {
+        let stored = record.token.as_ref()?;
+        let sealed = STANDARD.decode(&stored.sealed).ok()?;
         let opened = self
             .keyring
-            .open(&kept.key_id, &sealed, self.aad.as_bytes());
+            .open(&stored.key_id, &sealed, self.aad.as_bytes());
         let opened = opened
-            .inspect_err(|error| tracing::warn!(%error, "the kept access token is not opened"))
+            .inspect_err(|error| tracing::warn!(%error, "cannot open the stored access token"))
             .ok()?;
         let token = std::str::from_utf8(opened.expose_secret()).ok()?;
         Some(Held {
             token: AccessToken::new(SecretString::from(token)),
-            renew_at: kept.renew_at,
-            ends_at: kept.ends_at,
+            renew_at: stored.renew_at,
+            ends_at: stored.ends_at,
         })
     }
 }
@@ -244,14 +243,14 @@ mod tests {
         Held::new(&fetched, at("2026-01-10T00:00:00Z"), &timing)
     }
 
-    fn safe(key: u8, app_id: &str) -> Safe {
+    fn sealer(key: u8, app_id: &str) -> TokenSealer {
         let key = EncryptionKey::from_bytes([key; 32]);
         let ring = Arc::new(Keyring::new(&key, &[]).unwrap());
-        Safe::new(ring, &AppId::new(app_id))
+        TokenSealer::new(ring, &AppId::new(app_id))
     }
 
     #[test]
-    fn a_token_is_renewed_five_minutes_before_its_end_or_up_to_a_minute_sooner() {
+    fn renewal_is_five_to_six_minutes_before_expiry() {
         let renewals: Vec<_> = (0..50).map(|_| held(7200).renew_at).collect();
         assert!(renewals.iter().all(|time| {
             (at("2026-01-10T01:54:00Z")..=at("2026-01-10T01:55:00Z")).contains(time)
@@ -260,14 +259,14 @@ mod tests {
     }
 
     #[test]
-    fn one_that_wechat_would_give_again_is_asked_for_a_little_later() {
+    fn renewals_of_short_lived_tokens_are_spaced() {
         for left in [310, 60, 1] {
             assert_eq!(held(left).renew_at, at("2026-01-10T00:00:15Z"));
         }
     }
 
     #[test]
-    fn force_is_for_20_times_a_day_at_beijing_and_half_a_minute_apart() {
+    fn forced_renewals_are_20_per_beijing_day_and_30_s_apart() {
         let mut record = Record::default();
         let noon = at("2026-01-10T04:00:00Z");
         let after = |seconds| later(noon, Duration::from_secs(seconds));
@@ -285,50 +284,53 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_token_is_known_by_its_digest_until_another_is_kept() {
+    fn refused_token_is_remembered_until_another_is_stored() {
         let mut record = Record::default();
         record.refuse(&token("a"));
         assert!(record.has_refused(&token("a")) && !record.has_refused(&token("b")));
         let text = record.write().unwrap();
         assert!(Record::read(&text).has_refused(&token("a")));
-        let sealed = safe(1, "wx1").seal(&held(7200)).unwrap();
-        record.keep(&token("a"), sealed.clone());
-        assert!(record.has_refused(&token("a")), "WeChat has no other");
-        record.keep(&token("b"), sealed);
+        let sealed = sealer(1, "wx1").seal(&held(7200)).unwrap();
+        record.store(&token("a"), sealed.clone());
+        assert!(record.has_refused(&token("a")), "WeChat issues no other");
+        record.store(&token("b"), sealed);
         assert!(!record.has_refused(&token("a")));
     }
 
     #[test]
-    fn a_failure_is_rested_and_longer_when_an_operator_is_needed() {
+    fn back_off_is_longer_if_an_operator_must_act() {
         let mut record = Record::default();
         let now = at("2026-01-10T00:00:00Z");
         let after = |seconds| later(now, Duration::from_secs(seconds));
-        record.rest_after(ErrorClass::Retry, now);
-        assert_eq!(record.rest(now), Some(ErrorClass::Retry));
-        assert_eq!(record.rest(after(1)), None);
-        record.rest_after(ErrorClass::Misconfigured, now);
+        record.back_off(ErrorClass::Retry, now);
+        assert_eq!(record.backing_off(now), Some(ErrorClass::Retry));
+        assert_eq!(record.backing_off(after(1)), None);
+        record.back_off(ErrorClass::Misconfigured, now);
         let record = Record::read(&record.write().unwrap());
-        assert_eq!(record.rest(after(29)), Some(ErrorClass::Misconfigured));
-        assert_eq!(record.rest(after(30)), None);
+        assert_eq!(
+            record.backing_off(after(29)),
+            Some(ErrorClass::Misconfigured)
+        );
+        assert_eq!(record.backing_off(after(30)), None);
     }
 
     #[test]
-    fn the_document_shows_no_token_and_is_for_one_app_and_key() {
-        let own = safe(1, "wx1");
+    fn document_hides_the_token_and_is_bound_to_app_and_key() {
+        let own = sealer(1, "wx1");
         let mut record = Record::default();
         let held = held(7200);
-        record.keep(&held.token, own.seal(&held).unwrap());
+        record.store(&held.token, own.seal(&held).unwrap());
         let text = record.write().unwrap();
         assert!(!text.contains("secret-token"), "{text}");
         let record = Record::read(&text);
-        assert_eq!(own.held(&record).unwrap().token, token("secret-token"));
-        for other in [safe(1, "wx2"), safe(2, "wx1")] {
-            assert!(other.held(&record).is_none());
+        assert_eq!(own.open(&record).unwrap().token, token("secret-token"));
+        for other in [sealer(1, "wx2"), sealer(2, "wx1")] {
+            assert!(other.open(&record).is_none());
         }
     }
 
     #[test]
-    fn what_is_not_understood_is_as_good_as_nothing() {
+    fn unreadable_document_counts_as_empty() {
         for text in ["", "{", r#"{"token":5}"#] {
             assert!(Record::read(text).token.is_none());
         }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The fields, or the first that is left out.
+/// Returns the fields, or the first error.
 fn check(profile: UserProfile) -> Result<Fields, FieldError> {
     check_on(profile, &AvatarHosts::default())
 }
@@ -20,11 +20,11 @@ fn named(name: &str) -> Result<Option<String>, FieldError> {
     check(profile).map(|fields| fields.nickname)
 }
 
-fn pictured(url: &str) -> Result<Option<String>, &'static str> {
-    pictured_on(url, &[])
+fn avatar_url(url: &str) -> Result<Option<String>, &'static str> {
+    avatar_on(url, &[])
 }
 
-fn pictured_on(url: &str, hosts: &[&str]) -> Result<Option<String>, &'static str> {
+fn avatar_on(url: &str, hosts: &[&str]) -> Result<Option<String>, &'static str> {
     let profile = UserProfile {
         avatar_url: Some(url.to_owned()),
         ..UserProfile::default()
@@ -37,14 +37,14 @@ fn pictured_on(url: &str, hosts: &[&str]) -> Result<Option<String>, &'static str
 
 #[test]
 fn nicknames_are_short_visible_and_trimmed() {
-    for (name, kept) in [
+    for (name, accepted) in [
         (" Ann ", "Ann"),
         ("阿瓦隆", "阿瓦隆"),
         ("👨\u{200d}👩\u{200d}👧", "👨\u{200d}👩\u{200d}👧"),
         ("می\u{200c}خواهم", "می\u{200c}خواهم"),
         ("<b>'; --", "<b>'; --"),
     ] {
-        assert_eq!(named(name), Ok(Some(kept.to_owned())), "{name:?}");
+        assert_eq!(named(name), Ok(Some(accepted.to_owned())), "{name:?}");
     }
     assert_eq!(
         named(&"名".repeat(64)).unwrap().unwrap().chars().count(),
@@ -77,19 +77,19 @@ fn nicknames_are_short_visible_and_trimmed() {
 }
 
 #[test]
-fn pictures_are_https_on_a_named_host_without_credentials() {
+fn avatars_are_https_on_a_named_host_without_credentials() {
     let good = "https://thirdwx.qlogo.cn/mmopen/vi_32/abc/132";
-    assert_eq!(pictured(good), Ok(Some(good.to_owned())));
+    assert_eq!(avatar_url(good), Ok(Some(good.to_owned())));
     assert_eq!(
-        pictured("http://wx.qlogo.cn/mmopen/a/0"),
+        avatar_url("http://wx.qlogo.cn/mmopen/a/0"),
         Ok(Some("https://wx.qlogo.cn/mmopen/a/0".to_owned())),
         "WeChat's own are made https"
     );
     assert_eq!(
-        pictured("https://cdn.example.com/a.png"),
+        avatar_url("https://cdn.example.com/a.png"),
         Ok(Some("https://cdn.example.com/a.png".to_owned()))
     );
-    assert_eq!(pictured(""), Ok(None));
+    assert_eq!(avatar_url(""), Ok(None));
     for (url, problem) in [
         ("http://cdn.example.com/a.png", "must be https"),
         ("http://wx.qlogo.cn.example.com/a", "must be https"),
@@ -114,12 +114,12 @@ fn pictures_are_https_on_a_named_host_without_credentials() {
             "is too long",
         ),
     ] {
-        assert_eq!(pictured(url), Err(problem), "{url}");
+        assert_eq!(avatar_url(url), Err(problem), "{url}");
     }
 }
 
 #[test]
-fn pictures_may_be_bound_to_hosts() {
+fn avatars_can_be_restricted_to_hosts() {
     let hosts = ["qlogo.cn", "cdn.example.com"];
     for url in [
         "https://thirdwx.qlogo.cn/a",
@@ -128,7 +128,7 @@ fn pictures_may_be_bound_to_hosts() {
         "https://cdn.example.com/a",
         "https://CDN.Example.com/a",
     ] {
-        assert!(pictured_on(url, &hosts).is_ok(), "{url}");
+        assert!(avatar_on(url, &hosts).is_ok(), "{url}");
     }
     for url in [
         "https://example.com/a",
@@ -136,7 +136,7 @@ fn pictures_may_be_bound_to_hosts() {
         "https://qlogo.cn.example.com/a",
     ] {
         assert_eq!(
-            pictured_on(url, &hosts),
+            avatar_on(url, &hosts),
             Err("is on a host that is not allowed"),
             "{url}"
         );
@@ -144,7 +144,7 @@ fn pictures_may_be_bound_to_hosts() {
 }
 
 #[test]
-fn a_player_whom_wechat_does_not_name_says_nothing() {
+fn placeholders_of_anonymous_players_are_empty() {
     let grey = format!("https://thirdwx.qlogo.cn/mmopen/vi_32{GREY_AVATAR}132");
     let anonymous = UserProfile {
         nick_name: Some(ANONYMOUS.to_owned()),
@@ -156,18 +156,18 @@ fn a_player_whom_wechat_does_not_name_says_nothing() {
         language: Some(String::new()),
     };
     assert!(check(anonymous.clone()).unwrap().is_empty());
-    // Whatever the stand-in looks like by then.
+    // Whatever the placeholder looks like.
     let another = UserProfile {
         avatar_url: Some("https://thirdwx.qlogo.cn/new-grey/132".to_owned()),
         ..anonymous
     };
     assert!(check(another).unwrap().is_empty());
-    assert_eq!(pictured(&grey), Ok(None));
+    assert_eq!(avatar_url(&grey), Ok(None));
     assert!(check(UserProfile::default()).unwrap().is_empty());
 }
 
 #[test]
-fn the_other_fields_are_bounded_and_named() {
+fn other_fields_are_bounded_and_errors_name_them() {
     let text = |text: &str| Some(text.to_owned());
     let long = "x".repeat(65);
     let base = UserProfile::default;
@@ -239,7 +239,7 @@ fn the_other_fields_are_bounded_and_named() {
 }
 
 #[test]
-fn one_odd_field_does_not_cost_the_others() {
+fn an_invalid_field_leaves_the_others() {
     let text = |text: &str| Some(text.to_owned());
     let profile = UserProfile {
         nick_name: text("An\u{200b}n"),
@@ -261,16 +261,16 @@ fn one_odd_field_does_not_cost_the_others() {
 
 proptest! {
     #[test]
-    fn what_is_taken_keeps_the_rules_whatever_came(name in ".{0,90}", url in "(https?://)?.{0,60}") {
-        if let Ok(Some(kept)) = named(&name) {
-            prop_assert!((1..=64).contains(&kept.chars().count()));
-            prop_assert!(!kept.chars().any(char::is_control));
-            prop_assert_eq!(kept.trim(), &kept);
+    fn accepted_fields_satisfy_the_rules_for_any_input(name in ".{0,90}", url in "(https?://)?.{0,60}") {
+        if let Ok(Some(accepted)) = named(&name) {
+            prop_assert!((1..=64).contains(&accepted.chars().count()));
+            prop_assert!(!accepted.chars().any(char::is_control));
+            prop_assert_eq!(accepted.trim(), &accepted);
         }
-        if let Ok(Some(kept)) = pictured(&url) {
-            prop_assert!(kept.starts_with("https://") && kept.len() <= 512);
-            // What was kept is taken again, as it is.
-            prop_assert_eq!(pictured(&kept), Ok(Some(kept)));
+        if let Ok(Some(accepted)) = avatar_url(&url) {
+            prop_assert!(accepted.starts_with("https://") && accepted.len() <= 512);
+            // Accepted fields are accepted again, unchanged.
+            prop_assert_eq!(avatar_url(&accepted), Ok(Some(accepted)));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The rules as players notice them.
+//! The rules as players observe them, and the policy as an invariant under random steps.
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
@@ -6,8 +6,8 @@ use std::num::NonZeroU32;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::super::secrets::RefreshToken;
 use super::*;
+use crate::accounts::sessions::session::Device;
 use crate::base::ids::UserId;
 
 const TTL: Duration = Duration::from_secs(3600);
@@ -34,14 +34,14 @@ fn at(second: i64) -> Timestamp {
 /// A session and its first refresh token.
 fn with_token(second: i64) -> (Session, RefreshToken) {
     let mut session = session(None, None, second);
-    let token = RefreshToken::make_up(UserId::new(), session.id).unwrap();
+    let token = RefreshToken::generate(UserId::new(), session.id).unwrap();
     (session.family, session.refresh) = (token.family(), token.digest());
     (session, token)
 }
 
 fn session(id: Option<&str>, kind: Option<&str>, second: i64) -> Session {
     let session = SessionId::new();
-    let token = RefreshToken::make_up(UserId::new(), session).unwrap();
+    let token = RefreshToken::generate(UserId::new(), session).unwrap();
     Session {
         id: session,
         open_id: "openid-1".to_owned(),
@@ -60,11 +60,11 @@ fn session(id: Option<&str>, kind: Option<&str>, second: i64) -> Session {
     }
 }
 
-fn multi(most: u32) -> DevicePolicy {
-    DevicePolicy::Multi(NonZeroU32::new(most).unwrap())
+fn multi(max: u32) -> DevicePolicy {
+    DevicePolicy::Multi(NonZeroU32::new(max).unwrap())
 }
 
-/// Signs in one after the other, a second between; gives the ids.
+/// Signs in on one device after the other, a second apart; returns the session ids.
 fn sign_in(
     all: &mut PlayerSessions,
     policy: DevicePolicy,
@@ -85,7 +85,7 @@ fn live(all: &PlayerSessions, ids: &[SessionId]) -> Vec<bool> {
 }
 
 #[test]
-fn single_lets_the_latest_sign_in_live_and_says_so_to_the_others() {
+fn single_keeps_the_latest_session_and_reports_replacement() {
     let mut all = PlayerSessions::default();
     let devices = [
         (Some("a"), Some("ios")),
@@ -99,7 +99,7 @@ fn single_lets_the_latest_sign_in_live_and_says_so_to_the_others() {
 }
 
 #[test]
-fn per_device_type_lets_one_of_each_live() {
+fn per_device_type_keeps_one_session_of_each_type() {
     let mut all = PlayerSessions::default();
     let devices = [
         (Some("a"), Some("ios")),
@@ -107,7 +107,7 @@ fn per_device_type_lets_one_of_each_live() {
         (Some("c"), Some("ios")),
         (None, None),
         (None, None),
-        // The same device may not hold two, even when it calls itself something else.
+        // The same device cannot hold two, even under another type.
         (Some("b"), Some("web")),
     ];
     let ids = sign_in(&mut all, DevicePolicy::PerDeviceType, &devices);
@@ -115,7 +115,7 @@ fn per_device_type_lets_one_of_each_live() {
 }
 
 #[test]
-fn multi_lets_the_latest_live_and_a_device_that_returns_takes_its_own_place() {
+fn multi_keeps_the_latest_and_a_device_replaces_its_own() {
     let mut all = PlayerSessions::default();
     let devices = [(Some("a"), None), (Some("b"), None), (Some("c"), None)];
     let ids = sign_in(&mut all, multi(3), &devices);
@@ -128,7 +128,7 @@ fn multi_lets_the_latest_live_and_a_device_that_returns_takes_its_own_place() {
 }
 
 #[test]
-fn only_what_ended_on_another_device_is_told() {
+fn only_sessions_of_other_devices_are_reported_as_replaced() {
     type Named = (Option<&'static str>, Option<&'static str>);
     let table: [(Named, Named, bool); 7] = [
         ((Some("a"), Some("ios")), (Some("a"), Some("ios")), false),
@@ -136,22 +136,22 @@ fn only_what_ended_on_another_device_is_told() {
         ((Some("a"), None), (Some("b"), None), true),
         ((Some("a"), None), (None, None), true),
         ((None, None), (Some("a"), None), true),
-        // A client that does not name its device: every day's sign-in.
+        // A client that does not name its device: its daily sign-in.
         ((None, Some("ios")), (None, Some("ios")), false),
         ((None, Some("ios")), (None, Some("pc")), true),
     ];
-    for (before, after, told) in table {
+    for (before, after, reported) in table {
         let mut all = PlayerSessions::default();
         let first = sign_in(&mut all, DevicePolicy::Single, &[before])[0];
         let new = session(after.0, after.1, 1);
         let ended = all.sign_in(new, DevicePolicy::Single, at(1)).unwrap();
-        assert_eq!(ended == [first], told, "{before:?} then {after:?}");
+        assert_eq!(ended == [first], reported, "{before:?} then {after:?}");
         assert!(all.live(first, at(2)).is_err());
     }
 }
 
 #[test]
-fn a_sign_in_job_that_is_done_again_makes_one_session_with_the_latest_secrets() {
+fn repeated_sign_in_job_creates_one_session_with_new_secrets() {
     let mut all = PlayerSessions::default();
     let first = session(None, None, 0);
     all.sign_in(first.clone(), DevicePolicy::Single, at(0))
@@ -164,7 +164,7 @@ fn a_sign_in_job_that_is_done_again_makes_one_session_with_the_latest_secrets() 
     assert_eq!((ended, all.sessions.len()), (vec![], 1));
     assert_eq!(all.sessions[0].refresh, again.refresh);
 
-    // Unless a later sign-in has been faster.
+    // Unless a later sign-in has overtaken it.
     sign_in(&mut all, DevicePolicy::Single, &[(None, None)]);
     all.sign_in(first.clone(), DevicePolicy::Single, at(2))
         .unwrap();
@@ -173,7 +173,7 @@ fn a_sign_in_job_that_is_done_again_makes_one_session_with_the_latest_secrets() 
 }
 
 #[test]
-fn a_refresh_spends_its_token_and_prolongs_the_session() {
+fn refresh_replaces_the_token_and_extends_the_session() {
     let mut all = PlayerSessions::default();
     let (new, first) = with_token(0);
     all.sign_in(new.clone(), DevicePolicy::Single, at(0))
@@ -187,7 +187,7 @@ fn a_refresh_spends_its_token_and_prolongs_the_session() {
 }
 
 #[test]
-fn a_refresh_whose_answer_was_lost_knows_its_own_work() {
+fn refresh_after_a_lost_reply_changes_nothing() {
     let mut all = PlayerSessions::default();
     let (new, first) = with_token(0);
     all.sign_in(new, DevicePolicy::Single, at(0)).unwrap();
@@ -195,11 +195,11 @@ fn a_refresh_whose_answer_was_lost_knows_its_own_work() {
     all.refresh(&first, &next, TTL, at(1)).unwrap();
     let written = all.clone();
     all.refresh(&first, &next, TTL, at(2)).unwrap();
-    assert_eq!(all, written, "nothing is left to do");
+    assert_eq!(all, written);
 }
 
 #[test]
-fn a_spent_token_ends_the_session_however_old_and_a_guess_does_not() {
+fn reused_token_of_any_age_ends_the_session_but_a_guess_does_not() {
     let mut all = PlayerSessions::default();
     let (new, first) = with_token(0);
     all.sign_in(new.clone(), DevicePolicy::Single, at(0))
@@ -210,7 +210,7 @@ fn a_spent_token_ends_the_session_however_old_and_a_guess_does_not() {
         all.refresh(&token, &next, TTL, at(second)).unwrap();
         token = next;
     }
-    let guess = RefreshToken::make_up(first.user, new.id).unwrap();
+    let guess = RefreshToken::generate(first.user, new.id).unwrap();
     let refused = all
         .refresh(&guess, &guess.next().unwrap(), TTL, at(60))
         .unwrap_err();
@@ -230,7 +230,7 @@ fn a_spent_token_ends_the_session_however_old_and_a_guess_does_not() {
 }
 
 #[test]
-fn a_session_that_was_not_refreshed_in_time_has_expired() {
+fn session_expires_unless_refreshed() {
     let mut all = PlayerSessions::default();
     let (new, token) = with_token(0);
     all.sign_in(new.clone(), DevicePolicy::Single, at(0))
@@ -244,21 +244,21 @@ fn a_session_that_was_not_refreshed_in_time_has_expired() {
 }
 
 #[test]
-fn a_banned_player_cannot_sign_in_even_when_the_sign_in_was_under_way() {
+fn ban_refuses_a_sign_in_that_is_in_progress() {
     let mut all = PlayerSessions {
         banned: true,
         ..PlayerSessions::default()
     };
     let refused = all.sign_in(session(None, None, 0), multi(5), at(0));
     assert_eq!(refused, Err(Banned));
-    assert_eq!(all.expires_at(at(0)), None, "a ban is not forgotten");
-    // Lifted, it leaves nothing behind, and a store wants a time to come for that.
+    assert_eq!(all.ttl(at(0)), None, "a ban does not expire");
+    // Once lifted, nothing remains, but stores require a positive TTL.
     all.lift_ban();
-    assert!(all.expires_at(at(0)).unwrap() > at(0).as_millisecond());
+    assert!(all.ttl(at(0)).unwrap() > Duration::ZERO);
 }
 
 #[test]
-fn clients_that_call_each_sign_in_another_device_type_fill_no_store() {
+fn new_device_type_at_each_sign_in_stays_bounded() {
     let mut all = PlayerSessions::default();
     for second in 0..200 {
         let kind = format!("k{second}");
@@ -267,7 +267,7 @@ fn clients_that_call_each_sign_in_another_device_type_fill_no_store() {
             .unwrap();
     }
     assert!(
-        all.sessions.len() <= MOST_LIVE + MOST_ENDED,
+        all.sessions.len() <= MAX_LIVE + MAX_ENDED,
         "{}",
         all.sessions.len()
     );
@@ -276,7 +276,7 @@ fn clients_that_call_each_sign_in_another_device_type_fill_no_store() {
 }
 
 #[test]
-fn devices_that_a_ban_signed_out_hear_no_more_of_it_when_it_is_lifted() {
+fn lifted_ban_is_no_longer_reported_to_devices() {
     let mut all = PlayerSessions::default();
     let new = session(None, None, 0);
     all.sign_in(new.clone(), DevicePolicy::Single, at(0))
@@ -290,7 +290,7 @@ fn devices_that_a_ban_signed_out_hear_no_more_of_it_when_it_is_lifted() {
 }
 
 #[test]
-fn what_is_kept_has_no_secret_and_reads_back() {
+fn document_round_trips_and_debug_output_hides_digests() {
     let mut all = PlayerSessions::default();
     let new = session(Some("a"), Some("ios"), 0);
     all.sign_in(new.clone(), DevicePolicy::Single, at(0))
@@ -323,10 +323,10 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever happens: never more live sessions than the policy allows, one that ended stays
-    /// ended, a device has one session, and what is remembered is bounded.
+    /// Never more live sessions than the policy allows, an ended session stays ended, a device has
+    /// one session, and the document is bounded.
     #[test]
-    fn the_policy_holds_whatever_happens(
+    fn policy_holds_for_any_sequence_of_steps(
         policy in prop_oneof![
             Just(DevicePolicy::Single),
             Just(DevicePolicy::PerDeviceType),
@@ -336,7 +336,7 @@ proptest! {
     ) {
         let mut all = PlayerSessions::default();
         let mut clock = 0;
-        // The refresh tokens of each session, the good one last.
+        // The refresh tokens of each session, the valid one last.
         let mut tokens: HashMap<SessionId, Vec<RefreshToken>> = HashMap::new();
         let mut over = HashSet::new();
         for step in steps {
@@ -364,10 +364,10 @@ proptest! {
                 }
                 Step::Reuse(index) => {
                     if let Some(id) = chosen(index)
-                        && let [spent, _, ..] = &tokens[&id][..]
+                        && let [used, _, ..] = &tokens[&id][..]
                     {
-                        let next = spent.next().unwrap();
-                        prop_assert!(all.refresh(spent, &next, TTL, now).is_err());
+                        let next = used.next().unwrap();
+                        prop_assert!(all.refresh(used, &next, TTL, now).is_err());
                         over.insert(id);
                     }
                 }
@@ -382,21 +382,21 @@ proptest! {
                 Step::Wait(seconds) => clock += seconds,
             }
             let now = at(clock);
-            let alive: Vec<_> = all.sessions.iter().filter(|s| s.is_live(now)).collect();
+            let live: Vec<_> = all.sessions.iter().filter(|s| s.is_live(now)).collect();
             let room = match policy {
                 DevicePolicy::Single => 1,
                 DevicePolicy::PerDeviceType => 3,
                 DevicePolicy::Multi(most) => most.get() as usize,
             };
-            prop_assert!(alive.len() <= room, "{alive:?}");
-            let mut devices: Vec<_> = alive.iter().map(|s| s.device.id.clone()).collect();
+            prop_assert!(live.len() <= room, "{live:?}");
+            let mut devices: Vec<_> = live.iter().map(|s| s.device.id.clone()).collect();
             devices.dedup();
-            prop_assert_eq!(devices.len(), alive.len());
-            for session in &alive {
-                prop_assert!(!over.contains(&session.id), "one that ended lives again");
+            prop_assert_eq!(devices.len(), live.len());
+            for session in &live {
+                prop_assert!(!over.contains(&session.id), "an ended session is live");
             }
             over.extend(all.sessions.iter().filter(|s| !s.is_live(now)).map(|s| s.id));
-            prop_assert!(all.sessions.len() <= room + MOST_ENDED);
+            prop_assert!(all.sessions.len() <= room + MAX_ENDED);
         }
     }
 }

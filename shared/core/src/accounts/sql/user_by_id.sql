@@ -1,0 +1,4 @@
+SELECT
+    id, open_id, union_id, nickname, avatar_url, gender, country, province, city, language,
+    created_at, updated_at, last_login_at
+FROM users WHERE id = $1

@@ -1,0 +1,156 @@
+//! Creates orders: price, stock and the player's limit at the moment of the request.
+
+use std::time::Duration;
+
+use avalon_wechat::OpenId;
+use jiff::Timestamp;
+use sqlx::AnyConnection;
+
+use super::super::order_rows::{Order, order_of};
+use super::super::products::product_of;
+use super::super::status::{Channel, OrderStatus};
+use super::super::{Cause, PaymentError};
+use super::record;
+use crate::base::ids::{OrderId, ProductId, UserId};
+use crate::storage::database::Database;
+
+/// What a player wants to buy.
+#[derive(Clone, Debug)]
+pub struct NewOrder {
+    /// The player.
+    pub user_id: UserId,
+    /// WeChat's id of the player.
+    pub open_id: OpenId,
+    /// The product.
+    pub product_id: ProductId,
+    /// Number of pieces.
+    pub quantity: i64,
+    /// The payment channel.
+    pub channel: Channel,
+    /// The same key of the same player gives the same order.
+    pub idempotency_key: String,
+    /// Digest of the request: the same key with another digest is refused.
+    pub request_digest: String,
+    /// Time until the unpaid order is closed.
+    pub ttl: Duration,
+    /// Time until the channel is first queried for the payment.
+    pub first_check: Duration,
+}
+
+/// Creates an order at the current price and reserves its stock, or finds the one with the same key.
+///
+/// # Errors
+/// [`PaymentError::UnknownProduct`], [`PaymentError::OutOfStock`], [`PaymentError::LimitReached`],
+/// [`PaymentError::KeyReused`], [`PaymentError::Amount`] and [`PaymentError::Database`].
+pub async fn create(
+    database: &Database,
+    new: &NewOrder,
+    now: Timestamp,
+) -> Result<Order, PaymentError> {
+    // When two requests with one key collide, the second insert does nothing and the next round finds the
+    // first one's row.
+    loop {
+        if let Some(order) = create_once(database, new, now).await? {
+            return Ok(order);
+        }
+    }
+}
+
+async fn create_once(
+    database: &Database,
+    new: &NewOrder,
+    now: Timestamp,
+) -> Result<Option<Order>, PaymentError> {
+    let mut transaction = database.begin().await?;
+    if let Some(order) = by_key(&mut transaction, new).await? {
+        return Ok(Some(order));
+    }
+    // Locks the product's row: orders of one product are created one after another, which makes the count
+    // of a player's purchases exact.
+    let row = sqlx::query(
+        "UPDATE products SET stock = stock - $1
+         WHERE id = $2 AND active = 1 AND (stock IS NULL OR stock >= $1)
+         RETURNING id, name, description, image_url, price, limit_per_user, stock, active",
+    )
+    .bind(new.quantity)
+    .bind(&new.product_id)
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(row) = row else {
+        return Err(refusal(&mut transaction, &new.product_id).await?);
+    };
+    let product = product_of(&row)?;
+    let bought: i64 = sqlx::query_scalar(
+        "SELECT CAST(coalesce(sum(quantity), 0) AS BIGINT) FROM orders
+         WHERE user_id = $1 AND product_id = $2 AND status IN ('pending', 'paid', 'refunding')",
+    )
+    .bind(new.user_id)
+    .bind(&new.product_id)
+    .fetch_one(&mut *transaction)
+    .await?;
+    if product
+        .limit_per_user
+        .is_some_and(|limit| bought.saturating_add(new.quantity) > limit)
+    {
+        return Err(PaymentError::LimitReached);
+    }
+    let pieces = u32::try_from(new.quantity).map_err(|_| PaymentError::Amount)?;
+    let total = product
+        .price
+        .checked_mul(pieces)
+        .ok_or(PaymentError::Amount)?;
+    let (now_ms, after) = (now.as_millisecond(), |wait: Duration| {
+        now.as_millisecond()
+            .saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
+    });
+    let row = sqlx::query(include_str!("../sql/order_insert.sql"))
+        .bind(OrderId::new())
+        .bind(new.user_id)
+        .bind(new.open_id.as_str())
+        .bind(&new.product_id)
+        .bind(&product.name)
+        .bind(new.quantity)
+        .bind(total)
+        .bind(new.channel)
+        .bind(&new.idempotency_key)
+        .bind(&new.request_digest)
+        .bind(now_ms)
+        .bind(after(new.ttl))
+        .bind(after(new.first_check))
+        .fetch_optional(&mut *transaction)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let order = order_of(&row)?;
+    let (status, cause) = (OrderStatus::Pending, Cause::Created);
+    record(&mut transaction, order.id, status, cause, now).await?;
+    transaction.commit().await?;
+    Ok(Some(order))
+}
+
+async fn by_key(
+    connection: &mut AnyConnection,
+    new: &NewOrder,
+) -> Result<Option<Order>, PaymentError> {
+    let row = sqlx::query(include_str!("../sql/order_by_key.sql"))
+        .bind(new.user_id)
+        .bind(&new.idempotency_key)
+        .fetch_optional(connection)
+        .await?;
+    match row.map(|row| order_of(&row)).transpose()? {
+        Some(order) if order.request_digest != new.request_digest => Err(PaymentError::KeyReused),
+        order => Ok(order),
+    }
+}
+
+/// Finds out why no stock could be reserved.
+async fn refusal(
+    connection: &mut AnyConnection,
+    product: &ProductId,
+) -> Result<PaymentError, PaymentError> {
+    let for_sale: Option<i64> =
+        sqlx::query_scalar("SELECT CAST(1 AS BIGINT) FROM products WHERE id = $1 AND active = 1")
+            .bind(product)
+            .fetch_optional(connection)
+            .await?;
+    Ok(for_sale.map_or(PaymentError::UnknownProduct, |_| PaymentError::OutOfStock))
+}

@@ -1,0 +1,119 @@
+//! Documents in Redis, shared by any number of processes. Each operation is one command or one
+//! script on one key, hence on one node of a Cluster, and all processes see it at once.
+//!
+//! | key | value |
+//! |---|---|
+//! | `P:v1:KEY` | a document or a claim |
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use avalon_queue::{RedisEndpoint, StoreError};
+use redis::{Cmd, RedisError, Script};
+
+use super::{DocumentError, Documents, millis};
+
+/// KEYS: the document. ARGV: expected text ("" for none), new text, TTL in ms ("" for none). Returns 1 if
+/// the document was written.
+static REPLACE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+         if ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[2])
+         else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+         return 1",
+    )
+});
+
+/// KEYS: the document. ARGV: expected text. Returns 1 if the document was deleted.
+static REMOVE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+         return 0",
+    )
+});
+
+/// Documents in Redis.
+pub struct RedisDocuments {
+    endpoint: RedisEndpoint,
+    prefix: String,
+    timeout: Duration,
+}
+
+impl RedisDocuments {
+    /// Stores documents under keys that begin with `prefix`; an operation that takes longer than
+    /// `timeout` fails.
+    pub fn new(endpoint: RedisEndpoint, prefix: &str, timeout: Duration) -> Self {
+        Self {
+            endpoint,
+            prefix: format!("{prefix}:v1:"),
+            timeout,
+        }
+    }
+
+    fn key(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    async fn query(&self, command: &Cmd) -> Result<Option<String>, DocumentError> {
+        let mut link = self.endpoint.shared();
+        self.in_time(command.query_async(&mut link)).await
+    }
+
+    async fn invoke(
+        &self,
+        script: &Script,
+        key: &str,
+        arguments: &[&str],
+    ) -> Result<bool, DocumentError> {
+        let mut link = self.endpoint.shared();
+        let mut call = script.key(self.key(key));
+        call.arg(arguments);
+        self.in_time(call.invoke_async(&mut link)).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        reply: impl Future<Output = Result<T, RedisError>>,
+    ) -> Result<T, DocumentError> {
+        match tokio::time::timeout(self.timeout, reply).await {
+            Ok(reply) => reply.map_err(|error| match StoreError::from(error) {
+                StoreError::Unavailable(why) => DocumentError::Unavailable(why),
+                other => DocumentError::Refused(other.to_string()),
+            }),
+            Err(_) => Err(DocumentError::Unavailable("no reply in time".to_owned())),
+        }
+    }
+}
+
+#[async_trait]
+impl Documents for RedisDocuments {
+    async fn get(&self, key: &str) -> Result<Option<String>, DocumentError> {
+        self.query(redis::cmd("GET").arg(self.key(key))).await
+    }
+
+    async fn replace(
+        &self,
+        key: &str,
+        seen: Option<&str>,
+        new: &str,
+        ttl: Option<Duration>,
+    ) -> Result<bool, DocumentError> {
+        let ttl = ttl.map(|ttl| millis(ttl).to_string()).unwrap_or_default();
+        let arguments = [seen.unwrap_or_default(), new, &ttl];
+        self.invoke(&REPLACE, key, &arguments).await
+    }
+
+    async fn remove(&self, key: &str, seen: &str) -> Result<bool, DocumentError> {
+        self.invoke(&REMOVE, key, &[seen]).await
+    }
+
+    async fn put(&self, key: &str, new: &str, ttl: Option<Duration>) -> Result<(), DocumentError> {
+        let mut command = redis::cmd("SET");
+        command.arg(self.key(key)).arg(new);
+        if let Some(ttl) = ttl {
+            command.arg("PX").arg(millis(ttl));
+        }
+        self.query(&command).await.map(drop)
+    }
+}

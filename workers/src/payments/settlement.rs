@@ -1,0 +1,236 @@
+//! The rules of any payment channel: what its signed answers mean for an order, and what follows from that.
+//! Unsigned errors decide nothing. How an order is first offered is in `offer`.
+
+use std::time::Duration;
+
+use avalon_core::base::ids::OrderId;
+use avalon_core::base::problem::ProblemCode;
+use avalon_core::jobs::SettleRefund;
+use avalon_core::payments::order_rows::Order;
+use avalon_core::payments::orders::{self, Paid};
+use avalon_core::payments::refunds::{self, NewRefund, Refund};
+use avalon_core::payments::{CallbackOutcome, Cause, OrderStatus, fulfilments};
+use avalon_queue::JobError;
+use jiff::Timestamp;
+
+use crate::job_errors;
+use crate::payments::channel::{ChannelStatus, ErrorClass, PaymentChannel, PaymentReport};
+use crate::payments::check_order::CheckOrder;
+use crate::payments::fulfil::Fulfil;
+use crate::services::{Payments, Services};
+
+/// A request that was in flight when the channel did not know the order has arrived after this, or never
+/// will.
+const FINAL_CHECK_AFTER: Duration = Duration::from_secs(300);
+/// Webhooks that are enqueued at once.
+const WEBHOOKS: i64 = 100;
+
+/// The state of an order at its channel, with payments already processed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It was paid, and the payment is recorded.
+    Paid,
+    /// It can still be paid.
+    Unpaid,
+    /// It is closed, by the channel's signature.
+    Closed,
+    /// The channel does not know it, by an unsigned error.
+    Absent,
+    /// It was paid in a way that contradicts the order: nothing was granted, and an operator must look. That
+    /// is logged and counted.
+    Contradicts,
+}
+
+/// Returns the rules of payments, or the refusal of a job that needs them.
+pub(crate) fn payments(services: &Services) -> Result<&Payments, JobError> {
+    services
+        .pay
+        .as_ref()
+        .ok_or_else(|| job_errors::reject(ProblemCode::PaymentsDisabled))
+}
+
+/// Returns the channel of an order.
+pub(crate) fn channel_of<'a>(
+    services: &'a Services,
+    order: &Order,
+) -> Result<&'a dyn PaymentChannel, JobError> {
+    payments(services)?.channels.get(order.channel)
+}
+
+/// Whether the channel has signed an offer that may still be paid: no error outweighs that.
+fn has_offer(channel: &dyn PaymentChannel, order: &Order) -> bool {
+    order.offered_at.is_some_and(|at| {
+        let age = Timestamp::now().as_millisecond() - at;
+        u128::try_from(age).is_ok_and(|age| age < channel.offer_ttl().as_millis())
+    })
+}
+
+/// Queries an order at its channel. A payment is recorded at once.
+pub(crate) async fn query(
+    services: &Services,
+    order: &Order,
+    cause: Cause,
+) -> Result<Standing, JobError> {
+    let channel = channel_of(services, order)?;
+    let outcome = match channel.query(order).await {
+        Ok(ChannelStatus::Paid(report)) => apply(services, &report, cause).await?,
+        Ok(ChannelStatus::Contradictory(outcome)) => outcome,
+        Ok(ChannelStatus::Closed) => return Ok(Standing::Closed),
+        Ok(ChannelStatus::Unpaid) => return Ok(Standing::Unpaid),
+        Err(error) if error.class == ErrorClass::Absent && !has_offer(channel, order) => {
+            return Ok(Standing::Absent);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(match outcome {
+        CallbackOutcome::Granted | CallbackOutcome::Duplicate => Standing::Paid,
+        outcome => {
+            tracing::error!(order_id = %order.id, %outcome, "a paid order needs an operator");
+            services.metrics.callback(outcome);
+            Standing::Contradicts
+        }
+    })
+}
+
+/// Records a payment that the channel reported under its signature.
+pub(crate) async fn apply(
+    services: &Services,
+    report: &PaymentReport,
+    cause: Cause,
+) -> Result<CallbackOutcome, JobError> {
+    let (database, now) = (&services.database, Timestamp::now());
+    let Ok(id) = report.order_number.parse::<OrderId>() else {
+        return Ok(unknown_order(&report.order_number));
+    };
+    let payment = &report.payment;
+    if report.refunded {
+        // Our own refunds are of orders that are paid here.
+        let before = orders::refunded_elsewhere(database, id, &payment.transaction_id, now)
+            .await
+            .map_err(job_errors::payment)?;
+        if let Some(before) = before {
+            if before.status == OrderStatus::Pending {
+                services.metrics.order(OrderStatus::Closed);
+            }
+            return Ok(CallbackOutcome::RefundedThere);
+        }
+    }
+    let pay_back_late = payments(services)?.refund_late_payments;
+    let paid = orders::pay(database, id, payment, cause, pay_back_late, now)
+        .await
+        .map_err(job_errors::payment)?;
+    match paid {
+        Paid::Now(order, refund) => {
+            services.metrics.order(OrderStatus::Paid);
+            services.metrics.paid(cause, payment.at);
+            tracing::info!(order_id = %order.id, %cause, "order paid");
+            if let Some(refund) = refund {
+                settle(services, refund).await?;
+            }
+            enqueue_webhooks(services).await;
+            services.analytics.relay.wake();
+            Ok(CallbackOutcome::Granted)
+        }
+        Paid::Before(_) => Ok(CallbackOutcome::Duplicate),
+        Paid::Mismatch(order) => {
+            tracing::error!(order_id = %order.id, "a payment contradicts its order, nothing was granted");
+            Ok(CallbackOutcome::Mismatch)
+        }
+        Paid::Unknown => Ok(unknown_order(&report.order_number)),
+    }
+}
+
+fn unknown_order(order_number: &str) -> CallbackOutcome {
+    tracing::error!(order_number, "a payment concerns an unknown order");
+    CallbackOutcome::UnknownOrder
+}
+
+/// Refunds a payment that beat the player's cancellation.
+pub(crate) async fn pay_back(services: &Services, order: &Order) -> Result<(), JobError> {
+    let new = NewRefund::of_late_payment(order.id);
+    let refund = refunds::request(&services.database, &new, Timestamp::now())
+        .await
+        .map_err(job_errors::payment)?;
+    settle(services, refund).await
+}
+
+/// Enqueues the submission of a refund. When that fails, the sweeper does it.
+async fn settle(services: &Services, refund: Refund) -> Result<(), JobError> {
+    let settle = SettleRefund {
+        refund_id: refund.refund_id,
+        check: refund.checks,
+        wait: Duration::ZERO,
+    };
+    services.enqueue(&settle).await.map(drop)
+}
+
+/// Closes an order at its channel, where it may have been paid in the meantime.
+pub(crate) async fn close(services: &Services, order: &Order) -> Result<Standing, JobError> {
+    match channel_of(services, order)?.close(order).await {
+        Ok(()) => Ok(Standing::Closed),
+        Err(error) => match error.class {
+            ErrorClass::AlreadyPaid
+            | ErrorClass::QueryFirst
+            | ErrorClass::Closed
+            | ErrorClass::Absent => query(services, order, Cause::Close).await,
+            _ => Err(error.into()),
+        },
+    }
+}
+
+/// Ends an order that can no longer be paid, according to `standing`. The request of an order that the
+/// channel merely does not know may still be in flight: it is queried once more, later.
+pub(crate) async fn end(
+    services: &Services,
+    id: OrderId,
+    to: OrderStatus,
+    cause: Cause,
+    standing: Standing,
+) -> Result<(), JobError> {
+    let now = Timestamp::now();
+    let final_check = match standing {
+        Standing::Closed => None,
+        _ => Some(now.checked_add(FINAL_CHECK_AFTER).unwrap_or(Timestamp::MAX)),
+    };
+    let ended = orders::end_unpaid(&services.database, id, to, cause, final_check, now)
+        .await
+        .map_err(job_errors::payment)?;
+    if ended.is_some() {
+        services.metrics.order(to);
+        tracing::info!(order_id = %id, status = %to, %cause, "order ended unpaid");
+    }
+    Ok(())
+}
+
+/// Enqueues the next query of an order; `false` when its job existed already.
+pub(crate) async fn check_later(
+    services: &Services,
+    order_id: OrderId,
+    check: i64,
+    wait: Duration,
+) -> Result<bool, JobError> {
+    let job = CheckOrder {
+        order_id,
+        check,
+        wait,
+    };
+    services.enqueue(&job).await
+}
+
+/// Enqueues webhooks that the last transactions have stored. When that fails, the sweeper does it.
+pub(crate) async fn enqueue_webhooks(services: &Services) {
+    if services.webhook.is_none() {
+        return;
+    }
+    let Ok(ids) = fulfilments::to_enqueue(&services.database, WEBHOOKS).await else {
+        return;
+    };
+    for fulfilment_id in ids {
+        if services.enqueue(&Fulfil { fulfilment_id }).await.is_err() {
+            return;
+        }
+        if let Err(error) = fulfilments::enqueued(&services.database, fulfilment_id).await {
+            tracing::debug!(%error, "a webhook will be enqueued again");
+        }
+    }
+}
