@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::process::{Orphaned, Process, in_path};
-use crate::{TestCertificates, free_port};
+use crate::{TestCertificates, eventually_eq, free_port};
 
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -165,6 +165,66 @@ impl RedisServer {
     /// Deletes all data.
     pub async fn flush(&self) {
         self.command("FLUSHALL").await.expect("FLUSHALL");
+    }
+
+    /// Runs a command, such as `["CONFIG", "SET", "maxmemory", "1mb"]`, on a connection of its own.
+    ///
+    /// # Errors
+    /// If the server is unreachable, or its error reply.
+    pub async fn run<T: redis::FromRedisValue>(&self, words: &[&str]) -> redis::RedisResult<T> {
+        let client = redis::Client::open(self.url())?;
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        let (name, arguments) = words.split_first().expect("a command");
+        let mut command = redis::cmd(name);
+        command.arg(arguments).query_async(&mut connection).await
+    }
+
+    /// Sets a configuration directive of the running server.
+    pub async fn set_config(&self, directive: &str, value: &str) {
+        let words = ["CONFIG", "SET", directive, value];
+        self.run::<()>(&words).await.expect("CONFIG SET");
+    }
+
+    /// Starts a replica of this server and waits until it has all data.
+    pub async fn start_replica(&self) -> Self {
+        let mut replica = Self::reserve();
+        replica.launch().await;
+        self.set_config("repl-diskless-sync-delay", "0").await;
+        replica.replicate("127.0.0.1", self.port).await;
+        eventually_eq(START_TIMEOUT, true, async || {
+            let info = replica.run::<String>(&["INFO", "replication"]).await;
+            info.is_ok_and(|info| info.contains("master_link_status:up"))
+        })
+        .await;
+        replica
+    }
+
+    /// Makes the server a read-only replica of this address, which need not exist.
+    pub async fn replicate(&self, host: &str, port: u16) {
+        let words = ["REPLICAOF", host, &port.to_string()];
+        self.run::<()>(&words).await.expect("REPLICAOF");
+    }
+
+    /// Makes the server a primary.
+    pub async fn promote(&self) {
+        let words = ["REPLICAOF", "NO", "ONE"];
+        self.run::<()>(&words).await.expect("REPLICAOF NO ONE");
+    }
+
+    /// Exchanges the roles of this primary and its replica without losing a write.
+    pub async fn fail_over_to(&self, replica: &Self) {
+        let words = ["FAILOVER", "TO", "127.0.0.1", &replica.port.to_string()];
+        self.run::<()>(&words).await.expect("FAILOVER");
+        eventually_eq(START_TIMEOUT, (false, true), async || {
+            (self.is_primary().await, replica.is_primary().await)
+        })
+        .await;
+    }
+
+    /// Whether the server runs as a primary.
+    pub async fn is_primary(&self) -> bool {
+        let info = self.run::<String>(&["INFO", "replication"]).await;
+        info.is_ok_and(|info| info.contains("role:master"))
     }
 
     /// The server's log so far.
