@@ -74,15 +74,20 @@ impl RedisEndpoint {
         });
         let urls = match &url.target {
             Target::Sentinels(sentinels) => {
-                let sentinels = Sentinels::new(sentinels, tls).map_err(|_| malformed())?;
-                return Ok(Self::shared_over(Source::Sentinels(Arc::new(sentinels))));
+                let failovers = Failovers::new();
+                let sentinels = Sentinels::new(sentinels, tls, failovers.clone());
+                let sentinels = Arc::new(sentinels.map_err(|_| malformed())?);
+                return Ok(Self::shared_over(Source::Sentinels(sentinels), failovers));
             }
             Target::Servers(urls) => urls,
         };
-        let nodes: Result<Vec<_>, _> = urls.iter().map(|url| open(url, tls.as_ref())).collect();
+        let nodes: Result<Vec<_>, _> = urls
+            .iter()
+            .map(|url| open(url.as_str(), tls.as_ref()))
+            .collect();
         let source = Source::Servers(Nodes::new(nodes.map_err(|_| malformed())?));
         if urls.len() == 1 {
-            return Ok(Self::shared_over(source));
+            return Ok(Self::shared_over(source, Failovers::new()));
         }
         let cluster = ClusterClient::builder(urls.iter().map(String::as_str));
         let cluster = match tls {
@@ -108,8 +113,7 @@ impl RedisEndpoint {
     }
 
     /// The endpoint of one server at a time.
-    fn shared_over(source: Source) -> Self {
-        let failovers = Failovers::new();
+    fn shared_over(source: Source, failovers: Failovers) -> Self {
         Self {
             shared: RedisLink::shared(source.clone(), failovers.clone()),
             source,
@@ -187,8 +191,12 @@ impl Source {
     }
 }
 
-fn open(url: &str, tls: Option<&TlsCertificates>) -> Result<Client, RedisError> {
-    let server = url.into_connection_info()?.set_tcp_settings(tcp_settings());
+fn open(
+    server: impl IntoConnectionInfo,
+    tls: Option<&TlsCertificates>,
+) -> Result<Client, RedisError> {
+    let server = server.into_connection_info()?;
+    let server = server.set_tcp_settings(tcp_settings());
     match tls {
         Some(tls) => Client::build_with_tls(server, tls.clone()),
         None => Client::open(server),

@@ -186,6 +186,9 @@ async fn frozen_primary_behind_one_address_is_left() {
     pool.stop().await;
 }
 
+/// A failover leaves the old primary writable for about ten seconds. The watcher must be faster.
+const SWITCH: Duration = Duration::from_secs(3);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sentinel_failovers_interrupt_jobs_for_seconds() {
     let mut servers = RedisSentinels::start().await;
@@ -197,18 +200,22 @@ async fn sentinel_failovers_interrupt_jobs_for_seconds() {
     let before = enqueue(&api, (0..50).map(probe).collect()).await;
     all_succeed(&api, &before).await;
 
-    // Ordered by an operator, while jobs flow.
+    // Ordered by an operator, while jobs flow and the old primary stays up.
     let flow = Flow::start(&api, 1_000);
-    let ordered = Instant::now();
+    let began = Instant::now();
     servers.fail_over().await;
-    let done = Instant::now();
+    let ended = Instant::now();
+    let (primary, replica) = servers.primary_and_replica().await;
+    let current = redis_streams(&primary.url(), settings.clone());
+    tokio::time::sleep(SWITCH).await;
     let after = enqueue(&api, (100_000..100_050).map(probe).collect()).await;
-    all_succeed(&api, &after).await;
-    assert!(done.elapsed() < RECOVERY, "{:?}", done.elapsed());
-    all_accepted_succeed(&api, flow.stop().await, ordered, done).await;
+    // As the new primary sees them.
+    all_succeed(&current, &after).await;
+    assert!(ended.elapsed() < SWITCH * 2, "{:?}", ended.elapsed());
+    let accepted = flow.stop().await;
+    all_accepted_succeed(&api, &current, accepted, began, ended + SWITCH).await;
 
     // Because the primary died.
-    let (primary, replica) = servers.primary_and_replica().await;
     let old = primary.port();
     eventually(LONG, async || {
         let info = replica.run::<String>(&["INFO", "replication"]).await;
@@ -218,18 +225,19 @@ async fn sentinel_failovers_interrupt_jobs_for_seconds() {
         }
     })
     .await;
+    let current = redis_streams(&replica.url(), settings.clone());
     let flow = Flow::start(&api, 200_000);
     tokio::time::sleep(Duration::from_millis(300)).await;
     let (primary, _) = servers.primary_and_replica().await;
-    let died = Instant::now();
+    let began = Instant::now();
     primary.stop();
     servers.await_new_primary(old).await;
-    let done = Instant::now();
+    let ended = Instant::now();
     let after = enqueue(&api, (300_000..300_050).map(probe).collect()).await;
-    all_succeed(&api, &after).await;
-    assert!(done.elapsed() < RECOVERY, "{:?}", done.elapsed());
-    let died = died.checked_sub(Duration::from_millis(50)).unwrap();
-    all_accepted_succeed(&api, flow.stop().await, died, done).await;
+    all_succeed(&current, &after).await;
+    assert!(ended.elapsed() < RECOVERY, "{:?}", ended.elapsed());
+    let began = began.checked_sub(Duration::from_millis(50)).unwrap();
+    all_accepted_succeed(&api, &current, flow.stop().await, began, ended).await;
     assert_eq!(api.stats().await.unwrap()[0].dead, 0);
     pool.stop().await;
 }
@@ -237,7 +245,8 @@ async fn sentinel_failovers_interrupt_jobs_for_seconds() {
 /// Replication is asynchronous, so jobs that the old primary accepted just before or during the failover
 /// may be lost; their producers enqueue them again, as after an error. All others must succeed.
 async fn all_accepted_succeed(
-    store: &RedisStreams,
+    api: &RedisStreams,
+    primary: &RedisStreams,
     accepted: Vec<(u64, JobId, Instant)>,
     began: Instant,
     ended: Instant,
@@ -247,10 +256,10 @@ async fn all_accepted_succeed(
         if at >= began && at <= ended {
             let mut again = probe(n);
             again.id = id;
-            enqueue(store, vec![again]).await;
+            enqueue(api, vec![again]).await;
         }
     }
-    all_succeed(store, &ids).await;
+    all_succeed(primary, &ids).await;
 }
 
 #[tokio::test]

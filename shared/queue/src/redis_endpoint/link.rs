@@ -36,6 +36,11 @@ impl Failovers {
         *self.0.borrow()
     }
 
+    /// Counts one that the Sentinels reported.
+    pub(super) fn reported(&self) {
+        self.0.send_modify(|count| *count += 1);
+    }
+
     /// Counts one, unless the connection that noticed it was opened before an earlier one.
     fn noticed(&self, count_at_opening: u64) {
         self.0.send_if_modified(|count| {
@@ -82,6 +87,17 @@ impl RedisLink {
             failovers,
             opened_at,
         })))
+    }
+}
+
+impl RedisLink {
+    /// Whether no failover was noticed since the connection was opened. Only a dedicated connection can
+    /// be outdated; it must not be used any more.
+    pub(crate) fn is_current(&self) -> bool {
+        match &self.0 {
+            Kind::Dedicated(dedicated) => dedicated.opened_at == dedicated.failovers.count(),
+            Kind::Shared(_) | Kind::Cluster(_) => true,
+        }
     }
 }
 

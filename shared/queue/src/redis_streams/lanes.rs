@@ -150,7 +150,8 @@ impl LaneReader {
             .connection
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .take();
+            .take()
+            .filter(RedisLink::is_current);
         let fresh = existing.is_none();
         let mut link = match existing {
             Some(link) => link,
