@@ -1,10 +1,11 @@
-//! The command line.
+//! Arguments of the command line. Their doc comments are the help texts.
 
 use std::path::PathBuf;
 
+use crate::config::Role;
 use avalon_core::base::ids::SessionId;
-use avalon_core::config::{DatabaseUrl, Role};
 use avalon_core::payments::OrderStatus;
+use avalon_core::storage::config::DatabaseUrl;
 use avalon_queue::{JobId, QueueName};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
@@ -14,7 +15,7 @@ use jiff::civil::Date;
 #[derive(Parser)]
 #[command(name = "avalon", version, propagate_version = true)]
 pub(crate) struct Arguments {
-    /// Configuration file (TOML); see avalon.example.toml.
+    /// Configuration file (TOML), see avalon.example.toml.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     #[command(subcommand)]
@@ -23,60 +24,60 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Everything in one process on SQLite, with a WeChat simulator. Data in ./data.
+    /// Runs everything in one process on SQLite, with a WeChat simulator; stores data in ./data.
     Dev,
-    /// API and workers in one process.
+    /// Runs API and workers in one process.
     All,
-    /// The API alone.
+    /// Runs the API.
     Api,
-    /// The workers alone.
+    /// Runs the workers.
     Workers(WorkersArguments),
-    /// The WeChat simulator alone.
+    /// Runs the WeChat simulator.
     Simulator,
-    /// Brings the database's schema up to date.
+    /// Migrates the database schema.
     Migrate {
         #[command(subcommand)]
         command: Option<MigrateCommand>,
     },
-    /// Looks at jobs; replays and purges dead letters.
+    /// Inspects jobs; retries and deletes dead letters.
     Jobs {
         #[command(subcommand)]
         command: JobsCommand,
     },
-    /// Looks at orders; has a day compared with WeChat's bill.
+    /// Inspects orders; compares a day with WeChat's bill.
     Orders {
         #[command(subcommand)]
         command: OrdersCommand,
     },
-    /// Looks at players' sessions, and ends them.
+    /// Inspects and terminates players' sessions.
     Sessions {
         #[command(subcommand)]
         command: SessionsCommand,
     },
     /// Checks configuration, stores, clock, WeChat, keys and addresses; changes nothing.
     Doctor {
-        /// Check what this role needs.
+        /// Check the requirements of this role.
         #[arg(long, default_value = "all")]
         role: CheckedRole,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Encryption keys of what is sealed at rest.
+    /// Manages the keys that encrypt data at rest.
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
     },
     /// Prints the OpenAPI document of the public API.
     Openapi,
-    /// The configuration.
+    /// Checks the configuration.
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
     },
-    /// Fails when the process on this machine is not ready; for containers.
+    /// Fails if the process on this machine is not ready; for containers.
     Healthcheck {
-        /// What to ask instead of /readyz of ops.listen.
+        /// URL to request instead of /readyz of ops.listen.
         #[arg(long)]
         url: Option<String>,
     },
@@ -84,12 +85,12 @@ pub(crate) enum Command {
 
 #[derive(Subcommand)]
 pub(crate) enum MigrateCommand {
-    /// Copies all data into an empty database, from SQLite to Postgres or the other way.
+    /// Copies all data into an empty database, from SQLite to Postgres or vice versa.
     Copy {
-        /// Where from: sqlite://PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE.
+        /// Source: sqlite://PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE.
         #[arg(long, value_name = "URL")]
         from: DatabaseUrl,
-        /// Where to: a database without rows; its schema is brought up to date first.
+        /// Target: a database without rows; its schema is migrated first.
         #[arg(long, value_name = "URL")]
         to: DatabaseUrl,
     },
@@ -97,19 +98,19 @@ pub(crate) enum MigrateCommand {
 
 #[derive(Args)]
 pub(crate) struct WorkersArguments {
-    /// Work on these queues only (comma-separated); all by default.
+    /// Queues to serve (comma-separated); all by default.
     #[arg(long, value_delimiter = ',', value_name = "QUEUES")]
     queues: Vec<QueueName>,
-    /// Jobs at once, per queue.
+    /// Maximum number of concurrent jobs per queue.
     #[arg(long, value_name = "N")]
     concurrency: Option<u32>,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Checks it and prints what is in effect, without secrets.
+    /// Checks the configuration and prints the effective one, without secrets.
     Check {
-        /// Check it for this role.
+        /// Role to check for.
         #[arg(long, default_value = "all")]
         role: CheckedRole,
     },
@@ -144,67 +145,67 @@ pub(crate) enum OrdersCommand {
     List {
         #[command(flatten)]
         selection: OrderSelection,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
     /// Shows one order with its history and refunds.
     Show {
-        /// Its id.
+        /// Order id.
         id: String,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Has workers compare a day of WeChat's bill with our orders, and waits for what they find. Fails
-    /// when there are differences.
+    /// Has the workers compare a day of WeChat's bill with the orders, and waits for the result. Fails if
+    /// there are differences.
     Reconcile {
-        /// The day at Beijing, YYYY-MM-DD.
+        /// Day in Beijing time, YYYY-MM-DD.
         day: Date,
-        /// Also when the day was compared before.
+        /// Compare the day even if it was compared before.
         #[arg(long)]
         again: bool,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
 }
 
-/// Which orders.
+/// Filter of orders.
 #[derive(Args)]
 pub(crate) struct OrderSelection {
-    /// In this state: pending, paid, failed, refunding, refunded or closed.
+    /// State: pending, paid, failed, refunding, refunded or closed.
     #[arg(long)]
     pub(crate) status: Option<OrderStatus>,
-    /// Of this player.
+    /// Openid of the player.
     #[arg(long)]
     pub(crate) open_id: Option<String>,
-    /// Made at this time or later (ISO 8601 with its offset).
+    /// Created at this time or later (ISO 8601 with offset).
     #[arg(long)]
     pub(crate) from: Option<Timestamp>,
-    /// Made before this time.
+    /// Created before this time.
     #[arg(long)]
     pub(crate) to: Option<Timestamp>,
-    /// At most so many.
+    /// Maximum number of results.
     #[arg(long, default_value_t = 100)]
     pub(crate) limit: u32,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum SessionsCommand {
-    /// Lists what is remembered of a player's sessions.
+    /// Lists a player's sessions, including recently terminated ones.
     List {
-        /// WeChat's id of the player.
+        /// Openid of the player.
         open_id: String,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Ends a player's sessions: all, or one.
+    /// Terminates a player's sessions, or one of them.
     End {
-        /// WeChat's id of the player.
+        /// Openid of the player.
         open_id: String,
-        /// This one only.
+        /// Terminate only this session.
         #[arg(long)]
         session: Option<SessionId>,
     },
@@ -214,41 +215,41 @@ pub(crate) enum SessionsCommand {
 pub(crate) enum JobsCommand {
     /// Lists jobs, dead letters by default.
     List {
-        /// In this queue; all by default.
+        /// Queue; all by default.
         #[arg(long)]
         queue: Option<QueueName>,
-        /// In this state.
+        /// State of the jobs.
         #[arg(long, default_value = "dead")]
         status: ListedStatus,
-        /// At most so many.
+        /// Maximum number of results.
         #[arg(long, default_value_t = 100)]
         limit: usize,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
     /// Shows one job.
     Show {
-        /// Its id.
+        /// Job id.
         id: JobId,
-        /// Its payload too, which may hold what only its player should know.
+        /// Include the payload, which may contain personal data.
         #[arg(long)]
         payload: bool,
     },
-    /// Makes dead letters ready again.
+    /// Enqueues dead letters again.
     Retry(Selection),
     /// Deletes dead letters.
     Purge(Selection),
-    /// How full the queues are.
+    /// Shows the number of jobs per queue and state.
     Stats {
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
 }
 
 impl JobsCommand {
-    /// The queue that it is restricted to.
+    /// Returns the queue to which the command is restricted.
     pub(crate) fn queue(&self) -> Option<&QueueName> {
         match self {
             Self::List { queue, .. } => queue.as_ref(),
@@ -260,22 +261,22 @@ impl JobsCommand {
 
 #[derive(Subcommand)]
 pub(crate) enum KeysCommand {
-    /// Seals everything again that a previous key has sealed. Beside the running service; can be
-    /// broken off and begun again.
+    /// Encrypts all data of previous keys with the current key. Safe while the service runs, and can be
+    /// interrupted and restarted.
     Rotate {
-        /// What was done, as JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Which keys have sealed how much.
+    /// Shows the number of values encrypted with each key.
     Status {
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Makes a new key and prints it. Needs no configuration.
+    /// Generates a key and prints it. Needs no configuration.
     Generate {
-        /// What for.
+        /// Setting that the key is for.
         #[arg(default_value = "encryption")]
         purpose: KeyPurpose,
     },
@@ -289,19 +290,19 @@ pub(crate) enum KeyPurpose {
     Signing,
 }
 
-/// Which dead letters.
+/// Selection of dead letters.
 #[derive(Args)]
 pub(crate) struct Selection {
-    /// These.
+    /// Job ids.
     #[arg(required_unless_present = "all")]
     pub(crate) ids: Vec<JobId>,
-    /// All of them.
+    /// Select all dead letters.
     #[arg(long, conflicts_with = "ids")]
     pub(crate) all: bool,
-    /// With --all: those of this queue.
+    /// With --all: only those of this queue.
     #[arg(long, requires = "all")]
     pub(crate) queue: Option<QueueName>,
-    /// Tell it as JSON.
+    /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -336,8 +337,8 @@ impl Command {
         }
     }
 
-    /// What the command line says of the configuration, as environment variables, so that it is
-    /// checked like all else.
+    /// Returns the settings given on the command line as environment variables, so that they are validated
+    /// like all others.
     pub(crate) fn overrides(&self) -> Vec<(String, String)> {
         let Self::Workers(WorkersArguments {
             queues,

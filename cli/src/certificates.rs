@@ -1,16 +1,16 @@
-//! The certificate of the public listener: read at the start, and again on SIGHUP, so that a renewed
-//! one needs no restart.
+//! The certificate of the public listener: loaded at the start and reloaded on SIGHUP, so that renewing it
+//! needs no restart.
 
 use std::path::PathBuf;
 
+use crate::config::{Config, Role, process_env};
 use avalon_api::Tls;
-use avalon_core::config::{Config, Role, process_env};
 use avalon_wechat::WechatMetrics;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::Failure;
 
-/// TLS as configured; none: plain HTTP.
+/// Loads the certificate; `None` means plain HTTP.
 pub(crate) fn tls(config: &Config) -> Result<Option<Tls>, Failure> {
     let (certificate, key) = (&config.http.tls_certificate, &config.http.tls_key);
     let (Some(certificate), Some(key)) = (certificate, key) else {
@@ -19,8 +19,7 @@ pub(crate) fn tls(config: &Config) -> Result<Option<Tls>, Failure> {
     Ok(Some(Tls::new(certificate, key)?))
 }
 
-/// On SIGHUP takes the certificate from the configuration as it is now. One that is of no use is told
-/// and changes nothing.
+/// Reloads the certificate on SIGHUP. An unusable one is logged and ignored.
 pub(crate) fn renew_on_hangup(
     tls: Tls,
     file: Option<PathBuf>,
@@ -34,9 +33,9 @@ pub(crate) fn renew_on_hangup(
             match renew(&tls, file.clone(), role).await {
                 Ok(()) => {
                     metrics.certificate("tls", tls.expires());
-                    tracing::info!("the certificate was read again");
+                    tracing::info!("certificate reloaded");
                 }
-                Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+                Err(error) => tracing::error!(%error, "reloading the certificate failed"),
             }
         }
     });
@@ -53,7 +52,7 @@ async fn renew(tls: &Tls, file: Option<PathBuf>, role: Role) -> Result<(), Failu
     let (Some(certificate), Some(key)) = (certificate, key) else {
         return Err(Failure::Setting {
             key: "http.tls_certificate",
-            problem: "can't be taken away while running".to_owned(),
+            problem: "cannot be removed while running".to_owned(),
         });
     };
     Ok(tls.exchange(certificate, key)?)

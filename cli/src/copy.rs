@@ -1,12 +1,13 @@
-//! `avalon migrate copy`: moves a service's data from one database to another.
+//! `avalon migrate copy`: copies all data from one database to another.
 
+use crate::config::Config;
 use crate::database_copy;
-use avalon_core::config::{Config, DatabaseConfig, DatabaseUrl};
+use avalon_core::storage::config::{DatabaseConfig, DatabaseUrl};
 use avalon_core::storage::database::Database;
 
 use crate::failure::Failure;
 
-/// Copies everything and tells of each table.
+/// Copies all tables and prints each of them.
 pub(crate) async fn run(
     config: &Config,
     from: DatabaseUrl,
@@ -28,6 +29,6 @@ pub(crate) async fn run(
         println!("{:>12}  {}", copied.rows, copied.table);
     })
     .await?;
-    println!("{} holds all that {} has", names.1, names.0);
+    println!("copied {} to {}", names.0, names.1);
     Ok(())
 }

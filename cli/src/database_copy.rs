@@ -1,6 +1,6 @@
-//! Copies one database into another, of either dialect: how a service moves from SQLite to Postgres.
-//! Which tables there are it reads from the schema, so a new table comes along by itself. Values are
-//! copied as they are; what they mean is no business of this module.
+//! Copies one database into another of either dialect, for example to move from SQLite to Postgres. Tables
+//! are read from the schema, so that new ones are included without a change here. Values are copied
+//! unchanged and not interpreted.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -11,47 +11,47 @@ use sqlx::{Any, Arguments, AssertSqlSafe, Row, Transaction, TypeInfo, Value, Val
 
 use avalon_core::analytics::day::Day;
 use avalon_core::analytics::partitions;
-use avalon_core::config::Dialect;
+use avalon_core::storage::config::Dialect;
 use avalon_core::storage::database::{Database, DatabaseError};
 
-/// Rows of one statement, at most.
+/// Maximum number of rows per statement.
 const BATCH_ROWS: usize = 500;
-/// Parameters of one statement; SQLite takes 32,766.
+/// Maximum number of parameters per statement; SQLite allows 32,766.
 const BATCH_VALUES: usize = 30_000;
 
-/// Why nothing was copied.
+/// Reason why nothing was copied.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CopyError {
-    /// One of the two databases.
+    /// One of the databases failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// Rows would be mixed.
+    /// The target already has rows.
     #[error("the target is not empty: {0} has rows")]
     NotEmpty(String),
-    /// They are not of the same version.
+    /// The databases are not of the same version.
     #[error("the two schemas differ: {0}")]
     Schemas(String),
-    /// Tables refer to each other in a ring, so that none can be first.
-    #[error("the tables {0} refer to each other")]
-    Ring(String),
-    /// The target has another number of rows than was read.
-    #[error("{table}: {read} rows were read, {written} are there")]
+    /// The references of the tables form a cycle.
+    #[error("the references of the tables {0} form a cycle")]
+    Cycle(String),
+    /// The target does not have the number of rows that was read.
+    #[error("{table}: {read} rows read, but {written} written")]
     Miscounted {
-        /// Which table.
+        /// The table.
         table: String,
-        /// Rows of the source.
+        /// Rows in the source.
         read: u64,
-        /// Rows of the target.
+        /// Rows in the target.
         written: u64,
     },
     /// A value of a type that the other dialect does not have.
-    #[error("{table}.{column} has a value of the type {kind}")]
+    #[error("{table}.{column} has a value of the unsupported type {kind}")]
     Value {
-        /// Which table.
+        /// The table.
         table: String,
-        /// Which column.
+        /// The column.
         column: String,
-        /// What type.
+        /// The type.
         kind: String,
     },
 }
@@ -65,36 +65,36 @@ impl From<sqlx::Error> for CopyError {
 /// A table that was copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Copied {
-    /// Its name.
+    /// Name of the table.
     pub table: String,
-    /// Its rows.
+    /// Number of rows.
     pub rows: u64,
 }
 
-/// A table of a schema, as far as copying needs it.
+/// The properties of a table that copying needs.
 #[derive(Clone, Debug, Default)]
 struct Table {
     columns: Vec<String>,
     /// Columns of a type that SQLite does not have, such as `jsonb`: read and written as text.
     as_text: BTreeMap<String, String>,
-    /// The columns of the primary key, in its order.
+    /// The columns of the primary key, in order.
     key: Vec<String>,
     refers_to: Vec<String>,
 }
 
 type Schema = BTreeMap<String, Table>;
 
-/// The one table of partitions.
+/// The partitioned table.
 const EVENTS: &str = "analytics_events";
 
-/// Copies all rows of all tables, those that are referred to first, each in the order of its primary
-/// key; `copied` hears of each table. What is read is the state of one moment; what is written is one
-/// transaction, so that a copy that failed leaves the target empty.
+/// Copies all rows of all tables, referenced tables first, each in the order of its primary key; calls
+/// `copied` after each table. Reads a snapshot and writes one transaction, so that a failed copy leaves the
+/// target empty.
 ///
-/// The service must not run on the source meanwhile, or what it writes is missing in the target.
+/// The service must not run on the source in the meantime, or its writes are missing in the target.
 ///
 /// # Errors
-/// [`CopyError`]; the target is then as it was, but for its schema.
+/// [`CopyError`]; the target is then unchanged except for its schema.
 pub(crate) async fn copy(
     from: &Database,
     to: &Database,
@@ -115,7 +115,7 @@ pub(crate) async fn copy(
     for name in order(&ours)? {
         let (from_table, to_table) = (&theirs[&name], &ours[&name]);
         if name == EVENTS && to.dialect() == Dialect::Postgres {
-            make_partitions(&mut source, &mut target).await?;
+            create_partitions(&mut source, &mut target).await?;
         }
         let rows = copy_table(&mut source, &mut target, &name, from_table, to_table).await?;
         let (read, written) = (
@@ -135,7 +135,7 @@ pub(crate) async fn copy(
     Ok(())
 }
 
-/// Every table has to be there, with the same columns, in whatever order.
+/// Checks that both schemas have the same tables and columns, in any order.
 fn compare(theirs: &Schema, ours: &Schema) -> Result<(), CopyError> {
     let names = theirs.keys().chain(ours.keys());
     for name in names {
@@ -154,7 +154,7 @@ fn compare(theirs: &Schema, ours: &Schema) -> Result<(), CopyError> {
     Ok(())
 }
 
-/// The tables in such an order that each comes after those that it refers to.
+/// Orders the tables so that each comes after those that it references.
 fn order(schema: &Schema) -> Result<Vec<String>, CopyError> {
     let mut ordered: Vec<String> = Vec::new();
     while ordered.len() < schema.len() {
@@ -165,7 +165,7 @@ fn order(schema: &Schema) -> Result<Vec<String>, CopyError> {
         let Some((name, _)) = next else {
             let rest = schema.keys().filter(|name| !ordered.contains(name));
             let rest: Vec<&str> = rest.map(String::as_str).collect();
-            return Err(CopyError::Ring(rest.join(", ")));
+            return Err(CopyError::Cycle(rest.join(", ")));
         };
         ordered.push(name.clone());
     }
@@ -218,7 +218,7 @@ async fn insert(
         for (index, column) in columns.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
             if row.try_get_raw(index)?.is_null() {
-                // As a parameter it would need the type of the column.
+                // A parameter would need the type of the column.
                 let _ = write!(sql, "{comma}NULL");
             } else {
                 bind(&mut values, row, index).map_err(|kind| CopyError::Value {
@@ -242,7 +242,7 @@ async fn insert(
     Ok(())
 }
 
-/// Adds a value as it is; the error is its type, which has no counterpart.
+/// Adds a value unchanged; the error is its type, which the other dialect lacks.
 fn bind(values: &mut AnyArguments, row: &AnyRow, index: usize) -> Result<(), String> {
     let value = row.try_get_raw(index).map_err(|error| error.to_string())?;
     let value = ValueRef::to_owned(&value);
@@ -261,22 +261,21 @@ fn bind(values: &mut AnyArguments, row: &AnyRow, index: usize) -> Result<(), Str
         AnyTypeInfoKind::Text => add!(String),
         AnyTypeInfoKind::Blob => add!(Vec<u8>),
         AnyTypeInfoKind::Real | AnyTypeInfoKind::Double => add!(f64),
-        // SQLite has no truth values; the schema has numbers instead.
+        // SQLite has no booleans; the schema uses numbers instead.
         AnyTypeInfoKind::Bool | AnyTypeInfoKind::Null => Err(name()),
     }
 }
 
-/// Makes a partition for each day that has events: they are made as days come, and the target has
-/// seen none of these.
-async fn make_partitions(
+/// Creates the partition of each day that has events: normally the workers create them in advance.
+async fn create_partitions(
     source: &mut Transaction<'static, Any>,
     target: &mut Transaction<'static, Any>,
 ) -> Result<(), CopyError> {
     let days = sqlx::query_scalar("SELECT DISTINCT day FROM analytics_events ORDER BY day");
     let days: Vec<i64> = days.fetch_all(&mut **source).await?;
     for day in days {
-        let make = partitions::make_statement(Day::from_number(day));
-        sqlx::raw_sql(make).execute(&mut **target).await?;
+        let create = partitions::make_statement(Day::from_number(day));
+        sqlx::raw_sql(create).execute(&mut **target).await?;
     }
     Ok(())
 }
@@ -289,7 +288,7 @@ async fn count(transaction: &mut Transaction<'static, Any>, table: &str) -> Resu
     Ok(u64::try_from(rows).unwrap_or(0))
 }
 
-/// Reads what tables there are, with their columns and references.
+/// Reads the tables with their columns and references.
 async fn schema(
     transaction: &mut Transaction<'static, Any>,
     dialect: Dialect,
@@ -333,8 +332,8 @@ fn quoted(columns: &[String]) -> String {
     quoted.join(", ")
 }
 
-/// Table, column, the column's place in the primary key (0: not in it), and its type where that is read
-/// and written as text. `_sqlx_migrations` is the migrations' own.
+/// Table, column, position in the primary key (0: none), and the type if it is read and written as text.
+/// `_sqlx_migrations` belongs to the migrations.
 const SQLITE_COLUMNS: &str = r"
     SELECT t.name, c.name, c.pk, ''
     FROM sqlite_master t, pragma_table_info(t.name) c
@@ -346,7 +345,7 @@ const SQLITE_REFERENCES: &str = r#"
     FROM sqlite_master t, pragma_foreign_key_list(t.name) f
     WHERE t.type = 'table'"#;
 
-/// A partitioned table is one table here: its partitions are reached through it.
+/// A partitioned table counts as one table; its partitions are accessed through it.
 const POSTGRES_COLUMNS: &str = "
     SELECT t.relname::text, c.attname::text,
            COALESCE(array_position(k.conkey, c.attnum), 0)::bigint,
@@ -386,11 +385,14 @@ mod tests {
     }
 
     #[test]
-    fn tables_come_after_those_that_they_refer_to() {
+    fn tables_come_after_those_they_reference() {
         let tables = schema(&[("a", &["c"]), ("b", &["a", "b"]), ("c", &[])]);
         assert_eq!(order(&tables).unwrap(), ["c", "a", "b"]);
-        let ring = schema(&[("a", &["b"]), ("b", &["a"]), ("c", &[])]);
-        let error = order(&ring).unwrap_err();
-        assert_eq!(error.to_string(), "the tables a, b refer to each other");
+        let cycle = schema(&[("a", &["b"]), ("b", &["a"]), ("c", &[])]);
+        let error = order(&cycle).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the references of the tables a, b form a cycle"
+        );
     }
 }

@@ -1,12 +1,16 @@
-//! What `avalon dev` adds: keys of its own, the simulator as its WeChat and WeChat Pay, and a welcome.
+//! What `avalon dev` adds: generated keys, the simulator as WeChat and WeChat Pay, sample products and the
+//! text at the start.
 
 use std::fmt::Display;
 use std::path::Path;
 use std::str::FromStr;
 
+use crate::config::Config;
 use crate::dev_keys::DevKeys;
-use avalon_core::config::{Config, HttpUrl, NotifyUrl, PayConfig, WechatConfig};
+use avalon_config::HttpUrl;
+use avalon_core::payments::config::{NotifyUrl, PayConfig};
 use avalon_core::payments::products::{self, Product};
+use avalon_core::platform::config::WechatConfig;
 use avalon_core::storage::database::Database;
 use avalon_simulator::PayCredentials;
 use avalon_wechat::pay::{Fen, MchId, Serial};
@@ -15,12 +19,11 @@ use secrecy::SecretString;
 use crate::failure::Failure;
 
 const DATA: &str = "data";
-/// What the simulator takes for its one app. Made up; worth nothing at WeChat.
+/// Credentials of the simulated app, invalid at WeChat.
 const APP_ID: &str = "wx0123456789abcdef";
 const APP_SECRET: &str = "simulated-secret-worth-nothing";
 
-/// Fills in what was not configured: keys (kept in `data`), and the simulator as WeChat and as
-/// WeChat Pay.
+/// Fills in what is not configured: keys (stored in `data`), and the simulator as WeChat and WeChat Pay.
 pub(crate) fn complete(config: &mut Config) -> Result<(), Failure> {
     DevKeys::load_or_create(Path::new(DATA))?.fill(config);
     simulated_app(config);
@@ -32,18 +35,18 @@ pub(crate) fn complete(config: &mut Config) -> Result<(), Failure> {
     simulated_pay(config, simulator)
 }
 
-/// The simulator as WeChat Pay, and its merchant where no other is configured.
+/// Sets the simulator as WeChat Pay, with its own merchant unless one is configured.
 fn simulated_pay(config: &mut Config, simulator: HttpUrl) -> Result<(), Failure> {
     let pay = &mut config.pay;
     let test = PayCredentials::TEST;
     let at_wechat = pay.api_base == PayConfig::default().api_base;
     if at_wechat {
         pay.api_base = simulator;
-        // Nothing of what is tried here may be repeated elsewhere.
+        // Requests to the simulator must not be repeated at WeChat.
         pay.backup_base = None;
     }
     if at_wechat || !pay.enabled() {
-        // Every simulator signs with the same key.
+        // All simulators sign with the same key.
         pay.platform_public_key_id = Some(Serial::new(test.platform_public_key_id));
         pay.platform_public_key = Some(test.platform_public_key.to_owned());
     }
@@ -71,7 +74,7 @@ fn setting(key: &'static str, error: impl Display) -> Failure {
     }
 }
 
-/// The app that the simulator knows, where no other is configured.
+/// Sets the simulated app unless one is configured.
 pub(crate) fn simulated_app(config: &mut Config) {
     config
         .wechat
@@ -83,12 +86,12 @@ pub(crate) fn simulated_app(config: &mut Config) {
         .get_or_insert_with(|| SecretString::from(APP_SECRET));
 }
 
-/// Goods to try, when there are none.
+/// Creates sample products if there are none.
 pub(crate) async fn stock(database: &Database) -> Result<(), Failure> {
     if !products::list(database, false).await?.is_empty() {
         return Ok(());
     }
-    let goods = [
+    let samples = [
         ("gems-60", "60 gems", 600, None, None),
         ("starter-pack", "Starter pack", 100, Some(1), None),
         (
@@ -99,7 +102,7 @@ pub(crate) async fn stock(database: &Database) -> Result<(), Failure> {
             Some(1000),
         ),
     ];
-    for (id, name, price, limit_per_user, stock) in goods {
+    for (id, name, price, limit_per_user, stock) in samples {
         let product = Product {
             product_id: id.to_owned(),
             name: name.to_owned(),
@@ -115,15 +118,15 @@ pub(crate) async fn stock(database: &Database) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where everything is, and what to try first.
+/// Prints the addresses and a first request.
 pub(crate) fn welcome(config: &Config) {
     let (http, simulator) = (config.http.listen, config.simulator.listen);
-    let ops = config.ops_listen(avalon_core::config::Role::Dev);
+    let ops = config.ops_listen(crate::config::Role::Dev);
     println!(
-        "\navalon dev is running. Ctrl-C stops it; its data stay in ./{DATA}.\n
+        "\navalon dev is running. Press Ctrl-C to stop it; data is stored in ./{DATA}.\n
   API        http://{http}          documentation at http://{http}/docs
   operators  http://{ops}          /metrics /readyz /admin/jobs (token in {DATA}/dev-keys.toml)
-  simulator  http://{simulator}          WeChat and WeChat Pay, as far as the game can tell: /_sim/state
+  simulator  http://{simulator}          simulated WeChat and WeChat Pay, state at /_sim/state
 
 Sign in as Alice:
 
@@ -134,7 +137,7 @@ Sign in as Alice:
 
 #[cfg(test)]
 mod tests {
-    use avalon_core::config::Role;
+    use crate::config::Role;
     use avalon_wechat::pay::PayClient;
     use avalon_wechat::{AppId, WechatMetrics};
 
@@ -159,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_merchant_the_simulator_brings_its_own() {
+    fn simulator_provides_a_merchant_if_none_is_configured() {
         let backup = ("AVALON_PAY__BACKUP_BASE", "https://api2.mch.weixin.qq.com");
         let config = completed(&[("AVALON_HTTP__LISTEN", "0.0.0.0:9000"), backup]);
         let pay = &config.pay;
@@ -181,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configured_merchant_stays_and_pays_at_the_simulator() {
+    fn configured_merchant_is_used_at_the_simulator() {
         let serial = "00112233445566778899AABBCCDDEEFF00112233";
         let config = completed(&[
             ("AVALON_PAY__MCH_ID", "1600000001"),
@@ -205,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configured_platform_stays() {
+    fn configured_platform_is_used() {
         let config = completed(&[("AVALON_PAY__API_BASE", "http://127.0.0.1:7000")]);
         assert_eq!(config.pay.api_base.as_str(), "http://127.0.0.1:7000");
         assert_usable(&config);

@@ -1,5 +1,5 @@
-//! `avalon doctor`: looks at everything that a running service needs and says what is wrong with it.
-//! It changes nothing; of WeChat it asks what costs nothing.
+//! `avalon doctor`: checks everything that a running service depends on. Changes nothing, and calls only
+//! WeChat APIs that are free.
 
 mod addresses;
 mod stores;
@@ -7,38 +7,31 @@ mod wechat;
 
 use std::path::Path;
 
-use avalon_core::config::{Config, Role, process_env};
+use crate::config::{Config, Role, process_env};
 use serde::Serialize;
+use strum::AsRefStr;
 
 use crate::failure::Failure;
 use crate::progress;
 
-/// How one thing was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// Result of a check. The strum names are printed, the serde names are for JSON.
+#[derive(AsRefStr, Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub(crate) enum Health {
-    /// As it should be.
+    /// No problem.
     Ok,
-    /// It works; somebody should look at it.
+    /// Works, but needs attention.
     Warn,
-    /// It does not work, or will lose something.
+    /// Does not work, or may lose data.
+    #[strum(serialize = "FAIL")]
     Fail,
-    /// Not configured, so not looked at.
+    /// Not configured.
+    #[strum(serialize = "-")]
     Skipped,
 }
 
-impl Health {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warn => "warn",
-            Self::Fail => "FAIL",
-            Self::Skipped => "-",
-        }
-    }
-}
-
-/// One thing that was looked at.
+/// A check with its result.
 #[derive(Debug, Serialize)]
 pub(crate) struct Check {
     name: &'static str,
@@ -46,7 +39,7 @@ pub(crate) struct Check {
     detail: String,
 }
 
-/// All that was found, in order.
+/// All results, in order.
 #[derive(Default)]
 pub(crate) struct Findings(Vec<Check>);
 
@@ -81,13 +74,13 @@ impl Findings {
     }
 }
 
-/// Looks at everything, prints it, and fails when something fails.
+/// Runs and prints all checks; fails if one of them fails.
 pub(crate) async fn run(path: Option<&Path>, role: Role, json: bool) -> Result<(), Failure> {
     let mut findings = Findings::default();
     match Config::load(path, process_env(), role) {
         Ok(config) => {
-            findings.ok("configuration", format!("complete for the role {role}"));
-            look(&config, &mut findings).await;
+            findings.ok("configuration", format!("complete for role {role}"));
+            check_all(&config, &mut findings).await;
         }
         Err(error) => findings.fail("configuration", error.to_string()),
     }
@@ -98,7 +91,7 @@ pub(crate) async fn run(path: Option<&Path>, role: Role, json: bool) -> Result<(
     }
 }
 
-async fn look(config: &Config, findings: &mut Findings) {
+async fn check_all(config: &Config, findings: &mut Findings) {
     let progress = progress::steps(5);
     progress.set_message("database");
     stores::database(config, findings).await;
@@ -113,7 +106,7 @@ async fn look(config: &Config, findings: &mut Findings) {
     wechat::pay(config, findings).await;
     progress.inc(1);
     progress.set_message("addresses");
-    addresses::look(config, findings).await;
+    addresses::check(config, findings).await;
     progress.finish_and_clear();
 }
 
@@ -126,7 +119,7 @@ fn print(findings: &Findings, json: bool) -> Result<(), Failure> {
     for check in &findings.0 {
         println!(
             "{:<4}  {:<22}  {}",
-            check.health.as_str(),
+            check.health.as_ref(),
             check.name,
             check.detail
         );

@@ -1,4 +1,4 @@
-//! Why the program ended: one line for stderr, and an exit code.
+//! Errors that end the program: one line on standard error, and an exit code.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,21 +6,21 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::dev_keys::DevKeysError;
-use avalon_core::config::ConfigError;
+use crate::telemetry::TelemetryError;
+use avalon_config::ConfigError;
 use avalon_core::storage::database::DatabaseError;
 use avalon_core::storage::keyring::KeyringError;
-use avalon_core::telemetry::TelemetryError;
 use avalon_queue::StoreError;
 
-/// Why the program ended.
+/// Error that ends the program.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Beyond what the configuration's own check can see.
+    /// Only detected when the setting is used.
     #[error("configuration: {key}: {problem}")]
     Setting { key: &'static str, problem: String },
-    #[error("configuration: {key}: can't listen on {address}: {source}")]
+    #[error("configuration: {key}: cannot listen on {address}: {source}")]
     Listen {
         key: &'static str,
         address: SocketAddr,
@@ -38,9 +38,9 @@ pub(crate) enum Failure {
     Keyring(#[from] KeyringError),
     #[error("configuration: http.{0}")]
     Tls(#[from] avalon_api::TlsError),
-    #[error("the WeChat client: {0}")]
+    #[error("WeChat client: {0}")]
     Wechat(#[from] avalon_wechat::WechatClientError),
-    #[error("the WeChat Pay client: {0}")]
+    #[error("WeChat Pay client: {0}")]
     Pay(#[from] avalon_wechat::pay::PayClientError),
     #[error(transparent)]
     Payment(#[from] avalon_core::payments::PaymentError),
@@ -56,24 +56,26 @@ pub(crate) enum Failure {
     Unhealthy { url: String, problem: String },
     #[error(transparent)]
     Copy(#[from] crate::database_copy::CopyError),
-    #[error("{0}: no such job, or no dead letter")]
+    #[error("job {0} does not exist or is not a dead letter")]
     NoSuchJob(avalon_queue::JobId),
-    /// Told in full on standard output.
-    #[error("{0} of the checks failed")]
+    /// Standard output has the details.
+    #[error("{0} checks failed")]
     ChecksFailed(usize),
-    #[error("{0}: there is no such player")]
+    #[error("player {0} does not exist")]
     NoSuchPlayer(String),
     #[error(
-        "an embedded service remembers its sessions itself: ask it by POST /admin/users/ID/signOut"
+        "the running service holds the sessions of the embedded engine: use POST /admin/users/ID/signOut"
     )]
     EmbeddedSessions,
-    #[error("the queue did not tell what became of the job")]
+    #[error("the queue did not confirm the job")]
     NotEnqueued,
     #[error("job {0} failed: {1}")]
     JobFailed(avalon_queue::JobId, String),
-    #[error("job {0} has not ended yet: do workers run? avalon jobs show tells")]
+    #[error(
+        "job {0} has not finished yet; check that workers are running, and avalon jobs show {0}"
+    )]
     StillRunning(avalon_queue::JobId),
-    #[error("{0} was not compared: payments are not configured where workers run")]
+    #[error("{0} was not compared: payments are not configured for the workers")]
     NotCompared(jiff::civil::Date),
     #[error("{0} differences")]
     Differences(usize),
@@ -86,7 +88,7 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Key(#[from] avalon_core::accounts::tokens::KeyError),
     #[error(
-        "{unknown} values are sealed with keys that storage.previous_encryption_keys does not have, and \
+        "{unknown} values are encrypted with keys that are not in storage.previous_encryption_keys, and \
          {damaged} are damaged"
     )]
     NotRotated { damaged: u64, unknown: u64 },
@@ -97,7 +99,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// 2 for what the operator has to mend before another start can succeed, 1 for the rest.
+    /// Returns 2 if the configuration must be fixed before another start can succeed, otherwise 1.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) | Self::Setting { .. } | Self::Listen { .. } | Self::Tls(_) => {

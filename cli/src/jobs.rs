@@ -1,6 +1,6 @@
-//! `avalon jobs`: looks at the queue itself, so it works while API and workers are down.
+//! `avalon jobs`: accesses the queue directly, so it works while API and workers are down.
 
-use avalon_core::config::Config;
+use crate::config::Config;
 use avalon_queue::{JobFilter, JobId, JobState, JobStore, JobView, QueueName};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -26,14 +26,14 @@ pub(crate) async fn run(config: &Config, command: JobsCommand) -> Result<(), Fai
         JobsCommand::Show { id, payload } => show(store, id, payload).await,
         JobsCommand::Retry(selection) => {
             let json = selection.json;
-            let changed = each(store, selection, |id| store.replay(id)).await?;
-            tell(changed, "made ready again", json);
+            let changed = change_selected(store, selection, |id| store.replay(id)).await?;
+            report(changed, "enqueued again", json);
             Ok(())
         }
         JobsCommand::Purge(selection) => {
             let json = selection.json;
-            let changed = each(store, selection, |id| store.purge(id)).await?;
-            tell(changed, "deleted", json);
+            let changed = change_selected(store, selection, |id| store.purge(id)).await?;
+            report(changed, "deleted", json);
             Ok(())
         }
         JobsCommand::Stats { json } => stats(store, json).await,
@@ -110,13 +110,13 @@ async fn show(store: &dyn JobStore, id: JobId, payload: bool) -> Result<(), Fail
     Ok(())
 }
 
-/// A job as JSON. Its result is left out: it may hold tokens.
+/// Returns a job as JSON. Omits the result, which may contain tokens.
 fn describe(job: &JobView, payload: bool) -> Value {
     let mut value = json!({
         "jobId": job.id.to_string(),
         "queue": job.queue.as_str(),
         "kind": job.kind,
-        "status": job.state.as_str(),
+        "status": job.state,
         "attempts": job.attempts,
         "maxAttempts": job.max_attempts,
         "owner": job.owner,
@@ -137,21 +137,21 @@ fn time(ms: u64) -> String {
     i64::try_from(ms)
         .ok()
         .and_then(|ms| Timestamp::from_millisecond(ms).ok())
-        // To the second: nobody reads further in a table.
+        // Seconds are precise enough.
         .and_then(|time| Timestamp::from_second(time.as_second()).ok())
         .map(|time| time.to_string())
         .unwrap_or_default()
 }
 
-fn tell(changed: usize, what: &str, as_json: bool) {
+fn report(changed: usize, what: &str, as_json: bool) {
     match as_json {
         true => println!("{}", json!({"changed": changed})),
         false => println!("{changed} {what}"),
     }
 }
 
-/// Changes the chosen dead letters; answers how many.
-async fn each<F>(
+/// Changes the selected dead letters; returns their number.
+async fn change_selected<F>(
     store: &dyn JobStore,
     selection: Selection,
     change: impl Fn(JobId) -> F,
@@ -160,7 +160,7 @@ where
     F: Future<Output = Result<bool, avalon_queue::StoreError>>,
 {
     let mut changed = 0;
-    let begun = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(u64::MAX);
+    let started = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(u64::MAX);
     if !selection.all {
         for id in selection.ids {
             if !change(id).await? {
@@ -181,12 +181,12 @@ where
     let bar = progress::steps(chosen.map(|it| it.dead).sum());
     loop {
         let page = store.list(&filter).await?;
-        // What has died since is not among them: a job that is replayed and dies again would come once more,
-        // and once more.
+        // Skips jobs that died since the start: one that is replayed and dies again would be replayed
+        // endlessly.
         let old = page
             .jobs
             .into_iter()
-            .filter(|job| job.finished_at.is_none_or(|at| at < begun));
+            .filter(|job| job.finished_at.is_none_or(|at| at < started));
         for job in old {
             changed += usize::from(change(job.id).await?);
             bar.inc(1);

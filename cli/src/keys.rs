@@ -1,11 +1,12 @@
-//! `avalon keys`: looks at what is sealed in the database, seals it again, and makes new keys.
+//! `avalon keys`: shows which keys encrypt the database, re-encrypts it with the current key, and generates
+//! keys.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
+use crate::config::Config;
 use avalon_core::accounts::tokens::SigningKey;
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
-use avalon_core::config::Config;
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::{EncryptionKey, Keyring};
 use avalon_core::storage::rotation::{self, KeyStanding, KeyUse, Rotated};
@@ -16,8 +17,8 @@ use crate::arguments::{KeyPurpose, KeysCommand};
 use crate::failure::Failure;
 use crate::wiring;
 
-/// How often a rotation says how far it is.
-const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// Interval of progress messages.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(config: &Config, command: KeysCommand) -> Result<(), Failure> {
     let keyring = wiring::keyring(config)?;
@@ -44,7 +45,7 @@ async fn rotate(database: &Database, keyring: &Keyring, json: bool) -> Result<()
     let uses = rotation::status(database, keyring).await?;
     let previous = uses.iter().filter(|use_| use_.key == KeyStanding::Previous);
     let mut progress = Progress::new(previous.map(|use_| use_.sealed).sum());
-    let rotated = rotation::rotate(database, keyring, |rotated| progress.tell(rotated)).await?;
+    let rotated = rotation::rotate(database, keyring, |rotated| progress.report(rotated)).await?;
     progress.end();
     let event = AuditEvent::new(AuditKind::KeysRotated, Actor::Operator)
         .with("keyId", keyring.current_key_id())
@@ -53,11 +54,11 @@ async fn rotate(database: &Database, keyring: &Keyring, json: bool) -> Result<()
         .with("unknown", rotated.unknown);
     audit::record(database, event).await;
     if json {
-        let told = json!({"keyId": keyring.current_key_id(), "rotated": rotated});
-        println!("{}", serde_json::to_string_pretty(&told)?);
+        let report = json!({"keyId": keyring.current_key_id(), "rotated": rotated});
+        println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         println!(
-            "{} sealed again with key {}; {} were changed by others meanwhile",
+            "{} values encrypted with key {}; {} were changed concurrently",
             rotated.resealed,
             keyring.current_key_id(),
             rotated.overtaken
@@ -72,10 +73,10 @@ async fn rotate(database: &Database, keyring: &Keyring, json: bool) -> Result<()
     }
 }
 
-/// How far a rotation is, on standard error: over the same line for people, in lines for logs.
+/// Progress of a rotation on standard error: one updated line on a terminal, otherwise separate lines.
 struct Progress {
     of: i64,
-    told: Instant,
+    reported_at: Instant,
     terminal: bool,
 }
 
@@ -83,16 +84,16 @@ impl Progress {
     fn new(of: i64) -> Self {
         Self {
             of,
-            told: Instant::now(),
+            reported_at: Instant::now(),
             terminal: stderr().is_terminal(),
         }
     }
 
-    fn tell(&mut self, rotated: &Rotated) {
-        if self.told.elapsed() < PROGRESS_EVERY {
+    fn report(&mut self, rotated: &Rotated) {
+        if self.reported_at.elapsed() < PROGRESS_INTERVAL {
             return;
         }
-        self.told = Instant::now();
+        self.reported_at = Instant::now();
         let done = rotated.resealed + rotated.overtaken + rotated.damaged;
         let of = self.of;
         match self.terminal {
@@ -111,13 +112,13 @@ impl Progress {
 async fn status(database: &Database, keyring: &Keyring, json: bool) -> Result<(), Failure> {
     let uses = rotation::status(database, keyring).await?;
     if json {
-        let told = json!({"currentKeyId": keyring.current_key_id(), "sealed": uses});
-        println!("{}", serde_json::to_string_pretty(&told)?);
+        let report = json!({"currentKeyId": keyring.current_key_id(), "sealed": uses});
+        println!("{}", serde_json::to_string_pretty(&report)?);
         return Ok(());
     }
     println!(
         "{:<30}  {:<8}  {:<8}  {:>10}",
-        "column", "key", "", "sealed"
+        "column", "key", "", "values"
     );
     for KeyUse {
         column,

@@ -1,9 +1,8 @@
-//! Progress of long work, on standard error and only where somebody looks on.
+//! Progress of long operations, on standard error if that is a terminal.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// So many steps of the same kind. Hidden when standard error is no terminal, which is `indicatif`'s
-/// own doing.
+/// Creates a bar of `count` steps. `indicatif` hides it if standard error is not a terminal.
 pub(crate) fn steps(count: u64) -> ProgressBar {
     let bar = ProgressBar::new(count);
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}");
@@ -13,7 +12,7 @@ pub(crate) fn steps(count: u64) -> ProgressBar {
     }
 }
 
-/// Work whose end nobody knows.
+/// Creates a spinner for an operation of unknown duration.
 pub(crate) fn waiting(message: impl Into<String>) -> ProgressBar {
     let bar = ProgressBar::new_spinner().with_message(message.into());
     bar.enable_steady_tick(std::time::Duration::from_millis(120));

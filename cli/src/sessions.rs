@@ -1,12 +1,12 @@
-//! `avalon sessions`: looks at a player's sessions, and ends them.
+//! `avalon sessions`: lists and terminates a player's sessions.
 
 use std::sync::Arc;
 
+use crate::config::Config;
 use avalon_core::accounts::sessions::{EndReason, Session};
 use avalon_core::accounts::users;
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::base::ids::SessionId;
-use avalon_core::config::Config;
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::{EncryptionKey, Keyring};
 use avalon_wechat::OpenId;
@@ -20,7 +20,7 @@ use crate::wiring;
 pub(crate) async fn run(config: &Config, command: SessionsCommand) -> Result<(), Failure> {
     let database = Database::new(&config.database)?;
     let redis = wiring::redis(config)?;
-    // Looking at sessions and ending them opens no sealed key.
+    // Neither listing nor terminating sessions decrypts anything, so any key will do.
     let keyring = Arc::new(Keyring::new(&EncryptionKey::generate()?, &[])?);
     let sessions = wiring::sessions(config, &keyring, redis.as_ref(), &database);
     let (SessionsCommand::List { open_id, .. } | SessionsCommand::End { open_id, .. }) = &command;
@@ -47,7 +47,7 @@ pub(crate) async fn run(config: &Config, command: SessionsCommand) -> Result<(),
             let event = AuditEvent::new(AuditKind::SessionEnded, Actor::Operator)
                 .user(user.id)
                 .with("sessions", ended.len())
-                .with("reason", reason.as_str());
+                .with("reason", reason.as_ref());
             audit::record(&database, event).await;
             println!("{} ended", ended.len());
             Ok(())
@@ -63,12 +63,12 @@ fn list(sessions: &[Session], as_json: bool) -> Result<(), Failure> {
     }
     println!(
         "{:<26}  {:<20}  {:<20}  {:<14}  device",
-        "id", "made", "until", "state"
+        "id", "created", "expires", "state"
     );
     for session in sessions {
         let state = match &session.ended {
-            Some(ended) => ended.reason.as_str(),
-            None => "lives",
+            Some(ended) => ended.reason.as_ref(),
+            None => "active",
         };
         println!(
             "{:<26}  {:<20}  {:<20}  {state:<14}  {} {}",
@@ -82,7 +82,7 @@ fn list(sessions: &[Session], as_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Without its secrets.
+/// Returns a session as JSON, without its secrets.
 fn describe(session: &Session) -> Value {
     json!({
         "sessionId": session.id.to_string(),
@@ -92,7 +92,7 @@ fn describe(session: &Session) -> Value {
         "deviceId": session.device.id,
         "deviceType": session.device.kind,
         "endedAt": session.ended.as_ref().map(|ended| time(ended.at)),
-        "endReason": session.ended.as_ref().map(|ended| ended.reason.as_str()),
+        "endReason": session.ended.as_ref().map(|ended| ended.reason.as_ref()),
     })
 }
 

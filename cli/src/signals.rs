@@ -1,14 +1,14 @@
-//! SIGTERM and Ctrl-C: the first asks for an orderly stop, the second ends the program at once. SIGHUP:
-//! the log level is read again.
+//! SIGTERM and Ctrl-C: the first starts a graceful shutdown, the second ends the program at once. SIGHUP
+//! reloads the log level.
 
 use std::path::PathBuf;
 
-use avalon_core::config::{Config, Role, process_env};
-use avalon_core::telemetry::LogHandle;
+use crate::config::{Config, Role, process_env};
+use avalon_api::ops::LogHandle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Cancelled when the program is asked to stop.
+/// Returns a token that is cancelled by the first signal.
 pub(crate) fn stop_on_signals() -> std::io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;
@@ -22,7 +22,7 @@ pub(crate) fn stop_on_signals() -> std::io::Result<CancellationToken> {
                 _ = interrupt.recv() => {}
             }
             if asked {
-                tracing::warn!("asked twice to stop: ending at once");
+                tracing::warn!("second signal received, exiting immediately");
                 std::process::exit(130);
             }
             asked = true;
@@ -33,16 +33,16 @@ pub(crate) fn stop_on_signals() -> std::io::Result<CancellationToken> {
     Ok(stop)
 }
 
-/// How logging can be changed while the process runs.
+/// Access to logging while the process runs.
 pub(crate) struct Logging {
     /// Changes the level.
     pub(crate) handle: LogHandle,
-    /// The configuration's file, to be read again.
+    /// The configuration file to reload.
     pub(crate) config: Option<PathBuf>,
 }
 
-/// On SIGHUP, takes `log.level` from the configuration as it is now. Nothing else changes, and a
-/// configuration that is wrong changes nothing.
+/// Reloads `log.level` from the configuration on SIGHUP. Nothing else changes; an invalid configuration is
+/// ignored.
 pub(crate) fn reload_on_hangup(log: Logging, role: Role) -> std::io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
@@ -50,14 +50,14 @@ pub(crate) fn reload_on_hangup(log: Logging, role: Role) -> std::io::Result<()> 
             let config = match Config::load(log.config.as_deref(), process_env(), role) {
                 Ok(config) => config,
                 Err(error) => {
-                    tracing::error!(%error, "the log level stays as it is");
+                    tracing::error!(%error, "reloading the log level failed");
                     continue;
                 }
             };
             let level = config.log.level;
             match log.handle.set_level(&level) {
-                Ok(()) => tracing::warn!(level, "the log level was read again"),
-                Err(error) => tracing::error!(%error, "the log level stays as it is"),
+                Ok(()) => tracing::warn!(level, "log level reloaded"),
+                Err(error) => tracing::error!(%error, "reloading the log level failed"),
             }
         }
     });

@@ -1,6 +1,7 @@
 //! `avalon simulator`, and the simulator inside `avalon dev`.
 
-use avalon_core::config::{Config, PayConfig};
+use crate::config::Config;
+use avalon_core::payments::config::PayConfig;
 use avalon_simulator::{
     PayMerchant, PaySetupError, PaySimulatorSettings, Simulator, SimulatorSettings,
 };
@@ -9,8 +10,7 @@ use secrecy::ExposeSecret;
 use crate::failure::Failure;
 use crate::{dev, signals, wiring};
 
-/// A simulator of the configured app and merchant; the merchant is a made-up one when none is
-/// configured.
+/// Creates a simulator of the configured app and merchant, with a sample merchant if none is configured.
 pub(crate) fn new(config: &Config) -> Result<Simulator, Failure> {
     let app_id = config
         .wechat
@@ -58,13 +58,12 @@ fn required(key: &'static str) -> Failure {
     }
 }
 
-/// Runs the simulator alone, for the app and the merchant of `avalon dev` unless others are
-/// configured.
+/// Runs the simulator, with the app and the merchant of `avalon dev` unless others are configured.
 pub(crate) async fn run(mut config: Config) -> Result<(), Failure> {
     dev::simulated_app(&mut config);
     let socket = wiring::listen("simulator.listen", config.simulator.listen).await?;
     let stop = signals::stop_on_signals()?;
-    tracing::info!(listen = %config.simulator.listen, "the simulator is running");
+    tracing::info!(listen = %config.simulator.listen, "simulator is running");
     new(&config)?.serve(socket, stop.cancelled_owned()).await?;
     Ok(())
 }

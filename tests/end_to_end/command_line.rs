@@ -92,7 +92,7 @@ async fn jobs_can_be_managed_while_the_service_is_down() {
         jobs(&format!("retry {id}"))
             .await
             .1
-            .contains("1 made ready")
+            .contains("1 enqueued again")
     );
     assert!(
         !jobs(&format!("retry {id}")).await.0,

@@ -1,8 +1,9 @@
-//! Jobs about players: sign-in, profiles, session keys; and WeChat's judgement of their risk.
+//! Jobs about players (sign-in, profiles, session keys), and the check of their risk.
 
 pub(crate) mod check_nickname;
 pub(crate) mod client_data;
 pub mod login;
+pub(crate) mod metrics;
 pub(crate) mod probe_session_key;
 pub(crate) mod reset_session_key;
 pub(crate) mod risk;

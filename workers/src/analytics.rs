@@ -1,5 +1,5 @@
-//! What the handlers of events work with: the catalogue, the sinks with the database among them,
-//! and the relay of our own events.
+//! Jobs about events, and what their handlers share: the catalogue, the sinks (including the database) and
+//! the relay of the service's own events.
 
 pub(crate) mod event_retention;
 pub(crate) mod relay_events;
@@ -7,11 +7,12 @@ mod sinks;
 pub(crate) mod store_events;
 
 use avalon_core::analytics::catalogue::CatalogueReader;
+use avalon_core::analytics::config::{AnalyticsConfig, SinkName};
 use avalon_core::analytics::prepare::{Policy, UnknownEvents};
 use avalon_core::analytics::profiles::Profiles;
 use avalon_core::analytics::writer::EventWriter;
 use avalon_core::analytics::{Day, EventMetrics};
-use avalon_core::config::{Config, SinkName};
+use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::{Database, DatabaseError};
 use avalon_queue::Queue;
 use jiff::Timestamp;
@@ -19,7 +20,7 @@ use jiff::Timestamp;
 use crate::analytics::relay_events::Relay;
 use crate::analytics::sinks::{Clickhouse, Collector, DatabaseSink, EventSink, KafkaSink};
 
-/// What the handlers of events work with.
+/// Shared state of the event handlers.
 pub struct Analytics {
     pub(crate) catalogue: CatalogueReader,
     pub(crate) metrics: EventMetrics,
@@ -32,30 +33,30 @@ pub struct Analytics {
     unknown: UnknownEvents,
 }
 
-/// The parts could not be made.
+/// Reason why the state cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum AnalyticsError {
-    /// The database's URL.
+    /// The database URL is unusable.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// The HTTP client of a sink.
-    #[error("an HTTP client could not be made: {0}")]
+    /// An HTTP client of a sink cannot be created.
+    #[error("cannot create an HTTP client: {0}")]
     Client(#[from] reqwest::Error),
 }
 
 impl Analytics {
-    /// Makes the parts as configured, and starts their tasks.
+    /// Creates the configured sinks and starts the background tasks.
     ///
     /// # Errors
     /// [`AnalyticsError`].
     pub fn start(
-        config: &Config,
+        analytics: &AnalyticsConfig,
+        connection: &DatabaseConfig,
         database: &Database,
         queue: &Queue,
         metrics: EventMetrics,
     ) -> Result<Self, AnalyticsError> {
-        let analytics = &config.analytics;
-        let writer = EventWriter::spawn(database.clone(), &config.database, metrics.clone())?;
+        let writer = EventWriter::spawn(database.clone(), connection, metrics.clone())?;
         let mut sinks: Vec<(SinkName, Box<dyn EventSink>)> = Vec::new();
         if let Some(clickhouse) = Clickhouse::of(analytics)? {
             sinks.push((SinkName::Clickhouse, Box::new(clickhouse)));
@@ -85,18 +86,18 @@ impl Analytics {
         })
     }
 
-    /// The sink of this name, if it is configured.
+    /// Returns the sink if it is configured.
     pub(crate) fn sink(&self, name: SinkName) -> Option<&dyn EventSink> {
         let found = self.sinks.iter().find(|(other, _)| *other == name);
         found.map(|(_, sink)| &**sink)
     }
 
-    /// The oldest day that is kept.
+    /// Returns the first day within the retention.
     pub(crate) fn oldest(&self) -> Day {
         Day::of(Timestamp::now()).plus(-self.retention_days)
     }
 
-    /// How events are judged now.
+    /// Returns the current policy for events.
     pub(crate) fn policy(&self) -> Policy {
         Policy {
             unknown: self.unknown,

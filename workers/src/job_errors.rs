@@ -1,5 +1,5 @@
-//! What a failure of a store or of WeChat Pay means for a job: tried again, refused, or given up.
-//! One mapping for all job kinds.
+//! Maps failures of the stores and of WeChat to the outcome of a job: retry, rejection or dead letter. One
+//! mapping for all job kinds.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ use avalon_queue::{JobError, StoreError};
 use avalon_wechat::pay::{PayError, PayErrorClass};
 use avalon_wechat::{ErrorClass, WechatError};
 
-/// Refuses: the request was wrong, and the caller is told so.
+/// Rejects the request; the client gets the code.
 pub(crate) fn reject(code: ProblemCode) -> JobError {
     JobError::Reject(jobs::failure(&code.into()))
 }
 
-/// Refuses a field; the error names it.
+/// Rejects a field, which the error names.
 pub(crate) fn field(error: impl std::fmt::Display) -> JobError {
     let problem = Problem::new(ProblemCode::FieldInvalid).with_detail(error.to_string());
     JobError::Reject(jobs::failure(&problem))
 }
 
-/// Tries again when the kind's policy says so.
+/// Retries by the kind's policy.
 pub(crate) fn retry(code: ProblemCode) -> JobError {
     JobError::retry(jobs::failure(&code.into()))
 }
@@ -32,23 +32,23 @@ pub(crate) fn retry(code: ProblemCode) -> JobError {
 pub(crate) fn payment(error: PaymentError) -> JobError {
     let failure = jobs::failure(&error.problem());
     if error.is_transient() {
-        tracing::warn!(%error, "the job waits for the database");
+        tracing::warn!(%error, "database unavailable, will retry");
         JobError::retry(failure)
     } else if matches!(error, PaymentError::Database(_)) {
-        tracing::error!(%error, "a statement failed");
+        tracing::error!(%error, "database statement failed");
         JobError::Fail(failure)
     } else {
         JobError::Reject(failure)
     }
 }
 
-/// A player's session key that we can't open any more is as good as none: a sign-in brings it anew.
+/// Maps a session key that cannot be decrypted to a missing one: the next sign-in stores a new one.
 pub(crate) fn session_keys(error: SessionKeyError) -> JobError {
     if error.is_transient() {
-        tracing::warn!(%error, "the job waits for the database");
+        tracing::warn!(%error, "database unavailable, will retry");
         return retry(ProblemCode::StoreUnavailable);
     }
-    tracing::error!(%error, "a session key can't be read");
+    tracing::error!(%error, "session key cannot be decrypted");
     match error {
         SessionKeyError::Database(_) => {
             JobError::Fail(jobs::failure(&ProblemCode::Internal.into()))
@@ -57,20 +57,20 @@ pub(crate) fn session_keys(error: SessionKeyError) -> JobError {
     }
 }
 
-/// A call to WeChat's platform that changed nothing, or may be made again.
+/// Maps the error of a platform call that changed nothing or may be repeated.
 pub(crate) fn wechat(error: &WechatError) -> JobError {
     match error.class() {
         ErrorClass::Retry | ErrorClass::RefreshToken => {
-            tracing::warn!(%error, "WeChat did not do it");
+            tracing::warn!(%error, "WeChat call failed, will retry");
             retry(ProblemCode::WechatBusy)
         }
         ErrorClass::RateLimited => {
-            tracing::warn!(%error, "WeChat limits our requests");
+            tracing::warn!(%error, "WeChat rate limit reached, will retry");
             retry(ProblemCode::WechatRateLimited)
         }
         ErrorClass::SignInAgain => reject(ProblemCode::SignInAgain),
         ErrorClass::Permanent | ErrorClass::Misconfigured => {
-            tracing::error!(%error, "WeChat refuses us");
+            tracing::error!(%error, "WeChat rejected the call");
             JobError::Fail(jobs::failure(&ProblemCode::WechatMisconfigured.into()))
         }
     }
@@ -82,24 +82,24 @@ pub(crate) fn user(error: UserError) -> JobError {
 
 pub(crate) fn profile(error: ProfileError) -> JobError {
     if error.is_transient() {
-        tracing::warn!(%error, "the job waits for the database");
+        tracing::warn!(%error, "database unavailable, will retry");
         return retry(ProblemCode::StoreUnavailable);
     }
-    tracing::error!(%error, "a profile could not be stored");
+    tracing::error!(%error, "storing a profile failed");
     JobError::Fail(jobs::failure(&ProblemCode::Internal.into()))
 }
 
 pub(crate) fn queue(error: StoreError) -> JobError {
-    tracing::warn!(%error, "a job that follows could not be enqueued");
+    tracing::warn!(%error, "enqueueing a follow-up job failed");
     retry(ProblemCode::QueueUnavailable)
 }
 
-/// A call whose outcome does not matter yet: it is made again, or an operator is called.
+/// Maps the error of a call that is safe to repeat.
 pub(crate) fn pay(error: &PayError) -> JobError {
     if error.alerts() {
-        tracing::error!(%error, "WeChat Pay refuses us");
+        tracing::error!(%error, "WeChat Pay rejected the call");
     } else {
-        tracing::warn!(%error, "WeChat Pay did not do it");
+        tracing::warn!(%error, "WeChat Pay call failed, will retry");
     }
     match error.class() {
         PayErrorClass::Alert => retry(ProblemCode::PayMisconfigured),

@@ -8,7 +8,7 @@ use avalon_queue::Handlers;
 use crate::services::Services;
 use crate::{accounts, analytics, payments, social, upkeep};
 
-/// The handlers of all job kinds.
+/// Returns the handlers of all job kinds.
 pub fn handlers(services: &Arc<Services>) -> Handlers {
     /// Registers functions `(Arc<Services>, kind, JobContext) -> Result<Output, JobError>`.
     macro_rules! handlers {

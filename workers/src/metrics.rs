@@ -1,14 +1,10 @@
-//! Metrics of orders, payment callbacks and profiles. The contract with operators names those of
+//! Metrics of orders and payment callbacks. The contract with operators names those of
 //! payments. What can be read from the database (callbacks that wait, differences to WeChat's bills) is
 //! not counted here.
 
 use avalon_core::payments::{OrderStatus, RefundStatus};
 use jiff::Timestamp;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry, exponential_buckets};
-use strum::VariantArray;
-
-use crate::accounts::check_nickname::Checked;
-use crate::accounts::probe_session_key::Probed;
 
 /// Every end of a payment callback.
 const CALLBACK_OUTCOMES: [&str; 15] = [
@@ -174,114 +170,5 @@ impl PayMetrics {
 
     pub(crate) fn callback(&self, outcome: &str) {
         self.callbacks.with_label_values(&[outcome]).inc();
-    }
-}
-
-/// What a client passes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DataKind {
-    /// A profile, encrypted.
-    Profile,
-    /// A profile in the open, signed.
-    RawProfile,
-    /// Where a share was opened.
-    Group,
-}
-
-impl DataKind {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Profile => "profile",
-            Self::RawProfile => "raw_profile",
-            Self::Group => "group",
-        }
-    }
-}
-
-/// Counts what becomes of data that clients pass on. Cheap to clone.
-#[derive(Clone)]
-pub struct ProfileMetrics {
-    data: IntCounterVec,
-    keys: IntCounterVec,
-    nicknames: IntCounterVec,
-    probes: IntCounterVec,
-}
-
-impl ProfileMetrics {
-    /// Registers the metrics.
-    ///
-    /// # Errors
-    /// When one of the names is taken in the registry.
-    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let data = IntCounterVec::new(
-            Opts::new(
-                "avalon_client_data_total",
-                "Data of WeChat's that clients passed on, by what became of them.",
-            ),
-            &["kind", "outcome"],
-        )?;
-        let keys = IntCounterVec::new(
-            Opts::new(
-                "avalon_session_keys_fitted_total",
-                "Session keys that opened or verified clients' data, by which of a player's it was.",
-            ),
-            &["key"],
-        )?;
-        let nicknames = IntCounterVec::new(
-            Opts::new(
-                "avalon_nickname_checks_total",
-                "Nicknames that WeChat's content check was asked about, by what came of it.",
-            ),
-            &["outcome"],
-        )?;
-        let probes = IntCounterVec::new(
-            Opts::new(
-                "avalon_session_key_probes_total",
-                "Session keys that did not fit a client's data, by what WeChat says of them.",
-            ),
-            &["outcome"],
-        )?;
-        // There from the start: an alert can only see a counter rise that was there before.
-        for checked in Checked::VARIANTS {
-            nicknames.with_label_values(&[<&str>::from(checked)]);
-        }
-        for probed in Probed::VARIANTS {
-            probes.with_label_values(&[<&str>::from(probed)]);
-        }
-        for key in ["current", "previous"] {
-            keys.with_label_values(&[key]);
-        }
-        for kind in [DataKind::Profile, DataKind::RawProfile, DataKind::Group] {
-            data.with_label_values(&[kind.as_str(), "taken"]);
-        }
-        registry.register(Box::new(nicknames.clone()))?;
-        registry.register(Box::new(probes.clone()))?;
-        registry.register(Box::new(data.clone()))?;
-        registry.register(Box::new(keys.clone()))?;
-        Ok(Self {
-            data,
-            keys,
-            nicknames,
-            probes,
-        })
-    }
-
-    pub(crate) fn nickname(&self, checked: Checked) {
-        self.nicknames
-            .with_label_values(&[<&str>::from(checked)])
-            .inc();
-    }
-
-    pub(crate) fn probed(&self, probed: Probed) {
-        self.probes.with_label_values(&[<&str>::from(probed)]).inc();
-    }
-
-    pub(crate) fn key_fitted(&self, current: bool) {
-        let key = if current { "current" } else { "previous" };
-        self.keys.with_label_values(&[key]).inc();
-    }
-
-    pub(crate) fn data(&self, kind: DataKind, outcome: &str) {
-        self.data.with_label_values(&[kind.as_str(), outcome]).inc();
     }
 }

@@ -17,7 +17,7 @@ pub struct PoolsSettings {
     pub pool: PoolSettings,
     /// Whether the schedule compares WeChat's bills with our orders.
     pub compares_bills: bool,
-    /// WeChat's own daily figures that are fetched; none: they are not.
+    /// Datasets of WeChat's daily figures to fetch; may be empty.
     pub platform_stats: Vec<Dataset>,
 }
 

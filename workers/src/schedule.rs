@@ -18,10 +18,10 @@ use crate::upkeep::pull_platform_stats::PullPlatformStats;
 /// What the conditions of the schedule depend on.
 #[derive(Clone, Debug)]
 pub(crate) struct Conditions {
-    /// Whether WeChat's bills are compared with our orders. Pointless where WeChat forgets its orders
-    /// (a simulator that was restarted).
+    /// Whether WeChat's bills are compared with our orders. Pointless with a simulator that loses its orders
+    /// on restart.
     pub(crate) compares_bills: bool,
-    /// WeChat's own daily figures that are fetched; none: they are not.
+    /// Datasets of WeChat's daily figures to fetch; may be empty.
     pub(crate) platform_stats: Vec<Dataset>,
 }
 
@@ -100,7 +100,7 @@ fn ticks(every: Duration) -> Interval {
     ticks
 }
 
-/// Days whose bills are available. The job of a day that was compared before finds it done.
+/// Returns the days whose bills are available. The job of a day that was already compared does nothing.
 fn days_to_compare(_: &Conditions, now: Timestamp) -> Vec<NewJob> {
     let today = beijing_day(now);
     let newest = if beijing_hour(now) >= BILL_HOUR { 1 } else { 2 };
@@ -110,7 +110,7 @@ fn days_to_compare(_: &Conditions, now: Timestamp) -> Vec<NewJob> {
         .collect()
 }
 
-/// WeChat's figures that may be new; the job of figures that are not finds them current.
+/// Returns the figures that may have changed; the job skips those that are current.
 fn figures_to_pull(conditions: &Conditions, now: Timestamp) -> Vec<NewJob> {
     let pulls = conditions.platform_stats.iter().flat_map(|dataset| {
         let days = stats::days_to_pull(dataset, now).into_iter();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bill_is_compared_once_it_is_available() {
+    fn bill_is_compared_once_it_is_available() {
         let days = |at: &str| -> Vec<String> {
             let jobs = days_to_compare(&conditions(), at.parse().unwrap());
             jobs.iter()
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn every_scheduled_job_is_one_for_the_fleet_and_free_at_the_next_run() {
+    fn idempotency_keys_expire_before_the_next_run() {
         for entry in SCHEDULE {
             let jobs = (entry.jobs)(&conditions(), "2026-01-10T12:00:00Z".parse().unwrap());
             assert!(!jobs.is_empty());

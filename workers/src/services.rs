@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon_core::accounts::config::{CheckText, ProfileConfig};
 use avalon_core::accounts::profiles::AvatarHosts;
 use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::TokenIssuer;
-use avalon_core::config::{CheckText, ProfileConfig};
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{Enqueued, JobError, NewJob, Queue};
 use avalon_wechat::pay::PayClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient};
 
+use crate::accounts::metrics::ProfileMetrics;
 use crate::accounts::risk::Risk;
 use crate::analytics::Analytics;
 use crate::job_errors;
-use crate::metrics::{PayMetrics, ProfileMetrics};
+use crate::metrics::PayMetrics;
 use crate::payments::webhook::Webhook;
 
 /// What handlers work with.

@@ -1,4 +1,4 @@
-//! Jobs that keep the service tidy: retention of the audit log, WeChat's daily figures.
+//! Maintenance jobs: retention of the audit log, WeChat's daily figures.
 
 pub(crate) mod prune_audit;
 pub(crate) mod pull_platform_stats;

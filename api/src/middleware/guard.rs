@@ -8,13 +8,13 @@
 
 use std::sync::Arc;
 
+use crate::middleware::limits::{Counted, Limit, Verdict};
 use crate::middleware::request_signature::{KEEP_NONCES, RequestSignature, SignedRequest};
+use avalon_core::accounts::config::SignaturePolicy;
 use avalon_core::accounts::sessions::{Session, SessionError};
 use avalon_core::accounts::tokens::{Claims, TokenError};
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::base::problem::{Problem, ProblemCode};
-use avalon_core::config::SignaturePolicy;
-use avalon_core::limits::{Counted, Limit, Verdict};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -237,15 +237,11 @@ fn tell_limits(mut response: Response, verdicts: &[Verdict]) -> Response {
         .iter()
         .map(|Verdict { limit, rate, .. }| {
             let window = rate.window.as_secs();
-            format!("\"{}\";q={};w={window}", limit.as_str(), rate.quota)
+            format!("\"{limit}\";q={};w={window}", rate.quota)
         })
         .collect();
     let resets = nearest.reset.as_secs_f64().ceil();
-    let left = format!(
-        "\"{}\";r={};t={resets}",
-        nearest.limit.as_str(),
-        nearest.remaining
-    );
+    let left = format!("\"{}\";r={};t={resets}", nearest.limit, nearest.remaining);
     for (name, value) in [
         ("ratelimit-policy", policies.join(", ")),
         ("ratelimit", left),

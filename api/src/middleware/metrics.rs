@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use crate::middleware::limits::Limit;
 use avalon_core::base::problem::ProblemCode;
-use avalon_core::limits::Limit;
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
     exponential_buckets,
 };
+use strum::VariantArray;
 
 /// Counts and times requests. Cheap to clone.
 #[derive(Clone)]
@@ -100,8 +101,8 @@ impl GuardMetrics {
             ),
             &["code"],
         )?;
-        for limit in Limit::ALL {
-            limited.with_label_values(&[limit.as_str()]);
+        for limit in Limit::VARIANTS {
+            limited.with_label_values(&[limit]);
         }
         registry.register(Box::new(limited.clone()))?;
         registry.register(Box::new(uncounted.clone()))?;
@@ -114,7 +115,7 @@ impl GuardMetrics {
     }
 
     pub(crate) fn limited(&self, limit: Limit) {
-        self.limited.with_label_values(&[limit.as_str()]).inc();
+        self.limited.with_label_values(&[limit]).inc();
     }
 
     pub(crate) fn uncounted(&self) {

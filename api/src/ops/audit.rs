@@ -105,7 +105,7 @@ impl Collector for AuditMetrics {
         };
         for (kind, outcome, count) in audit::counts() {
             counters
-                .with_label_values(&[kind.as_str(), outcome.as_str()])
+                .with_label_values(&[kind.as_ref(), outcome.as_ref()])
                 .inc_by(count);
         }
         counters.collect()

@@ -85,7 +85,7 @@ fn describe(view: &JobView) -> Value {
         "jobId": view.id.to_string(),
         "queue": view.queue.as_str(),
         "kind": view.kind,
-        "status": view.state.as_str(),
+        "status": view.state,
         "attempts": view.attempts,
         "maxAttempts": view.max_attempts,
         "enqueuedAt": time(view.enqueued_at),

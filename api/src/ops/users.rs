@@ -157,7 +157,7 @@ async fn sign_out(
     let event = by_operator(AuditKind::SessionEnded, peer).user(user.id);
     let event = event
         .with("sessions", ended.len())
-        .with("reason", reason.as_str());
+        .with("reason", reason.as_ref());
     audit::record(&state.database, event).await;
     Ok(Json(describe(&state, user).await?))
 }

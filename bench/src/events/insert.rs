@@ -64,7 +64,7 @@ pub(super) async fn write(pool: &PgPool, statement: &str, batch: &Prepared) -> O
             .bind(&row.line.name)
             .bind(row.line.params.get())
             .bind(&row.line.session_id)
-            .bind(head.source.as_str())
+            .bind(<&str>::from(head.source))
             .bind(i16::from(row.known))
             .bind(&head.client.app_version)
             .bind(&head.client.platform)

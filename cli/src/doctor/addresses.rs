@@ -1,24 +1,24 @@
-//! Addresses that others must reach, or that we send secrets to: are they of a form that can work.
+//! Checks the addresses that others must reach, or to which secrets are sent.
 
-use avalon_core::config::{Config, Role};
+use crate::config::{Config, Role};
 use avalon_workers::is_public;
 
 use super::Findings;
 
-pub(super) async fn look(config: &Config, findings: &mut Findings) {
+pub(super) async fn check(config: &Config, findings: &mut Findings) {
     notify(config, findings).await;
     webhook(config, findings).await;
     admin(config, findings);
 }
 
-/// WeChat calls it: https, and a name that leads to a public address.
+/// WeChat calls this URL, so it must be https at a public address.
 async fn notify(config: &Config, findings: &mut Findings) {
     const NAME: &str = "pay.notify_url";
     if !config.pay.enabled() {
         return;
     }
     let Some(url) = &config.pay.notify_url else {
-        return findings.fail(NAME, "not configured: WeChat can't tell of payments");
+        return findings.fail(NAME, "not configured; WeChat cannot report payments");
     };
     let url = url.as_url();
     let api_base = config.pay.api_base.as_url();
@@ -27,18 +27,18 @@ async fn notify(config: &Config, findings: &mut Findings) {
             true => findings.ok(NAME, format!("{url}, for a simulator on this machine")),
             false => findings.fail(
                 NAME,
-                format!("{url} is on this machine: WeChat can't reach it"),
+                format!("{url} is a loopback address, unreachable for WeChat"),
             ),
         };
     }
     match addresses(url).await {
         Ok(public) if public => findings.ok(
             NAME,
-            format!("{url}: https, at a public address (whether it leads here is not known)"),
+            format!("{url}: https at a public address (not verified to lead here)"),
         ),
         Ok(_) => findings.fail(
             NAME,
-            format!("{url} is at a private address: WeChat can't reach it"),
+            format!("{url} is a private address, unreachable for WeChat"),
         ),
         Err(problem) => findings.fail(NAME, format!("{url}: {problem}")),
     }
@@ -49,7 +49,7 @@ async fn webhook(config: &Config, findings: &mut Findings) {
     let Some(url) = &config.fulfil.webhook_url else {
         return findings.skip(
             NAME,
-            "not configured: the game server is not told of paid goods",
+            "not configured; the game server is not notified of paid orders",
         );
     };
     let url = url.as_url();
@@ -58,7 +58,7 @@ async fn webhook(config: &Config, findings: &mut Findings) {
         Ok(public) if public || private => findings.ok(NAME, url.to_string()),
         Ok(_) => findings.fail(
             NAME,
-            format!("{url} is at a private address, which fulfil.allow_private_addresses forbids"),
+            format!("{url} is a private address; set fulfil.allow_private_addresses to permit it"),
         ),
         Err(problem) => findings.fail(NAME, format!("{url}: {problem}")),
     }
@@ -71,7 +71,7 @@ fn admin(config: &Config, findings: &mut Findings) {
         findings.warn(
             NAME,
             format!(
-                "{listen} may be reached from outside: keep metrics, admin routes and board inside"
+                "{listen} may be reachable from outside; metrics, admin routes and board must not be public"
             ),
         );
     } else {
@@ -88,16 +88,16 @@ fn is_loopback(url: &url::Url) -> bool {
     }
 }
 
-/// Whether all addresses of the host are public.
+/// Resolves the host; returns whether all its addresses are public.
 async fn addresses(url: &url::Url) -> Result<bool, String> {
     let host = url.host_str().unwrap_or_default();
     let port = url.port_or_known_default().unwrap_or(443);
     let found = tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await;
     let mut found = found
-        .map_err(|_| format!("{host} can't be found"))?
+        .map_err(|_| format!("{host} cannot be resolved"))?
         .peekable();
     if found.peek().is_none() {
-        return Err(format!("{host} can't be found"));
+        return Err(format!("{host} cannot be resolved"));
     }
     Ok(found.all(|address| is_public(address.ip())))
 }

@@ -1,28 +1,27 @@
-//! The database and the queue: do they answer, is the schema as this version wants it, and would
-//! they lose anything.
+//! Checks the database and the queue: availability, schema version and durability.
 
 use std::time::Duration;
 
-use avalon_core::config::Config;
+use crate::config::Config;
 use avalon_core::storage::database::Database;
 use avalon_queue::{RedisSettings, RedisStreams, ServerInfo, StoreError};
 
 use super::Findings;
 use crate::wiring;
 
-/// A store that takes longer than this does not answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Timeout of the database.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) async fn database(config: &Config, findings: &mut Findings) {
     const NAME: &str = "database";
     let url = &config.database.url;
-    // Looking must not make a file.
+    // Connecting would create the file.
     if let Some(file) = url.sqlite_path()
         && !file.exists()
     {
         findings.warn(
             NAME,
-            format!("{url} is not there yet; it is made at the start"),
+            format!("{url} does not exist yet; it is created at the start"),
         );
         return;
     }
@@ -30,10 +29,10 @@ pub(super) async fn database(config: &Config, findings: &mut Findings) {
         Ok(database) => database,
         Err(error) => return findings.fail(NAME, error.to_string()),
     };
-    match tokio::time::timeout(PATIENCE, database.ping()).await {
-        Ok(Ok(())) => findings.ok(NAME, format!("{url} answers")),
+    match tokio::time::timeout(TIMEOUT, database.ping()).await {
+        Ok(Ok(())) => findings.ok(NAME, format!("{url} responds")),
         Ok(Err(error)) => return findings.fail(NAME, error.to_string()),
-        Err(_) => return findings.fail(NAME, format!("{url} does not answer")),
+        Err(_) => return findings.fail(NAME, format!("{url} does not respond")),
     }
     const SCHEMA: &str = "schema";
     match database.missing_migrations().await {
@@ -42,12 +41,12 @@ pub(super) async fn database(config: &Config, findings: &mut Findings) {
             let names = missing.join(", ");
             findings.warn(
                 SCHEMA,
-                format!("to be brought up to date at the next start: {names}"),
+                format!("will be migrated at the next start: {names}"),
             );
         }
         Ok(missing) => {
             let names = missing.join(", ");
-            findings.fail(SCHEMA, format!("run avalon migrate: {names} are missing"));
+            findings.fail(SCHEMA, format!("not applied: {names}; run avalon migrate"));
         }
         Err(error) => findings.fail(SCHEMA, error.to_string()),
     }
@@ -61,7 +60,7 @@ pub(super) async fn queue(config: &Config, findings: &mut Findings) {
             true => findings.ok(NAME, format!("embedded, {}", path.display())),
             false => findings.warn(
                 NAME,
-                format!("embedded; {} is made at the start", path.display()),
+                format!("embedded; {} is created at the start", path.display()),
             ),
         }
         return;
@@ -77,7 +76,7 @@ pub(super) async fn queue(config: &Config, findings: &mut Findings) {
         let silent = configured - servers.len();
         findings.fail(
             NAME,
-            format!("{silent} of {configured} Redis servers do not answer"),
+            format!("{silent} of {configured} Redis servers do not respond"),
         );
     }
     for server in &servers {
@@ -103,7 +102,7 @@ fn version(server: &ServerInfo, findings: &mut Findings) {
     if known < (6, 2) {
         findings.fail(
             "queue",
-            format!("{node} is Redis {version}; 6.2 or newer is needed"),
+            format!("{node} is Redis {version}; 6.2 or newer is required"),
         );
     } else {
         findings.ok("queue", format!("{node} is Redis {version}"));
@@ -113,17 +112,17 @@ fn version(server: &ServerInfo, findings: &mut Findings) {
 fn memory(server: &ServerInfo, findings: &mut Findings) {
     const NAME: &str = "Redis memory";
     let ServerInfo { node, .. } = server;
-    let (used, most) = (server.used_memory, server.maxmemory);
+    let (used, limit) = (server.used_memory, server.maxmemory);
     if server.evicted_keys > 0 {
         let keys = server.evicted_keys;
         findings.fail(
             NAME,
-            format!("{node} has thrown {keys} keys away: jobs may be lost"),
+            format!("{node} has evicted {keys} keys; jobs may be lost"),
         );
     }
-    if most > 0 && used > most / 10 * 8 {
-        let percent = used.saturating_mul(100) / most;
-        findings.warn(NAME, format!("{node} uses {percent} % of what it may"));
+    if limit > 0 && used > limit / 10 * 8 {
+        let percent = used.saturating_mul(100) / limit;
+        findings.warn(NAME, format!("{node} uses {percent} % of its maxmemory"));
     } else {
         findings.ok(NAME, format!("{node} uses {} MiB", used >> 20));
     }
@@ -144,7 +143,7 @@ async fn durability(redis: &RedisStreams, findings: &mut Findings) {
         Err(StoreError::Unexpected(_)) => {
             findings.warn(
                 NAME,
-                "Redis does not tell its configuration: look there yourself",
+                "`CONFIG GET` is not permitted; durability was not checked",
             );
         }
         Err(error) => findings.fail(NAME, error.to_string()),

@@ -1,9 +1,8 @@
-//! WeChat and WeChat Pay: can they be reached, do they know us, do our clocks agree, and do the keys
-//! fit. What is asked changes nothing there.
+//! Checks WeChat and WeChat Pay: availability, credentials, clock skew and keys. Changes nothing there.
 
 use std::time::Duration;
 
-use avalon_core::config::Config;
+use crate::config::Config;
 use avalon_wechat::pay::PayErrorClass;
 use avalon_wechat::{AppId, ErrorClass, JsCode, WechatClient, WechatMetrics, WechatSettings};
 use jiff::{SignedDuration, Timestamp};
@@ -11,14 +10,14 @@ use jiff::{SignedDuration, Timestamp};
 use super::Findings;
 use crate::wiring;
 
-/// WeChat Pay refuses what is signed at a time further off than this.
+/// Clock skew from which WeChat Pay rejects our signatures.
 const SKEW_LIMIT: SignedDuration = SignedDuration::from_secs(300);
-/// From here on somebody should look at the clock.
-const SKEW_WORTH_TELLING: SignedDuration = SignedDuration::from_secs(30);
-/// A certificate that expires sooner is worth telling.
+/// Clock skew from which the check warns.
+const SKEW_WARNING: SignedDuration = SignedDuration::from_secs(30);
+/// Remaining validity of a certificate below which the check warns.
 const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// No player's code: WeChat says so when it takes our credentials.
-const NO_CODE: &str = "avalon-doctor";
+/// An invalid code: WeChat says so if it accepts our credentials.
+const INVALID_CODE: &str = "avalon-doctor";
 
 pub(super) async fn platform(config: &Config, findings: &mut Findings) {
     const NAME: &str = "WeChat";
@@ -41,7 +40,7 @@ pub(super) async fn platform(config: &Config, findings: &mut Findings) {
         Ok(client) => client,
         Err(error) => return findings.fail(NAME, error.to_string()),
     };
-    let code = match JsCode::parse(NO_CODE) {
+    let code = match JsCode::parse(INVALID_CODE) {
         Ok(code) => code,
         Err(error) => return findings.fail(NAME, error.to_string()),
     };
@@ -49,15 +48,15 @@ pub(super) async fn platform(config: &Config, findings: &mut Findings) {
         Err(error) if error.class() == ErrorClass::SignInAgain => {
             findings.ok(
                 NAME,
-                format!("{} takes our app id and secret", wechat.api_base),
+                format!("{} accepts app id and secret", wechat.api_base),
             );
         }
         Err(error) => findings.fail(NAME, error.to_string()),
-        Ok(_) => findings.warn(NAME, "took a code that was made up"),
+        Ok(_) => findings.warn(NAME, "accepted an invalid code"),
     }
 }
 
-/// Compares our clock with that of the platform, as its `Date` tells.
+/// Compares our clock with the platform's `Date` header.
 async fn clock(config: &Config, findings: &mut Findings) {
     const NAME: &str = "clock";
     match skew(config).await {
@@ -66,19 +65,19 @@ async fn clock(config: &Config, findings: &mut Findings) {
             if skew.abs() >= SKEW_LIMIT {
                 findings.fail(
                     NAME,
-                    format!("{seconds} s off WeChat's: WeChat Pay refuses what we sign, and we refuse it"),
+                    format!("skew of {seconds} s against WeChat; signatures are rejected in both directions"),
                 );
-            } else if skew.abs() >= SKEW_WORTH_TELLING {
-                findings.warn(NAME, format!("{seconds} s off WeChat's"));
+            } else if skew.abs() >= SKEW_WARNING {
+                findings.warn(NAME, format!("skew of {seconds} s against WeChat"));
             } else {
-                findings.ok(NAME, format!("{seconds} s off WeChat's"));
+                findings.ok(NAME, format!("skew of {seconds} s against WeChat"));
             }
         }
         Err(problem) => findings.warn(NAME, problem),
     }
 }
 
-/// Ours less theirs. Half of the round trip is not subtracted: seconds matter, not milliseconds.
+/// Returns our clock minus theirs. The round trip is ignored: only seconds matter.
 async fn skew(config: &Config) -> Result<SignedDuration, String> {
     let base = config.wechat.api_base.as_str();
     let loopback = ["http://127.", "http://localhost", "http://[::1]"];
@@ -87,16 +86,16 @@ async fn skew(config: &Config) -> Result<SignedDuration, String> {
         client = client.no_proxy();
     }
     let client = client.build().map_err(|error| error.to_string())?;
-    // Without parameters: WeChat says what is missing, and what time it is.
+    // Without parameters WeChat returns an error, but also its time.
     let request = client.get(format!("{base}/sns/jscode2session"));
-    let answer = request
+    let response = request
         .send()
         .await
-        .map_err(|error| format!("{base} does not answer: {}", error.without_url()))?;
-    let date = answer.headers().get("date");
+        .map_err(|error| format!("{base} does not respond: {}", error.without_url()))?;
+    let date = response.headers().get("date");
     let date = date.and_then(|date| date.to_str().ok());
     let theirs = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
-    let theirs = theirs.ok_or_else(|| format!("{base} does not tell the time"))?;
+    let theirs = theirs.ok_or_else(|| format!("{base} sent no Date header"))?;
     Ok(Timestamp::now().duration_since(theirs.timestamp()))
 }
 
@@ -104,13 +103,18 @@ pub(super) async fn pay(config: &Config, findings: &mut Findings) {
     const NAME: &str = "WeChat Pay";
     let client = match metrics().and_then(|metrics| wiring::pay_client(config, &metrics)) {
         Ok(Some(client)) => client,
-        Ok(None) => return findings.skip(NAME, "pay.mch_id is not configured: nobody can pay"),
+        Ok(None) => {
+            return findings.skip(NAME, "pay.mch_id is not configured; payments are disabled");
+        }
         Err(error) => return findings.fail(NAME, error.to_string()),
     };
     match client.refresh().await {
-        Ok(()) => findings.ok(NAME, format!("{} takes our signature", config.pay.api_base)),
+        Ok(()) => findings.ok(
+            NAME,
+            format!("{} accepts our signature", config.pay.api_base),
+        ),
         Err(error) if error.class() == PayErrorClass::Alert => {
-            return findings.fail(NAME, format!("refuses us: {error}"));
+            return findings.fail(NAME, format!("rejected our request: {error}"));
         }
         Err(error) => return findings.fail(NAME, error.to_string()),
     }
@@ -131,7 +135,7 @@ pub(super) async fn pay(config: &Config, findings: &mut Findings) {
     }
 }
 
-/// Of nobody's interest here.
+/// Metrics that are never exported.
 fn metrics() -> Result<WechatMetrics, crate::failure::Failure> {
     Ok(WechatMetrics::new(&prometheus::Registry::new())?)
 }

@@ -4,6 +4,7 @@
 
 pub mod batch;
 pub mod catalogue;
+pub mod config;
 pub mod counts;
 pub mod day;
 pub mod funnel;
@@ -16,6 +17,7 @@ pub mod prepare;
 pub mod presence;
 pub mod profiles;
 pub mod retention;
+pub mod schema;
 mod sqlite;
 pub mod writer;
 

@@ -9,14 +9,16 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use strum::{AsRefStr, Display, EnumString, IntoStaticStr, VariantArray};
 use tracing::Instrument;
 use ulid::Ulid;
+use utoipa::ToSchema;
 
 pub use gate::{Outcome, counts};
 
 use crate::base::ids::{SessionId, UserId};
-use crate::base::words::words;
 use crate::storage::database::{Database, DatabaseError};
 use gate::Admitted;
 
@@ -27,40 +29,56 @@ const MOST_CHARS: usize = 200;
 /// How many old events one statement deletes.
 const PRUNE_BATCH: i64 = 1000;
 
-words! {
-    /// What happened.
-    AuditKind {
-        /// A session was ended: by its player, an operator, or a ban.
-        SessionEnded = "session_ended",
-        /// A spent refresh token was used again, which ends its session.
-        RefreshTokenReused = "refresh_token_reused",
-        /// A sign-in ended another session of the player, as the device policy wants.
-        SessionReplaced = "session_replaced",
-        /// WeChat was told to give the player a new session key.
-        SessionKeyReset = "session_key_reset",
-        /// A player may not sign in any more.
-        UserBanned = "user_banned",
-        /// A player may sign in again.
-        UserUnbanned = "user_unbanned",
-        /// A nickname was refused, by our rules or by WeChat's.
-        NicknameRefused = "nickname_refused",
-        /// A request's signature was missing or wrong.
-        SignatureRefused = "signature_refused",
-        /// A signed request was sent again.
-        NonceReplayed = "nonce_replayed",
-        /// An admin route was asked for without the right token.
-        AdminRefused = "admin_refused",
-        /// An operator paid an order back.
-        OrderRefunded = "order_refunded",
-        /// An operator made or changed a product.
-        ProductChanged = "product_changed",
-        /// An operator had a dead letter done again.
-        JobReplayed = "job_replayed",
-        /// An operator deleted a dead letter.
-        JobDeleted = "job_deleted",
-        /// What is sealed at rest was sealed again with the current key.
-        KeysRotated = "keys_rotated",
-    }
+/// What happened. Its names are stored, and appear in JSON and labels.
+#[derive(
+    AsRefStr,
+    Clone,
+    Copy,
+    Debug,
+    Display,
+    EnumString,
+    PartialEq,
+    Eq,
+    Hash,
+    IntoStaticStr,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum AuditKind {
+    /// A session was ended by its player, an operator or a ban.
+    SessionEnded,
+    /// A spent refresh token was used again, which ended its session.
+    RefreshTokenReused,
+    /// A sign-in ended another session of the player, as the device policy requires.
+    SessionReplaced,
+    /// WeChat was asked to give the player a new session key.
+    SessionKeyReset,
+    /// A player may no longer sign in.
+    UserBanned,
+    /// A player may sign in again.
+    UserUnbanned,
+    /// A nickname was rejected by our rules or by WeChat's.
+    NicknameRefused,
+    /// A request's signature was missing or invalid.
+    SignatureRefused,
+    /// A signed request was sent again.
+    NonceReplayed,
+    /// An admin route was requested without the right token.
+    AdminRefused,
+    /// An operator refunded an order.
+    OrderRefunded,
+    /// An operator created or changed a product.
+    ProductChanged,
+    /// An operator replayed a dead letter.
+    JobReplayed,
+    /// An operator deleted a dead letter.
+    JobDeleted,
+    /// Data encrypted at rest was encrypted again with the current key.
+    KeysRotated,
 }
 
 impl AuditKind {
@@ -77,16 +95,32 @@ impl AuditKind {
     }
 }
 
-words! {
-    /// Who caused it.
-    Actor {
-        /// A player, or somebody who claims to be one.
-        Player = "player",
-        /// An operator, or somebody who claims to be one.
-        Operator = "operator",
-        /// The service itself.
-        System = "system",
-    }
+/// Who caused it. Its names are stored, and appear in JSON and labels.
+#[derive(
+    AsRefStr,
+    Clone,
+    Copy,
+    Debug,
+    Display,
+    EnumString,
+    PartialEq,
+    Eq,
+    Hash,
+    IntoStaticStr,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Actor {
+    /// A player, or a client that claims to be one.
+    Player,
+    /// An operator, or a client that claims to be one.
+    Operator,
+    /// The service itself.
+    System,
 }
 
 /// Something that happened, before it is recorded.
@@ -197,10 +231,10 @@ async fn store(
     )
     .bind(id.to_string())
     .bind(i64::try_from(id.timestamp_ms()).unwrap_or(i64::MAX))
-    .bind(event.kind.as_str())
+    .bind(<&str>::from(event.kind))
     .bind(event.user.map(|id| id.to_string()))
     .bind(event.session.map(|id| id.to_string()))
-    .bind(event.actor.as_str())
+    .bind(<&str>::from(event.actor))
     .bind(event.address.map(|address| address.to_string()))
     .bind(detail)
     .execute(database.pool())
@@ -260,10 +294,19 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_has_one_word_in_tables_and_in_json() {
-        for kind in AuditKind::ALL {
-            assert_eq!(kind.as_str().parse::<AuditKind>().unwrap(), *kind);
-            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+    fn kinds_have_the_same_names_in_tables_and_json() {
+        for kind in AuditKind::VARIANTS {
+            assert_eq!(kind.as_ref().parse::<AuditKind>().unwrap(), *kind);
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_ref());
         }
+        let kinds: Vec<&str> = AuditKind::VARIANTS.iter().map(Into::into).collect();
+        assert_eq!(
+            kinds.join(" "),
+            "session_ended refresh_token_reused session_replaced session_key_reset user_banned \
+             user_unbanned nickname_refused signature_refused nonce_replayed admin_refused \
+             order_refunded product_changed job_replayed job_deleted keys_rotated"
+        );
+        let actors: Vec<&str> = Actor::VARIANTS.iter().map(Into::into).collect();
+        assert_eq!(actors, ["player", "operator", "system"]);
     }
 }

@@ -14,7 +14,7 @@ use tower::{Layer, Service};
 use crate::backend::Work;
 use crate::in_flight::InFlight;
 use crate::job::{millis, now_ms};
-use crate::metrics::QueueMetrics;
+use crate::metrics::{Outcome, QueueMetrics};
 use crate::store::{JobStore, Settle, Settled, Settlement};
 
 const MAX_BATCH: usize = 256;
@@ -82,15 +82,15 @@ async fn settle_with_retries(store: &dyn JobStore, batch: &[Settlement]) -> Vec<
 fn count(metrics: &QueueMetrics, settlement: &Settlement, settled: Settled) {
     let job = &settlement.leased.job;
     let outcome = match (settled, &settlement.settle) {
-        (Settled::LeaseLost, _) => "lease_lost",
-        (Settled::Done, Settle::Succeeded(_)) => "succeeded",
-        (Settled::Done, Settle::Rejected(_)) => "rejected",
-        (Settled::Done, Settle::Retry { .. }) => "retried",
-        (Settled::Done, Settle::Dead(_)) => "dead",
-        (Settled::Done, Settle::HandBack) => "handed_back",
+        (Settled::LeaseLost, _) => Outcome::LeaseLost,
+        (Settled::Done, Settle::Succeeded(_)) => Outcome::Succeeded,
+        (Settled::Done, Settle::Rejected(_)) => Outcome::Rejected,
+        (Settled::Done, Settle::Retry { .. }) => Outcome::Retried,
+        (Settled::Done, Settle::Dead(_)) => Outcome::Dead,
+        (Settled::Done, Settle::HandBack) => Outcome::HandedBack,
     };
     metrics.settled(&job.queue, &job.kind, outcome);
-    if matches!(outcome, "succeeded" | "rejected" | "dead") {
+    if outcome.is_final() {
         let age = Duration::from_millis(now_ms().saturating_sub(job.enqueued_at));
         metrics.ended(&job.queue, &job.kind, age);
     }

@@ -114,7 +114,7 @@ fn status(state: JobState) -> Status {
 fn task(job: &JobView) -> Task<Value> {
     let args = json!({
         "kind": job.kind,
-        "state": job.state.as_str(),
+        "state": job.state,
         "error": job.error,
         "payload": "omitted; run avalon jobs show ID --payload",
     });

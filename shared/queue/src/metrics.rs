@@ -3,112 +3,85 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    exponential_buckets,
-};
+use avalon_metrics::metrics;
+use prometheus::{IntGauge, Registry, exponential_buckets};
+use strum::{AsRefStr, VariantArray};
 
 use crate::job::QueueName;
 use crate::store::{Consumer, Enqueued, Leased, QueueStats, Reclaimed};
 
-const RECOVERIES: [&str; 3] = ["requeued", "exhausted", "poisoned"];
-const OUTCOMES: [&str; 6] = [
-    "succeeded",
-    "rejected",
-    "retried",
-    "dead",
-    "handed_back",
-    "lease_lost",
-];
 /// A consumer that was silent for this long is not counted.
 const CONSUMER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Counters, histograms and gauges of all queues of a process. Cheap to clone.
-#[derive(Clone)]
-pub struct QueueMetrics {
-    enqueued: IntCounterVec,
-    settled: IntCounterVec,
-    recovered: IntCounterVec,
-    wait: HistogramVec,
-    run: HistogramVec,
-    end_to_end: HistogramVec,
-    places: IntGaugeVec,
-    busy: IntGaugeVec,
+/// Returns the buckets of all durations, half a millisecond to about two and a half minutes.
+fn seconds() -> Result<Vec<f64>, prometheus::Error> {
+    exponential_buckets(0.0005, 2.5, 14)
+}
+
+metrics! {
+    /// Counters, histograms and gauges of all queues of a process. Cheap to clone.
+    pub struct QueueMetrics {
+        /// Jobs accepted into the queue.
+        enqueued: IntCounterVec["queue", "kind"] = "avalon_jobs_enqueued_total",
+        /// Attempts settled, by outcome: succeeded, rejected, retried, dead, handed_back or lease_lost.
+        settled: IntCounterVec["queue", "kind", "outcome"] = "avalon_jobs_settled_total",
+        /// Jobs whose lease expired, by outcome: requeued, exhausted (no attempt left) or poisoned (too
+        /// many expired leases).
+        recovered: IntCounterVec["queue", "reason"] = "avalon_jobs_recovered_total",
+        /// Time from a job being ready to being leased.
+        wait: HistogramVec["queue", "kind"](seconds()?) = "avalon_job_wait_seconds",
+        /// Duration of one attempt.
+        run: HistogramVec["queue", "kind"](seconds()?) = "avalon_job_run_seconds",
+        /// Time from enqueueing a job to its end, retries included.
+        end_to_end: HistogramVec["queue", "kind"](seconds()?) = "avalon_job_end_to_end_seconds",
+        /// Jobs that the pool of this process can run concurrently.
+        places: IntGaugeVec["queue"] = "avalon_pool_places",
+        /// Jobs that the pool of this process is running or settling.
+        busy: IntGaugeVec["queue"] = "avalon_pool_busy",
+    }
+
+    /// State of the queues at the time of one scrape.
+    struct QueueGauges {
+        /// Jobs in the queue, by state: ready (consumer lag), running (pending in the consumer group),
+        /// scheduled (delayed or retrying) or dead.
+        depth: IntGaugeVec["queue", "state"] = "avalon_queue_depth",
+        /// Age of the oldest ready job.
+        oldest: GaugeVec["queue"] = "avalon_queue_oldest_seconds",
+        /// Pools of all processes that were active in the last minute.
+        consumers: IntGaugeVec["queue"] = "avalon_queue_consumers",
+    }
+}
+
+/// How an attempt was settled; a label value.
+#[derive(AsRefStr, Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub(crate) enum Outcome {
+    Succeeded,
+    Rejected,
+    Retried,
+    Dead,
+    HandedBack,
+    /// Another worker settles the job.
+    LeaseLost,
+}
+
+impl Outcome {
+    /// Whether the job has ended.
+    pub(crate) fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Rejected | Self::Dead)
+    }
+}
+
+/// Returns the number of reclaimed jobs by reason, a label value.
+fn reasons(reclaimed: Reclaimed) -> [(&'static str, u64); 3] {
+    [
+        ("requeued", reclaimed.requeued),
+        ("exhausted", reclaimed.exhausted),
+        ("poisoned", reclaimed.poisoned),
+    ]
 }
 
 impl QueueMetrics {
-    /// Registers the metrics.
-    ///
-    /// # Errors
-    /// If one of the names is already registered.
-    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let metrics = Self {
-            enqueued: IntCounterVec::new(
-                Opts::new(
-                    "avalon_jobs_enqueued_total",
-                    "Jobs accepted into the queue.",
-                ),
-                &["queue", "kind"],
-            )?,
-            settled: IntCounterVec::new(
-                Opts::new(
-                    "avalon_jobs_settled_total",
-                    "Attempts settled, by outcome: succeeded, rejected, retried, dead, \
-                     handed_back or lease_lost.",
-                ),
-                &["queue", "kind", "outcome"],
-            )?,
-            recovered: IntCounterVec::new(
-                Opts::new(
-                    "avalon_jobs_recovered_total",
-                    "Jobs whose lease expired, by outcome: requeued, exhausted (no attempt left) \
-                     or poisoned (too many expired leases).",
-                ),
-                &["queue", "reason"],
-            )?,
-            wait: histogram(
-                "avalon_job_wait_seconds",
-                "Time from a job being ready to being leased.",
-            )?,
-            run: histogram("avalon_job_run_seconds", "Duration of one attempt.")?,
-            end_to_end: histogram(
-                "avalon_job_end_to_end_seconds",
-                "Time from enqueueing a job to its end, retries included.",
-            )?,
-            places: IntGaugeVec::new(
-                Opts::new(
-                    "avalon_pool_places",
-                    "Jobs that the pool of this process can run concurrently.",
-                ),
-                &["queue"],
-            )?,
-            busy: IntGaugeVec::new(
-                Opts::new(
-                    "avalon_pool_busy",
-                    "Jobs that the pool of this process is running or settling.",
-                ),
-                &["queue"],
-            )?,
-        };
-        for collector in metrics.collectors() {
-            registry.register(collector)?;
-        }
-        Ok(metrics)
-    }
-
-    fn collectors(&self) -> Vec<Box<dyn prometheus::core::Collector>> {
-        vec![
-            Box::new(self.enqueued.clone()),
-            Box::new(self.settled.clone()),
-            Box::new(self.recovered.clone()),
-            Box::new(self.wait.clone()),
-            Box::new(self.run.clone()),
-            Box::new(self.end_to_end.clone()),
-            Box::new(self.places.clone()),
-            Box::new(self.busy.clone()),
-        ]
-    }
-
     /// Counts a new job.
     pub fn enqueued(&self, queue: &QueueName, kind: &str) {
         self.enqueued
@@ -132,12 +105,13 @@ impl QueueMetrics {
         let places = i64::try_from(places).unwrap_or(i64::MAX);
         self.places.with_label_values(&[queue]).set(places);
         self.busy.with_label_values(&[queue]);
-        for reason in RECOVERIES {
+        for (reason, _) in reasons(Reclaimed::default()) {
             self.recovered.with_label_values(&[queue, reason]);
         }
         for kind in kinds {
-            for outcome in OUTCOMES {
-                self.settled.with_label_values(&[queue, *kind, outcome]);
+            for outcome in Outcome::VARIANTS {
+                let labels = [queue, kind, outcome.as_ref()];
+                self.settled.with_label_values(&labels);
             }
         }
     }
@@ -164,9 +138,9 @@ impl QueueMetrics {
             .observe(run.as_secs_f64());
     }
 
-    pub(crate) fn settled(&self, queue: &QueueName, kind: &str, outcome: &str) {
+    pub(crate) fn settled(&self, queue: &QueueName, kind: &str, outcome: Outcome) {
         self.settled
-            .with_label_values(&[queue.as_str(), kind, outcome])
+            .with_label_values(&[queue.as_str(), kind, outcome.as_ref()])
             .inc();
     }
 
@@ -177,12 +151,8 @@ impl QueueMetrics {
     }
 
     pub(crate) fn recovered(&self, queue: &QueueName, reclaimed: Reclaimed) {
-        let reasons = [
-            ("requeued", reclaimed.requeued),
-            ("exhausted", reclaimed.exhausted),
-            ("poisoned", reclaimed.poisoned),
-        ];
-        for (reason, jobs) in reasons.into_iter().filter(|(_, jobs)| *jobs > 0) {
+        let reasons = reasons(reclaimed).into_iter();
+        for (reason, jobs) in reasons.filter(|(_, jobs)| *jobs > 0) {
             self.recovered
                 .with_label_values(&[queue.as_str(), reason])
                 .inc_by(jobs);
@@ -208,31 +178,7 @@ pub fn describe(
     stats: &[QueueStats],
     consumers: &[Consumer],
 ) -> Result<(), prometheus::Error> {
-    let depth = IntGaugeVec::new(
-        Opts::new(
-            "avalon_queue_depth",
-            "Jobs in the queue, by state: ready (consumer lag), running (pending in the consumer \
-             group), scheduled (delayed or retrying) or dead.",
-        ),
-        &["queue", "state"],
-    )?;
-    let oldest = GaugeVec::new(
-        Opts::new(
-            "avalon_queue_oldest_seconds",
-            "Age of the oldest ready job.",
-        ),
-        &["queue"],
-    )?;
-    let working = IntGaugeVec::new(
-        Opts::new(
-            "avalon_queue_consumers",
-            "Pools of all processes that were active in the last minute.",
-        ),
-        &["queue"],
-    )?;
-    registry.register(Box::new(depth.clone()))?;
-    registry.register(Box::new(oldest.clone()))?;
-    registry.register(Box::new(working.clone()))?;
+    let gauges = QueueGauges::new(registry)?;
     for stats in stats {
         let queue = stats.queue.as_str();
         let states = [
@@ -243,10 +189,10 @@ pub fn describe(
         ];
         for (state, jobs) in states {
             let jobs = i64::try_from(jobs).unwrap_or(i64::MAX);
-            depth.with_label_values(&[queue, state]).set(jobs);
+            gauges.depth.with_label_values(&[queue, state]).set(jobs);
         }
         let age = Duration::from_millis(stats.oldest_ready_ms).as_secs_f64();
-        oldest.with_label_values(&[queue]).set(age);
+        gauges.oldest.with_label_values(&[queue]).set(age);
         let alive = |it: &&Consumer| it.queue == stats.queue && it.silent < CONSUMER_TIMEOUT;
         // A pool has a consumer of the same name in each shard.
         let names: HashSet<&str> = consumers
@@ -255,16 +201,7 @@ pub fn describe(
             .map(|it| it.name.as_str())
             .collect();
         let pools = i64::try_from(names.len()).unwrap_or(i64::MAX);
-        working.with_label_values(&[queue]).set(pools);
+        gauges.consumers.with_label_values(&[queue]).set(pools);
     }
     Ok(())
-}
-
-fn histogram(name: &str, help: &str) -> Result<HistogramVec, prometheus::Error> {
-    // Half a millisecond to about two and a half minutes.
-    let buckets = exponential_buckets(0.0005, 2.5, 14)?;
-    HistogramVec::new(
-        HistogramOpts::new(name, help).buckets(buckets),
-        &["queue", "kind"],
-    )
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use strum::Display;
 
 use crate::job::{Failure, JobId, NewJob, QueueName};
 use crate::waiters::Waiters;
@@ -150,8 +151,9 @@ pub struct ReclaimPolicy {
 }
 
 /// The lifecycle of a job. Queued → running → succeeded, rejected, dead, or retrying → running.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Display, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum JobState {
     /// Waiting for its first attempt.
     Queued,
@@ -171,18 +173,6 @@ impl JobState {
     /// Whether the job has ended. Only a replay changes it after that.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Rejected | Self::Dead)
-    }
-
-    /// The state's name in lists and labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Retrying => "retrying",
-            Self::Succeeded => "succeeded",
-            Self::Rejected => "rejected",
-            Self::Dead => "dead",
-        }
     }
 }
 

@@ -9,6 +9,7 @@ use reqwest::redirect::Policy;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use strum::{AsRefStr, Display, IntoStaticStr, VariantArray};
 use tracing::Instrument;
 use url::{Host, Url};
 
@@ -19,10 +20,14 @@ use crate::{WechatError, WechatMetrics, response};
 /// Larger than any JSON response of WeChat; a longer body is not from WeChat.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// The WeChat APIs that this crate calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The WeChat APIs that this crate calls, with their names in metrics and logs.
+#[derive(
+    AsRefStr, Clone, Copy, Debug, Display, PartialEq, Eq, Hash, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum Api {
     /// `GET /sns/jscode2session`.
+    #[strum(serialize = "code2session")]
     Code2Session,
     /// `POST /cgi-bin/stable_token`: the access token.
     StableToken,
@@ -61,55 +66,9 @@ pub enum Api {
 }
 
 impl Api {
-    /// Every API, in declaration order.
-    pub const ALL: &'static [Api] = &[
-        Api::Code2Session,
-        Api::StableToken,
-        Api::CheckSession,
-        Api::ResetSessionKey,
-        Api::RiskRank,
-        Api::MsgSecCheck,
-        Api::GameMsgSecCheck,
-        Api::GameAnalysis,
-        Api::SummaryTrend,
-        Api::VisitTrend,
-        Api::RetainInfo,
-        Api::PayJsapi,
-        Api::PayQuery,
-        Api::PayClose,
-        Api::PayRefund,
-        Api::PayRefundQuery,
-        Api::PayCertificates,
-        Api::PayBill,
-    ];
-
-    /// Returns the name used in metrics and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Code2Session => "code2session",
-            Self::StableToken => "stable_token",
-            Self::CheckSession => "check_session",
-            Self::ResetSessionKey => "reset_session_key",
-            Self::RiskRank => "risk_rank",
-            Self::MsgSecCheck => "msg_sec_check",
-            Self::GameMsgSecCheck => "game_msg_sec_check",
-            Self::GameAnalysis => "game_analysis",
-            Self::SummaryTrend => "summary_trend",
-            Self::VisitTrend => "visit_trend",
-            Self::RetainInfo => "retain_info",
-            Self::PayJsapi => "pay_jsapi",
-            Self::PayQuery => "pay_query",
-            Self::PayClose => "pay_close",
-            Self::PayRefund => "pay_refund",
-            Self::PayRefundQuery => "pay_refund_query",
-            Self::PayCertificates => "pay_certificates",
-            Self::PayBill => "pay_bill",
-        }
-    }
-
     /// Creates the span of one call. The trace context is not propagated to WeChat.
     pub(crate) fn span(self) -> tracing::Span {
-        let api = self.as_str();
+        let api = <&str>::from(self);
         tracing::info_span!("wechat", otel.kind = "client", otel.name = api, api)
     }
 
@@ -147,12 +106,6 @@ impl Api {
             Self::PayCertificates => "/v3/certificates",
             Self::PayBill => "/v3/bill/tradebill",
         }
-    }
-}
-
-impl fmt::Display for Api {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -289,7 +242,7 @@ impl WechatClient {
             self.metrics.record_error(api, code);
         }
         tracing::debug!(
-            api = api.as_str(),
+            %api,
             outcome,
             errcode = error.and_then(WechatError::code).map(|code| code.0),
             rid = error.and_then(WechatError::rid),

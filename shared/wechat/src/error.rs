@@ -6,6 +6,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr, VariantArray};
 
 use crate::{AccessTokenError, Api};
 
@@ -75,8 +76,21 @@ impl fmt::Display for ErrCode {
 }
 
 /// What the caller should do about an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Display,
+    PartialEq,
+    Eq,
+    Hash,
+    IntoStaticStr,
+    Serialize,
+    Deserialize,
+    VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum ErrorClass {
     /// The player must call `wx.login` again: this code will never be valid.
     SignInAgain,
@@ -90,26 +104,6 @@ pub enum ErrorClass {
     RefreshToken,
     /// Every call fails until an operator fixes the configuration here or at WeChat: alert.
     Misconfigured,
-}
-
-impl ErrorClass {
-    /// Returns the class as a metric label or log field.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::SignInAgain => "sign_in_again",
-            Self::Permanent => "permanent",
-            Self::RateLimited => "rate_limited",
-            Self::Retry => "retry",
-            Self::RefreshToken => "refresh_token",
-            Self::Misconfigured => "misconfigured",
-        }
-    }
-}
-
-impl fmt::Display for ErrorClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// A failed call. Neither `Display` nor `Debug` shows a secret or a URL.

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon_metrics::metrics;
 use jiff::Timestamp;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::Registry;
+use strum::VariantArray;
 
 use crate::pay::{PayCode, PayError, PayErrorClass, PlatformCertificate, Serial};
 use crate::{Api, ErrCode, ErrorClass, WechatError};
@@ -19,35 +21,35 @@ const OK: &str = "ok";
 const TIMEOUT: &str = "timeout";
 const UNVERIFIED: &str = "unverified";
 
-const OUTCOMES: &[&str] = &[
-    OK,
-    ErrorClass::SignInAgain.as_str(),
-    ErrorClass::Permanent.as_str(),
-    ErrorClass::RateLimited.as_str(),
-    ErrorClass::Retry.as_str(),
-    ErrorClass::RefreshToken.as_str(),
-    ErrorClass::Misconfigured.as_str(),
-    TIMEOUT,
-];
-
 /// Returns the possible outcomes of calls to an API.
 fn outcomes(api: Api) -> Vec<&'static str> {
+    let mut outcomes = vec![OK, TIMEOUT];
     if api.is_pay() {
-        let classes = PayErrorClass::ALL.iter().map(|class| class.as_str());
-        classes.chain([OK, TIMEOUT, UNVERIFIED]).collect()
+        outcomes.push(UNVERIFIED);
+        outcomes.extend(PayErrorClass::VARIANTS.iter().map(<&str>::from));
     } else {
-        OUTCOMES.to_vec()
+        outcomes.extend(ErrorClass::VARIANTS.iter().map(<&str>::from));
+    }
+    outcomes
+}
+
+metrics! {
+    struct Calls {
+        /// Calls to WeChat, by API and outcome.
+        requests: IntCounterVec["api", "outcome"] = "avalon_wechat_requests_total",
+        /// Duration of calls to WeChat, until the whole response was read.
+        duration: HistogramVec["api" in Api::VARIANTS](BUCKETS_SECONDS.to_vec())
+            = "avalon_wechat_request_duration_seconds",
+        /// Error responses of WeChat, by code; unknown codes are counted as other.
+        errors: IntCounterVec["api", "code"] = "avalon_wechat_errors_total",
+        /// Expiry of certificates as Unix time.
+        certificates: IntGaugeVec["certificate"] = "avalon_certificate_expiry_timestamp_seconds",
     }
 }
 
 /// The metrics of a [`crate::WechatClient`] and a [`crate::pay::PayClient`]; clones share the series.
 #[derive(Clone, Debug)]
-pub struct WechatMetrics {
-    requests: IntCounterVec,
-    duration: HistogramVec,
-    errors: IntCounterVec,
-    certificates: IntGaugeVec,
-}
+pub struct WechatMetrics(Calls);
 
 impl WechatMetrics {
     /// Registers the metrics with all series at 0, so that rates are correct from the first error on.
@@ -55,51 +57,13 @@ impl WechatMetrics {
     /// # Errors
     /// When the registry already has metrics of these names.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let requests = IntCounterVec::new(
-            Opts::new(
-                "avalon_wechat_requests_total",
-                "Calls to WeChat, by API and outcome.",
-            ),
-            &["api", "outcome"],
-        )?;
-        let duration = HistogramVec::new(
-            HistogramOpts::new(
-                "avalon_wechat_request_duration_seconds",
-                "Duration of calls to WeChat, until the whole response was read.",
-            )
-            .buckets(BUCKETS_SECONDS.to_vec()),
-            &["api"],
-        )?;
-        let errors = IntCounterVec::new(
-            Opts::new(
-                "avalon_wechat_errors_total",
-                "Error responses of WeChat, by code; unknown codes are counted as other.",
-            ),
-            &["api", "code"],
-        )?;
-        let certificates = IntGaugeVec::new(
-            Opts::new(
-                "avalon_certificate_expiry_timestamp_seconds",
-                "Expiry of certificates as Unix time.",
-            ),
-            &["certificate"],
-        )?;
-        registry.register(Box::new(requests.clone()))?;
-        registry.register(Box::new(duration.clone()))?;
-        registry.register(Box::new(errors.clone()))?;
-        registry.register(Box::new(certificates.clone()))?;
-        for api in Api::ALL {
-            duration.with_label_values(&[api.as_str()]);
+        let calls = Calls::new(registry)?;
+        for api in Api::VARIANTS {
             for outcome in outcomes(*api) {
-                requests.with_label_values(&[api.as_str(), outcome]);
+                calls.requests.with_label_values(&[api.into(), outcome]);
             }
         }
-        Ok(Self {
-            requests,
-            duration,
-            errors,
-            certificates,
-        })
+        Ok(Self(calls))
     }
 
     /// Counts an error response of the platform.
@@ -108,20 +72,25 @@ impl WechatMetrics {
             true => code.to_string(),
             false => "other".to_owned(),
         };
-        self.errors.with_label_values(&[api.as_str(), &label]).inc();
+        self.0
+            .errors
+            .with_label_values(&[api.as_ref(), &label])
+            .inc();
     }
 
     /// Counts an error response of WeChat Pay.
     pub(crate) fn record_pay_error(&self, api: Api, code: &PayCode) {
-        self.errors
-            .with_label_values(&[api.as_str(), code.label()])
+        self.0
+            .errors
+            .with_label_values(&[api.as_ref(), code.label()])
             .inc();
     }
 
     /// Sets the expiry of the certificate called `name`. Public for certificates that this crate does
     /// not fetch itself.
     pub fn certificate(&self, name: &str, expires: Timestamp) {
-        self.certificates
+        self.0
+            .certificates
             .with_label_values(&[name])
             .set(expires.as_second());
     }
@@ -135,7 +104,7 @@ impl WechatMetrics {
         let name = |serial: &Serial| format!("platform_{serial}");
         for serial in before {
             if !now.iter().any(|certificate| certificate.serial == *serial) {
-                let _ = self.certificates.remove_label_values(&[&name(serial)]);
+                let _ = self.0.certificates.remove_label_values(&[&name(serial)]);
             }
         }
         for certificate in now {
@@ -147,11 +116,13 @@ impl WechatMetrics {
 
     /// Counts a finished call and observes its duration.
     pub(crate) fn record(&self, api: Api, outcome: &'static str, elapsed: Duration) {
-        self.requests
-            .with_label_values(&[api.as_str(), outcome])
+        self.0
+            .requests
+            .with_label_values(&[api.as_ref(), outcome])
             .inc();
-        self.duration
-            .with_label_values(&[api.as_str()])
+        self.0
+            .duration
+            .with_label_values(&[api])
             .observe(elapsed.as_secs_f64());
     }
 }
@@ -161,7 +132,7 @@ pub(crate) fn outcome_label(error: Option<&WechatError>) -> &'static str {
     match error {
         None => OK,
         Some(WechatError::Timeout { .. }) => TIMEOUT,
-        Some(error) => error.class().as_str(),
+        Some(error) => error.class().into(),
     }
 }
 
@@ -171,6 +142,35 @@ pub(crate) fn pay_outcome_label(error: Option<&PayError>) -> &'static str {
         None => OK,
         Some(PayError::Timeout { .. }) => TIMEOUT,
         Some(PayError::Unverified { .. }) => UNVERIFIED,
-        Some(error) => error.class().as_str(),
+        Some(error) => error.class().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names<T: VariantArray + ToString>() -> String {
+        let names: Vec<_> = T::VARIANTS.iter().map(ToString::to_string).collect();
+        names.join(" ")
+    }
+
+    #[test]
+    fn label_values_are_stable() {
+        assert_eq!(
+            names::<Api>(),
+            "code2session stable_token check_session reset_session_key risk_rank msg_sec_check \
+             game_msg_sec_check game_analysis summary_trend visit_trend retain_info pay_jsapi \
+             pay_query pay_close pay_refund pay_refund_query pay_certificates pay_bill"
+        );
+        assert_eq!(
+            names::<ErrorClass>(),
+            "sign_in_again permanent rate_limited retry refresh_token misconfigured"
+        );
+        assert_eq!(
+            names::<PayErrorClass>(),
+            "permanent retry query_first already_paid closed rate_limited alert"
+        );
+        assert_eq!(<&str>::from(Api::Code2Session), "code2session");
     }
 }

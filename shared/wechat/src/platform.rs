@@ -47,7 +47,7 @@ impl PlatformClient {
         }
         match self.wechat.call(&request.with_token(&another)).await {
             Err(WechatError::Api { code, rid, .. }) if code.class() == ErrorClass::RefreshToken => {
-                tracing::error!(api = api.as_str(), %code, rid, "WeChat rejected a new access token");
+                tracing::error!(%api, %code, rid, "WeChat rejected a new access token");
                 Err(WechatError::TokenRefused { api, code, rid })
             }
             other => other,

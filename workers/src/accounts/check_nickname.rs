@@ -5,17 +5,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon_core::accounts::config::CheckText;
 use avalon_core::accounts::profiles::rows;
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::base::ids::UserId;
 use avalon_core::base::problem::ProblemCode;
-use avalon_core::config::CheckText;
 use avalon_core::jobs::SOCIAL;
 use avalon_queue::{IdempotencyKey, Job, JobContext, JobError, QueueName, RetryPolicy};
 use avalon_wechat::{ErrCode, OpenId, Suggest, TextCheck, TextScene, TextVerdict, WechatError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use strum::{Display, IntoStaticStr, VariantArray};
+use strum::{AsRefStr, Display, IntoStaticStr, VariantArray};
 
 use crate::job_errors;
 use crate::services::Services;
@@ -25,7 +25,7 @@ use crate::services::Services;
 pub(crate) struct CheckNickname {
     /// Player whose profile brought the nickname.
     pub(crate) user_id: UserId,
-    /// WeChat's id of the player.
+    /// The player's openid.
     pub(crate) open_id: OpenId,
     /// Nickname as WeChat delivered it.
     pub(crate) nickname: String,
@@ -66,7 +66,17 @@ impl Job for CheckNickname {
 
 /// Outcome of a check.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, IntoStaticStr, VariantArray,
+    AsRefStr,
+    Clone,
+    Copy,
+    Debug,
+    Display,
+    PartialEq,
+    Eq,
+    IntoStaticStr,
+    Serialize,
+    Deserialize,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]

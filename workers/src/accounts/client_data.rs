@@ -1,5 +1,5 @@
-//! Opens what WeChat's client gave a player to pass on, with the player's session keys, newest first.
-//! What the data mean is the business of the job kinds that ask for it.
+//! Decrypts or verifies data of WeChat's client with the player's session keys, newest first. Interpreting
+//! the data is up to the job kinds.
 
 use avalon_core::accounts::session_keys;
 use avalon_core::base::problem::{Problem, ProblemCode};
@@ -8,12 +8,12 @@ use avalon_queue::{JobContext, JobError};
 use avalon_wechat::{DataError, EncryptedData, Expected, OpenId, OpenedData, SessionKey};
 use jiff::Timestamp;
 
+use crate::accounts::metrics::{DataKind, DataOutcome};
 use crate::accounts::probe_session_key::ProbeSessionKey;
 use crate::job_errors;
-use crate::metrics::DataKind;
 use crate::services::Services;
 
-/// When the data came in. What waits in the queue does not grow stale there.
+/// Returns when the data was received: it does not become stale while it waits in the queue.
 pub(crate) fn received_at(context: &JobContext) -> Timestamp {
     i64::try_from(context.enqueued_at)
         .ok()
@@ -21,7 +21,7 @@ pub(crate) fn received_at(context: &JobContext) -> Timestamp {
         .unwrap_or_else(Timestamp::now)
 }
 
-/// Opens encrypted data with the keys that were good when it came in.
+/// Decrypts data with the keys that were valid when it was received.
 pub(crate) async fn open_encrypted(
     services: &Services,
     kind: DataKind,
@@ -39,7 +39,7 @@ pub(crate) async fn open_encrypted(
     open(services, kind, open_id, received_at, attempt).await
 }
 
-/// Tries the keys that were good when the data came in, until one fits.
+/// Tries the keys that were valid when the data was received, until one fits.
 pub(crate) async fn open<T>(
     services: &Services,
     kind: DataKind,
@@ -70,8 +70,8 @@ pub(crate) async fn open<T>(
     Err(refuse(services, kind, DataError::KeyMismatch))
 }
 
-/// Has it found out whether the key is stale or the data were changed. By a job of its own: whoever sent
-/// them must not learn it, not even by waiting for the answer.
+/// Enqueues a check of whether the key is stale or the data was modified. A separate job, because the
+/// sender must not learn the result, not even from the response time.
 async fn probe(services: &Services, open_id: &OpenId, version: i64) {
     let open_id = open_id.clone();
     let probe = ProbeSessionKey { open_id, version };
@@ -80,17 +80,17 @@ async fn probe(services: &Services, open_id: &OpenId, version: i64) {
     }
 }
 
-/// Counts and tells what is wrong with data.
+/// Counts invalid data and returns the error.
 pub(crate) fn refuse(services: &Services, kind: DataKind, error: DataError) -> JobError {
-    let word = word(error);
-    services.profile_metrics.data(kind, word);
+    let outcome = outcome(error);
+    services.profile_metrics.data(kind, outcome);
     tracing::info!(
-        kind = kind.as_str(),
-        reason = word,
-        "a client's data are refused"
+        kind = kind.as_ref(),
+        reason = outcome.as_ref(),
+        "client data rejected"
     );
     let problem = match error {
-        // No more than the code says: whoever sent it is not to learn what went wrong.
+        // Without a detail: the sender must not learn what went wrong.
         DataError::KeyMismatch => Problem::new(ProblemCode::SignInAgain),
         DataError::MissingWatermark | DataError::AppMismatch | DataError::Stale(_) => {
             Problem::new(ProblemCode::WatermarkRefused).with_detail(error.to_string())
@@ -100,13 +100,12 @@ pub(crate) fn refuse(services: &Services, kind: DataKind, error: DataError) -> J
     JobError::Reject(jobs::failure(&problem))
 }
 
-/// The error as a metrics label and log field.
-fn word(error: DataError) -> &'static str {
+fn outcome(error: DataError) -> DataOutcome {
     match error {
-        DataError::KeyMismatch => "key_does_not_fit",
-        DataError::MissingWatermark => "no_watermark",
-        DataError::AppMismatch => "other_app",
-        DataError::Stale(_) => "stale",
-        DataError::Field(_) => "field_invalid",
+        DataError::KeyMismatch => DataOutcome::KeyMismatch,
+        DataError::MissingWatermark => DataOutcome::MissingWatermark,
+        DataError::AppMismatch => DataOutcome::AppMismatch,
+        DataError::Stale(_) => DataOutcome::Stale,
+        DataError::Field(_) => DataOutcome::FieldInvalid,
     }
 }

@@ -1,5 +1,5 @@
-//! The sign-in job: exchanges the code at WeChat, then makes player, session and token. What WeChat's
-//! answers mean for a sign-in is decided here.
+//! The sign-in job: exchanges the code at WeChat, then stores the player, creates a session and issues a
+//! token. Maps WeChat's errors to the outcome of a sign-in.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,16 +19,15 @@ use jiff::Timestamp;
 
 use crate::services::Services;
 
-/// How long a database that is away is waited for. Together with the exchange it must fit into the
-/// job's time limit.
-const STORE_PATIENCE: Duration = Duration::from_secs(10);
-/// WeChat counts by the minute: trying again sooner only uses up the next minute.
+/// Time limit of storing the sign-in. Together with the exchange it must fit into the job's time limit.
+const STORE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Milliseconds. WeChat counts per minute: retrying sooner only uses up the next minute.
 const RATE_LIMIT_PAUSE: std::ops::Range<u64> = 12_000..20_000;
 
-/// Does the job.
+/// Signs a player in.
 ///
 /// # Errors
-/// What becomes of the job instead: a retry, a refusal, or its end as a dead letter.
+/// The outcome of the job: retry, rejection or dead letter.
 pub async fn handle(
     services: Arc<Services>,
     login: Login,
@@ -39,28 +38,28 @@ pub async fn handle(
         JobError::Reject(jobs::failure(&problem))
     })?;
     let exchanged = services.wechat.code2session(&code).await.map_err(refused)?;
-    // The job's id: whatever happens to this job, it makes one session.
+    // The job's id, so that repeating the job creates only one session.
     let session = SessionId::from(context.id.ulid());
-    // The code is spent now. A database that is away for a moment must not cost the player the
-    // sign-in, so this is tried again here and not by a retry of the job.
-    let patience = ExponentialBuilder::default()
+    // The code is spent now, so a retry of the job could not succeed. An outage of the database is
+    // waited for here instead.
+    let backoff = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(50))
         .with_max_delay(Duration::from_secs(1))
-        .with_total_delay(Some(STORE_PATIENCE))
+        .with_total_delay(Some(STORE_TIMEOUT))
         .without_max_times()
         .with_jitter();
     let stored = (|| sign_in(&services, &login, session, &exchanged))
-        .retry(patience)
+        .retry(backoff)
         .when(SignInError::is_transient)
         .notify(|error, wait| {
             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            tracing::warn!(%error, wait_ms, "the sign-in is stored again soon");
+            tracing::warn!(%error, wait_ms, "storing the sign-in failed, will retry");
         });
-    let stored = tokio::time::timeout(STORE_PATIENCE, stored).await;
+    let stored = tokio::time::timeout(STORE_TIMEOUT, stored).await;
     match stored {
         Ok(Ok((signed_in, replaced))) => {
             services.analytics.relay.release(event_id(session));
-            // Who signs in again on the same device does so every day: nothing to remember.
+            // Only sessions of other devices: a daily sign-in on the same device is not worth recording.
             for session in replaced {
                 let event = AuditEvent::new(AuditKind::SessionReplaced, Actor::Player)
                     .user(signed_in.user_info.id)
@@ -70,12 +69,12 @@ pub async fn handle(
             }
             Ok(signed_in)
         }
-        // Its event was kept with the player, and there is no session. (Nobody has to wait for it.)
+        // The event was stored with the player, but there is no session. Removed in the background.
         failed => {
             let database = services.database.clone();
             tokio::spawn(async move {
                 if let Err(error) = outbox::forget(&database, &event_id(session)).await {
-                    tracing::warn!(%error, "analytics will hear of a sign-in that was none");
+                    tracing::warn!(%error, "event of a failed sign-in could not be removed");
                 }
             });
             Err(unstored(failed))
@@ -83,7 +82,7 @@ pub async fn handle(
     }
 }
 
-/// What becomes of the job whose player or session was not stored. Not a retry: its code is spent.
+/// Maps a failure to store the player or session. Never a retry: the code is spent.
 fn unstored<T, E>(stored: Result<Result<T, SignInError>, E>) -> JobError {
     let give_up = |code: ProblemCode| JobError::Fail(jobs::failure(&code.into()));
     match stored {
@@ -91,11 +90,11 @@ fn unstored<T, E>(stored: Result<Result<T, SignInError>, E>) -> JobError {
             JobError::Reject(jobs::failure(&ProblemCode::UserBanned.into()))
         }
         Ok(Err(error)) if !error.is_transient() => {
-            tracing::error!(%error, "the sign-in could not be stored");
+            tracing::error!(%error, "storing the sign-in failed");
             give_up(ProblemCode::Internal)
         }
         _ => {
-            tracing::error!("the stores were away too long for the sign-in");
+            tracing::error!("storing the sign-in timed out");
             give_up(ProblemCode::StoreUnavailable)
         }
     }
@@ -130,10 +129,10 @@ async fn sign_in(
         kind: login.device_type.clone(),
         scene: login.scene,
     };
-    let made = sessions.sign_in(user.id, &user.open_id, session, device, now);
-    let SignedInSession { secrets, replaced } = match made.await {
+    let created = sessions.sign_in(user.id, &user.open_id, session, device, now);
+    let SignedInSession { secrets, replaced } = match created.await {
         Err(SessionError::Banned(_)) => return Err(SignInError::Banned),
-        made => made?,
+        created => created?,
     };
     let token = tokens.issue(user.id, session, &exchanged.open_id, now)?;
     Ok((SignedIn::new(token, secrets, user), replaced))
@@ -161,14 +160,14 @@ impl SignInError {
     }
 }
 
-/// What becomes of the job when WeChat did not exchange the code.
+/// Maps the error of the exchange.
 fn refused(error: WechatError) -> JobError {
-    /// User blocked: WeChat holds the player for a risk.
+    /// WeChat has blocked the player as a risk.
     const BLOCKED: i64 = 40226;
     let failure = |code: ProblemCode| jobs::failure(&code.into());
     match error.class() {
-        // Also what a retry gets whose first try had spent the code and lost the answer (40163):
-        // nobody's fault, and only a new code helps.
+        // Includes 40163 of a retry whose first attempt spent the code but lost the response: only a
+        // new code helps.
         ErrorClass::SignInAgain => JobError::Reject(failure(ProblemCode::SignInAgain)),
         ErrorClass::Permanent if error.code().is_some_and(|code| code.0 == BLOCKED) => {
             JobError::Reject(failure(ProblemCode::UserBlocked))
@@ -178,9 +177,9 @@ fn refused(error: WechatError) -> JobError {
             failure: failure(ProblemCode::WechatRateLimited),
         },
         ErrorClass::Retry => JobError::retry(failure(ProblemCode::WechatBusy)),
-        // This call has no access token, so a token error is one of the credentials too.
+        // This call uses no access token, so a token error concerns the credentials as well.
         ErrorClass::Permanent | ErrorClass::RefreshToken | ErrorClass::Misconfigured => {
-            tracing::error!(%error, "WeChat refuses our sign-ins: check wechat.app_id and wechat.app_secret");
+            tracing::error!(%error, "WeChat rejects all sign-ins: check wechat.app_id and wechat.app_secret");
             JobError::Fail(failure(ProblemCode::WechatMisconfigured))
         }
     }

@@ -10,7 +10,7 @@ use avalon_core::jobs::MAINTENANCE;
 use avalon_queue::{IdempotencyKey, Job, JobContext, JobError, QueueName, RetryPolicy};
 use avalon_wechat::{ErrorClass, OpenId, SessionCheck};
 use serde::{Deserialize, Serialize};
-use strum::{Display, IntoStaticStr, VariantArray};
+use strum::{AsRefStr, Display, IntoStaticStr, VariantArray};
 
 use crate::job_errors;
 use crate::services::Services;
@@ -18,7 +18,7 @@ use crate::services::Services;
 /// Probes one version of a session key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ProbeSessionKey {
-    /// WeChat's id of the player.
+    /// The player's openid.
     pub(crate) open_id: OpenId,
     /// Version of the key that did not fit.
     pub(crate) version: i64,
@@ -46,7 +46,17 @@ impl Job for ProbeSessionKey {
 
 /// Outcome of a probe.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, IntoStaticStr, VariantArray,
+    AsRefStr,
+    Clone,
+    Copy,
+    Debug,
+    Display,
+    PartialEq,
+    Eq,
+    IntoStaticStr,
+    Serialize,
+    Deserialize,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -78,7 +88,7 @@ pub(crate) async fn handle(
             Ok(SessionCheck::Stale) => Probed::Stale,
             Err(error) => {
                 if error.class() == ErrorClass::Misconfigured {
-                    tracing::warn!(%error, "WeChat refuses to check session keys, an operator must act");
+                    tracing::warn!(%error, "WeChat rejects session key checks, an operator must act");
                 } else {
                     tracing::debug!(%error, "session key check failed");
                 }

@@ -1,4 +1,4 @@
-//! The job behind `resetSessionKey`: has WeChat make a new key, and stores it as the player's.
+//! The job behind `resetSessionKey`: requests a new key from WeChat and stores it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use jiff::Timestamp;
 use crate::job_errors;
 use crate::services::Services;
 
-/// How long a database that is away is waited for: the old key is dead already, and nobody else knows
-/// the new one.
-const STORE_PATIENCE: Duration = Duration::from_secs(15);
+/// Time limit of storing the new key. Long, because the old key is already invalid and the new one is
+/// stored nowhere else.
+const STORE_TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(crate) async fn handle(
     services: Arc<Services>,
@@ -31,25 +31,25 @@ pub(crate) async fn handle(
         .map_err(job_errors::session_keys)?;
     let old = keys.ok_or_else(|| job_errors::reject(ProblemCode::SignInAgain))?;
     let old = old.current;
-    // An attempt whose answer was lost may have reset it: then WeChat does not know the old key any
-    // more, and the player has to sign in.
+    // If an earlier attempt reset the key and lost the response, WeChat no longer knows the old key, and
+    // the player has to sign in.
     let new = services
         .platform
         .reset_session_key(&job.open_id, &old)
         .await
         .map_err(|error| job_errors::wechat(&error))?;
-    let patience = ExponentialBuilder::default()
+    let backoff = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(50))
         .with_max_delay(Duration::from_secs(1))
-        .with_total_delay(Some(STORE_PATIENCE))
+        .with_total_delay(Some(STORE_TIMEOUT))
         .without_max_times()
         .with_jitter();
     let now = Timestamp::now();
     let stored = (|| session_keys::reset(database, keyring, &job.open_id, &old, &new, now))
-        .retry(patience)
+        .retry(backoff)
         .when(SessionKeyError::is_transient)
         .await
         .map_err(job_errors::session_keys)?;
-    tracing::warn!(stored, "a session key was reset");
+    tracing::warn!(stored, "session key reset");
     Ok(SessionKeyReset { stored })
 }

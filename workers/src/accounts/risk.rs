@@ -1,93 +1,92 @@
-//! Whether a risky player may do something of worth. WeChat tells the rank, the configuration says
-//! what it leads to; a WeChat that does not tell is a case of its own.
+//! Decides whether a risky player may order. WeChat rates the player, the configuration decides what follows
+//! from the rank and from a missing answer.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use avalon_core::config::{RiskConfig, RiskMode, WhenUnavailable};
+use avalon_core::platform::config::{RiskConfig, RiskMode, WhenUnavailable};
 use avalon_core::platform::risk::RiskCache;
+use avalon_metrics::metrics;
 use avalon_wechat::{
     ErrorClass, OpenId, PlatformClient, RiskQuery, RiskRank, RiskScene, WechatError,
 };
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::Registry;
+use strum::{AsRefStr, IntoStaticStr, VariantArray};
 use tokio::sync::Semaphore;
 
-/// How long WeChat may take, an access token included: the player waits for more than this.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// What the player is about to do; a label.
+/// Timeout of WeChat's answer, including an access token: the player waits for more than this.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Purpose of a check; a label value.
 const ORDER: &str = "order";
-/// Players who are looked at without anybody waiting, at most.
-const MOST_BESIDE: usize = 64;
+/// Maximum number of concurrent checks for which no order waits.
+const MAX_OBSERVATIONS: usize = 64;
 
-/// Who is about to do it.
+/// The player to check.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// WeChat's id of the player.
+    /// The player's openid.
     pub open_id: &'a str,
-    /// The player's address, when it is known.
+    /// The player's address, if known.
     pub client_ip: Option<IpAddr>,
 }
 
 /// Whether the player may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Yes.
+    /// The player may order.
     GoOn,
-    /// No.
+    /// The player must not order.
     Deny,
-    /// WeChat does not answer, without which the answer is no. It may answer the next time.
+    /// WeChat does not answer, and the configuration requires an answer. Retrying may help.
     Unknown,
 }
 
-/// The rules, and what was learnt lately. Clones are the same.
+/// The rules, with a cache of ranks. Clones share their state.
 #[derive(Clone)]
 pub struct Risk {
     config: RiskConfig,
     cache: RiskCache,
-    checks: IntCounterVec,
+    metrics: RiskMetrics,
     outage: Outage,
-    beside: Arc<Semaphore>,
+    observations: Arc<Semaphore>,
 }
 
-/// What became of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Outcome of a check. The names are label values.
+#[derive(AsRefStr, Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 enum Outcome {
     Harmless,
     Risky,
-    /// WeChat tells nothing of this player, such as one who was away from the game.
-    Untold,
-    /// WeChat does not answer, or not us.
-    Away,
+    /// WeChat has no rank of this player, for example one who was not in the game lately.
+    #[strum(serialize = "unavailable")]
+    Unrated,
+    /// WeChat is down, or rejects our calls.
+    Unavailable,
 }
 
-impl Outcome {
-    const LABELS: [&str; 3] = ["harmless", "risky", "unavailable"];
-
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Harmless => "harmless",
-            Self::Risky => "risky",
-            Self::Untold | Self::Away => "unavailable",
-        }
+metrics! {
+    struct RiskMetrics {
+        /// Risk checks of players, by purpose and outcome.
+        checks: IntCounterVec["purpose" in [ORDER], "outcome" in Outcome::VARIANTS]
+            = "avalon_risk_checks_total",
     }
 }
 
-/// Whether WeChat's risk service is away, as this process has seen lately. One player waits to find out
-/// whether it is back; the others don't.
+/// Remembers that WeChat's risk service is down. One player at a time waits to find out whether it is back.
 #[derive(Clone, Default)]
 struct Outage(Arc<Mutex<Option<Instant>>>);
 
 impl Outage {
-    /// How long nobody asks. Who asks after that keeps all others off for as long again.
-    const REST: Duration = Duration::from_secs(15);
+    /// Pause after a failure, and between two probes.
+    const PAUSE: Duration = Duration::from_secs(15);
 
     fn is_on(&self, now: Instant) -> bool {
         let mut until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match *until {
             Some(end) if now < end => true,
             Some(_) => {
-                *until = Some(now + Self::REST);
+                *until = Some(now + Self::PAUSE);
                 false
             }
             None => false,
@@ -95,7 +94,7 @@ impl Outage {
     }
 
     fn note(&self, outcome: Outcome, now: Instant) {
-        let until = (outcome == Outcome::Away).then(|| now + Self::REST);
+        let until = (outcome == Outcome::Unavailable).then(|| now + Self::PAUSE);
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
 }
@@ -104,33 +103,22 @@ impl Risk {
     /// Registers the metrics, their series at 0.
     ///
     /// # Errors
-    /// When one of the names is taken in the registry.
+    /// If one of the names is already registered.
     pub fn new(
         config: RiskConfig,
         cache: RiskCache,
         registry: &Registry,
     ) -> Result<Self, prometheus::Error> {
-        let checks = IntCounterVec::new(
-            Opts::new(
-                "avalon_risk_checks_total",
-                "Players whose risk was looked at, by what for and by what was found.",
-            ),
-            &["purpose", "outcome"],
-        )?;
-        registry.register(Box::new(checks.clone()))?;
-        for outcome in Outcome::LABELS {
-            checks.with_label_values(&[ORDER, outcome]);
-        }
         Ok(Self {
             config,
             cache,
-            checks,
+            metrics: RiskMetrics::new(registry)?,
             outage: Outage::default(),
-            beside: Arc::new(Semaphore::new(MOST_BESIDE)),
+            observations: Arc::new(Semaphore::new(MAX_OBSERVATIONS)),
         })
     }
 
-    /// Whether the player may order.
+    /// Decides whether the player may order.
     pub async fn of_order(&self, platform: &PlatformClient, subject: Subject<'_>) -> Verdict {
         match self.config.orders {
             RiskMode::Off => Verdict::GoOn,
@@ -140,16 +128,16 @@ impl Risk {
             }
             RiskMode::Block => {
                 let outcome = self.outcome(platform, subject).await;
-                self.told(outcome);
+                self.record(outcome);
                 self.verdict(outcome)
             }
         }
     }
 
-    /// Looks at the player beside the order, which does not wait for what has no consequence.
+    /// Checks the player in the background: the order does not wait for what has no consequence.
     fn observe(&self, platform: &PlatformClient, subject: Subject<'_>) {
-        let Ok(place) = Arc::clone(&self.beside).try_acquire_owned() else {
-            self.told(Outcome::Away);
+        let Ok(place) = Arc::clone(&self.observations).try_acquire_owned() else {
+            self.record(Outcome::Unavailable);
             return;
         };
         let (risk, platform) = (self.clone(), platform.clone());
@@ -159,28 +147,28 @@ impl Risk {
                 open_id: &open_id,
                 client_ip,
             };
-            risk.told(risk.outcome(&platform, subject).await);
+            risk.record(risk.outcome(&platform, subject).await);
             drop(place);
         });
     }
 
     fn verdict(&self, outcome: Outcome) -> Verdict {
         match (outcome, self.config.when_unavailable) {
-            (Outcome::Harmless, _) | (Outcome::Untold | Outcome::Away, WhenUnavailable::Allow) => {
-                Verdict::GoOn
-            }
-            (Outcome::Risky, _) | (Outcome::Untold, WhenUnavailable::Deny) => Verdict::Deny,
-            (Outcome::Away, WhenUnavailable::Deny) => Verdict::Unknown,
+            (Outcome::Harmless, _)
+            | (Outcome::Unrated | Outcome::Unavailable, WhenUnavailable::Allow) => Verdict::GoOn,
+            (Outcome::Risky, _) | (Outcome::Unrated, WhenUnavailable::Deny) => Verdict::Deny,
+            (Outcome::Unavailable, WhenUnavailable::Deny) => Verdict::Unknown,
         }
     }
 
-    fn told(&self, outcome: Outcome) {
+    fn record(&self, outcome: Outcome) {
         let mode = self.config.orders;
-        self.checks
-            .with_label_values(&[ORDER, outcome.label()])
+        self.metrics
+            .checks
+            .with_label_values(&[ORDER, outcome.as_ref()])
             .inc();
         if self.verdict(outcome) != Verdict::GoOn {
-            tracing::info!(?outcome, ?mode, "a player is taken for a risk");
+            tracing::info!(?outcome, ?mode, "player rejected as a risk");
         }
     }
 
@@ -188,7 +176,7 @@ impl Risk {
         let rank = match self.cache.get(subject.open_id).await {
             Some(rank) => rank,
             None if self.spares_waiting() && self.outage.is_on(Instant::now()) => {
-                return Outcome::Away;
+                return Outcome::Unavailable;
             }
             None => {
                 let asked = self.ask(platform, subject).await;
@@ -207,8 +195,8 @@ impl Risk {
         }
     }
 
-    /// Whether a WeChat that is away lets the player go on: then nobody should wait for it. Who would be
-    /// refused does better to ask again.
+    /// Whether an outage lets players order: then they need not wait for WeChat. Players who would be rejected
+    /// wait instead.
     fn spares_waiting(&self) -> bool {
         self.config.orders == RiskMode::Observe
             || self.config.when_unavailable == WhenUnavailable::Allow
@@ -225,40 +213,40 @@ impl Risk {
             scene: RiskScene::Marketing,
             client_ip: subject.client_ip,
         };
-        let told = tokio::time::timeout(PATIENCE, platform.user_risk_rank(&query)).await;
-        match told {
+        let answer = tokio::time::timeout(TIMEOUT, platform.user_risk_rank(&query)).await;
+        match answer {
             Ok(Ok(assessment)) => {
                 self.cache.put(subject.open_id, assessment.rank).await;
                 Ok(assessment.rank)
             }
             Ok(Err(error)) => {
-                complain(&error);
+                log(&error);
                 Err(unanswered(&error))
             }
             Err(_) => {
-                tracing::warn!("WeChat did not tell a player's risk in time");
-                Err(Outcome::Away)
+                tracing::warn!("risk check timed out");
+                Err(Outcome::Unavailable)
             }
         }
     }
 }
 
-/// Whether it is WeChat's failure and ours, or the player's.
+/// Distinguishes failures that concern the player from outages.
 fn unanswered(error: &WechatError) -> Outcome {
     match error.class() {
-        ErrorClass::Permanent | ErrorClass::SignInAgain => Outcome::Untold,
+        ErrorClass::Permanent | ErrorClass::SignInAgain => Outcome::Unrated,
         ErrorClass::Retry
         | ErrorClass::RateLimited
         | ErrorClass::RefreshToken
-        | ErrorClass::Misconfigured => Outcome::Away,
+        | ErrorClass::Misconfigured => Outcome::Unavailable,
     }
 }
 
-fn complain(error: &WechatError) {
+fn log(error: &WechatError) {
     if error.class() == ErrorClass::Misconfigured {
-        tracing::error!(%error, "WeChat does not tell us players' risk: an operator must act");
+        tracing::error!(%error, "risk check failed; an operator must act");
     } else {
-        tracing::warn!(%error, "WeChat did not tell a player's risk");
+        tracing::warn!(%error, "risk check failed");
     }
 }
 
@@ -267,24 +255,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn while_wechat_is_away_one_finds_out_whether_it_is_back() {
+    fn one_check_at_a_time_probes_during_an_outage() {
         let (outage, begin) = (Outage::default(), Instant::now());
         let after = |seconds| begin + Duration::from_secs(seconds);
         assert!(!outage.is_on(begin) && !outage.is_on(begin));
-        outage.note(Outcome::Away, begin);
+        outage.note(Outcome::Unavailable, begin);
         assert!(outage.is_on(after(1)) && outage.is_on(after(14)));
-        assert!(!outage.is_on(after(15)), "the one who asks");
+        assert!(!outage.is_on(after(15)), "the probe");
         assert!(outage.is_on(after(15)), "the others");
-        outage.note(Outcome::Away, after(20));
+        outage.note(Outcome::Unavailable, after(20));
         assert!(outage.is_on(after(34)));
         assert!(!outage.is_on(after(35)));
-        // WeChat answers, though not what was asked.
-        outage.note(Outcome::Untold, after(36));
+        // WeChat answers, even if it does not rate the player.
+        outage.note(Outcome::Unrated, after(36));
         assert!(!outage.is_on(after(36)) && !outage.is_on(after(36)));
     }
 
     #[test]
-    fn only_a_wechat_that_is_away_is_worth_another_try() {
+    fn only_an_outage_is_worth_a_retry() {
         let verdict = |rule, outcome| {
             let config = RiskConfig {
                 orders: RiskMode::Block,
@@ -295,15 +283,15 @@ mod tests {
             let risk = Risk::new(config, cache, &Registry::new()).unwrap();
             risk.verdict(outcome)
         };
-        use Outcome::{Away, Harmless, Risky, Untold};
+        use Outcome::{Harmless, Risky, Unavailable, Unrated};
         use WhenUnavailable::{Allow, Deny};
         for rule in [Allow, Deny] {
             assert_eq!(verdict(rule, Harmless), Verdict::GoOn);
             assert_eq!(verdict(rule, Risky), Verdict::Deny);
         }
-        assert_eq!(verdict(Allow, Untold), Verdict::GoOn);
-        assert_eq!(verdict(Allow, Away), Verdict::GoOn);
-        assert_eq!(verdict(Deny, Untold), Verdict::Deny);
-        assert_eq!(verdict(Deny, Away), Verdict::Unknown);
+        assert_eq!(verdict(Allow, Unrated), Verdict::GoOn);
+        assert_eq!(verdict(Allow, Unavailable), Verdict::GoOn);
+        assert_eq!(verdict(Deny, Unrated), Verdict::Deny);
+        assert_eq!(verdict(Deny, Unavailable), Verdict::Unknown);
     }
 }

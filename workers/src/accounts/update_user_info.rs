@@ -1,13 +1,13 @@
-//! The job behind `updateUserInfo`: opens a profile, checks it field by field, and lets it win or not
-//! over what is known (`avalon_core::accounts::profiles::merge`).
+//! The job behind `updateUserInfo`: decrypts or verifies a profile, checks its fields, and merges it into
+//! the stored one (`avalon_core::accounts::profiles::merge`).
 
 use std::sync::Arc;
 
+use avalon_core::accounts::config::CheckText;
 use avalon_core::accounts::profiles::rows::{self, Updated};
 use avalon_core::accounts::profiles::{FieldError, Fields, Source, Standing, Update};
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::base::problem::ProblemCode;
-use avalon_core::config::CheckText;
 use avalon_core::jobs::UpdateUserInfo;
 use avalon_core::jobs::update_user_info::{ProfileData, UserInfoUpdated};
 use avalon_queue::{JobContext, JobError};
@@ -16,8 +16,8 @@ use jiff::Timestamp;
 
 use crate::accounts::check_nickname::CheckNickname;
 use crate::accounts::client_data;
+use crate::accounts::metrics::{DataKind, DataOutcome};
 use crate::job_errors;
-use crate::metrics::DataKind;
 use crate::services::Services;
 
 pub(crate) async fn handle(
@@ -26,7 +26,7 @@ pub(crate) async fn handle(
     context: JobContext,
 ) -> Result<UserInfoUpdated, JobError> {
     let received_at = client_data::received_at(&context);
-    let told = match &job.data {
+    let received = match &job.data {
         ProfileData::Encrypted { encrypted_data, iv } => {
             let data = EncryptedData::parse(encrypted_data, iv).map_err(job_errors::field)?;
             encrypted(&services, &job.open_id, &data, received_at).await?
@@ -39,35 +39,35 @@ pub(crate) async fn handle(
             raw(&services, &job.open_id, &data, received_at).await?
         }
     };
-    let kind = told.kind;
-    let (fields, left_out) = Fields::check(told.profile, &services.profiles.avatar_hosts);
-    let told = Update {
+    let kind = received.kind;
+    let (fields, invalid) = Fields::check(received.profile, &services.profiles.avatar_hosts);
+    let update = Update {
         fields,
-        standing: told.standing,
-        union_id: told.union_id,
+        standing: received.standing,
+        union_id: received.union_id,
     };
     let heed_refused = services.profiles.check_text == CheckText::Enforce;
     let updated = rows::update(
         &services.database,
         &job.open_id,
-        &told,
+        &update,
         heed_refused,
         Timestamp::now(),
     )
     .await
     .map_err(job_errors::profile)?
     .ok_or_else(|| job_errors::reject(ProblemCode::SignInAgain))?;
-    let left_out = leave_out(&services, &job, kind, &left_out);
+    let left_out = record_invalid(&services, &job, kind, &invalid);
     if services.profiles.check_text != CheckText::Off {
-        // Also when nothing changed: an attempt that stored it may have been lost before this.
-        check_nickname(&services, &job, told.fields.nickname, &updated).await?;
+        // Even if nothing changed: an earlier attempt may have stored it and failed before this.
+        check_nickname(&services, &job, update.fields.nickname, &updated).await?;
     }
     tracing::info!(
         user_id = %job.user_id,
-        kind = kind.as_str(),
+        kind = kind.as_ref(),
         changed = updated.changed,
         ?left_out,
-        "a profile was told"
+        "profile updated"
     );
     Ok(UserInfoUpdated {
         success: true,
@@ -76,15 +76,15 @@ pub(crate) async fn handle(
     })
 }
 
-/// Has the nickname checked that this telling has brought.
+/// Enqueues a check of the nickname if this update set it.
 async fn check_nickname(
     services: &Services,
     job: &UpdateUserInfo,
-    told: Option<String>,
+    submitted: Option<String>,
     updated: &Updated,
 ) -> Result<(), JobError> {
     let shown = updated.user.nickname.as_ref();
-    let Some(nickname) = told.filter(|told| Some(told) == shown) else {
+    let Some(nickname) = submitted.filter(|submitted| Some(submitted) == shown) else {
         return Ok(());
     };
     let check = CheckNickname {
@@ -96,8 +96,8 @@ async fn check_nickname(
     services.enqueue(&check).await.map(drop)
 }
 
-/// A profile that is WeChat's, whatever it says.
-struct Told {
+/// A profile that is proven to come from WeChat. Its fields are not checked yet.
+struct Received {
     kind: DataKind,
     profile: UserProfile,
     standing: Standing,
@@ -109,22 +109,24 @@ async fn encrypted(
     open_id: &OpenId,
     data: &EncryptedData,
     received_at: Timestamp,
-) -> Result<Told, JobError> {
+) -> Result<Received, JobError> {
     let kind = DataKind::Profile;
     let opened = client_data::open_encrypted(services, kind, open_id, data, received_at).await?;
-    let told = opened
+    let sent = opened
         .profile()
         .map_err(|error| client_data::refuse(services, kind, error))?;
-    if told.open_id.is_some_and(|told| told != *open_id) {
-        services.profile_metrics.data(kind, "other_player");
-        tracing::warn!("a player's key has opened the profile of another");
+    if sent.open_id.is_some_and(|owner| owner != *open_id) {
+        services
+            .profile_metrics
+            .data(kind, DataOutcome::OtherPlayer);
+        tracing::warn!("session key decrypted the profile of another player");
         return Err(job_errors::reject(ProblemCode::Forbidden));
     }
-    Ok(Told {
+    Ok(Received {
         kind,
-        profile: told.profile,
+        profile: sent.profile,
         standing: (Source::Encrypted, opened.encrypted_at),
-        union_id: told.union_id,
+        union_id: sent.union_id,
     })
 }
 
@@ -133,10 +135,10 @@ async fn raw(
     open_id: &OpenId,
     data: &RawData,
     received_at: Timestamp,
-) -> Result<Told, JobError> {
+) -> Result<Received, JobError> {
     let kind = DataKind::RawProfile;
     let attempt = |key: &_| data.open(key);
-    Ok(Told {
+    Ok(Received {
         kind,
         profile: client_data::open(services, kind, open_id, received_at, attempt).await?,
         standing: (Source::Raw, received_at),
@@ -144,26 +146,23 @@ async fn raw(
     })
 }
 
-/// Tells of the fields that were not taken; gives their names.
-fn leave_out(
+/// Counts the update and records an invalid nickname; returns the names of the invalid fields.
+fn record_invalid(
     services: &Services,
     job: &UpdateUserInfo,
     kind: DataKind,
-    left_out: &[FieldError],
+    invalid: &[FieldError],
 ) -> Vec<String> {
-    let outcome = match left_out {
-        [] => "taken",
-        _ => "field_invalid",
+    let outcome = match invalid {
+        [] => DataOutcome::Accepted,
+        _ => DataOutcome::FieldInvalid,
     };
     services.profile_metrics.data(kind, outcome);
-    if let Some(error) = left_out.iter().find(|error| error.field == "nickName") {
+    if let Some(error) = invalid.iter().find(|error| error.field == "nickName") {
         let event = AuditEvent::new(AuditKind::NicknameRefused, Actor::Player)
             .user(job.user_id)
             .with("reason", error.problem);
         audit::record_beside(&services.database, event);
     }
-    left_out
-        .iter()
-        .map(|error| error.field.to_owned())
-        .collect()
+    invalid.iter().map(|error| error.field.to_owned()).collect()
 }

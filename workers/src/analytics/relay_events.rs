@@ -1,19 +1,19 @@
-//! Forwards the service's own events from the outbox to the queue: soon after they were written, and at
-//! each sweep for those whose process died before it could.
+//! Forwards the service's own events from the outbox to the queue: soon after they were written, and in each
+//! sweep those of processes that died before.
 
 use std::time::Duration;
 
+use avalon_core::analytics::config::SinkName;
 use avalon_core::analytics::outbox;
-use avalon_core::config::SinkName;
 use avalon_core::jobs::events::jobs_of;
 use avalon_core::storage::database::Database;
 use avalon_queue::Queue;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-/// Events of one batch.
+/// Maximum number of events per batch.
 const BATCH: i64 = 200;
-/// Time limit of one run; what is left waits for the next one.
+/// Time limit of one run. The next run continues.
 const RELAY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Wakes the task that forwards events. Cheap to clone.
@@ -57,7 +57,7 @@ impl Relay {
         self.wake();
     }
 
-    /// Forwards what there is. Does not block.
+    /// Starts a run. Does not block.
     pub(crate) fn wake(&self) {
         // Full: a run is due anyway.
         let _ = self.wake.try_send(());

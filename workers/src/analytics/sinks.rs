@@ -1,5 +1,5 @@
-//! Where events go: the database and other systems, behind one trait. Each has a queue and a job
-//! kind of its own; how long one that is away is waited for is decided there, not here.
+//! The sinks of events: the database and other systems, behind one trait. Each has its own queue and job
+//! kind. Retries are up to the job, not to the sink.
 
 mod clickhouse;
 mod collector;
@@ -19,41 +19,41 @@ pub(crate) use collector::Collector;
 pub(crate) use database::DatabaseSink;
 pub(crate) use kafka::KafkaSink;
 
-/// A batch with what a sink may want to know of its players.
+/// A batch with the locations of its players.
 pub(crate) struct Delivery {
     pub(crate) batch: Arc<Prepared>,
-    /// By the ids of players; only those that are known.
-    pub(crate) homes: HashMap<String, Home>,
+    /// By user id, where known.
+    pub(crate) locations: HashMap<String, Home>,
 }
 
-/// A sink did not take a batch.
+/// Reason why a sink did not accept a batch.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SinkError {
-    /// It is away or busy: it may take the batch later.
-    #[error("away: {0}")]
-    Away(String),
-    /// It will never take this batch.
-    #[error("refused: {0}")]
-    Refused(String),
+    /// Down or overloaded: it may accept the batch later.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    /// It will never accept this batch.
+    #[error("rejected: {0}")]
+    Rejected(String),
 }
 
-/// Somebody who takes events.
+/// A system that stores events.
 #[async_trait]
 pub(crate) trait EventSink: Send + Sync {
-    /// The word in metrics.
+    /// Returns the name in metrics and logs.
     fn name(&self) -> &'static str;
 
-    /// Whether it wants the players' homes; the database has them itself.
-    fn wants_homes(&self) -> bool {
+    /// Whether it needs the players' locations. The database has them itself.
+    fn needs_locations(&self) -> bool {
         true
     }
 
-    /// Takes a batch; when this returns `Ok` the sink is answerable for it. It may be given the
-    /// same batch again, and should keep each event once, by its id.
-    async fn take(&self, delivery: &Delivery) -> Result<(), SinkError>;
+    /// Stores a batch; after `Ok` it is durable in the sink. The same batch may be delivered again, and the
+    /// sink should deduplicate events by id.
+    async fn accept(&self, delivery: &Delivery) -> Result<(), SinkError>;
 }
 
-/// The beginning of an answer, for the logs.
-fn beginning(text: &str) -> String {
+/// Truncates a response for the logs.
+fn truncated(text: &str) -> String {
     text.chars().take(200).collect()
 }

@@ -1,4 +1,4 @@
-//! The job behind `share/group`: which group a share was opened in.
+//! The job behind `share/group`: reads the group in which a share was opened.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use avalon_queue::{JobContext, JobError};
 use avalon_wechat::EncryptedData;
 
 use crate::accounts::client_data;
+use crate::accounts::metrics::{DataKind, DataOutcome};
 use crate::job_errors;
-use crate::metrics::DataKind;
 use crate::services::Services;
 
 pub(crate) async fn handle(
@@ -26,10 +26,10 @@ pub(crate) async fn handle(
         .group_entry()
         .map_err(|error| client_data::refuse(&services, kind, error))?;
     let Some(open_gid) = entry.open_gid else {
-        // A chat of two, or a profile that was sent here.
-        services.profile_metrics.data(kind, "no_group");
+        // A chat of two people, or a profile sent to the wrong route.
+        services.profile_metrics.data(kind, DataOutcome::NoGroup);
         return Err(job_errors::field("encryptedData: it names no group"));
     };
-    services.profile_metrics.data(kind, "taken");
+    services.profile_metrics.data(kind, DataOutcome::Accepted);
     Ok(GroupOpened { open_gid })
 }

@@ -61,8 +61,8 @@ fn entry(job: &JobView) -> Value {
         _ => "INFO",
     };
     let message = match &job.error {
-        Some(error) => format!("{} {}: {error}", job.kind, job.state.as_str()),
-        None => format!("{} {}", job.kind, job.state.as_str()),
+        Some(error) => format!("{} {}: {error}", job.kind, job.state),
+        None => format!("{} {}", job.kind, job.state),
     };
     json!({
         "span": {"attempt": job.attempts, "task_id": job.id.to_string(), "name": job.kind},

@@ -162,7 +162,7 @@ async fn sign_out(
         .user(user)
         .session(session)
         .address(address)
-        .with("reason", reason.as_str())
+        .with("reason", reason.as_ref())
         .with("everywhere", everywhere);
     audit::record_beside(&state.database, event);
     Ok(())

@@ -151,7 +151,7 @@ async fn at_the_door(
             return (DoorLabel::Refused, unbelieved());
         }
         CallbackVerdict::Rejected(error) => {
-            tracing::warn!(reason = error.as_str(), "refused a payment callback");
+            tracing::warn!(reason = error.as_ref(), "refused a payment callback");
             return (DoorLabel::Refused, unbelieved());
         }
     };

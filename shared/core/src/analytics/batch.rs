@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use strum::IntoStaticStr;
 use ulid::Ulid;
 
 /// The service's event of a sign-in.
@@ -50,8 +51,9 @@ pub struct Player {
     pub open_id: Option<String>,
 }
 
-/// Who sent events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Sender of events. The strum names are stored in the table, the serde names in jobs.
+#[derive(Clone, Copy, Debug, IntoStaticStr, PartialEq, Eq, Serialize, Deserialize)]
+#[strum(serialize_all = "snake_case")]
 pub enum Source {
     /// A player's device.
     #[serde(rename = "c")]
@@ -62,17 +64,6 @@ pub enum Source {
     /// The game server.
     #[serde(rename = "g")]
     Game,
-}
-
-impl Source {
-    /// The word in the table.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Service => "service",
-            Self::Game => "game",
-        }
-    }
 }
 
 /// On what events happened, as the client says.

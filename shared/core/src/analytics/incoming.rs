@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use strum::VariantArray;
 use utoipa::ToSchema;
 
 use super::batch::EventLine;
@@ -25,7 +26,7 @@ const MINUTE_MS: i64 = 60 * 1000;
 const MOST_AHEAD_MS: i64 = 10 * MINUTE_MS;
 
 /// Why an event was not taken: a word for programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema, VariantArray)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum EventRefusal {
     /// It is not an object.
@@ -50,23 +51,6 @@ pub enum EventRefusal {
     UserIdInvalid,
     /// `openId` is not 1 to 64 visible ASCII characters.
     OpenIdInvalid,
-}
-
-impl EventRefusal {
-    /// All of them, for the manual.
-    pub const ALL: [Self; 11] = [
-        Self::EventNotObject,
-        Self::EventNameInvalid,
-        Self::EventParamsInvalid,
-        Self::EventParamsTooLarge,
-        Self::TimestampInvalid,
-        Self::TimestampOutOfRange,
-        Self::EventIdInvalid,
-        Self::SessionIdInvalid,
-        Self::RealtimeInvalid,
-        Self::UserIdInvalid,
-        Self::OpenIdInvalid,
-    ];
 }
 
 /// How the times of a request are read.
@@ -332,7 +316,7 @@ mod tests {
     #[test]
     fn the_manual_lists_every_word() {
         let manual = include_str!("../../../../docs/errors.md");
-        for refusal in EventRefusal::ALL {
+        for refusal in EventRefusal::VARIANTS {
             let word = serde_json::to_value(refusal).unwrap();
             let cell = format!("- `{}`:", word.as_str().unwrap());
             assert!(manual.contains(&cell), "{cell}");

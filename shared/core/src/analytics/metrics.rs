@@ -1,174 +1,93 @@
-//! Metrics of events. API and workers count under one name, so one process registers it once for
-//! both.
+//! Metrics of events. API and workers share the names, so a process registers them once for both.
 
 use std::time::Duration;
 
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, exponential_buckets,
-};
+use avalon_metrics::metrics;
+use prometheus::exponential_buckets;
+use strum::{AsRefStr, IntoStaticStr, VariantArray};
 
-/// What became of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What happened to an event. Its names are label values.
+#[derive(AsRefStr, Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum EventOutcome {
-    /// Taken at the edge.
+    /// Accepted by the API.
     Accepted,
-    /// Refused at the edge.
+    /// Rejected by the API.
     Rejected,
-    /// In the database.
+    /// Written to the database.
     Stored,
-    /// Was in the database before.
+    /// Already in the database.
     Duplicate,
     /// Not in the catalogue, which the policy does not allow.
     Unknown,
-    /// Its parameters are not as its schema says.
+    /// Its parameters do not match its schema.
     Invalid,
-    /// Its player is not one of those whose events are kept.
+    /// Its player is not in the sample.
     SampledOut,
-    /// Older than what is kept.
+    /// Older than the retention.
     TooOld,
 }
 
-impl EventOutcome {
-    const ALL: [Self; 8] = [
-        Self::Accepted,
-        Self::Rejected,
-        Self::Stored,
-        Self::Duplicate,
-        Self::Unknown,
-        Self::Invalid,
-        Self::SampledOut,
-        Self::TooOld,
-    ];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Rejected => "rejected",
-            Self::Stored => "stored",
-            Self::Duplicate => "duplicate",
-            Self::Unknown => "unknown",
-            Self::Invalid => "invalid",
-            Self::SampledOut => "sampled_out",
-            Self::TooOld => "too_old",
-        }
+metrics! {
+    /// Counts events and measures their latencies. Cheap to clone.
+    pub struct EventMetrics {
+        /// Events, by outcome.
+        events: IntCounterVec["outcome" in EventOutcome::VARIANTS] = "avalon_events_total",
+        /// Events written to the database per transaction.
+        flush_events: Histogram(exponential_buckets(1.0, 4.0, 9)?) = "avalon_event_flush_events",
+        /// Duration of a transaction that writes events.
+        flush_seconds: Histogram(exponential_buckets(0.001, 2.0, 14)?)
+            = "avalon_event_flush_seconds",
+        /// Events accepted by a sink.
+        sink_events: IntCounterVec["sink"] = "avalon_event_sink_events_total",
+        /// Batches that a sink did not accept.
+        sink_failures: IntCounterVec["sink"] = "avalon_event_sink_failures_total",
+        /// Time that a sink took for a batch that it accepted.
+        sink_seconds: HistogramVec["sink"](exponential_buckets(0.001, 2.0, 14)?)
+            = "avalon_event_sink_seconds",
+        /// Time from receiving a batch to its acceptance by the sink.
+        sink_lag: HistogramVec["sink"](exponential_buckets(0.01, 4.0, 12)?)
+            = "avalon_event_sink_lag_seconds",
     }
-}
-
-/// Counts events and times their ways. Cheap to clone.
-#[derive(Clone)]
-pub struct EventMetrics {
-    events: IntCounterVec,
-    flush_events: Histogram,
-    flush_seconds: Histogram,
-    sink_events: IntCounterVec,
-    sink_failures: IntCounterVec,
-    sink_seconds: HistogramVec,
-    sink_lag: HistogramVec,
 }
 
 impl EventMetrics {
-    /// Registers the metrics.
-    ///
-    /// # Errors
-    /// When one of the names is taken in the registry.
-    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let metrics = Self {
-            events: IntCounterVec::new(
-                Opts::new("avalon_events_total", "Events, by what became of them."),
-                &["outcome"],
-            )?,
-            flush_events: Histogram::with_opts(
-                HistogramOpts::new(
-                    "avalon_event_flush_events",
-                    "Events that one transaction wrote to the database.",
-                )
-                .buckets(exponential_buckets(1.0, 4.0, 9)?),
-            )?,
-            flush_seconds: Histogram::with_opts(
-                HistogramOpts::new(
-                    "avalon_event_flush_seconds",
-                    "How long one such transaction took.",
-                )
-                .buckets(exponential_buckets(0.001, 2.0, 14)?),
-            )?,
-            sink_events: IntCounterVec::new(
-                Opts::new("avalon_event_sink_events_total", "Events that a sink took."),
-                &["sink"],
-            )?,
-            sink_failures: IntCounterVec::new(
-                Opts::new(
-                    "avalon_event_sink_failures_total",
-                    "Times that a sink did not take a batch.",
-                ),
-                &["sink"],
-            )?,
-            sink_seconds: HistogramVec::new(
-                HistogramOpts::new(
-                    "avalon_event_sink_seconds",
-                    "How long a sink took for a batch that it took.",
-                )
-                .buckets(exponential_buckets(0.001, 2.0, 14)?),
-                &["sink"],
-            )?,
-            sink_lag: HistogramVec::new(
-                HistogramOpts::new(
-                    "avalon_event_sink_lag_seconds",
-                    "From receiving a batch to the sink's taking it.",
-                )
-                .buckets(exponential_buckets(0.01, 4.0, 12)?),
-                &["sink"],
-            )?,
-        };
-        // There from the start: an alert can only see a counter rise that was there before.
-        for outcome in EventOutcome::ALL {
-            metrics.events.with_label_values(&[outcome.as_str()]);
-        }
-        registry.register(Box::new(metrics.events.clone()))?;
-        registry.register(Box::new(metrics.flush_events.clone()))?;
-        registry.register(Box::new(metrics.flush_seconds.clone()))?;
-        registry.register(Box::new(metrics.sink_events.clone()))?;
-        registry.register(Box::new(metrics.sink_failures.clone()))?;
-        registry.register(Box::new(metrics.sink_seconds.clone()))?;
-        registry.register(Box::new(metrics.sink_lag.clone()))?;
-        Ok(metrics)
-    }
-
-    /// So many events came to this.
+    /// Counts events.
     pub fn count(&self, outcome: EventOutcome, events: usize) {
         if events > 0 {
             self.events
-                .with_label_values(&[outcome.as_str()])
+                .with_label_values(&[outcome])
                 .inc_by(events as u64);
         }
     }
 
-    /// A sink is there: so are its series.
+    /// Creates the series of a sink, at 0.
     pub fn sink(&self, sink: &str) {
         self.sink_events.with_label_values(&[sink]);
         self.sink_failures.with_label_values(&[sink]);
     }
 
-    /// A transaction wrote so many events.
+    /// Records a transaction that wrote events.
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
-    pub(super) fn flushed(&self, events: usize, took: Duration) {
+    pub(super) fn flushed(&self, events: usize, elapsed: Duration) {
         self.flush_events.observe(events as f64);
-        self.flush_seconds.observe(took.as_secs_f64());
+        self.flush_seconds.observe(elapsed.as_secs_f64());
     }
 
-    /// A sink took a batch, so long after it was received.
-    pub fn sunk(&self, sink: &str, events: usize, took: Duration, lag: Duration) {
+    /// Records a batch that a sink accepted. `lag` is the time since the batch was received.
+    pub fn sunk(&self, sink: &str, events: usize, elapsed: Duration, lag: Duration) {
         self.sink_events
             .with_label_values(&[sink])
             .inc_by(events as u64);
         self.sink_seconds
             .with_label_values(&[sink])
-            .observe(took.as_secs_f64());
+            .observe(elapsed.as_secs_f64());
         self.sink_lag
             .with_label_values(&[sink])
             .observe(lag.as_secs_f64());
     }
 
-    /// A sink did not take a batch.
+    /// Counts a batch that a sink did not accept.
     pub fn sink_failed(&self, sink: &str) {
         self.sink_failures.with_label_values(&[sink]).inc();
     }

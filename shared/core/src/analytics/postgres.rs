@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use super::day::Day;
 use super::partitions;
 use super::prepare::{EventRow, Prepared};
-use crate::config::DatabaseConfig;
+use crate::storage::config::DatabaseConfig;
 use crate::storage::database::DatabaseError;
 
 /// Bytes that are sent in one message.
@@ -294,7 +294,7 @@ fn line(
     field(text, Some(&line.name), '\t');
     field(text, Some(line.params.get()), '\t');
     field(text, line.session_id.as_deref(), '\t');
-    field(text, Some(head.source.as_str()), '\t');
+    field(text, Some(head.source.into()), '\t');
     number(text, Some(i64::from(row.known)), '\t');
     field(text, head.client.app_version.as_deref(), '\t');
     field(text, head.client.platform.as_deref(), '\t');

@@ -57,7 +57,7 @@ impl<'a> Line<'a> {
             &line.name,
             &line.params,
             line.session_id.as_deref(),
-            head.source.as_str(),
+            head.source.into(),
             i64::from(row.known),
             head.client.app_version.as_deref(),
             head.client.platform.as_deref(),

@@ -5,25 +5,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
+use strum::{AsRefStr, VariantArray};
 
 use super::AuditKind;
-use crate::base::words::words;
 
 /// Most events of one kind of refusal that a process keeps in a minute.
 const MOST_PER_MINUTE: u64 = 60;
 
-const KINDS: usize = AuditKind::ALL.len();
+const KINDS: usize = AuditKind::VARIANTS.len();
 
-words! {
-    /// What became of an event.
-    Outcome {
-        /// In the table.
-        Stored = "stored",
-        /// One of too many of its kind in this minute.
-        Suppressed = "suppressed",
-        /// The database did not take it; only the log has it.
-        Lost = "lost",
-    }
+/// What happened to an event. Its names are label values.
+#[derive(AsRefStr, Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Outcome {
+    /// In the table.
+    Stored,
+    /// Exceeds the number of its kind that is stored per minute.
+    Suppressed,
+    /// Only in the log: the database did not accept it.
+    Lost,
 }
 
 /// A minute of one kind.
@@ -35,8 +35,8 @@ struct Minute {
 
 static MINUTES: Mutex<[Minute; KINDS]> = Mutex::new([Minute { number: 0, seen: 0 }; KINDS]);
 
-static COUNTS: [[AtomicU64; Outcome::ALL.len()]; KINDS] =
-    [const { [const { AtomicU64::new(0) }; Outcome::ALL.len()] }; KINDS];
+static COUNTS: [[AtomicU64; Outcome::VARIANTS.len()]; KINDS] =
+    [const { [const { AtomicU64::new(0) }; Outcome::VARIANTS.len()] }; KINDS];
 
 /// Whether an event is kept.
 #[derive(Debug, PartialEq, Eq)]
@@ -85,8 +85,8 @@ pub(super) fn count(kind: AuditKind, outcome: Outcome) {
 
 /// How many events of each kind came to what, since the process began.
 pub fn counts() -> impl Iterator<Item = (AuditKind, Outcome, u64)> {
-    AuditKind::ALL.iter().flat_map(|kind| {
-        Outcome::ALL.iter().map(|outcome| {
+    AuditKind::VARIANTS.iter().flat_map(|kind| {
+        Outcome::VARIANTS.iter().map(|outcome| {
             let count = &COUNTS[*kind as usize][*outcome as usize];
             (*kind, *outcome, count.load(Ordering::Relaxed))
         })

@@ -82,7 +82,7 @@ pub async fn events(
     };
     let mut query = sqlx::query(sql).bind(from).bind(to).bind(filter.limit);
     if let Some(kind) = filter.kind {
-        query = query.bind(kind.as_str());
+        query = query.bind(<&str>::from(kind));
     }
     if let Some(user) = filter.user {
         query = query.bind(user.to_string());

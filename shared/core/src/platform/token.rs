@@ -28,6 +28,7 @@ pub use redis::RedisTokens;
 pub use store::TokenStore;
 
 use crate::storage::keyring::Keyring;
+use metrics::FetchOutcome;
 use record::{Held, Record, Safe};
 
 /// A compare-and-set that loses so often meets a defect, not another process.
@@ -203,16 +204,16 @@ impl Holder {
             }
             let mut fetched = self.fetch(TokenMode::Normal).await?;
             let mut outcome = match self.safe.held(&record) {
-                Some(held) if held.token == fetched.token => "unchanged",
-                _ => "renewed",
+                Some(held) if held.token == fetched.token => FetchOutcome::Unchanged,
+                _ => FetchOutcome::Renewed,
             };
             let mut is_last = false;
             if record.has_refused(&fetched.token) {
                 // WeChat still gives out what it refuses. Only force helps; without it, what WeChat
                 // calls the current one is the best there is.
                 match self.force().await? {
-                    Some(forced) => (fetched, outcome) = (forced, "forced"),
-                    None => (is_last, outcome) = (true, "unchanged"),
+                    Some(forced) => (fetched, outcome) = (forced, FetchOutcome::Forced),
+                    None => (is_last, outcome) = (true, FetchOutcome::Unchanged),
                 }
             }
             let held = Held::new(&fetched, asked, &self.timing);
@@ -230,7 +231,7 @@ impl Holder {
                 .map_err(unavailable)?;
             if stored {
                 self.metrics.refreshed(outcome);
-                tracing::info!(outcome, expires_in = ?fetched.expires_in, "fetched the access token");
+                tracing::info!(outcome = outcome.as_ref(), expires_in = ?fetched.expires_in, "fetched the access token");
                 self.remember(&held);
                 return Ok(held.token);
             }
@@ -261,7 +262,7 @@ impl Holder {
         match self.wechat.stable_token(mode).await {
             Ok(fetched) => Ok(fetched),
             Err(error) => {
-                self.metrics.refreshed("failed");
+                self.metrics.refreshed(FetchOutcome::Failed);
                 complain(&error);
                 self.rest(error.class()).await;
                 Err(AccessTokenError::Fetch(Box::new(error)))

@@ -65,7 +65,7 @@ impl PayClient {
         tokio::task::spawn_blocking(move || TradeBill::read(&file, &link.hash_value))
             .await
             .map_err(|_| malformed("the bill could not be read"))?
-            .map_err(|error| malformed(error.as_str()))
+            .map_err(|error| malformed(error.into()))
     }
 }
 

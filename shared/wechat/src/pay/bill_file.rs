@@ -9,6 +9,7 @@ use flate2::read::MultiGzDecoder;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
+use strum::{Display, IntoStaticStr};
 
 use super::money::scaled;
 use super::{Fen, TradeState};
@@ -20,40 +21,29 @@ const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Reason why a bill file is rejected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, Display, IntoStaticStr, PartialEq, Eq)]
 pub enum InvalidBill {
     /// Too large, or invalid gzip.
-    #[error("the bill cannot be decompressed")]
+    #[strum(to_string = "the bill cannot be decompressed")]
     Decompress,
     /// The hash differs from the announced one.
-    #[error("the bill's hash does not match")]
+    #[strum(to_string = "the bill's hash does not match")]
     Hash,
     /// Not a table of the known format.
-    #[error("the bill's format is unknown")]
+    #[strum(to_string = "the bill's format is unknown")]
     Format,
     /// A required column is missing.
-    #[error("the bill lacks a required column")]
+    #[strum(to_string = "the bill lacks a required column")]
     Column,
     /// A value that does not suit its column.
-    #[error("the bill has an invalid value")]
+    #[strum(to_string = "the bill has an invalid value")]
     Value,
     /// The number of rows differs from the summary.
-    #[error("the bill's number of rows differs from its summary")]
+    #[strum(to_string = "the bill's number of rows differs from its summary")]
     Count,
 }
 
-impl InvalidBill {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Decompress => "the bill cannot be decompressed",
-            Self::Hash => "the bill's hash does not match",
-            Self::Format => "the bill's format is unknown",
-            Self::Column => "the bill lacks a required column",
-            Self::Value => "the bill has an invalid value",
-            Self::Count => "the bill's number of rows differs from its summary",
-        }
-    }
-}
+impl std::error::Error for InvalidBill {}
 
 /// The trade bill of a day.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,13 +5,16 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use strum::AsRefStr;
 
 use super::aead::Resource;
 use super::transaction::lenient_time;
 use super::{ApiV3Key, Fen, RefundId, RefundState, Transaction, TransactionId};
 
 /// Reason why a callback cannot be read. No variant holds any of its content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Its names are metric labels and log fields.
+#[derive(AsRefStr, Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[strum(serialize_all = "snake_case")]
 pub enum OpenError {
     /// XML of the v2 API, used for refunds without a notify URL or created in the portal (§6.4).
     #[error("the callback is XML of the v2 API")]
@@ -46,25 +49,6 @@ pub enum OpenError {
     /// The plaintext is not the named object.
     #[error("the plaintext is not a {0}")]
     Plaintext(&'static str),
-}
-
-impl OpenError {
-    /// Returns the cause as a metric label or log field.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Xml => "xml",
-            Self::NotJson => "not_json",
-            Self::Envelope => "envelope",
-            Self::MissingField(_) => "missing_field",
-            Self::TypeMismatch => "type_mismatch",
-            Self::Algorithm => "algorithm",
-            Self::NonceLength => "nonce_length",
-            Self::Base64 => "base64",
-            Self::TooShort => "too_short",
-            Self::Decrypt => "decrypt",
-            Self::Plaintext(_) => "plaintext",
-        }
-    }
 }
 
 /// A decrypted callback.

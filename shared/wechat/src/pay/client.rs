@@ -250,7 +250,7 @@ impl PayClient {
             self.0.metrics.record_pay_error(api, code);
         }
         tracing::debug!(
-            api = api.as_str(),
+            %api,
             outcome,
             code = error.and_then(PayError::code).map(PayCode::as_str),
             request_id = error.and_then(PayError::request_id),

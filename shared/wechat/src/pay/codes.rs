@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use strum::{Display, IntoStaticStr, VariantArray};
+
 use crate::Api;
 
 /// WeChat Pay's `code`. Compared ignoring case and underscores, in which WeChat is inconsistent.
@@ -78,7 +80,8 @@ impl fmt::Display for PayCode {
 }
 
 /// What the caller should do about an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Display, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum PayErrorClass {
     /// Do not retry: the response will be the same.
     Permanent,
@@ -94,38 +97,6 @@ pub enum PayErrorClass {
     RateLimited,
     /// Fails until an operator fixes the configuration here or at WeChat; then retry the same bytes.
     Alert,
-}
-
-impl PayErrorClass {
-    /// Every class, in declaration order.
-    pub const ALL: &'static [PayErrorClass] = &[
-        Self::Permanent,
-        Self::Retry,
-        Self::QueryFirst,
-        Self::AlreadyPaid,
-        Self::Closed,
-        Self::RateLimited,
-        Self::Alert,
-    ];
-
-    /// Returns the class as a metric label or log field.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Permanent => "permanent",
-            Self::Retry => "retry",
-            Self::QueryFirst => "query_first",
-            Self::AlreadyPaid => "already_paid",
-            Self::Closed => "closed",
-            Self::RateLimited => "rate_limited",
-            Self::Alert => "alert",
-        }
-    }
-}
-
-impl fmt::Display for PayErrorClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// Maps a status and code to the reaction and whether to alert (the table of §8.3).

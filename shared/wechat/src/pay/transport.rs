@@ -78,7 +78,7 @@ impl PayClient {
             return first;
         }
         tracing::warn!(
-            api = request.api.as_str(),
+            api = %request.api,
             status = first.as_ref().ok().map(|response| response.status),
             error = first.as_ref().err().map(tracing::field::display),
             "WeChat Pay primary host failed, trying the backup host"

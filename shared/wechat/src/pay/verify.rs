@@ -5,6 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use serde::{Deserialize, Serialize};
+use strum::AsRefStr;
 
 use super::Serial;
 
@@ -37,7 +38,9 @@ pub struct SignatureHeaders {
 }
 
 /// Reason why a message cannot be authenticated as WeChat's, in the order of the checks (§2.3).
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Its names are metric labels and log fields.
+#[derive(AsRefStr, Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[strum(serialize_all = "snake_case")]
 pub enum VerifyError {
     /// A header is missing or empty.
     #[error("the header {0} is missing")]
@@ -63,22 +66,6 @@ pub enum VerifyError {
     /// The signature does not match the message.
     #[error("the signature is invalid")]
     BadSignature,
-}
-
-impl VerifyError {
-    /// Returns the cause as a metric label or log field.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::MissingHeader(_) => "missing_header",
-            Self::UnknownSignatureType => "unknown_signature_type",
-            Self::BadTimestamp => "bad_timestamp",
-            Self::Stale(_) => "stale",
-            Self::SignTest => "sign_test",
-            Self::BadBase64 => "bad_base64",
-            Self::UnknownSerial(_) => "unknown_serial",
-            Self::BadSignature => "bad_signature",
-        }
-    }
 }
 
 /// A message with valid headers whose signature remains to be verified.

@@ -1,9 +1,9 @@
-//! ClickHouse over its HTTP interface. One insert a batch, named by the batch, so that one that is
-//! repeated is the same; the server puts many of them together (asynchronous inserts), and its
-//! table replaces events that have the same id (see the manual for the table).
+//! ClickHouse over its HTTP interface. One insert per batch with the batch id as deduplication token; the
+//! server merges many of them (asynchronous inserts), and its table replaces events with the same id (see
+//! the documentation for the table).
 
 use async_trait::async_trait;
-use avalon_core::config::AnalyticsConfig;
+use avalon_core::analytics::config::AnalyticsConfig;
 use jiff::Timestamp;
 use jiff::tz::Offset;
 use reqwest::{Client, Url};
@@ -11,13 +11,13 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use super::record::Record;
-use super::{Delivery, EventSink, SinkError, beginning};
+use super::{Delivery, EventSink, SinkError, truncated};
 
-/// Exceptions that the rows themselves cause (ClickHouse, `ErrorCodes.cpp`): CANNOT_PARSE_TEXT,
+/// Exceptions caused by the rows themselves (ClickHouse, `ErrorCodes.cpp`): CANNOT_PARSE_TEXT,
 /// TYPE_MISMATCH, CANNOT_PARSE_INPUT_ASSERTION_FAILED, CANNOT_READ_ALL_DATA,
-/// CANNOT_PARSE_DATETIME, CANNOT_PARSE_NUMBER, INCORRECT_DATA. All others may be mended by an
-/// operator, such as a table that is missing.
-const OF_THE_ROWS: [&str; 7] = ["6", "53", "27", "33", "41", "72", "117"];
+/// CANNOT_PARSE_DATETIME, CANNOT_PARSE_NUMBER, INCORRECT_DATA. An operator can
+/// fix all others, such as a missing table.
+const ROW_ERRORS: [&str; 7] = ["6", "53", "27", "33", "41", "72", "117"];
 
 pub(crate) struct Clickhouse {
     client: Client,
@@ -27,7 +27,7 @@ pub(crate) struct Clickhouse {
     password: Option<SecretString>,
 }
 
-/// A row, by the names of the table's columns.
+/// A row; the fields are named like the table's columns.
 #[derive(Serialize)]
 struct Row<'a> {
     event_id: &'a str,
@@ -48,7 +48,7 @@ struct Row<'a> {
 }
 
 impl Clickhouse {
-    /// As configured, if it is.
+    /// Creates the sink if it is configured.
     pub(crate) fn of(config: &AnalyticsConfig) -> Result<Option<Self>, reqwest::Error> {
         let Some(url) = &config.clickhouse_url else {
             return Ok(None);
@@ -68,7 +68,7 @@ impl Clickhouse {
     }
 }
 
-/// As `DateTime64(3, 'UTC')` is written.
+/// Formats a `DateTime64(3, 'UTC')`.
 fn time(at: Timestamp) -> String {
     Offset::UTC
         .to_datetime(at)
@@ -108,9 +108,9 @@ impl EventSink for Clickhouse {
         "clickhouse"
     }
 
-    async fn take(&self, delivery: &Delivery) -> Result<(), SinkError> {
+    async fn accept(&self, delivery: &Delivery) -> Result<(), SinkError> {
         let body =
-            lines(delivery.records()).map_err(|error| SinkError::Refused(error.to_string()))?;
+            lines(delivery.records()).map_err(|error| SinkError::Rejected(error.to_string()))?;
         let token = delivery.batch.head.id.to_string();
         let mut request = self
             .client
@@ -129,19 +129,26 @@ impl EventSink for Clickhouse {
         if let Some(password) = &self.password {
             request = request.header("x-clickhouse-key", password.expose_secret());
         }
-        let away = |error: reqwest::Error| SinkError::Away(error.without_url().to_string());
-        let answer = request.send().await.map_err(away)?;
-        let status = answer.status();
-        // Also with 200: an exception may come after the answer was begun.
-        let exception = answer.headers().get("x-clickhouse-exception-code").cloned();
-        let text = answer.text().await.map_err(away)?;
+        let unavailable =
+            |error: reqwest::Error| SinkError::Unavailable(error.without_url().to_string());
+        let response = request.send().await.map_err(unavailable)?;
+        let status = response.status();
+        // Even with status 200: an exception may occur after the response has started.
+        let exception = response
+            .headers()
+            .get("x-clickhouse-exception-code")
+            .cloned();
+        let text = response.text().await.map_err(unavailable)?;
         match exception
             .as_ref()
             .map(|code| code.to_str().unwrap_or_default())
         {
             None if status.is_success() => Ok(()),
-            Some(code) if OF_THE_ROWS.contains(&code) => Err(SinkError::Refused(beginning(&text))),
-            _ => Err(SinkError::Away(format!("{status}: {}", beginning(&text)))),
+            Some(code) if ROW_ERRORS.contains(&code) => Err(SinkError::Rejected(truncated(&text))),
+            _ => Err(SinkError::Unavailable(format!(
+                "{status}: {}",
+                truncated(&text)
+            ))),
         }
     }
 }

@@ -1,11 +1,10 @@
-//! A collector in the manner of ThinkingData: `POST /sync_server` with a JSON list, packed with
-//! gzip, of events whose own names begin with `#`. Answered by `{"code": 0}`. It keeps each event
-//! once by its `#uuid`.
+//! A collector compatible with ThinkingData: `POST /sync_server` with a gzip-compressed JSON list of events
+//! whose predefined fields begin with `#`, answered by `{"code": 0}`. It deduplicates by `#uuid`.
 
 use std::io::Write;
 
 use async_trait::async_trait;
-use avalon_core::config::AnalyticsConfig;
+use avalon_core::analytics::config::AnalyticsConfig;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
@@ -16,9 +15,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::record::Record;
-use super::{Delivery, EventSink, SinkError, beginning};
+use super::{Delivery, EventSink, SinkError, truncated};
 
-/// Beijing's.
+/// Beijing's, in hours.
 const ZONE_OFFSET: i8 = 8;
 
 pub(crate) struct Collector {
@@ -28,7 +27,7 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    /// As configured, if it is.
+    /// Creates the sink if it is configured.
     pub(crate) fn of(config: &AnalyticsConfig) -> Result<Option<Self>, reqwest::Error> {
         let (Some(url), Some(app_id)) = (&config.collector_url, &config.collector_app_id) else {
             return Ok(None);
@@ -48,7 +47,7 @@ impl Collector {
     }
 }
 
-/// Times have no offset in this format; `#zone_offset` says which one is meant.
+/// Formats a time. The format has no offset; `#zone_offset` carries it.
 fn time(at: Timestamp) -> String {
     Offset::constant(ZONE_OFFSET)
         .to_datetime(at)
@@ -56,7 +55,8 @@ fn time(at: Timestamp) -> String {
         .to_string()
 }
 
-/// Names of events and properties: a letter, then letters, digits and underscores, at most 50.
+/// Converts to a valid name of an event or property: a letter, then letters, digits and underscores, at most
+/// 50 characters.
 fn name(text: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let name: String = text.chars().map(plain).take(50).collect();
@@ -93,21 +93,21 @@ fn event(record: &Record<'_>) -> Value {
         "#time": time(record.timestamp),
         "#account_id": record.user_id,
         "#distinct_id": record.open_id.unwrap_or(record.user_id),
-        // Ids are unique for a player only.
+        // Ids are unique per player only.
         "#uuid": format!("{}-{}", record.user_id, record.id),
         "properties": properties,
     })
 }
 
-fn pack(events: &[Value]) -> std::io::Result<Vec<u8>> {
-    let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
-    serde_json::to_writer(&mut packer, events)?;
-    packer.flush()?;
-    packer.finish()
+fn compress(events: &[Value]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    serde_json::to_writer(&mut encoder, events)?;
+    encoder.flush()?;
+    encoder.finish()
 }
 
 #[derive(Deserialize)]
-struct CollectorAnswer {
+struct CollectorResponse {
     code: i64,
 }
 
@@ -117,11 +117,12 @@ impl EventSink for Collector {
         "collector"
     }
 
-    async fn take(&self, delivery: &Delivery) -> Result<(), SinkError> {
+    async fn accept(&self, delivery: &Delivery) -> Result<(), SinkError> {
         let events: Vec<Value> = delivery.records().map(|record| event(&record)).collect();
-        let body = pack(&events).map_err(|error| SinkError::Refused(error.to_string()))?;
-        let away = |error: reqwest::Error| SinkError::Away(error.without_url().to_string());
-        let answer = self
+        let body = compress(&events).map_err(|error| SinkError::Rejected(error.to_string()))?;
+        let unavailable =
+            |error: reqwest::Error| SinkError::Unavailable(error.without_url().to_string());
+        let response = self
             .client
             .post(self.url.clone())
             .header("appid", self.app_id.expose_secret())
@@ -133,13 +134,16 @@ impl EventSink for Collector {
             .body(body)
             .send()
             .await
-            .map_err(away)?;
-        let status = answer.status();
-        let text = answer.text().await.map_err(away)?;
-        // Other codes are about the project or the server, which an operator can mend.
-        match serde_json::from_str::<CollectorAnswer>(&text) {
-            Ok(CollectorAnswer { code: 0 }) if status.is_success() => Ok(()),
-            _ => Err(SinkError::Away(format!("{status}: {}", beginning(&text)))),
+            .map_err(unavailable)?;
+        let status = response.status();
+        let text = response.text().await.map_err(unavailable)?;
+        // Other codes concern the project or the server, which an operator can fix.
+        match serde_json::from_str::<CollectorResponse>(&text) {
+            Ok(CollectorResponse { code: 0 }) if status.is_success() => Ok(()),
+            _ => Err(SinkError::Unavailable(format!(
+                "{status}: {}",
+                truncated(&text)
+            ))),
         }
     }
 }
@@ -149,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_such_that_the_collector_takes_them() {
+    fn names_are_made_valid() {
         assert_eq!(name("level_end"), "level_end");
         assert_eq!(name("a.b:c"), "a_b_c");
         assert_eq!(name("3d"), "e_3d");
@@ -158,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_beijings() {
+    fn times_are_in_beijing_time() {
         let at: Timestamp = "2026-01-01T16:00:00.5Z".parse().unwrap();
         assert_eq!(time(at), "2026-01-02 00:00:00.500");
     }

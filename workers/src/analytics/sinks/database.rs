@@ -1,4 +1,4 @@
-//! The database as a sink: the writer with group commit, which waits for a database that is away.
+//! The database as a sink: the writer with group commit, which waits during an outage.
 
 use std::sync::Arc;
 
@@ -15,16 +15,16 @@ impl EventSink for DatabaseSink {
         "database"
     }
 
-    fn wants_homes(&self) -> bool {
+    fn needs_locations(&self) -> bool {
         false
     }
 
-    async fn take(&self, delivery: &Delivery) -> Result<(), SinkError> {
+    async fn accept(&self, delivery: &Delivery) -> Result<(), SinkError> {
         let written = self.0.write(Arc::clone(&delivery.batch)).await;
-        // The writer waits for all but what the events themselves are to blame for, and for its own end.
+        // The writer only fails because of the events themselves, or because it shuts down.
         written.map_err(|error| match error.is_transient() {
-            true => SinkError::Away(error.to_string()),
-            false => SinkError::Refused(error.to_string()),
+            true => SinkError::Unavailable(error.to_string()),
+            false => SinkError::Rejected(error.to_string()),
         })
     }
 }

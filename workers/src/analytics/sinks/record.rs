@@ -1,4 +1,4 @@
-//! An event with all that is known of it, as sinks write it down. The names are those of the
+//! The form in which sinks write an event, with everything known about it. The names are those of the
 //! public API.
 
 use avalon_core::analytics::prepare::EventRow;
@@ -38,7 +38,7 @@ pub(super) struct Record<'a> {
 }
 
 impl Delivery {
-    /// The events, in the order in which they came.
+    /// Returns the events in order of arrival.
     pub(super) fn records(&self) -> impl Iterator<Item = Record<'_>> {
         self.batch.rows.iter().map(|row| self.record(row))
     }
@@ -46,7 +46,7 @@ impl Delivery {
     fn record<'a>(&'a self, row: &'a EventRow) -> Record<'a> {
         let (head, line) = (&self.batch.head, &row.line);
         let player = head.players.get(line.player);
-        let home = player.and_then(|player| self.homes.get(&player.user_id));
+        let location = player.and_then(|player| self.locations.get(&player.user_id));
         Record {
             id: &row.id,
             user_id: player.map_or("", |player| &player.user_id),
@@ -56,13 +56,13 @@ impl Delivery {
             timestamp: Timestamp::from_millisecond(line.at).unwrap_or_default(),
             session_id: line.session_id.as_deref(),
             received_at: Timestamp::from_millisecond(head.received_at).unwrap_or_default(),
-            source: head.source.as_str(),
+            source: head.source.into(),
             known: row.known,
             app_version: head.client.app_version.as_deref(),
             platform: head.client.platform.as_deref(),
             scene: head.client.scene,
-            country: home.and_then(|home| home.country.as_deref()),
-            city: home.and_then(|home| home.city.as_deref()),
+            country: location.and_then(|location| location.country.as_deref()),
+            city: location.and_then(|location| location.city.as_deref()),
         }
     }
 }

@@ -10,33 +10,19 @@
 
 use avalon_wechat::UnionId;
 use jiff::Timestamp;
+use strum::{EnumString, IntoStaticStr};
 
 use super::Fields;
 
 /// How WeChat vouches for a profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// The names are stored.
+#[derive(Clone, Copy, Debug, EnumString, IntoStaticStr, PartialEq, Eq, PartialOrd, Ord)]
+#[strum(serialize_all = "snake_case")]
 pub enum Source {
     /// In the open, with a signature that says nothing of app and time.
     Raw,
     /// Encrypted, with a watermark.
     Encrypted,
-}
-
-impl Source {
-    /// As the database has it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Encrypted => "encrypted",
-        }
-    }
-
-    /// Reads what [`Source::as_str`] wrote.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Raw, Self::Encrypted]
-            .into_iter()
-            .find(|source| source.as_str() == text)
-    }
 }
 
 /// How good a telling is: the greater one wins.
@@ -114,6 +100,14 @@ fn take(known: &mut Fields, told: Fields, wins: bool) {
 mod tests {
     use super::Source::{Encrypted, Raw};
     use super::*;
+
+    #[test]
+    fn names_of_sources_read_back() {
+        for (source, name) in [(Raw, "raw"), (Encrypted, "encrypted")] {
+            assert_eq!(<&str>::from(source), name);
+            assert_eq!(name.parse::<Source>().unwrap(), source);
+        }
+    }
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()

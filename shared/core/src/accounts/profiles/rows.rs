@@ -116,7 +116,7 @@ fn stored_of(row: &AnyRow) -> Result<Stored, UserError> {
     let standing = match (source, at) {
         (None, _) | (_, None) => None,
         (Some(source), Some(at)) => Some((
-            Source::parse(&source).ok_or_else(damaged)?,
+            source.parse::<Source>().map_err(|_| damaged())?,
             Timestamp::from_millisecond(at).map_err(|_| damaged())?,
         )),
     };
@@ -167,7 +167,7 @@ async fn write(
     .bind(fields.city)
     .bind(fields.language)
     .bind(after.union_id.map(UnionId::into_string))
-    .bind(after.standing.map(|(source, _)| source.as_str().to_owned()))
+    .bind(after.standing.map(|(source, _)| <&str>::from(source)))
     .bind(after.standing.map(|(_, at)| at.as_millisecond()))
     .bind(now.as_millisecond())
     .fetch_optional(database.pool())

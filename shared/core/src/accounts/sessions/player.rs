@@ -2,21 +2,21 @@
 //! token is good for, and what is remembered of sessions that have ended. Pure: what is kept where,
 //! and by whom, is the store's business.
 
-use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use strum::{AsRefStr, Display};
 
 use super::secrets::{Digest, RefreshToken, SealedKey};
+use crate::accounts::config::DevicePolicy;
 use crate::base::ids::SessionId;
-use crate::config::DevicePolicy;
 
 /// Ended sessions that are remembered for a player, so that their devices hear why.
 const MOST_ENDED: usize = 16;
 /// Live sessions of a player, whatever the policy: a client may call each of its sign-ins another
 /// device, or another type of device.
-const MOST_LIVE: usize = DevicePolicy::MOST as usize;
+const MOST_LIVE: usize = DevicePolicy::MAX_DEVICES as usize;
 
 /// How long a document without sessions stays.
 const SOON: Duration = Duration::from_secs(60);
@@ -35,9 +35,10 @@ pub struct Device {
     pub scene: Option<i64>,
 }
 
-/// Why a session is over before its time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Why a session ended early. The names are stored, and appear in logs and responses to operators.
+#[derive(AsRefStr, Clone, Copy, Debug, Display, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum EndReason {
     /// The player signed out.
     SignedOut,
@@ -49,25 +50,6 @@ pub enum EndReason {
     Banned,
     /// An operator ended it.
     ByOperator,
-}
-
-impl EndReason {
-    /// The word in logs, audit and answers to operators.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::SignedOut => "signed_out",
-            Self::Replaced => "replaced",
-            Self::RefreshReused => "refresh_reused",
-            Self::Banned => "banned",
-            Self::ByOperator => "by_operator",
-        }
-    }
-}
-
-impl fmt::Display for EndReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// When and why a session ended.

@@ -1,25 +1,47 @@
-//! What becomes of access tokens, in counts and in the age of the one in use. Nothing here tells one.
+//! Metrics of the access token: fetches, rejections and the age of the token in use. No token is exported.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use avalon_metrics::metrics;
 use jiff::Timestamp;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Gauge, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{Gauge, Registry};
+use strum::{AsRefStr, IntoStaticStr, VariantArray};
 
-const OUTCOMES: [&str; 4] = ["renewed", "unchanged", "forced", "failed"];
-/// WeChat's tokens live for two hours.
-const LIFE: Duration = Duration::from_secs(7200);
-/// A token that was not used for so long is not in use: its age tells nothing, since it is renewed by
-/// who needs it.
-const IN_USE: Duration = Duration::from_secs(300);
+/// Lifetime of WeChat's tokens.
+const TOKEN_TTL: Duration = Duration::from_secs(7200);
+/// A token that was not used for this long has no meaningful age: it is renewed on the next use.
+const IDLE_AFTER: Duration = Duration::from_secs(300);
+
+/// Outcome of fetching an access token. Its names are label values.
+#[derive(AsRefStr, Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub(super) enum FetchOutcome {
+    /// WeChat returned a new token.
+    Renewed,
+    /// WeChat returned the token that is already stored.
+    Unchanged,
+    /// A new token after a forced refresh.
+    Forced,
+    Failed,
+}
+
+metrics! {
+    struct Counters {
+        /// Fetches of the access token by this process, by outcome.
+        refreshes: IntCounterVec["outcome" in FetchOutcome::VARIANTS]
+            = "avalon_wechat_token_refreshes_total",
+        /// Calls of this process whose access token WeChat rejected.
+        refusals: IntCounter = "avalon_wechat_token_refusals_total",
+    }
+}
 
 /// The metrics of the access token.
 #[derive(Clone)]
 pub struct TokenMetrics {
-    refreshes: IntCounterVec,
-    refusals: IntCounter,
+    counters: Counters,
     last: Arc<Mutex<Option<Use>>>,
 }
 
@@ -31,49 +53,30 @@ struct Use {
 }
 
 impl TokenMetrics {
-    /// Registers them, the counts at 0.
+    /// Registers the metrics, the counters at 0.
     ///
     /// # Errors
-    /// When the registry already has metrics of these names.
+    /// If one of the names is already registered.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let refreshes = IntCounterVec::new(
-            Opts::new(
-                "avalon_wechat_token_refreshes_total",
-                "Fetches of the access token by this process, by what came of it.",
-            ),
-            &["outcome"],
-        )?;
-        let refusals = IntCounter::new(
-            "avalon_wechat_token_refusals_total",
-            "Calls of this process whose access token WeChat refused.",
-        )?;
         let age = Gauge::new(
             "avalon_wechat_token_age_seconds",
             "Age of the access token that this process uses.",
         )?;
         let last = Arc::default();
-        registry.register(Box::new(refreshes.clone()))?;
-        registry.register(Box::new(refusals.clone()))?;
         registry.register(Box::new(Age {
             age,
             last: Arc::clone(&last),
         }))?;
-        for outcome in OUTCOMES {
-            refreshes.with_label_values(&[outcome]);
-        }
-        Ok(Self {
-            refreshes,
-            refusals,
-            last,
-        })
+        let counters = Counters::new(registry)?;
+        Ok(Self { counters, last })
     }
 
-    pub(super) fn refreshed(&self, outcome: &'static str) {
-        self.refreshes.with_label_values(&[outcome]).inc();
+    pub(super) fn refreshed(&self, outcome: FetchOutcome) {
+        self.counters.refreshes.with_label_values(&[outcome]).inc();
     }
 
     pub(super) fn refused(&self) {
-        self.refusals.inc();
+        self.counters.refusals.inc();
     }
 
     pub(super) fn used(&self, ends_at: Timestamp) {
@@ -83,7 +86,7 @@ impl TokenMetrics {
     }
 }
 
-/// Tells the age when it is asked for, and only of a token in use.
+/// Exports the age at scrape time, and only of a token in use.
 struct Age {
     age: Gauge,
     last: Arc<Mutex<Option<Use>>>,
@@ -109,7 +112,7 @@ impl Collector for Age {
 fn age(last: Use, now: Timestamp) -> Option<f64> {
     let idle = now.duration_since(last.at).as_secs_f64();
     let left = last.ends_at.duration_since(now).as_secs_f64();
-    (idle < IN_USE.as_secs_f64()).then(|| (LIFE.as_secs_f64() - left).max(0.0))
+    (idle < IDLE_AFTER.as_secs_f64()).then(|| (TOKEN_TTL.as_secs_f64() - left).max(0.0))
 }
 
 #[cfg(test)]
@@ -117,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_age_of_a_token_that_nobody_uses_is_not_told() {
+    fn idle_token_has_no_age() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let last = Use {
             at: at(1000),

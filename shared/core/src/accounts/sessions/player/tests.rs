@@ -12,6 +12,21 @@ use crate::base::ids::UserId;
 
 const TTL: Duration = Duration::from_secs(3600);
 
+#[test]
+fn end_reasons_have_the_same_names_in_documents_and_logs() {
+    let reasons = [
+        (EndReason::SignedOut, "signed_out"),
+        (EndReason::Replaced, "replaced"),
+        (EndReason::RefreshReused, "refresh_reused"),
+        (EndReason::Banned, "banned"),
+        (EndReason::ByOperator, "by_operator"),
+    ];
+    for (reason, name) in reasons {
+        assert_eq!(reason.to_string(), name);
+        assert_eq!(serde_json::to_value(reason).unwrap(), name);
+    }
+}
+
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_795_000_000 + second).unwrap()
 }
