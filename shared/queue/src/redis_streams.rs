@@ -14,6 +14,7 @@
 //! | `…:dead` | stream | dead letters |
 //! | `…:job:ID` | hash | the job's record: its state, and at the end its result or error |
 //! | `…:key:K` | string | id of the job that holds the idempotency key `K` |
+//! | `…:clock` | hash | the lane's clock, see `clock.lua` |
 //! | `P:v1:ping` | string | written by health checks, with a TTL |
 //!
 //! An entry of `ready` has the id `i`, the envelope as JSON `j`, the attempts used up `a`, the leases
@@ -51,6 +52,8 @@
 //!   old one, as with any asynchronous replication.
 //! - Redis refuses a write (out of memory, disk full): the first command of a script fails, and the
 //!   script with it; commands after the first write of a script are not refused. Callers retry.
+//! - Redis' clock steps back: due times refer to the lane's clock, which does not, and leases granted
+//!   before are renewed once, so that they do not expire late.
 //! - A response is lost: enqueueing again finds the record, settling again finds no pending entry.
 //!
 //! # Channels

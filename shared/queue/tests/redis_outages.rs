@@ -12,9 +12,12 @@ mod engines;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use avalon_queue::{JobId, JobState, JobStore, RedisStreams, StoreError};
-use avalon_test_support::{RedisCluster, RedisServer, eventually_eq};
-use engines::{LONG, Runs, all_succeed, enqueue, probe, redis_settings, redis_streams, start};
+use avalon_queue::{JobId, JobState, JobStore, PoolSettings, RedisStreams, StoreError};
+use avalon_test_support::{RedisCluster, RedisServer, eventually, eventually_eq};
+use engines::{
+    LONG, QUEUE, Runs, all_succeed, enqueue, probe, redis_settings, redis_streams, start,
+    start_with,
+};
 
 fn store_of(server: &RedisServer) -> Arc<RedisStreams> {
     Arc::new(redis_streams(&server.url(), redis_settings(1)))
@@ -189,6 +192,11 @@ async fn cluster_serves_all_shards_of_all_queues() {
         (stats.ready, stats.running, stats.scheduled, stats.dead),
         (0, 0, 0, 0)
     );
+    // A subscription whose probe is lost would be opened again after three seconds.
+    let subscribed = subscribers(nodes.nodes()).await;
+    assert_eq!(subscribed.len(), 5, "one for waiters, one per shard");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(subscribers(nodes.nodes()).await, subscribed);
     pool.stop().await;
 }
 
@@ -265,6 +273,20 @@ async fn refused_writes_are_transient_and_lose_no_job() {
     }
 }
 
+/// Addresses of the subscribed clients, sorted.
+async fn subscribers(servers: &[RedisServer]) -> Vec<String> {
+    let mut addresses = Vec::new();
+    for server in servers {
+        let words = ["CLIENT", "LIST", "TYPE", "pubsub"];
+        let list: String = server.run(&words).await.unwrap();
+        let words = list.split_whitespace();
+        let found = words.filter_map(|word| word.strip_prefix("addr="));
+        addresses.extend(found.map(str::to_owned));
+    }
+    addresses.sort();
+    addresses
+}
+
 async fn connections_received(server: &RedisServer) -> u64 {
     let info: redis::InfoDict = server.run(&["INFO", "stats"]).await.unwrap();
     info.get("total_connections_received").unwrap()
@@ -280,4 +302,54 @@ async fn ping_fails_on_a_read_only_server() {
     assert!(matches!(ping, Err(StoreError::Unavailable(_))), "{ping:?}");
     server.promote().await;
     store.ping().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clock_that_steps_back_stalls_no_job() {
+    let mut server = RedisServer::reserve().with_settable_clock();
+    server.set_clock(3600);
+    server.launch().await;
+    let store = store_of(&server);
+    let ids = enqueue(&store, vec![probe(1)]).await;
+    let lane = store.lanes(&QUEUE).remove(0);
+    let short = Duration::from_millis(100);
+    let leased = eventually(LONG, async || {
+        let leased = store.lease(&lane, "dead", 1, short).await;
+        leased.map_err(drop)?.pop().ok_or(())
+    })
+    .await;
+    assert_eq!(leased.job.id, ids[0]);
+    let delayed = enqueue(&store, vec![probe(2).delayed(Duration::from_secs(7))]).await;
+
+    server.set_clock(0);
+    let stepped = Instant::now();
+    let runs = Runs::default();
+    let settings = PoolSettings {
+        lease_timeout: Duration::from_secs(3),
+        block: short,
+        ..PoolSettings::default()
+    };
+    let pool = start_with(&store, &runs, settings);
+    // The next promotion notices the step. The delayed job is not early either.
+    let view = eventually(LONG, async || {
+        let view = store.get(delayed[0]).await.unwrap().unwrap();
+        let due = Duration::from_millis(view.due_at.unwrap_or_default());
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap();
+        if due < now + Duration::from_secs(10) {
+            Ok(view)
+        } else {
+            Err(due)
+        }
+    })
+    .await;
+    assert_eq!(view.state, JobState::Queued);
+    // The lease of the dead worker expires as it would have.
+    all_succeed(&store, &delayed).await;
+    all_succeed(&store, &ids).await;
+    assert!(
+        stepped.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        stepped.elapsed()
+    );
+    pool.stop().await;
 }

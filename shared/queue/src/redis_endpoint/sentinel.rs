@@ -29,6 +29,8 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 type Address = (String, u16);
+/// The replies to `GET-MASTER-ADDR-BY-NAME` and `MASTER`.
+type Reply = (Option<Address>, HashMap<String, String>);
 type Lookup = Shared<BoxFuture<'static, Result<Client, RedisError>>>;
 
 /// The Sentinels of a service.
@@ -227,7 +229,6 @@ impl Sentinel {
             .arg("GET-MASTER-ADDR-BY-NAME")
             .arg(service);
         commands.cmd("SENTINEL").arg("MASTER").arg(service);
-        type Reply = (Option<Address>, HashMap<String, String>);
         match commands.query_async::<Reply>(&mut connection).await {
             Ok((Some(at), state)) => {
                 let epoch = state.get("config-epoch").and_then(|it| it.parse().ok());

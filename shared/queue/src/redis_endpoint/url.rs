@@ -19,7 +19,7 @@ pub struct RedisUrl {
 pub(super) enum Target {
     /// URLs of one server, or of several nodes of a Cluster.
     Servers(Vec<String>),
-    Sentinels(SentinelUrl),
+    Sentinels(Box<SentinelUrl>),
 }
 
 /// `redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST…]/SERVICE[/DB]`.
@@ -49,7 +49,7 @@ impl RedisUrl {
         }
         if let Some((rest, tls)) = sentinel_part(text.trim()) {
             let url = SentinelUrl::parse(rest, tls).ok_or_else(malformed)?;
-            let target = Target::Sentinels(url);
+            let target = Target::Sentinels(Box::new(url));
             return Ok(Self { target, tls });
         }
         let urls: Vec<String> = text
@@ -163,7 +163,7 @@ mod tests {
 
     fn sentinel(text: &str) -> SentinelUrl {
         match RedisUrl::parse(text).unwrap().target {
-            Target::Sentinels(url) => url,
+            Target::Sentinels(url) => *url,
             Target::Servers(_) => panic!("{text} does not name Sentinels"),
         }
     }

@@ -127,6 +127,15 @@ pub(crate) type Runs = Arc<Mutex<HashMap<u64, u32>>>;
 
 /// Starts a pool whose handler takes 5 ms and counts the runs of each job.
 pub(crate) fn start(store: &Arc<RedisStreams>, runs: &Runs) -> Pool {
+    let settings = PoolSettings {
+        concurrency: 16,
+        block: Duration::from_millis(500),
+        ..PoolSettings::default()
+    };
+    start_with(store, runs, settings)
+}
+
+pub(crate) fn start_with(store: &Arc<RedisStreams>, runs: &Runs, settings: PoolSettings) -> Pool {
     let runs = Arc::clone(runs);
     let handlers = Handlers::new().on::<Probe, _, _>(move |job, _| {
         let runs = Arc::clone(&runs);
@@ -136,11 +145,6 @@ pub(crate) fn start(store: &Arc<RedisStreams>, runs: &Runs) -> Pool {
             Ok(job.n)
         }
     });
-    let settings = PoolSettings {
-        concurrency: 16,
-        block: Duration::from_millis(500),
-        ..PoolSettings::default()
-    };
     let store = Arc::clone(store) as Arc<dyn JobStore>;
     Pool::start(store, &QUEUE, Arc::new(handlers), settings, metrics())
 }
