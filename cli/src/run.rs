@@ -42,7 +42,6 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     let app = App::build(config, role).await?;
     let config = &app.config;
     avalon_api::ops::describe_process(&app.registry)?;
-    avalon_api::ops::AuditMetrics::register(&app.registry)?;
     if let Some(tls) = tls.clone() {
         certificates::renew_on_hangup(tls, log_file, role, app.wechat_metrics.clone())?;
     }

@@ -75,7 +75,7 @@ impl App {
     /// Builds the operators' router.
     pub fn ops_router(&self, log: LogHandle, phase: watch::Receiver<Phase>) -> Router {
         avalon_api::ops::router(OpsState {
-            statistics: Arc::new(Semaphore::new(avalon_api::ops::STATISTICS_AT_ONCE)),
+            statistics: Arc::new(Semaphore::new(avalon_api::ops::MAX_STATISTICS)),
             queue: self.queue.clone(),
             database: self.database.clone(),
             registry: self.registry.clone(),
