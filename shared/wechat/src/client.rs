@@ -54,6 +54,8 @@ pub enum Api {
     PayRefund,
     /// `GET /v3/refund/domestic/refunds/…`: the state of a refund.
     PayRefundQuery,
+    /// `POST /v3/refund/domestic/refunds/…/apply-abnormal-refund`: sends a refund to another account.
+    PayAbnormalRefund,
     /// `GET /v3/certificates`: WeChat Pay's signing certificates.
     PayCertificates,
     /// `GET /v3/bill/tradebill`: the trade bill of a day.
@@ -79,6 +81,7 @@ impl Api {
         Api::PayClose,
         Api::PayRefund,
         Api::PayRefundQuery,
+        Api::PayAbnormalRefund,
         Api::PayCertificates,
         Api::PayBill,
     ];
@@ -102,6 +105,7 @@ impl Api {
             Self::PayClose => "pay_close",
             Self::PayRefund => "pay_refund",
             Self::PayRefundQuery => "pay_refund_query",
+            Self::PayAbnormalRefund => "pay_abnormal_refund",
             Self::PayCertificates => "pay_certificates",
             Self::PayBill => "pay_bill",
         }
@@ -122,6 +126,7 @@ impl Api {
                 | Self::PayClose
                 | Self::PayRefund
                 | Self::PayRefundQuery
+                | Self::PayAbnormalRefund
                 | Self::PayCertificates
                 | Self::PayBill
         )
@@ -143,7 +148,9 @@ impl Api {
             Self::RetainInfo => "/datacube/getweanalysisappiddailyretaininfo",
             Self::PayJsapi => "/v3/pay/transactions/jsapi",
             Self::PayQuery | Self::PayClose => "/v3/pay/transactions",
-            Self::PayRefund | Self::PayRefundQuery => "/v3/refund/domestic/refunds",
+            Self::PayRefund | Self::PayRefundQuery | Self::PayAbnormalRefund => {
+                "/v3/refund/domestic/refunds"
+            }
             Self::PayCertificates => "/v3/certificates",
             Self::PayBill => "/v3/bill/tradebill",
         }
