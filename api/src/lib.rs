@@ -6,6 +6,7 @@
 //! with, `server` the listening socket.
 
 mod app;
+pub mod config;
 mod http;
 mod middleware;
 pub mod ops;
@@ -16,6 +17,7 @@ mod state;
 pub use app::{openapi, router};
 pub use http::headers::HeaderPolicy;
 pub use middleware::client_address::TrustedProxies;
+pub use middleware::limits;
 pub use middleware::metrics::{GuardMetrics, HttpMetrics, PayMetrics};
 pub use middleware::request_signature;
 pub use routes::analytics::events::Events;

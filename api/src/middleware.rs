@@ -3,6 +3,7 @@
 
 pub(crate) mod client_address;
 pub(crate) mod guard;
+pub mod limits;
 pub(crate) mod metrics;
 pub(crate) mod pipeline;
 pub mod request_signature;

@@ -20,7 +20,6 @@ use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::TokenVerifier;
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::storage::database::Database;
-use avalon_core::telemetry::LogHandle;
 use avalon_queue::{Queue, RedisEndpoint};
 use aws_lc_rs::{constant_time, digest};
 use axum::Router;
@@ -38,6 +37,7 @@ use crate::http::problem::ApiError;
 use crate::routes::analytics::events::Events;
 
 pub use audit::AuditMetrics;
+pub use log::{LogHandle, LogLevelError};
 pub use metrics::{BacklogCache, describe_process};
 
 /// So many questions about events at a time, in a process.

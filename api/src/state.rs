@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::middleware::limits::Limits;
+use avalon_core::accounts::config::SignaturePolicy;
 use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::{TokenIssuer, TokenVerifier};
-use avalon_core::config::SignaturePolicy;
-use avalon_core::limits::Limits;
 use avalon_core::payments::inbox::InboxWriter;
 use avalon_core::storage::database::Database;
 use avalon_queue::Queue;

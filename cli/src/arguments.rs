@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use crate::config::Role;
 use avalon_core::base::ids::SessionId;
-use avalon_core::config::{DatabaseUrl, Role};
 use avalon_core::payments::OrderStatus;
+use avalon_core::storage::config::DatabaseUrl;
 use avalon_queue::{JobId, QueueName};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;

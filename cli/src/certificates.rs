@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
+use crate::config::{Config, Role, process_env};
 use avalon_api::Tls;
-use avalon_core::config::{Config, Role, process_env};
 use avalon_wechat::WechatMetrics;
 use tokio::signal::unix::{SignalKind, signal};
 

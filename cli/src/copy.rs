@@ -1,7 +1,8 @@
 //! `avalon migrate copy`: moves a service's data from one database to another.
 
+use crate::config::Config;
 use crate::database_copy;
-use avalon_core::config::{Config, DatabaseConfig, DatabaseUrl};
+use avalon_core::storage::config::{DatabaseConfig, DatabaseUrl};
 use avalon_core::storage::database::Database;
 
 use crate::failure::Failure;

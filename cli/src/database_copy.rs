@@ -11,7 +11,7 @@ use sqlx::{Any, Arguments, AssertSqlSafe, Row, Transaction, TypeInfo, Value, Val
 
 use avalon_core::analytics::day::Day;
 use avalon_core::analytics::partitions;
-use avalon_core::config::Dialect;
+use avalon_core::storage::config::Dialect;
 use avalon_core::storage::database::{Database, DatabaseError};
 
 /// Rows of one statement, at most.

@@ -4,9 +4,12 @@ use std::fmt::Display;
 use std::path::Path;
 use std::str::FromStr;
 
+use crate::config::Config;
 use crate::dev_keys::DevKeys;
-use avalon_core::config::{Config, HttpUrl, NotifyUrl, PayConfig, WechatConfig};
+use avalon_config::HttpUrl;
+use avalon_core::payments::config::{NotifyUrl, PayConfig};
 use avalon_core::payments::products::{self, Product};
+use avalon_core::platform::config::WechatConfig;
 use avalon_core::storage::database::Database;
 use avalon_simulator::PayCredentials;
 use avalon_wechat::pay::{Fen, MchId, Serial};
@@ -118,7 +121,7 @@ pub(crate) async fn stock(database: &Database) -> Result<(), Failure> {
 /// Where everything is, and what to try first.
 pub(crate) fn welcome(config: &Config) {
     let (http, simulator) = (config.http.listen, config.simulator.listen);
-    let ops = config.ops_listen(avalon_core::config::Role::Dev);
+    let ops = config.ops_listen(crate::config::Role::Dev);
     println!(
         "\navalon dev is running. Ctrl-C stops it; its data stay in ./{DATA}.\n
   API        http://{http}          documentation at http://{http}/docs
@@ -134,7 +137,7 @@ Sign in as Alice:
 
 #[cfg(test)]
 mod tests {
-    use avalon_core::config::Role;
+    use crate::config::Role;
     use avalon_wechat::pay::PayClient;
     use avalon_wechat::{AppId, WechatMetrics};
 

@@ -3,8 +3,8 @@
 
 use std::{fs, io, io::Write, path::Path};
 
+use crate::config::Config;
 use avalon_core::accounts::tokens::{KeyError, SigningKey};
-use avalon_core::config::Config;
 use avalon_core::storage::database::make_private;
 use avalon_core::storage::keyring::{EncryptionKey, KeyringError};
 use secrecy::{ExposeSecret, SecretString};

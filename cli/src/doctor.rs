@@ -7,7 +7,7 @@ mod wechat;
 
 use std::path::Path;
 
-use avalon_core::config::{Config, Role, process_env};
+use crate::config::{Config, Role, process_env};
 use serde::Serialize;
 
 use crate::failure::Failure;

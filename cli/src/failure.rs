@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::dev_keys::DevKeysError;
-use avalon_core::config::ConfigError;
+use crate::telemetry::TelemetryError;
+use avalon_config::ConfigError;
 use avalon_core::storage::database::DatabaseError;
 use avalon_core::storage::keyring::KeyringError;
-use avalon_core::telemetry::TelemetryError;
 use avalon_queue::StoreError;
 
 /// Why the program ended.

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use avalon_core::config::{Config, Role};
+use crate::config::{Config, Role};
 
 use crate::failure::Failure;
 

@@ -1,6 +1,6 @@
 //! `avalon jobs`: looks at the queue itself, so it works while API and workers are down.
 
-use avalon_core::config::Config;
+use crate::config::Config;
 use avalon_queue::{JobFilter, JobId, JobState, JobStore, JobView, QueueName};
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -3,9 +3,9 @@
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
+use crate::config::Config;
 use avalon_core::accounts::tokens::SigningKey;
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
-use avalon_core::config::Config;
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::{EncryptionKey, Keyring};
 use avalon_core::storage::rotation::{self, KeyStanding, KeyUse, Rotated};

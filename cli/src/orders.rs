@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use avalon_core::config::Config;
+use crate::config::Config;
 use avalon_core::jobs::Reconcile;
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::reconciliation::{self, Reconciliation};

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::{Config, Role};
 use avalon_api::ops::{BacklogCache, OpsState, Phase};
 use avalon_api::{ApiState, GuardMetrics, HeaderPolicy, HttpMetrics, TrustedProxies};
 use avalon_core::analytics::EventMetrics;
-use avalon_core::config::{Config, Role};
 use avalon_core::payments::inbox::InboxWriter;
 use avalon_core::storage::database::{Database, DatabaseError};
 use avalon_queue::Queue;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::config::Config;
 use avalon_core::accounts::sessions::{EndReason, Session};
 use avalon_core::accounts::users;
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::base::ids::SessionId;
-use avalon_core::config::Config;
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::{EncryptionKey, Keyring};
 use avalon_wechat::OpenId;

@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-use avalon_core::config::{Config, Role, process_env};
-use avalon_core::telemetry::LogHandle;
+use crate::config::{Config, Role, process_env};
+use avalon_api::ops::LogHandle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 

@@ -1,6 +1,7 @@
 //! `avalon simulator`, and the simulator inside `avalon dev`.
 
-use avalon_core::config::{Config, PayConfig};
+use crate::config::Config;
+use avalon_core::payments::config::PayConfig;
 use avalon_simulator::{
     PayMerchant, PaySetupError, PaySimulatorSettings, Simulator, SimulatorSettings,
 };

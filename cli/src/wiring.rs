@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::{Config, Role};
+use avalon_api::limits::{Limits, LocalLimiter, RedisLimiter};
 use avalon_api::{Events, QueueRoom};
 use avalon_core::accounts::sessions::{RedisSessions, SessionStore, Sessions, SqlSessions};
 use avalon_core::accounts::tokens::{TokenIssuer, TokenVerifier};
 use avalon_core::analytics::EventMetrics;
-use avalon_core::config::{Config, LatePayment, Role};
 use avalon_core::jobs::QUEUES;
-use avalon_core::limits::{Limits, LocalLimiter, RedisLimiter};
+use avalon_core::payments::config::LatePayment;
 use avalon_core::platform::risk::RiskCache;
 use avalon_core::platform::token::{
     LocalTokens, PlatformTokens, RedisTokens, Timing, TokenMetrics, TokenStore,
@@ -259,7 +260,8 @@ pub(crate) fn services(
         inbox_retention: config.pay.inbox_retention,
     });
     let analytics = Analytics::start(
-        config,
+        &config.analytics,
+        &config.database,
         shared.database,
         shared.queue,
         shared.event_metrics.clone(),

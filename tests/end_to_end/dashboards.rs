@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use avalon_core::analytics::Day;
-use avalon_core::config::DatabaseConfig;
+use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::Database;
 use avalon_test_support::{
     Fleet, FleetSettings, PrometheusServer, TestDatabase, eventually_eq, shared_redis_url,

@@ -4,17 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon::config::{Config, Role};
+use avalon_api::limits::Limits;
 use avalon_api::{ApiState, Events, GuardMetrics, HeaderPolicy, HttpMetrics, QueueRoom};
+use avalon_core::accounts::config::ProfileConfig;
 use avalon_core::accounts::sessions::{Sessions, SqlSessions};
 use avalon_core::accounts::tokens::{SigningKey, TokenIssuer, TokenVerifier};
 use avalon_core::analytics::EventMetrics;
 use avalon_core::base::ids::UserId;
-use avalon_core::config::{Config, ProfileConfig, RiskConfig, Role};
 use avalon_core::jobs::create_order::CreatedOrder;
 use avalon_core::jobs::{CreateOrder, QUEUES};
-use avalon_core::limits::Limits;
 use avalon_core::payments::inbox::InboxWriter;
 use avalon_core::payments::products::{self, Product};
+use avalon_core::platform::config::RiskConfig;
 use avalon_core::platform::risk::RiskCache;
 use avalon_core::platform::token::{LocalTokens, PlatformTokens, Timing, TokenMetrics};
 use avalon_core::storage::database::Database;
@@ -230,7 +232,8 @@ impl Shop {
             profiles: ProfileRules::new(AppId::new(APP), &ProfileConfig::default()),
             profile_metrics: ProfileMetrics::new(&registry).unwrap(),
             analytics: Analytics::start(
-                &parts.config,
+                &parts.config.analytics,
+                &parts.config.database,
                 &self.database,
                 &parts.queue,
                 parts.event_metrics.clone(),

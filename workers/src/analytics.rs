@@ -7,11 +7,12 @@ mod sinks;
 pub(crate) mod store_events;
 
 use avalon_core::analytics::catalogue::CatalogueReader;
+use avalon_core::analytics::config::{AnalyticsConfig, SinkName};
 use avalon_core::analytics::prepare::{Policy, UnknownEvents};
 use avalon_core::analytics::profiles::Profiles;
 use avalon_core::analytics::writer::EventWriter;
 use avalon_core::analytics::{Day, EventMetrics};
-use avalon_core::config::{Config, SinkName};
+use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::{Database, DatabaseError};
 use avalon_queue::Queue;
 use jiff::Timestamp;
@@ -49,13 +50,13 @@ impl Analytics {
     /// # Errors
     /// [`AnalyticsError`].
     pub fn start(
-        config: &Config,
+        analytics: &AnalyticsConfig,
+        connection: &DatabaseConfig,
         database: &Database,
         queue: &Queue,
         metrics: EventMetrics,
     ) -> Result<Self, AnalyticsError> {
-        let analytics = &config.analytics;
-        let writer = EventWriter::spawn(database.clone(), &config.database, metrics.clone())?;
+        let writer = EventWriter::spawn(database.clone(), connection, metrics.clone())?;
         let mut sinks: Vec<(SinkName, Box<dyn EventSink>)> = Vec::new();
         if let Some(clickhouse) = Clickhouse::of(analytics)? {
             sinks.push((SinkName::Clickhouse, Box::new(clickhouse)));

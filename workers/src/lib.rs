@@ -4,6 +4,7 @@
 
 mod accounts;
 mod analytics;
+pub mod config;
 mod job_errors;
 mod jobs;
 mod metrics;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon_core::accounts::config::{CheckText, ProfileConfig};
 use avalon_core::accounts::profiles::AvatarHosts;
 use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::TokenIssuer;
-use avalon_core::config::{CheckText, ProfileConfig};
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{Enqueued, JobError, NewJob, Queue};

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use avalon_core::config::WebOrigin;
+use crate::config::WebOrigin;
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};

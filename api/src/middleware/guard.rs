@@ -8,13 +8,13 @@
 
 use std::sync::Arc;
 
+use crate::middleware::limits::{Counted, Limit, Verdict};
 use crate::middleware::request_signature::{KEEP_NONCES, RequestSignature, SignedRequest};
+use avalon_core::accounts::config::SignaturePolicy;
 use avalon_core::accounts::sessions::{Session, SessionError};
 use avalon_core::accounts::tokens::{Claims, TokenError};
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::base::problem::{Problem, ProblemCode};
-use avalon_core::config::SignaturePolicy;
-use avalon_core::limits::{Counted, Limit, Verdict};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::middleware::limits::Limit;
 use avalon_core::base::problem::ProblemCode;
-use avalon_core::limits::Limit;
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
     exponential_buckets,

@@ -35,7 +35,7 @@ const ACTIONS: &str = include_str!("board/actions.js");
 const ASKED_BY_BOARD: &str = "x-avalon-board";
 
 pub(super) fn routes(state: &OpsState) -> Router<OpsState> {
-    let api = api(&state.queue.store()).layer(from_fn(only_looks));
+    let api = api(state.queue.store()).layer(from_fn(only_looks));
     let closed = Router::new()
         .route("/board", get(page))
         .route("/", get(page))

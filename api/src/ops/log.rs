@@ -1,8 +1,9 @@
-//! `/admin/log`: what is logged, changed while the process runs. Lasts until the next change, `SIGHUP`
-//! (which reads the configuration again) or start.
+//! `/admin/log`: changes the log level of the running process, until the next change, `SIGHUP` (which
+//! rereads the configuration) or restart.
+
+use std::sync::Arc;
 
 use avalon_core::base::problem::ProblemCode;
-use avalon_core::telemetry::TelemetryError;
 use axum::extract::State;
 use axum::routing::put;
 use axum::{Json, Router};
@@ -11,6 +12,38 @@ use serde::{Deserialize, Serialize};
 use super::OpsState;
 use crate::http::extract::{JsonBody, invalid_field};
 use crate::http::problem::ApiError;
+
+/// Changes the log level of the running process. Cheap to clone.
+#[derive(Clone)]
+pub struct LogHandle(Arc<SetLevel>);
+
+type SetLevel = dyn Fn(&str) -> Result<(), LogLevelError> + Send + Sync;
+
+/// Why the log level was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum LogLevelError {
+    /// The directives are invalid.
+    #[error("not a log filter: {0}")]
+    Invalid(String),
+    /// The subscriber is gone.
+    #[error("logging can no longer be changed: {0}")]
+    Unavailable(String),
+}
+
+impl LogHandle {
+    /// Wraps the function that applies filter directives.
+    pub fn new(set: impl Fn(&str) -> Result<(), LogLevelError> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(set))
+    }
+
+    /// Filters by these directives from now on, such as `info,avalon_queue=debug`.
+    ///
+    /// # Errors
+    /// [`LogLevelError`]; the level is unchanged then.
+    pub fn set_level(&self, directives: &str) -> Result<(), LogLevelError> {
+        (self.0)(directives)
+    }
+}
 
 pub(super) fn routes() -> Router<OpsState> {
     Router::new().route("/admin/log", put(set_level))
@@ -32,9 +65,9 @@ async fn set_level(
             tracing::warn!(level = level.level, "an operator changed the log level");
             Ok(Json(level))
         }
-        Err(TelemetryError::Filter(error)) => Err(invalid_field("level", error).into()),
+        Err(LogLevelError::Invalid(error)) => Err(invalid_field("level", error).into()),
         Err(error) => {
-            tracing::error!(%error, "the log level can't be changed");
+            tracing::error!(%error, "log level could not be changed");
             Err(ProblemCode::Internal.into())
         }
     }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use avalon::config::{Config, Role};
 use avalon_core::analytics::catalogue::Catalogue;
 use avalon_core::analytics::prepare::{Policy, Prepared, UnknownEvents, prepare};
 use avalon_core::analytics::writer::EventWriter;
 use avalon_core::analytics::{
     BatchHead, Client, Day, EventBatch, EventLine, EventMetrics, Player, Source, partitions,
 };
-use avalon_core::config::{Config, Role};
 use avalon_core::jobs::{EVENT, StoreEvents};
 use avalon_core::storage::database::Database;
 use avalon_queue::{

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use avalon::config::{Config, Role};
 use avalon_core::accounts::sessions::{RedisSessions, Sessions};
 use avalon_core::accounts::tokens::TokenIssuer;
 use avalon_core::analytics::EventMetrics;
-use avalon_core::config::{Config, Role};
 use avalon_core::jobs::{Login, QUEUES};
 use avalon_core::platform::risk::RiskCache;
 use avalon_core::platform::token::{PlatformTokens, RedisTokens, Timing, TokenMetrics};
@@ -56,8 +56,13 @@ impl Inline {
         let store: Arc<dyn JobStore> = Arc::new(RedisStreams::new(redis.clone(), settings));
         let database = Database::new(&config.database)?;
         let queue = Queue::new(store, QueueMetrics::new(&registry)?);
-        let analytics =
-            Analytics::start(&config, &database, &queue, EventMetrics::new(&registry)?)?;
+        let analytics = Analytics::start(
+            &config.analytics,
+            &config.database,
+            &database,
+            &queue,
+            EventMetrics::new(&registry)?,
+        )?;
         let keyring = Arc::new(Keyring::new(encryption_key, &[])?);
         let sessions = Arc::new(RedisSessions::new(redis, &config.redis.key_prefix));
         // Not used by sign-ins.

@@ -1,6 +1,6 @@
 //! Addresses that others must reach, or that we send secrets to: are they of a form that can work.
 
-use avalon_core::config::{Config, Role};
+use crate::config::{Config, Role};
 use avalon_workers::is_public;
 
 use super::Findings;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use avalon_core::config::Config;
+use crate::config::Config;
 use avalon_core::storage::database::Database;
 use avalon_queue::{RedisSettings, RedisStreams, ServerInfo, StoreError};
 

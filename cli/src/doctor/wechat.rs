@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use avalon_core::config::Config;
+use crate::config::Config;
 use avalon_wechat::pay::PayErrorClass;
 use avalon_wechat::{AppId, ErrorClass, JsCode, WechatClient, WechatMetrics, WechatSettings};
 use jiff::{SignedDuration, Timestamp};

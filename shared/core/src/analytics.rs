@@ -4,6 +4,7 @@
 
 pub mod batch;
 pub mod catalogue;
+pub mod config;
 pub mod counts;
 pub mod day;
 pub mod funnel;

@@ -3,6 +3,7 @@
 //! WeChat is the workers' business.
 
 pub mod backlog;
+pub mod config;
 mod events;
 pub mod fulfilments;
 pub mod inbox;

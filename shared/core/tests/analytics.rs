@@ -22,7 +22,7 @@ use avalon_core::analytics::writer::EventWriter;
 use avalon_core::analytics::{
     BatchHead, Client, Day, EventBatch, EventLine, EventMetrics, Player, Source,
 };
-use avalon_core::config::{DatabaseConfig, Dialect};
+use avalon_core::storage::config::{DatabaseConfig, Dialect};
 use avalon_core::storage::database::Database;
 use avalon_test_support::TestDatabase;
 use jiff::Timestamp;

@@ -5,16 +5,18 @@
 use avalon_core::audit::search::{AuditFilter, AuditRecord, events};
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::base::ids::{SessionId, UserId};
-use avalon_core::config::{Config, Role};
+use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::Database;
 use avalon_test_support::TestDatabase;
 use jiff::{Timestamp, ToSpan};
 use serde_json::json;
 
 async fn migrated(test: &TestDatabase) -> Database {
-    let url = ("AVALON_DATABASE__URL".to_owned(), test.url().to_owned());
-    let config = Config::load(None, [url].into_iter(), Role::Migrate).unwrap();
-    let database = Database::new(&config.database).unwrap();
+    let config = DatabaseConfig {
+        url: test.url().parse().unwrap(),
+        ..DatabaseConfig::default()
+    };
+    let database = Database::new(&config).unwrap();
     database.migrate().await.unwrap();
     database
 }
@@ -118,9 +120,11 @@ async fn old_events_go_and_young_ones_stay() {
 #[tokio::test]
 async fn a_database_without_the_table_loses_the_event_and_nothing_else() {
     let test = TestDatabase::sqlite();
-    let url = ("AVALON_DATABASE__URL".to_owned(), test.url().to_owned());
-    let config = Config::load(None, [url].into_iter(), Role::Migrate).unwrap();
-    let database = Database::new(&config.database).unwrap();
+    let config = DatabaseConfig {
+        url: test.url().parse().unwrap(),
+        ..DatabaseConfig::default()
+    };
+    let database = Database::new(&config).unwrap();
     let lost = || {
         audit::counts()
             .find(|(kind, outcome, _)| {

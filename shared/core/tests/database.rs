@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use avalon_core::config::{Config, Role};
+use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::Database;
 use avalon_test_support::TestDatabase;
 use tokio::net::{TcpListener, TcpStream};
@@ -21,13 +21,12 @@ fn open(file: &TestDatabase, connections: &str) -> Database {
 }
 
 fn open_url(url: &str, connections: &str) -> Database {
-    let env = [
-        ("AVALON_DATABASE__URL", url),
-        ("AVALON_DATABASE__MAX_CONNECTIONS", connections),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()));
-    let config = Config::load(None, env.into_iter(), Role::Migrate).unwrap();
-    Database::new(&config.database).unwrap()
+    let config = DatabaseConfig {
+        url: url.parse().unwrap(),
+        max_connections: connections.parse().unwrap(),
+        ..DatabaseConfig::default()
+    };
+    Database::new(&config).unwrap()
 }
 
 /// Gives some work up when it has had to wait so often.

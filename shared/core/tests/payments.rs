@@ -10,7 +10,6 @@
 use std::time::Duration;
 
 use avalon_core::base::ids::UserId;
-use avalon_core::config::{Config, Role};
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::orders::{self, NewOrder, Paid, Payment};
 use avalon_core::payments::products::{self, Product};
@@ -18,6 +17,7 @@ use avalon_core::payments::refunds::{self, NewRefund};
 use avalon_core::payments::{
     Channel, OrderStatus, PaymentError, RefundStatus, inventory, refund_ends,
 };
+use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::Database;
 use avalon_test_support::TestDatabase;
 use avalon_wechat::pay::Fen;
@@ -91,9 +91,11 @@ struct Shop {
 const STOCK: i64 = 8;
 
 async fn database(url: &str) -> Database {
-    let env = [("AVALON_DATABASE__URL".to_owned(), url.to_owned())];
-    let config = Config::load(None, env.into_iter(), Role::Migrate).unwrap();
-    let database = Database::new(&config.database).unwrap();
+    let config = DatabaseConfig {
+        url: url.parse().unwrap(),
+        ..DatabaseConfig::default()
+    };
+    let database = Database::new(&config).unwrap();
     database.migrate().await.unwrap();
     database
 }

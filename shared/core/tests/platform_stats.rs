@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use avalon_core::analytics::Day;
-use avalon_core::config::{Config, Role};
 use avalon_core::platform::stats::{self, Dataset};
+use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::Database;
 use avalon_test_support::TestDatabase;
 use jiff::Timestamp;
@@ -12,9 +12,11 @@ use jiff::civil::date;
 use serde_json::json;
 
 async fn migrated(test: &TestDatabase) -> Database {
-    let url = ("AVALON_DATABASE__URL".to_owned(), test.url().to_owned());
-    let config = Config::load(None, [url].into_iter(), Role::Migrate).unwrap();
-    let database = Database::new(&config.database).unwrap();
+    let config = DatabaseConfig {
+        url: test.url().parse().unwrap(),
+        ..DatabaseConfig::default()
+    };
+    let database = Database::new(&config).unwrap();
     database.migrate().await.unwrap();
     database
 }

@@ -13,7 +13,7 @@ use avalon_core::accounts::session_keys::{self, SessionKeys};
 use avalon_core::accounts::sign_in::{self, SignInFacts};
 use avalon_core::accounts::users::UserInfo;
 use avalon_core::base::ids::SessionId;
-use avalon_core::config::{Config, Role};
+use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::{EncryptionKey, Keyring};
 use avalon_test_support::TestDatabase;
@@ -35,9 +35,11 @@ struct Player {
 
 impl Player {
     async fn on(database: &TestDatabase) -> Self {
-        let env = [("AVALON_DATABASE__URL".to_owned(), database.url().to_owned())];
-        let config = Config::load(None, env.into_iter(), Role::Migrate).unwrap();
-        let database = Database::new(&config.database).unwrap();
+        let config = DatabaseConfig {
+            url: database.url().parse().unwrap(),
+            ..DatabaseConfig::default()
+        };
+        let database = Database::new(&config).unwrap();
         database.migrate().await.unwrap();
         Self {
             database,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use avalon_core::base::ids::UserId;
-use avalon_core::config::{Config, Role};
+use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::{EncryptionKey, Keyring};
 use avalon_core::storage::rotation::{self, KeyStanding, Rotated};
@@ -16,9 +16,11 @@ use secrecy::ExposeSecret;
 use sqlx::Row;
 
 async fn migrated(test: &TestDatabase) -> Database {
-    let url = ("AVALON_DATABASE__URL".to_owned(), test.url().to_owned());
-    let config = Config::load(None, [url].into_iter(), Role::Migrate).unwrap();
-    let database = Database::new(&config.database).unwrap();
+    let config = DatabaseConfig {
+        url: test.url().parse().unwrap(),
+        ..DatabaseConfig::default()
+    };
+    let database = Database::new(&config).unwrap();
     database.migrate().await.unwrap();
     database
 }

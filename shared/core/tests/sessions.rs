@@ -1,5 +1,4 @@
-//! The store of sessions and the rate limits, on every engine: what one process does, every other
-//! process sees at once.
+//! The store of sessions on every engine: what one process does, every other process sees at once.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,13 +9,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon_core::accounts::config::DevicePolicy;
 use avalon_core::accounts::sessions::{
     Device, EndReason, RedisSessions, Refusal, SessionError, SessionStore, Sessions, SqlSessions,
 };
 use avalon_core::base::ids::{SessionId, UserId};
 use avalon_core::base::problem::ProblemCode;
-use avalon_core::config::{Config, DevicePolicy, LimitsConfig, Role};
-use avalon_core::limits::{Counted, Limit, Limits, LocalLimiter, Rate, RedisLimiter};
+use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::{EncryptionKey, Keyring};
 use avalon_queue::RedisEndpoint;
@@ -56,9 +55,11 @@ async fn redis() -> Engine {
 }
 
 async fn sql(database: TestDatabase) -> Engine {
-    let env = [("AVALON_DATABASE__URL".to_owned(), database.url().to_owned())];
-    let config = Config::load(None, env.into_iter(), Role::Migrate).unwrap();
-    let pool = Database::new(&config.database).unwrap();
+    let config = DatabaseConfig {
+        url: database.url().parse().unwrap(),
+        ..DatabaseConfig::default()
+    };
+    let pool = Database::new(&config).unwrap();
     pool.migrate().await.unwrap();
     let one = sessions(Arc::new(SqlSessions::new(pool)), &keyring());
     Engine {
@@ -323,77 +324,6 @@ async fn a_redis_that_is_away_is_told_as_such_and_sessions_survive_its_restart()
         sessions.live(user, id, now).await.is_ok()
     })
     .await;
-}
-
-fn limits_config(rate: &str) -> LimitsConfig {
-    LimitsConfig {
-        per_player: rate.parse::<Rate>().unwrap(),
-        ..LimitsConfig::default()
-    }
-}
-
-async fn both_limiters(rate: &str) -> [Limits; 2] {
-    let endpoint = RedisEndpoint::new(&shared_redis_url().await).unwrap();
-    let config = limits_config(rate);
-    [
-        Limits::Local(LocalLimiter::new(&config)),
-        Limits::Shared(RedisLimiter::new(endpoint, &unique_prefix(), &config)),
-    ]
-}
-
-#[tokio::test]
-async fn so_many_at_once_and_then_at_an_even_pace() {
-    for limits in both_limiters("5/1m").await {
-        let player = Counted::player(UserId::new());
-        for left in (0..5).rev() {
-            let verdict = limits.take(Limit::Player, &player).await.unwrap();
-            assert_eq!((verdict.allowed, verdict.remaining), (true, left));
-        }
-        let verdict = limits.take(Limit::Player, &player).await.unwrap();
-        assert!(!verdict.allowed);
-        // A fifth of a minute, less what has passed.
-        let (most, least) = (Duration::from_secs(12), Duration::from_secs(9));
-        assert!((least..=most).contains(&verdict.retry_after), "{verdict:?}");
-        assert!(verdict.reset <= Duration::from_secs(60), "{verdict:?}");
-        // Others are not meant, nor is another limit.
-        let other = Counted::player(UserId::new());
-        assert!(limits.take(Limit::Player, &other).await.unwrap().allowed);
-        assert!(limits.take(Limit::Route, &player).await.unwrap().allowed);
-    }
-}
-
-#[tokio::test]
-async fn who_waits_as_long_as_told_may_go_on() {
-    for limits in both_limiters("2/1s").await {
-        let player = Counted::player(UserId::new());
-        let mut refused = None;
-        while refused.is_none() {
-            let verdict = limits.take(Limit::Player, &player).await.unwrap();
-            refused = (!verdict.allowed).then_some(verdict);
-        }
-        tokio::time::sleep(refused.unwrap().retry_after).await;
-        assert!(limits.take(Limit::Player, &player).await.unwrap().allowed);
-    }
-}
-
-#[tokio::test]
-async fn a_limiter_without_its_redis_counts_nobody_and_soon_stops_asking() {
-    let mut server = RedisServer::start().await;
-    let endpoint = RedisEndpoint::new(&server.url()).unwrap();
-    let limits = Limits::Shared(RedisLimiter::new(endpoint, "test", &limits_config("1/1m")));
-    let player = Counted::player(UserId::new());
-    assert!(limits.take(Limit::Player, &player).await.unwrap().allowed);
-    server.stop();
-    assert_eq!(limits.take(Limit::Player, &player).await, None);
-    let begun = std::time::Instant::now();
-    for _ in 0..100 {
-        assert_eq!(limits.take(Limit::Player, &player).await, None);
-    }
-    assert!(
-        begun.elapsed() < Duration::from_millis(200),
-        "{:?}",
-        begun.elapsed()
-    );
 }
 
 #[tokio::test]

@@ -5,11 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon_core::accounts::config::CheckText;
 use avalon_core::accounts::profiles::rows;
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::base::ids::UserId;
 use avalon_core::base::problem::ProblemCode;
-use avalon_core::config::CheckText;
 use avalon_core::jobs::SOCIAL;
 use avalon_queue::{IdempotencyKey, Job, JobContext, JobError, QueueName, RetryPolicy};
 use avalon_wechat::{ErrCode, OpenId, Suggest, TextCheck, TextScene, TextVerdict, WechatError};

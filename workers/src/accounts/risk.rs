@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use avalon_core::config::{RiskConfig, RiskMode, WhenUnavailable};
+use avalon_core::platform::config::{RiskConfig, RiskMode, WhenUnavailable};
 use avalon_core::platform::risk::RiskCache;
 use avalon_wechat::{
     ErrorClass, OpenId, PlatformClient, RiskQuery, RiskRank, RiskScene, WechatError,

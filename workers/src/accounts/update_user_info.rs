@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
+use avalon_core::accounts::config::CheckText;
 use avalon_core::accounts::profiles::rows::{self, Updated};
 use avalon_core::accounts::profiles::{FieldError, Fields, Source, Standing, Update};
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::base::problem::ProblemCode;
-use avalon_core::config::CheckText;
 use avalon_core::jobs::UpdateUserInfo;
 use avalon_core::jobs::update_user_info::{ProfileData, UserInfoUpdated};
 use avalon_queue::{JobContext, JobError};

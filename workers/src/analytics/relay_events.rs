@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use avalon_core::analytics::config::SinkName;
 use avalon_core::analytics::outbox;
-use avalon_core::config::SinkName;
 use avalon_core::jobs::events::jobs_of;
 use avalon_core::storage::database::Database;
 use avalon_queue::Queue;

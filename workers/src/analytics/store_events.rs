@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_core::analytics::EventBatch;
+use avalon_core::analytics::config::SinkName;
 use avalon_core::analytics::prepare::prepare;
 use avalon_core::base::problem::ProblemCode;
-use avalon_core::config::SinkName;
 use avalon_core::jobs::{
     self, SendToClickhouse, SendToCollector, SendToKafka, StoreEvents, StoreRealtimeEvents,
 };

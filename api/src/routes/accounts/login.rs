@@ -1,9 +1,9 @@
 //! `POST /api/wx/login`: a `wx.login` code becomes a token, by a job.
 
+use crate::middleware::limits::{Counted, Limit};
 use avalon_core::base::problem::Problem;
 use avalon_core::jobs::Login;
 use avalon_core::jobs::login::SignedIn;
-use avalon_core::limits::{Counted, Limit};
 use avalon_queue::NewJob;
 use avalon_wechat::JsCode;
 use axum::Extension;

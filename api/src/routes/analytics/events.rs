@@ -1,11 +1,11 @@
 //! What the public and the internal route of events share: how an envelope is read, how its events
 //! are checked one by one, and how what was taken becomes jobs.
 
+use avalon_core::analytics::config::SinkName;
 use avalon_core::analytics::incoming::{self, Clock, EventRefusal, MOST_EVENTS, Taken};
 use avalon_core::analytics::metrics::EventOutcome;
 use avalon_core::analytics::{BatchHead, Client, EventBatch, EventMetrics, Player, Source};
 use avalon_core::base::problem::{Problem, ProblemCode};
-use avalon_core::config::SinkName;
 use avalon_core::jobs::events::jobs_of;
 use avalon_queue::Queue;
 use axum::body::{Body, Bytes};

@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::accounts::config::DevicePolicy;
 use crate::base::ids::{SessionId, UserId};
 use crate::base::problem::ProblemCode;
-use crate::config::DevicePolicy;
 use crate::storage::keyring::{Keyring, KeyringError};
 use player::{RefreshRefusal, after};
 use secrets::{RefreshToken, SealedKey};

@@ -13,7 +13,7 @@ use crate::accounts::users::{self, UserError, UserInfo, user_columns};
 use crate::analytics::SIGNED_IN;
 use crate::analytics::outbox::{self, ServiceEvent};
 use crate::base::ids::{SessionId, UserId};
-use crate::config::Dialect;
+use crate::storage::config::Dialect;
 use crate::storage::database::{Database, DatabaseError};
 use crate::storage::keyring::{Keyring, KeyringError};
 

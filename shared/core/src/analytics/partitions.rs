@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::day::Day;
-use crate::config::Dialect;
+use crate::storage::config::Dialect;
 use crate::storage::database::{Database, DatabaseError};
 
 /// Makers of partitions go one after the other; the number means nothing.

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use super::day::Day;
 use super::partitions;
 use super::prepare::{EventRow, Prepared};
-use crate::config::DatabaseConfig;
+use crate::storage::config::DatabaseConfig;
 use crate::storage::database::DatabaseError;
 
 /// Bytes that are sent in one message.

@@ -12,7 +12,7 @@ use super::metrics::{EventMetrics, EventOutcome};
 use super::postgres::{NO_PARTITION, PostgresEvents};
 use super::prepare::Prepared;
 use super::sqlite;
-use crate::config::{DatabaseConfig, Dialect};
+use crate::storage::config::{DatabaseConfig, Dialect};
 use crate::storage::database::{Database, DatabaseError};
 
 /// Batches per transaction.

@@ -7,7 +7,7 @@ use avalon_queue::{Job, JobId, NewJob, QueueName, RetryPolicy};
 use serde::{Deserialize, Serialize};
 
 use crate::analytics::EventBatch;
-use crate::config::SinkName;
+use crate::analytics::config::SinkName;
 
 /// Covers an outage of about three days, in attempts and in the waits between them; batches that are
 /// left then become dead letters, to be replayed.

@@ -10,7 +10,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{Any, AnyPool, AssertSqlSafe, Connection, SqlStr, Transaction};
 
-use crate::config::{DatabaseConfig, Dialect};
+use crate::storage::config::{DatabaseConfig, Dialect};
 
 /// How long a connection that is given back may take to answer; one that takes longer is closed.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(2);

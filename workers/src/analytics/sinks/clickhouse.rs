@@ -3,7 +3,7 @@
 //! table replaces events that have the same id (see the manual for the table).
 
 use async_trait::async_trait;
-use avalon_core::config::AnalyticsConfig;
+use avalon_core::analytics::config::AnalyticsConfig;
 use jiff::Timestamp;
 use jiff::tz::Offset;
 use reqwest::{Client, Url};

@@ -5,7 +5,7 @@
 use std::io::Write;
 
 use async_trait::async_trait;
-use avalon_core::config::AnalyticsConfig;
+use avalon_core::analytics::config::AnalyticsConfig;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;

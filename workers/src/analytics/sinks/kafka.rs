@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use avalon_core::config::AnalyticsConfig;
+use avalon_core::analytics::config::AnalyticsConfig;
 use chrono::DateTime;
 use rskafka::BackoffConfig;
 use rskafka::client::ClientBuilder;

@@ -9,14 +9,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::secrets::{Digest, RefreshToken, SealedKey};
+use crate::accounts::config::DevicePolicy;
 use crate::base::ids::SessionId;
-use crate::config::DevicePolicy;
 
 /// Ended sessions that are remembered for a player, so that their devices hear why.
 const MOST_ENDED: usize = 16;
 /// Live sessions of a player, whatever the policy: a client may call each of its sign-ins another
 /// device, or another type of device.
-const MOST_LIVE: usize = DevicePolicy::MOST as usize;
+const MOST_LIVE: usize = DevicePolicy::MAX_DEVICES as usize;
 
 /// How long a document without sessions stays.
 const SOON: Duration = Duration::from_secs(60);

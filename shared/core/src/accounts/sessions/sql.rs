@@ -13,7 +13,7 @@ use sqlx::Row;
 use super::player::after;
 use super::store::{SessionStore, SessionStoreError};
 use crate::base::ids::{SessionId, UserId};
-use crate::config::Dialect;
+use crate::storage::config::Dialect;
 use crate::storage::database::{Database, DatabaseError};
 
 /// Players whose sessions are kept at hand.

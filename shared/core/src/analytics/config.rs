@@ -1,48 +1,47 @@
-//! `analytics`: what is kept of events, how long, and who else is sent them.
+//! Settings of analytics: validation and retention of events, and the sinks beside the database.
 
 use std::time::Duration;
 
+use avalon_config::{HttpUrl, Violation, rule, text};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::sections::HttpUrl;
-use super::text;
 use crate::analytics::prepare::UnknownEvents;
 
 /// `analytics`: events.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub struct AnalyticsConfig {
-    /// What becomes of events that the catalogue does not know.
+    /// What to do with events that the catalogue does not contain.
     pub unknown_events: UnknownEvents,
-    /// How long ago an event may have happened when it comes.
+    /// Maximum age of an event on receipt.
     #[serde(with = "text::duration")]
     pub max_age: Duration,
-    /// How long events are kept in the database, in whole days.
+    /// Retention of events in the database, in whole days.
     #[serde(with = "text::duration")]
     pub retention: Duration,
-    /// How long a sink may take for a batch.
+    /// Timeout of a sink for one batch.
     #[serde(with = "text::duration")]
     pub sink_timeout: Duration,
-    /// ClickHouse's HTTP interface; unset: no events go there.
+    /// ClickHouse's HTTP interface; unset: off.
     #[serde(deserialize_with = "text::optional")]
     pub clickhouse_url: Option<HttpUrl>,
-    /// Its table, with its database: `DATABASE.TABLE`.
+    /// Table in ClickHouse: `DATABASE.TABLE`.
     pub clickhouse_table: String,
-    /// Its user.
+    /// User of ClickHouse.
     pub clickhouse_user: Option<String>,
-    /// Its password.
+    /// Password of that user.
     #[serde(deserialize_with = "text::secret", serialize_with = "text::hidden")]
     pub clickhouse_password: Option<SecretString>,
-    /// Brokers of Kafka, `HOST:PORT`; empty: no events go there.
+    /// Kafka brokers, `HOST:PORT`; empty: off.
     #[serde(deserialize_with = "text::list")]
     pub kafka_brokers: Vec<String>,
-    /// Its topic.
+    /// Kafka topic.
     pub kafka_topic: String,
-    /// Where the collector is; unset: no events go there.
+    /// URL of the collector; unset: off.
     #[serde(deserialize_with = "text::optional")]
     pub collector_url: Option<HttpUrl>,
-    /// The collector's name of this project.
+    /// The collector's id of this project.
     #[serde(deserialize_with = "text::secret", serialize_with = "text::hidden")]
     pub collector_app_id: Option<SecretString>,
 }
@@ -67,12 +66,57 @@ impl Default for AnalyticsConfig {
 }
 
 impl AnalyticsConfig {
-    /// How many days are kept.
+    /// Checks the section's own rules.
+    ///
+    /// # Errors
+    /// The first [`Violation`].
+    pub fn check(&self) -> Result<(), Violation> {
+        let day = Duration::from_secs(24 * 60 * 60);
+        rule(
+            self.max_age > Duration::ZERO,
+            "analytics.max_age",
+            "must be longer than 0s",
+        )?;
+        rule(
+            self.retention >= self.max_age.saturating_add(day),
+            "analytics.retention",
+            "must be at least a day longer than analytics.max_age",
+        )?;
+        rule(
+            self.sink_timeout > Duration::ZERO && self.sink_timeout <= Duration::from_secs(30),
+            "analytics.sink_timeout",
+            "must be longer than 0s and at most 30s",
+        )?;
+        let word = |text: &str| {
+            !text.is_empty()
+                && text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        };
+        rule(
+            self.clickhouse_table.split('.').count() == 2
+                && self.clickhouse_table.split('.').all(word),
+            "analytics.clickhouse_table",
+            "must be DATABASE.TABLE, each of letters, digits and _",
+        )?;
+        rule(
+            !self.kafka_topic.is_empty(),
+            "analytics.kafka_topic",
+            "must not be empty",
+        )?;
+        rule(
+            self.collector_url.is_none() || self.collector_app_id.is_some(),
+            "analytics.collector_app_id",
+            "required beside analytics.collector_url (the collector's id of this project)",
+        )
+    }
+
+    /// Retention in days.
     pub fn retention_days(&self) -> i64 {
         i64::try_from(self.retention.as_secs() / (24 * 3600)).unwrap_or(i64::MAX)
     }
 
-    /// Other systems that are sent events.
+    /// Lists the configured sinks beside the database.
     pub fn sinks(&self) -> Vec<SinkName> {
         let configured = [
             (SinkName::Clickhouse, self.clickhouse_url.is_some()),
@@ -84,19 +128,19 @@ impl AnalyticsConfig {
     }
 }
 
-/// Another system that is sent events.
+/// An external system that receives events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SinkName {
     /// ClickHouse.
     Clickhouse,
-    /// Kafka, or what speaks its protocol.
+    /// Kafka or a compatible broker.
     Kafka,
-    /// A collector in the manner of ThinkingData.
+    /// A collector with ThinkingData's protocol.
     Collector,
 }
 
 impl SinkName {
-    /// The word in metrics.
+    /// The name in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Clickhouse => "clickhouse",

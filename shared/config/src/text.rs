@@ -1,6 +1,5 @@
-//! Between the texts of a configuration and typed values: reading by `FromStr`, showing by
-//! `Display`, and hiding what is secret. For use in serde's `deserialize_with` and
-//! `serialize_with`.
+//! Conversions between configured texts and typed values, for serde's `deserialize_with` and
+//! `serialize_with`: parsing by `FromStr`, printing by `Display`, hiding secrets.
 
 use std::{fmt, marker::PhantomData, net::SocketAddr, str::FromStr, time::Duration};
 
@@ -13,7 +12,10 @@ use serde::{
 const HIDDEN: &str = "***";
 
 /// Reads a value from its text.
-pub(super) fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+///
+/// # Errors
+/// The value is of another type or cannot be parsed.
+pub fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr<Err: fmt::Display>,
@@ -22,7 +24,10 @@ where
 }
 
 /// Reads a value that may be unset from its text.
-pub(super) fn optional<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+///
+/// # Errors
+/// The value is of another type or cannot be parsed.
+pub fn optional<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr<Err: fmt::Display>,
@@ -30,9 +35,12 @@ where
     parsed(deserializer).map(Some)
 }
 
-/// Reads values from a list of texts or from one text, separated by commas or one a line, as a file has
-/// them; PEM blocks need neither.
-pub(super) fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+/// Reads values from a list of texts or from one text, separated by commas or line breaks; PEM blocks
+/// need no separator.
+///
+/// # Errors
+/// The value is of another type or cannot be parsed.
+pub fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr<Err: fmt::Display>,
@@ -41,22 +49,31 @@ where
 }
 
 /// Reads an IP address and a port.
-pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
-    // Anything else than a text is told the same as a text that makes no sense.
+///
+/// # Errors
+/// The value is of another type or cannot be parsed.
+pub fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    // Other types get the same error as an unparsable text.
     let text = String::deserialize(deserializer).unwrap_or_default();
     let wanted = "must be an IP address and port such as 127.0.0.1:8080";
     text.parse().map_err(|_| D::Error::custom(wanted))
 }
 
 /// Reads an IP address and a port that may be unset.
-pub(super) fn optional_address<'de, D: Deserializer<'de>>(
+///
+/// # Errors
+/// The value is of another type or cannot be parsed.
+pub fn optional_address<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<SocketAddr>, D::Error> {
     address(deserializer).map(Some)
 }
 
 /// Reads a secret that may be unset but not empty.
-pub(super) fn secret<'de, D: Deserializer<'de>>(
+///
+/// # Errors
+/// The value is of another type or cannot be parsed.
+pub fn secret<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<SecretString>, D::Error> {
     let text = String::deserialize(deserializer)?;
@@ -67,42 +84,45 @@ pub(super) fn secret<'de, D: Deserializer<'de>>(
     }
 }
 
-/// Shows that a secret is there, not what it is.
-pub(super) fn hidden<T, S: Serializer>(
-    secret: &Option<T>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+/// Prints a placeholder for a secret that is set.
+///
+/// # Errors
+/// The serializer's own.
+pub fn hidden<T, S: Serializer>(secret: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
     match secret {
         Some(_) => serializer.serialize_some(HIDDEN),
         None => serializer.serialize_none(),
     }
 }
 
-/// Shows how many secrets there are.
-pub(super) fn all_hidden<T, S: Serializer>(
-    secrets: &[T],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+/// Prints a placeholder for each secret.
+///
+/// # Errors
+/// The serializer's own.
+pub fn all_hidden<T, S: Serializer>(secrets: &[T], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(secrets.iter().map(|_| HIDDEN))
 }
 
 /// Durations such as `30s`, `15m`, `2h` or `30d`, for serde's `with`.
-pub(super) mod duration {
+pub mod duration {
     use super::*;
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Duration, D::Error> {
+    /// Reads a duration.
+    ///
+    /// # Errors
+    /// The value is not a duration with a unit.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let wanted = "must be a duration such as 30s, 15m, 2h or 30d";
         let text = String::deserialize(deserializer).unwrap_or_default();
         humantime::parse_duration(&text).map_err(|_| D::Error::custom(wanted))
     }
 
-    pub(in super::super) fn serialize<S: Serializer>(
-        duration: &Duration,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        // The largest unit that leaves no rest; humantime would make 35 days a month and more.
+    /// Prints a duration in the largest unit that divides it.
+    ///
+    /// # Errors
+    /// The serializer's own.
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        // The largest unit that divides it; humantime would print 35 days as a month and some days.
         let seconds = duration.as_secs();
         let whole = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")]
             .into_iter()
@@ -116,17 +136,25 @@ pub(super) mod duration {
     }
 }
 
-/// The same for those that may be unset.
-pub(super) mod optional_duration {
+/// Durations that may be unset, for serde's `with`.
+pub mod optional_duration {
     use super::*;
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+    /// Reads a duration that may be unset.
+    ///
+    /// # Errors
+    /// The value is not a duration with a unit.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Duration>, D::Error> {
         duration::deserialize(deserializer).map(Some)
     }
 
-    pub(in super::super) fn serialize<S: Serializer>(
+    /// Prints a duration that may be unset in the largest unit that divides it.
+    ///
+    /// # Errors
+    /// The serializer's own.
+    pub fn serialize<S: Serializer>(
         duration: &Option<Duration>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
@@ -181,7 +209,7 @@ impl<'de, T: FromStr<Err: fmt::Display>> de::Visitor<'de> for ListVisitor<T> {
 
 const PEM_BEGIN: &str = "-----BEGIN ";
 
-/// Cuts a text before each PEM block, as a file that holds several has them.
+/// Splits a text before each PEM block.
 fn pem_blocks(text: &str) -> Vec<&str> {
     let starts: Vec<_> = text
         .match_indices(PEM_BEGIN)

@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-/// So many in a time: all of them at once at most, and then at an even pace.
+/// Number of requests in a window: the size of a burst, and then an even pace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// How many.
+    /// Number of requests.
     pub quota: NonZeroU32,
-    /// In which time; whole seconds, at least one.
+    /// Window; whole seconds, at least one.
     pub window: Duration,
 }
 
-/// A text is no [`Rate`].
+/// The text is not a valid [`Rate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a number and a time of whole seconds, such as 300/1m")]
 pub struct RateError;
 
 impl Rate {
-    /// So many a minute.
+    /// `quota` requests per minute.
     ///
     /// # Panics
     /// At compile time, when the number is zero.
@@ -36,7 +36,7 @@ impl Rate {
         }
     }
 
-    /// The time from one to the next at an even pace.
+    /// Time between two requests at an even pace.
     pub fn interval(self) -> Duration {
         self.window / self.quota.get()
     }

@@ -1,4 +1,7 @@
-//! `pay`: the merchant at WeChat Pay, and what becomes of orders that nobody pays in time.
+//! Settings of payments: `pay` (the merchant at WeChat Pay, lifetime of orders) and `fulfil` (the
+//! webhook to the game server).
+
+mod fulfil;
 
 use std::{
     fmt,
@@ -7,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use avalon_config::{HttpUrl, Violation, rule, text};
 use avalon_wechat::{
     AppId,
     pay::{ApiV3Key, KeyRing, MchId, PaySettings, PlatformPublicKey, Serial, Signer},
@@ -15,14 +19,14 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use url::{Host, Url};
 
-use super::{HttpUrl, text};
+pub use fulfil::{FulfilConfig, WebhookSecret, WebhookSecretError, WebhookUrl, WebhookUrlError};
 
 /// `pay`: the merchant at WeChat Pay. Without `mch_id` there are no payments, and no other key is
 /// needed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub struct PayConfig {
-    /// The merchant's number. Turns payments on.
+    /// Merchant number. Enables payments.
     #[serde(deserialize_with = "mch_id")]
     pub mch_id: Option<MchId>,
     /// Serial of the merchant API certificate.
@@ -34,17 +38,17 @@ pub struct PayConfig {
     /// The APIv3 key: 32 bytes.
     #[serde(deserialize_with = "text::optional", serialize_with = "text::hidden")]
     pub api_v3_key: Option<ApiV3Secret>,
-    /// The APIv3 key that it replaces, while it is being changed in the merchant portal.
+    /// The previous APIv3 key, while it is being changed in the merchant portal.
     #[serde(deserialize_with = "text::optional", serialize_with = "text::hidden")]
     pub previous_api_v3_key: Option<ApiV3Secret>,
-    /// Where WeChat Pay's APIs are.
+    /// Base URL of WeChat Pay's APIs.
     #[serde(deserialize_with = "text::parsed")]
     pub api_base: HttpUrl,
-    /// Where to repeat what did not get through; unset: WeChat's own backup for its own `api_base`,
-    /// no repeat for another one.
+    /// Base URL for repeating failed calls; unset: WeChat's own backup for its own `api_base`, no
+    /// repeat for another one.
     #[serde(deserialize_with = "text::optional")]
     pub backup_base: Option<HttpUrl>,
-    /// Where WeChat calls when an order was paid.
+    /// Public URL of the callback for paid orders.
     #[serde(deserialize_with = "text::optional")]
     pub notify_url: Option<NotifyUrl>,
     /// The id of WeChat Pay's public key; unset: platform certificates only.
@@ -53,22 +57,21 @@ pub struct PayConfig {
     /// WeChat Pay's public key, PEM.
     #[serde(deserialize_with = "platform_public_key")]
     pub platform_public_key: Option<String>,
-    /// An order that is not paid within this is closed.
+    /// Age at which an unpaid order is closed.
     #[serde(with = "text::duration")]
     pub order_ttl: Duration,
-    /// How old an unpaid order is when WeChat is first asked about it; it is asked again later and
-    /// later.
+    /// Age at which an unpaid order is first queried at WeChat; later queries back off.
     #[serde(with = "text::duration")]
     pub reconcile_after: Duration,
-    /// What happens to a payment that arrives after its order was closed.
+    /// What to do with a payment that arrives after its order was closed.
     pub late_payment: LatePayment,
-    /// How long a callback is kept after it was processed, and a webhook after it was delivered.
+    /// Retention of processed callbacks and delivered webhooks.
     #[serde(with = "text::duration")]
     pub inbox_retention: Duration,
-    /// How long connecting may take.
+    /// Timeout of connecting.
     #[serde(with = "text::duration")]
     pub connect_timeout: Duration,
-    /// How long one attempt of a call may take in all.
+    /// Timeout of one attempt of a call.
     #[serde(with = "text::duration")]
     pub request_timeout: Duration,
 }
@@ -81,7 +84,7 @@ impl Default for PayConfig {
             merchant_key: None,
             api_v3_key: None,
             previous_api_v3_key: None,
-            api_base: HttpUrl::wechat_pay_platform(),
+            api_base: HttpUrl::constant("https://api.mch.weixin.qq.com"),
             backup_base: None,
             notify_url: None,
             platform_public_key_id: None,
@@ -97,35 +100,92 @@ impl Default for PayConfig {
 }
 
 impl PayConfig {
-    /// Whether players can pay: there is a merchant.
+    /// Checks the section's own rules.
+    ///
+    /// # Errors
+    /// The first [`Violation`].
+    pub fn check(&self) -> Result<(), Violation> {
+        let not_zero = "must be longer than 0s";
+        let zero = Duration::ZERO;
+        let day = Duration::from_secs(24 * 60 * 60);
+        rule(self.order_ttl > zero, "pay.order_ttl", not_zero)?;
+        rule(
+            // WeChat itself closes unpaid orders after that.
+            self.order_ttl <= 7 * day,
+            "pay.order_ttl",
+            "must not be longer than 7d",
+        )?;
+        rule(
+            // WeChat repeats a callback for a day.
+            self.inbox_retention >= 2 * day,
+            "pay.inbox_retention",
+            "must not be shorter than 2d",
+        )?;
+        rule(self.reconcile_after > zero, "pay.reconcile_after", not_zero)?;
+        rule(self.connect_timeout > zero, "pay.connect_timeout", not_zero)?;
+        rule(self.request_timeout > zero, "pay.request_timeout", not_zero)?;
+        rule(
+            self.platform_public_key_id.is_none() || self.platform_public_key.is_some(),
+            "pay.platform_public_key",
+            "required beside pay.platform_public_key_id (PEM)",
+        )?;
+        rule(
+            self.platform_public_key.is_none() || self.platform_public_key_id.is_some(),
+            "pay.platform_public_key_id",
+            "required beside pay.platform_public_key (PUB_KEY_ID_ and digits)",
+        )
+    }
+
+    /// Checks that a configured merchant has all its keys: a part of them is of no use.
+    ///
+    /// # Errors
+    /// The first [`Violation`].
+    pub fn check_merchant(&self) -> Result<(), Violation> {
+        rule(
+            self.merchant_serial.is_some(),
+            "pay.merchant_serial",
+            "required beside pay.mch_id (serial of the merchant API certificate)",
+        )?;
+        rule(
+            self.merchant_key.is_some(),
+            "pay.merchant_key",
+            "required beside pay.mch_id (RSA private key, PKCS#8 PEM)",
+        )?;
+        rule(
+            self.api_v3_key.is_some(),
+            "pay.api_v3_key",
+            "required beside pay.mch_id (32 characters)",
+        )
+    }
+
+    /// Whether a merchant is configured, without which players cannot pay.
     pub fn enabled(&self) -> bool {
         self.mch_id.is_some()
     }
 
-    /// Where WeChat calls when a refund has ended: beside `notify_url`.
+    /// URL of the callback for finished refunds, a sibling of `notify_url`.
     pub fn refund_notify_url(&self) -> Option<Url> {
         self.notify_url.as_ref().map(NotifyUrl::refund_url)
     }
 
-    /// What a client of WeChat Pay is made from; `None` when payments are off.
+    /// Settings of a WeChat Pay client; `None` when payments are off.
     ///
     /// # Errors
-    /// When a key is missing, which [`Config::load`](super::Config::load) has refused for every role
-    /// that makes a client.
+    /// When a key is missing; the configuration of a role that creates a client has been checked.
     pub fn client_settings(&self, app_id: &AppId) -> Option<Result<PaySettings, MissingPayKey>> {
         let mch_id = self.mch_id.clone()?;
         Some(self.settings_of(mch_id, app_id.clone()))
     }
 
     fn settings_of(&self, mch_id: MchId, app_id: AppId) -> Result<PaySettings, MissingPayKey> {
-        let merchant_key = needed(&self.merchant_key, "pay.merchant_key")?;
-        let api_v3_key = needed(&self.api_v3_key, "pay.api_v3_key")?;
-        let notify_url = needed(&self.notify_url, "pay.notify_url")?;
+        let merchant_key = required(&self.merchant_key, "pay.merchant_key")?;
+        let api_v3_key = required(&self.api_v3_key, "pay.api_v3_key")?;
+        let notify_url = required(&self.notify_url, "pay.notify_url")?;
         let public_key = self.platform_public_key_id.as_ref();
         Ok(PaySettings {
             app_id,
             mch_id,
-            merchant_serial: needed(&self.merchant_serial, "pay.merchant_serial")?.clone(),
+            merchant_serial: required(&self.merchant_serial, "pay.merchant_serial")?.clone(),
             merchant_key: merchant_key.0.clone(),
             api_v3_key: match &self.previous_api_v3_key {
                 Some(previous) => api_v3_key.key.clone().replacing(&previous.key),
@@ -147,30 +207,30 @@ impl PayConfig {
     }
 }
 
-fn needed<'c, T>(value: &'c Option<T>, key: &'static str) -> Result<&'c T, MissingPayKey> {
+fn required<'c, T>(value: &'c Option<T>, key: &'static str) -> Result<&'c T, MissingPayKey> {
     value.as_ref().ok_or(MissingPayKey(key))
 }
 
-/// A key, dotted, without which there can be no client of WeChat Pay.
+/// A key, dotted, that a WeChat Pay client requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}: required")]
 pub struct MissingPayKey(pub &'static str);
 
-/// What happens to a payment that arrives after its order was closed.
+/// What to do with a payment that arrives after its order was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LatePayment {
-    /// The order is paid after all and the goods are given.
+    /// Mark the order paid and grant the items.
     Keep,
-    /// The money goes back.
+    /// Refund it.
     Refund,
 }
 
-/// The private key of the merchant API certificate, known to be usable. Never printed.
+/// The private key of the merchant API certificate, parsed once to validate it. Never printed.
 #[derive(Clone)]
 pub struct MerchantKey(SecretString);
 
-/// A text is no [`MerchantKey`].
+/// The text is not a valid [`MerchantKey`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be an RSA private key of at least 2048 bits, PKCS#8 PEM (`apiclient_key.pem`)")]
 pub struct MerchantKeyError;
@@ -187,7 +247,7 @@ impl FromStr for MerchantKey {
 
     fn from_str(text: &str) -> Result<Self, MerchantKeyError> {
         let key = SecretString::from(text);
-        // Whose key it is makes no difference to whether it is one.
+        // Parsing does not depend on the merchant.
         Signer::new(MchId::new(""), Serial::new(""), &key).map_err(|_| MerchantKeyError)?;
         Ok(Self(key))
     }
@@ -206,13 +266,13 @@ pub struct ApiV3Secret {
     key: ApiV3Key,
 }
 
-/// A text is no [`ApiV3Secret`].
+/// The text is not a valid [`ApiV3Secret`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be the 32 characters that were set in the merchant portal")]
 pub struct ApiV3SecretError;
 
 impl ApiV3Secret {
-    /// The key as the merchant portal took it.
+    /// The key as set in the merchant portal.
     pub fn expose(&self) -> &str {
         self.text.expose_secret()
     }
@@ -235,32 +295,32 @@ impl fmt::Debug for ApiV3Secret {
     }
 }
 
-/// The public URL of our route `…/pay/notify`.
+/// Public URL of our route `…/pay/notify`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotifyUrl(Url);
 
-/// A text is no [`NotifyUrl`].
+/// The text is not a valid [`NotifyUrl`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotifyUrlError {
-    /// No URL, or one with parts that WeChat does not take.
+    /// Not a URL, or one with parts that WeChat does not accept.
     #[error("must be an https:// URL without credentials, query or fragment")]
     Malformed,
-    /// Anyone on the way could read along.
+    /// Unencrypted, and not on this machine.
     #[error("must be an https:// URL (http:// is for loopback addresses only)")]
     Plain,
-    /// Not our route.
+    /// Another path than our route's.
     #[error("must end in /pay/notify")]
     Path,
-    /// Longer than WeChat takes.
+    /// Longer than WeChat accepts.
     #[error("must be shorter than 250 characters")]
     Length,
 }
 
 impl NotifyUrl {
-    /// What WeChat takes, for this URL and for the longer one of refunds.
+    /// WeChat's limit, for this URL and for the longer one of refunds.
     const MAX_LENGTH: usize = 255;
 
-    /// The route of an API that listens here, for a platform on the same machine.
+    /// The route of an API listening on this address, for a simulator on the same machine.
     ///
     /// # Errors
     /// Never for a real address.
@@ -276,12 +336,12 @@ impl NotifyUrl {
             .map_err(|_| NotifyUrlError::Malformed)
     }
 
-    /// The URL.
+    /// The parsed URL.
     pub fn as_url(&self) -> &Url {
         &self.0
     }
 
-    /// Where WeChat calls when a refund has ended: the sibling `refundNotify`.
+    /// The sibling URL `refundNotify`, for finished refunds.
     pub fn refund_url(&self) -> Url {
         let mut url = self.0.clone();
         let path = self.0.path();
@@ -331,14 +391,14 @@ impl Serialize for NotifyUrl {
     }
 }
 
-/// Reads a text that must pass a test.
+/// Reads a text that must satisfy `is_valid`.
 fn tested<'de, D: Deserializer<'de>>(
     deserializer: D,
-    is_one: impl FnOnce(&str) -> bool,
+    is_valid: impl FnOnce(&str) -> bool,
     wanted: &str,
 ) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
-    if is_one(&text) {
+    if is_valid(&text) {
         Ok(text)
     } else {
         Err(D::Error::custom(wanted))
@@ -346,35 +406,35 @@ fn tested<'de, D: Deserializer<'de>>(
 }
 
 fn mch_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MchId>, D::Error> {
-    // It stands between quotes in a header and unencoded in queries.
-    let is_one =
+    // It goes into a quoted header value and unencoded into queries.
+    let is_valid =
         |id: &str| (1..=32).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_digit());
-    tested(deserializer, is_one, "must be digits, 32 at most").map(|id| Some(MchId::new(id)))
+    tested(deserializer, is_valid, "must be digits, 32 at most").map(|id| Some(MchId::new(id)))
 }
 
 fn merchant_serial<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Serial>, D::Error> {
-    let is_one =
+    let is_valid =
         |serial: &str| serial.len() == 40 && serial.bytes().all(|byte| byte.is_ascii_hexdigit());
     let wanted = "must be 40 hex digits (`openssl x509 -in apiclient_cert.pem -noout -serial`)";
-    // WeChat compares with upper case.
-    tested(deserializer, is_one, wanted)
+    // WeChat compares in upper case.
+    tested(deserializer, is_valid, wanted)
         .map(|serial| Some(Serial::new(serial.to_ascii_uppercase())))
 }
 
 fn platform_public_key_id<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Serial>, D::Error> {
-    let is_one = |id: &str| {
+    let is_valid = |id: &str| {
         id.strip_prefix("PUB_KEY_ID_")
             .is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric()))
     };
-    tested(deserializer, is_one, "must be PUB_KEY_ID_ and digits").map(|id| Some(Serial::new(id)))
+    tested(deserializer, is_valid, "must be PUB_KEY_ID_ and digits").map(|id| Some(Serial::new(id)))
 }
 
 fn platform_public_key<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<String>, D::Error> {
-    let is_one = |pem: &str| {
+    let is_valid = |pem: &str| {
         let key = PlatformPublicKey {
             id: Serial::new(""),
             pem: pem.to_owned(),
@@ -382,5 +442,5 @@ fn platform_public_key<'de, D: Deserializer<'de>>(
         KeyRing::new(Some(&key)).is_ok()
     };
     let wanted = "must be WeChat Pay's RSA public key, PEM (`pub_key.pem`)";
-    tested(deserializer, is_one, wanted).map(Some)
+    tested(deserializer, is_valid, wanted).map(Some)
 }

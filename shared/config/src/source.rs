@@ -7,19 +7,19 @@ use std::{
     path::Path,
 };
 
+use serde::Serialize;
 use toml::de::{DeTable, DeValue};
 
-use super::{
-    Config,
+use crate::{
     error::{ConfigError, Origin},
     node::{Node, Value},
 };
 
-/// What the names of our environment variables begin with.
+/// Prefix of our environment variables.
 const PREFIX: &str = "AVALON_";
-/// What stands between section and key.
+/// Separates section and key.
 const SEPARATOR: &str = "__";
-/// What a variable's name ends with that names a file with the value.
+/// Suffix of a variable that names a file with the value.
 const FILE_SUFFIX: &str = "_FILE";
 
 /// Reads a TOML file.
@@ -95,7 +95,7 @@ impl File<'_> {
         }
     }
 
-    /// Line and column, both from 1, of a byte.
+    /// Line and column of a byte, both from 1.
     fn place(&self, byte: usize) -> (usize, usize) {
         let before = self.text.get(..byte).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -106,8 +106,8 @@ impl File<'_> {
     }
 }
 
-/// Puts the environment's variables over the tree.
-pub(super) fn overlay_env(
+/// Overlays the tree with environment variables.
+pub(super) fn overlay_env<T: Default + Serialize>(
     tree: &mut Node,
     env: impl Iterator<Item = (String, String)>,
 ) -> Result<(), ConfigError> {
@@ -119,7 +119,7 @@ pub(super) fn overlay_env(
     for (name, value) in &variables {
         let key = &name[PREFIX.len()..];
         if !key.contains(SEPARATOR) {
-            reject_near_miss(name, key)?;
+            reject_near_miss::<T>(name, key)?;
             continue;
         }
         let (key, text) = match key.strip_suffix(FILE_SUFFIX) {
@@ -129,7 +129,7 @@ pub(super) fn overlay_env(
                 if variables.contains_key(plain) {
                     return Err(error(key, format!("given twice, also as {plain}"), name));
                 }
-                // Without the path: who mistook the variable may have put the secret itself there.
+                // Without the path: by mistake, the variable may hold the secret itself.
                 let text = fs::read_to_string(value).map_err(|reason| {
                     error(
                         key,
@@ -170,12 +170,12 @@ fn without_newline(mut text: String) -> String {
     text
 }
 
-/// Refuses `AVALON_HTTP_LISTEN` where `AVALON_HTTP__LISTEN` is meant. Other names with single
+/// Rejects `AVALON_HTTP_LISTEN` where `AVALON_HTTP__LISTEN` is meant. Other names with single
 /// underscores are not ours: Kubernetes, for one, sets `AVALON_SERVICE_HOST` for a service called
 /// avalon.
-fn reject_near_miss(name: &str, key: &str) -> Result<(), ConfigError> {
+fn reject_near_miss<T: Default + Serialize>(name: &str, key: &str) -> Result<(), ConfigError> {
     let key = key.to_lowercase();
-    let known = known_keys();
+    let known = known_keys::<T>();
     let Some(meant) = known.iter().find(|known| known.replace('.', "_") == key) else {
         return Ok(());
     };
@@ -189,10 +189,10 @@ fn reject_near_miss(name: &str, key: &str) -> Result<(), ConfigError> {
     })
 }
 
-/// All keys, dotted, as the structs have them.
-pub(super) fn known_keys() -> BTreeSet<String> {
-    // JSON, unlike TOML, also shows keys that are unset.
-    let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
+/// Lists all keys of a configuration, dotted.
+pub fn known_keys<T: Default + Serialize>() -> BTreeSet<String> {
+    // JSON, unlike TOML, also has keys that are unset.
+    let defaults = serde_json::to_value(T::default()).unwrap_or_default();
     let sections = defaults.as_object().into_iter().flatten();
     sections
         .flat_map(|(section, keys)| {

@@ -1,21 +1,26 @@
 use std::{fs, time::Duration};
 
+use avalon_core::accounts::config::{DevicePolicy, SignaturePolicy};
+use avalon_core::accounts::tokens::SigningKey;
+use avalon_core::payments::config::{
+    LatePayment, MissingPayKey, NotifyUrl, NotifyUrlError, WebhookSecret,
+};
+use avalon_core::storage::config::Dialect;
+use avalon_core::storage::keyring::EncryptionKey;
 use secrecy::ExposeSecret;
 
 use super::*;
-use crate::accounts::tokens::SigningKey;
-use crate::storage::keyring::EncryptionKey;
 
-/// The simulator's: worth nothing at WeChat.
-const MERCHANT_KEY: &str = include_str!("../../../../simulator/src/pay/test_keys/merchant_key.pem");
+/// The simulator's keys, invalid at WeChat.
+const MERCHANT_KEY: &str = include_str!("../../../simulator/src/pay/test_keys/merchant_key.pem");
 const PLATFORM_KEY: &str =
-    include_str!("../../../../simulator/src/pay/test_keys/platform_public_key.pem");
+    include_str!("../../../simulator/src/pay/test_keys/platform_public_key.pem");
 const CERTIFICATE: &str =
-    include_str!("../../../../simulator/src/pay/test_keys/merchant_certificate.pem");
+    include_str!("../../../simulator/src/pay/test_keys/merchant_certificate.pem");
 const SERIAL: &str = "3A7C19E45B08D2F6617B90AC4E5D83F1276BC05E";
 const API_V3_KEY: &str = "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0u";
 
-/// A merchant, key by key in the order in which they are asked for.
+/// A merchant, in the order in which keys are checked.
 const MERCHANT: [(&str, &str); 6] = [
     ("AVALON_PAY__MCH_ID", "1900012345"),
     ("AVALON_PAY__MERCHANT_SERIAL", SERIAL),
@@ -40,7 +45,7 @@ fn from_env(variables: Variables<'_>, role: Role) -> Result<Config, String> {
     Config::load(None, env(variables), role).map_err(|error| error.to_string())
 }
 
-/// Loads this file as `avalon.toml` and shows errors as if it were in the working directory.
+/// Loads this file as `avalon.toml`; errors appear as if it were in the working directory.
 fn load(toml: &str, variables: Variables<'_>, role: Role) -> Result<Config, String> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("avalon.toml");
@@ -91,16 +96,7 @@ fn dev_needs_no_configuration() {
 }
 
 #[test]
-fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
-    let file = "[http]\nlisten = '127.0.0.1:1'\nmax_body = 10\n";
-    let config = load(file, &[("AVALON_HTTP__LISTEN", "127.0.0.1:2")], Role::Dev).unwrap();
-    assert_eq!(config.http.listen.port(), 2);
-    assert_eq!(config.http.max_body, 10);
-    assert_eq!(config.http.wait, Duration::from_secs(5));
-}
-
-#[test]
-fn texts_of_the_environment_take_the_type_that_is_wanted() {
+fn environment_values_are_parsed_to_their_types() {
     let config = from_env(
         &[
             ("AVALON_WECHAT__APP_SECRET", "0123456789"),
@@ -137,100 +133,6 @@ fn texts_of_the_environment_take_the_type_that_is_wanted() {
     assert_eq!(config.log.format, Some(LogFormat::Json));
     assert_eq!(config.pay.late_payment, LatePayment::Refund);
     assert_eq!(config.fulfil.allow_private_addresses, Some(true));
-}
-
-#[test]
-fn an_empty_variable_is_unset() {
-    let config = from_env(&[("AVALON_REDIS__URL", "")], Role::Dev).unwrap();
-    assert!(config.redis.url.is_none());
-}
-
-#[test]
-fn durations_have_units() {
-    for (text, seconds) in [("30s", 30), ("15m", 900), ("2h", 7200), ("30d", 30 * 86400)] {
-        let config = from_file(&format!("auth.token_ttl = '{text}'")).unwrap();
-        assert_eq!(config.auth.token_ttl.as_secs(), seconds);
-    }
-    for value in ["30", "'30'", "'soon'", "true"] {
-        assert_eq!(
-            from_file(&format!("auth.token_ttl = {value}")).unwrap_err(),
-            "configuration: auth.token_ttl: must be a duration such as 30s, 15m, 2h or 30d \
-             (file avalon.toml, line 1)"
-        );
-    }
-}
-
-#[test]
-fn unknown_keys_are_named_with_their_origin() {
-    let unknown = |variable| from_env(&[(variable, "x")], Role::Dev).unwrap_err();
-    assert_eq!(
-        unknown("AVALON_HTTP__LISEN"),
-        "configuration: http.lisen: unknown key (environment variable AVALON_HTTP__LISEN)"
-    );
-    assert_eq!(
-        unknown("AVALON_HTPP__LISTEN"),
-        "configuration: htpp: unknown key (environment variable AVALON_HTPP__LISTEN)"
-    );
-    assert_eq!(
-        unknown("AVALON_HTTP__LISTEN__PORT"),
-        "configuration: http.listen: must be an IP address and port such as 127.0.0.1:8080 \
-         (environment variable AVALON_HTTP__LISTEN__PORT)"
-    );
-    assert_eq!(
-        unknown("AVALON_HTTP_LISTEN"),
-        "configuration: http.listen: must be given as AVALON_HTTP__LISTEN, with two underscores \
-         (environment variable AVALON_HTTP_LISTEN)"
-    );
-    assert_eq!(
-        from_file("\n[http]\nlisten = '[::1]:80'\nlisen = 'x'\n").unwrap_err(),
-        "configuration: http.lisen: unknown key (file avalon.toml, line 4)"
-    );
-    assert_eq!(
-        from_file("top = 1").unwrap_err(),
-        "configuration: top: unknown key (file avalon.toml, line 1)"
-    );
-    assert_eq!(
-        from_file("[auth]\n\"two\\nlines\" = 1").unwrap_err(),
-        "configuration: auth.two\\nlines: unknown key (file avalon.toml, line 2)"
-    );
-}
-
-#[test]
-fn variables_of_others_are_left_alone() {
-    // Kubernetes sets the first for a service named avalon.
-    let others = [
-        ("AVALON_SERVICE_HOST", "10.0.0.1"),
-        ("PATH", "/bin"),
-        ("HTTP__LISTEN", "x"),
-    ];
-    assert!(from_env(&others, Role::Dev).is_ok());
-}
-
-#[test]
-fn syntax_errors_name_the_place_and_quote_nothing() {
-    let error = from_file("[wechat]\napp_secret = 'hunter2\n").unwrap_err();
-    assert!(
-        error.starts_with("configuration: avalon.toml:2:"),
-        "{error}"
-    );
-    assert!(!error.contains("hunter2"), "{error}");
-    let error = from_file("[http]\nmax_body = 99999999999999999999\n").unwrap_err();
-    assert!(
-        error.starts_with("configuration: avalon.toml:2:"),
-        "{error}"
-    );
-}
-
-#[test]
-fn a_missing_file_is_an_error() {
-    let path = Path::new("no/such/avalon.toml");
-    let error = Config::load(Some(path), env(&[]), Role::Dev)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.starts_with("configuration: cannot read no/such/avalon.toml: "),
-        "{error}"
-    );
 }
 
 #[test]
@@ -371,7 +273,7 @@ fn values_are_checked_and_never_quoted() {
 }
 
 #[test]
-fn items_of_a_list_are_named_by_their_index() {
+fn list_items_are_reported_by_index() {
     let toml = format!(
         "storage.previous_encryption_keys = ['{}', 'hunter2']",
         base64_key()
@@ -382,7 +284,7 @@ fn items_of_a_list_are_named_by_their_index() {
 }
 
 #[test]
-fn keys_that_were_in_use_before_can_be_a_file_that_may_be_empty() {
+fn previous_keys_can_come_from_a_file_that_may_be_empty() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("keys");
     let file = path.to_str().unwrap();
@@ -408,37 +310,6 @@ fn keys_that_were_in_use_before_can_be_a_file_that_may_be_empty() {
 }
 
 #[test]
-fn secrets_can_be_files() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("secret");
-    let file = path.to_str().unwrap();
-    let variable = "AVALON_WECHAT__APP_SECRET_FILE";
-    for (content, secret) in [("s\n", "s"), ("s\r\n", "s"), ("s", "s"), ("s\n\n", "s\n")] {
-        fs::write(&path, content).unwrap();
-        let config = from_env(&[(variable, file)], Role::Dev).unwrap();
-        assert_eq!(config.wechat.app_secret.unwrap().expose_secret(), secret);
-    }
-
-    let both = [("AVALON_WECHAT__APP_SECRET", "a"), (variable, file)];
-    assert_eq!(
-        from_env(&both, Role::Dev).unwrap_err(),
-        "configuration: wechat.app_secret: given twice, also as AVALON_WECHAT__APP_SECRET \
-         (environment variable AVALON_WECHAT__APP_SECRET_FILE)"
-    );
-    assert_eq!(
-        from_env(&[(variable, "hunter2")], Role::Dev).unwrap_err(),
-        "configuration: wechat.app_secret: cannot read the file: entity not found \
-         (environment variable AVALON_WECHAT__APP_SECRET_FILE)"
-    );
-    fs::write(&path, "").unwrap();
-    assert_eq!(
-        from_env(&[(variable, file)], Role::Dev).unwrap_err(),
-        "configuration: wechat.app_secret: must not be empty \
-         (environment variable AVALON_WECHAT__APP_SECRET_FILE)"
-    );
-}
-
-#[test]
 fn one_file_can_hold_several_pem_keys() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("previous.pem");
@@ -452,9 +323,9 @@ fn one_file_can_hold_several_pem_keys() {
 }
 
 #[test]
-fn every_role_names_the_first_secret_that_it_lacks() {
+fn roles_report_the_first_missing_secret() {
     let (pem, key) = (pem(), base64_key());
-    // In the order in which they are asked for.
+    // In the order in which they are checked.
     let all = [
         ("redis.url", "AVALON_REDIS__URL", "redis://localhost:6379"),
         ("auth.signing_key", "AVALON_AUTH__SIGNING_KEY", pem.as_str()),
@@ -502,7 +373,7 @@ fn every_role_names_the_first_secret_that_it_lacks() {
     );
 }
 
-/// What a role needs to run without payments.
+/// The settings that a role requires without payments.
 fn needed_anyway(role: Role) -> Vec<(&'static str, String)> {
     let mut needed = Vec::new();
     if matches!(role, Role::Api | Role::Workers | Role::All) {
@@ -521,7 +392,7 @@ fn needed_anyway(role: Role) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn a_merchant_is_whole_or_not_there() {
+fn merchant_is_complete_or_absent() {
     let keys = [
         "pay.merchant_serial",
         "pay.merchant_key",
@@ -534,7 +405,7 @@ fn a_merchant_is_whole_or_not_there() {
         (Role::Jobs, 0),
         (Role::Dev, 3),
         (Role::Simulator, 3),
-        // Their app id is there already.
+        // Their app id is already set.
         (Role::Workers, 4),
         (Role::All, 4),
         (Role::Api, 5),
@@ -559,7 +430,7 @@ fn a_merchant_is_whole_or_not_there() {
 }
 
 #[test]
-fn a_pay_client_gets_what_is_configured() {
+fn pay_client_receives_the_configured_settings() {
     let app_id = avalon_wechat::AppId::new("wx1");
     let none = from_env(&[], Role::Dev).unwrap();
     assert!(none.pay.client_settings(&app_id).is_none());
@@ -604,7 +475,7 @@ fn a_pay_client_gets_what_is_configured() {
 }
 
 #[test]
-fn keys_of_pay_are_of_the_right_kind() {
+fn pay_keys_must_be_of_the_right_kind() {
     let pem = pem();
     let ed25519 = pem.as_str();
     for (variable, wrong) in [
@@ -621,7 +492,7 @@ fn keys_of_pay_are_of_the_right_kind() {
 }
 
 #[test]
-fn the_platform_key_and_its_id_come_together() {
+fn platform_key_requires_its_id() {
     let id = ("AVALON_PAY__PLATFORM_PUBLIC_KEY_ID", "PUB_KEY_ID_01");
     let key = ("AVALON_PAY__PLATFORM_PUBLIC_KEY", PLATFORM_KEY);
     assert!(from_env(&[id, key], Role::Dev).is_ok());
@@ -637,7 +508,7 @@ fn the_platform_key_and_its_id_come_together() {
 }
 
 #[test]
-fn notify_urls_are_ours_and_public_or_on_this_machine() {
+fn notify_urls_are_https_or_loopback_and_end_in_our_path() {
     let refund = |url: &str| {
         url.parse::<NotifyUrl>()
             .map(|url| url.refund_url().to_string())
@@ -693,7 +564,7 @@ fn notify_urls_are_ours_and_public_or_on_this_machine() {
 }
 
 #[test]
-fn webhooks_are_signed() {
+fn webhooks_require_a_secret() {
     let url = ("AVALON_FULFIL__WEBHOOK_URL", "https://h/hook/?key=hunter2");
     for role in [Role::Dev, Role::Workers, Role::All] {
         let anyway = needed_anyway(role);
@@ -714,7 +585,7 @@ fn webhooks_are_signed() {
             "https://h/hook/?key=hunter2"
         );
     }
-    // Others send none.
+    // Other roles send none.
     assert!(from_env(&[url], Role::Migrate).is_ok());
 
     for (text, key) in [
@@ -728,7 +599,7 @@ fn webhooks_are_signed() {
 }
 
 #[test]
-fn webhooks_go_to_private_addresses_in_dev_or_when_told_to() {
+fn private_webhook_addresses_are_allowed_in_dev_or_explicitly() {
     let fulfil = FulfilConfig::default();
     assert!(fulfil.allow_private_addresses(Role::Dev));
     assert!(!fulfil.allow_private_addresses(Role::All));
@@ -757,7 +628,7 @@ fn several_redis_urls_mean_a_cluster() {
 }
 
 #[test]
-fn the_embedded_queue_is_beside_the_database() {
+fn embedded_queue_defaults_to_beside_the_database() {
     for (toml, path) in [
         ("", "data/avalon-queue.db"),
         ("database.url = 'sqlite://x.sqlite?mode=rwc'", "x-queue.db"),
@@ -835,8 +706,8 @@ fn no_secret_is_printed() {
 }
 
 #[test]
-fn the_example_has_every_key_and_shows_the_defaults() {
-    let example = include_str!("../../../../avalon.example.toml");
+fn example_has_every_key_and_shows_the_defaults() {
+    let example = include_str!("../../../avalon.example.toml");
     let loaded = from_file(example).unwrap();
     assert_eq!(loaded.redacted_toml(), Config::default().redacted_toml());
 
@@ -850,15 +721,15 @@ fn the_example_has_every_key_and_shows_the_defaults() {
             shown.insert(format!("{section}.{key}"));
         }
     }
-    assert_eq!(shown, source::known_keys());
+    assert_eq!(shown, avalon_config::known_keys::<Config>());
 }
 
 #[test]
-fn the_production_sample_wants_signatures_and_only_lacks_secrets() {
-    let sample = from_file(include_str!("../../../../avalon.production.toml")).unwrap();
+fn production_sample_requires_signatures_and_lacks_only_secrets() {
+    let sample = from_file(include_str!("../../../avalon.production.toml")).unwrap();
     assert_eq!(sample.auth.signatures, SignaturePolicy::Required);
     assert!(sample.limits.enabled(Role::Api));
     assert_eq!(sample.database.url.dialect(), Dialect::Postgres);
     let lacking = validate::check(&sample, Role::Api).unwrap_err();
-    assert_eq!(lacking.0, "auth.signing_key");
+    assert_eq!(lacking.key, "auth.signing_key");
 }

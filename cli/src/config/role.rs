@@ -1,8 +1,10 @@
-//! What a process is to do, as far as its configuration depends on it.
+//! What a process does, as far as its configuration depends on it.
 
 use std::fmt;
 
-/// The part that a process plays.
+use avalon_config::Mode;
+
+/// The role of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Everything in one process with a simulator, for developers. Needs no configuration.
@@ -19,19 +21,28 @@ pub enum Role {
     Migrate,
     /// Operates on jobs from the command line and ends.
     Jobs,
-    /// Looks at what is sealed at rest, or seals it again, and ends.
+    /// Inspects or re-encrypts what is encrypted at rest, and ends.
     Keys,
 }
 
 impl Role {
-    /// Whether requests of players are answered.
+    /// Whether it serves players' requests.
     pub fn serves_api(self) -> bool {
         matches!(self, Self::Dev | Self::All | Self::Api)
     }
 
-    /// Whether jobs are worked on.
+    /// Whether it runs jobs.
     pub fn runs_workers(self) -> bool {
         matches!(self, Self::Dev | Self::All | Self::Workers)
+    }
+}
+
+impl From<Role> for Mode {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Dev => Self::Development,
+            _ => Self::Production,
+        }
     }
 }
 

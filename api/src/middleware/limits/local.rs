@@ -27,7 +27,7 @@ impl LocalLimiter {
     pub fn new(config: &LimitsConfig) -> Self {
         let counter = |limit: Limit| {
             let rate = limit.rate(config);
-            // The fallback is never reached: a rate's interval is at least a microsecond.
+            // The fallback is unreachable: a rate's interval is at least a microsecond.
             let quota = Quota::with_period(rate.interval())
                 .unwrap_or(Quota::per_second(rate.quota))
                 .allow_burst(rate.quota);
@@ -57,7 +57,7 @@ impl LocalLimiter {
         }
     }
 
-    /// Forgets those who have used up nothing.
+    /// Removes counters whose full burst is available.
     pub fn forget_idle(&self) {
         for (_, counter) in self.counters.values() {
             counter.retain_recent();

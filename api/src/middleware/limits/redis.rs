@@ -1,4 +1,4 @@
-//! Limits of a whole service, counted in Redis by Redis' own clock: one key and one script call each.
+//! Limits of a whole service, counted in Redis by its own clock: one key and one script call each.
 //!
 //! | key | what |
 //! |---|---|
@@ -14,13 +14,13 @@ use redis::Script;
 use super::{Counted, Limit, Verdict};
 use crate::config::LimitsConfig;
 
-/// Longer than a healthy server takes. A player should not wait for a count.
-const PATIENCE: Duration = Duration::from_millis(250);
-/// A server that did not answer is not asked again for so long.
+/// Longer than a healthy server takes; players must not wait for a count.
+const TIMEOUT: Duration = Duration::from_millis(250);
+/// Time without further calls after one failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// GCRA. KEYS: the arrival time. ARGV: interval and quota, µs and number. Gives whether it is
-/// allowed, how many are left, µs until the next one may come, µs until all may.
+/// GCRA. KEYS: the arrival time. ARGV: interval (µs) and quota. Returns whether the request is allowed,
+/// the remaining number, µs until the next one is allowed, µs until the full burst is.
 static TAKE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local time = redis.call('TIME')
@@ -48,7 +48,7 @@ struct Shared {
     prefix: String,
     config: LimitsConfig,
     started: Instant,
-    /// Milliseconds after `started` before which nobody is asked.
+    /// Milliseconds after `started` before which Redis is not called.
     not_before: AtomicU64,
 }
 
@@ -83,10 +83,10 @@ impl RedisLimiter {
         ))
         .arg(micros(rate.interval()))
         .arg(rate.quota.get());
-        let answer = tokio::time::timeout(PATIENCE, call.invoke_async(&mut link)).await;
+        let answer = tokio::time::timeout(TIMEOUT, call.invoke_async(&mut link)).await;
         let taken: Result<(bool, u32, u64, u64), String> = match answer {
             Ok(answer) => answer.map_err(|error: redis::RedisError| error.to_string()),
-            Err(_) => Err("it did not answer in time".to_owned()),
+            Err(_) => Err("timed out".to_owned()),
         };
         match taken {
             Ok((allowed, remaining, retry_after, reset)) => Some(Verdict {
@@ -100,10 +100,7 @@ impl RedisLimiter {
             Err(error) => {
                 let pause = elapsed() + u64::try_from(PAUSE.as_millis()).unwrap_or(u64::MAX);
                 shared.not_before.store(pause, Ordering::Relaxed);
-                tracing::warn!(
-                    error,
-                    "rate limits are not counted for a moment: Redis is away"
-                );
+                tracing::warn!(error, "Redis is unavailable, rate limits are not counted");
                 None
             }
         }

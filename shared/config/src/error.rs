@@ -3,15 +3,15 @@
 
 use std::{fmt, io, path::PathBuf};
 
-/// Why the configuration was refused.
+/// Why the configuration was rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file can't be read.
+    /// The file cannot be read.
     #[error("configuration: cannot read {}: {reason}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's error.
         reason: io::Error,
     },
     /// The file is not TOML.
@@ -23,7 +23,7 @@ pub enum ConfigError {
         line: usize,
         /// Column in characters, from 1.
         column: usize,
-        /// What is wrong there.
+        /// What is wrong there, without quoting the file.
         message: String,
     },
     /// A key is unknown, missing, or its value is not allowed.
@@ -33,7 +33,7 @@ pub enum ConfigError {
         key: String,
         /// What is wrong with it.
         problem: String,
-        /// Where the value came from; `None` when there is none.
+        /// Where the value came from; `None` for a missing one.
         origin: Option<Origin>,
     },
 }

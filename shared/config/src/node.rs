@@ -9,7 +9,7 @@ use serde::de::{
     SeqAccess, Unexpected, Visitor, value::StrDeserializer,
 };
 
-use super::error::{ConfigError, Origin};
+use crate::error::{ConfigError, Origin};
 
 /// A value and where it came from. Holds secrets: not printable.
 pub(super) struct Node {
@@ -35,7 +35,7 @@ impl Node {
         }
     }
 
-    /// Sets the text at a path of keys. Whatever stands in its way is replaced.
+    /// Sets the text at a path of keys, replacing any value that is not a table.
     pub(super) fn set(&mut self, path: &[&str], text: String, origin: &Origin) {
         let Some((key, rest)) = path.split_first() else {
             self.value = Value::Text(text);
@@ -99,7 +99,7 @@ impl Node {
     }
 }
 
-/// What does not fit, and where. Unlike other deserialisers' errors, it leaves the value out.
+/// What is wrong, and where. Unlike the errors of other deserialisers it omits the value.
 #[derive(Debug)]
 pub(super) struct NodeError {
     key: String,
@@ -108,7 +108,7 @@ pub(super) struct NodeError {
 }
 
 impl NodeError {
-    /// Says in which entry of a table the error is.
+    /// Adds the table entry that contains the error.
     fn in_entry(mut self, key: &str, node: &Node) -> Self {
         // Keys may hold line breaks; messages must not.
         let key = key.escape_debug();
@@ -122,7 +122,7 @@ impl NodeError {
         self
     }
 
-    /// Says in which item of a list the error is.
+    /// Adds the list item that contains the error.
     fn in_item(mut self, index: usize, node: &Node) -> Self {
         let dot = if self.key.is_empty() || self.key.starts_with('[') {
             ""
@@ -288,7 +288,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         let Some((key, node)) = self.current else {
             return Ok(None);
         };
-        // An unknown key is noticed here, by the struct that reads its name.
+        // Structs report unknown keys here, when they read the name.
         let name: StrDeserializer<'_, NodeError> = key.as_str().into_deserializer();
         seed.deserialize(name)
             .map(Some)

@@ -1,8 +1,8 @@
-//! Rate limits by GCRA: so many at once, and then at an even pace. Shared by all processes through
-//! Redis, or local to the one process of the embedded engine. A limiter that can't be asked lets
-//! everything through: it protects against floods, not against players.
+//! Rate limits by GCRA: a burst, and then an even pace. Shared by all processes through Redis, or local
+//! to the one process of the embedded engine. A limiter that is unreachable allows everything: it
+//! protects against floods, not against players.
 //!
-//! What is limited by what is decided by those who ask.
+//! Callers decide which limits apply to a request.
 
 mod local;
 mod rate;
@@ -11,16 +11,16 @@ mod redis;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use avalon_core::base::ids::UserId;
 use aws_lc_rs::digest;
 
-use crate::base::ids::UserId;
 use crate::config::LimitsConfig;
 
 pub use local::LocalLimiter;
 pub use rate::{Rate, RateError};
 pub use redis::RedisLimiter;
 
-/// What is limited. Each has a rate of its own.
+/// A limit with its own rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Limit {
     /// All requests from one address.
@@ -36,7 +36,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// All of them.
+    /// Every limit.
     pub const ALL: [Self; 5] = [
         Self::Address,
         Self::Player,
@@ -67,12 +67,12 @@ impl Limit {
     }
 }
 
-/// Whom a limit counts.
+/// Whose requests a limit counts together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Counted(String);
 
 impl Counted {
-    /// An address. Of IPv6 the network (/64), since every customer has a whole one.
+    /// An address. For IPv6 the network (/64), since a customer has a whole one.
     pub fn address(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self(address.to_string()),
@@ -88,13 +88,13 @@ impl Counted {
         Self(user.to_string())
     }
 
-    /// A player on a route. The route is one of ours, never a client's text.
+    /// A player on a route. The route is a template of ours, never a client's text.
     pub fn player_on(user: UserId, route: &str) -> Self {
-        // Braces would choose a Cluster's node: one for all players.
+        // Braces would put the keys of all players on one Cluster node.
         Self(format!("{user}:{}", route.replace(['{', '}'], "")))
     }
 
-    /// A device, by the name that the client gave it, at an address: a name is anybody's to give.
+    /// A device at an address: its name is the client's choice and not sufficient.
     pub fn device(address: IpAddr, name: &str) -> Self {
         let hash = digest::digest(&digest::SHA256, name.as_bytes());
         let Self(address) = Self::address(address);
@@ -102,20 +102,20 @@ impl Counted {
     }
 }
 
-/// What a limit says of one request.
+/// The decision of a limit about one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Which limit.
+    /// The limit.
     pub limit: Limit,
     /// Its rate.
     pub rate: Rate,
-    /// Whether the request may go on.
+    /// Whether the request is allowed.
     pub allowed: bool,
-    /// How many more could follow at once.
+    /// Number of requests that could follow immediately.
     pub remaining: u32,
-    /// When all are there again.
+    /// Time until the full burst is available.
     pub reset: Duration,
-    /// When the next one would be allowed; zero if this one was.
+    /// Time until the next request would be allowed; zero if this one was.
     pub retry_after: Duration,
 }
 
@@ -131,7 +131,7 @@ pub enum Limits {
 }
 
 impl Limits {
-    /// Counts one request; `None`: nobody counts, because limits are off or Redis does not answer.
+    /// Counts one request; `None` when it was not counted: limits are off or Redis does not respond.
     pub async fn take(&self, limit: Limit, counted: &Counted) -> Option<Verdict> {
         match self {
             Self::Off => None,
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_customer_of_ipv6_is_counted_once() {
+    fn ipv6_addresses_are_counted_by_network() {
         let counted = |text: &str| Counted::address(text.parse().unwrap());
         assert_eq!(counted("2001:db8:1:2:3::1"), counted("2001:db8:1:2:ffff::"));
         assert_ne!(counted("2001:db8:1:2::1"), counted("2001:db8:1:3::1"));

@@ -1,28 +1,27 @@
-//! `fulfil`: where the game server hears of goods that were paid or taken back.
+//! `fulfil`: the webhook that notifies the game server of paid and revoked items.
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use avalon_config::{Mode, Violation, rule, text};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretSlice};
 use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 
-use super::{Role, text};
-
 /// `fulfil`: the webhook to the game server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub struct FulfilConfig {
-    /// Where it goes; unset: nowhere.
+    /// URL of the webhook; unset: none is sent.
     #[serde(deserialize_with = "text::optional")]
     pub webhook_url: Option<WebhookUrl>,
-    /// What it is signed with.
+    /// Key of the webhook's signature.
     #[serde(deserialize_with = "text::optional", serialize_with = "text::hidden")]
     pub webhook_secret: Option<WebhookSecret>,
-    /// Whether it may go to private addresses. See [`FulfilConfig::allow_private_addresses`] for the
-    /// default.
+    /// Whether the URL may resolve to private addresses. See
+    /// [`FulfilConfig::allow_private_addresses`] for the default.
     pub allow_private_addresses: Option<bool>,
-    /// How long one attempt may take.
+    /// Timeout of one attempt.
     #[serde(with = "text::duration")]
     pub timeout: Duration,
 }
@@ -41,17 +40,42 @@ impl Default for FulfilConfig {
 impl FulfilConfig {
     /// Whether the webhook may go to loopback and private addresses: as configured, else in `dev`
     /// only.
-    pub fn allow_private_addresses(&self, role: Role) -> bool {
-        self.allow_private_addresses.unwrap_or(role == Role::Dev)
+    pub fn allow_private_addresses(&self, mode: impl Into<Mode>) -> bool {
+        let default = mode.into() == Mode::Development;
+        self.allow_private_addresses.unwrap_or(default)
+    }
+
+    /// Checks the section's own rules.
+    ///
+    /// # Errors
+    /// The first [`Violation`].
+    pub fn check(&self) -> Result<(), Violation> {
+        rule(
+            self.timeout > Duration::ZERO,
+            "fulfil.timeout",
+            "must be longer than 0s",
+        )
+    }
+
+    /// Checks what a process that sends webhooks requires.
+    ///
+    /// # Errors
+    /// The first [`Violation`].
+    pub fn check_sender(&self) -> Result<(), Violation> {
+        rule(
+            self.webhook_url.is_none() || self.webhook_secret.is_some(),
+            "fulfil.webhook_secret",
+            "required beside fulfil.webhook_url (whsec_ and base64, or any text)",
+        )
     }
 }
 
-/// An `http://` or `https://` URL that is called as it is. Its query may hold a password: prints
-/// without it.
+/// An `http://` or `https://` URL that is called verbatim. Its query may hold a password, so it is
+/// printed without it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebhookUrl(Url);
 
-/// A text is no [`WebhookUrl`].
+/// The text is not a valid [`WebhookUrl`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be an http:// or https:// URL without credentials or fragment")]
 pub struct WebhookUrlError;
@@ -99,18 +123,18 @@ impl Serialize for WebhookUrl {
     }
 }
 
-/// The key that webhooks are signed with: `whsec_` and its base64 (Standard Webhooks), or any other
-/// text, whose bytes are the key. Never printed.
+/// The signing key of webhooks: `whsec_` and its base64 (Standard Webhooks), or any other text, whose
+/// bytes are the key. Never printed.
 #[derive(Clone)]
 pub struct WebhookSecret(SecretSlice<u8>);
 
-/// A text is no [`WebhookSecret`].
+/// The text is not a valid [`WebhookSecret`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WebhookSecretError {
-    /// Nothing is there to sign with.
+    /// The key is empty.
     #[error("must not be empty")]
     Empty,
-    /// `whsec_` promises base64.
+    /// `whsec_` is not followed by base64.
     #[error("must have base64 after whsec_")]
     Base64,
 }

@@ -1,5 +1,5 @@
-//! Logging of the whole process, and the export of its spans by OTLP where that is configured: set up
-//! once, at the start, from `log.*` and `telemetry.*`. Metrics are elsewhere.
+//! Logging of the process and the export of its spans by OTLP, set up once at start-up from `log.*` and
+//! `telemetry.*`. Metrics are elsewhere.
 //!
 //! Logs always go to standard error, as text or JSON: standard output belongs to what a command
 //! prints (the banner of `dev`, `jobs list`, `openapi`).
@@ -18,54 +18,49 @@ use tracing_subscriber::{
     EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt,
 };
 
+use avalon_api::ops::{LogHandle, LogLevelError};
+
 use crate::config::{LogConfig, LogFormat, Role, TelemetryConfig};
 
-/// A collector that takes longer than this loses a batch of spans.
+/// Timeout of one export; its batch of spans is lost.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the end of the process waits for the last spans to be exported.
+/// Timeout of the last export, which delays the end of the process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why logging could not be set up or changed.
+/// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum TelemetryError {
-    /// The filter is not what `tracing-subscriber` reads.
+pub(crate) enum TelemetryError {
+    /// The filter's directives are invalid.
     #[error("not a log filter: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// Something else in this process logs already.
+    /// The process already has a global subscriber.
     #[error("logging was set up before")]
     AlreadySet(#[from] tracing_subscriber::util::TryInitError),
-    /// The exporter of spans could not be made.
+    /// The exporter of spans could not be created.
     #[error("telemetry.otlp_endpoint: {0}")]
     Exporter(#[from] ExporterBuildError),
-    /// The subscriber is gone.
-    #[error("logging can no longer be changed")]
-    Gone(#[from] reload::Error),
 }
 
-/// Changes the log level of the running process.
-#[derive(Clone)]
-pub struct LogHandle(reload::Handle<EnvFilter, Registry>);
-
-impl LogHandle {
-    /// Filters by these directives from now on, such as `info,avalon_queue=debug`.
-    ///
-    /// # Errors
-    /// [`TelemetryError::Filter`] when they can't be read: nothing changes then.
-    pub fn set_level(&self, directives: &str) -> Result<(), TelemetryError> {
-        Ok(self.0.reload(parse_filter(directives)?)?)
-    }
+fn log_handle(filter: reload::Handle<EnvFilter, Registry>) -> LogHandle {
+    LogHandle::new(move |directives| {
+        let new =
+            parse_filter(directives).map_err(|error| LogLevelError::Invalid(error.to_string()))?;
+        filter
+            .reload(new)
+            .map_err(|error| LogLevelError::Unavailable(error.to_string()))
+    })
 }
 
-/// What was set up.
-pub struct Telemetry {
+/// Logging and the export of spans, as set up.
+pub(crate) struct Telemetry {
     /// Changes the log level.
-    pub log: LogHandle,
+    pub(crate) log: LogHandle,
     spans: Option<SdkTracerProvider>,
 }
 
 impl Telemetry {
-    /// Exports the last spans. Blocks for some seconds at most; call it outside of the runtime.
-    pub fn finish(self) {
+    /// Exports the last spans. Blocks for up to [`FLUSH_TIMEOUT`]; call it outside of the runtime.
+    pub(crate) fn finish(self) {
         let Some(spans) = self.spans else { return };
         if let Err(error) = spans.shutdown_with_timeout(FLUSH_TIMEOUT) {
             tracing::warn!(%error, "the last spans were not exported");
@@ -73,11 +68,11 @@ impl Telemetry {
     }
 }
 
-/// Starts logging for this process, and the export of spans when a collector is configured.
+/// Starts logging for this process, and the export of spans if a collector is configured.
 ///
 /// # Errors
-/// When the level can't be read, the collector's address can't be used, or logging was set up before.
-pub fn init(
+/// When the level is invalid, the collector's address is unusable, or logging was already set up.
+pub(crate) fn init(
     log: &LogConfig,
     telemetry: &TelemetryConfig,
     role: Role,
@@ -88,7 +83,7 @@ pub fn init(
     Ok(Telemetry { log, spans })
 }
 
-/// Sends spans by OTLP over HTTP, from a thread of its own; none when no collector is configured.
+/// Creates the exporter, which sends from its own thread; none without a collector.
 fn exporter(
     config: &TelemetryConfig,
     role: Role,
@@ -110,8 +105,7 @@ fn exporter(
         .build();
     let spans = SdkTracerProvider::builder()
         .with_resource(resource)
-        // By the trace's id alone: all processes decide alike, and a client that says that it samples
-        // does not decide for us.
+        // By the trace's id alone: all processes decide alike, and a client's sampling flag is ignored.
         .with_sampler(Sampler::TraceIdRatioBased(config.sample_ratio))
         .with_batch_exporter(exporter)
         .build();
@@ -129,13 +123,13 @@ fn subscriber(
             .with_location(false)
             .with_threads(false)
             .with_tracked_inactivity(false)
-            // Our own spans, whatever the log level is.
+            // Our own spans, independently of the log level.
             .with_filter(Targets::new().with_target("avalon", Level::INFO))
     });
     let (filter, handle) = reload::Layer::new(parse_filter(&config.level)?);
     let output = match config.format(role) {
         LogFormat::Text => {
-            // Colours are for people who look on; https://no-color.org is respected.
+            // https://no-color.org is respected.
             let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
             let ansi = wanted && stderr().is_terminal();
             fmt::layer().with_writer(stderr).with_ansi(ansi).boxed()
@@ -151,11 +145,11 @@ fn subscriber(
         tracing_subscriber::registry()
             .with(output.with_filter(filter))
             .with(exported),
-        LogHandle(handle),
+        log_handle(handle),
     ))
 }
 
-/// Reads filter directives strictly: a typing error must not silence the logs.
+/// Parses filter directives strictly: a typing error must not silence the logs.
 pub(crate) fn parse_filter(
     directives: &str,
 ) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
@@ -167,13 +161,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bad_filter_is_refused() {
+    fn invalid_filters_are_rejected() {
         assert!(parse_filter("info,avalon_queue=debug,sqlx=warn").is_ok());
         assert!(parse_filter("info,avalon_queue=loud").is_err());
     }
 
     #[test]
-    fn the_level_can_be_changed_while_running() {
+    fn level_can_be_changed_while_running() {
         let config = LogConfig {
             level: "warn".to_owned(),
             ..LogConfig::default()
