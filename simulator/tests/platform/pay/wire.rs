@@ -19,7 +19,7 @@ const SIGNATURE_HEADERS: [&str; 5] = [
 /// Returns the names in a message's head, in the case in which they were sent.
 fn names(message: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(message);
-    let (head, _) = text.split_once("\r\n\r\n").expect("a whole head");
+    let (head, _) = text.split_once("\r\n\r\n").unwrap();
     head.lines()
         .skip(1)
         .map(|line| line.split_once(": ").unwrap().0.to_owned())
