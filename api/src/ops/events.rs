@@ -6,6 +6,7 @@ use std::time::Duration;
 use avalon_core::analytics::catalogue::{self, EventDefinition, MOST_DEFINITIONS};
 use avalon_core::analytics::counts::{self, Span};
 use avalon_core::analytics::incoming::is_event_name;
+use avalon_core::analytics::schema::EventSchema;
 use avalon_core::analytics::{Day, Source, funnel, retention};
 use avalon_core::base::problem::{Problem, ProblemCode};
 use axum::extract::{FromRequestParts, Path, Request, State};
@@ -73,7 +74,7 @@ struct DefinitionBody {
 impl DefinitionBody {
     fn into_definition(self, event_name: String) -> Result<EventDefinition, Problem> {
         if let Some(schema) = &self.schema {
-            catalogue::compile(schema).map_err(|error| invalid_field("schema", error))?;
+            EventSchema::compile(schema).map_err(|error| invalid_field("schema", error))?;
         }
         let named = |name: &String| (1..=64).contains(&name.chars().count());
         if self.sensitive.len() > MOST_SENSITIVE || !self.sensitive.iter().all(named) {

@@ -17,6 +17,7 @@ pub mod prepare;
 pub mod presence;
 pub mod profiles;
 pub mod retention;
+pub mod schema;
 mod sqlite;
 pub mod writer;
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jsonschema::{PatternOptions, Validator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::Row;
@@ -14,6 +13,7 @@ use sqlx::any::AnyRow;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use super::schema::EventSchema;
 use crate::storage::database::{Database, DatabaseError};
 
 /// How old the copy may be.
@@ -35,22 +35,6 @@ pub struct EventDefinition {
     pub sensitive: Vec<String>,
     /// The share of players whose events are kept, from 0 to 1 in steps of 0.0001.
     pub sampling_rate: f64,
-}
-
-/// A schema is not one.
-#[derive(Debug, thiserror::Error)]
-#[error("not a JSON Schema: {0}")]
-pub struct SchemaError(String);
-
-/// Makes a schema ready for use. Nothing is fetched for it, and its patterns take linear time.
-///
-/// # Errors
-/// When it is none.
-pub fn compile(schema: &Value) -> Result<Validator, SchemaError> {
-    jsonschema::options()
-        .with_pattern_options(PatternOptions::regex())
-        .build(schema)
-        .map_err(|error| SchemaError(error.to_string()))
 }
 
 /// Ten-thousandths of a share.
@@ -135,7 +119,7 @@ fn definition_of(row: &AnyRow) -> Result<EventDefinition, DatabaseError> {
 
 /// A definition, ready for use.
 pub(super) struct Known {
-    pub(super) schema: Option<Validator>,
+    pub(super) schema: Option<EventSchema>,
     pub(super) sensitive: HashSet<String>,
     /// In ten-thousandths.
     pub(super) sample: u32,
@@ -152,7 +136,7 @@ impl Catalogue {
     pub fn of(definitions: Vec<EventDefinition>) -> Self {
         let known = |definition: EventDefinition| {
             let schema = definition.schema.and_then(|schema| {
-                let compiled = compile(&schema);
+                let compiled = EventSchema::compile(&schema);
                 if let Err(error) = &compiled {
                     tracing::error!(%error, event = definition.event_name, "a schema is not used");
                 }
