@@ -158,7 +158,10 @@ impl PayError {
                 Ended::Unanswered
             }
             error if error.class() == PayErrorClass::RateLimited => Ended::Limited,
-            Self::Api { status, .. } if matches!(status, 408 | 500..) => Ended::Unanswered,
+            Self::Api {
+                status: 408 | 500..,
+                ..
+            } => Ended::Unanswered,
             _ => Ended::Answered,
         }
     }
