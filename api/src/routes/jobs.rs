@@ -114,6 +114,7 @@ struct EventsQuery {
 #[utoipa::path(
     get,
     path = "/api/jobs/{jobId}",
+    operation_id = "getJob",
     tag = "jobs",
     params(("jobId" = String, Path, description = "From the 202 response"), JobQuery),
     responses(
@@ -148,6 +149,7 @@ async fn job(
 #[utoipa::path(
     get,
     path = "/api/jobs/{jobId}/events",
+    operation_id = "streamJob",
     tag = "jobs",
     params(("jobId" = String, Path, description = "From the 202 response"), EventsQuery),
     responses(

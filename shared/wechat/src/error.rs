@@ -241,7 +241,10 @@ impl WechatError {
                 Ended::Unanswered
             }
             Self::Api { code, .. } if *code == ErrCode::SYSTEM_BUSY => Ended::Unanswered,
-            Self::HttpStatus { status, .. } if matches!(status, 408 | 500..) => Ended::Unanswered,
+            Self::HttpStatus {
+                status: 408 | 500..,
+                ..
+            } => Ended::Unanswered,
             error if error.class() == ErrorClass::RateLimited => Ended::Limited,
             _ => Ended::Answered,
         }

@@ -88,6 +88,7 @@ struct PayParamsBody {
 #[utoipa::path(
     post,
     path = "/api/wx/createOrder",
+    operation_id = "createOrder",
     tag = "payments",
     request_body = CreateOrderRequest,
     params(
@@ -133,6 +134,7 @@ fn payments_enabled(pay: Option<&PayClient>) -> Result<(), ProblemCode> {
 #[utoipa::path(
     get,
     path = "/api/wx/getOrder/{orderId}",
+    operation_id = "getOrder",
     tag = "payments",
     params(("orderId" = String, Path, description = "From `createOrder`")),
     responses(
@@ -178,6 +180,7 @@ struct Orders {
 #[utoipa::path(
     get,
     path = "/api/wx/orders",
+    operation_id = "listOrders",
     tag = "payments",
     params(OrdersQuery),
     responses(
@@ -218,6 +221,7 @@ async fn list(
 #[utoipa::path(
     post,
     path = "/api/wx/cancelOrder/{orderId}",
+    operation_id = "cancelOrder",
     tag = "payments",
     params(
         ("orderId" = String, Path, description = "From `createOrder`"),
