@@ -51,17 +51,6 @@ pub(crate) fn payment(error: PaymentError) -> JobError {
     }
 }
 
-/// Maps a failure to read players.
-pub(crate) fn user(error: UserError) -> JobError {
-    let UserError::Database(error) = error;
-    if error.is_transient() {
-        tracing::warn!(%error, "database unavailable, will retry");
-        return retry(ProblemCode::StoreUnavailable);
-    }
-    tracing::error!(%error, "database statement failed");
-    JobError::Fail(jobs::failure(&ProblemCode::Internal.into()))
-}
-
 /// Maps a session key that cannot be decrypted to a missing one: the next sign-in stores a new one.
 pub(crate) fn session_keys(error: SessionKeyError) -> JobError {
     if error.is_transient() {
