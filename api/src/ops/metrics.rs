@@ -262,9 +262,8 @@ fn describe_servers(registry: &Registry, servers: &[ServerInfo]) -> Result<(), p
 }
 
 fn describe_pool(registry: &Registry, state: &OpsState) -> Result<(), prometheus::Error> {
-    let pool = state.database.pool();
-    let (open, idle) = (i64::from(pool.size()), pool.num_idle());
-    let idle = i64::try_from(idle).unwrap_or(i64::MAX).min(open);
+    let counts = state.database.connections();
+    let (open, idle) = (i64::from(counts.open), i64::from(counts.idle));
     let connections = IntGaugeVec::new(
         Opts::new(
             "avalon_database_connections",
@@ -279,7 +278,7 @@ fn describe_pool(registry: &Registry, state: &OpsState) -> Result<(), prometheus
         registry,
         "avalon_database_connections_max",
         "Most connections that this process opens to the database.",
-        i64::from(pool.options().get_max_connections()),
+        i64::from(counts.max),
     )
 }
 
