@@ -31,6 +31,8 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
     #[error(transparent)]
+    Claim(#[from] avalon_core::storage::claim::ClaimError),
+    #[error(transparent)]
     Database(#[from] DatabaseError),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -102,9 +104,11 @@ impl Failure {
     /// Returns 2 if the configuration must be fixed before another start can succeed, otherwise 1.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Setting { .. } | Self::Listen { .. } | Self::Tls(_) => {
-                ExitCode::from(2)
-            }
+            Self::Config(_)
+            | Self::Setting { .. }
+            | Self::Listen { .. }
+            | Self::Claim(_)
+            | Self::Tls(_) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }
     }

@@ -49,6 +49,7 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     }
     let event_metrics = EventMetrics::new(&registry)?;
     avalon_api::ops::AuditMetrics::register(&registry)?;
+    let _claims = wiring::claim_files(&config)?;
     let database = Database::new(&config.database)?;
     let redis = wiring::redis(&config)?;
     let events = wiring::events(&config, &event_metrics, redis.as_ref());

@@ -14,6 +14,7 @@ use avalon_core::jobs::QUEUES;
 use avalon_core::payments::config::LatePayment;
 use avalon_core::platform::risk::{self, RiskCache};
 use avalon_core::platform::token::{self, PlatformTokens, Timing, TokenMetrics};
+use avalon_core::storage::claim::{FileClaim, Sharing};
 use avalon_core::storage::database::Database;
 use avalon_core::storage::documents::{Documents, MemoryDocuments, RedisDocuments, SqlDocuments};
 use avalon_core::storage::keyring::Keyring;
@@ -77,6 +78,20 @@ pub(crate) async fn store(
         avalon_core::storage::database::create_private_folder(folder)?;
     }
     Ok(Arc::new(Sqlite::open(&path, QUEUES.to_vec()).await?))
+}
+
+/// Claims the SQLite files that this process serves, until the result is dropped.
+pub(crate) fn claim_files(config: &Config) -> Result<Vec<FileClaim>, Failure> {
+    let mut files: Vec<_> = config.database.url.sqlite_path().into_iter().collect();
+    let sharing = match config.redis.url {
+        Some(_) => Sharing::Shared,
+        None => {
+            files.push(config.queue_path());
+            Sharing::Exclusive
+        }
+    };
+    let claims = files.iter().map(|file| FileClaim::of(file, sharing));
+    Ok(claims.collect::<Result<_, _>>()?)
 }
 
 /// The queue, for those who look at it: an embedded one that is not there is not made.

@@ -1,8 +1,11 @@
 //! The single writer of the embedded queue. It runs all pending operations in one transaction and
 //! returns their results after the commit (group commit). If one operation fails, the transaction is
-//! rolled back and all its callers get an error, since every operation may be repeated.
+//! rolled back and all its callers get an error, since every operation may be repeated. The connection is then
+//! closed: after a failed COMMIT or ROLLBACK (a full disk, say) SQLite and the driver may disagree whether it is
+//! in a transaction, and it would fail for good.
 
 use futures_util::future::BoxFuture;
+use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
 
@@ -81,7 +84,20 @@ async fn commit(
     pool: &SqlitePool,
     batch: impl Iterator<Item = Operation>,
 ) -> Result<(), sqlx::Error> {
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let mut connection = pool.acquire().await?;
+    let committed = commit_on(&mut connection, batch).await;
+    if committed.is_err() {
+        // What the close reports is no better known than the transaction's state.
+        let _ = connection.close().await;
+    }
+    committed
+}
+
+async fn commit_on(
+    connection: &mut SqliteConnection,
+    batch: impl Iterator<Item = Operation>,
+) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let mut finishes = Vec::new();
     for operation in batch {
         finishes.push(operation(&mut transaction).await?);

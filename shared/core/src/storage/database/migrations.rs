@@ -196,3 +196,82 @@ fn of_migration(error: MigrateError) -> DatabaseError {
         other => DatabaseError::Migration(other),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use avalon_test_support::TestDatabase;
+    use sqlx::Connection;
+
+    use super::*;
+
+    async fn connect(database: &TestDatabase) -> AnyConnection {
+        sqlx::any::install_default_drivers();
+        AnyConnection::connect(database.url()).await.unwrap()
+    }
+
+    async fn execute(connection: &mut AnyConnection, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(connection).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn migration_behind_a_reader_blocks_nobody_for_long() {
+        let database = TestDatabase::postgres().await;
+        let (mut reader, mut player) = (connect(&database).await, connect(&database).await);
+        execute(&mut reader, "CREATE TABLE notes (note BIGINT)").await;
+        execute(&mut reader, "BEGIN; SELECT note FROM notes").await;
+        let mut connection = connect(&database).await;
+        let migrating = tokio::spawn(async move {
+            let files = vec![(1, "added", "ALTER TABLE notes ADD COLUMN added BIGINT")];
+            run_all(&mut connection, &of(files)).await
+        });
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(2) {
+            let asked = Instant::now();
+            execute(&mut player, "SELECT note FROM notes").await;
+            assert!(asked.elapsed() < Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(!migrating.is_finished(), "the reader holds its lock");
+        execute(&mut reader, "COMMIT").await;
+        migrating.await.unwrap().unwrap();
+        execute(&mut player, "SELECT added FROM notes").await;
+    }
+
+    #[tokio::test]
+    async fn index_is_created_concurrently_by_several_processes() {
+        let database = TestDatabase::postgres().await;
+        let mut writer = connect(&database).await;
+        execute(&mut writer, "CREATE TABLE notes (note BIGINT)").await;
+        // What an interrupted migration left.
+        execute(&mut writer, "CREATE INDEX notes_note ON notes (note)").await;
+        execute(
+            &mut writer,
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = CAST('notes_note' AS regclass)",
+        )
+        .await;
+        execute(&mut writer, "BEGIN; INSERT INTO notes VALUES (1)").await;
+        let migrating: Vec<_> = (0..3)
+            .map(|_| {
+                let url = database.url().to_owned();
+                tokio::spawn(async move {
+                    let mut connection = AnyConnection::connect(&url).await.unwrap();
+                    let sql =
+                        "-- no-transaction\nCREATE INDEX CONCURRENTLY notes_note ON notes (note)";
+                    run_all(&mut connection, &of(vec![(1, "index", sql)])).await
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        execute(&mut writer, "COMMIT").await;
+        for done in migrating {
+            done.await.unwrap().unwrap();
+        }
+        let valid: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_index WHERE indisvalid AND indexrelid = CAST('notes_note' AS regclass)",
+        )
+        .fetch_one(&mut writer)
+        .await
+        .unwrap();
+        assert_eq!(valid, 1);
+    }
+}
