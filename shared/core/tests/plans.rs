@@ -69,8 +69,8 @@ async fn statements_addressed_by_key_use_that_key() {
     let mut wrong = Vec::new();
     let mut by_key = 0;
     for (statistics, change) in [
-        ("empty", "SELECT 1".to_owned()),
-        ("quiet", format!("{QUIET}; ANALYZE")),
+        ("none", QUIET.to_owned()),
+        ("quiet", "ANALYZE".to_owned()),
         ("stale", BACKLOG.to_owned()),
         ("fresh", "ANALYZE".to_owned()),
     ] {
@@ -214,7 +214,7 @@ async fn plan(connection: &mut PgConnection, name: &str, mode: &str) -> String {
         .split(',')
         .filter(|name| !name.is_empty())
         .map(|name| match name {
-            "text" | "bytea" | "character varying" => "'b77'",
+            "text" | "bytea" | "character varying" => "'CNY'",
             "jsonb" => "'{}'",
             "text[]" | "bigint[]" => "'{}'",
             _ => "77",

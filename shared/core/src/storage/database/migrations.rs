@@ -151,12 +151,18 @@ async fn limit_waits(connection: &mut AnyConnection, wait: Duration) -> Result<(
 }
 
 async fn is_applied(connection: &mut AnyConnection, version: i64) -> Result<bool, DatabaseError> {
-    let found: i64 =
+    let found: Result<i64, DatabaseError> =
         sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations WHERE version = $1 AND success")
             .bind(version)
             .fetch_one(connection)
-            .await?;
-    Ok(found > 0)
+            .await
+            .map_err(Into::into);
+    match found {
+        Ok(found) => Ok(found > 0),
+        // The table does not exist before the first migration.
+        Err(error) if error.has_code("42P01") => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Drops what an interrupted `CREATE INDEX CONCURRENTLY` left: it costs writes and serves no reads.
