@@ -13,6 +13,7 @@ use strum::{AsRefStr, Display, IntoStaticStr, VariantArray};
 use tracing::Instrument;
 use url::{Host, Url};
 
+use crate::breaker::{Breakers, Ended};
 use crate::metrics::outcome_label;
 use crate::request::Request;
 use crate::{WechatError, WechatMetrics, response};
@@ -59,6 +60,8 @@ pub enum Api {
     PayRefund,
     /// `GET /v3/refund/domestic/refunds/…`: the state of a refund.
     PayRefundQuery,
+    /// `POST /v3/refund/domestic/refunds/…/apply-abnormal-refund`: sends a refund to another account.
+    PayAbnormalRefund,
     /// `GET /v3/certificates`: WeChat Pay's signing certificates.
     PayCertificates,
     /// `GET /v3/bill/tradebill`: the trade bill of a day.
@@ -81,6 +84,7 @@ impl Api {
                 | Self::PayClose
                 | Self::PayRefund
                 | Self::PayRefundQuery
+                | Self::PayAbnormalRefund
                 | Self::PayCertificates
                 | Self::PayBill
         )
@@ -102,7 +106,9 @@ impl Api {
             Self::RetainInfo => "/datacube/getweanalysisappiddailyretaininfo",
             Self::PayJsapi => "/v3/pay/transactions/jsapi",
             Self::PayQuery | Self::PayClose => "/v3/pay/transactions",
-            Self::PayRefund | Self::PayRefundQuery => "/v3/refund/domestic/refunds",
+            Self::PayRefund | Self::PayRefundQuery | Self::PayAbnormalRefund => {
+                "/v3/refund/domestic/refunds"
+            }
             Self::PayCertificates => "/v3/certificates",
             Self::PayBill => "/v3/bill/tradebill",
         }
@@ -164,6 +170,7 @@ pub struct WechatClient {
     http: reqwest::Client,
     settings: WechatSettings,
     metrics: WechatMetrics,
+    breakers: Breakers,
 }
 
 impl WechatClient {
@@ -199,6 +206,7 @@ impl WechatClient {
             http,
             settings,
             metrics,
+            breakers: Breakers::default(),
         })
     }
 
@@ -219,12 +227,22 @@ impl WechatClient {
     ) -> Result<T, WechatError> {
         let api = request.api;
         let started = Instant::now();
+        let permit = self
+            .breakers
+            .admit(api, started)
+            .map_err(|retry_after| WechatError::Paused { api, retry_after })?;
         let sent = request.to_http(&self.http, self.endpoint(api));
         let result = match exchange(api, sent).instrument(api.span()).await {
             Ok(body) => response::parse(api, &body, &request.secrets()),
             Err(error) => Err(error),
         };
-        self.record(api, result.as_ref().err(), started.elapsed());
+        let error = result.as_ref().err();
+        permit.ended(
+            error.map_or(Ended::Answered, WechatError::ended),
+            Instant::now(),
+        );
+        self.metrics.circuit(api, self.breakers.is_open(api));
+        self.record(api, error, started.elapsed());
         result
     }
 
