@@ -38,11 +38,10 @@ async fn notes(on: &TestDatabase) -> Database {
     for _ in 0..3 {
         let (first, second) = tokio::join!(database.begin(), database.begin());
         let (third, fourth) = tokio::join!(read(&database), read(&database));
-        (third.unwrap(), fourth.unwrap());
-        (
-            first.unwrap().commit().await.unwrap(),
-            second.unwrap().commit().await.unwrap(),
-        );
+        third.unwrap();
+        fourth.unwrap();
+        first.unwrap().commit().await.unwrap();
+        second.unwrap().commit().await.unwrap();
     }
     settle().await;
     database
@@ -151,7 +150,8 @@ async fn terminated_connections_cost_no_read_and_no_transaction() {
     operator(&on, terminate).await;
     settle().await;
     let (first, second) = tokio::join!(transact(&database), transact(&database));
-    (first.unwrap(), second.unwrap());
+    first.unwrap();
+    second.unwrap();
 }
 
 #[tokio::test]

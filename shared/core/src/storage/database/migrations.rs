@@ -58,6 +58,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             6 "0006_analytics",
             7 "0007_platform_stats",
             8 "0008_retention",
+            12 "0012_vacuum",
         )
         .to_vec(),
     };
