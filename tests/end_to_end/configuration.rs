@@ -150,7 +150,7 @@ async fn second_process_on_one_sqlite_file_is_refused() {
     let settings = FleetSettings::new(database.url(), "");
     let simulator = settings.simulator().start().await;
     let mut first = settings.all().start().await;
-    let line = refused(settings.all()).await;
+    let line = refused(FleetSettings::new(database.url(), "").all()).await;
     assert!(line.contains("avalon.db is in use by another"), "{line}");
     // The first one serves, and its claim ends with it.
     first.kill9();
