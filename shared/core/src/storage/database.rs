@@ -29,7 +29,7 @@ pub use statements::Statements;
 /// The connections of a process. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
-    /// Single statements, and transactions that wait for nobody's rows.
+    /// Single statements, and transactions that wait for no other's rows.
     statements: Statements,
     /// All other transactions; `None`: in the same pool, since SQLite has one writer.
     transactions: Option<AnyPool>,

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn migration_behind_a_reader_blocks_nobody_for_long() {
+    async fn migration_behind_a_reader_blocks_others_only_briefly() {
         let database = TestDatabase::postgres().await;
         let (mut reader, mut player) = (connect(&database).await, connect(&database).await);
         execute(&mut reader, "CREATE TABLE notes (note BIGINT)").await;
