@@ -11,6 +11,7 @@ use std::time::Duration;
 use avalon_api::config::LimitsConfig;
 use avalon_api::limits::{Counted, Limit, Limits, LocalLimiter, Rate, RedisLimiter};
 use avalon_core::base::ids::UserId;
+use avalon_core::storage::documents::{Documents, RedisDocuments};
 use avalon_queue::RedisEndpoint;
 use avalon_test_support::{RedisServer, shared_redis_url, unique_prefix};
 
@@ -83,4 +84,24 @@ async fn redis_outage_disables_the_limit_and_is_not_waited_for() {
         "{:?}",
         begun.elapsed()
     );
+}
+
+#[tokio::test]
+async fn clock_that_steps_back_blocks_no_longer_than_a_burst() {
+    let endpoint = RedisEndpoint::new(&shared_redis_url().await).unwrap();
+    let (prefix, user) = (unique_prefix(), UserId::new());
+    let config = limits_config("5/1m");
+    let limits = Limits::Shared(RedisLimiter::new(endpoint.clone(), &prefix, &config));
+    // Counted by a clock that was an hour ahead.
+    let documents = RedisDocuments::new(endpoint, &prefix, Duration::from_secs(2));
+    let ahead = std::time::UNIX_EPOCH.elapsed().unwrap() + Duration::from_secs(3600);
+    let key = format!("limit:{}:{user}", Limit::Player.as_ref());
+    let stored = ahead.as_micros().to_string();
+    documents.put(&key, &stored, None).await.unwrap();
+    let player = Counted::player(user);
+    let verdict = limits.take(Limit::Player, &player).await.unwrap();
+    assert!(!verdict.allowed, "{verdict:?}");
+    let minute = Duration::from_secs(60);
+    assert!(verdict.retry_after <= minute / 5, "{verdict:?}");
+    assert!(verdict.reset <= minute, "{verdict:?}");
 }

@@ -2,7 +2,9 @@
 //! body is the rest.
 #![no_main]
 
-use avalon_api::request_signature::{RequestSignature, SignatureError, SignedRequest, sign};
+use avalon_api::request_signature::{
+    RequestSignature, SignatureError, SignatureVersion, SignedRequest, sign,
+};
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 
@@ -19,29 +21,33 @@ fuzz_target!(|data: &[u8]| {
     let request = SignedRequest {
         method: &method,
         path_and_query: &path,
+        idempotency_key: &nonce,
         body,
     };
     let read = |signature| RequestSignature::read(Some(&time), Some(&nonce), Some(signature), now);
-    let valid = sign(KEY, request, &time, &nonce);
-    if let Ok(read) = read(&signature) {
-        // Only one signature is accepted, in canonical base64.
-        let accepted = read.verify(KEY, request).is_ok();
-        assert_eq!(accepted, signature == valid);
-    }
-    match read(&valid) {
-        Ok(read) => {
-            assert_eq!(read.verify(KEY, request), Ok(()));
-            assert_eq!(read.verify(&[8; 32], request), Err(SignatureError::Wrong));
-            let modified = SignedRequest {
-                body: &[body, b"x"].concat(),
-                ..request
-            };
-            assert_eq!(read.verify(KEY, modified), Err(SignatureError::Wrong));
-            assert!(
-                time.parse::<i64>()
-                    .is_ok_and(|time| NOW.abs_diff(time) <= 300)
-            );
+    for version in [SignatureVersion::V1, SignatureVersion::V2] {
+        let valid = sign(version, KEY, request, &time, &nonce);
+        if let Ok(read) = read(&signature) {
+            // Only one signature is accepted, in canonical base64.
+            let accepted = read.verify(KEY, request).is_ok();
+            let same_version = signature.starts_with("v2,") == (version == SignatureVersion::V2);
+            assert!(!same_version || accepted == (signature == valid));
         }
-        Err(error) => assert_ne!(error, SignatureError::Wrong),
+        match read(&valid) {
+            Ok(read) => {
+                assert_eq!(read.verify(KEY, request), Ok(()));
+                assert_eq!(read.verify(&[8; 32], request), Err(SignatureError::Wrong));
+                let modified = SignedRequest {
+                    body: &[body, b"x"].concat(),
+                    ..request
+                };
+                assert_eq!(read.verify(KEY, modified), Err(SignatureError::Wrong));
+                assert!(
+                    time.parse::<i64>()
+                        .is_ok_and(|time| NOW.abs_diff(time) <= 300)
+                );
+            }
+            Err(error) => assert_ne!(error, SignatureError::Wrong),
+        }
     }
 });

@@ -48,7 +48,7 @@ async fn operator_actions_are_audited_with_their_address() {
         .body;
     let job = dead["jobs"][0]["jobId"].as_str().unwrap();
     as_admin(game.client.post(admin(&format!("jobs/{job}/retry")))).await;
-    game.job(job).await;
+    game.job(&Game::sign_in_job(job, "sim-error-40125")).await;
     as_admin(game.client.delete(admin(&format!("jobs/{job}")))).await;
 
     let all = events(&game, &dev, "").await;

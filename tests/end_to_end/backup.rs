@@ -65,7 +65,7 @@ async fn postgres_and_redis_restore_from_backups_taken_under_load() {
     game.faults(json!({"outage": "http502", "api": "code2session"}))
         .await;
     let waiting = game.login_preferring("sim-bob", "respond-async").await;
-    let waiting = waiting.body["jobId"].as_str().unwrap().to_owned();
+    let waiting = waiting.header("location").to_owned();
     game.clear_faults().await;
     let (stop, players) = load(&fleet.apis[0], &fleet.simulator);
 

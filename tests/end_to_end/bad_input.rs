@@ -118,20 +118,17 @@ async fn unknown_paths_and_wrong_methods_return_problems() {
     let delete = game.client.delete(game.url("/api/wx/login"));
     send(delete).await.assert_problem(405, "METHOD_NOT_ALLOWED");
 
-    let job = game
-        .login_preferring("sim-alice", "respond-async")
-        .await
-        .body;
-    let job = format!("/api/jobs/{}", job["jobId"].as_str().unwrap());
+    let job = game.login_preferring("sim-alice", "respond-async").await;
+    let job = job.header("location");
     for invalid in ["soon", "-1", "1.5", "99999999999"] {
-        game.get(&format!("{job}?wait={invalid}"))
+        game.get(&format!("{job}&wait={invalid}"))
             .await
             .assert_problem(400, "QUERY_INVALID");
     }
     for invalid in ["Bearer", "Bearer x", "Basic eDp5", "Bearer a.b.c"] {
         let request = game
             .client
-            .get(game.url(&job))
+            .get(game.url(job))
             .header("authorization", invalid);
         send(request).await.assert_problem(401, "UNAUTHENTICATED");
     }

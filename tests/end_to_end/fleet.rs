@@ -70,10 +70,9 @@ async fn sign_in_works_through_every_api_and_worker() {
     // A job accepted by one API can be queried at the other.
     let job = games[0]
         .login_preferring("sim-slow-300-x", "respond-async")
-        .await
-        .body;
+        .await;
     assert_eq!(
-        games[1].job(job["jobId"].as_str().unwrap()).await["status"],
+        games[1].job(job.header("location")).await["status"],
         "succeeded"
     );
     // Each worker process ran some of the jobs.
@@ -111,7 +110,7 @@ async fn jobs_of_a_killed_worker_are_finished_once_by_another() {
     .await;
     let ids: Vec<&str> = accepted
         .iter()
-        .map(|response| response.body["jobId"].as_str().unwrap())
+        .map(|response| response.header("location"))
         .collect();
     let ops = fleet.apis[0].ops.clone();
     let running = "avalon_queue_depth{queue=\"login\",state=\"running\"}";
@@ -171,8 +170,7 @@ async fn stopping_worker_finishes_its_running_jobs() {
     );
     assert!(fleet.workers[0].wait_exit().await.success());
     for job in jobs {
-        let id = job.body["jobId"].as_str().unwrap();
-        let job = game.get(&format!("/api/jobs/{id}")).await.body;
+        let job = game.get(job.header("location")).await.body;
         assert_eq!(
             (&job["status"], &job["attempts"]),
             (&"succeeded".into(), &1.into()),

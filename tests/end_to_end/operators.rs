@@ -96,7 +96,7 @@ async fn admin_routes_require_the_token_and_manage_dead_letters() {
     let retried = admin(game.client.post(url(&format!("/{id}/retry")))).await;
     assert_eq!(retried.status, 202);
     assert_eq!(
-        game.job(id).await["status"],
+        game.job(&Game::sign_in_job(id, "sim-error-40125")).await["status"],
         "failed",
         "the code is still invalid"
     );

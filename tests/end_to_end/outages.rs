@@ -35,7 +35,7 @@ async fn sign_in_during(faults: serde_json::Value) {
         let code = format!("sim-player{player}");
         let response = game.login_preferring(&code, "respond-async").await;
         assert_eq!(response.status, 202, "{response:?}");
-        jobs.push(response.body["jobId"].as_str().unwrap().to_owned());
+        jobs.push(response.header("location").to_owned());
     }
     tokio::time::sleep(Duration::from_secs(10)).await;
     let during = game.exchanges().await;
@@ -43,8 +43,8 @@ async fn sign_in_during(faults: serde_json::Value) {
     assert!((5..100).contains(&during), "{during} calls: {faults}");
 
     game.clear_faults().await;
-    for id in &jobs {
-        assert_eq!(game.job(id).await["status"], "succeeded", "{faults}");
+    for job in &jobs {
+        assert_eq!(game.job(job).await["status"], "succeeded", "{faults}");
     }
     let after = game.exchanges().await - during;
     assert!(
@@ -92,7 +92,8 @@ async fn misconfiguration_leaves_dead_letters_that_can_be_replayed() {
         .run()
         .await;
     assert!(retry.status.success(), "{retry:?}");
-    assert_eq!(game.job(&id).await["status"], "succeeded");
+    let job = Game::sign_in_job(&id, "sim-alice");
+    assert_eq!(game.job(&job).await["status"], "succeeded");
 }
 
 #[tokio::test]
@@ -191,7 +192,7 @@ async fn short_postgres_outage_fails_no_sign_in() {
     let response = game.login_preferring(&code, "wait=1").await;
     assert_eq!(response.status, 202, "{response:?}");
     postgres.restart().await;
-    let job = game.job(response.body["jobId"].as_str().unwrap()).await;
+    let job = game.job(response.header("location")).await;
     assert_eq!(
         (&job["status"], &job["attempts"]),
         (&json!("succeeded"), &json!(1)),

@@ -1,6 +1,6 @@
 //! Signed requests and rate limits as clients meet them.
 
-use avalon_api::request_signature::{SignedRequest, sign};
+use avalon_api::request_signature::{SignatureVersion, SignedRequest, sign};
 use avalon_test_support::{FleetSettings, TestDatabase, shared_redis_url, unique_prefix};
 use avalon_tests::sessions::{dev, dev_with, get, inventory, refresh, sign_in, two_apis};
 use avalon_tests::{Game, send};
@@ -37,9 +37,16 @@ impl<'a> Signed<'a> {
         let request = SignedRequest {
             method,
             path_and_query,
+            idempotency_key: "use-1",
             body: signed_body.as_bytes(),
         };
-        let signature = sign(&key, request, &self.timestamp, &self.nonce);
+        let signature = sign(
+            SignatureVersion::V2,
+            &key,
+            request,
+            &self.timestamp,
+            &self.nonce,
+        );
         let token = self.session["token"].as_str().unwrap();
         let request = match body {
             "" => self.game.client.get(self.game.url(path)),

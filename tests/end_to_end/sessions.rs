@@ -53,7 +53,7 @@ async fn device_policies_end_the_oldest_session() {
 
 #[tokio::test]
 async fn refresh_token_works_once_and_its_reuse_ends_the_session() {
-    let (_dev, game) = dev().await;
+    let (_dev, game) = dev_with(&[("AVALON_AUTH__REFRESH_GRACE", "0s")]).await;
     let first = sign_in(&game, "alice", "phone", "ios").await;
     let renewed = refresh(&game, &first).await;
     assert_eq!(renewed.status, 200, "{renewed:?}");
@@ -86,6 +86,33 @@ async fn refresh_token_works_once_and_its_reuse_ends_the_session() {
         .post(game.url("/api/wx/refreshToken"))
         .json(&json!({}));
     send(nothing).await.assert_problem(422, "FIELD_MISSING");
+}
+
+#[tokio::test]
+async fn repeated_refresh_gets_the_same_answer_and_is_audited() {
+    let token = FleetSettings::ADMIN_TOKEN;
+    let (dev, game) = dev_with(&[("AVALON_ADMIN__TOKEN", token)]).await;
+    let first = sign_in(&game, "alice", "phone", "ios").await;
+    let (one, other) = tokio::join!(refresh(&game, &first), refresh(&game, &first));
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let later = refresh(&game, &first).await;
+    for again in [&other, &later] {
+        assert_eq!(again.status, 200, "{again:?}");
+        assert_eq!(again.body, one.body);
+    }
+    let url = format!("{}/admin/audit?kind=refresh_token_repeated", dev.ops);
+    avalon_test_support::eventually_eq(Duration::from_secs(5), true, async || {
+        let events = send(game.client.get(&url).bearer_auth(token)).await.body;
+        events["events"]
+            .as_array()
+            .is_some_and(|events| !events.is_empty())
+    })
+    .await;
+    // The successor was used: whoever still has the first token is not the one who has the second.
+    assert_eq!(refresh(&game, &one.body).await.status, 200);
+    refresh(&game, &first)
+        .await
+        .assert_problem(401, "REFRESH_TOKEN_REUSED");
 }
 
 #[tokio::test]

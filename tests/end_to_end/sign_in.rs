@@ -110,9 +110,11 @@ async fn polling_long_polling_and_streaming_return_the_same_result() {
     assert_eq!(accepted.header("preference-applied"), "respond-async");
     assert_eq!(accepted.header("retry-after"), "1");
     let id = accepted.body["jobId"].as_str().unwrap().to_owned();
-    assert_eq!(accepted.header("location"), format!("/api/jobs/{id}"));
+    let address = accepted.header("location").to_owned();
+    let (path, key) = address.split_once('?').unwrap();
+    assert_eq!(path, format!("/api/jobs/{id}"));
 
-    let polled = game.get(&format!("/api/jobs/{id}")).await.body;
+    let polled = game.get(&address).await.body;
     assert!(
         matches!(polled["status"].as_str(), Some("queued" | "running")),
         "{polled}"
@@ -124,7 +126,7 @@ async fn polling_long_polling_and_streaming_return_the_same_result() {
     assert!(polled["createdAt"].as_str().unwrap().ends_with('Z'));
 
     let streamed = async {
-        let text = send_text(&game, &format!("/api/jobs/{id}/events")).await;
+        let text = send_text(&game, &format!("{path}/events?{key}")).await;
         let last = text
             .lines()
             .rfind(|line| line.starts_with("data: "))
@@ -132,11 +134,11 @@ async fn polling_long_polling_and_streaming_return_the_same_result() {
             .to_owned();
         serde_json::from_str::<Value>(last.strip_prefix("data: ").unwrap()).unwrap()
     };
-    let (waited, streamed) = tokio::join!(game.job(&id), streamed);
+    let (waited, streamed) = tokio::join!(game.job(&address), streamed);
     assert_eq!(waited["status"], "succeeded");
     assert!(waited["finishedAt"].is_string());
     assert_eq!(waited, streamed);
-    assert_eq!(waited, game.get(&format!("/api/jobs/{id}")).await.body);
+    assert_eq!(waited, game.get(&address).await.body);
     // It equals the body of a 200.
     assert_eq!(
         waited["result"],
@@ -154,11 +156,8 @@ async fn send_text(game: &Game, path: &str) -> String {
 async fn stream_starts_with_the_current_state_and_allows_shutdown() {
     let (mut dev, game) = dev().await;
     // The job waits many seconds for its second attempt.
-    let job = game
-        .login_preferring("sim-error-45011", "wait=1")
-        .await
-        .body;
-    let path = format!("/api/jobs/{}/events", job["jobId"].as_str().unwrap());
+    let job = game.login_preferring("sim-error-45011", "wait=1").await;
+    let path = job.header("location").replace('?', "/events?");
     let mut stream = game.client.get(game.url(&path)).send().await.unwrap();
     let first = tokio::time::timeout(Duration::from_secs(2), stream.chunk()).await;
     let first = first.expect("at once").unwrap().unwrap();
@@ -191,7 +190,7 @@ async fn client_chooses_how_long_to_wait() {
     );
     let waited = started.elapsed();
     assert!(waited >= Duration::from_millis(950) && waited < Duration::from_millis(2500));
-    let job = game.job(response.body["jobId"].as_str().unwrap()).await;
+    let job = game.job(response.header("location")).await;
     assert_eq!(job["status"], "succeeded");
 }
 
@@ -217,7 +216,7 @@ async fn wechat_errors_are_returned_as_problems() {
     let accepted = game
         .login_preferring("sim-error-40013", "respond-async")
         .await;
-    let job = game.job(accepted.body["jobId"].as_str().unwrap()).await;
+    let job = game.job(accepted.header("location")).await;
     assert_eq!(
         (&job["status"], &job["attempts"]),
         (&"failed".into(), &1.into())
@@ -298,9 +297,9 @@ async fn token_is_verified_by_the_published_key() {
         .as_str()
         .unwrap()
         .to_owned();
-    let job = game.login_preferring("sim-bob", "respond-async").await.body;
-    let job = format!("/api/jobs/{}", job["jobId"].as_str().unwrap());
-    let with = |token: String| game.client.get(game.url(&job)).bearer_auth(token);
+    let job = game.login_preferring("sim-bob", "respond-async").await;
+    let job = job.header("location");
+    let with = |token: String| game.client.get(game.url(job)).bearer_auth(token);
     assert_eq!(send(with(token.clone())).await.status, 200);
     let mut forged = token.into_bytes();
     let middle = forged.len() / 2;

@@ -18,6 +18,7 @@ mod client;
 
 use std::time::Duration;
 
+use avalon_core::jobs::{Login, ReadSecret};
 use avalon_test_support::{Avalon, FleetSettings};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -151,10 +152,22 @@ impl Game {
         send(self.client.get(self.url(path))).await
     }
 
-    /// Waits until a job has ended and returns it.
-    pub async fn job(&self, id: &str) -> Value {
+    /// The address of a sign-in job whose 202 was not seen, from its code.
+    pub fn sign_in_job(id: &str, code: &str) -> String {
+        let key = ReadSecret::of_sign_in(&Login {
+            code: code.to_owned(),
+            device_id: None,
+            device_type: None,
+            invite_code: None,
+            scene: None,
+        });
+        format!("/api/jobs/{id}?key={}", key.expose())
+    }
+
+    /// Waits until the sign-in job at this address (the `Location` of its 202) has ended and returns it.
+    pub async fn job(&self, address: &str) -> Value {
         loop {
-            let response = self.get(&format!("/api/jobs/{id}?wait=30")).await;
+            let response = self.get(&format!("{address}&wait=30")).await;
             assert_eq!(response.status, 200, "{response:?}");
             if matches!(
                 response.body["status"].as_str(),

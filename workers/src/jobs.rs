@@ -25,6 +25,7 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
         accounts::check_nickname::handle,
         accounts::probe_session_key::handle,
         accounts::reset_session_key::handle,
+        accounts::reconcile_bans::handle,
         social::open_group::handle,
         payments::create_order::handle,
         payments::cancel_order::handle,

@@ -11,6 +11,7 @@ use jiff::{Timestamp, ToSpan};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use crate::accounts::reconcile_bans::ReconcileBans;
 use crate::analytics::event_retention::EventRetention;
 use crate::payments::retention::Retention;
 use crate::payments::sweep::Sweep;
@@ -44,9 +45,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// The schedule.
 #[rustfmt::skip]
-const SCHEDULE: [Entry; 6] = [
+const SCHEDULE: [Entry; 7] = [
     //      interval                           condition              jobs
     Entry { every: SECOND.saturating_mul(5),   when: always,          jobs: |_, _| one(&Sweep {}) },
+    Entry { every: SECOND.saturating_mul(30),  when: always,          jobs: |_, _| one(&ReconcileBans {}) },
     Entry { every: MINUTE.saturating_mul(15),  when: compares_bills,  jobs: days_to_compare },
     Entry { every: MINUTE.saturating_mul(30),  when: pulls_figures,   jobs: figures_to_pull },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PruneAudit {}) },

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use avalon_core::base::problem::{Problem, ProblemCode};
-use avalon_core::jobs;
+use avalon_core::jobs::{self, ReadSecret};
 use avalon_queue::{Enqueued, Failure, JobId, JobState, JobView, NewJob, Queue, StoreError};
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
@@ -54,7 +54,7 @@ impl From<JobState> for JobStatus {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Accepted {
-    /// Poll it at `/api/jobs/{jobId}`.
+    /// Poll it at the address in `Location`.
     #[schema(example = "01JZ5N4V7W8X9YABCDEFGHJKMN")]
     job_id: String,
     /// Its status at the time of the response.
@@ -76,6 +76,7 @@ pub(crate) struct JobResponder {
     trace: Trace,
     preference: Preference,
     hold: Duration,
+    secret: Option<ReadSecret>,
 }
 
 impl<S: Sync> FromRequestParts<S> for JobResponder
@@ -97,11 +98,18 @@ where
                 .ok_or(ProblemCode::Internal)?,
             preference,
             hold: preference.hold(settings.default),
+            secret: None,
         })
     }
 }
 
 impl JobResponder {
+    /// Makes the secret part of the job's address: for a job that no player owns.
+    pub(crate) fn readable_with(mut self, secret: ReadSecret) -> Self {
+        self.secret = Some(secret);
+        self
+    }
+
     /// Enqueues the job, holds the request as preferred, and responds.
     ///
     /// # Errors
@@ -121,7 +129,8 @@ impl JobResponder {
                 tracing::info!(job_id = %id, "job enqueued");
                 // Not looked up: an asynchronous response must not depend on how fast a worker is.
                 if self.hold.is_zero() {
-                    return Ok(preferred(accepted(id, JobStatus::Queued), self.preference));
+                    let accepted = accepted(id, JobStatus::Queued, self.secret.as_ref());
+                    return Ok(preferred(accepted, self.preference));
                 }
                 let _ = tokio::time::timeout_at(deadline, ticket.changed()).await;
             }
@@ -132,7 +141,10 @@ impl JobResponder {
             // The job is accepted: should the queue fail from here on, the client polls later.
             None => match outcome(&self.queue, id, deadline).await {
                 Some(view) if view.state.is_final() => finished(view.result, view.error.as_ref()),
-                view => accepted(id, view.map_or(JobStatus::Queued, |view| view.state.into())),
+                view => {
+                    let status = view.map_or(JobStatus::Queued, |view| view.state.into());
+                    accepted(id, status, self.secret.as_ref())
+                }
             },
         };
         Ok(preferred(response, self.preference))
@@ -223,8 +235,9 @@ async fn outcome(queue: &Queue, id: JobId, deadline: Instant) -> Option<JobView>
     }
 }
 
-fn accepted(id: JobId, status: JobStatus) -> Response {
-    let location = HeaderValue::from_str(&format!("/api/jobs/{id}"));
+fn accepted(id: JobId, status: JobStatus, secret: Option<&ReadSecret>) -> Response {
+    let query = secret.map_or_else(String::new, |secret| format!("?key={}", secret.expose()));
+    let location = HeaderValue::from_str(&format!("/api/jobs/{id}{query}"));
     let body = axum::Json(Accepted {
         job_id: id.to_string(),
         status,
@@ -274,17 +287,22 @@ mod tests {
         }
     }
 
+    fn login_of_alice() -> Login {
+        Login {
+            code: "sim-alice".to_owned(),
+            device_id: None,
+            device_type: None,
+            invite_code: None,
+            scene: None,
+        }
+    }
+
     #[tokio::test]
     async fn unfinished_job_is_202_with_its_address() {
         async fn login(jobs: JobResponder) -> Result<Response, ApiError> {
-            jobs.respond(&Login {
-                code: "sim-alice".to_owned(),
-                device_id: None,
-                device_type: None,
-                invite_code: None,
-                scene: None,
-            })
-            .await
+            let login = login_of_alice();
+            let jobs = jobs.readable_with(ReadSecret::of_sign_in(&login));
+            jobs.respond(&login).await
         }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("queue.db");
@@ -312,12 +330,16 @@ mod tests {
             assert_eq!(body["status"], "queued");
             let id = body["jobId"].as_str().unwrap();
             let text = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap());
-            assert_eq!(text("location"), Some(&*format!("/api/jobs/{id}")));
+            let secret = ReadSecret::of_sign_in(&login_of_alice());
+            let address = format!("/api/jobs/{id}?key={}", secret.expose());
+            assert_eq!(text("location"), Some(&*address));
             assert_eq!(text("retry-after"), Some("1"));
             assert_eq!(text("cache-control"), Some("no-store"));
             assert_eq!(text("preference-applied"), applied);
             let stored = queue.store().get(id.parse().unwrap()).await.unwrap();
-            assert!(stored.unwrap().traceparent.is_some());
+            let stored = stored.unwrap();
+            assert!(stored.traceparent.is_some());
+            assert!(secret.opens(&stored.owner.unwrap()));
         }
     }
 }

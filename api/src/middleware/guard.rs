@@ -209,10 +209,7 @@ fn renew(state: &ApiState, claims: &Claims, now: Timestamp, mut response: Respon
     if !state.issuer.should_renew(claims, now) {
         return response;
     }
-    let issued = state
-        .issuer
-        .issue(claims.sub, claims.sid, &claims.open_id(), now);
-    let token = match issued {
+    let token = match state.issuer.renew(claims, now) {
         Ok(token) => token,
         Err(error) => {
             tracing::error!(%error, "token could not be renewed");

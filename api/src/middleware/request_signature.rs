@@ -1,9 +1,15 @@
 //! Requests signed with a session's key: the signed text, its headers, and verification. The session
 //! store knows which nonces were used.
 //!
-//! `X-Avalon-Signature` is base64 of HMAC-SHA256, with the 32 bytes of the session's signing key, over
-//! `METHOD\nPATH?QUERY\nTIMESTAMP\nNONCE\nhex(SHA-256(body))`, all as sent; without a query there is
-//! no `?`.
+//! `X-Avalon-Signature` is HMAC-SHA256 with the 32 bytes of the session's signing key, over these texts, all as
+//! sent; without a query there is no `?`, without a key the line is empty.
+//!
+//! | version | header | signed text |
+//! |---|---|---|
+//! | 1 | base64 | `METHOD\nPATH?QUERY\nTIMESTAMP\nNONCE\nhex(SHA-256(body))` |
+//! | 2 | `v2,` and base64 | `v2\nMETHOD\nPATH?QUERY\nTIMESTAMP\nNONCE\nIDEMPOTENCY-KEY\nhex(SHA-256(body))` |
+//!
+//! No method is `v2`, so a signature of one version is none of the other.
 
 use std::time::Duration;
 
@@ -50,7 +56,23 @@ impl SignatureError {
 pub struct RequestSignature<'a> {
     timestamp: &'a str,
     nonce: &'a str,
+    seconds: i64,
+    version: SignatureVersion,
     signature: Vec<u8>,
+}
+
+/// What a signature covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignatureVersion {
+    /// Method, path, query, time, nonce and body.
+    V1,
+    /// In addition the `Idempotency-Key`.
+    V2,
+}
+
+impl SignatureVersion {
+    /// Begins the value of the header, and with a line feed for the comma the signed text.
+    const V2_PREFIX: &'static str = "v2,";
 }
 
 /// The parts of a request that its signature covers.
@@ -60,6 +82,8 @@ pub struct SignedRequest<'a> {
     pub method: &'a str,
     /// Path and query as sent.
     pub path_and_query: &'a str,
+    /// The header `Idempotency-Key`, empty if there is none. Covered by version 2.
+    pub idempotency_key: &'a str,
     /// The body as sent, before decompression.
     pub body: &'a [u8],
 }
@@ -92,6 +116,13 @@ impl<'a> RequestSignature<'a> {
         let nonce = nonce.ok_or(malformed(
             "X-Avalon-Nonce: must be 1 to 128 visible ASCII characters",
         ))?;
+        let (version, signature) = match signature {
+            Some(text) => match text.strip_prefix(SignatureVersion::V2_PREFIX) {
+                Some(signature) => (SignatureVersion::V2, Some(signature)),
+                None => (SignatureVersion::V1, Some(text)),
+            },
+            None => (SignatureVersion::V1, None),
+        };
         let signature = signature
             .and_then(|text| STANDARD.decode(text).ok())
             .filter(|bytes| bytes.len() == 32)
@@ -102,8 +133,15 @@ impl<'a> RequestSignature<'a> {
         Ok(Self {
             timestamp,
             nonce,
+            seconds,
+            version,
             signature,
         })
+    }
+
+    /// When the request was signed, Unix seconds by the client's clock.
+    pub fn signed_at(&self) -> i64 {
+        self.seconds
     }
 
     /// The nonce, to be claimed after the signature is verified.
@@ -116,130 +154,48 @@ impl<'a> RequestSignature<'a> {
     /// # Errors
     /// [`SignatureError::Wrong`].
     pub fn verify(&self, key: &[u8], request: SignedRequest<'_>) -> Result<(), SignatureError> {
-        let text = text_to_sign(request, self.timestamp, self.nonce);
+        let text = text_to_sign(self.version, request, self.timestamp, self.nonce);
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
         hmac::verify(&key, text.as_bytes(), &self.signature).map_err(|_| SignatureError::Wrong)
     }
 }
 
 /// Signs a request as clients do; returns the value of `X-Avalon-Signature`.
-pub fn sign(key: &[u8], request: SignedRequest<'_>, timestamp: &str, nonce: &str) -> String {
-    let text = text_to_sign(request, timestamp, nonce);
+pub fn sign(
+    version: SignatureVersion,
+    key: &[u8],
+    request: SignedRequest<'_>,
+    timestamp: &str,
+    nonce: &str,
+) -> String {
+    let text = text_to_sign(version, request, timestamp, nonce);
     let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-    STANDARD.encode(hmac::sign(&key, text.as_bytes()))
+    let signature = STANDARD.encode(hmac::sign(&key, text.as_bytes()));
+    match version {
+        SignatureVersion::V1 => signature,
+        SignatureVersion::V2 => format!("{}{signature}", SignatureVersion::V2_PREFIX),
+    }
 }
 
-fn text_to_sign(request: SignedRequest<'_>, timestamp: &str, nonce: &str) -> String {
+fn text_to_sign(
+    version: SignatureVersion,
+    request: SignedRequest<'_>,
+    timestamp: &str,
+    nonce: &str,
+) -> String {
     let body = hex::encode(digest::digest(&digest::SHA256, request.body));
     let SignedRequest {
         method,
         path_and_query,
+        idempotency_key,
         ..
     } = request;
-    format!("{method}\n{path_and_query}\n{timestamp}\n{nonce}\n{body}")
+    let common = format!("{method}\n{path_and_query}\n{timestamp}\n{nonce}\n");
+    match version {
+        SignatureVersion::V1 => format!("{common}{body}"),
+        SignatureVersion::V2 => format!("v2\n{common}{idempotency_key}\n{body}"),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KEY: &[u8] = &[7; 32];
-    const AT: &str = "1795480952";
-
-    fn request<'a>(path_and_query: &'a str, body: &'a [u8]) -> SignedRequest<'a> {
-        SignedRequest {
-            method: "POST",
-            path_and_query,
-            body,
-        }
-    }
-
-    fn now() -> Timestamp {
-        Timestamp::from_second(AT.parse().unwrap()).unwrap()
-    }
-
-    #[test]
-    fn signed_text_has_the_documented_form() {
-        let text = text_to_sign(request("/api/wx/consume?a=1", b"{}"), AT, "n-1");
-        let body = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
-        assert_eq!(
-            text,
-            format!("POST\n/api/wx/consume?a=1\n1795480952\nn-1\n{body}")
-        );
-    }
-
-    #[test]
-    fn signature_covers_every_part_of_the_request() {
-        let good = request("/api/wx/consume?a=1", b"{}");
-        let signature = sign(KEY, good, AT, "n-1");
-        let check = |key: &[u8], request, at, nonce| {
-            RequestSignature::read(Some(at), Some(nonce), Some(&signature), now())
-                .and_then(|read| read.verify(key, request))
-        };
-        assert_eq!(check(KEY, good, AT, "n-1"), Ok(()));
-        let get = SignedRequest {
-            method: "GET",
-            ..good
-        };
-        for (request, at, nonce) in [
-            (get, AT, "n-1"),
-            (request("/api/wx/consum?a=1", b"{}"), AT, "n-1"),
-            (request("/api/wx/consume?a=2", b"{}"), AT, "n-1"),
-            (request("/api/wx/consume?a=1", b"{} "), AT, "n-1"),
-            (good, "1795480953", "n-1"),
-            (good, AT, "n-2"),
-        ] {
-            let refused = check(KEY, request, at, nonce);
-            assert_eq!(refused, Err(SignatureError::Wrong), "{request:?}");
-        }
-        let other = check(&[8; 32], good, AT, "n-1");
-        assert_eq!(other, Err(SignatureError::Wrong));
-    }
-
-    #[test]
-    fn timestamps_more_than_five_minutes_off_are_stale() {
-        let read = |at: i64| {
-            let (at, signature) = (at.to_string(), sign(KEY, request("/", b""), AT, "n"));
-            RequestSignature::read(Some(&at), Some("n"), Some(&signature), now()).map(|_| ())
-        };
-        let second = now().as_second();
-        assert_eq!(read(second - 300), Ok(()));
-        assert_eq!(read(second + 300), Ok(()));
-        assert_eq!(read(second - 301), Err(SignatureError::Stale));
-        assert_eq!(read(second + 301), Err(SignatureError::Stale));
-    }
-
-    #[test]
-    fn error_names_the_missing_or_malformed_header() {
-        let good = sign(KEY, request("/", b""), AT, "n");
-        let read = |at: Option<&str>, nonce: Option<&str>, signature: Option<&str>| {
-            match RequestSignature::read(at, nonce, signature, now()) {
-                Err(SignatureError::Malformed(why)) => why.split(':').next().unwrap().to_owned(),
-                other => format!("{:?}", other.map(|_| ())),
-            }
-        };
-        let long = "n".repeat(129);
-        for at in [
-            None,
-            Some(""),
-            Some("soon"),
-            Some("-5"),
-            Some("1.5"),
-            Some(" 1"),
-        ] {
-            assert_eq!(read(at, Some("n"), Some(&good)), "X-Avalon-Timestamp");
-        }
-        for nonce in [
-            None,
-            Some(""),
-            Some("a b"),
-            Some("a\nb"),
-            Some(long.as_str()),
-        ] {
-            assert_eq!(read(Some(AT), nonce, Some(&good)), "X-Avalon-Nonce");
-        }
-        for signature in [None, Some(""), Some("!"), Some("AAAA"), Some(&good[1..])] {
-            assert_eq!(read(Some(AT), Some("n"), signature), "X-Avalon-Signature");
-        }
-    }
-}
+mod tests;

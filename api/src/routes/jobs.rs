@@ -4,8 +4,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::Claims;
 use avalon_core::base::problem::{Problem, ProblemCode};
+use avalon_core::jobs::ReadSecret;
 use avalon_queue::{JobId, JobState, JobStore, JobView, Queue, Ticket};
 use axum::Json;
 use axum::extract::State;
@@ -15,6 +17,7 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tokio::time::{Instant, timeout_at};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -27,8 +30,10 @@ use crate::middleware::caller::MaybePlayer;
 use crate::state::{App, Stopping};
 
 problems! { JobProblems: PLAYER QUEUE; QueryInvalid JobNotFound }
-problems! { EventsProblems: PLAYER QUEUE; JobNotFound }
+problems! { EventsProblems: PLAYER QUEUE; QueryInvalid JobNotFound }
 
+/// Interval of checking that the session of a stream's player is live.
+const SESSION_CHECK: Duration = Duration::from_secs(5);
 /// Maximum duration of a stream whose job does not finish; the client may reconnect.
 const MAX_STREAM: Duration = Duration::from_secs(600);
 
@@ -91,11 +96,21 @@ struct JobQuery {
     /// Seconds to wait for the job to finish, at most 30.
     #[param(minimum = 0, maximum = 30)]
     wait: Option<u32>,
+    /// Part of the `Location` of a sign-in's 202.
+    key: Option<String>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct EventsQuery {
+    /// Part of the `Location` of a sign-in's 202.
+    key: Option<String>,
 }
 
 /// Returns a job.
 ///
-/// A job can be read by the player who owns it; a sign-in job by any holder of its id.
+/// A job can be read by the player who owns it, a sign-in job with the `key` in the `Location` of its 202; its
+/// id alone grants nothing.
 #[utoipa::path(
     get,
     path = "/api/jobs/{jobId}",
@@ -111,15 +126,18 @@ struct JobQuery {
 async fn job(
     State(queue): State<Queue>,
     State(hold): State<HoldSettings>,
+    State(sessions): State<Sessions>,
     JobPath(id): JobPath,
     QueryOf(query): QueryOf<JobQuery>,
     MaybePlayer(player): MaybePlayer,
 ) -> Result<Response, ApiError> {
     // Checked before waiting: a player who may not read the job is rejected immediately.
-    let mut view = readable(queue.store().get(id).await?, player.as_deref())?;
+    let reader = Reader::new(player, query.key);
+    let mut view = reader.check(queue.store().get(id).await?)?;
     let wait = Duration::from_secs(query.wait.unwrap_or(0).into()).min(hold.max);
     if !wait.is_zero() && !view.state.is_final() {
-        view = readable(queue.store().outcome(id, wait).await?, player.as_deref())?;
+        view = reader.check(queue.store().outcome(id, wait).await?)?;
+        reader.still_signed_in(&sessions).await?;
     }
     Ok(uncached(Json(JobResponse::from(view))))
 }
@@ -133,7 +151,7 @@ async fn job(
     path = "/api/jobs/{jobId}/events",
     operation_id = "streamJob",
     tag = "jobs",
-    params(("jobId" = String, Path, description = "From the 202 response")),
+    params(("jobId" = String, Path, description = "From the 202 response"), EventsQuery),
     responses(
         (status = 200, description = "The job at each change", body = JobResponse, content_type = "text/event-stream"),
         EventsProblems,
@@ -142,16 +160,21 @@ async fn job(
 )]
 async fn events(
     State(queue): State<Queue>,
+    State(sessions): State<Sessions>,
     State(Stopping(stopping)): State<Stopping>,
     JobPath(id): JobPath,
+    QueryOf(query): QueryOf<EventsQuery>,
     MaybePlayer(player): MaybePlayer,
 ) -> Result<Response, ApiError> {
     // Registered before the lookup, so that no change between the two is missed.
     let ticket = queue.store().waiters().register(id);
-    let view = readable(queue.store().get(id).await?, player.as_deref())?;
-    let ends = tokio::time::Instant::now() + MAX_STREAM;
+    let reader = Reader::new(player, query.key);
+    let view = reader.check(queue.store().get(id).await?)?;
+    let ends = Instant::now() + MAX_STREAM;
     let watch = Watch {
         store: Arc::clone(queue.store()),
+        sessions,
+        reader,
         id,
         ticket,
         sent: None,
@@ -175,10 +198,12 @@ async fn events(
 /// A client that watches a job.
 struct Watch {
     store: Arc<dyn JobStore>,
+    sessions: Sessions,
+    reader: Reader,
     id: JobId,
     ticket: Ticket,
     sent: Option<Sent>,
-    ends: tokio::time::Instant,
+    ends: Instant,
 }
 
 /// What the last event reported.
@@ -204,9 +229,16 @@ impl Watch {
             return None;
         }
         loop {
-            tokio::time::timeout_at(self.ends, self.ticket.changed())
-                .await
-                .ok()?;
+            let recheck = Instant::now() + SESSION_CHECK;
+            let changed = timeout_at(recheck.min(self.ends), self.ticket.changed()).await;
+            if changed.is_err() && Instant::now() >= self.ends {
+                return None;
+            }
+            // A stream ends with its session: at once for a change, soon in any case.
+            self.reader.still_signed_in(&self.sessions).await.ok()?;
+            if changed.is_err() {
+                continue;
+            }
             match self.store.get(self.id).await {
                 Ok(Some(view)) if self.sent != Some(Sent::of(&view)) => return Some(view),
                 Ok(Some(_)) => {}
@@ -225,13 +257,37 @@ fn event(view: JobView) -> Event {
         .unwrap_or_else(|_| Event::default().event("error"))
 }
 
-/// Returns the job if this player may read it. Both errors are the same: a client must not learn whether
-/// another player's job exists.
-fn readable(view: Option<JobView>, player: Option<&Claims>) -> Result<JobView, ApiError> {
-    let view = view.ok_or(ProblemCode::JobNotFound)?;
-    match &view.owner {
-        None => Ok(view),
-        Some(owner) if player.is_some_and(|player| player.sub.to_string() == *owner) => Ok(view),
-        Some(_) => Err(ProblemCode::JobNotFound.into()),
+/// Who asks for a job.
+struct Reader {
+    player: Option<Arc<Claims>>,
+    secret: Option<ReadSecret>,
+}
+
+impl Reader {
+    fn new(player: Option<Arc<Claims>>, key: Option<String>) -> Self {
+        let secret = key.map(ReadSecret::from);
+        Self { player, secret }
+    }
+
+    /// Returns the job if this reader may see it. All errors are the same: a client must not learn whether a
+    /// job of others exists. A job without an owner is no client's.
+    fn check(&self, view: Option<JobView>) -> Result<JobView, ApiError> {
+        let view = view.filter(|view| {
+            view.owner.as_ref().is_some_and(|owner| {
+                let player = self.player.as_ref();
+                player.is_some_and(|player| player.sub.to_string() == *owner)
+                    || self.secret.as_ref().is_some_and(|key| key.opens(owner))
+            })
+        });
+        Ok(view.ok_or(ProblemCode::JobNotFound)?)
+    }
+
+    /// Rejects a player whose session has ended since the request began.
+    async fn still_signed_in(&self, sessions: &Sessions) -> Result<(), ApiError> {
+        if let Some(player) = &self.player {
+            let live = sessions.live(player.sub, player.sid, Timestamp::now());
+            live.await.map(drop)?;
+        }
+        Ok(())
     }
 }

@@ -132,7 +132,8 @@ pub(crate) fn issuer(config: &Config) -> Result<TokenIssuer, AppError> {
         .signing_key
         .as_ref()
         .ok_or_else(|| AppError::missing("auth.signing_key"))?;
-    Ok(TokenIssuer::new(key, &auth.issuer, auth.token_ttl))
+    let issuer = TokenIssuer::new(key, &auth.issuer, auth.token_ttl);
+    Ok(issuer.renewing_for(auth.renew_for))
 }
 
 /// Encrypts secrets at rest.
@@ -164,9 +165,17 @@ pub(crate) fn sessions(
             Arc::new(documents)
         }
     };
-    let auth = &config.auth;
-    let keyring = Arc::clone(keyring);
-    Sessions::new(store, keyring, auth.device_policy, auth.refresh_ttl)
+    let sessions = Sessions::new(store, Arc::clone(keyring), config.auth.session_rules());
+    tokio::spawn(begin_nonces(sessions.clone()));
+    sessions
+}
+
+/// Writes the markers of nonces as soon as their store is available.
+async fn begin_nonces(sessions: Sessions) {
+    while let Err(error) = sessions.begin_nonces(Timestamp::now()).await {
+        tracing::debug!(%error, "markers of nonces could not be written, will retry");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 /// Runs until the process ends.

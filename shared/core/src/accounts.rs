@@ -1,5 +1,6 @@
 //! Players: the `users` table, sign-in, WeChat's session keys, profiles, sessions and access tokens.
 
+pub mod bans;
 pub mod config;
 pub mod profiles;
 pub mod session_keys;

@@ -53,6 +53,8 @@ pub enum AuditKind {
     SessionEnded,
     /// A spent refresh token was used again, which ended its session.
     RefreshTokenReused,
+    /// A refresh token was used again within the grace period, and answered as before.
+    RefreshTokenRepeated,
     /// A sign-in ended another session of the player, as the device policy requires.
     SessionReplaced,
     /// WeChat was asked to give the player a new session key.
@@ -88,6 +90,7 @@ impl AuditKind {
         matches!(
             self,
             Self::NicknameRefused
+                | Self::RefreshTokenRepeated
                 | Self::SignatureRefused
                 | Self::NonceReplayed
                 | Self::AdminRefused
@@ -302,7 +305,7 @@ mod tests {
         let kinds: Vec<&str> = AuditKind::VARIANTS.iter().map(Into::into).collect();
         assert_eq!(
             kinds.join(" "),
-            "session_ended refresh_token_reused session_replaced session_key_reset user_banned \
+            "session_ended refresh_token_reused refresh_token_repeated session_replaced session_key_reset user_banned \
              user_unbanned nickname_refused signature_refused nonce_replayed admin_refused \
              order_refunded product_changed job_replayed job_deleted keys_rotated"
         );

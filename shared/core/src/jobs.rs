@@ -7,6 +7,7 @@ pub mod create_order;
 pub mod events;
 pub mod login;
 pub mod open_group;
+pub mod read_secret;
 pub mod reconcile;
 pub mod refund;
 pub mod reset_session_key;
@@ -24,6 +25,7 @@ pub use events::{
 };
 pub use login::Login;
 pub use open_group::OpenGroup;
+pub use read_secret::ReadSecret;
 pub use reconcile::Reconcile;
 pub use refund::SettleRefund;
 pub use reset_session_key::ResetSessionKey;

@@ -100,7 +100,7 @@ fn document() -> String {
 }
 
 fn claim() -> String {
-    format!("nonce:{{{}}}:n-1", SessionId::new())
+    format!("nonce:{{n0}}:{}:n-1", SessionId::new())
 }
 
 on_every_engine!(replace_needs_the_current_text, async |engine: Engine| {

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use avalon_core::accounts::config::DevicePolicy;
 use avalon_core::accounts::sessions::{
-    Device, EndReason, REDIS_TIMEOUT, Refusal, SessionError, Sessions,
+    Device, EndReason, REDIS_TIMEOUT, Refusal, SessionError, SessionRules, Sessions,
 };
 use avalon_core::base::ids::{SessionId, UserId};
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::Database;
-use avalon_core::storage::documents::{Documents, RedisDocuments, SqlDocuments};
+use avalon_core::storage::documents::{Claim, Documents, RedisDocuments, SqlDocuments};
 use avalon_core::storage::keyring::{EncryptionKey, Keyring};
 use avalon_queue::RedisEndpoint;
 use avalon_test_support::{RedisServer, TestDatabase, shared_redis_url, unique_prefix};
@@ -25,6 +25,7 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 
 const TTL: Duration = Duration::from_secs(3600);
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Sessions as two processes see them, or one process twice where the engine allows only one.
 struct Engine {
@@ -34,7 +35,13 @@ struct Engine {
 }
 
 fn sessions(store: Arc<dyn Documents>, keyring: &Arc<Keyring>) -> Sessions {
-    Sessions::new(store, Arc::clone(keyring), DevicePolicy::Single, TTL)
+    let rules = SessionRules {
+        policy: DevicePolicy::Single,
+        ttl: TTL,
+        max_age: 10 * TTL,
+        refresh_grace: GRACE,
+    };
+    Sessions::new(store, Arc::clone(keyring), rules)
 }
 
 fn in_redis(endpoint: RedisEndpoint, prefix: &str) -> Arc<dyn Documents> {
@@ -158,7 +165,8 @@ on_every_engine!(
         let key = |session| engine.one.signing_key(session).unwrap().expose().to_vec();
         assert_eq!(key(&before), key(&after), "the signing key stays");
 
-        let reused = engine.one.refresh(&first, now).await;
+        let late = now + GRACE + Duration::from_millis(1);
+        let reused = engine.one.refresh(&first, late).await;
         assert!(matches!(reused, Err(SessionError::RefreshReused(u, s)) if (u, s) == (user, id)));
         let refused = refusal(engine.other.live(user, id, now).await);
         assert_eq!(refused, Refusal::Ended(EndReason::RefreshReused));
@@ -169,11 +177,12 @@ on_every_engine!(
 );
 
 on_every_engine!(
-    one_of_twenty_concurrent_refreshes_succeeds,
+    twenty_concurrent_refreshes_get_the_same_token,
     async |engine: Engine| {
         let (user, now) = (UserId::new(), Timestamp::now());
         let (_, token) = sign_in(&engine.one, user).await;
-        let tries = (0..20).map(|n| {
+        let tries = (0..20_u64).map(|n| {
+            let now = now + Duration::from_millis(n);
             let sessions = if n % 2 == 0 {
                 &engine.one
             } else {
@@ -181,12 +190,16 @@ on_every_engine!(
             };
             sessions.refresh(&token, now)
         });
-        let succeeded = join_all(tries)
-            .await
-            .iter()
-            .filter(|tried| tried.is_ok())
-            .count();
-        assert_eq!(succeeded, 1);
+        let all = join_all(tries).await.into_iter();
+        let all: Vec<_> = all.map(Result::unwrap).collect();
+        assert_eq!(
+            all.iter().filter(|refreshed| !refreshed.repeated).count(),
+            1
+        );
+        for one in &all {
+            assert_eq!(one.secrets.refresh_token, all[0].secrets.refresh_token);
+            assert_eq!((one.at, one.id), (all[0].at, all[0].id));
+        }
     }
 );
 
@@ -264,33 +277,67 @@ on_every_engine!(
 on_every_engine!(
     nonce_can_be_claimed_once_per_session,
     async |engine: Engine| {
-        let (session, ttl) = (SessionId::new(), Duration::from_secs(60));
+        let (session, now) = (SessionId::new(), Timestamp::now());
+        engine.one.begin_nonces(now).await.unwrap();
         let claims = (0..10).map(|n| {
             let sessions = if n % 2 == 0 {
                 &engine.one
             } else {
                 &engine.other
             };
-            sessions.claim_nonce(session, "n-1", ttl)
+            claim(sessions, session, "n-1", now)
         });
         let claimed = join_all(claims).await;
-        assert_eq!(
-            claimed
-                .iter()
-                .filter(|claimed| *claimed.as_ref().unwrap())
-                .count(),
-            1
-        );
-        assert!(engine.one.claim_nonce(session, "n-2", ttl).await.unwrap());
-        assert!(
-            engine
-                .one
-                .claim_nonce(SessionId::new(), "n-1", ttl)
-                .await
-                .unwrap()
-        );
+        let claimed = claimed.iter().filter(|claim| **claim == Claim::Claimed);
+        assert_eq!(claimed.count(), 1);
+        let again = claim(&engine.other, session, "n-1", now).await;
+        assert_eq!(again, Claim::Taken);
+        let other_nonce = claim(&engine.one, session, "n-2", now).await;
+        assert_eq!(other_nonce, Claim::Claimed);
+        let other_session = claim(&engine.one, SessionId::new(), "n-1", now).await;
+        assert_eq!(other_session, Claim::Claimed);
     }
 );
+
+/// Claims a nonce of a request that was signed at this time and is received a second later.
+async fn claim(sessions: &Sessions, session: SessionId, nonce: &str, signed: Timestamp) -> Claim {
+    let (at, now) = (signed.as_second(), signed + Duration::from_secs(1));
+    let claimed = sessions.claim_nonce(session, nonce, at, now, Duration::from_secs(60));
+    claimed.await.unwrap()
+}
+
+#[tokio::test]
+async fn request_signed_before_a_loss_of_nonces_is_refused() {
+    let (url, prefix) = (shared_redis_url().await, unique_prefix());
+    let store = in_redis(RedisEndpoint::new(&url).unwrap(), &prefix);
+    let sessions = sessions(Arc::clone(&store), &keyring());
+    let (session, now) = (SessionId::new(), Timestamp::now());
+    sessions.begin_nonces(now).await.unwrap();
+    assert_eq!(claim(&sessions, session, "n", now).await, Claim::Claimed);
+    // The node of the nonces was flushed, that of the sessions was not.
+    let tag = session.as_ulid().0 % 16;
+    let nonce = format!("nonce:{{n{tag}}}:{session}:n");
+    assert!(store.remove(&nonce, "1").await.unwrap());
+    let epoch = format!("nonce-epoch:{{n{tag}}}");
+    let marker = store.get(&epoch).await.unwrap().unwrap();
+    assert!(store.remove(&epoch, &marker).await.unwrap());
+    for _ in 0..2 {
+        assert_eq!(claim(&sessions, session, "n", now).await, Claim::MaybeLost);
+    }
+    let signed_again = now + Duration::from_secs(2);
+    assert_eq!(
+        claim(&sessions, session, "n", signed_again).await,
+        Claim::Claimed
+    );
+
+    // A marker of a clock that was an hour ahead refuses no more than this second.
+    let ahead = (now.as_second() + 3600).to_string();
+    store.put(&epoch, &ahead, None).await.unwrap();
+    let received = now + Duration::from_secs(3);
+    let at = received.as_second() + 1;
+    let claimed = sessions.claim_nonce(session, "m", at, received, Duration::from_secs(60));
+    assert_eq!(claimed.await.unwrap(), Claim::Claimed);
+}
 
 on_every_engine!(
     malformed_refresh_tokens_are_unknown,

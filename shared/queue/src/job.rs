@@ -191,7 +191,7 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
         Duration::ZERO
     }
 
-    /// User who may read the job; none: any client that has its id.
+    /// Who may read the job, as the producer names readers; none: only operators.
     fn owner(&self) -> Option<String> {
         None
     }
@@ -334,7 +334,7 @@ pub struct NewJob {
     /// Time after which no attempt starts, Unix ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<u64>,
-    /// User who may read the job; none: any client that has its id.
+    /// Who may read the job; none: only operators.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// Key that at most one job holds at a time.
@@ -429,7 +429,7 @@ impl NewJob {
         self
     }
 
-    /// Restricts reading the job to this user.
+    /// Allows this reader to read the job.
     #[must_use]
     pub fn owned_by(mut self, owner: impl Into<String>) -> Self {
         self.owner = Some(owner.into());

@@ -1,6 +1,8 @@
 //! Authenticated data that WeChat hands to a game client for its server: named fields, all optional.
 //! Authentication itself is in `encrypted_data` and `raw_data`.
 
+mod lenient;
+
 use serde_json::{Map, Value};
 
 /// Reason why data forwarded by a client are rejected.
@@ -20,28 +22,46 @@ pub enum DataError {
     /// The watermark's time differs from ours by too many seconds.
     #[error("the data's timestamp differs from the server's by {0} s")]
     Stale(u64),
-    /// The named field has a value of the wrong type.
+    /// The named field has a value that cannot be read, or of the wrong type.
     #[error("{0}: the field has a value of the wrong type")]
     Field(&'static str),
 }
 
 /// A JSON object that WeChat wrote for this player.
 #[derive(Clone, PartialEq)]
-pub(crate) struct Fields(Map<String, Value>);
+pub(crate) struct Fields {
+    values: Map<String, Value>,
+    /// Names of fields whose values are not JSON.
+    unreadable: Vec<String>,
+}
 
 impl Fields {
-    /// Parses a JSON object; `None` for anything else.
+    /// Parses a JSON object; `None` for anything else. WeChat does not always escape what a player wrote: a
+    /// value that is not JSON costs its field, not the object.
     pub(crate) fn parse(json: &[u8]) -> Option<Self> {
-        serde_json::from_slice(json).ok().map(Self)
+        let strict = serde_json::from_slice(json).map(|values| (values, Vec::new()));
+        let (values, unreadable) = strict.ok().or_else(|| lenient::object(json))?;
+        Some(Self { values, unreadable })
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name).filter(|value| !value.is_null())
+        self.values.get(name).filter(|value| !value.is_null())
+    }
+
+    /// Whether strict readers accept the object.
+    pub(crate) fn is_strict(&self) -> bool {
+        self.unreadable.is_empty()
+    }
+
+    /// Whether the field is there but cannot be read.
+    pub(crate) fn is_unreadable(&self, name: &str) -> bool {
+        self.unreadable.iter().any(|unreadable| unreadable == name)
     }
 
     /// Returns a string field, or `None` if it is absent.
     pub(crate) fn text(&self, name: &'static str) -> Result<Option<String>, DataError> {
         match self.get(name) {
+            None if self.is_unreadable(name) => Err(DataError::Field(name)),
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(_) => Err(DataError::Field(name)),

@@ -118,7 +118,9 @@ impl EncryptedData {
         let key = PaddedBlockDecryptingKey::cbc_pkcs7(key).ok()?;
         let mut text = self.ciphertext.clone();
         let iv = DecryptionContext::Iv128(FixedLength::from(&self.iv));
-        Fields::parse(key.decrypt(&mut text, iv).ok()?)
+        let fields = Fields::parse(key.decrypt(&mut text, iv).ok()?)?;
+        // With a wrong key, lenient reading could find an object in noise, but no watermark.
+        Some(fields).filter(|fields| fields.is_strict() || fields.get("watermark").is_some())
     }
 }
 

@@ -52,7 +52,7 @@ impl RawData {
     ///
     /// # Errors
     /// [`DataError::KeyMismatch`] when the signature was not created with this key,
-    /// [`DataError::Field`] when it was but a field is of the wrong type.
+    /// [`DataError::Field`] when it was but the text is not an object.
     pub fn open(&self, key: &SessionKey) -> Result<UserProfile, DataError> {
         let mut sha1 = digest::Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
         sha1.update(self.text.as_bytes());
@@ -60,7 +60,7 @@ impl RawData {
         verify_slices_are_equal(sha1.finish().as_ref(), &self.signature)
             .map_err(|_| DataError::KeyMismatch)?;
         let fields = Fields::parse(self.text.as_bytes()).ok_or(DataError::Field("rawData"))?;
-        UserProfile::read(&fields)
+        Ok(UserProfile::read(&fields))
     }
 }
 

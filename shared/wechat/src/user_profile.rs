@@ -21,19 +21,33 @@ pub struct UserProfile {
     pub city: Option<String>,
     /// Locale, such as `zh_CN`.
     pub language: Option<String>,
+    /// WeChat's names of the fields whose values cannot be read; those are `None` above.
+    pub unreadable: Vec<&'static str>,
 }
 
 impl UserProfile {
-    pub(crate) fn read(fields: &Fields) -> Result<Self, DataError> {
-        Ok(Self {
-            nick_name: fields.text("nickName")?,
-            avatar_url: fields.text("avatarUrl")?,
+    /// Reads the fields one by one: an odd one does not cost the others.
+    pub(crate) fn read(fields: &Fields) -> Self {
+        let mut unreadable = Vec::new();
+        if fields.is_unreadable("gender") {
+            unreadable.push("gender");
+        }
+        let mut text = |name| {
+            fields.text(name).unwrap_or_else(|_| {
+                unreadable.push(name);
+                None
+            })
+        };
+        Self {
+            nick_name: text("nickName"),
+            avatar_url: text("avatarUrl"),
             gender: fields.integer("gender"),
-            country: fields.text("country")?,
-            province: fields.text("province")?,
-            city: fields.text("city")?,
-            language: fields.text("language")?,
-        })
+            country: text("country"),
+            province: text("province"),
+            city: text("city"),
+            language: text("language"),
+            unreadable,
+        }
     }
 }
 
@@ -53,12 +67,12 @@ impl OpenedData {
     /// Reads the profile.
     ///
     /// # Errors
-    /// [`DataError::Field`] when a field is of the wrong type.
+    /// [`DataError::Field`] when an id cannot be read.
     pub fn profile(&self) -> Result<EncryptedProfile, DataError> {
         Ok(EncryptedProfile {
             open_id: self.fields.id("openId")?.map(OpenId::new),
             union_id: self.fields.id("unionId")?.map(UnionId::new),
-            profile: UserProfile::read(&self.fields)?,
+            profile: UserProfile::read(&self.fields),
         })
     }
 }

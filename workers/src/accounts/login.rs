@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use avalon_core::accounts::bans::{self, BanError};
 use avalon_core::accounts::sessions::{Device, SessionError, SignedInSession};
 use avalon_core::accounts::sign_in::{SignInFacts, SignedInPlayer, event_id, store};
+use avalon_core::accounts::users::UserError;
 use avalon_core::analytics::outbox;
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::base::ids::SessionId;
@@ -39,8 +41,8 @@ pub async fn handle(
         JobError::Reject(jobs::failure(&problem))
     })?;
     let exchanged = services.wechat.code2session(&code).await.map_err(refused)?;
-    // The job's id, so that repeating the job creates only one session.
-    let session = SessionId::from(context.id.ulid());
+    // Of the job's id, so that repeating the job creates only one session.
+    let session = SessionId::of_job(context.id.ulid());
     // The code is spent now, so a retry of the job could not succeed. An outage of the database is
     // waited for here instead.
     let backoff = ExponentialBuilder::default()
@@ -61,11 +63,11 @@ pub async fn handle(
         Ok(Ok((signed_in, replaced))) => {
             services.analytics.relay.release(event_id(session));
             // Only sessions of other devices: a daily sign-in on the same device is not worth recording.
-            for session in replaced {
+            for ended in replaced {
                 let event = AuditEvent::new(AuditKind::SessionReplaced, Actor::Player)
                     .user(signed_in.user_info.id)
-                    .session(session)
-                    .with("by", context.id.to_string());
+                    .session(ended)
+                    .with("by", session.to_string());
                 audit::record_in_background(&services.database, event);
             }
             Ok(signed_in)
@@ -130,8 +132,15 @@ async fn sign_in(
         kind: login.device_type.clone(),
         scene: login.scene,
     };
-    let created = sessions.sign_in(user.id, &user.open_id, session, device, now);
-    let SignedInSession { secrets, replaced } = match created.await {
+    let create = || sessions.sign_in(user.id, &user.open_id, session, device.clone(), now);
+    let created = match create().await {
+        // The row had no ban a moment ago: either it has now, or the sessions have lost the lifting.
+        Err(SessionError::Banned(_)) if bans::lift_if_lost(database, sessions, user.id).await? => {
+            create().await
+        }
+        created => created,
+    };
+    let SignedInSession { secrets, replaced } = match created {
         Err(SessionError::Banned(_)) => return Err(SignInError::Banned),
         created => created?,
     };
@@ -146,6 +155,8 @@ enum SignInError {
     #[error(transparent)]
     Store(#[from] avalon_core::accounts::sign_in::SignInError),
     #[error(transparent)]
+    Ban(#[from] BanError),
+    #[error(transparent)]
     Session(#[from] SessionError),
     #[error(transparent)]
     Token(#[from] avalon_core::accounts::tokens::TokenError),
@@ -155,6 +166,8 @@ impl SignInError {
     fn is_transient(&self) -> bool {
         match self {
             Self::Store(error) => error.is_transient(),
+            Self::Ban(BanError::User(UserError::Database(error))) => error.is_transient(),
+            Self::Ban(BanError::Session(error)) => error.is_transient(),
             Self::Session(error) => error.is_transient(),
             Self::Banned | Self::Token(_) => false,
         }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use avalon_core::accounts::users;
 use avalon_core::base::ids::OrderId;
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::create_order::CreatedOrder;
@@ -60,6 +61,11 @@ async fn create(
     slow: bool,
 ) -> Result<CreatedOrder, JobError> {
     let pay = settlement::payments(&services)?;
+    // The order may have waited in the queue; its session ended with the ban.
+    let ban = users::ban_of(&services.database, job.user_id).await;
+    if ban.map_err(job_errors::user)?.is_some() {
+        return Err(job_errors::reject(ProblemCode::UserBanned));
+    }
     let new = NewOrder {
         request_digest: job.digest(),
         user_id: job.user_id,

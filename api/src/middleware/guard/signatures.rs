@@ -3,6 +3,7 @@
 use avalon_core::accounts::config::SignaturePolicy;
 use avalon_core::accounts::sessions::{Session, SessionError};
 use avalon_core::base::problem::{Problem, ProblemCode};
+use avalon_core::storage::documents::Claim;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::HeaderMap;
@@ -38,10 +39,20 @@ pub(super) async fn check(
     let (parts, body) = request.into_parts();
     let max_bytes = state.max_body.max(MAX_SIGNED_BYTES);
     let body = read(body, &parts.headers, max_bytes).await?;
+    // Of several, a route could use another one than was signed.
+    if parts.headers.get_all("idempotency-key").iter().count() > 1 {
+        let problem = Problem::new(ProblemCode::SignatureInvalid);
+        let problem = problem.with_detail("Idempotency-Key: may occur only once.");
+        return Ok((
+            Request::from_parts(parts, Body::from(body)),
+            Err(problem.into()),
+        ));
+    }
     let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let signed = SignedRequest {
         method: parts.method.as_str(),
         path_and_query,
+        idempotency_key: only(&parts.headers, "idempotency-key").unwrap_or_default(),
         body: &body,
     };
     let verdict = verify(state, session, &parts.headers, signed, now).await;
@@ -73,13 +84,28 @@ async fn verify(
     // Only after the signature is verified: others must not use up the session's nonces.
     let claimed = state
         .sessions
-        .claim_nonce(session.id, signature.nonce(), NONCE_TTL)
+        .claim_nonce(
+            session.id,
+            signature.nonce(),
+            signature.signed_at(),
+            now,
+            NONCE_TTL,
+        )
         .await;
-    if !claimed.map_err(unavailable)? {
-        tracing::warn!(session_id = %session.id, "signed request replayed");
-        return Err(ProblemCode::NonceReused.into());
+    match claimed.map_err(unavailable)? {
+        Claim::Claimed => Ok(()),
+        Claim::Taken => {
+            tracing::warn!(session_id = %session.id, "signed request replayed");
+            Err(ProblemCode::NonceReused.into())
+        }
+        Claim::MaybeLost => {
+            tracing::warn!(session_id = %session.id, "signed request is older than the stored nonces");
+            let problem = Problem::new(ProblemCode::SignatureStale);
+            let detail =
+                "The server has lost earlier nonces: sign the request again with the current time.";
+            Err(problem.with_detail(detail).into())
+        }
     }
-    Ok(())
 }
 
 fn unavailable(error: SessionError) -> ApiError {

@@ -27,6 +27,8 @@ static TAKE: LazyLock<Script> = LazyLock::new(|| {
          local now = time[1] * 1000000 + time[2]
          local interval, quota = tonumber(ARGV[1]), tonumber(ARGV[2])
          local arrival = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now)
+         -- No later than a full burst reaches: the clock may have stepped back since.
+         arrival = math.min(arrival, now + interval * quota)
          local after = arrival + interval
          local early = after - interval * quota - now
          if early > 0 then return {0, 0, early, arrival - now} end

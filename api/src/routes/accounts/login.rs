@@ -1,8 +1,8 @@
 //! `POST /api/wx/login`: exchanges a `wx.login` code for a session, through a job.
 
 use avalon_core::base::problem::Problem;
-use avalon_core::jobs::Login;
 use avalon_core::jobs::login::SignedIn;
+use avalon_core::jobs::{Login, ReadSecret};
 use avalon_wechat::JsCode;
 use axum::extract::State;
 use axum::response::Response;
@@ -70,8 +70,8 @@ problems! { LoginProblems: LIMITED BODY JOB DATABASE WECHAT; SignInAgain UserBan
 
 /// Signs a player in.
 ///
-/// The same code within a minute gives the same response, so a client may repeat a request whose
-/// response was lost. `401 SIGN_IN_AGAIN` means: call `wx.login` for a new code.
+/// The same code with the same `deviceId` within a minute gives the same response, so a client may repeat a
+/// request whose response was lost. `401 SIGN_IN_AGAIN` means: call `wx.login` for a new code.
 #[utoipa::path(
     post,
     path = "/api/wx/login",
@@ -81,7 +81,7 @@ problems! { LoginProblems: LIMITED BODY JOB DATABASE WECHAT; SignInAgain UserBan
     params(("Prefer" = Option<String>, Header, description = "`wait=N` (seconds, at most 30) or `respond-async`")),
     responses(
         (status = 200, description = "Signed in", body = SignedIn),
-        (status = 202, description = "Not finished yet: poll the job", body = Accepted),
+        (status = 202, description = "Not finished yet: poll the job at `Location`, which has the key that reads it", body = Accepted),
         LoginProblems,
     ),
 )]
@@ -96,5 +96,6 @@ async fn login(
         let key = Counted::device(address, device);
         limits.check(Limit::SignInDevice, key).await?;
     }
-    jobs.respond(&login).await
+    let secret = ReadSecret::of_sign_in(&login);
+    jobs.readable_with(secret).respond(&login).await
 }

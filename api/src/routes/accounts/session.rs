@@ -70,8 +70,9 @@ struct RefreshRequest {
 
 /// Refreshes a session.
 ///
-/// The refresh token is used up; the response contains the next one. Reuse ends the session, since the
-/// token may be stolen.
+/// The refresh token is used up; the response contains the next one. A repeat of the request within
+/// `auth.refresh_grace` (10 s), before the next token was used, gets the same response. Later reuse ends the
+/// session, since the token may be stolen.
 #[utoipa::path(
     post,
     path = "/api/wx/refreshToken",
@@ -110,8 +111,14 @@ async fn refresh(
         Ok(session) => session,
         Err(error) => return Err(rejected(&state.database, error, address)),
     };
+    if session.repeated {
+        let event = AuditEvent::new(AuditKind::RefreshTokenRepeated, Actor::Player);
+        let event = event.user(session.user).session(session.id);
+        audit::record_in_background(&state.database, event.address(address.0));
+    }
     let open_id = OpenId::new(&*session.open_id);
-    let token = state.issuer.issue(session.user, session.id, &open_id, now);
+    let issuer = &state.issuer;
+    let token = issuer.issue(session.user, session.id, &open_id, session.at);
     let token = token.map_err(|error| {
         tracing::error!(%error, "token could not be signed");
         ApiError::from(ProblemCode::Internal)

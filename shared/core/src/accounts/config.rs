@@ -6,6 +6,7 @@ use avalon_config::{Violation, rule, text};
 use serde::{Deserialize, Serialize, Serializer};
 use url::Host;
 
+use crate::accounts::sessions::SessionRules;
 use crate::accounts::tokens::{SigningKey, VerifyingKey};
 
 /// `auth`: sessions and tokens.
@@ -18,6 +19,15 @@ pub struct AuthConfig {
     /// Lifetime of a session since its last refresh.
     #[serde(with = "text::duration")]
     pub refresh_ttl: Duration,
+    /// Lifetime of a session since its sign-in, however often it is refreshed.
+    #[serde(with = "text::duration")]
+    pub max_session_age: Duration,
+    /// Time during which a refresh token that was used is answered with the same successor.
+    #[serde(with = "text::duration")]
+    pub refresh_grace: Duration,
+    /// Time after a sign-in or refresh during which responses renew an expiring token.
+    #[serde(with = "text::duration")]
+    pub renew_for: Duration,
     /// Number of devices on which a player may be signed in.
     #[serde(deserialize_with = "text::parsed")]
     pub device_policy: DevicePolicy,
@@ -38,6 +48,9 @@ impl Default for AuthConfig {
         Self {
             token_ttl: Duration::from_secs(2 * 60 * 60),
             refresh_ttl: Duration::from_secs(30 * 24 * 60 * 60),
+            max_session_age: Duration::from_secs(90 * 24 * 60 * 60),
+            refresh_grace: Duration::from_secs(10),
+            renew_for: Duration::from_secs(24 * 60 * 60),
             device_policy: DevicePolicy::Single,
             signatures: SignaturePolicy::Optional,
             signing_key: None,
@@ -64,7 +77,27 @@ impl AuthConfig {
             "auth.refresh_ttl",
             "must not be shorter than auth.token_ttl",
         )?;
+        rule(
+            self.max_session_age >= self.token_ttl,
+            "auth.max_session_age",
+            "must not be shorter than auth.token_ttl",
+        )?;
+        rule(
+            self.refresh_grace <= Duration::from_secs(60),
+            "auth.refresh_grace",
+            "must be at most 60s",
+        )?;
         rule(!self.issuer.is_empty(), "auth.issuer", "must not be empty")
+    }
+
+    /// The rules of sessions.
+    pub fn session_rules(&self) -> SessionRules {
+        SessionRules {
+            policy: self.device_policy,
+            ttl: self.refresh_ttl,
+            max_age: self.max_session_age,
+            refresh_grace: self.refresh_grace,
+        }
     }
 }
 

@@ -6,12 +6,16 @@
 //! | document | what |
 //! |---|---|
 //! | `sessions:USER` | all sessions of a player; expires unless the player is banned |
-//! | `nonce:{SESSION}:NONCE` | a claimed nonce |
+//! | `nonce:{TAG}:SESSION:NONCE` | a claimed nonce |
+//! | `nonce-epoch:{TAG}` | since when nonces of this tag are complete |
 //!
-//! The braces keep the client's own text from choosing the node of a Redis Cluster.
+//! The braces keep the client's own text from choosing the node of a Redis Cluster, and a nonce with its epoch.
 
 mod error;
+mod nonces;
 mod player;
+mod refresh;
+mod rules;
 mod secrets;
 mod session;
 
@@ -20,15 +24,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::accounts::config::DevicePolicy;
 use crate::base::ids::{SessionId, UserId};
 use crate::storage::documents::{DocumentError, Documents};
 use crate::storage::keyring::Keyring;
-use player::{RefreshRefusal, after};
 use secrets::{RefreshToken, SealedKey};
 
 pub use error::SessionError;
 pub use player::{Banned, PlayerSessions};
+pub use refresh::RefreshedSession;
+pub use rules::SessionRules;
 pub use secrets::{NoRandomness, SigningSecret};
 pub use session::{Device, EndReason, Ended, Refusal, Session};
 
@@ -57,40 +61,21 @@ pub struct SignedInSession {
     pub replaced: Vec<SessionId>,
 }
 
-/// A session after its refresh.
-pub struct RefreshedSession {
-    /// The player.
-    pub user: UserId,
-    /// The session.
-    pub id: SessionId,
-    /// The player's openid.
-    pub open_id: String,
-    /// The new credentials.
-    pub secrets: SessionSecrets,
-}
-
 /// The sessions of all players. Cheap to clone.
 #[derive(Clone)]
 pub struct Sessions {
     store: Arc<dyn Documents>,
     keyring: Arc<Keyring>,
-    policy: DevicePolicy,
-    ttl: Duration,
+    rules: SessionRules,
 }
 
 impl Sessions {
-    /// Stores sessions in `store` under `policy`; a session that is not refreshed expires after `ttl`.
-    pub fn new(
-        store: Arc<dyn Documents>,
-        keyring: Arc<Keyring>,
-        policy: DevicePolicy,
-        ttl: Duration,
-    ) -> Self {
+    /// Stores sessions in `store` under `rules`.
+    pub fn new(store: Arc<dyn Documents>, keyring: Arc<Keyring>, rules: SessionRules) -> Self {
         Self {
             store,
             keyring,
-            policy,
-            ttl,
+            rules,
         }
     }
 
@@ -114,7 +99,7 @@ impl Sessions {
             device,
             created_at: now.as_millisecond(),
             refreshed_at: now.as_millisecond(),
-            expires_at: after(now, self.ttl),
+            expires_at: self.rules.expiry(now.as_millisecond(), now),
             family: refresh.family(),
             refresh: refresh.digest(),
             signing_key: Some(SealedKey::seal(&self.keyring, id, &signing_key)?),
@@ -123,7 +108,7 @@ impl Sessions {
         let secrets = secrets(&refresh, session.expires_at, &signing_key);
         let replaced = self
             .change(user, now, |all| {
-                all.sign_in(session.clone(), self.policy, now)
+                all.sign_in(session.clone(), self.rules.policy, now)
             })
             .await??;
         Ok(SignedInSession { secrets, replaced })
@@ -132,42 +117,6 @@ impl Sessions {
     /// Returns the player named in a refresh token. Only its syntax is checked.
     pub fn owner_of(token: &str) -> Option<UserId> {
         RefreshToken::parse(token).map(|token| token.user)
-    }
-
-    /// Exchanges a refresh token for the next one. The signing key stays.
-    ///
-    /// # Errors
-    /// [`SessionError::RefreshReused`] when it was used before, which ends the session. Any other
-    /// [`SessionError`].
-    pub async fn refresh(
-        &self,
-        token: &str,
-        now: Timestamp,
-    ) -> Result<RefreshedSession, SessionError> {
-        let given = RefreshToken::parse(token).ok_or(Refusal::Unknown)?;
-        let (user, id) = (given.user, given.session);
-        let next = given.next()?;
-        // Opened before the token is used up: a missing key must not cost the session. Sealed again, so
-        // that a session that is refreshed for years does not depend on an old key.
-        let signing_key = self.signing_key(&self.live(user, id, now).await?)?;
-        let sealed = SealedKey::seal(&self.keyring, id, &signing_key)?;
-        let refreshed = self
-            .change(user, now, |all| {
-                let session = all.refresh(&given, &next, self.ttl, now)?;
-                session.signing_key = Some(sealed.clone());
-                Ok(session.clone())
-            })
-            .await?;
-        let session = refreshed.map_err(|refusal| match refusal {
-            RefreshRefusal::Reused => SessionError::RefreshReused(user, id),
-            RefreshRefusal::Session(refusal) => refusal.into(),
-        })?;
-        Ok(RefreshedSession {
-            user,
-            id,
-            secrets: secrets(&next, session.expires_at, &signing_key),
-            open_id: session.open_id,
-        })
     }
 
     /// Returns the session if it is live. Every authenticated request calls this.
@@ -194,20 +143,6 @@ impl Sessions {
             tracing::error!(%error, session_id = %session.id, "cannot open a session's signing key, the player has to sign in again");
         });
         Ok(opened?)
-    }
-
-    /// Claims a nonce for a session; `false` if it was claimed within the last `ttl`.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn claim_nonce(
-        &self,
-        session: SessionId,
-        nonce: &str,
-        ttl: Duration,
-    ) -> Result<bool, SessionError> {
-        let key = format!("nonce:{{{session}}}:{nonce}");
-        Ok(self.store.claim(&key, ttl).await?)
     }
 
     /// Returns a player's live sessions and those that ended lately.
@@ -252,6 +187,18 @@ impl Sessions {
     /// The store's.
     pub async fn ban(&self, user: UserId, now: Timestamp) -> Result<Vec<SessionId>, SessionError> {
         self.change(user, now, |all| all.ban(now)).await
+    }
+
+    /// As [`Sessions::ban`], for a ban that the sessions should know; returns whether they did not.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn restore_ban(&self, user: UserId, now: Timestamp) -> Result<bool, SessionError> {
+        self.change(user, now, |all| {
+            let known = all.banned;
+            !all.ban(now).is_empty() || !known
+        })
+        .await
     }
 
     /// Allows a player to sign in again.

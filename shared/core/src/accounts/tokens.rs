@@ -35,12 +35,21 @@ pub struct Claims {
     pub iat: i64,
     /// Expiry, Unix seconds: from this second on the token is refused.
     pub exp: i64,
+    /// Time of the sign-in or refresh that the token stems from, Unix seconds: renewals retain it. Missing in
+    /// tokens of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
 }
 
 impl Claims {
     /// The player's openid, typed.
     pub fn open_id(&self) -> OpenId {
         OpenId::new(&*self.oid)
+    }
+
+    /// Time of the sign-in or refresh that the token stems from, Unix seconds.
+    fn authenticated_at(&self) -> i64 {
+        self.auth_time.unwrap_or(self.iat)
     }
 }
 
@@ -82,10 +91,11 @@ pub struct TokenIssuer {
     header: Header,
     issuer: String,
     ttl: Duration,
+    renews_for: Duration,
 }
 
 impl TokenIssuer {
-    /// Issues as `issuer`; every token is valid for `ttl`, in whole seconds.
+    /// Issues as `issuer`; every token is valid for `ttl`, in whole seconds, and is not renewed.
     pub fn new(key: &SigningKey, issuer: &str, ttl: Duration) -> Self {
         let mut header = Header::new(Algorithm::EdDSA);
         header.kid = Some(key.id().to_owned());
@@ -94,7 +104,15 @@ impl TokenIssuer {
             header,
             issuer: issuer.to_owned(),
             ttl,
+            renews_for: Duration::ZERO,
         }
+    }
+
+    /// Renews tokens until this time after the sign-in or refresh that they stem from.
+    #[must_use]
+    pub fn renewing_for(mut self, time: Duration) -> Self {
+        self.renews_for = time;
+        self
     }
 
     /// Like [`TokenIssuer::new`], from a PKCS#8 PEM.
@@ -106,14 +124,31 @@ impl TokenIssuer {
     }
 
     /// Whether a valid token is in the last quarter of its lifetime, so that its bearer should receive
-    /// the next one.
+    /// the next one. Not for ever: a stolen token must not live as long as its session. The age counts from
+    /// the token's own refresh, so the refreshes of the honest player do not help the thief.
     pub fn should_renew(&self, claims: &Claims, now: Timestamp) -> bool {
+        let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         let left = claims.exp.saturating_sub(now.as_second());
-        let ttl = i64::try_from(self.ttl.as_secs()).unwrap_or(i64::MAX);
-        left <= ttl / 4
+        let age = now.as_second().saturating_sub(claims.authenticated_at());
+        left <= seconds(self.ttl) / 4 && age < seconds(self.renews_for)
     }
 
-    /// Issues a token at `now` for a player's session.
+    /// Issues the next token of a session at `now`. It stems from the same sign-in or refresh.
+    ///
+    /// # Errors
+    /// [`TokenError::Signing`] when the cryptographic library fails.
+    pub fn renew(&self, claims: &Claims, now: Timestamp) -> Result<IssuedToken, TokenError> {
+        let (iat, exp) = self.lifetime(now)?;
+        self.sign(&Claims {
+            iss: self.issuer.clone(),
+            iat,
+            exp,
+            auth_time: Some(claims.authenticated_at()),
+            ..claims.clone()
+        })
+    }
+
+    /// Issues a token for a player's session, at the time of its sign-in or refresh.
     ///
     /// # Errors
     /// [`TokenError::Signing`] when the cryptographic library fails.
@@ -124,19 +159,29 @@ impl TokenIssuer {
         open_id: &OpenId,
         now: Timestamp,
     ) -> Result<IssuedToken, TokenError> {
-        let iat = now.as_second();
-        let ttl = i64::try_from(self.ttl.as_secs()).map_err(|_| TokenError::Signing)?;
-        let exp = iat.checked_add(ttl).ok_or(TokenError::Signing)?;
-        let claims = Claims {
+        let (iat, exp) = self.lifetime(now)?;
+        self.sign(&Claims {
             iss: self.issuer.clone(),
             sub: user,
             sid: session,
             oid: open_id.as_str().to_owned(),
             iat,
             exp,
-        };
-        let token = encode(&self.header, &claims, &self.key).map_err(|_| TokenError::Signing)?;
-        let expires = Timestamp::from_second(exp).map_err(|_| TokenError::Signing)?;
+            auth_time: Some(iat),
+        })
+    }
+
+    /// Time of issue and expiry of a token that is issued now.
+    fn lifetime(&self, now: Timestamp) -> Result<(i64, i64), TokenError> {
+        let iat = now.as_second();
+        let ttl = i64::try_from(self.ttl.as_secs()).map_err(|_| TokenError::Signing)?;
+        let exp = iat.checked_add(ttl).ok_or(TokenError::Signing)?;
+        Ok((iat, exp))
+    }
+
+    fn sign(&self, claims: &Claims) -> Result<IssuedToken, TokenError> {
+        let token = encode(&self.header, claims, &self.key).map_err(|_| TokenError::Signing)?;
+        let expires = Timestamp::from_second(claims.exp).map_err(|_| TokenError::Signing)?;
         Ok(IssuedToken { token, expires })
     }
 }

@@ -128,6 +128,25 @@ pub async fn ban_of(database: &Database, id: UserId) -> Result<Option<Ban>, User
     .transpose()
 }
 
+/// Returns banned players in the order of their ids, those after `after`, at most `limit`.
+///
+/// # Errors
+/// [`UserError::Database`].
+pub async fn banned_after(
+    database: &Database,
+    after: Option<UserId>,
+    limit: i64,
+) -> Result<Vec<UserId>, UserError> {
+    let rows = sqlx::query(
+        "SELECT id FROM users WHERE banned_at IS NOT NULL AND id > $1 ORDER BY id LIMIT $2",
+    )
+    .bind(after.map_or_else(String::new, |id| id.to_string()))
+    .bind(limit)
+    .fetch_all(database.pool())
+    .await?;
+    rows.iter().map(id_of).collect()
+}
+
 /// Bans a player, or changes the reason of a ban; `None` lifts it. Does not end the player's sessions:
 /// `Sessions::ban` does.
 ///
@@ -145,10 +164,7 @@ pub async fn set_ban(database: &Database, id: UserId, ban: Option<&Ban>) -> Resu
 
 pub(crate) fn user_of(row: &AnyRow) -> Result<UserInfo, UserError> {
     Ok(UserInfo {
-        id: row
-            .try_get::<String, _>("id")?
-            .parse()
-            .map_err(|_| DatabaseError::Damaged("users.id".to_owned()))?,
+        id: id_of(row)?,
         open_id: row.try_get("open_id")?,
         union_id: row.try_get("union_id")?,
         nickname: row.try_get("nickname")?,
@@ -162,6 +178,12 @@ pub(crate) fn user_of(row: &AnyRow) -> Result<UserInfo, UserError> {
         updated_at: time(row, "updated_at")?,
         last_login_at: time(row, "last_login_at")?,
     })
+}
+
+fn id_of(row: &AnyRow) -> Result<UserId, UserError> {
+    let id: String = row.try_get("id")?;
+    let id = id.parse();
+    Ok(id.map_err(|_| DatabaseError::Damaged("users.id".to_owned()))?)
 }
 
 /// Reads a column that has 16 bits in Postgres and 64 bits in SQLite.

@@ -8,6 +8,7 @@ use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::ReadSecret;
 use crate::accounts::sessions::SessionSecrets;
 use crate::accounts::tokens::IssuedToken;
 use crate::accounts::users::UserInfo;
@@ -54,11 +55,21 @@ impl Job for Login {
     const DEAD_TTL: Option<Duration> = Some(Duration::from_secs(3600));
     type Output = SignedIn;
 
-    /// One job per code: a repeat (double tap, lost answer) finds the first one. A digest, since the
-    /// code itself must not appear in keys.
+    /// One job per code and device: a repeat (double tap, lost answer) finds the first one, whoever repeats
+    /// a used code from another device does not. A digest, since the code itself must not appear in keys.
     fn key(&self) -> Option<IdempotencyKey> {
-        let digest = digest::digest(&digest::SHA256, self.code.as_bytes());
+        // Neither part has line breaks.
+        let text = match &self.device_id {
+            Some(device) => format!("{}\n{device}", self.code),
+            None => self.code.clone(),
+        };
+        let digest = digest::digest(&digest::SHA256, text.as_bytes());
         Some(IdempotencyKey::new(hex::encode(digest), Self::SAME_ANSWER))
+    }
+
+    /// The result holds tokens: only who started the sign-in may read it.
+    fn owner(&self) -> Option<String> {
+        Some(ReadSecret::of_sign_in(self).owner())
     }
 
     /// A code lives five minutes; one that waited longer than this is not worth sending.
@@ -68,7 +79,7 @@ impl Job for Login {
 }
 
 impl Login {
-    /// Time after the first job ended during which the same code gives the same answer.
+    /// Time after the first job ended during which the same code gives the same device the same answer.
     pub const SAME_ANSWER: Duration = Duration::from_secs(60);
 }
 
@@ -127,11 +138,13 @@ mod tests {
     }
 
     #[test]
-    fn key_depends_on_the_code_alone() {
+    fn key_depends_on_code_and_device() {
         let key = |login: Login| login.key().unwrap();
-        let first = key(login("a", None));
+        let first = key(login("a", Some("d")));
         assert_eq!(first, key(login("a", Some("d"))));
-        assert_ne!(first, key(login("b", None)));
+        assert_ne!(first, key(login("a", Some("e"))));
+        assert_ne!(first, key(login("a", None)));
+        assert_ne!(first, key(login("b", Some("d"))));
         assert!(!format!("{:?}", login("secret-code", None)).contains("secret-code"));
     }
 }

@@ -44,6 +44,28 @@ impl From<sqlx::Error> for DocumentError {
     }
 }
 
+/// Outcome of a [claim](Documents::claim_at).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The key was free.
+    Claimed,
+    /// The key is claimed already.
+    Taken,
+    /// The store may have lost claims of that time.
+    MaybeLost,
+}
+
+/// When something is claimed, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct ClaimTimes {
+    /// Time of the request that claims, Unix seconds by its sender's clock.
+    pub at: i64,
+    /// Unix seconds by our clock.
+    pub now: i64,
+    /// Lifetime of the claim.
+    pub ttl: Duration,
+}
+
 /// A store of documents. A write whose result is an error may have happened all the same. A document may
 /// be dropped `ttl` after its last write (`None`: never).
 #[async_trait]
@@ -91,6 +113,32 @@ pub trait Documents: Send + Sync {
     /// [`DocumentError`].
     async fn claim(&self, key: &str, ttl: Duration) -> Result<bool, DocumentError> {
         self.replace(key, None, "1", Some(ttl)).await
+    }
+
+    /// As [`Documents::claim`], for a request that was made at a time when claims may have been lost since.
+    /// `epoch` is the key of a marker beside the claim, which is lost with it. Engines whose claims are as
+    /// durable as their documents need none.
+    ///
+    /// # Errors
+    /// [`DocumentError`].
+    async fn claim_at(
+        &self,
+        key: &str,
+        _epoch: &str,
+        times: ClaimTimes,
+    ) -> Result<Claim, DocumentError> {
+        Ok(match self.claim(key, times.ttl).await? {
+            true => Claim::Claimed,
+            false => Claim::Taken,
+        })
+    }
+
+    /// Writes the marker if there is none: claims of requests from `now` (Unix seconds) on are not lost.
+    ///
+    /// # Errors
+    /// [`DocumentError`].
+    async fn begin_epoch(&self, _epoch: &str, _now: i64) -> Result<(), DocumentError> {
+        Ok(())
     }
 }
 

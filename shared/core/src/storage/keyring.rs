@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
-    digest,
+    digest, hmac,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
@@ -90,6 +90,14 @@ pub struct Sealed {
     pub ciphertext: Vec<u8>,
 }
 
+/// The result of [`Keyring::derive`]: 32 bytes of each key.
+pub struct Derived {
+    /// Of the current key.
+    pub current: SecretSlice<u8>,
+    /// Of the previous keys, which other processes may still use as their current one.
+    pub previous: Vec<SecretSlice<u8>>,
+}
+
 /// The current key, which seals, and previous ones, which only open.
 ///
 /// To rotate, make the new key current and the old one previous until no value is sealed with it.
@@ -102,6 +110,7 @@ pub struct Keyring {
 struct RingKey {
     id: String,
     key: RandomizedNonceKey,
+    derivation: hmac::Key,
 }
 
 impl Keyring {
@@ -168,6 +177,21 @@ impl Keyring {
         Ok(body.into())
     }
 
+    /// Derives 32 secret bytes from each key: the same ones for the same context in every process that has
+    /// the key, and unpredictable without it.
+    pub fn derive(&self, context: &[u8]) -> Derived {
+        let of = |key: &RingKey| -> SecretSlice<u8> {
+            hmac::sign(&key.derivation, context)
+                .as_ref()
+                .to_vec()
+                .into()
+        };
+        Derived {
+            current: of(&self.current),
+            previous: self.previous.iter().map(of).collect(),
+        }
+    }
+
     /// Whether the key with this id is on the ring.
     pub fn holds(&self, key_id: &str) -> bool {
         std::iter::once(&self.current)
@@ -184,9 +208,15 @@ impl Keyring {
 impl RingKey {
     fn new(key: &EncryptionKey) -> Result<Self, KeyringError> {
         let id = key.id();
-        let key = RandomizedNonceKey::new(&AES_256_GCM, key.0.expose_secret())
-            .map_err(|_| KeyringError::Library)?;
-        Ok(Self { id, key })
+        let bytes = key.0.expose_secret();
+        // A key of its own: encryption and derivation must not share one.
+        let master = hmac::Key::new(hmac::HMAC_SHA256, bytes);
+        let derivation = hmac::sign(&master, b"avalon-wx keyring derivation v1");
+        Ok(Self {
+            id,
+            key: RandomizedNonceKey::new(&AES_256_GCM, bytes).map_err(|_| KeyringError::Library)?,
+            derivation: hmac::Key::new(hmac::HMAC_SHA256, derivation.as_ref()),
+        })
     }
 }
 
@@ -201,96 +231,4 @@ impl fmt::Debug for Keyring {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(byte: u8) -> EncryptionKey {
-        EncryptionKey::from_bytes([byte; 32])
-    }
-
-    fn ring(current: u8, previous: &[u8]) -> Keyring {
-        let previous = previous.iter().map(|byte| key(*byte)).collect::<Vec<_>>();
-        Keyring::new(&key(current), &previous).unwrap()
-    }
-
-    #[test]
-    fn ring_is_send_and_sync() {
-        fn shared<T: Send + Sync>(_: T) {}
-        shared(ring(1, &[]));
-    }
-
-    #[test]
-    fn opens_what_it_sealed() {
-        let ring = ring(1, &[]);
-        for plaintext in [b"".as_slice(), b"session key"] {
-            let sealed = ring.seal(plaintext, b"user-1").unwrap();
-            assert_eq!(sealed.ciphertext.len(), 12 + plaintext.len() + 16);
-            let opened = ring
-                .open(&sealed.key_id, &sealed.ciphertext, b"user-1")
-                .unwrap();
-            assert_eq!(opened.expose_secret(), plaintext);
-        }
-    }
-
-    #[test]
-    fn sealing_a_text_twice_gives_different_results() {
-        let ring = ring(1, &[]);
-        assert_ne!(ring.seal(b"x", b"").unwrap(), ring.seal(b"x", b"").unwrap());
-    }
-
-    #[test]
-    fn rotated_ring_opens_old_texts_and_seals_with_the_new_key() {
-        let old = ring(1, &[]).seal(b"old", b"a").unwrap();
-        let rotated = ring(2, &[1]);
-        let opened = rotated.open(&old.key_id, &old.ciphertext, b"a").unwrap();
-        assert_eq!(opened.expose_secret(), b"old");
-        assert_eq!(rotated.seal(b"new", b"a").unwrap().key_id, key(2).id());
-        let retired = ring(2, &[]).open(&old.key_id, &old.ciphertext, b"a");
-        assert_eq!(retired.unwrap_err(), KeyringError::UnknownKey);
-    }
-
-    #[test]
-    fn other_associated_data_is_rejected() {
-        let ring = ring(1, &[]);
-        let sealed = ring.seal(b"text", b"user-1").unwrap();
-        let opened = ring.open(&sealed.key_id, &sealed.ciphertext, b"user-2");
-        assert_eq!(opened.unwrap_err(), KeyringError::Tampered);
-    }
-
-    #[test]
-    fn any_changed_or_missing_byte_is_rejected() {
-        let ring = ring(1, &[]);
-        let sealed = ring.seal(b"text", b"").unwrap();
-        for index in 0..sealed.ciphertext.len() {
-            let mut changed = sealed.ciphertext.clone();
-            changed[index] ^= 1;
-            let opened = ring.open(&sealed.key_id, &changed, b"");
-            assert_eq!(opened.unwrap_err(), KeyringError::Tampered);
-            let cut = ring.open(&sealed.key_id, &sealed.ciphertext[..index], b"");
-            assert_eq!(cut.unwrap_err(), KeyringError::Tampered);
-        }
-    }
-
-    #[test]
-    fn key_has_a_stable_id_and_round_trips_as_base64() {
-        // printf '\0%.0s' {1..32} | sha256sum
-        assert_eq!(EncryptionKey::from_bytes([0; 32]).id(), "66687aad");
-        let key = EncryptionKey::generate().unwrap();
-        let text = key.to_base64();
-        assert_eq!(
-            text.expose_secret().parse::<EncryptionKey>().unwrap().id(),
-            key.id()
-        );
-        assert!(!format!("{key:?}").contains(text.expose_secret()));
-    }
-
-    #[test]
-    fn keys_of_another_length_are_rejected() {
-        for text in ["", "c2hvcnQ=", "not base64!", &STANDARD.encode([0; 33])] {
-            assert_eq!(
-                text.parse::<EncryptionKey>().unwrap_err(),
-                KeyringError::BadKey
-            );
-        }
-    }
-}
+mod tests;

@@ -172,9 +172,11 @@ fn watermark_must_be_present_ours_and_recent() {
 #[test]
 fn wrong_field_types_are_named_and_missing_fields_are_none() {
     let profile = |fields: Value| open_json(&with_watermark(fields)).unwrap().profile();
+    for (field, value) in [("openId", json!(1)), ("unionId", json!([]))] {
+        let error = profile(json!({field: value})).unwrap_err();
+        assert_eq!(error, DataError::Field(field));
+    }
     for (field, value) in [
-        ("openId", json!(1)),
-        ("unionId", json!([])),
         ("nickName", json!(5)),
         ("avatarUrl", json!({})),
         ("country", json!(true)),
@@ -182,14 +184,39 @@ fn wrong_field_types_are_named_and_missing_fields_are_none() {
         ("city", json!(1)),
         ("language", json!(1)),
     ] {
-        let error = profile(json!({field: value})).unwrap_err();
-        assert_eq!(error, DataError::Field(field));
+        let read = profile(json!({field: value, "gender": 1})).unwrap();
+        assert_eq!(read.profile.unreadable, [field]);
+        assert_eq!(read.profile.gender, Some(1));
     }
     // `wx.getUserProfile` returns no ids.
     let read = profile(json!({"nickName": "Ann", "gender": 0, "city": null})).unwrap();
     assert_eq!((read.open_id, read.union_id), (None, None));
     assert_eq!(read.profile.nick_name.as_deref(), Some("Ann"));
     assert_eq!((read.profile.gender, read.profile.city), (Some(0), None));
+}
+
+#[test]
+fn odd_field_of_encrypted_data_does_not_cost_the_others() {
+    let watermark = format!(r#""watermark":{{"appid":"{APP}","timestamp":{NOW}}}"#);
+    let open_text = |text: &[u8]| open(&data(&encrypt(text, KEY, IV)));
+    for odd in [&b"\"a\x01b\""[..], b"\"\\ud83d\"", b"\"\xff\"", b"\"\\x\""] {
+        let text = [
+            b"{\"nickName\":",
+            odd,
+            b",\"city\":\"Guangzhou\",",
+            watermark.as_bytes(),
+            b"}",
+        ];
+        let read = open_text(&text.concat()).unwrap().profile().unwrap();
+        assert_eq!(read.profile.unreadable, ["nickName"], "{odd:?}");
+        assert_eq!(read.profile.city.as_deref(), Some("Guangzhou"));
+    }
+    // An odd id or watermark is no proof of anything.
+    let text = format!("{{\"openId\":\"\u{1}\",{watermark}}}");
+    let error = open_text(text.as_bytes()).unwrap().profile().unwrap_err();
+    assert_eq!(error, DataError::Field("openId"));
+    let error = open_text(b"{\"watermark\":\"\x01\"}").err();
+    assert_eq!(error, Some(DataError::KeyMismatch));
 }
 
 #[test]

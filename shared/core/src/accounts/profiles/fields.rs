@@ -81,8 +81,13 @@ impl Fields {
             province,
             city,
             language,
+            unreadable,
         } = profile;
-        let mut invalid = Vec::new();
+        let problem = "cannot be read";
+        let unreadable = unreadable.into_iter();
+        let mut invalid: Vec<_> = unreadable
+            .map(|field| FieldError { field, problem })
+            .collect();
         let errors = &mut invalid;
         let mut fields = Self {
             nickname: valid(nickname(nick_name), errors),

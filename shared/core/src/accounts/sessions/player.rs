@@ -6,7 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::secrets::RefreshToken;
+use super::rules::SessionRules;
+use super::secrets::{RefreshToken, Successors};
 use super::session::{EndReason, Refusal, Session, is_other_device, same_device};
 use crate::accounts::config::DevicePolicy;
 use crate::base::ids::SessionId;
@@ -113,29 +114,40 @@ impl PlayerSessions {
         Ok(ended)
     }
 
-    /// Replaces the refresh token with the next one of its family.
+    /// Replaces the refresh token with its successor. A token that was used a moment ago, and whose successor
+    /// was not, changes nothing: its client may have lost the response.
     ///
     /// # Errors
     /// [`RefreshRefusal::Reused`] has ended the session: the change must be stored.
-    pub(super) fn refresh(
+    pub(super) fn refresh<'t>(
         &mut self,
         given: &RefreshToken,
-        next: &RefreshToken,
-        ttl: Duration,
+        successors: &'t Successors,
+        rules: &SessionRules,
         now: Timestamp,
-    ) -> Result<&mut Session, RefreshRefusal> {
+    ) -> Result<(&mut Session, Rotation<'t>), RefreshRefusal> {
         let id = given.session;
         self.live(id, now)?;
         let session = self.sessions.iter_mut().find(|session| session.id == id);
         let session = session.ok_or(Refusal::Unknown)?;
+        let issued = successors.with_digest(session.refresh);
+        let issued = issued.filter(|_| rules.in_grace(session.refreshed_at, now));
+        let now_ms = now.as_millisecond();
         if session.refresh == given.digest() {
+            let expires_at = rules.expiry(session.created_at, now);
+            if expires_at <= now_ms {
+                return Err(Refusal::Expired.into());
+            }
+            let next = &successors.current;
             session.refresh = next.digest();
-            session.refreshed_at = now.as_millisecond();
-            session.expires_at = after(now, ttl);
-            Ok(session)
-        } else if session.refresh == next.digest() {
-            // This refresh was written before, and the reply was lost.
-            Ok(session)
+            session.refreshed_at = now_ms;
+            session.expires_at = expires_at;
+            let repeated = false;
+            Ok((session, Rotation { next, repeated }))
+        } else if let Some(next) = issued {
+            // At the same time: this very refresh was written, and the store's reply was lost.
+            let repeated = session.refreshed_at != now_ms;
+            Ok((session, Rotation { next, repeated }))
         } else if session.family == given.family() {
             session.end(EndReason::RefreshReused, now);
             Err(RefreshRefusal::Reused)
@@ -209,6 +221,15 @@ impl PlayerSessions {
             !remove
         });
     }
+}
+
+/// The valid refresh token of a session after a refresh.
+#[derive(Clone, Copy)]
+pub(super) struct Rotation<'t> {
+    /// The token.
+    pub(super) next: &'t RefreshToken,
+    /// An earlier request has used the given token and received the same successor.
+    pub(super) repeated: bool,
 }
 
 /// Why a refresh token was refused.

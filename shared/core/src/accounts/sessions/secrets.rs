@@ -10,7 +10,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::base::ids::{SessionId, UserId};
-use crate::storage::keyring::{Keyring, KeyringError, Sealed};
+use crate::storage::keyring::{Derived, Keyring, KeyringError, Sealed};
 
 /// The system's random number generator failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,22 +35,33 @@ pub(super) struct RefreshToken {
 impl RefreshToken {
     /// Generates the first token of a session.
     pub(super) fn generate(user: UserId, session: SessionId) -> Result<Self, NoRandomness> {
-        Self::of_family(user, session, &random::<FAMILY>()?)
+        let (family, own) = (random::<FAMILY>()?, random::<OWN>()?);
+        Ok(Self::of_family(user, session, &family, &own))
     }
 
-    /// Generates the successor of this token.
-    pub(super) fn next(&self) -> Result<Self, NoRandomness> {
-        Self::of_family(self.user, self.session, self.family.expose_secret())
+    /// Derives the successor of this token: whoever presents this one again, at any process, gets the same.
+    /// Without the keyring it cannot be computed: a spent token must not lead to the valid one.
+    pub(super) fn successors(&self, keyring: &Keyring) -> Successors {
+        let context = [b"sessions.refresh_token:", self.expose().as_bytes()].concat();
+        let of = |own: &SecretSlice<u8>| {
+            let family = self.family.expose_secret();
+            Self::of_family(self.user, self.session, family, own.expose_secret())
+        };
+        let Derived { current, previous } = keyring.derive(&context);
+        Successors {
+            current: of(&current),
+            previous: previous.iter().map(of).collect(),
+        }
     }
 
-    fn of_family(user: UserId, session: SessionId, family: &[u8]) -> Result<Self, NoRandomness> {
-        let secret = URL_SAFE_NO_PAD.encode([family, &random::<OWN>()?].concat());
-        Ok(Self {
+    fn of_family(user: UserId, session: SessionId, family: &[u8], own: &[u8]) -> Self {
+        let secret = URL_SAFE_NO_PAD.encode([family, own].concat());
+        Self {
             user,
             session,
             family: family.to_vec().into(),
             text: format!("{user}.{session}.{secret}").into(),
-        })
+        }
     }
 
     /// Parses a token; checks only its syntax.
@@ -78,6 +89,22 @@ impl RefreshToken {
 
     pub(super) fn expose(&self) -> &str {
         self.text.expose_secret()
+    }
+}
+
+/// The successor of a refresh token, by each key of the ring.
+pub(super) struct Successors {
+    /// The one that is issued.
+    pub(super) current: RefreshToken,
+    /// Those that a process with another current key would have issued.
+    previous: Vec<RefreshToken>,
+}
+
+impl Successors {
+    /// Returns the successor with this digest.
+    pub(super) fn with_digest(&self, digest: Digest) -> Option<&RefreshToken> {
+        let mut all = std::iter::once(&self.current).chain(&self.previous);
+        all.find(|token| token.digest() == digest)
     }
 }
 

@@ -1,8 +1,10 @@
 //! One sign-in of a player on one device, and how it ends.
 
+use aws_lc_rs::digest;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display};
+use ulid::Ulid;
 
 use super::secrets::{Digest, SealedKey};
 use crate::base::ids::SessionId;
@@ -19,6 +21,21 @@ pub struct Device {
     /// WeChat's scene value: how the game was opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scene: Option<i64>,
+}
+
+impl SessionId {
+    /// The session that a sign-in job creates. Ids of sessions are printed where job ids are not (tokens,
+    /// introspection, events), so one does not lead back to the other: the job's time, and 80 bits of a digest.
+    pub fn of_job(job: Ulid) -> Self {
+        let text = format!("avalon-wx session of job v1\n{job}");
+        let hash = digest::digest(&digest::SHA256, text.as_bytes());
+        let random = hash
+            .as_ref()
+            .iter()
+            .take(16)
+            .fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
+        Self::from(Ulid::from_parts(job.timestamp_ms(), random))
+    }
 }
 
 /// Why a session ended early. The names are stored, and appear in logs and responses to operators.
@@ -50,7 +67,7 @@ pub struct Ended {
 /// One sign-in of a player on one device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
-    /// The id of the sign-in job: a repeated job creates one session.
+    /// [Derived](SessionId::of_job) from the sign-in job: a repeated job creates one session.
     pub id: SessionId,
     /// The player's openid.
     pub open_id: String,
@@ -113,5 +130,22 @@ pub(super) fn is_other_device(one: &Session, other: &Session) -> bool {
     match (&one.device.id, &other.device.id) {
         (None, None) => one.device.kind != other.device.kind,
         (one, other) => one != other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn session_id_is_stable_and_differs_from_the_job_id() {
+        let job: Ulid = "01JZ5N4V7W8X9YABCDEFGHJKMN".parse().unwrap();
+        let session = SessionId::of_job(job);
+        assert_eq!(session, SessionId::of_job(job));
+        assert_ne!(session.as_ulid(), job);
+        assert_eq!(session.as_ulid().timestamp_ms(), job.timestamp_ms());
+        assert_ne!(session.as_ulid().random(), job.random());
+        let next = SessionId::of_job(Ulid(job.0 + 1));
+        assert_ne!(session, next);
     }
 }

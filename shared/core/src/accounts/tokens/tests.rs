@@ -91,6 +91,37 @@ fn token_names_player_session_and_expiry() {
 }
 
 #[test]
+fn renewal_ends_at_a_fixed_age_after_the_last_refresh() {
+    let issuer = TokenIssuer::from_pem(RFC_8037, ISSUER, HOUR).unwrap();
+    let issuer = issuer.renewing_for(3 * HOUR);
+    let verifier = verifier();
+    let start = Timestamp::now();
+    let open_id = OpenId::new("openid-1");
+    let first = issuer.issue(UserId::new(), SessionId::new(), &open_id, start);
+    let first = verifier.verify(&first.unwrap().token).unwrap();
+    assert!(!issuer.should_renew(&first, start + HOUR / 2));
+    let (mut claims, mut now) = (first.clone(), start);
+    for _ in 0..3 {
+        now += HOUR * 9 / 10;
+        assert!(issuer.should_renew(&claims, now));
+        let renewed = issuer.renew(&claims, now).unwrap();
+        claims = verifier.verify(&renewed.token).unwrap();
+        assert_eq!(claims.exp, now.as_second() + 3600);
+        assert_eq!((claims.sid, claims.auth_time), (first.sid, first.auth_time));
+    }
+    assert!(!issuer.should_renew(&claims, now + HOUR * 9 / 10));
+    // A token of an earlier version counts from its issue.
+    let old = Claims {
+        auth_time: None,
+        ..claims
+    };
+    assert!(issuer.should_renew(&old, now + HOUR * 9 / 10));
+    let renewed = issuer.renew(&old, now).unwrap();
+    let renewed = verifier.verify(&renewed.token).unwrap();
+    assert_eq!(renewed.auth_time, Some(old.iat));
+}
+
+#[test]
 fn thumbprint_matches_rfc_8037() {
     assert_eq!(key().id(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
 }

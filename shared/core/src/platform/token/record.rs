@@ -82,6 +82,9 @@ struct Rest {
     class: ErrorClass,
 }
 
+/// The longest back-off.
+const MAX_REST: SignedDuration = SignedDuration::from_secs(30);
+
 impl Record {
     /// Parses a document. An unreadable one counts as empty: a token can be fetched.
     pub(super) fn read(text: &str) -> Self {
@@ -98,7 +101,9 @@ impl Record {
     /// The class of the failure, while backing off.
     pub(super) fn backing_off(&self, now: Timestamp) -> Option<ErrorClass> {
         let rest = self.rest.as_ref()?;
-        (now < rest.until).then_some(rest.class)
+        let left = rest.until.duration_since(now);
+        // An end later than possible is of a process whose clock is ahead.
+        (left.is_positive() && left <= MAX_REST).then_some(rest.class)
     }
 
     /// Records a failure; one that an operator has to repair is retried slowly.
@@ -106,7 +111,7 @@ impl Record {
         let rest = match class {
             ErrorClass::Retry => Duration::from_secs(1),
             ErrorClass::RateLimited => Duration::from_secs(15),
-            _ => Duration::from_secs(30),
+            _ => MAX_REST.unsigned_abs(),
         };
         self.rest = Some(Rest {
             until: later(now, rest),
@@ -281,6 +286,20 @@ mod tests {
             record.take_force(at("2026-01-10T16:00:00Z")),
             "the next day"
         );
+    }
+
+    #[test]
+    fn back_off_of_a_clock_that_was_ahead_is_ignored() {
+        let (mut record, now) = (Record::default(), Timestamp::now());
+        record.back_off(ErrorClass::Misconfigured, now);
+        assert!(record.backing_off(now).is_some());
+        assert!(
+            record
+                .backing_off(later(now, MAX_REST.unsigned_abs()))
+                .is_none()
+        );
+        record.back_off(ErrorClass::Retry, later(now, Duration::from_secs(3600)));
+        assert!(record.backing_off(now).is_none());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `P:v1:KEY` | a document or a claim |
+//! | `P:v1:KEY` | a document, a claim, or the marker of claims: their epoch, Unix seconds |
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use avalon_queue::{RedisEndpoint, StoreError};
 use redis::{Cmd, RedisError, Script};
 
-use super::{DocumentError, Documents, millis};
+use super::{Claim, ClaimTimes, DocumentError, Documents, millis};
 
 /// KEYS: the document. ARGV: expected text ("" for none), new text, TTL in ms ("" for none). Returns 1 if
 /// the document was written.
@@ -29,6 +29,23 @@ static REPLACE: LazyLock<Script> = LazyLock::new(|| {
 static REMOVE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+         return 0",
+    )
+});
+
+/// KEYS: the claim, the marker. ARGV: TTL in ms, time of the request, our time (both Unix seconds). Returns 0
+/// taken, 1 claimed, 2 maybe lost. Without a marker, claims were lost: those of requests up to this second. A
+/// marker later than that is of a clock that was stepped back.
+static CLAIM_AT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local epoch, next = redis.call('GET', KEYS[2]), ARGV[3] + 1
+         epoch = epoch and tonumber(epoch)
+         if not epoch then
+             epoch = next
+             redis.call('SET', KEYS[2], string.format('%d', epoch))
+         end
+         if tonumber(ARGV[2]) < math.min(epoch, next) then return 2 end
+         if redis.call('SET', KEYS[1], '1', 'NX', 'PX', ARGV[1]) then return 1 end
          return 0",
     )
 });
@@ -106,6 +123,30 @@ impl Documents for RedisDocuments {
 
     async fn remove(&self, key: &str, seen: &str) -> Result<bool, DocumentError> {
         self.invoke(&REMOVE, key, &[seen]).await
+    }
+
+    async fn claim_at(
+        &self,
+        key: &str,
+        epoch: &str,
+        times: ClaimTimes,
+    ) -> Result<Claim, DocumentError> {
+        let mut link = self.endpoint.shared();
+        let mut call = CLAIM_AT.key(self.key(key));
+        call.key(self.key(epoch));
+        call.arg(&[millis(times.ttl), times.at, times.now]);
+        let reply: i64 = self.in_time(call.invoke_async(&mut link)).await?;
+        Ok(match reply {
+            0 => Claim::Taken,
+            1 => Claim::Claimed,
+            _ => Claim::MaybeLost,
+        })
+    }
+
+    async fn begin_epoch(&self, epoch: &str, now: i64) -> Result<(), DocumentError> {
+        let mut command = redis::cmd("SET");
+        command.arg(self.key(epoch)).arg(now).arg("NX");
+        self.query(&command).await.map(drop)
     }
 
     async fn put(&self, key: &str, new: &str, ttl: Option<Duration>) -> Result<(), DocumentError> {

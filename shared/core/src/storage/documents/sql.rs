@@ -18,7 +18,7 @@ use crate::storage::database::Database;
 /// Number of documents in the cache.
 const MAX_CACHED: u64 = 10_000;
 
-/// Documents under `sessions:USER` and claims of `nonce:{SESSION}:NONCE`. Cheap to clone.
+/// Documents under `sessions:USER` and claims of `nonce:{TAG}:SESSION:NONCE`. Cheap to clone.
 #[derive(Clone)]
 pub struct SqlDocuments {
     database: Database,
@@ -181,6 +181,7 @@ impl Documents for SqlDocuments {
     async fn claim(&self, key: &str, ttl: Duration) -> Result<bool, DocumentError> {
         let parts = key.strip_prefix("nonce:{");
         let parts = parts.and_then(|parts| parts.split_once("}:"));
+        let parts = parts.and_then(|(_, claim)| claim.split_once(':'));
         let (session, nonce) = parts.ok_or_else(|| unknown(key))?;
         let claimed = sqlx::query(
             "INSERT INTO request_nonces (session_id, nonce, expires_at) VALUES ($1, $2, $3)

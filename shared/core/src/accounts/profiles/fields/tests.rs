@@ -36,6 +36,19 @@ fn avatar_on(url: &str, hosts: &[&str]) -> Result<Option<String>, &'static str> 
 }
 
 #[test]
+fn unreadable_fields_are_left_out() {
+    let profile = UserProfile {
+        city: Some("Guangzhou".to_owned()),
+        unreadable: vec!["nickName", "gender"],
+        ..UserProfile::default()
+    };
+    let (fields, left_out) = Fields::check(profile, &AvatarHosts::default());
+    assert_eq!(fields.city.as_deref(), Some("Guangzhou"));
+    let names: Vec<_> = left_out.iter().map(|error| error.field).collect();
+    assert_eq!(names, ["nickName", "gender"]);
+}
+
+#[test]
 fn nicknames_are_short_visible_and_trimmed() {
     for (name, accepted) in [
         (" Ann ", "Ann"),
@@ -154,6 +167,7 @@ fn placeholders_of_anonymous_players_are_empty() {
         province: Some(String::new()),
         city: Some(String::new()),
         language: Some(String::new()),
+        unreadable: Vec::new(),
     };
     assert!(check(anonymous.clone()).unwrap().is_empty());
     // Whatever the placeholder looks like.

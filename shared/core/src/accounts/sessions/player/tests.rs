@@ -9,6 +9,7 @@ use proptest::sample::Index;
 use super::*;
 use crate::accounts::sessions::session::Device;
 use crate::base::ids::UserId;
+use crate::storage::keyring::{EncryptionKey, Keyring};
 
 const TTL: Duration = Duration::from_secs(3600);
 
@@ -25,6 +26,28 @@ fn end_reasons_have_the_same_names_in_documents_and_logs() {
         assert_eq!(reason.to_string(), name);
         assert_eq!(serde_json::to_value(reason).unwrap(), name);
     }
+}
+
+const RULES: SessionRules = SessionRules {
+    policy: DevicePolicy::Single,
+    ttl: TTL,
+    max_age: Duration::from_secs(7200),
+    refresh_grace: Duration::from_secs(10),
+};
+
+fn keyring() -> Keyring {
+    Keyring::new(&EncryptionKey::from_bytes([1; 32]), &[]).unwrap()
+}
+
+/// Uses the token; returns its successor.
+fn refresh(
+    all: &mut PlayerSessions,
+    token: &RefreshToken,
+    second: i64,
+) -> Result<RefreshToken, RefreshRefusal> {
+    let successors = token.successors(&keyring());
+    all.refresh(token, &successors, &RULES, at(second))
+        .map(|(_, rotation)| RefreshToken::parse(rotation.next.expose()).unwrap())
 }
 
 fn at(second: i64) -> Timestamp {
@@ -178,24 +201,72 @@ fn refresh_replaces_the_token_and_extends_the_session() {
     let (new, first) = with_token(0);
     all.sign_in(new.clone(), DevicePolicy::Single, at(0))
         .unwrap();
-    let next = first.next().unwrap();
-    let refreshed = all.refresh(&first, &next, TTL, at(3599)).unwrap();
-    assert_eq!(refreshed.expires_at, after(at(3599), TTL));
+    let next = refresh(&mut all, &first, 3599).unwrap();
+    assert_eq!(all.sessions[0].expires_at, after(at(3599), TTL));
     assert!(all.live(new.id, at(7000)).is_ok());
-    let third = next.next().unwrap();
-    assert!(all.refresh(&next, &third, TTL, at(3600)).is_ok());
+    assert!(refresh(&mut all, &next, 3600).is_ok());
 }
 
 #[test]
-fn refresh_after_a_lost_reply_changes_nothing() {
+fn session_ends_at_its_maximum_age_whatever_the_refreshes() {
+    let mut all = PlayerSessions::default();
+    let (new, first) = with_token(0);
+    all.sign_in(new.clone(), DevicePolicy::Single, at(0))
+        .unwrap();
+    let next = refresh(&mut all, &first, 3599).unwrap();
+    let next = refresh(&mut all, &next, 7000).unwrap();
+    assert!(all.live(new.id, at(7199)).is_ok());
+    assert_eq!(all.live(new.id, at(7200)).unwrap_err(), Refusal::Expired);
+    // Also one that an earlier version has prolonged.
+    all.sessions[0].expires_at = after(at(7200), TTL);
+    let refused = refresh(&mut all, &next, 7200).map(drop);
+    assert_eq!(refused, Err(RefreshRefusal::Session(Refusal::Expired)));
+}
+
+#[test]
+fn repeat_within_the_grace_period_gets_the_same_successor() {
     let mut all = PlayerSessions::default();
     let (new, first) = with_token(0);
     all.sign_in(new, DevicePolicy::Single, at(0)).unwrap();
-    let next = first.next().unwrap();
-    all.refresh(&first, &next, TTL, at(1)).unwrap();
+    let next = refresh(&mut all, &first, 1).unwrap();
     let written = all.clone();
-    all.refresh(&first, &next, TTL, at(2)).unwrap();
-    assert_eq!(all, written);
+    // 0: another process, whose clock is a second behind.
+    for second in [0, 1, 2, 11] {
+        let again = refresh(&mut all, &first, second).unwrap();
+        assert_eq!(again.expose(), next.expose());
+    }
+    assert_eq!(all, written, "nothing is prolonged");
+    let late = refresh(&mut all, &first, 12).map(drop);
+    assert_eq!(late, Err(RefreshRefusal::Reused));
+}
+
+#[test]
+fn repeat_ends_the_session_once_the_successor_was_used() {
+    let mut all = PlayerSessions::default();
+    let (new, first) = with_token(0);
+    all.sign_in(new, DevicePolicy::Single, at(0)).unwrap();
+    let second = refresh(&mut all, &first, 1).unwrap();
+    let third = refresh(&mut all, &second, 2).unwrap();
+    let again = refresh(&mut all, &second, 3).unwrap();
+    assert_eq!(again.expose(), third.expose());
+    let grandparent = refresh(&mut all, &first, 3).map(drop);
+    assert_eq!(grandparent, Err(RefreshRefusal::Reused));
+    assert!(refresh(&mut all, &third, 4).is_err());
+}
+
+#[test]
+fn repeat_at_a_process_with_a_rotated_key_gets_the_same_successor() {
+    let mut all = PlayerSessions::default();
+    let (new, first) = with_token(0);
+    all.sign_in(new, DevicePolicy::Single, at(0)).unwrap();
+    let next = refresh(&mut all, &first, 1).unwrap();
+    let (old, key) = ([1, 2])
+        .map(|byte| EncryptionKey::from_bytes([byte; 32]))
+        .into();
+    let successors = first.successors(&Keyring::new(&key, &[old]).unwrap());
+    let (_, rotation) = all.refresh(&first, &successors, &RULES, at(2)).unwrap();
+    assert_eq!(rotation.next.expose(), next.expose());
+    assert!(rotation.repeated);
 }
 
 #[test]
@@ -206,27 +277,19 @@ fn reused_token_of_any_age_ends_the_session_but_a_guess_does_not() {
         .unwrap();
     let mut token = RefreshToken::parse(first.expose()).unwrap();
     for second in 1..50 {
-        let next = token.next().unwrap();
-        all.refresh(&token, &next, TTL, at(second)).unwrap();
-        token = next;
+        token = refresh(&mut all, &token, second).unwrap();
     }
     let guess = RefreshToken::generate(first.user, new.id).unwrap();
-    let refused = all
-        .refresh(&guess, &guess.next().unwrap(), TTL, at(60))
-        .unwrap_err();
-    assert_eq!(refused, RefreshRefusal::Session(Refusal::Unknown));
+    let refused = refresh(&mut all, &guess, 60).map(drop);
+    assert_eq!(refused, Err(RefreshRefusal::Session(Refusal::Unknown)));
     assert!(all.live(new.id, at(60)).is_ok());
 
-    let theft = all
-        .refresh(&first, &first.next().unwrap(), TTL, at(61))
-        .unwrap_err();
-    assert_eq!(theft, RefreshRefusal::Reused);
+    let theft = refresh(&mut all, &first, 61).map(drop);
+    assert_eq!(theft, Err(RefreshRefusal::Reused));
     let ended = Refusal::Ended(EndReason::RefreshReused);
     assert_eq!(all.live(new.id, at(62)).unwrap_err(), ended);
-    let too_late = all
-        .refresh(&token, &token.next().unwrap(), TTL, at(63))
-        .unwrap_err();
-    assert_eq!(too_late, RefreshRefusal::Session(ended));
+    let too_late = refresh(&mut all, &token, 63).map(drop);
+    assert_eq!(too_late, Err(RefreshRefusal::Session(ended)));
 }
 
 #[test]
@@ -236,7 +299,7 @@ fn session_expires_unless_refreshed() {
     all.sign_in(new.clone(), DevicePolicy::Single, at(0))
         .unwrap();
     assert_eq!(all.live(new.id, at(3600)).unwrap_err(), Refusal::Expired);
-    let refused = all.refresh(&token, &token.next().unwrap(), TTL, at(3600));
+    let refused = refresh(&mut all, &token, 3600).map(drop);
     assert_eq!(
         refused.unwrap_err(),
         RefreshRefusal::Session(Refusal::Expired)
@@ -356,18 +419,16 @@ proptest! {
                 Step::Refresh(index) => {
                     if let Some(id) = chosen(index) {
                         let given = tokens[&id].last().unwrap();
-                        let next = given.next().unwrap();
-                        if all.refresh(given, &next, TTL, now).is_ok() {
+                        if let Ok(next) = refresh(&mut all, given, clock) {
                             tokens.get_mut(&id).unwrap().push(next);
                         }
                     }
                 }
                 Step::Reuse(index) => {
                     if let Some(id) = chosen(index)
-                        && let [used, _, ..] = &tokens[&id][..]
+                        && let [used, _, _, ..] = &tokens[&id][..]
                     {
-                        let next = used.next().unwrap();
-                        prop_assert!(all.refresh(used, &next, TTL, now).is_err());
+                        prop_assert!(refresh(&mut all, used, clock).is_err());
                         over.insert(id);
                     }
                 }
