@@ -75,6 +75,7 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
         sessions: sessions.clone(),
         tokens: Arc::clone(&verifier),
         admin_token: config.admin.token.clone().map(Arc::new),
+        guesses: avalon_api::ops::Guesses::default(),
         phase: phases,
         events: events.clone(),
     });
