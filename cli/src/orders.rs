@@ -17,9 +17,10 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::json;
 
+use crate::app::stores;
 use crate::arguments::{OrderSelection, OrdersCommand};
 use crate::failure::Failure;
-use crate::{progress, wiring};
+use crate::progress;
 
 /// The command stops waiting for the job after this; the job continues.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -147,8 +148,8 @@ async fn reconcile(
     again: bool,
     as_json: bool,
 ) -> Result<(), Failure> {
-    let redis = wiring::redis(config)?;
-    let store = wiring::existing_store(config, redis.as_ref()).await?;
+    let redis = stores::redis(config)?;
+    let store = stores::existing_store(config, redis.as_ref()).await?;
     let job = NewJob::from_job(&Reconcile { day, again });
     let enqueued = store.enqueue(vec![job]).await?;
     let id = enqueued.first().ok_or(Failure::NotEnqueued)?.id();
@@ -175,11 +176,18 @@ async fn wait_for(
     id: avalon_queue::JobId,
 ) -> Result<Option<String>, Failure> {
     let deadline = tokio::time::Instant::now() + TIMEOUT;
+    let mut reported = 0;
     while tokio::time::Instant::now() < deadline {
         let job = store.outcome(id, Duration::from_millis(500)).await?;
         let Some(job) = job else {
             return Err(Failure::NoSuchJob(id));
         };
+        if let (JobState::Retrying, Some(error)) = (job.state, &job.error)
+            && job.attempts > reported
+        {
+            reported = job.attempts;
+            tracing::warn!(attempt = job.attempts, %error, "reconciliation failed, will retry");
+        }
         if job.state == JobState::Succeeded {
             return Ok(None);
         }
