@@ -3,6 +3,7 @@
 use crate::config::Config;
 use avalon_core::base::iso_time::IsoTime;
 use avalon_queue::{JobFilter, JobId, JobState, JobStore, JobView, QueueName};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::app::{known_queue, stores};

@@ -408,7 +408,8 @@ async fn service_and_game_server_events_share_one_pipeline() {
     })
     .await;
     let mut theirs = event("named_by_openid");
-    theirs["openId"] = user_info["openId"].clone();
+    let order = ops(&dev, &game, "GET", &format!("/admin/orders/{id}"), None).await;
+    theirs["openId"] = order.body["order"]["openId"].clone();
     let mut unknown = event("named_by_openid");
     unknown["openId"] = json!("o-unknown");
     let body = json!({"events": [theirs, unknown]});
