@@ -15,6 +15,7 @@ use super::order_rows::Order;
 use super::status::OrderStatus;
 use super::{Cause, PaymentError};
 use crate::base::ids::{FulfilmentId, OrderId};
+use crate::base::iso_time::IsoTime;
 use crate::storage::database::Database;
 
 pub use creation::{NewOrder, create};
@@ -162,7 +163,7 @@ pub(super) async fn store_webhook(
     source: &str,
     now: Timestamp,
 ) -> Result<(), PaymentError> {
-    let body = serde_json::json!({"type": kind, "timestamp": now.to_string(), "data": order});
+    let body = serde_json::json!({"type": kind, "timestamp": IsoTime(now), "data": order});
     sqlx::query(
         "INSERT INTO fulfilments (id, order_id, type, source, body, created_at)
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (source) DO NOTHING",
