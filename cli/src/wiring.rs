@@ -255,7 +255,7 @@ pub(crate) fn services(
     let risk = risk(config, &shared)?;
     let payments = shared.pay.map(|client| Payments {
         channels: Channels::default().with(WechatPay::new(client)),
-        order_ttl: config.pay.order_ttl,
+        holds: config.pay.hold_rules(),
         reconcile_after: config.pay.reconcile_after,
         refund_late_payments: config.pay.late_payment == LatePayment::Refund,
         inbox_retention: config.pay.inbox_retention,

@@ -16,6 +16,7 @@ use avalon_core::base::ids::{OrderId, ProductId, UserId};
 use avalon_core::jobs::create_order::CreatedOrder;
 use avalon_core::jobs::{CreateOrder, QUEUES};
 use avalon_core::payments::inbox::InboxWriter;
+use avalon_core::payments::orders::HoldRules;
 use avalon_core::payments::products::{self, Product};
 use avalon_core::platform::config::RiskConfig;
 use avalon_core::platform::risk::RiskCache;
@@ -226,7 +227,14 @@ impl Shop {
             wechat: client,
             pay: Some(Payments {
                 channels: Channels::default().with(WechatPay::new(parts.client.clone())),
-                order_ttl: Duration::from_secs(1800),
+                // The scripts order more than a bound of unpaid orders would admit.
+                holds: HoldRules {
+                    ttl: Duration::from_secs(1800),
+                    scarce_ttl: Duration::from_secs(1800),
+                    scarce_stock: 0,
+                    max_pending_orders: 1000,
+                    max_pending_stock_percent: 100,
+                },
                 reconcile_after: Duration::from_secs(30),
                 refund_late_payments,
                 inbox_retention: RETENTION,

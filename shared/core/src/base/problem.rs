@@ -71,6 +71,7 @@ problem_codes! {
     MethodNotAllowed: 405, NO, "The path does not know this method.";
     OutOfStock: 409, NO, "Less is left of the product than was asked for.";
     LimitReached: 409, NO, "The player may not buy so many of this product.";
+    TooManyPending: 409, NO, "Too many unpaid orders or pieces: pay or cancel an order, or order fewer pieces.";
     OrderState: 409, NO, "The order is in a state that does not allow this.";
     StockChanged: 409, NO, "The product's stock is another than the one that was expected.";
     RefundTooLarge: 409, NO, "More is to be refunded than is left of the order.";
@@ -144,6 +145,8 @@ pub struct Problem {
     pub retryable: bool,
     /// How long to wait before that; whole seconds on the wire, rounded up.
     pub retry_after: Option<Duration>,
+    /// The order that it is about, where the client may not know it.
+    pub order_id: Option<String>,
     /// The request that failed, to find it in the logs.
     pub request_id: Option<String>,
 }
@@ -157,6 +160,7 @@ impl Problem {
             detail: code.detail().to_owned(),
             retryable: code.retryable(),
             retry_after: code.retry_after(),
+            order_id: None,
             request_id: None,
         }
     }
@@ -175,6 +179,15 @@ impl Problem {
     pub fn with_retry_after(self, wait: Duration) -> Self {
         Self {
             retry_after: Some(wait),
+            ..self
+        }
+    }
+
+    /// Names the order.
+    #[must_use]
+    pub fn with_order_id(self, id: impl Into<String>) -> Self {
+        Self {
+            order_id: Some(id.into()),
             ..self
         }
     }
@@ -258,6 +271,9 @@ struct ProblemBody {
     /// Seconds to wait before that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    /// The order that it is about, once `createOrder` has created one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    order_id: Option<String>,
     /// The request that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
@@ -284,6 +300,7 @@ impl From<Problem> for ProblemBody {
             code: problem.code,
             detail: problem.detail,
             retryable: problem.retryable,
+            order_id: problem.order_id,
             request_id: problem.request_id,
         }
     }
@@ -297,6 +314,7 @@ impl From<ProblemBody> for Problem {
             detail: body.detail,
             retryable: body.retryable,
             retry_after: body.retry_after.map(Duration::from_secs),
+            order_id: body.order_id,
             request_id: body.request_id,
         }
     }
