@@ -76,7 +76,8 @@ struct PayParamsBody {
 
 /// Creates an order.
 ///
-/// The same `Idempotency-Key` with the same body gives the same order, with fresh payment parameters.
+/// The same `Idempotency-Key` with the same body gives the same order, with fresh payment parameters. A problem
+/// names the order in `orderId` once there is one.
 #[utoipa::path(
     post,
     path = "/api/wx/createOrder",
@@ -93,7 +94,7 @@ struct PayParamsBody {
         (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "WeChat rates the player as a risk, or the player is banned", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such product for sale", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "Out of stock, the player's limit is reached, the order has ended, or WeChat refused it", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Out of stock, the player's limit is reached, too much is unpaid, the order has ended, or WeChat refused it", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is not sent as application/json", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field is missing or wrong, or the key was used with another request", body = Problem, content_type = "application/problem+json"),
