@@ -1,7 +1,16 @@
-//! The public router: every route group, the OpenAPI document that comes from them, and what goes
-//! around all of them.
+//! The public router: one router per policy, the layers around all of them, and the OpenAPI document.
+//!
+//! | router | guard | token |
+//! |---|---|---|
+//! | players | limits of address, player and route; session; signature | as the route requires |
+//! | sign-out | as players, without renewal of the token | required |
+//! | sign-in | limits of the address, with a stricter one | ignored |
+//! | callbacks | none: the signature authenticates, and nothing may delay the acknowledgement | ignored |
+//! | documents, unknown paths | limit of the address | ignored |
 
-use avalon_core::base::problem::ProblemCode;
+use std::sync::Arc;
+
+use avalon_core::base::problem::{Problem, ProblemCode};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -12,21 +21,19 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::http::headers::{self, HeaderPolicy};
 use crate::http::problem::ApiError;
-use crate::middleware::{guard, pipeline};
-use crate::routes::accounts::{keys, login, profile, session};
-use crate::routes::analytics::report;
-use crate::routes::jobs;
-use crate::routes::payments::{inventory, orders, pay_notify, products};
-use crate::routes::social::share_group;
-use crate::state::ApiState;
+use crate::middleware::guard::{self, Policy};
+use crate::middleware::pipeline::{self, Pipeline};
+use crate::routes::{accounts, analytics, jobs, payments, social};
+use crate::state::{ApiState, App};
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "avalon-wx",
-        description = "The WeChat access service of the mini-game Avalon. Every failure is an \
+        description = "The WeChat access service of the mini-game Avalon. Every error response is \
                        `application/problem+json` (RFC 9457) with a stable `code`.",
     ),
+    components(schemas(Problem)),
     modifiers(&Security),
 )]
 struct Document;
@@ -35,7 +42,7 @@ struct Security;
 
 impl utoipa::Modify for Security {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        // No licence is chosen yet, and an empty one says less than none.
+        // utoipa would publish an empty licence.
         document.info.license = None;
         let components = document.components.get_or_insert_with(Default::default);
         components.add_security_scheme(
@@ -45,47 +52,87 @@ impl utoipa::Modify for Security {
     }
 }
 
-fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::with_openapi(Document::openapi())
-        .merge(login::routes())
-        .merge(session::routes())
-        .merge(profile::routes())
-        .merge(share_group::routes())
-        .merge(products::routes())
-        .merge(orders::routes())
-        .merge(inventory::routes())
-        .merge(pay_notify::routes())
-        .merge(report::routes())
+fn players() -> OpenApiRouter<App> {
+    accounts::players()
+        .merge(social::players())
+        .merge(payments::players())
+        .merge(analytics::players())
         .merge(jobs::routes())
-        .merge(keys::routes())
 }
 
-/// The OpenAPI document of the public routes.
+/// Returns the OpenAPI document of the public routes.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes().into_openapi()
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(players())
+        .merge(accounts::sign_out())
+        .merge(accounts::sign_in())
+        .merge(payments::callbacks())
+        .merge(accounts::documents())
+        .into_openapi()
 }
 
-/// The public router, which says to browsers what `headers` has.
+/// Builds the public router. A route is guarded by the policy of its router; there are no lists of paths.
 pub fn router(state: ApiState, headers: &HeaderPolicy) -> Router {
-    let (router, document) = routes().split_for_parts();
-    let docs = SwaggerUi::new("/docs").url("/openapi.json", document);
-    let router = router
+    let pipeline = Arc::new(Pipeline {
+        request_timeout: state.request_timeout,
+        metrics: state.http_metrics.clone(),
+        draining: state.draining.clone(),
+    });
+    let app = App::new(state);
+    let docs = SwaggerUi::new("/docs").url("/openapi.json", openapi());
+    let documents = Router::from(accounts::documents())
         .merge(Router::from(docs).layer(headers::page()))
-        .fallback(|| async { ApiError::from(ProblemCode::NotFound) })
+        .fallback(|| async { ApiError::from(ProblemCode::NotFound) });
+
+    let guarded = |routes: Router<App>, policy| -> Router<App> {
+        complete(routes).layer(from_fn_with_state((app.clone(), policy), guard::run))
+    };
+    let router = complete(payments::callbacks().into())
+        .merge(guarded(players().into(), Policy::PLAYERS))
+        .merge(guarded(accounts::sign_out().into(), Policy::SIGN_OUT))
+        .merge(guarded(accounts::sign_in().into(), Policy::SIGN_IN))
+        .merge(guarded(documents, Policy::DOCUMENTS))
+        .layer(from_fn_with_state(pipeline, pipeline::run))
+        .with_state(app);
+    headers.apply(router)
+}
+
+/// Adds what every router has inside its guard: problems for wrong methods and for panics.
+fn complete<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+    routes
         .method_not_allowed_fallback(|| async { ApiError::from(ProblemCode::MethodNotAllowed) })
         .layer(CatchPanicLayer::custom(pipeline::panicked))
-        .layer(from_fn_with_state(state.clone(), guard::run))
-        .layer(from_fn_with_state(state.clone(), pipeline::run))
-        .with_state(state);
-    headers.apply(router)
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+    use axum::http::{Method, Request, StatusCode};
+    use axum::routing::get;
+    use tower::ServiceExt;
+
     use super::*;
 
+    #[tokio::test]
+    async fn wrong_method_and_panic_are_problems() {
+        async fn panic() {
+            panic!("on purpose")
+        }
+        let router = complete(Router::new().route("/", get(panic)));
+        for (method, status) in [
+            (Method::POST, StatusCode::METHOD_NOT_ALLOWED),
+            (Method::GET, StatusCode::INTERNAL_SERVER_ERROR),
+        ] {
+            let request = Request::builder().method(method).body(Body::empty());
+            let response = router.clone().oneshot(request.unwrap()).await.unwrap();
+            assert_eq!(response.status(), status);
+            let content_type = &response.headers()["content-type"];
+            assert_eq!(content_type, "application/problem+json");
+        }
+    }
+
     #[test]
-    fn every_route_is_documented_and_says_whether_it_needs_a_token() {
+    fn every_route_is_documented_with_its_security() {
         let document = serde_json::to_value(openapi()).unwrap();
         for (method, path, token) in [
             ("post", "/api/wx/login", false),
@@ -111,7 +158,7 @@ mod tests {
             let operation = &document["paths"][path][method];
             assert!(operation.is_object(), "{method} {path}");
             assert_eq!(operation["security"].is_array(), token, "{method} {path}");
-            // What the guard answers before any route.
+            // Responses of the guard.
             let documented = |status: &str| operation["responses"][status].is_object();
             let guarded = !path.starts_with("/api/wx/pay/");
             assert_eq!(documented("429"), guarded, "{method} {path}");

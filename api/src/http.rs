@@ -1,9 +1,10 @@
-//! What routes parse requests with and answer with: extractors, `Prefer`, job responses, problems.
+//! What routes parse requests and build responses with.
 
-pub(crate) mod answer;
+pub(crate) mod completion;
+pub(crate) mod compression;
 pub(crate) mod extract;
-pub(crate) mod gzip;
 pub(crate) mod headers;
+pub(crate) mod job_response;
 pub(crate) mod preference;
 pub(crate) mod problem;
-pub(crate) mod run_to_end;
+pub(crate) mod problem_sets;

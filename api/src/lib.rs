@@ -1,9 +1,9 @@
-//! The thin API: parses at the edge, enqueues jobs, waits for them, answers. It never calls WeChat and
-//! does not know how jobs are executed; what it exchanges with workers is in `avalon_core::jobs`.
+//! The API: parses requests, enqueues jobs, waits for them and responds. It never calls WeChat and does
+//! not know how jobs are executed; what it exchanges with workers is in `avalon_core::jobs`.
 //!
-//! `app` assembles the public routes, `ops` the operators' listener; a route group is a file of
-//! `routes/<domain>`. `middleware` is what every request passes, `http` what routes parse and answer
-//! with, `server` the listening socket.
+//! `app` composes the public routers, one per policy; `ops` is the operators' listener. A route group is a
+//! file of `routes/<domain>`. `middleware` has the layers around routes, `http` their extractors and
+//! responses, `server` the listening socket, `state` what the routes share.
 
 mod app;
 pub mod config;

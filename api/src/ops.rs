@@ -1,5 +1,5 @@
-//! The listener for operators: health, readiness, metrics, and behind the admin token the admin routes
-//! and the board. Never on the public port.
+//! The operators' listener: health, readiness and metrics; with the admin token, the admin routes and
+//! the board. Never on the public port.
 
 mod audit;
 mod board;
@@ -8,10 +8,10 @@ mod health;
 mod jobs;
 mod log;
 mod metrics;
-mod moment;
 mod orders;
 mod platform_stats;
 mod products;
+mod time_parameter;
 mod users;
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use avalon_core::storage::database::Database;
 use avalon_queue::{Queue, RedisEndpoint};
 use aws_lc_rs::{constant_time, digest};
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{FromRef, Request, State};
 use axum::http::header;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -35,15 +35,15 @@ use crate::http::extract::{BodyLimit, Peer, bearer};
 use crate::http::headers;
 use crate::http::problem::ApiError;
 use crate::routes::analytics::events::Events;
+use crate::state::sub_states;
 
-pub use audit::AuditMetrics;
 pub use log::{LogHandle, LogLevelError};
 pub use metrics::{BacklogCache, describe_process};
 
-/// So many questions about events at a time, in a process.
-pub const STATISTICS_AT_ONCE: usize = 2;
+/// Number of statistics queries that a process runs concurrently.
+pub const MAX_STATISTICS: usize = 2;
 
-/// What the listener for operators works with. Cheap to clone.
+/// What the operators' listener is built from. Cheap to clone.
 #[derive(Clone)]
 pub struct OpsState {
     /// The queue.
@@ -52,11 +52,11 @@ pub struct OpsState {
     pub database: Database,
     /// All metrics of the process.
     pub registry: prometheus::Registry,
-    /// The queue's Redis, when it has one.
+    /// The Redis of the queue; `None`: embedded queue.
     pub redis: Option<RedisEndpoint>,
-    /// Whether a game server is told of paid goods.
+    /// Whether paid items are reported to a game server by webhook.
     pub tells_game: bool,
-    /// What waits in the database.
+    /// Caches the backlog of the database.
     pub backlog: BacklogCache,
     /// Changes the log level.
     pub log: LogHandle,
@@ -64,34 +64,48 @@ pub struct OpsState {
     pub sessions: Sessions,
     /// Verifies players' tokens, for the game's other services.
     pub tokens: Arc<TokenVerifier>,
-    /// Opens the admin routes; none: they stay shut.
+    /// Bearer token of the admin routes; `None`: every request is rejected.
     pub admin_token: Option<Arc<SecretString>>,
-    /// How events are taken in.
+    /// Ingests analytics events.
     pub events: Events,
-    /// Places for questions that keep the database busy; players need its connections too.
+    /// Limits statistics queries, which are expensive; players need database connections too.
     pub statistics: Arc<Semaphore>,
-    /// Where the process is in its life: only in the middle of it is it ready.
+    /// Phase of the process; it is ready only while [`Phase::Running`].
     pub phase: watch::Receiver<Phase>,
 }
 
-impl BodyLimit for OpsState {
-    fn max_body(&self) -> usize {
-        64 * 1024
+/// Maximum size of a JSON body, in bytes.
+const MAX_BODY: usize = 64 * 1024;
+
+sub_states! { OpsState as state =>
+    Queue: state.queue.clone();
+    Database: state.database.clone();
+    LogHandle: state.log.clone();
+    Sessions: state.sessions.clone();
+    Arc<TokenVerifier>: Arc::clone(&state.tokens);
+    Events: state.events.clone();
+    Arc<Semaphore>: Arc::clone(&state.statistics);
+    watch::Receiver<Phase>: state.phase.clone();
+}
+
+impl FromRef<OpsState> for BodyLimit {
+    fn from_ref(_: &OpsState) -> Self {
+        Self(MAX_BODY)
     }
 }
 
-/// The life of a process.
+/// The lifecycle of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Its parts are not all there yet.
+    /// Not all parts are running yet.
     Starting,
-    /// It does its work.
+    /// All parts are running.
     Running,
-    /// It finishes what it has begun and takes nothing new.
+    /// Finishes the work in progress and accepts no more.
     Stopping,
 }
 
-/// The router of the listener for operators.
+/// Builds the router of the operators' listener.
 pub fn router(state: OpsState) -> Router {
     let admin = jobs::routes()
         .merge(products::routes())
@@ -101,7 +115,7 @@ pub fn router(state: OpsState) -> Router {
         .merge(users::routes())
         .merge(audit::routes())
         .merge(platform_stats::routes())
-        .route_layer(from_fn_with_state(state.clone(), admin_only));
+        .route_layer(from_fn_with_state(state.clone(), require_admin));
     let router = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -111,11 +125,11 @@ pub fn router(state: OpsState) -> Router {
         .fallback(|| async { ApiError::from(ProblemCode::NotFound) })
         .method_not_allowed_fallback(|| async { ApiError::from(ProblemCode::MethodNotAllowed) })
         .with_state(state);
-    // Never for pages of other sites: there is no CORS here.
+    // No CORS: pages of other origins must not call these routes.
     headers::secure(router)
 }
 
-async fn admin_only(
+async fn require_admin(
     State(state): State<OpsState>,
     peer: Peer,
     request: Request,
@@ -123,7 +137,9 @@ async fn admin_only(
 ) -> Response {
     let given = authorization(&request);
     match (given.and_then(bearer), &state.admin_token) {
-        (Some(given), Some(token)) if same(given, token.expose_secret()) => next.run(request).await,
+        (Some(given), Some(token)) if is_same(given, token.expose_secret()) => {
+            next.run(request).await
+        }
         _ => {
             audit::refused(&state.database, peer, request.method(), request.uri()).await;
             ApiError::from(ProblemCode::Unauthenticated).into_response()
@@ -136,8 +152,8 @@ fn authorization(request: &Request) -> Option<&str> {
     value.to_str().ok()
 }
 
-/// Compares without telling by its time how much is right, the length included.
-fn same(given: &str, token: &str) -> bool {
+/// Compares in constant time, whatever the lengths.
+fn is_same(given: &str, token: &str) -> bool {
     let digest = |text: &str| digest::digest(&digest::SHA256, text.as_bytes());
     constant_time::verify_slices_are_equal(digest(given).as_ref(), digest(token).as_ref()).is_ok()
 }

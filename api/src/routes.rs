@@ -1,4 +1,5 @@
-//! The public routes, a folder per domain and a file per route group.
+//! The public routes: a folder per domain, a file per group. A domain has one router for each policy of
+//! `app` under which it has routes.
 
 pub(crate) mod accounts;
 pub(crate) mod analytics;

@@ -1,5 +1,7 @@
-//! What public routes work with. Made once per process and passed to them by axum.
+//! The state of the public routes. `cli` composes an [`ApiState`] once per process; inside, it stands
+//! behind one `Arc` ([`App`]), and each handler extracts only the parts that it uses.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,52 +15,112 @@ use avalon_queue::Queue;
 use avalon_wechat::pay::PayClient;
 use tokio_util::sync::CancellationToken;
 
+use crate::http::extract::BodyLimit;
+use crate::http::job_response::HoldSettings;
 use crate::middleware::client_address::TrustedProxies;
 use crate::middleware::metrics::{GuardMetrics, HttpMetrics, PayMetrics};
+use crate::middleware::rate_limits::RateLimits;
 use crate::routes::analytics::events::Events;
 
-/// What public routes work with. Cheap to clone.
-#[derive(Clone)]
+/// What the public routes are built from.
 pub struct ApiState {
     /// Enqueues jobs and reads their outcomes.
     pub queue: Queue,
-    /// Goods, orders and what players own.
+    /// Users, orders and items.
     pub database: Database,
-    /// Knows WeChat Pay's keys; none: payments are not configured.
+    /// Holds WeChat Pay's keys; `None`: payments are not configured.
     pub pay: Option<PayClient>,
-    /// Where payment callbacks go.
+    /// Stores payment callbacks.
     pub inbox: InboxWriter,
     /// Verifies players' tokens.
     pub tokens: Arc<TokenVerifier>,
-    /// How events are taken in.
+    /// Ingests analytics events.
     pub events: Events,
-    /// Signs the tokens of renewed sessions.
+    /// Signs the tokens of refreshed sessions.
     pub issuer: Arc<TokenIssuer>,
     /// Players' sessions.
     pub sessions: Sessions,
     /// Whether requests must be signed.
     pub signatures: SignaturePolicy,
-    /// How much anybody may ask.
+    /// Rate limits.
     pub limits: Limits,
-    /// Who is believed about clients' addresses.
+    /// The proxies whose `X-Forwarded-For` is trusted.
     pub proxies: Arc<TrustedProxies>,
-    /// Counts requests.
+    /// Counts and times requests.
     pub http_metrics: HttpMetrics,
-    /// Counts whom the guard turned away.
+    /// Counts requests that the guard rejects.
     pub guard_metrics: GuardMetrics,
     /// Counts payment callbacks.
     pub pay_metrics: PayMetrics,
-    /// How long a request is held for its job when it does not say.
+    /// How long a request is held for its job by default.
     pub wait: Duration,
-    /// How long it may ask to be held.
+    /// How long a client may ask to be held.
     pub max_wait: Duration,
-    /// Most bytes of a body.
+    /// Maximum size of a body, in bytes.
     pub max_body: usize,
-    /// A request is answered within this.
+    /// Time limit of a request.
     pub request_timeout: Duration,
-    /// Cancelled when the process was told to stop: it still takes requests for a while, and asks
-    /// clients to use their connections no more.
+    /// Cancelled when the process begins to stop: requests are still served, with
+    /// `Connection: close`.
     pub draining: CancellationToken,
-    /// Cancelled when it takes no more: streams end.
+    /// Cancelled when the process accepts no more requests: streams end.
     pub stopping: CancellationToken,
+}
+
+impl ApiState {
+    pub(crate) fn rate_limits(&self) -> RateLimits {
+        RateLimits::new(self.limits.clone(), self.guard_metrics.clone())
+    }
+}
+
+/// The state of the router: one `Arc`, since axum clones it for each request.
+#[derive(Clone)]
+pub(crate) struct App(Arc<ApiState>);
+
+impl App {
+    pub(crate) fn new(state: ApiState) -> Self {
+        Self(Arc::new(state))
+    }
+}
+
+/// For layers, which run for every request and borrow. Handlers extract parts.
+impl Deref for App {
+    type Target = ApiState;
+
+    fn deref(&self) -> &ApiState {
+        &self.0
+    }
+}
+
+/// Cancelled when the process accepts no more requests.
+#[derive(Clone)]
+pub(crate) struct Stopping(pub(crate) CancellationToken);
+
+/// Makes parts of the state extractable with `State<Part>`.
+macro_rules! sub_states {
+    ($whole:ty as $state:pat => $($part:ty: $value:expr;)*) => {
+        $(impl axum::extract::FromRef<$whole> for $part {
+            fn from_ref($state: &$whole) -> Self {
+                $value
+            }
+        })*
+    };
+}
+pub(crate) use sub_states;
+
+sub_states! { App as App(state) =>
+    Queue: state.queue.clone();
+    Database: state.database.clone();
+    Option<PayClient>: state.pay.clone();
+    InboxWriter: state.inbox.clone();
+    Arc<TokenVerifier>: Arc::clone(&state.tokens);
+    Arc<TokenIssuer>: Arc::clone(&state.issuer);
+    Events: state.events.clone();
+    Sessions: state.sessions.clone();
+    RateLimits: state.rate_limits();
+    Arc<TrustedProxies>: Arc::clone(&state.proxies);
+    PayMetrics: state.pay_metrics.clone();
+    HoldSettings: HoldSettings { default: state.wait, max: state.max_wait };
+    BodyLimit: BodyLimit(state.max_body);
+    Stopping: Stopping(state.stopping.clone());
 }

@@ -7,9 +7,11 @@ use avalon_core::base::ids::SessionId;
 use avalon_core::payments::OrderStatus;
 use avalon_core::storage::config::DatabaseUrl;
 use avalon_queue::{JobId, QueueName};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use jiff::civil::Date;
+use strum::VariantArray;
 
 /// The WeChat access service of the mini-game Avalon.
 #[derive(Parser)]
@@ -171,11 +173,16 @@ pub(crate) enum OrdersCommand {
     },
 }
 
+fn order_status() -> impl TypedValueParser<Value = OrderStatus> {
+    PossibleValuesParser::new(OrderStatus::VARIANTS.iter().map(<&str>::from))
+        .try_map(|name| name.parse())
+}
+
 /// Filter of orders.
 #[derive(Args)]
 pub(crate) struct OrderSelection {
-    /// State: pending, paid, failed, refunding, refunded or closed.
-    #[arg(long)]
+    /// State of the orders.
+    #[arg(long, value_parser = order_status())]
     pub(crate) status: Option<OrderStatus>,
     /// Openid of the player.
     #[arg(long)]

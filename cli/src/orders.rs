@@ -62,7 +62,7 @@ async fn list(
         println!(
             "{}  {:<9}  {:>10}  {:<20}  {product:<24}  {}",
             order.id,
-            order.status.as_str(),
+            order.status.as_ref(),
             order.total_fee.get(),
             to_the_second(order.created_at),
             order.open_id,
@@ -96,7 +96,7 @@ async fn show(database: &Database, id: &str, as_json: bool) -> Result<(), Failur
         println!(
             "  {}  {:<10}  {:>10} fen  {}",
             refund.refund_id,
-            refund.status.as_str(),
+            refund.status.as_ref(),
             refund.amount.get(),
             refund.reason
         );
@@ -118,7 +118,7 @@ fn describe(order: &Order) {
     let paid = order.paid_at.map_or_else(|| "-".to_owned(), to_the_second);
     for (name, value) in [
         ("order", id.as_str()),
-        ("status", order.status.as_str()),
+        ("status", order.status.as_ref()),
         ("player", order.open_id.as_str()),
         ("product", &product),
         ("price", &fee),

@@ -48,7 +48,6 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
         certificates::renew_on_hangup(tls, log_file, role, wechat_metrics.clone())?;
     }
     let event_metrics = EventMetrics::new(&registry)?;
-    avalon_api::ops::AuditMetrics::register(&registry)?;
     let database = Database::new(&config.database)?;
     let redis = wiring::redis(&config)?;
     let events = wiring::events(&config, &event_metrics, redis.as_ref());
@@ -65,7 +64,7 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     // Operators can look from here on, whatever the weather.
     let ops_stop = CancellationToken::new();
     let ops = avalon_api::ops::router(OpsState {
-        statistics: Arc::new(Semaphore::new(avalon_api::ops::STATISTICS_AT_ONCE)),
+        statistics: Arc::new(Semaphore::new(avalon_api::ops::MAX_STATISTICS)),
         queue: queue.clone(),
         database: database.clone(),
         registry: registry.clone(),

@@ -92,7 +92,7 @@ async fn sighup_loads_a_renewed_certificate_but_not_a_bad_one() {
     dev.hang_up();
     eventually(Duration::from_secs(10), async || {
         let log = dev.log();
-        match log.contains("the certificate stays as it was") {
+        match log.contains("reloading the certificate failed") {
             true => Ok(()),
             false => Err(log),
         }

@@ -1,6 +1,8 @@
 //! Maps failures of the stores and of WeChat's platform to the outcome of a job: retry, rejection or dead
 //! letter. One mapping for all job kinds; that of payment channels is in `payments::channel`.
 
+use std::time::Duration;
+
 use avalon_core::accounts::profiles::rows::ProfileError;
 use avalon_core::accounts::session_keys::SessionKeyError;
 use avalon_core::accounts::users::UserError;
@@ -24,6 +26,16 @@ pub(crate) fn field(error: impl std::fmt::Display) -> JobError {
 /// Retries by the kind's policy.
 pub(crate) fn retry(code: ProblemCode) -> JobError {
     JobError::retry(jobs::failure(&code.into()))
+}
+
+/// Tries again after the pause of a circuit breaker, or else when the kind's policy says so. The jobs
+/// that a pause held back return over its length, not all at once.
+pub(crate) fn retry_after(code: ProblemCode, pause: Option<Duration>) -> JobError {
+    let spread = |pause: Duration| pause + pause.mul_f64(fastrand::f64());
+    JobError::Retry {
+        after: pause.map(spread),
+        failure: jobs::failure(&code.into()),
+    }
 }
 
 pub(crate) fn payment(error: PaymentError) -> JobError {
@@ -59,7 +71,7 @@ pub(crate) fn wechat(error: &WechatError) -> JobError {
     match error.class() {
         ErrorClass::Retry | ErrorClass::RefreshToken => {
             tracing::warn!(%error, "WeChat call failed, will retry");
-            retry(ProblemCode::WechatBusy)
+            retry_after(ProblemCode::WechatBusy, error.retry_after())
         }
         ErrorClass::RateLimited => {
             tracing::warn!(%error, "WeChat rate limit reached, will retry");

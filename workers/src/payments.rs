@@ -9,6 +9,7 @@ pub mod channels;
 pub(crate) mod check_order;
 pub(crate) mod create_order;
 pub(crate) mod fulfil;
+pub(crate) mod metrics;
 pub(crate) mod offer;
 pub(crate) mod reconcile;
 pub(crate) mod refund;

@@ -1,4 +1,4 @@
-//! What handlers work with. Made once per process and passed to each of them.
+//! What handlers work with. Created once per process and passed to each of them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,41 +17,41 @@ use crate::accounts::metrics::ProfileMetrics;
 use crate::accounts::risk::Risk;
 use crate::analytics::Analytics;
 use crate::job_errors;
-use crate::metrics::PayMetrics;
 use crate::payments::channels::Channels;
+use crate::payments::metrics::PayMetrics;
 use crate::payments::webhook::Webhook;
 
 /// What handlers work with.
 pub struct Services {
-    /// Where players, orders and goods are.
+    /// Players, orders and items.
     pub database: Database,
     /// Enqueues follow-up jobs.
     pub queue: Queue,
-    /// Seals what must not be read at rest.
+    /// Encrypts secrets at rest.
     pub keyring: Arc<Keyring>,
     /// Players' sessions.
     pub sessions: Sessions,
-    /// WeChat's platform.
+    /// WeChat's APIs without an access token.
     pub wechat: WechatClient,
-    /// WeChat's platform, where it asks for an access token.
+    /// WeChat's APIs with an access token.
     pub platform: PlatformClient,
-    /// Which players may do things of worth.
+    /// Checks whether a risky player may order.
     pub risk: Risk,
-    /// The payment channels, when one is configured.
+    /// The payment channels, if one is configured.
     pub pay: Option<Payments>,
-    /// Where the game server hears of paid goods, when it wants to.
+    /// Notifies the game server of paid orders, if configured.
     pub webhook: Option<Webhook>,
     /// Counts orders and callbacks.
     pub metrics: PayMetrics,
-    /// What is believed of what clients pass on.
+    /// Rules for profiles and other client data.
     pub profiles: ProfileRules,
-    /// Counts it.
+    /// Counts client data.
     pub profile_metrics: ProfileMetrics,
-    /// Where events go.
+    /// Stores and forwards events.
     pub analytics: Analytics,
     /// Signs tokens.
     pub tokens: Arc<TokenIssuer>,
-    /// How long events of the audit log are kept.
+    /// Retention of the audit log.
     pub audit_retention: Duration,
 }
 
@@ -69,22 +69,22 @@ pub struct Payments {
     pub inbox_retention: Duration,
 }
 
-/// What is believed of what clients pass on.
+/// Rules for data that clients submit on WeChat's behalf.
 pub struct ProfileRules {
-    /// Our mini-game, which watermarks must name.
+    /// Our app id, which watermarks must name.
     pub app_id: AppId,
-    /// A session key still opens data for this long after it was replaced.
+    /// Time for which a replaced session key still decrypts data.
     pub session_key_grace: Duration,
-    /// How far a watermark's time may be from ours.
+    /// Maximum deviation of a watermark's time from ours.
     pub watermark_window: Duration,
-    /// Where pictures may be.
+    /// Hosts permitted in avatar URLs.
     pub avatar_hosts: AvatarHosts,
-    /// What WeChat's content check of nicknames is used for.
+    /// Use of WeChat's content check of nicknames.
     pub check_text: CheckText,
 }
 
 impl ProfileRules {
-    /// The rules as configured, for this app.
+    /// Creates the rules from the configuration.
     pub fn new(app_id: AppId, config: &ProfileConfig) -> Self {
         let hosts = config.avatar_hosts.iter().map(ToString::to_string);
         Self {
@@ -98,8 +98,7 @@ impl ProfileRules {
 }
 
 impl Services {
-    /// Enqueues a follow-up job as a further step of the current trace. Returns `false` when its
-    /// idempotency key found it there already.
+    /// Enqueues a follow-up job in the current trace. Returns `false` if its idempotency key was already used.
     pub(crate) async fn enqueue(&self, job: impl Into<NewJob>) -> Result<bool, JobError> {
         match self.queue.enqueue(job).await {
             Ok(enqueued) => Ok(matches!(enqueued, Enqueued::New(_))),

@@ -1,17 +1,15 @@
-//! How bodies, queries and tokens are read: into typed values, or a problem that says what is wrong.
+//! Parses bodies, paths, queries and headers into typed values, or a problem that names what is wrong.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_core::accounts::tokens::Claims;
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_queue::JobId;
 use axum::body::HttpBody;
 use axum::body::{Body, Bytes};
 use axum::extract::{
-    ConnectInfo, FromRequest, FromRequestParts, OptionalFromRequest, Path, Query, Request,
+    ConnectInfo, FromRef, FromRequest, FromRequestParts, OptionalFromRequest, Path, Query, Request,
 };
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
@@ -19,32 +17,24 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
 use crate::http::problem::ApiError;
-use crate::middleware::guard::Caller;
-use crate::state::ApiState;
 
-/// How long a body may take to arrive.
+/// Time limit for receiving a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How much of a body that is refused is still read, so that the client gets to see the answer
-/// instead of a broken connection.
+/// How much of a rejected body is still read, so that the client sees the response instead of a reset
+/// connection.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
-/// How large a body the routes of a state take.
-pub(crate) trait BodyLimit {
-    /// Most bytes of a body.
-    fn max_body(&self) -> usize;
-}
-
-impl BodyLimit for ApiState {
-    fn max_body(&self) -> usize {
-        self.max_body
-    }
-}
+/// Maximum size of a JSON body on the routes of a state, in bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct BodyLimit(pub(crate) usize);
 
 /// A JSON body.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
-/// A body that may be left out.
-impl<T: DeserializeOwned, S: BodyLimit + Sync> OptionalFromRequest<S> for JsonBody<T> {
+impl<T: DeserializeOwned, S: Sync> OptionalFromRequest<S> for JsonBody<T>
+where
+    BodyLimit: FromRef<S>,
+{
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Option<Self>, ApiError> {
@@ -57,12 +47,16 @@ impl<T: DeserializeOwned, S: BodyLimit + Sync> OptionalFromRequest<S> for JsonBo
     }
 }
 
-impl<T: DeserializeOwned, S: BodyLimit + Sync> FromRequest<S> for JsonBody<T> {
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T>
+where
+    BodyLimit: FromRef<S>,
+{
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let bytes = read(body, &parts.headers, state.max_body()).await?;
+        let BodyLimit(max_bytes) = BodyLimit::from_ref(state);
+        let bytes = read(body, &parts.headers, max_bytes).await?;
         if bytes.is_empty() {
             return Err(ProblemCode::BodyMissing.into());
         }
@@ -73,36 +67,40 @@ impl<T: DeserializeOwned, S: BodyLimit + Sync> FromRequest<S> for JsonBody<T> {
     }
 }
 
-/// The body as it came, unless it is too large or too slow.
-pub(crate) async fn read(body: Body, headers: &HeaderMap, most: usize) -> Result<Bytes, ApiError> {
-    let announced = headers
+/// Reads a body of at most `max_bytes`, within a time limit.
+pub(crate) async fn read(
+    body: Body,
+    headers: &HeaderMap,
+    max_bytes: usize,
+) -> Result<Bytes, ApiError> {
+    let content_length = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.parse::<usize>().ok());
     let limited = tokio::time::timeout(BODY_TIMEOUT, async {
-        if announced.is_some_and(|length| length > most) {
+        if content_length.is_some_and(|length| length > max_bytes) {
             linger(body).await;
-            return Err(too_large(most));
+            return Err(too_large(max_bytes));
         }
-        collect(body, most).await
+        collect(body, max_bytes).await
     });
     limited
         .await
         .unwrap_or_else(|_| Err(ProblemCode::RequestTimeout.into()))
 }
 
-async fn collect(body: Body, most: usize) -> Result<Bytes, ApiError> {
+async fn collect(body: Body, max_bytes: usize) -> Result<Bytes, ApiError> {
     let mut stream = body.into_data_stream();
     let mut first = Bytes::new();
     let mut rest: Vec<u8> = Vec::new();
     while let Some(chunk) = stream.next().await {
-        // The client went away or broke the protocol; nobody hears this answer.
+        // The client disconnected or violated the protocol, so it does not see this response.
         let chunk = chunk.map_err(|_| ApiError::from(ProblemCode::BodyNotJson))?;
-        if first.len().max(rest.len()) + chunk.len() > most {
+        if first.len().max(rest.len()) + chunk.len() > max_bytes {
             linger(Body::from_stream(stream)).await;
-            return Err(too_large(most));
+            return Err(too_large(max_bytes));
         }
-        // Most bodies arrive in one piece, which need not be copied.
+        // Most bodies arrive as one chunk, which need not be copied.
         if first.is_empty() && rest.is_empty() {
             first = chunk;
         } else {
@@ -126,13 +124,13 @@ async fn linger(body: Body) {
     }
 }
 
-fn too_large(most: usize) -> ApiError {
+fn too_large(max_bytes: usize) -> ApiError {
     Problem::new(ProblemCode::BodyTooLarge)
-        .with_detail(format!("The body may have at most {most} bytes."))
+        .with_detail(format!("The body is larger than {max_bytes} bytes."))
         .into()
 }
 
-/// Whether the body is sent as JSON.
+/// Whether the `Content-Type` is JSON.
 pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers
         .get(header::CONTENT_TYPE)
@@ -144,7 +142,7 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
-/// Parses JSON; the problem names the field.
+/// Parses JSON; the problem names the invalid field.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
@@ -169,36 +167,36 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// A field has a value that it may not have.
+/// A field of the body is invalid.
 pub(crate) fn invalid_field(field: &str, message: impl std::fmt::Display) -> Problem {
     let field = if field == "." { "the body" } else { field };
     Problem::new(ProblemCode::FieldInvalid).with_detail(format!("{field}: {message}"))
 }
 
-/// A short text without control characters; an empty one is none.
+/// Accepts a text of at most `max_chars` without control characters; an empty one counts as absent.
 pub(crate) fn plain(
     name: &str,
     text: Option<String>,
-    most: usize,
+    max_chars: usize,
 ) -> Result<Option<String>, Problem> {
     match text {
-        Some(text) if text.chars().count() > most => Err(invalid_field(
+        Some(text) if text.chars().count() > max_chars => Err(invalid_field(
             name,
-            format!("may have at most {most} characters"),
+            format!("must have at most {max_chars} characters"),
         )),
         Some(text) if text.chars().any(char::is_control) => {
-            Err(invalid_field(name, "may not have control characters"))
+            Err(invalid_field(name, "must not contain control characters"))
         }
         text => Ok(text.filter(|text| !text.is_empty())),
     }
 }
 
-/// A parameter of the path or the query has a value that it may not have.
+/// A parameter of the path or the query is invalid.
 pub(crate) fn invalid_query(name: &str, message: impl std::fmt::Display) -> Problem {
     Problem::new(ProblemCode::QueryInvalid).with_detail(format!("{name}: {message}"))
 }
 
-/// The query string.
+/// The query string, with our problem as its rejection.
 pub(crate) struct QueryOf<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryOf<T> {
@@ -214,7 +212,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryOf<T> {
     }
 }
 
-/// The job that the path names. What is no id names no job.
+/// The job id in the path. One that is malformed is a job that does not exist.
 pub(crate) struct JobPath(pub(crate) JobId);
 
 impl<S: Send + Sync> FromRequestParts<S> for JobPath {
@@ -229,7 +227,7 @@ impl<S: Send + Sync> FromRequestParts<S> for JobPath {
     }
 }
 
-/// The address at the other end of the connection, which may be a proxy's.
+/// The peer address of the connection, which may be that of a proxy.
 pub(crate) struct Peer(pub(crate) Option<IpAddr>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Peer {
@@ -241,36 +239,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
     }
 }
 
-/// The player whose token the request carries, if it carries one. A token that is not good is
-/// refused even where none is needed.
-pub(crate) struct MaybePlayer(pub(crate) Option<Arc<Claims>>);
-
-impl FromRequestParts<ApiState> for MaybePlayer {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, ApiError> {
-        match parts.extensions.get::<Caller>() {
-            Some(Caller::Anonymous) => Ok(Self(None)),
-            Some(Caller::Player(claims)) => Ok(Self(Some(Arc::clone(claims)))),
-            Some(Caller::Refused(error)) => Err(error.clone()),
-            // A route that the guard does not stand before.
-            None => Err(ProblemCode::Internal.into()),
-        }
-    }
-}
-
-/// The player whose token the request carries; without one it is refused.
-pub(crate) struct Player(pub(crate) Arc<Claims>);
-
-impl FromRequestParts<ApiState> for Player {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        let MaybePlayer(claims) = MaybePlayer::from_request_parts(parts, state).await?;
-        Ok(Self(claims.ok_or(ProblemCode::Unauthenticated)?))
-    }
-}
-
 /// The token of an `Authorization: Bearer …` header. The scheme's case does not matter (RFC 9110).
 pub(crate) fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
@@ -279,16 +247,21 @@ pub(crate) fn bearer(header: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::body::to_bytes;
+    use axum::http::StatusCode;
+    use axum::routing::post;
+    use tower::ServiceExt;
+
     use super::*;
 
     #[derive(Debug, serde::Deserialize)]
-    #[allow(dead_code, reason = "only its parsing matters")]
     struct Sample {
         code: String,
     }
 
     #[test]
-    fn what_is_wrong_with_a_body_has_a_code_of_its_own() {
+    fn each_defect_of_a_body_has_its_code() {
         let code = |body: &str| parse::<Sample>(body.as_bytes()).unwrap_err().code;
         assert_eq!(code("{"), ProblemCode::BodyNotJson);
         assert_eq!(code("hello"), ProblemCode::BodyNotJson);
@@ -303,5 +276,96 @@ mod tests {
         assert_eq!(code("null"), ProblemCode::FieldInvalid);
         let problem = parse::<Sample>(b"{\"code\":5}").unwrap_err();
         assert!(problem.detail.starts_with("code: "), "{}", problem.detail);
+    }
+
+    /// Posts to a route that takes an optional or a required [`Sample`]; returns status and body.
+    async fn send(path: &str, content_type: &str, body: impl Into<Body>) -> (StatusCode, String) {
+        async fn required(JsonBody(sample): JsonBody<Sample>) -> String {
+            sample.code
+        }
+        async fn optional(sample: Option<JsonBody<Sample>>) -> String {
+            sample.map_or_else(|| "none".to_owned(), |JsonBody(sample)| sample.code)
+        }
+        let router = Router::new()
+            .route("/required", post(required))
+            .route("/optional", post(optional))
+            .with_state(BodyLimit(64));
+        let request = Request::post(path).header(header::CONTENT_TYPE, content_type);
+        let response = router.oneshot(request.body(body.into()).unwrap()).await;
+        let (parts, body) = response.unwrap().into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        (parts.status, String::from_utf8(body.into()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn rejected_bodies_have_their_status_and_code() {
+        let (json, large) = ("application/json", format!("{{\"code\":\"{:60}\"}}", ""));
+        for (content_type, body, status, code) in [
+            (json, "", 400, "BODY_MISSING"),
+            (json, "{", 400, "BODY_NOT_JSON"),
+            (json, large.as_str(), 413, "BODY_TOO_LARGE"),
+            (
+                "text/plain",
+                "{\"code\":\"a\"}",
+                415,
+                "UNSUPPORTED_MEDIA_TYPE",
+            ),
+            (json, "{}", 422, "FIELD_MISSING"),
+            (json, "{\"code\":1}", 422, "FIELD_INVALID"),
+        ] {
+            let (seen, problem) = send("/required", content_type, body.to_owned()).await;
+            assert_eq!(seen, status, "{body}");
+            assert!(
+                problem.contains(&format!("\"code\":\"{code}\"")),
+                "{problem}"
+            );
+        }
+        // A body without Content-Length is limited too.
+        let chunks = [
+            Ok::<_, Infallible>(large[..40].to_owned()),
+            Ok(large[40..].to_owned()),
+        ];
+        let stream = Body::from_stream(futures_util::stream::iter(chunks));
+        assert_eq!(send("/required", json, stream).await.0, 413);
+    }
+
+    #[tokio::test]
+    async fn json_body_is_parsed_and_may_be_optional() {
+        let json = "Application/JSON; charset=utf-8";
+        let body = "{\"code\":\"a\"}";
+        for path in ["/required", "/optional"] {
+            assert_eq!(
+                send(path, json, body).await,
+                (StatusCode::OK, "a".to_owned())
+            );
+        }
+        let absent = send("/optional", json, Body::empty()).await;
+        assert_eq!(absent, (StatusCode::OK, "none".to_owned()));
+        assert_eq!(send("/optional", json, "{}").await.0, 422);
+    }
+
+    #[tokio::test]
+    async fn malformed_query_and_job_id_are_problems() {
+        #[derive(serde::Deserialize)]
+        struct Limit {
+            limit: u8,
+        }
+        let router: Router = Router::new()
+            .route(
+                "/query",
+                post(async |QueryOf(Limit { limit })| limit.to_string()),
+            )
+            .route("/jobs/{id}", post(async |JobPath(id)| id.to_string()));
+        for (uri, status) in [
+            ("/query?limit=7", 200),
+            ("/query?limit=x", 400),
+            ("/query", 400),
+            ("/jobs/01JZ5N4V7W8X9YABCDEFGHJKMN", 200),
+            ("/jobs/x", 404),
+        ] {
+            let request = Request::post(uri).body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), status, "{uri}");
+        }
     }
 }

@@ -1,5 +1,4 @@
-//! What every answer says to browsers: take it for nothing but what it is, tell nobody of it, and on
-//! which other sites' pages it may be read. Mini-games don't look at any of this; pages do.
+//! Security headers and CORS of every response, for browsers. Mini-games ignore them.
 
 use std::time::Duration;
 
@@ -9,27 +8,27 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
-/// For answers that are no page: nothing may be loaded or run, should one be taken for a page.
-const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
-/// For our own pages: what they need from here and nothing from anywhere else. Swagger UI sets styles
-/// in its markup and has pictures in its style sheet.
+/// Policy of responses that are not pages: should a browser render one, it loads and runs nothing.
+const DENY_ALL: &str = "default-src 'none'; frame-ancestors 'none'";
+/// Policy of our own pages: this origin only. Swagger UI has inline styles, and images in its style
+/// sheet.
 const OWN_PAGE: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";
-/// How long a browser may remember what another site's page may send.
+/// How long browsers may cache a CORS preflight response.
 const PREFLIGHT_TTL: Duration = Duration::from_secs(3600);
 
-/// What the public listener says to browsers.
+/// The headers of the public listener that depend on the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderPolicy {
-    /// Sites whose pages may call the API. None: only our own.
+    /// Origins whose pages may call the API. Empty: only our own.
     pub cors_origins: Vec<WebOrigin>,
-    /// How long browsers keep to https; none: nothing is said of it.
+    /// `max-age` of `Strict-Transport-Security`; `None`: the header is not sent.
     pub hsts: Option<Duration>,
 }
 
 impl HeaderPolicy {
-    /// Puts it around everything that the router answers.
+    /// Adds the headers to every response of the router.
     pub(crate) fn apply(&self, router: Router) -> Router {
         let router = match self.cors_origins.is_empty() {
             true => router,
@@ -45,7 +44,7 @@ impl HeaderPolicy {
     }
 }
 
-/// The headers of every answer of either listener. A page brings its own policy ([`page`]).
+/// Adds the headers that both listeners send. A page sets its own policy ([`page`]).
 pub(crate) fn secure(router: Router) -> Router {
     let always =
         |name, value| SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value));
@@ -58,11 +57,11 @@ pub(crate) fn secure(router: Router) -> Router {
         ))
         .layer(SetResponseHeaderLayer::if_not_present(
             header::CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(NOTHING),
+            HeaderValue::from_static(DENY_ALL),
         ))
 }
 
-/// The policy of routes that are pages of ours.
+/// The content security policy of our own pages.
 pub(crate) fn page() -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::overriding(
         header::CONTENT_SECURITY_POLICY,
@@ -70,8 +69,8 @@ pub(crate) fn page() -> SetResponseHeaderLayer<HeaderValue> {
     )
 }
 
-/// Tokens go in a header that pages set themselves; there are no cookies, so browsers are never told
-/// to send any.
+/// Pages send tokens in a header that they set themselves; there are no cookies, so credentials are not
+/// allowed.
 fn cors(origins: &[WebOrigin]) -> CorsLayer {
     let names = |names: &[&'static str]| -> Vec<HeaderName> {
         names.iter().copied().map(HeaderName::from_static).collect()

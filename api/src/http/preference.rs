@@ -1,22 +1,23 @@
-//! The `Prefer` header (RFC 7240): how long a client wants to be held for its job.
+//! The `Prefer` header (RFC 7240): how long a request is held for its job.
 
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue};
 
-/// What a client prefers, as far as we know such things. Others are ignored, as the RFC wants.
+/// A preference of the client. Unknown ones are ignored, as the RFC requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Preference {
-    /// Nothing said.
+    /// No preference that is known here.
     None,
-    /// Answer at once, with the job.
+    /// Respond immediately, with the job.
     RespondAsync,
-    /// Hold the request this long.
+    /// Hold the request for this long.
     Wait(Duration),
 }
 
 impl Preference {
-    pub(crate) fn of(headers: &HeaderMap, most: Duration) -> Self {
+    /// Reads the header; `wait` is limited to `max`.
+    pub(crate) fn of(headers: &HeaderMap, max: Duration) -> Self {
         let mut found = Self::None;
         let values = headers
             .get_all("prefer")
@@ -26,11 +27,11 @@ impl Preference {
             let preference = preference.split(';').next().unwrap_or_default().trim();
             let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
             match name.trim().to_ascii_lowercase().as_str() {
-                // Said together, `wait` bounds how long to hold before answering asynchronously.
+                // Together, `wait` limits how long to hold before the asynchronous response.
                 "respond-async" if found == Self::None => found = Self::RespondAsync,
                 "wait" => {
                     if let Ok(seconds) = value.trim().trim_matches('"').parse::<u64>() {
-                        found = Self::Wait(Duration::from_secs(seconds).min(most));
+                        found = Self::Wait(Duration::from_secs(seconds).min(max));
                     }
                 }
                 _ => {}
@@ -39,7 +40,7 @@ impl Preference {
         found
     }
 
-    /// How long to hold.
+    /// How long to hold the request.
     pub(crate) fn hold(self, default: Duration) -> Duration {
         match self {
             Self::None => default,
@@ -48,7 +49,7 @@ impl Preference {
         }
     }
 
-    /// `Preference-Applied`: what was done of what was preferred.
+    /// The value of `Preference-Applied`.
     pub(crate) fn applied(self) -> Option<HeaderValue> {
         match self {
             Self::None => None,
@@ -63,14 +64,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn preferences_are_read_as_the_rfc_says() {
-        let most = Duration::from_secs(30);
+    fn prefer_header_is_parsed() {
+        let max = Duration::from_secs(30);
         let of = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert("prefer", HeaderValue::from_static(value));
-            Preference::of(&headers, most)
+            Preference::of(&headers, max)
         };
-        assert_eq!(Preference::of(&HeaderMap::new(), most), Preference::None);
+        assert_eq!(Preference::of(&HeaderMap::new(), max), Preference::None);
         assert_eq!(of("respond-async"), Preference::RespondAsync);
         assert_eq!(
             of("Respond-Async; foo=1, handling=lenient"),
@@ -85,8 +86,8 @@ mod tests {
             of("wait=2, respond-async"),
             Preference::Wait(Duration::from_secs(2))
         );
-        assert_eq!(of("wait=1000000"), Preference::Wait(most));
+        assert_eq!(of("wait=1000000"), Preference::Wait(max));
         assert_eq!(of("wait=soon"), Preference::None);
-        assert_eq!(of("wait=0").hold(most), Duration::ZERO);
+        assert_eq!(of("wait=0").hold(max), Duration::ZERO);
     }
 }

@@ -1,4 +1,4 @@
-//! A problem as axum's answer. The body is written by `pipeline`, which knows the request's id.
+//! Problems as axum responses. `pipeline` renders the body again with the request id.
 
 use avalon_core::accounts::sessions::SessionError;
 use avalon_core::accounts::users::UserError;
@@ -9,7 +9,7 @@ use avalon_queue::StoreError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-/// What a route answers when it can't do what was asked.
+/// The error type of all routes.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError(pub(crate) Problem);
 
@@ -29,7 +29,7 @@ impl From<SessionError> for ApiError {
     fn from(error: SessionError) -> Self {
         match error.code() {
             code @ ProblemCode::Internal => {
-                tracing::error!(%error, "the sessions failed");
+                tracing::error!(%error, "session store failed");
                 code.into()
             }
             code => code.into(),
@@ -48,11 +48,11 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(_) => {
-                tracing::warn!(%error, "the queue is unavailable");
+                tracing::warn!(%error, "queue unavailable");
                 ProblemCode::QueueUnavailable.into()
             }
             StoreError::Unexpected(_) => {
-                tracing::error!(%error, "the queue answered unexpectedly");
+                tracing::error!(%error, "unexpected response of the queue");
                 ProblemCode::Internal.into()
             }
         }
@@ -62,9 +62,9 @@ impl From<StoreError> for ApiError {
 impl From<PaymentError> for ApiError {
     fn from(error: PaymentError) -> Self {
         if error.is_transient() {
-            tracing::warn!(%error, "the database is unavailable");
+            tracing::warn!(%error, "database unavailable");
         } else if matches!(error, PaymentError::Database(_)) {
-            tracing::error!(%error, "the database answered unexpectedly");
+            tracing::error!(%error, "unexpected response of the database");
         }
         error.problem().into()
     }
@@ -84,7 +84,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The problem as a response.
+/// Renders the problem as `application/problem+json`.
 pub(crate) fn render(problem: &Problem) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = serde_json::to_vec(problem).unwrap_or_default();
@@ -96,7 +96,7 @@ pub(crate) fn render(problem: &Problem) -> Response {
             .insert(header::RETRY_AFTER, seconds.into());
     }
     if status == StatusCode::UNAUTHORIZED {
-        // RFC 9110 wants every 401 to say how to do better.
+        // RFC 9110 requires a challenge in every 401.
         response
             .headers_mut()
             .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -1,22 +1,21 @@
-//! From which address a client asks. Behind proxies that is what they say in `X-Forwarded-For`; from
-//! anybody else that header is a claim without worth and is not looked at.
+//! The address of a client. Behind trusted proxies it is taken from `X-Forwarded-For`; from any other
+//! peer that header is ignored, since clients can forge it.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap};
 use ipnet::IpNet;
 
-use crate::state::ApiState;
-
-/// The networks of the proxies that are believed.
+/// Networks of the proxies whose `X-Forwarded-For` is trusted.
 #[derive(Debug, Default)]
 pub struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
-    /// Believes the proxies of these networks.
+    /// Trusts the proxies of these networks.
     pub fn new(networks: Vec<IpNet>) -> Self {
         Self(networks)
     }
@@ -25,11 +24,11 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The address of the client: the last one, seen from us, that is no proxy of ours.
+    /// Returns the last address, counted from the client, that is not a trusted proxy.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         let forwarded = headers.get_all("x-forwarded-for").iter().rev();
-        // Each proxy adds at the end the address that it was asked from.
+        // Each proxy appends the address of its peer.
         let hops = forwarded.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
         for hop in hops {
             if !self.trusts(client) {
@@ -37,7 +36,7 @@ impl TrustedProxies {
             }
             match address(hop.trim()) {
                 Some(address) => client = address.to_canonical(),
-                // Whoever wrote this is as far as can be seen.
+                // Nothing before a malformed entry can be trusted.
                 None => break,
             }
         }
@@ -45,31 +44,39 @@ impl TrustedProxies {
     }
 }
 
-/// With or without a port; IPv6 with a port stands in brackets.
+/// Parses an address with or without a port; IPv6 with a port is in brackets.
 fn address(text: &str) -> Option<IpAddr> {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
     let with_port = || text.parse::<SocketAddr>().map(|socket| socket.ip());
     bare.parse().or_else(|_| with_port()).ok()
 }
 
-/// The address of who asks.
+/// The address of the client, as far as it can be trusted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClientAddress(pub(crate) IpAddr);
 
 impl ClientAddress {
-    pub(crate) fn of(state: &ApiState, extensions: &Extensions, headers: &HeaderMap) -> Self {
+    pub(crate) fn of(
+        proxies: &TrustedProxies,
+        extensions: &Extensions,
+        headers: &HeaderMap,
+    ) -> Self {
         let peer = extensions.get::<ConnectInfo<SocketAddr>>();
-        // Only a test without a connection has no peer.
+        // Only tests that call the router directly have no peer.
         let peer = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |ConnectInfo(peer)| peer.ip());
-        Self(state.proxies.client(peer, headers))
+        Self(proxies.client(peer, headers))
     }
 }
 
-impl FromRequestParts<ApiState> for ClientAddress {
+impl<S: Sync> FromRequestParts<S> for ClientAddress
+where
+    Arc<TrustedProxies>: FromRef<S>,
+{
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Infallible> {
-        Ok(Self::of(state, &parts.extensions, &parts.headers))
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let proxies = Arc::<TrustedProxies>::from_ref(state);
+        Ok(Self::of(&proxies, &parts.extensions, &parts.headers))
     }
 }
 
@@ -89,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_but_a_trusted_proxy_is_believed() {
+    fn forwarded_address_counts_only_from_trusted_proxies() {
         assert_eq!(client(&[], "198.51.100.7", &["192.0.2.1"]), "198.51.100.7");
         let proxies = ["10.0.0.0/8"];
         assert_eq!(
@@ -104,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_wrote_before_the_proxy_is_not_believed() {
+    fn address_forged_by_a_client_is_ignored() {
         let proxies = ["10.0.0.0/8"];
         let spoofed = client(&proxies, "10.1.2.3", &["127.0.0.1, 192.0.2.1"]);
         assert_eq!(spoofed, "192.0.2.1");
@@ -120,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_and_brackets_do_not_matter() {
+    fn ports_and_brackets_are_ignored() {
         let proxies = ["10.0.0.0/8"];
         assert_eq!(
             client(&proxies, "10.1.2.3", &["192.0.2.1:4711"]),

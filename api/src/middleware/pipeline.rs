@@ -1,37 +1,43 @@
-//! What every public request goes through: an id, a trace, a time limit, one log line, metrics, and
-//! the problem's body when it fails. Inner to outer, so that nothing is answered without it.
+//! The outermost layer of the public router: request id, trace, time limit, one log line, metrics, and
+//! the body of a problem, which carries the request id.
 
 use std::any::Any;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crate::middleware::trace_context::TraceParent;
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_queue::trace;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use crate::http::problem::{ApiError, render};
-use crate::state::ApiState;
+use crate::middleware::metrics::HttpMetrics;
+use crate::middleware::trace_context::{Trace, TraceParent};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The request's place in a trace, for the jobs that it enqueues.
-#[derive(Clone, Debug)]
-pub(crate) struct Trace(pub(crate) TraceParent);
+/// What the pipeline works with.
+pub(crate) struct Pipeline {
+    pub(crate) request_timeout: Duration,
+    pub(crate) metrics: HttpMetrics,
+    /// Cancelled when the process begins to stop.
+    pub(crate) draining: CancellationToken,
+}
 
 pub(crate) async fn run(
-    State(state): State<ApiState>,
+    State(pipeline): State<Arc<Pipeline>>,
     matched: Option<MatchedPath>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let begun = Instant::now();
+    let started = Instant::now();
     let id = request_id(request.headers());
-    let caller = caller_of(request.headers());
+    let parent = TraceParent::from_headers(request.headers());
     let method = request.method().clone();
     let route = matched
         .as_ref()
@@ -46,11 +52,11 @@ pub(crate) async fn run(
         otel.kind = Empty,
         otel.name = Empty
     );
-    let trace = begin_trace(&span, caller, &method, &route);
+    let trace = begin_trace(&span, parent, &method, &route);
     span.record("trace_id", trace.trace_id());
     request.extensions_mut().insert(Trace(trace));
 
-    let limited = tokio::time::timeout(state.request_timeout, next.run(request));
+    let limited = tokio::time::timeout(pipeline.request_timeout, next.run(request));
     let mut response = match limited.instrument(span.clone()).await {
         Ok(response) => response,
         Err(_) => ApiError::from(ProblemCode::RequestTimeout).into_response(),
@@ -59,9 +65,9 @@ pub(crate) async fn run(
     let problem = response.extensions_mut().remove::<ApiError>();
     let code = problem.as_ref().map(|ApiError(problem)| problem.code);
     if let Some(ApiError(problem)) = problem {
-        // Written again, now with the id; other headers of the response stay.
-        let told = render(&problem.with_request_id(&id));
-        let (parts, body) = told.into_parts();
+        // Rendered again, now with the request id; other headers of the response are retained.
+        let rendered = render(&problem.with_request_id(&id));
+        let (parts, body) = rendered.into_parts();
         response.headers_mut().extend(parts.headers);
         response.headers_mut().remove(header::CONTENT_LENGTH);
         *response.body_mut() = body;
@@ -69,15 +75,15 @@ pub(crate) async fn run(
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(&REQUEST_ID, value);
     }
-    if state.draining.is_cancelled() {
-        // The client's next request goes elsewhere.
+    if pipeline.draining.is_cancelled() {
+        // The client opens a new connection for its next request, to another process.
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }
-    let (status, elapsed) = (response.status().as_u16(), begun.elapsed());
-    state
-        .http_metrics
-        .answered(method_label(&method), &route, status, elapsed);
+    let (status, elapsed) = (response.status().as_u16(), started.elapsed());
+    pipeline
+        .metrics
+        .record(method_label(&method), &route, status, elapsed);
     trace::note(&span, "http.response.status_code", i64::from(status));
     if status >= 500 {
         let why = code.map_or_else(|| status.to_string(), |code| code.to_string());
@@ -86,23 +92,25 @@ pub(crate) async fn run(
     span.in_scope(|| {
         let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         match code {
-            Some(code) if status >= 500 => tracing::error!(status, elapsed_ms, %code, "answered"),
-            Some(code) => tracing::info!(status, elapsed_ms, %code, "answered"),
-            None => tracing::info!(status, elapsed_ms, "answered"),
+            Some(code) if status >= 500 => {
+                tracing::error!(status, elapsed_ms, %code, "request completed");
+            }
+            Some(code) => tracing::info!(status, elapsed_ms, %code, "request completed"),
+            None => tracing::info!(status, elapsed_ms, "request completed"),
         }
     });
     response
 }
 
-/// A handler panicked: the client is told, the process goes on.
+/// The response of a handler that panicked.
 pub(crate) fn panicked(_: Box<dyn Any + Send>) -> Response {
-    // The panic's own message is on stderr already, by the standard hook.
+    // The panic hook has already logged the message.
     ApiError::from(Problem::new(ProblemCode::Internal)).into_response()
 }
 
-/// The client's own id when it is harmless in logs and headers, else a new one.
+/// Returns the id that the client sent if it is safe in logs and headers, else a new one.
 fn request_id(headers: &HeaderMap) -> String {
-    let harmless = |id: &&str| {
+    let is_safe = |id: &&str| {
         (1..=64).contains(&id.len())
             && id
                 .bytes()
@@ -111,30 +119,26 @@ fn request_id(headers: &HeaderMap) -> String {
     headers
         .get(&REQUEST_ID)
         .and_then(|value| value.to_str().ok())
-        .filter(harmless)
+        .filter(is_safe)
         .map_or_else(|| ulid::Ulid::generate().to_string(), str::to_owned)
 }
 
-/// The caller's place in a trace.
-fn caller_of(headers: &HeaderMap) -> Option<TraceParent> {
-    headers.get("traceparent")?.to_str().ok()?.parse().ok()
-}
-
-/// A step of the caller's trace, or the beginning of a new one.
+/// Makes the span a child of the client's, or the root of a new trace. Without an exporter, spans have
+/// no ids, and the trace context is created here.
 fn begin_trace(
     span: &Span,
-    caller: Option<TraceParent>,
+    parent: Option<TraceParent>,
     method: &Method,
     route: &str,
 ) -> TraceParent {
-    let parent = caller.map(|caller| caller.to_string());
+    let traceparent = parent.map(|parent| parent.to_string());
     let name = || format!("{} {route}", method_label(method));
-    trace::begin(span, parent.as_deref(), "server", name)
-        .and_then(|step| step.parse().ok())
-        .unwrap_or_else(|| caller.map_or_else(TraceParent::new_root, |caller| caller.child()))
+    trace::begin(span, traceparent.as_deref(), "server", name)
+        .and_then(|traceparent| traceparent.parse().ok())
+        .unwrap_or_else(|| parent.map_or_else(TraceParent::new_root, |parent| parent.child()))
 }
 
-/// Methods are free text in HTTP; labels are not.
+/// Bounds the label: clients can send any text as a method.
 fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -150,10 +154,17 @@ fn method_label(method: &Method) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use prometheus::Registry;
+    use tower::ServiceExt;
+
     use super::*;
 
     #[test]
-    fn a_clients_request_id_is_kept_only_when_it_is_harmless() {
+    fn request_id_of_a_client_is_used_only_if_safe() {
         let with = |id: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(&REQUEST_ID, HeaderValue::from_str(id).unwrap());
@@ -163,6 +174,55 @@ mod tests {
         let long = "x".repeat(65);
         for odd in ["", "a b", "a\"b", "<script>", long.as_str()] {
             assert_ne!(with(odd), odd);
+        }
+    }
+
+    fn router(pipeline: Pipeline) -> Router {
+        async fn fail() -> ApiError {
+            ProblemCode::StoreUnavailable.into()
+        }
+        Router::new()
+            .route("/fail", get(fail))
+            .route("/hang", get(std::future::pending::<()>))
+            .layer(from_fn_with_state(Arc::new(pipeline), run))
+    }
+
+    fn pipeline() -> Pipeline {
+        Pipeline {
+            request_timeout: Duration::from_millis(20),
+            metrics: HttpMetrics::new(&Registry::new()).unwrap(),
+            draining: CancellationToken::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn problem_has_the_request_id_and_retry_after() {
+        for (path, code) in [
+            ("/fail", ProblemCode::StoreUnavailable),
+            ("/hang", ProblemCode::RequestTimeout),
+        ] {
+            let request = Request::get(path).header(&REQUEST_ID, "r-1");
+            let request = request.body(Body::empty()).unwrap();
+            let response = router(pipeline()).oneshot(request).await.unwrap();
+            let (parts, body) = response.into_parts();
+            assert_eq!(parts.status, 503);
+            assert_eq!(parts.headers[&REQUEST_ID], "r-1");
+            assert_eq!(parts.headers[header::RETRY_AFTER], "1");
+            let body = to_bytes(body, usize::MAX).await.unwrap();
+            let problem: Problem = serde_json::from_slice(&body).unwrap();
+            let request_id = problem.request_id.as_deref();
+            assert_eq!((problem.code, request_id), (code, Some("r-1")));
+        }
+    }
+
+    #[tokio::test]
+    async fn draining_process_closes_connections() {
+        let (running, draining) = (pipeline(), pipeline());
+        draining.draining.cancel();
+        for (pipeline, close) in [(running, false), (draining, true)] {
+            let request = Request::get("/fail").body(Body::empty()).unwrap();
+            let response = router(pipeline).oneshot(request).await.unwrap();
+            assert_eq!(response.headers().contains_key(header::CONNECTION), close);
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Requests that are signed with a session's key: what is signed, how it is written in headers, and
-//! the check. Whether a nonce was used before is for the session store to know.
+//! Requests signed with a session's key: the signed text, its headers, and verification. The session
+//! store knows which nonces were used.
 //!
-//! `X-Avalon-Signature` is the base64 of HMAC-SHA256, under the 32 bytes of the session's signing
-//! key, over `METHOD\nPATH?QUERY\nTIMESTAMP\nNONCE\nhex(SHA-256(body))`, all as they are sent;
-//! without a query there is no `?`.
+//! `X-Avalon-Signature` is base64 of HMAC-SHA256, with the 32 bytes of the session's signing key, over
+//! `METHOD\nPATH?QUERY\nTIMESTAMP\nNONCE\nhex(SHA-256(body))`, all as sent; without a query there is
+//! no `?`.
 
 use std::time::Duration;
 
@@ -14,29 +14,29 @@ use jiff::Timestamp;
 
 use avalon_core::base::problem::ProblemCode;
 
-/// How far a timestamp may be from the server's time, either way.
+/// Maximum difference between a timestamp and the server's time, in either direction.
 pub const TOLERANCE: Duration = Duration::from_secs(300);
-/// How long a nonce must be remembered: as long as its timestamp could still be taken.
-pub const KEEP_NONCES: Duration = Duration::from_secs(2 * 300 + 10);
-/// Most characters of a nonce.
-const LONGEST_NONCE: usize = 128;
+/// How long a used nonce is stored: at least as long as its timestamp is accepted.
+pub const NONCE_TTL: Duration = Duration::from_secs(2 * 300 + 10);
+/// Maximum length of a nonce, in characters.
+const MAX_NONCE_LENGTH: usize = 128;
 
-/// Why a signed request is refused.
+/// Why a signed request is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// A header is missing or can't be what it should be.
+    /// A header is missing or malformed.
     #[error("{0}")]
     Malformed(&'static str),
-    /// Signed too long ago, or in the future.
+    /// The timestamp is too old, or in the future.
     #[error("the timestamp is too far from the server's time")]
     Stale,
-    /// Something else was signed, or with another key.
-    #[error("the signature does not fit")]
+    /// Another request was signed, or another key was used.
+    #[error("the signature does not match the request")]
     Wrong,
 }
 
 impl SignatureError {
-    /// What a client is told.
+    /// The problem code of the response.
     pub fn code(self) -> ProblemCode {
         match self {
             Self::Stale => ProblemCode::SignatureStale,
@@ -45,7 +45,7 @@ impl SignatureError {
     }
 }
 
-/// The headers of a signed request, read but not yet believed.
+/// The headers of a signed request, parsed but not yet verified.
 #[derive(Clone, Debug)]
 pub struct RequestSignature<'a> {
     timestamp: &'a str,
@@ -53,20 +53,20 @@ pub struct RequestSignature<'a> {
     signature: Vec<u8>,
 }
 
-/// What a signature covers besides its own headers.
+/// The parts of a request that its signature covers.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedRequest<'a> {
-    /// The method, in capitals.
+    /// The method, in upper case.
     pub method: &'a str,
-    /// Path and query as they were sent.
+    /// Path and query as sent.
     pub path_and_query: &'a str,
-    /// The body as it was sent.
+    /// The body as sent, before decompression.
     pub body: &'a [u8],
 }
 
 impl<'a> RequestSignature<'a> {
-    /// Reads the headers `X-Avalon-Timestamp`, `X-Avalon-Nonce` and `X-Avalon-Signature`, and checks
-    /// the time against `now`.
+    /// Parses the headers `X-Avalon-Timestamp`, `X-Avalon-Nonce` and `X-Avalon-Signature`, and compares
+    /// the timestamp with `now`.
     ///
     /// # Errors
     /// [`SignatureError::Malformed`] names the header; [`SignatureError::Stale`].
@@ -78,26 +78,24 @@ impl<'a> RequestSignature<'a> {
     ) -> Result<Self, SignatureError> {
         let malformed = SignatureError::Malformed;
         let timestamp = timestamp.filter(|text| {
-            // One spelling: what is signed is the text.
+            // One spelling, since the text is signed.
             text.len() <= 12 && text.bytes().all(|byte| byte.is_ascii_digit())
         });
-        let timestamp =
-            timestamp.ok_or(malformed("X-Avalon-Timestamp: Unix seconds are needed"))?;
+        let timestamp = timestamp.ok_or(malformed("X-Avalon-Timestamp: must be Unix seconds"))?;
         let seconds: i64 = timestamp
             .parse()
-            .map_err(|_| malformed("X-Avalon-Timestamp: Unix seconds are needed"))?;
+            .map_err(|_| malformed("X-Avalon-Timestamp: must be Unix seconds"))?;
         let nonce = nonce.filter(|text| {
-            (1..=LONGEST_NONCE).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+            (1..=MAX_NONCE_LENGTH).contains(&text.len())
+                && text.bytes().all(|b| b.is_ascii_graphic())
         });
         let nonce = nonce.ok_or(malformed(
-            "X-Avalon-Nonce: 1 to 128 visible ASCII characters are needed",
+            "X-Avalon-Nonce: must be 1 to 128 visible ASCII characters",
         ))?;
         let signature = signature
             .and_then(|text| STANDARD.decode(text).ok())
             .filter(|bytes| bytes.len() == 32)
-            .ok_or(malformed(
-                "X-Avalon-Signature: base64 of 32 bytes is needed",
-            ))?;
+            .ok_or(malformed("X-Avalon-Signature: must be base64 of 32 bytes"))?;
         if now.as_second().abs_diff(seconds) > TOLERANCE.as_secs() {
             return Err(SignatureError::Stale);
         }
@@ -108,13 +106,12 @@ impl<'a> RequestSignature<'a> {
         })
     }
 
-    /// The nonce, to be claimed once the signature is found right.
+    /// The nonce, to be claimed after the signature is verified.
     pub fn nonce(&self) -> &'a str {
         self.nonce
     }
 
-    /// Checks that this very request was signed with `key`. Takes as long for a wrong signature as
-    /// for a right one.
+    /// Verifies that this request was signed with `key`, in constant time.
     ///
     /// # Errors
     /// [`SignatureError::Wrong`].
@@ -125,7 +122,7 @@ impl<'a> RequestSignature<'a> {
     }
 }
 
-/// Signs a request as clients do: the value of `X-Avalon-Signature`.
+/// Signs a request as clients do; returns the value of `X-Avalon-Signature`.
 pub fn sign(key: &[u8], request: SignedRequest<'_>, timestamp: &str, nonce: &str) -> String {
     let text = text_to_sign(request, timestamp, nonce);
     let key = hmac::Key::new(hmac::HMAC_SHA256, key);
@@ -162,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_that_is_signed_is_the_contracts() {
+    fn signed_text_has_the_documented_form() {
         let text = text_to_sign(request("/api/wx/consume?a=1", b"{}"), AT, "n-1");
         let body = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
         assert_eq!(
@@ -172,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn another_method_path_query_body_time_nonce_or_key_does_not_fit() {
+    fn signature_covers_every_part_of_the_request() {
         let good = request("/api/wx/consume?a=1", b"{}");
         let signature = sign(KEY, good, AT, "n-1");
         let check = |key: &[u8], request, at, nonce| {
@@ -200,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn times_beyond_five_minutes_either_way_are_stale() {
+    fn timestamps_more_than_five_minutes_off_are_stale() {
         let read = |at: i64| {
             let (at, signature) = (at.to_string(), sign(KEY, request("/", b""), AT, "n"));
             RequestSignature::read(Some(&at), Some("n"), Some(&signature), now()).map(|_| ())
@@ -213,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_are_missing_or_no_such_thing_are_named() {
+    fn error_names_the_missing_or_malformed_header() {
         let good = sign(KEY, request("/", b""), AT, "n");
         let read = |at: Option<&str>, nonce: Option<&str>, signature: Option<&str>| {
             match RequestSignature::read(at, nonce, signature, now()) {

@@ -1,33 +1,43 @@
-//! The W3C trace context, level 1: the `traceparent` that a request brings along, a job carries and
-//! a log line shows. It only names traces; recording and exporting spans is not its business.
+//! The W3C trace context, level 1: the `traceparent` of a request, which its jobs carry and log lines
+//! show. Spans are recorded and exported elsewhere. Stricter than OpenTelemetry's propagator; see
+//! `docs/decisions/0035-own-parser-for-traceparent.md`.
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use axum::http::HeaderMap;
 use ulid::Ulid;
 
 /// Length of a version 00 `traceparent`: `00-<32 hex>-<16 hex>-<2 hex>`.
 const LENGTH: usize = 55;
-/// The one flag that level 1 defines.
+/// The only flag that level 1 defines.
 const SAMPLED: u8 = 0x01;
 
-/// A place in a distributed trace: the trace and the span that is the parent of what comes next.
+/// Request extension: the trace context for the jobs that the request enqueues.
+#[derive(Clone, Debug)]
+pub(crate) struct Trace(pub(crate) TraceParent);
+
+/// A trace, and the span in it that is the parent of the next one.
 ///
-/// Neither id is ever all zeros. Printed in the form of version 00, whatever version was read.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+/// Neither id is all zeros. Printed as version 00, whatever version was parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TraceParent {
     trace_id: [u8; 16],
     span_id: [u8; 8],
     sampled: bool,
 }
 
-/// A text is not a `traceparent` of the W3C trace context.
+/// The text is not a valid `traceparent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a W3C traceparent")]
 pub(crate) struct TraceParentError;
 
 impl TraceParent {
-    /// Starts a new trace, sampled.
+    /// Reads the header `traceparent`; `None`: it is missing or invalid.
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
+        headers.get("traceparent")?.to_str().ok()?.parse().ok()
+    }
+
+    /// Starts a new, sampled trace.
     pub(crate) fn new_root() -> Self {
         Self {
             trace_id: Ulid::generate().to_bytes(),
@@ -36,7 +46,7 @@ impl TraceParent {
         }
     }
 
-    /// The same trace, one span further.
+    /// Creates a child span in the same trace.
     #[must_use]
     pub(crate) fn child(&self) -> Self {
         Self {
@@ -45,20 +55,19 @@ impl TraceParent {
         }
     }
 
-    /// The trace, as 32 lower-case hex digits.
+    /// The trace id, 32 lower-case hex digits.
     pub(crate) fn trace_id(&self) -> String {
         hex::encode(self.trace_id)
     }
 
-    /// The span, as 16 lower-case hex digits.
+    /// The span id, 16 lower-case hex digits.
     pub(crate) fn span_id(&self) -> String {
         hex::encode(self.span_id)
     }
 }
 
-/// A ULID's last 80 bits are random and never fail to be had, so ids are cut from ULIDs: a trace id
-/// is a whole one (its right-hand bytes are random, as the specification wishes), a span id its
-/// tail.
+/// Takes the last 64 bits of a ULID, which are random. A trace id is a whole ULID: its last bytes are
+/// random, as the specification recommends.
 fn new_span_id() -> [u8; 8] {
     loop {
         let [.., a, b, c, d, e, f, g, h] = Ulid::generate().to_bytes();
@@ -80,14 +89,13 @@ impl FromStr for TraceParent {
         let trace_id = hex_bytes(&head[3..35])?;
         let span_id = hex_bytes(&head[36..52])?;
         let [flags] = hex_bytes(&head[53..])?;
-        // A later version may append fields, but only behind a further dash. Version ff is
-        // forbidden.
-        let tail_fits = match version {
+        // A later version may append fields, after another dash. Version ff is invalid.
+        let tail_is_valid = match version {
             0x00 => rest.is_empty(),
             0xff => false,
             _ => rest.is_empty() || rest[0] == b'-',
         };
-        if dashes != [b'-'; 3] || !tail_fits || trace_id == [0; 16] || span_id == [0; 8] {
+        if dashes != [b'-'; 3] || !tail_is_valid || trace_id == [0; 16] || span_id == [0; 8] {
             return Err(TraceParentError);
         }
         Ok(Self {
@@ -98,7 +106,7 @@ impl FromStr for TraceParent {
     }
 }
 
-/// Reads exactly `2 * N` lower-case hex digits: the specification allows no others.
+/// Parses exactly `2 * N` lower-case hex digits; the specification allows no others.
 fn hex_bytes<const N: usize>(digits: &[u8]) -> Result<[u8; N], TraceParentError> {
     if digits.iter().any(u8::is_ascii_uppercase) {
         return Err(TraceParentError);
@@ -115,26 +123,6 @@ impl fmt::Display for TraceParent {
     }
 }
 
-impl fmt::Debug for TraceParent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TraceParent({self})")
-    }
-}
-
-impl Serialize for TraceParent {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for TraceParent {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,20 +130,16 @@ mod tests {
     const EXAMPLE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
-    fn the_example_of_the_specification_is_read_and_printed() {
+    fn example_of_the_specification_round_trips() {
         let parent: TraceParent = EXAMPLE.parse().unwrap();
         assert_eq!(parent.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
         assert_eq!(parent.span_id(), "00f067aa0ba902b7");
         assert!(parent.sampled);
         assert_eq!(parent.to_string(), EXAMPLE);
-        assert_eq!(
-            serde_json::to_string(&parent).unwrap(),
-            format!("\"{EXAMPLE}\"")
-        );
     }
 
     #[test]
-    fn a_child_keeps_the_trace_and_the_flag() {
+    fn child_has_the_trace_id_and_flag_of_its_parent() {
         let parent: TraceParent = EXAMPLE.replace("-01", "-00").parse().unwrap();
         let child = parent.child();
         assert_eq!(child.trace_id(), parent.trace_id());
@@ -164,20 +148,20 @@ mod tests {
     }
 
     #[test]
-    fn a_new_root_is_valid() {
+    fn new_root_is_valid() {
         let root = TraceParent::new_root();
         assert_eq!(root.to_string().parse(), Ok(root));
         assert_ne!(root, TraceParent::new_root());
     }
 
     #[test]
-    fn flags_that_level_1_does_not_know_are_not_passed_on() {
+    fn unknown_flags_are_cleared() {
         let parent: TraceParent = EXAMPLE.replace("-01", "-03").parse().unwrap();
         assert_eq!(parent.to_string(), EXAMPLE);
     }
 
     #[test]
-    fn later_versions_are_read_as_far_as_we_understand_them() {
+    fn later_versions_are_parsed_as_version_00() {
         let later = EXAMPLE.replacen("00-", "cc-", 1);
         for text in [
             later.clone(),
@@ -188,14 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn what_the_specification_forbids_is_refused() {
+    fn invalid_traceparents_are_rejected() {
         let long = format!("{EXAMPLE}-");
-        let later_glued = format!("{}x", EXAMPLE.replacen("00-", "cc-", 1));
+        let later_without_dash = format!("{}x", EXAMPLE.replacen("00-", "cc-", 1));
         for text in [
             "",
             "00",
             long.as_str(),
-            later_glued.as_str(),
+            later_without_dash.as_str(),
             "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
             "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",

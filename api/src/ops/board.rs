@@ -1,7 +1,7 @@
-//! `/board`: apalis-board over all queues, and what it lacks: replaying and purging dead letters. Its
-//! pages are made for the root of a listener, so they have `/`, `/queues`, `/tasks`, `/workers`,
-//! `/logs`, `/settings` and `/api/v1` of this one. Opened by the admin token, as a bearer token or as the password of HTTP Basic,
-//! so that a browser can ask for it.
+//! `/board`: apalis-board for all queues, extended by replaying and purging dead letters. Its pages
+//! require the root of a listener, so they occupy `/`, `/queues`, `/tasks`, `/workers`, `/logs`,
+//! `/settings` and `/api/v1` of this one. Requires the admin token, as a bearer token or as the password
+//! of HTTP Basic, so that browsers can prompt for it.
 
 mod events;
 
@@ -11,8 +11,9 @@ use apalis_board_api::framework::{ApiBuilder, RegisterRoute};
 use apalis_board_api::ui::ServeUI;
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::QUEUES;
-use avalon_queue::JobStore;
+use avalon_core::storage::database::Database;
 use avalon_queue::listing::Listing;
+use avalon_queue::{JobStore, Queue};
 use aws_lc_rs::digest;
 use axum::Router;
 use axum::extract::{Path, Request, State};
@@ -25,18 +26,19 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
-use super::{OpsState, audit, authorization, jobs, same};
+use super::{OpsState, audit, authorization, is_same, jobs};
 use crate::http::extract::{JobPath, Peer, bearer};
 use crate::http::problem::ApiError;
 
-/// The buttons that the board lacks.
+/// Adds the buttons for dead letters to the board.
 const ACTIONS: &str = include_str!("board/actions.js");
-/// A page of another site can make a browser send its password, but not this header.
-const ASKED_BY_BOARD: &str = "x-avalon-board";
+/// Protects against CSRF: a page of another origin can make a browser send its password, but not this
+/// header.
+const BOARD_HEADER: &str = "x-avalon-board";
 
 pub(super) fn routes(state: &OpsState) -> Router<OpsState> {
-    let api = api(state.queue.store()).layer(from_fn(only_looks));
-    let closed = Router::new()
+    let api = api(state.queue.store()).layer(from_fn(read_only));
+    let protected = Router::new()
         .route("/board", get(page))
         .route("/", get(page))
         .route("/queues", get(page))
@@ -50,34 +52,34 @@ pub(super) fn routes(state: &OpsState) -> Router<OpsState> {
         .route("/board/jobs/{id}", delete(purge))
         .route("/api/v1/events", get(events::events))
         .nest("/api/v1", api)
-        .route_layer(from_fn_with_state(state.clone(), token_only));
-    // What anybody may have: the board's published code, and ours.
+        .route_layer(from_fn_with_state(state.clone(), require_token));
+    // Public: the board's published code, and ours.
     Router::new()
         .route("/board/actions.js", get(actions))
         .route("/{asset}", get(asset))
-        .merge(closed)
+        .merge(protected)
 }
 
-/// The board's own routes, for every queue.
+/// The board's API, for every queue.
 fn api(store: &Arc<dyn JobStore>) -> Router<OpsState> {
     let mut builder = ApiBuilder::new(Router::new());
     for queue in QUEUES {
         let listing = Listing::new(Arc::clone(store), queue.clone());
-        // Its second parameter is what a job's arguments are shown as.
+        // The second type parameter is that of a job's arguments.
         builder = RegisterRoute::<Listing, Value>::register(builder, queue.as_str(), listing);
     }
     builder.build().with_state(())
 }
 
-/// Jobs come from the service, not from the board.
-async fn only_looks(request: Request, next: Next) -> Response {
+/// The board must not create jobs.
+async fn read_only(request: Request, next: Next) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return ApiError::from(ProblemCode::MethodNotAllowed).into_response();
     }
     next.run(request).await
 }
 
-async fn token_only(
+async fn require_token(
     State(state): State<OpsState>,
     peer: Peer,
     request: Request,
@@ -86,22 +88,25 @@ async fn token_only(
     let given = authorization(&request)
         .and_then(|value| bearer(value).map(str::to_owned).or_else(|| password(value)));
     match (given, &state.admin_token) {
-        (Some(given), Some(token)) if same(&given, token.expose_secret()) => {
+        (Some(given), Some(token)) if is_same(&given, token.expose_secret()) => {
             return next.run(request).await;
         }
-        // A wrong token is worth noting; a browser that has not asked for one yet is not.
+        // A wrong token is recorded; a browser that has not prompted for it yet is not.
         (Some(_), _) => {
             audit::refused(&state.database, peer, request.method(), request.uri()).await;
         }
         (None, _) => {}
     }
-    let mut refusal = ApiError::from(ProblemCode::Unauthenticated).into_response();
-    let ask = HeaderValue::from_static("Basic realm=\"avalon: the admin token is the password\"");
-    refusal.headers_mut().insert(header::WWW_AUTHENTICATE, ask);
-    refusal
+    let mut response = ApiError::from(ProblemCode::Unauthenticated).into_response();
+    let challenge =
+        HeaderValue::from_static("Basic realm=\"avalon: the admin token is the password\"");
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, challenge);
+    response
 }
 
-/// The password of an `Authorization: Basic …` header, whatever the name is.
+/// The password of an `Authorization: Basic …` header; the user name is ignored.
 fn password(header: &str) -> Option<String> {
     let (scheme, encoded) = header.split_once(' ')?;
     let decoded = STANDARD.decode(encoded.trim()).ok()?;
@@ -112,7 +117,7 @@ fn password(header: &str) -> Option<String> {
         .then(|| password.to_owned())
 }
 
-/// The board's one page. It finds out by the address what to show.
+/// The board's only page, which routes by its address.
 async fn page() -> Response {
     let index = ServeUI::get_file("index.html").and_then(|file| file.contents_utf8());
     let Some(index) = index else {
@@ -121,14 +126,14 @@ async fn page() -> Response {
     let script = "<script src=\"/board/actions.js\"></script></head>";
     let headers = [
         (header::CACHE_CONTROL, "no-store".to_owned()),
-        (header::CONTENT_SECURITY_POLICY, policy(index)),
+        (header::CONTENT_SECURITY_POLICY, content_policy(index)),
     ];
     (headers, Html(index.replacen("</head>", script, 1))).into_response()
 }
 
-/// What the page needs of a browser, and no more: its published code, which a script in the page starts
-/// that is known by its digest; WebAssembly; styles that it sets in its markup.
-fn policy(index: &str) -> String {
+/// The content security policy of the page: its published code, started by an inline script that is
+/// allowed by its digest; WebAssembly; inline styles.
+fn content_policy(index: &str) -> String {
     let scripts = index.split("<script type=\"module\">").skip(1);
     let scripts = scripts.filter_map(|rest| rest.split_once("</script>"));
     let digests = scripts.map(|(script, _)| {
@@ -169,31 +174,33 @@ async fn asset(Path(name): Path<String>) -> Response {
     }
 }
 
-fn asked_by_board(headers: &HeaderMap) -> Result<(), ApiError> {
-    match headers.contains_key(ASKED_BY_BOARD) {
+fn require_board_header(headers: &HeaderMap) -> Result<(), ApiError> {
+    match headers.contains_key(BOARD_HEADER) {
         true => Ok(()),
         false => Err(ProblemCode::Forbidden.into()),
     }
 }
 
 async fn retry(
-    state: State<OpsState>,
+    queue: State<Queue>,
+    database: State<Database>,
     job: JobPath,
     peer: Peer,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, ApiError> {
-    asked_by_board(&headers)?;
-    jobs::retry(state, peer, job).await
+    require_board_header(&headers)?;
+    jobs::retry(queue, database, peer, job).await
 }
 
 async fn purge(
-    state: State<OpsState>,
+    queue: State<Queue>,
+    database: State<Database>,
     job: JobPath,
     peer: Peer,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, ApiError> {
-    asked_by_board(&headers)?;
-    jobs::purge(state, peer, job).await
+    require_board_header(&headers)?;
+    jobs::purge(queue, database, peer, job).await
 }
 
 #[cfg(test)]
@@ -201,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_password_is_what_follows_the_first_colon() {
+    fn password_follows_the_first_colon() {
         let header = |text: &str| format!("Basic {}", STANDARD.encode(text));
         assert_eq!(password(&header("admin:a:b")).as_deref(), Some("a:b"));
         assert_eq!(password(&header(":secret")).as_deref(), Some("secret"));

@@ -1,34 +1,37 @@
-//! Whether the process lives, and whether its stores answer.
+//! Liveness and readiness.
 
 use std::time::Duration;
 
+use avalon_core::storage::database::Database;
+use avalon_queue::Queue;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::watch;
 
-use super::{OpsState, Phase};
+use super::Phase;
 use crate::http::extract::QueryOf;
 
-/// A store that takes longer than this does not answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A store that does not respond within this is reported as `timeout`.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The process lives.
+/// Responds while the process is alive.
 pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// How many of the stores have to answer.
+/// Which stores must be available.
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Need {
-    /// Each of them.
+    /// Both.
     #[default]
     All,
-    /// One of them: with either alone the API still does a part of its work, which is lost when nobody
-    /// sends requests to it. A payment callback needs the database alone, a sign-in the queue alone.
+    /// Either: with one store the API still serves a part of its routes, if the load balancer sends
+    /// requests. A payment callback needs only the database, a sign-in only the queue.
     Any,
 }
 
@@ -39,20 +42,21 @@ pub(super) struct ReadyQuery {
     need: Need,
 }
 
-/// The stores answer, and the process is neither starting nor stopping.
+/// Ready: the stores respond, and the process is neither starting nor stopping.
 pub(super) async fn readyz(
-    State(state): State<OpsState>,
+    State(queue): State<Queue>,
+    State(database): State<Database>,
+    State(phase): State<watch::Receiver<Phase>>,
     QueryOf(ReadyQuery { need }): QueryOf<ReadyQuery>,
 ) -> Response {
-    let queue = async { told(tokio::time::timeout(PATIENCE, state.queue.store().ping()).await) };
-    let database = async { told(tokio::time::timeout(PATIENCE, state.database.ping()).await) };
-    let (queue, database) = tokio::join!(queue, database);
-    let phase = *state.phase.borrow();
-    let enough = match need {
+    let (queue, database) =
+        tokio::join!(status_of(queue.store().ping()), status_of(database.ping()),);
+    let phase = *phase.borrow();
+    let available = match need {
         Need::All => queue == "ok" && database == "ok",
         Need::Any => queue == "ok" || database == "ok",
     };
-    let ready = phase == Phase::Running && enough;
+    let ready = phase == Phase::Running && available;
     let status = if ready {
         StatusCode::OK
     } else {
@@ -68,13 +72,13 @@ pub(super) async fn readyz(
     (status, Json(body)).into_response()
 }
 
-fn told<E: std::fmt::Display>(
-    answer: Result<Result<(), E>, tokio::time::error::Elapsed>,
+async fn status_of<E: std::fmt::Display>(
+    ping: impl Future<Output = Result<(), E>>,
 ) -> &'static str {
-    match answer {
+    match tokio::time::timeout(STORE_TIMEOUT, ping).await {
         Ok(Ok(())) => "ok",
         Ok(Err(error)) => {
-            tracing::debug!(%error, "a store is unavailable");
+            tracing::debug!(%error, "store unavailable");
             "unavailable"
         }
         Err(_) => "timeout",

@@ -1,8 +1,9 @@
-//! `/admin/jobs`: looking at jobs, and replaying or purging dead letters.
+//! `/admin/jobs`: lists and shows jobs, replays and purges dead letters.
 
 use avalon_core::audit::{self, AuditKind};
 use avalon_core::base::problem::{Problem, ProblemCode};
-use avalon_queue::{JobFilter, JobState, JobView, NewJob, QueueName};
+use avalon_core::storage::database::Database;
+use avalon_queue::{JobFilter, JobState, JobView, NewJob, Queue, QueueName};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,8 +15,8 @@ use serde_json::{Value, json};
 
 use super::OpsState;
 use super::audit::by_operator;
-use crate::http::answer::enqueue;
 use crate::http::extract::{JobPath, Peer, QueryOf};
+use crate::http::job_response::enqueue;
 use crate::http::problem::ApiError;
 
 pub(super) fn routes() -> Router<OpsState> {
@@ -25,18 +26,18 @@ pub(super) fn routes() -> Router<OpsState> {
         .route("/admin/jobs/{id}/retry", post(retry))
 }
 
-/// Answers a request that becomes a job: 202, with where to look for it, and with what else is told.
+/// Enqueues the job and responds with 202, its address, and `body` with the job's fields added.
 pub(super) async fn accept(
-    state: &OpsState,
-    job: NewJob,
-    mut told: Value,
+    queue: &Queue,
+    job: impl Into<NewJob>,
+    mut body: Value,
 ) -> Result<Response, ApiError> {
-    let enqueued = enqueue(&state.queue, job).await?;
+    let enqueued = enqueue(queue, job.into()).await?;
     let id = enqueued.id().to_string();
     let location = [(header::LOCATION, format!("/admin/jobs/{id}"))];
-    told["jobId"] = id.into();
-    told["status"] = "queued".into();
-    Ok((StatusCode::ACCEPTED, location, Json(told)).into_response())
+    body["jobId"] = id.into();
+    body["status"] = "queued".into();
+    Ok((StatusCode::ACCEPTED, location, Json(body)).into_response())
 }
 
 #[derive(Deserialize)]
@@ -48,9 +49,9 @@ struct ListQuery {
     limit: Option<usize>,
 }
 
-/// Dead letters unless another status is asked for.
+/// Lists jobs of one status, by default dead letters.
 async fn list(
-    State(state): State<OpsState>,
+    State(queue): State<Queue>,
     QueryOf(query): QueryOf<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
     let status = query.status.as_deref().unwrap_or("dead");
@@ -58,17 +59,17 @@ async fn list(
         queue: query.queue,
         state: parse_state(status).ok_or_else(|| {
             Problem::new(ProblemCode::QueryInvalid)
-                .with_detail("status: queued, running, retrying or dead")
+                .with_detail("status: must be queued, running, retrying or dead")
         })?,
         cursor: query.cursor,
         limit: query.limit.unwrap_or(100),
     };
-    let page = state.queue.store().list(&filter).await?;
+    let page = queue.store().list(&filter).await?;
     let jobs: Vec<Value> = page.jobs.iter().map(describe).collect();
     Ok(Json(json!({"jobs": jobs, "nextCursor": page.next})))
 }
 
-/// `failed` is what clients call a dead letter.
+/// `failed` is the public name of `dead`.
 fn parse_state(word: &str) -> Option<JobState> {
     Some(match word {
         "queued" => JobState::Queued,
@@ -79,7 +80,7 @@ fn parse_state(word: &str) -> Option<JobState> {
     })
 }
 
-/// A job for operators. The payload is left out: it may hold what only its player should know.
+/// Describes a job without its payload, which may contain personal data.
 fn describe(view: &JobView) -> Value {
     json!({
         "jobId": view.id.to_string(),
@@ -101,46 +102,41 @@ fn time(ms: u64) -> Option<Timestamp> {
     Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()
 }
 
-async fn show(
-    State(state): State<OpsState>,
-    JobPath(id): JobPath,
-) -> Result<Json<Value>, ApiError> {
-    let view = state
-        .queue
-        .store()
-        .get(id)
-        .await?
-        .ok_or(ProblemCode::JobNotFound)?;
+async fn show(State(queue): State<Queue>, JobPath(id): JobPath) -> Result<Json<Value>, ApiError> {
+    let view = queue.store().get(id).await?;
+    let view = view.ok_or(ProblemCode::JobNotFound)?;
     Ok(Json(describe(&view)))
 }
 
-/// Makes a dead letter ready again.
+/// Replays a dead letter.
 pub(super) async fn retry(
-    State(state): State<OpsState>,
+    State(queue): State<Queue>,
+    State(database): State<Database>,
     peer: Peer,
     JobPath(id): JobPath,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    if !state.queue.store().replay(id).await? {
+    if !queue.store().replay(id).await? {
         return Err(ProblemCode::JobNotFound.into());
     }
     let event = by_operator(AuditKind::JobReplayed, peer).with("jobId", id.to_string());
-    audit::record(&state.database, event).await;
+    audit::record(&database, event).await;
     Ok((
         StatusCode::ACCEPTED,
         Json(json!({"jobId": id.to_string(), "status": "queued"})),
     ))
 }
 
-/// Deletes a dead letter.
+/// Purges a dead letter.
 pub(super) async fn purge(
-    State(state): State<OpsState>,
+    State(queue): State<Queue>,
+    State(database): State<Database>,
     peer: Peer,
     JobPath(id): JobPath,
 ) -> Result<StatusCode, ApiError> {
-    if !state.queue.store().purge(id).await? {
+    if !queue.store().purge(id).await? {
         return Err(ProblemCode::JobNotFound.into());
     }
     let event = by_operator(AuditKind::JobDeleted, peer).with("jobId", id.to_string());
-    audit::record(&state.database, event).await;
+    audit::record(&database, event).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,5 +1,5 @@
 //! `/admin/log`: changes the log level of the running process, until the next change, `SIGHUP` (which
-//! rereads the configuration) or restart.
+//! reloads the configuration) or restart.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ pub(super) fn routes() -> Router<OpsState> {
     Router::new().route("/admin/log", put(set_level))
 }
 
-/// As `log.level` in the configuration.
+/// Same syntax as `log.level` in the configuration.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Level {
@@ -57,12 +57,12 @@ struct Level {
 }
 
 async fn set_level(
-    State(state): State<OpsState>,
+    State(log): State<LogHandle>,
     JsonBody(level): JsonBody<Level>,
 ) -> Result<Json<Level>, ApiError> {
-    match state.log.set_level(&level.level) {
+    match log.set_level(&level.level) {
         Ok(()) => {
-            tracing::warn!(level = level.level, "an operator changed the log level");
+            tracing::warn!(level = level.level, "log level changed by an operator");
             Ok(Json(level))
         }
         Err(LogLevelError::Invalid(error)) => Err(invalid_field("level", error).into()),

@@ -1,48 +1,112 @@
-//! `GET /metrics`: what this process has counted, and what its stores tell at this moment. A store that
-//! is away leaves its values out: an old number would be taken for a new one.
+//! `GET /metrics`: the counters of this process and the current values of its stores. The values of an
+//! unavailable store are omitted: stale ones would be mistaken for current ones.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use avalon_core::audit;
 use avalon_core::payments::RefundStatus;
-use avalon_core::payments::backlog::{self, Backlog, Waiting};
+use avalon_core::payments::backlog::{self, Backlog};
+use avalon_metrics::metrics;
 use avalon_queue::ServerInfo;
 use avalon_queue::metrics::describe;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use prometheus::core::Collector;
-use prometheus::{
-    Encoder, Gauge, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-};
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{Encoder, IntGaugeVec, Registry, TextEncoder};
+use strum::VariantArray;
 use tokio::sync::Mutex;
 
 use super::OpsState;
 
-/// A store that takes longer than this does not answer.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long what the database counted is told again.
-const FRESH: Duration = Duration::from_secs(5);
+metrics! {
+    struct BuildInfo {
+        /// Version and revision of the build; always 1.
+        build: IntGaugeVec["version", "revision"] = "avalon_build_info",
+    }
 
-/// What the database counted last, and when: however many scrape this process, it is asked rarely.
+    struct ProcessMetrics {
+        /// Security events of this process, by kind and outcome.
+        audit_events: IntCounterVec["kind", "outcome"] = "avalon_audit_events_total",
+        /// 1 if the store responds, 0 if not.
+        store_up: IntGaugeVec["store"] = "avalon_store_up",
+        /// Database connections of this process, by state (idle, used).
+        connections: IntGaugeVec["state"] = "avalon_database_connections",
+        /// Maximum number of database connections of this process.
+        max_connections: IntGauge = "avalon_database_connections_max",
+    }
+
+    struct BacklogGauges {
+        /// Payment callbacks received and not processed yet.
+        inbox: IntGauge = "avalon_inbox_pending",
+        /// Age of the oldest payment callback not processed yet.
+        inbox_oldest: Gauge = "avalon_inbox_oldest_seconds",
+        /// Orders waiting for payment.
+        orders_pending: IntGauge = "avalon_orders_pending",
+        /// Orders still waiting for payment five minutes after they should have been closed.
+        orders_overdue: IntGauge = "avalon_orders_overdue",
+        /// Refunds in progress, by status; an abnormal one waits for an operator.
+        refunds: IntGaugeVec["status"] = "avalon_refunds_open",
+        /// Age of the oldest refund in progress, by status.
+        refunds_oldest: GaugeVec["status"] = "avalon_refunds_open_oldest_seconds",
+        /// Differences between WeChat's bills and our orders in the last three reconciled days.
+        differences: IntGauge = "avalon_reconciliation_differences",
+        /// Unix time of the last finished reconciliation; 0: never.
+        reconciled_at: IntGauge = "avalon_reconciliation_last_run_timestamp_seconds",
+    }
+
+    struct WebhookGauges {
+        /// Webhooks of the last 7 days that the game server has not accepted.
+        undelivered: IntGauge = "avalon_orders_undelivered",
+        /// Age of the oldest webhook that the game server has not accepted.
+        oldest: Gauge = "avalon_orders_undelivered_oldest_seconds",
+    }
+
+    struct RedisMetrics {
+        /// Memory used by Redis.
+        used_memory: IntGaugeVec["node"] = "avalon_redis_used_memory_bytes",
+        /// maxmemory of Redis; 0: no limit.
+        maxmemory: IntGaugeVec["node"] = "avalon_redis_maxmemory_bytes",
+        /// 1 if maxmemory-policy is noeviction, as required.
+        noeviction: IntGaugeVec["node"] = "avalon_redis_noeviction",
+        /// 1 if the append-only file is enabled, as required.
+        aof_enabled: IntGaugeVec["node"] = "avalon_redis_aof_enabled",
+        /// 1 if the last write of the append-only file succeeded.
+        aof_last_write_ok: IntGaugeVec["node"] = "avalon_redis_aof_last_write_ok",
+        /// Client connections of Redis.
+        clients: IntGaugeVec["node"] = "avalon_redis_connected_clients",
+        /// 1 if the node is a primary, 0 if it is a replica.
+        primary: IntGaugeVec["node"] = "avalon_redis_primary",
+        /// Keys evicted by Redis since its start; must stay 0.
+        evicted_keys: IntCounterVec["node"] = "avalon_redis_evicted_keys_total",
+    }
+}
+
+/// A store that does not respond within this is reported as down.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the backlog of the database is cached.
+const CACHE_TTL: Duration = Duration::from_secs(5);
+
+/// The last backlog of the database and its time: frequent scrapes cause few queries.
 #[derive(Clone, Default)]
 pub struct BacklogCache(Arc<Mutex<Option<(Instant, Backlog)>>>);
 
 impl BacklogCache {
-    /// The backlog of now, or of some seconds ago; none when the database does not answer.
+    /// The backlog, at most a few seconds old; `None`: the database is unavailable.
     async fn get(&self, state: &OpsState) -> Option<Backlog> {
         let mut last = self.0.lock().await;
         if let Some((at, backlog)) = &*last
-            && at.elapsed() < FRESH
+            && at.elapsed() < CACHE_TTL
         {
             return Some(backlog.clone());
         }
         let read = backlog::read(&state.database, Timestamp::now());
-        let backlog = match tokio::time::timeout(PATIENCE, read).await {
+        let backlog = match tokio::time::timeout(STORE_TIMEOUT, read).await {
             Ok(Ok(backlog)) => backlog,
             Ok(Err(error)) => {
-                tracing::debug!(%error, "the backlog can't be counted");
+                tracing::debug!(%error, "backlog could not be read");
                 return None;
             }
             Err(_) => return None,
@@ -52,18 +116,18 @@ impl BacklogCache {
     }
 }
 
-/// All metrics of the process, in Prometheus' text format.
+/// Renders all metrics in Prometheus' text format.
 pub(super) async fn metrics(State(state): State<OpsState>) -> Response {
     let encoder = TextEncoder::new();
-    let moment = match of_this_moment(&state).await {
-        Ok(moment) => moment,
+    let current = match current_values(&state).await {
+        Ok(current) => current,
         Err(error) => {
-            tracing::error!(%error, "the metrics can't be gathered");
+            tracing::error!(%error, "metrics could not be gathered");
             return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         }
     };
     let mut families = state.registry.gather();
-    families.extend(moment.gather());
+    families.extend(current.gather());
     let mut text = Vec::new();
     match encoder.encode(&families, &mut text) {
         Ok(()) => (
@@ -72,19 +136,19 @@ pub(super) async fn metrics(State(state): State<OpsState>) -> Response {
         )
             .into_response(),
         Err(error) => {
-            tracing::error!(%error, "the metrics can't be written");
+            tracing::error!(%error, "metrics could not be encoded");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
 }
 
-async fn of_this_moment(state: &OpsState) -> Result<Registry, prometheus::Error> {
+async fn current_values(state: &OpsState) -> Result<Registry, prometheus::Error> {
     let registry = Registry::new();
     let queue = async {
-        let asked = async {
+        let read = async {
             tokio::try_join!(state.queue.store().stats(), state.queue.store().consumers())
         };
-        tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()
+        tokio::time::timeout(STORE_TIMEOUT, read).await.ok()?.ok()
     };
     let servers = async {
         match &state.redis {
@@ -94,17 +158,7 @@ async fn of_this_moment(state: &OpsState) -> Result<Registry, prometheus::Error>
     };
     let (queue, backlog, servers) = tokio::join!(queue, state.backlog.get(state), servers);
 
-    let up = IntGaugeVec::new(
-        Opts::new(
-            "avalon_store_up",
-            "1 when the store answered just now, 0 when it did not.",
-        ),
-        &["store"],
-    )?;
-    for (store, answered) in [("queue", queue.is_some()), ("database", backlog.is_some())] {
-        up.with_label_values(&[store]).set(i64::from(answered));
-    }
-    keep(&registry, up)?;
+    describe_own(&registry, state, queue.is_some(), backlog.is_some())?;
     if let Some((stats, consumers)) = queue {
         describe(&registry, &stats, &consumers)?;
     }
@@ -112,8 +166,35 @@ async fn of_this_moment(state: &OpsState) -> Result<Registry, prometheus::Error>
         describe_backlog(&registry, &backlog, state.tells_game)?;
     }
     describe_servers(&registry, &servers)?;
-    describe_pool(&registry, state)?;
     Ok(registry)
+}
+
+fn describe_own(
+    registry: &Registry,
+    state: &OpsState,
+    queue_up: bool,
+    database_up: bool,
+) -> Result<(), prometheus::Error> {
+    let metrics = ProcessMetrics::new(registry)?;
+    for (store, up) in [("queue", queue_up), ("database", database_up)] {
+        let gauge = metrics.store_up.with_label_values(&[store]);
+        gauge.set(i64::from(up));
+    }
+    for (kind, outcome, count) in audit::counts() {
+        let labels = [kind.as_ref(), outcome.as_ref()];
+        let counter = metrics.audit_events.with_label_values(&labels);
+        counter.inc_by(count);
+    }
+    let pool = state.database.pool();
+    let open = i64::from(pool.size());
+    let idle = i64::try_from(pool.num_idle()).unwrap_or(i64::MAX).min(open);
+    for (state, connections) in [("idle", idle), ("used", open - idle)] {
+        let gauge = metrics.connections.with_label_values(&[state]);
+        gauge.set(connections);
+    }
+    let max = i64::from(pool.options().get_max_connections());
+    metrics.max_connections.set(max);
+    Ok(())
 }
 
 fn describe_backlog(
@@ -121,206 +202,68 @@ fn describe_backlog(
     backlog: &Backlog,
     tells_game: bool,
 ) -> Result<(), prometheus::Error> {
-    number(
-        registry,
-        "avalon_inbox_pending",
-        "Payment callbacks that were received and not processed yet.",
-        backlog.inbox.count,
-    )?;
-    seconds(
-        registry,
-        "avalon_inbox_oldest_seconds",
-        "Age of the oldest payment callback that was not processed yet.",
-        backlog.inbox.oldest_ms,
-    )?;
-    number(
-        registry,
-        "avalon_orders_pending",
-        "Orders that wait for their payment now.",
-        backlog.orders_pending,
-    )?;
-    number(
-        registry,
-        "avalon_orders_overdue",
-        "Orders that wait for their payment and should have been closed five minutes ago.",
-        backlog.orders_overdue,
-    )?;
+    let gauges = BacklogGauges::new(registry)?;
+    gauges.inbox.set(backlog.inbox.count);
+    gauges.inbox_oldest.set(seconds(backlog.inbox.oldest_ms));
+    gauges.orders_pending.set(backlog.orders_pending);
+    gauges.orders_overdue.set(backlog.orders_overdue);
+    gauges.differences.set(backlog.differences);
+    let reconciled_at = backlog.reconciled_at.unwrap_or(0) / 1000;
+    gauges.reconciled_at.set(reconciled_at);
+    for status in RefundStatus::VARIANTS.iter().filter(|it| it.is_open()) {
+        let found = backlog.refunds.iter().find(|(found, _)| found == status);
+        let open = found.map(|(_, open)| *open).unwrap_or_default();
+        let label = [status];
+        gauges.refunds.with_label_values(&label).set(open.count);
+        let oldest = gauges.refunds_oldest.with_label_values(&label);
+        oldest.set(seconds(open.oldest_ms));
+    }
     if tells_game {
-        number(
-            registry,
-            "avalon_orders_undelivered",
-            "Webhooks of orders paid or refunded in the last 7 days that the game server has not taken.",
-            backlog.undelivered.count,
-        )?;
-        seconds(
-            registry,
-            "avalon_orders_undelivered_oldest_seconds",
-            "Age of the oldest webhook that the game server has not taken.",
-            backlog.undelivered.oldest_ms,
-        )?;
+        let gauges = WebhookGauges::new(registry)?;
+        gauges.undelivered.set(backlog.undelivered.count);
+        gauges.oldest.set(seconds(backlog.undelivered.oldest_ms));
     }
-    let refunds = IntGaugeVec::new(
-        Opts::new(
-            "avalon_refunds_open",
-            "Refunds under way, by state; an abnormal one waits for an operator.",
-        ),
-        &["status"],
-    )?;
-    let oldest = GaugeVec::new(
-        Opts::new(
-            "avalon_refunds_open_oldest_seconds",
-            "Since when the oldest refund of the state was asked for.",
-        ),
-        &["status"],
-    )?;
-    for status in RefundStatus::ALL {
-        let open = backlog.refunds.iter().find(|(found, _)| found == status);
-        if status.is_open() {
-            let open = open.map_or(Waiting::default(), |(_, open)| *open);
-            let label = [status.as_str()];
-            refunds.with_label_values(&label).set(open.count);
-            oldest
-                .with_label_values(&label)
-                .set(open.oldest_ms as f64 / 1000.0);
-        }
-    }
-    keep(registry, refunds)?;
-    keep(registry, oldest)?;
-    number(
-        registry,
-        "avalon_reconciliation_differences",
-        "Differences between WeChat's bills and our orders, of the last three days that were compared.",
-        backlog.differences,
-    )?;
-    number(
-        registry,
-        "avalon_reconciliation_last_run_timestamp_seconds",
-        "When a comparison of a bill with our orders was last finished, Unix time; 0: never.",
-        backlog.reconciled_at.unwrap_or(0) / 1000,
-    )
+    Ok(())
 }
 
 fn describe_servers(registry: &Registry, servers: &[ServerInfo]) -> Result<(), prometheus::Error> {
-    type Read = fn(&ServerInfo) -> u64;
-    let gauges: [(&str, &str, Read); 7] = [
-        (
-            "avalon_redis_used_memory_bytes",
-            "Memory that Redis uses for data.",
-            |it| it.used_memory,
-        ),
-        (
-            "avalon_redis_maxmemory_bytes",
-            "Memory that Redis may use; 0: no limit.",
-            |it| it.maxmemory,
-        ),
-        (
-            "avalon_redis_noeviction",
-            "1 when maxmemory-policy is noeviction, as it must be.",
-            |it| u64::from(it.maxmemory_policy == "noeviction"),
-        ),
-        (
-            "avalon_redis_aof_enabled",
-            "1 when the append-only file is on, as it must be.",
-            |it| u64::from(it.aof_enabled),
-        ),
-        (
-            "avalon_redis_aof_last_write_ok",
-            "1 when the last write of the append-only file succeeded.",
-            |it| u64::from(it.aof_last_write_ok),
-        ),
-        (
-            "avalon_redis_connected_clients",
-            "Connections to Redis.",
-            |it| it.connected_clients,
-        ),
-        (
-            "avalon_redis_primary",
-            "1 when the node takes writes, 0 when it is a replica.",
-            |it| u64::from(it.primary),
-        ),
-    ];
-    for (name, help, read) in gauges {
-        let gauge = IntGaugeVec::new(Opts::new(name, help), &["node"])?;
-        for server in servers {
-            let value = i64::try_from(read(server)).unwrap_or(i64::MAX);
-            gauge.with_label_values(&[&server.node]).set(value);
-        }
-        keep(registry, gauge)?;
-    }
-    let evicted = IntCounterVec::new(
-        Opts::new(
-            "avalon_redis_evicted_keys_total",
-            "Keys that Redis threw away for want of memory since its start: must stay 0.",
-        ),
-        &["node"],
-    )?;
+    let metrics = RedisMetrics::new(registry)?;
     for server in servers {
-        let counter = evicted.with_label_values(&[&server.node]);
-        counter.inc_by(server.evicted_keys);
+        let node = [&server.node];
+        let set = |gauge: &IntGaugeVec, value: u64| {
+            let value = i64::try_from(value).unwrap_or(i64::MAX);
+            gauge.with_label_values(&node).set(value);
+        };
+        set(&metrics.used_memory, server.used_memory);
+        set(&metrics.maxmemory, server.maxmemory);
+        let noeviction = server.maxmemory_policy == "noeviction";
+        set(&metrics.noeviction, u64::from(noeviction));
+        set(&metrics.aof_enabled, u64::from(server.aof_enabled));
+        set(
+            &metrics.aof_last_write_ok,
+            u64::from(server.aof_last_write_ok),
+        );
+        set(&metrics.clients, server.connected_clients);
+        set(&metrics.primary, u64::from(server.primary));
+        let evicted = metrics.evicted_keys.with_label_values(&node);
+        evicted.inc_by(server.evicted_keys);
     }
-    keep(registry, evicted)
+    Ok(())
 }
 
-fn describe_pool(registry: &Registry, state: &OpsState) -> Result<(), prometheus::Error> {
-    let pool = state.database.pool();
-    let (open, idle) = (i64::from(pool.size()), pool.num_idle());
-    let idle = i64::try_from(idle).unwrap_or(i64::MAX).min(open);
-    let connections = IntGaugeVec::new(
-        Opts::new(
-            "avalon_database_connections",
-            "Connections of this process to the database, idle or used.",
-        ),
-        &["state"],
-    )?;
-    connections.with_label_values(&["idle"]).set(idle);
-    connections.with_label_values(&["used"]).set(open - idle);
-    keep(registry, connections)?;
-    number(
-        registry,
-        "avalon_database_connections_max",
-        "Most connections that this process opens to the database.",
-        i64::from(pool.options().get_max_connections()),
-    )
+fn seconds(ms: i64) -> f64 {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0)).as_secs_f64()
 }
 
-fn keep(registry: &Registry, collector: impl Collector + 'static) -> Result<(), prometheus::Error> {
-    registry.register(Box::new(collector))
-}
-
-fn number(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    value: i64,
-) -> Result<(), prometheus::Error> {
-    let gauge = IntGauge::new(name, help)?;
-    gauge.set(value);
-    keep(registry, gauge)
-}
-
-fn seconds(registry: &Registry, name: &str, help: &str, ms: i64) -> Result<(), prometheus::Error> {
-    let gauge = Gauge::new(name, help)?;
-    let age = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
-    gauge.set(age.as_secs_f64());
-    keep(registry, gauge)
-}
-
-/// Tells which build this is, and what the process itself costs.
+/// Registers the build information and the metrics of the process.
 ///
 /// # Errors
-/// When one of the names is taken in the registry.
+/// If a name is already registered.
 pub fn describe_process(registry: &Registry) -> Result<(), prometheus::Error> {
-    let build = IntGaugeVec::new(
-        Opts::new("avalon_build_info", "Which build this is; always 1."),
-        &["version", "revision"],
-    )?;
     let revision = option_env!("AVALON_REVISION").unwrap_or("unknown");
-    build
+    BuildInfo::new(registry)?
+        .build
         .with_label_values(&[env!("CARGO_PKG_VERSION"), revision])
         .set(1);
-    keep(registry, build)?;
-    keep(
-        registry,
-        prometheus::process_collector::ProcessCollector::for_self(),
-    )
+    registry.register(Box::new(ProcessCollector::for_self()))
 }

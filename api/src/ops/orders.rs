@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use super::OpsState;
 use super::audit::by_operator;
 use super::jobs::accept;
-use super::moment::Moment;
+use super::time_parameter::TimeParameter;
 use crate::http::extract::{JsonBody, Peer, QueryOf, invalid_field};
 use crate::http::problem::ApiError;
 use crate::routes::payments::shop::{OrderPath, RequestKey, bounded};
@@ -44,8 +44,8 @@ pub(super) fn routes() -> Router<OpsState> {
 struct ListQuery {
     status: Option<OrderStatus>,
     open_id: Option<String>,
-    from: Option<Moment>,
-    to: Option<Moment>,
+    from: Option<TimeParameter>,
+    to: Option<TimeParameter>,
     cursor: Option<String>,
     limit: Option<i64>,
 }
@@ -58,8 +58,8 @@ async fn list(
     let filter = OrderFilter {
         status: query.status,
         open_id: query.open_id.map(OpenId::new),
-        from: query.from.map(|Moment(time)| time),
-        to: query.to.map(|Moment(time)| time),
+        from: query.from.map(|TimeParameter(time)| time),
+        to: query.to.map(|TimeParameter(time)| time),
         cursor: query.cursor,
         limit,
     };
@@ -72,8 +72,8 @@ async fn list(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SumsQuery {
-    from: Option<Moment>,
-    to: Option<Moment>,
+    from: Option<TimeParameter>,
+    to: Option<TimeParameter>,
 }
 
 /// Sums the orders that were created in a period, by state.
@@ -81,8 +81,10 @@ async fn sums(
     State(state): State<OpsState>,
     QueryOf(query): QueryOf<SumsQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    let from = query.from.map_or(Timestamp::MIN, |Moment(time)| time);
-    let to = query.to.map_or(Timestamp::MAX, |Moment(time)| time);
+    let from = query
+        .from
+        .map_or(Timestamp::MIN, |TimeParameter(time)| time);
+    let to = query.to.map_or(Timestamp::MAX, |TimeParameter(time)| time);
     let sums = search::sums(&state.database, from, to).await?;
     Ok(Json(json!({"statuses": sums})))
 }
@@ -172,5 +174,5 @@ async fn refund(
         check: 0,
         wait: Duration::ZERO,
     });
-    accept(&state, job, json!({"refund": refund})).await
+    accept(&state.queue, job, json!({"refund": refund})).await
 }

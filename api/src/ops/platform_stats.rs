@@ -1,6 +1,7 @@
-//! `/admin/stats/platform`: WeChat's own figures of our days, beside ours.
+//! `/admin/stats/platform`: WeChat's daily statistics beside ours.
 
 use avalon_core::platform::stats;
+use avalon_core::storage::database::Database;
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -13,8 +14,8 @@ use super::OpsState;
 use crate::http::extract::{QueryOf, invalid_query};
 use crate::http::problem::ApiError;
 
-/// Most days of an answer.
-const MOST_DAYS: i32 = 366;
+/// Maximum number of days of a response.
+const MAX_DAYS: i32 = 366;
 
 pub(super) fn routes() -> Router<OpsState> {
     Router::new().route("/admin/stats/platform", get(days))
@@ -27,9 +28,9 @@ struct DaysQuery {
     to: Option<Date>,
 }
 
-/// The days from `from` to `to`, by default the last 30.
+/// Returns the days from `from` to `to`, by default the last 30.
 async fn days(
-    State(state): State<OpsState>,
+    State(database): State<Database>,
     QueryOf(query): QueryOf<DaysQuery>,
 ) -> Result<Json<Value>, ApiError> {
     let today = jiff::tz::Offset::constant(8)
@@ -37,11 +38,11 @@ async fn days(
         .date();
     let to = query.to.unwrap_or(today);
     let from = query.from.unwrap_or(to.saturating_sub(30.days()));
-    let span = to.since(from).map_or(MOST_DAYS, |span| span.get_days());
-    if !(0..MOST_DAYS).contains(&span) {
-        let rule = format!("at most {MOST_DAYS} days before `to`, and not after it");
+    let span = to.since(from).map_or(MAX_DAYS, |span| span.get_days());
+    if !(0..MAX_DAYS).contains(&span) {
+        let rule = format!("must be at most {MAX_DAYS} days before to, and not after it");
         return Err(invalid_query("from", rule).into());
     }
-    let days = stats::days(&state.database, from, to).await?;
+    let days = stats::days(&database, from, to).await?;
     Ok(Json(json!({ "days": days })))
 }

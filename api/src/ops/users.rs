@@ -1,15 +1,18 @@
 //! `/admin/users`, `/internal/users` and `/internal/introspect`: players and their sessions, for
-//! operators and for the game's own services.
+//! operators and the game's other services.
 
-use avalon_core::accounts::sessions::{EndReason, Session, SessionError};
+use std::sync::Arc;
+
+use avalon_core::accounts::sessions::{EndReason, Session, SessionError, Sessions};
+use avalon_core::accounts::tokens::{TokenError, TokenVerifier};
 use avalon_core::accounts::users::{self, Ban, UserInfo};
 use avalon_core::audit::{self, AuditKind};
-use avalon_core::base::problem::{Problem, ProblemCode};
+use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::ResetSessionKey;
-use avalon_queue::NewJob;
+use avalon_core::storage::database::Database;
+use avalon_queue::Queue;
 use avalon_wechat::OpenId;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -20,9 +23,10 @@ use serde_json::{Value, json};
 use super::OpsState;
 use super::audit::by_operator;
 use super::jobs::accept;
+use crate::http::completion::run_to_completion;
 use crate::http::extract::{JsonBody, Peer, invalid_field};
 use crate::http::problem::ApiError;
-use crate::http::run_to_end::to_the_end;
+use crate::state::sub_states;
 
 pub(super) fn routes() -> Router<OpsState> {
     Router::new()
@@ -37,33 +41,47 @@ pub(super) fn routes() -> Router<OpsState> {
         .route("/internal/introspect", post(introspect))
 }
 
-/// Longest reason of a ban, in characters.
-const LONGEST_REASON: usize = 200;
+/// Maximum length of the reason of a ban, in characters.
+const MAX_REASON: usize = 200;
 
-async fn player(state: &OpsState, open_id: String) -> Result<UserInfo, ApiError> {
-    let user = users::by_open_id(&state.database, &OpenId::new(open_id)).await?;
+/// Users with their sessions.
+#[derive(Clone)]
+struct Users {
+    database: Database,
+    sessions: Sessions,
+}
+
+sub_states! { OpsState as state =>
+    Users: Self {
+        database: state.database.clone(),
+        sessions: state.sessions.clone(),
+    };
+}
+
+async fn player(database: &Database, open_id: String) -> Result<UserInfo, ApiError> {
+    let user = users::by_open_id(database, &OpenId::new(open_id)).await?;
     Ok(user.ok_or(ProblemCode::UserNotFound)?)
 }
 
 async fn show(
-    State(state): State<OpsState>,
+    State(state): State<Users>,
     Path(open_id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let user = player(&state, open_id).await?;
+    let user = player(&state.database, open_id).await?;
     Ok(Json(describe(&state, user).await?))
 }
 
-async fn describe(state: &OpsState, user: UserInfo) -> Result<Value, ApiError> {
+async fn describe(state: &Users, user: UserInfo) -> Result<Value, ApiError> {
     let ban = users::ban_of(&state.database, user.id).await?;
     let sessions = state.sessions.of(user.id).await?;
     let sessions: Vec<Value> = sessions.all().iter().map(session).collect();
     Ok(json!({"user": user, "ban": ban, "sessions": sessions}))
 }
 
-/// A session without its secrets.
+/// Describes a session without its secrets.
 fn session(session: &Session) -> Value {
     let time = |ms| Timestamp::from_millisecond(ms).ok();
-    let mut told = json!({
+    let mut described = json!({
         "sessionId": session.id,
         "createdAt": time(session.created_at),
         "refreshedAt": time(session.refreshed_at),
@@ -81,10 +99,10 @@ fn session(session: &Session) -> Value {
         ("endReason", json!(session.ended.map(|ended| ended.reason))),
     ] {
         if !value.is_null() {
-            told[name] = value;
+            described[name] = value;
         }
     }
-    told
+    described
 }
 
 #[derive(Deserialize)]
@@ -93,9 +111,9 @@ struct BanBody {
     reason: Option<String>,
 }
 
-/// Bans a player: the row first, so that no sign-in misses it, then the sessions.
+/// Bans a player: first the row, which every sign-in reads, then the sessions.
 async fn ban(
-    State(state): State<OpsState>,
+    State(state): State<Users>,
     peer: Peer,
     Path(open_id): Path<String>,
     body: Option<JsonBody<BanBody>>,
@@ -103,16 +121,16 @@ async fn ban(
     let reason = body.and_then(|JsonBody(body)| body.reason);
     if reason
         .as_ref()
-        .is_some_and(|reason| reason.chars().count() > LONGEST_REASON)
+        .is_some_and(|reason| reason.chars().count() > MAX_REASON)
     {
-        return Err(invalid_field("reason", "may have at most 200 characters").into());
+        return Err(invalid_field("reason", "must have at most 200 characters").into());
     }
-    let user = player(&state, open_id).await?;
-    to_the_end(ban_and_sign_out(state, peer, user, reason)).await
+    let user = player(&state.database, open_id).await?;
+    run_to_completion(ban_and_sign_out(state, peer, user, reason)).await
 }
 
 async fn ban_and_sign_out(
-    state: OpsState,
+    state: Users,
     peer: Peer,
     user: UserInfo,
     reason: Option<String>,
@@ -123,18 +141,18 @@ async fn ban_and_sign_out(
     let ban = Ban { at: now, reason };
     users::set_ban(&state.database, user.id, Some(&ban)).await?;
     audit::record(&state.database, event).await;
-    // Should this fail, the operator is told and does it again; meanwhile no sign-in and no refresh
-    // passes by the row.
+    // If this fails, the operator sees the error and repeats it; meanwhile sign-ins and refreshes read
+    // the row.
     state.sessions.ban(user.id, now).await?;
     Ok(Json(describe(&state, user).await?))
 }
 
 async fn lift_ban(
-    State(state): State<OpsState>,
+    State(state): State<Users>,
     peer: Peer,
     Path(open_id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let user = player(&state, open_id).await?;
+    let user = player(&state.database, open_id).await?;
     users::set_ban(&state.database, user.id, None).await?;
     state.sessions.lift_ban(user.id, Timestamp::now()).await?;
     let event = by_operator(AuditKind::UserUnbanned, peer).user(user.id);
@@ -142,13 +160,13 @@ async fn lift_ban(
     Ok(Json(describe(&state, user).await?))
 }
 
-/// Ends all sessions of a player, who may sign in again.
+/// Ends all sessions of a player, who can sign in again.
 async fn sign_out(
-    State(state): State<OpsState>,
+    State(state): State<Users>,
     peer: Peer,
     Path(open_id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let user = player(&state, open_id).await?;
+    let user = player(&state.database, open_id).await?;
     let reason = EndReason::ByOperator;
     let ended = state
         .sessions
@@ -162,27 +180,26 @@ async fn sign_out(
     Ok(Json(describe(&state, user).await?))
 }
 
-/// Has WeChat give the player a new session key, by a job. The old one is dead then, and data under it
-/// no longer open: for a key that may be in wrong hands.
+/// Resets the player's session key at WeChat, through a job: for a key that may be compromised. Data
+/// encrypted with the old key can no longer be decrypted.
 async fn reset_session_key(
-    State(state): State<OpsState>,
+    State(database): State<Database>,
+    State(queue): State<Queue>,
     peer: Peer,
     Path(open_id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let user = player(&state, open_id).await?;
+    let user = player(&database, open_id).await?;
     let event = by_operator(AuditKind::SessionKeyReset, peer).user(user.id);
-    audit::record(&state.database, event).await;
-    let open_id = user.open_id;
-    let open_id = OpenId::new(open_id);
-    let job = NewJob::from_job(&ResetSessionKey { open_id });
-    accept(&state, job, json!({})).await
+    audit::record(&database, event).await;
+    let open_id = OpenId::new(user.open_id);
+    accept(&queue, &ResetSessionKey { open_id }, json!({})).await
 }
 
 async fn lookup(
-    State(state): State<OpsState>,
+    State(database): State<Database>,
     Path(open_id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let user = player(&state, open_id).await?;
+    let user = player(&database, open_id).await?;
     Ok(Json(json!({"user": user})))
 }
 
@@ -191,37 +208,29 @@ struct IntrospectBody {
     token: String,
 }
 
-/// Whether a player's token is good and its session lives (after RFC 7662).
+/// Reports whether a player's token is valid and its session live (after RFC 7662).
 async fn introspect(
-    State(state): State<OpsState>,
+    State(tokens): State<Arc<TokenVerifier>>,
+    State(sessions): State<Sessions>,
     JsonBody(body): JsonBody<IntrospectBody>,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let inactive = |code: ProblemCode| {
-        let told = json!({"active": false, "code": Problem::new(code).code});
-        Ok((StatusCode::OK, Json(told)))
-    };
-    let claims = match state.tokens.verify(&body.token) {
+) -> Result<Json<Value>, ApiError> {
+    let inactive = |code: ProblemCode| Ok(Json(json!({"active": false, "code": code})));
+    let claims = match tokens.verify(&body.token) {
         Ok(claims) => claims,
-        Err(avalon_core::accounts::tokens::TokenError::Expired) => {
-            return inactive(ProblemCode::TokenExpired);
-        }
+        Err(TokenError::Expired) => return inactive(ProblemCode::TokenExpired),
         Err(_) => return inactive(ProblemCode::Unauthenticated),
     };
-    match state
-        .sessions
-        .live(claims.sub, claims.sid, Timestamp::now())
-        .await
-    {
+    let session = sessions.live(claims.sub, claims.sid, Timestamp::now());
+    match session.await {
         Ok(_) => {}
         Err(SessionError::Refused(refusal)) => return inactive(refusal.code()),
         Err(error) => return Err(error.into()),
     }
-    let told = json!({
+    Ok(Json(json!({
         "active": true,
         "userId": claims.sub,
         "openId": claims.oid,
         "sessionId": claims.sid,
         "expires": claims.exp.saturating_mul(1000),
-    });
-    Ok((StatusCode::OK, Json(told)))
+    })))
 }

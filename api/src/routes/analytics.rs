@@ -1,5 +1,13 @@
-//! Events that clients report, and how they enter the queue.
+//! Ingestion of analytics events.
 
 pub(crate) mod events;
 pub(crate) mod queue_room;
 pub(crate) mod report;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::state::App;
+
+pub(crate) fn players() -> OpenApiRouter<App> {
+    report::routes()
+}

@@ -1,5 +1,4 @@
-//! `GET /api/jobs/{jobId}` and its stream of events: how a client asks for a job that it was not
-//! held for.
+//! `GET /api/jobs/{jobId}` and its event stream: polling a job after a 202.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -7,7 +6,7 @@ use std::time::Duration;
 
 use avalon_core::accounts::tokens::Claims;
 use avalon_core::base::problem::{Problem, ProblemCode};
-use avalon_queue::{JobId, JobState, JobStore, JobView, Ticket};
+use avalon_queue::{JobId, JobState, JobStore, JobView, Queue, Ticket};
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
@@ -20,15 +19,20 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::http::answer::{JobStatus, problem_of, uncached};
-use crate::http::extract::{JobPath, MaybePlayer, QueryOf};
+use crate::http::extract::{JobPath, QueryOf};
+use crate::http::job_response::{HoldSettings, JobStatus, problem_of, uncached};
 use crate::http::problem::ApiError;
-use crate::state::ApiState;
+use crate::http::problem_sets::problems;
+use crate::middleware::caller::MaybePlayer;
+use crate::state::{App, Stopping};
 
-/// A stream ends after this, should its job never end; the client may ask again.
-const LONGEST_STREAM: Duration = Duration::from_secs(600);
+problems! { JobProblems: PLAYER QUEUE; QueryInvalid JobNotFound }
+problems! { EventsProblems: PLAYER QUEUE; JobNotFound }
 
-pub(crate) fn routes() -> OpenApiRouter<ApiState> {
+/// Maximum duration of a stream whose job does not finish; the client may reconnect.
+const MAX_STREAM: Duration = Duration::from_secs(600);
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(job))
         .routes(routes!(events))
@@ -42,13 +46,13 @@ struct JobResponse {
     #[schema(example = "login")]
     kind: String,
     status: JobStatus,
-    /// Attempts that were begun.
+    /// Number of attempts that were started.
     attempts: u32,
-    /// What 200 would have had for a body.
+    /// The body that a 200 response would have had.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     result: Option<Box<RawValue>>,
-    /// Why it failed, or why the last attempt did.
+    /// Why the job, or its last attempt, failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Problem>,
     /// ISO 8601, UTC.
@@ -84,116 +88,105 @@ impl From<JobView> for JobResponse {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct JobQuery {
-    /// Seconds to wait for the job's end, at most 30.
+    /// Seconds to wait for the job to finish, at most 30.
     #[param(minimum = 0, maximum = 30)]
     wait: Option<u32>,
 }
 
-/// Asks for a job.
+/// Returns a job.
 ///
-/// A job can be read by the player who owns it; a sign-in by whoever holds its id.
+/// A job can be read by the player who owns it; a sign-in job by any holder of its id.
 #[utoipa::path(
     get,
     path = "/api/jobs/{jobId}",
     tag = "jobs",
-    params(("jobId" = String, Path, description = "From the answer 202"), JobQuery),
+    params(("jobId" = String, Path, description = "From the 202 response"), JobQuery),
     responses(
-        (status = 200, description = "The job as it stands", body = JobResponse),
-        (status = 400, description = "The query is malformed", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "The token is not good", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The player is banned", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such job, or not yours", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many requests", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The queue is unavailable", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The current state of the job", body = JobResponse),
+        JobProblems,
     ),
     security((), ("token" = [])),
 )]
 async fn job(
-    State(state): State<ApiState>,
+    State(queue): State<Queue>,
+    State(hold): State<HoldSettings>,
     JobPath(id): JobPath,
     QueryOf(query): QueryOf<JobQuery>,
     MaybePlayer(player): MaybePlayer,
 ) -> Result<Response, ApiError> {
-    // Looked at before it is waited for: who may not read it is told so at once.
-    let mut view = readable(state.queue.store().get(id).await?, player.as_deref())?;
-    let wait = Duration::from_secs(query.wait.unwrap_or(0).into()).min(state.max_wait);
+    // Checked before waiting: a player who may not read the job is rejected immediately.
+    let mut view = readable(queue.store().get(id).await?, player.as_deref())?;
+    let wait = Duration::from_secs(query.wait.unwrap_or(0).into()).min(hold.max);
     if !wait.is_zero() && !view.state.is_final() {
-        view = readable(
-            state.queue.store().outcome(id, wait).await?,
-            player.as_deref(),
-        )?;
+        view = readable(queue.store().outcome(id, wait).await?, player.as_deref())?;
     }
     Ok(uncached(Json(JobResponse::from(view))))
 }
 
 /// Streams a job's changes (server-sent events).
 ///
-/// Each event is named `job` and has the job as `GET /api/jobs/{jobId}` gives it. The stream ends
-/// with the job.
+/// Each event is named `job`; its data are those of `GET /api/jobs/{jobId}`. The stream ends when the
+/// job has finished.
 #[utoipa::path(
     get,
     path = "/api/jobs/{jobId}/events",
     tag = "jobs",
-    params(("jobId" = String, Path, description = "From the answer 202")),
+    params(("jobId" = String, Path, description = "From the 202 response")),
     responses(
         (status = 200, description = "The job at each change", body = JobResponse, content_type = "text/event-stream"),
-        (status = 401, description = "The token is not good", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The player is banned", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such job, or not yours", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many requests", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The queue is unavailable", body = Problem, content_type = "application/problem+json"),
+        EventsProblems,
     ),
     security((), ("token" = [])),
 )]
 async fn events(
-    State(state): State<ApiState>,
+    State(queue): State<Queue>,
+    State(Stopping(stopping)): State<Stopping>,
     JobPath(id): JobPath,
     MaybePlayer(player): MaybePlayer,
 ) -> Result<Response, ApiError> {
-    // Registered before the look: no change between the two is missed.
-    let ticket = state.queue.store().waiters().register(id);
-    let view = readable(state.queue.store().get(id).await?, player.as_deref())?;
-    let ends = tokio::time::Instant::now() + LONGEST_STREAM;
-    let stopping = state.stopping.clone();
+    // Registered before the lookup, so that no change between the two is missed.
+    let ticket = queue.store().waiters().register(id);
+    let view = readable(queue.store().get(id).await?, player.as_deref())?;
+    let ends = tokio::time::Instant::now() + MAX_STREAM;
     let watch = Watch {
-        store: Arc::clone(state.queue.store()),
+        store: Arc::clone(queue.store()),
         id,
         ticket,
-        seen: None,
+        sent: None,
         ends,
     };
-    // The first event is the job as it stands; each later one is waited for.
+    // The first event is the current state; each later one is a change.
     let changes = stream::unfold((watch, Some(view)), |(mut watch, first)| async move {
         let view = match first {
             Some(view) => view,
             None => watch.change().await?,
         };
-        watch.seen = Some(Seen::of(&view));
+        watch.sent = Some(Sent::of(&view));
         Some((Ok::<_, Infallible>(event(view)), (watch, None)))
     });
-    // A process that stops does not wait for its streams; clients ask again, elsewhere.
+    // A process that stops does not wait for its streams; clients reconnect to another one.
     let changes = changes.take_until(stopping.cancelled_owned());
     let keep_alive = KeepAlive::new().interval(Duration::from_secs(15));
     Ok(uncached(Sse::new(changes).keep_alive(keep_alive)))
 }
 
-/// One client that watches one job.
+/// A client that watches a job.
 struct Watch {
     store: Arc<dyn JobStore>,
     id: JobId,
     ticket: Ticket,
-    seen: Option<Seen>,
+    sent: Option<Sent>,
     ends: tokio::time::Instant,
 }
 
-/// What a client was told last.
+/// What the last event reported.
 #[derive(PartialEq)]
-struct Seen {
+struct Sent {
     state: JobState,
     attempts: u32,
 }
 
-impl Seen {
+impl Sent {
     fn of(view: &JobView) -> Self {
         Self {
             state: view.state,
@@ -203,9 +196,9 @@ impl Seen {
 }
 
 impl Watch {
-    /// The job when it looks different from what was told; none when there is no more to tell.
+    /// Waits until the job differs from the last event; `None`: the stream ends.
     async fn change(&mut self) -> Option<JobView> {
-        if self.seen.as_ref().is_some_and(|seen| seen.state.is_final()) {
+        if self.sent.as_ref().is_some_and(|sent| sent.state.is_final()) {
             return None;
         }
         loop {
@@ -213,11 +206,11 @@ impl Watch {
                 .await
                 .ok()?;
             match self.store.get(self.id).await {
-                Ok(Some(view)) if self.seen != Some(Seen::of(&view)) => return Some(view),
+                Ok(Some(view)) if self.sent != Some(Sent::of(&view)) => return Some(view),
                 Ok(Some(_)) => {}
                 Ok(None) => return None,
-                // The store wakes all watchers when it is back.
-                Err(error) => tracing::debug!(%error, "a watched job can't be looked up"),
+                // The store wakes all watchers when it is available again.
+                Err(error) => tracing::debug!(%error, "lookup of a watched job failed"),
             }
         }
     }
@@ -230,8 +223,8 @@ fn event(view: JobView) -> Event {
         .unwrap_or_else(|_| Event::default().event("error"))
 }
 
-/// The job, when there is one and this player may read it. The same answer for both refusals:
-/// whether a job of somebody else exists is nobody's business.
+/// Returns the job if this player may read it. Both errors are the same: a client must not learn whether
+/// another player's job exists.
 fn readable(view: Option<JobView>, player: Option<&Claims>) -> Result<JobView, ApiError> {
     let view = view.ok_or(ProblemCode::JobNotFound)?;
     match &view.owner {

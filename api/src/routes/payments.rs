@@ -5,3 +5,17 @@ pub(crate) mod orders;
 pub(crate) mod pay_notify;
 pub(crate) mod products;
 pub(crate) mod shop;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::state::App;
+
+pub(crate) fn players() -> OpenApiRouter<App> {
+    products::routes()
+        .merge(orders::routes())
+        .merge(inventory::routes())
+}
+
+pub(crate) fn callbacks() -> OpenApiRouter<App> {
+    pay_notify::routes()
+}

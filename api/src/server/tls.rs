@@ -1,71 +1,78 @@
-//! TLS of the public listener, by rustls: a certificate and its key, which can be exchanged while the
-//! process runs. Nothing is read from files here.
+//! TLS of the public listener, by rustls: a certificate and its key, which can be replaced while the
+//! process runs. Reads no files.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
+use axum_server::tls_rustls::RustlsConfig;
 use jiff::Timestamp;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 
-/// A certificate or a key is of no use.
+/// A certificate or key is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// There is no certificate in the text.
+    /// The text contains no certificate.
     #[error("tls_certificate: must be a certificate with its chain, PEM")]
     Certificate,
-    /// There is no private key in the text.
+    /// The text contains no private key.
     #[error("tls_key: must be a private key, PEM (PKCS#8, PKCS#1 or SEC1)")]
     Key,
-    /// They don't fit each other, or can't be used.
+    /// They do not match, or are not supported.
     #[error("tls_certificate and tls_key: {0}")]
     Unusable(rustls::Error),
 }
 
-/// How TLS is spoken from now on. Clones share it.
+/// The current certificate. Clones share it.
 #[derive(Clone)]
-pub struct Tls(Arc<watch::Sender<Current>>);
-
-#[derive(Clone)]
-struct Current {
-    config: Arc<ServerConfig>,
-    expires: Timestamp,
+pub struct Tls {
+    config: RustlsConfig,
+    /// Unix seconds.
+    expires: Arc<AtomicI64>,
 }
 
 impl Tls {
-    /// Speaks TLS with this certificate (the server's first, then its chain) and its key, both PEM.
+    /// Loads a certificate (the server's first, then its chain) and its key, both PEM.
     ///
     /// # Errors
-    /// [`TlsError`] when they can't be read or don't fit each other.
+    /// [`TlsError`] when they cannot be parsed or do not match.
     pub fn new(certificate: &SecretString, key: &SecretString) -> Result<Self, TlsError> {
-        let (current, _) = watch::channel(read(certificate, key)?);
-        Ok(Self(Arc::new(current)))
+        let (config, expires) = read(certificate, key)?;
+        Ok(Self {
+            config: RustlsConfig::from_config(config),
+            expires: Arc::new(expires.as_second().into()),
+        })
     }
 
-    /// Uses another certificate for new connections; those that are open keep the one they have.
+    /// Replaces the certificate for new connections.
     ///
     /// # Errors
-    /// [`TlsError`]; nothing has changed then.
+    /// [`TlsError`]; the certificate is unchanged then.
     pub fn exchange(&self, certificate: &SecretString, key: &SecretString) -> Result<(), TlsError> {
-        self.0.send_replace(read(certificate, key)?);
+        let (config, expires) = read(certificate, key)?;
+        self.config.reload_from_config(config);
+        self.expires.store(expires.as_second(), Ordering::Relaxed);
         Ok(())
     }
 
-    /// When the server's certificate expires.
+    /// When the certificate expires.
     pub fn expires(&self) -> Timestamp {
-        self.0.borrow().expires
+        let seconds = self.expires.load(Ordering::Relaxed);
+        Timestamp::from_second(seconds).unwrap_or_default()
     }
 
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.0.borrow().config))
+    pub(crate) fn config(&self) -> RustlsConfig {
+        self.config.clone()
     }
 }
 
-fn read(certificate: &SecretString, key: &SecretString) -> Result<Current, TlsError> {
+fn read(
+    certificate: &SecretString,
+    key: &SecretString,
+) -> Result<(Arc<ServerConfig>, Timestamp), TlsError> {
     let chain = CertificateDer::pem_slice_iter(certificate.expose_secret().as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .ok()
@@ -82,8 +89,7 @@ fn read(certificate: &SecretString, key: &SecretString) -> Result<Current, TlsEr
         .and_then(|config| config.with_no_client_auth().with_single_cert(chain, key))
         .map_err(TlsError::Unusable)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let config = Arc::new(config);
-    Ok(Current { config, expires })
+    Ok((Arc::new(config), expires))
 }
 
 fn expiry(certificate: &CertificateDer<'_>) -> Option<Timestamp> {

@@ -148,11 +148,11 @@ fn values_are_checked_and_never_quoted() {
         ),
         (
             "redis.url = 'hunter2@localhost'",
-            "must be redis://HOST:PORT or, for TLS, rediss://HOST:PORT; or several of one sort, with commas",
+            "must be redis://HOST:PORT or, for TLS, rediss://HOST:PORT; or several of one sort, with commas; or redis+sentinel://HOST:PORT,HOST:PORT/SERVICE",
         ),
         (
             "redis.url = 'redis://a:1,http://hunter2'",
-            "must be redis://HOST:PORT or, for TLS, rediss://HOST:PORT; or several of one sort, with commas",
+            "must be redis://HOST:PORT or, for TLS, rediss://HOST:PORT; or several of one sort, with commas; or redis+sentinel://HOST:PORT,HOST:PORT/SERVICE",
         ),
         (
             "wechat.api_base = 'ftp://hunter2'",
@@ -631,6 +631,19 @@ fn several_redis_urls_mean_a_cluster() {
         redis.urls().collect::<Vec<_>>(),
         ["redis://a:6379", "redis://:secret@b:6379"]
     );
+}
+
+#[test]
+fn redis_sentinels_are_one_url() {
+    let redis = |url| {
+        let config = from_env(&[("AVALON_REDIS__URL", url)], Role::Dev);
+        config.unwrap().redis.url.unwrap()
+    };
+    let url = "redis+sentinel://:secret@a,b:26380/main/2";
+    let sentinels = redis(url);
+    assert_eq!(sentinels.joined(), url);
+    assert!(!sentinels.is_cluster() && !sentinels.use_tls());
+    assert!(redis("rediss+sentinel://a,b/main").use_tls());
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! The vocabulary of every domain: ids, money, problems, enums that are strings in tables and JSON.
+//! The vocabulary of every domain: ids, money, problems, and types stored as text.
 
 pub mod fen;
 pub mod ids;
 pub mod problem;
-pub mod words;
+pub mod stored_text;

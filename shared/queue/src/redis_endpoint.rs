@@ -1,19 +1,33 @@
-//! Connections to Redis, one server or a Cluster: a shared, pipelining connection for commands that
-//! return at once, and dedicated ones for commands that block. The `redis` crate reconnects. Used by
+//! Connections to Redis (one server, a Cluster, or a service of Sentinels): a shared, pipelining
+//! connection for commands that return at once, and dedicated ones for commands that block. Used by
 //! the queue's engine and by every other part of a process that stores data in Redis.
+//!
+//! After a failover all connections reach the new primary within seconds, also if the address is the
+//! same and the demoted server keeps the old connections open: a reply that only a server without a
+//! write role gives (`redis_reply`) on any connection replaces the shared one and the subscriptions.
+
+mod link;
+mod sentinel;
+mod url;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, PubSub};
+use redis::aio::{MultiplexedConnection, PubSub};
 use redis::cluster::{ClusterClient, ClusterConfig};
-use redis::cluster_async::ClusterConnection;
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisError, RedisFuture};
-use redis::{IntoConnectionInfo, ServerErrorKind, TlsCertificates, Value};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError};
+use redis::{IntoConnectionInfo, TlsCertificates};
+use tokio::sync::watch;
 
 use crate::store::StoreError;
+
+use link::Failovers;
+pub use link::RedisLink;
+use sentinel::Sentinels;
+pub use url::RedisUrl;
+use url::{Target, malformed};
 
 /// Maximum time to establish a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -22,44 +36,22 @@ const PEM_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 /// Maximum response time of a command that does not block.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 
-impl From<RedisError> for StoreError {
-    fn from(error: RedisError) -> Self {
-        match error.kind() {
-            ErrorKind::Io
-            | ErrorKind::ClusterConnectionNotFound
-            | ErrorKind::AuthenticationFailed
-            | ErrorKind::Server(
-                ServerErrorKind::BusyLoading
-                | ServerErrorKind::TryAgain
-                | ServerErrorKind::ClusterDown
-                | ServerErrorKind::MasterDown
-                | ServerErrorKind::ReadOnly
-                | ServerErrorKind::Moved
-                | ServerErrorKind::Ask,
-            ) => Self::Unavailable(error.to_string()),
-            _ if error.is_timeout() || error.is_connection_dropped() => {
-                Self::Unavailable(error.to_string())
-            }
-            _ => Self::Unexpected(error.to_string()),
-        }
-    }
-}
-
-/// A server or a Cluster with the shared connection to it. Clones share the connection.
+/// A server, a Cluster or a service of Sentinels, with the shared connection to it. Clones share the
+/// connection.
 #[derive(Clone)]
 pub struct RedisEndpoint {
-    nodes: Nodes,
+    source: Source,
     cluster: Option<ClusterClient>,
+    failovers: Failovers,
     shared: RedisLink,
 }
 
 impl RedisEndpoint {
-    /// Parses `redis://…` or, for TLS, `rediss://…`; several of these, comma-separated, for Cluster.
-    /// Connects on first use; while the server is down, commands fail. With TLS the server's
-    /// certificate must be trusted by the system.
+    /// Parses a [`RedisUrl`]. Connects on first use; while the server is down, commands fail. With TLS
+    /// the server's certificate must be trusted by the system.
     ///
     /// # Errors
-    /// If a URL is malformed. The error does not contain the URL, which may hold a password.
+    /// If the URL is malformed. The error does not contain the URL, which may hold a password.
     pub fn new(url: &str) -> Result<Self, StoreError> {
         Self::with_authority(url, None)
     }
@@ -68,67 +60,74 @@ impl RedisEndpoint {
     /// instead of one that the system trusts.
     ///
     /// # Errors
-    /// As [`RedisEndpoint::new`]; also if a URL is without TLS or the authority cannot be parsed.
+    /// As [`RedisEndpoint::new`]; also if the URL is without TLS or the authority cannot be parsed.
     pub fn with_authority(url: &str, authority: Option<&str>) -> Result<Self, StoreError> {
-        // The library silently trusts no certificate without a PEM block, and any certificate with
-        // the fragment `#insecure`.
-        let no_authority = authority.is_some_and(|pem| !pem.contains(PEM_CERTIFICATE));
-        if no_authority || url.contains('#') {
+        let url = RedisUrl::parse(url)?;
+        // The library silently trusts no certificate without a PEM block.
+        let no_authority = |pem: &str| !pem.contains(PEM_CERTIFICATE) || !url.uses_tls();
+        if authority.is_some_and(no_authority) {
             return Err(malformed());
         }
         let tls = authority.map(|pem| TlsCertificates {
             client_tls: None,
             root_cert: Some(pem.as_bytes().to_vec()),
         });
-        let urls: Vec<&str> = url
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-            .collect();
-        let nodes = urls
+        let urls = match &url.target {
+            Target::Sentinels(sentinels) => {
+                let failovers = Failovers::new();
+                let sentinels = Sentinels::new(sentinels, tls, failovers.clone());
+                let sentinels = Arc::new(sentinels.map_err(|_| malformed())?);
+                return Ok(Self::shared_over(Source::Sentinels(sentinels), failovers));
+            }
+            Target::Servers(urls) => urls,
+        };
+        let nodes: Result<Vec<_>, _> = urls
             .iter()
-            .map(|url| open(url, tls.as_ref()))
-            .collect::<Result<Vec<_>, _>>();
-        let nodes = Nodes::new(nodes.map_err(|_| malformed())?);
-        if urls.len() > 1 {
-            let cluster = ClusterClient::builder(urls);
-            let cluster = match tls {
-                Some(tls) => cluster.certs(tls),
-                None => cluster,
-            };
-            let cluster = cluster
-                .tcp_settings(tcp_settings())
-                .connection_timeout(CONNECT_TIMEOUT)
-                .response_timeout(RESPONSE_TIMEOUT)
-                .retries(2)
-                .build()
-                .map_err(|_| malformed())?;
-            let shared = RedisLink(Kind::Cluster(
-                cluster.get_pending_async_connection_with_config(ClusterConfig::new()),
-            ));
-            return Ok(Self {
-                nodes,
-                cluster: Some(cluster),
-                shared,
-            });
+            .map(|url| open(url.as_str(), tls.as_ref()))
+            .collect();
+        let source = Source::Servers(Nodes::new(nodes.map_err(|_| malformed())?));
+        if urls.len() == 1 {
+            return Ok(Self::shared_over(source, Failovers::new()));
         }
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            // Callers retry operations, since they know their deadlines.
-            .set_number_of_retries(1)
-            .set_max_delay(Duration::from_millis(200));
-        let shared = ConnectionManager::new_lazy_with_config(nodes.next()?.clone(), config)?;
+        let cluster = ClusterClient::builder(urls.iter().map(String::as_str));
+        let cluster = match tls {
+            Some(tls) => cluster.certs(tls),
+            None => cluster,
+        };
+        let cluster = cluster
+            .tcp_settings(tcp_settings())
+            .connection_timeout(CONNECT_TIMEOUT)
+            .response_timeout(RESPONSE_TIMEOUT)
+            .retries(2)
+            .build()
+            .map_err(|_| malformed())?;
+        let config = ClusterConfig::new();
+        let shared = cluster.get_pending_async_connection_with_config(config);
         Ok(Self {
-            nodes,
-            cluster: None,
-            shared: RedisLink(Kind::Single(shared)),
+            source,
+            cluster: Some(cluster),
+            // The library follows the failovers of a Cluster.
+            failovers: Failovers::new(),
+            shared: RedisLink::cluster(shared),
         })
     }
 
-    /// The configured servers.
-    pub(crate) fn clients(&self) -> &[Client] {
-        &self.nodes.clients
+    /// The endpoint of one server at a time.
+    fn shared_over(source: Source, failovers: Failovers) -> Self {
+        Self {
+            shared: RedisLink::shared(source.clone(), failovers.clone()),
+            source,
+            cluster: None,
+            failovers,
+        }
+    }
+
+    /// The configured servers; of Sentinels the current primary, or none while it cannot be looked up.
+    pub(crate) async fn clients(&self) -> Vec<Client> {
+        match &self.source {
+            Source::Servers(nodes) => nodes.clients.to_vec(),
+            Source::Sentinels(sentinels) => sentinels.primary().await.into_iter().collect(),
+        }
     }
 
     /// The shared connection. Must not be used for commands that block.
@@ -143,38 +142,61 @@ impl RedisEndpoint {
             let config = ClusterConfig::new()
                 .set_connection_timeout(CONNECT_TIMEOUT)
                 .set_response_timeout(response_timeout);
-            return Ok(RedisLink(Kind::Cluster(
-                cluster.get_async_connection_with_config(config).await?,
-            )));
+            let connection = cluster.get_async_connection_with_config(config).await?;
+            return Ok(RedisLink::cluster(connection));
         }
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(response_timeout));
-        let connection = self
-            .nodes
-            .next()?
-            .get_multiplexed_async_connection_with_config(&config)
-            .await?;
-        Ok(RedisLink(Kind::Dedicated(connection)))
+        let failovers = self.failovers.clone();
+        Ok(RedisLink::dedicated(&self.source, failovers, response_timeout).await?)
     }
 
     /// Opens a connection for subscriptions. In a Cluster, messages reach the subscribers of every node.
     pub(crate) async fn listener(&self) -> Result<PubSub, StoreError> {
-        tokio::time::timeout(CONNECT_TIMEOUT, self.nodes.next()?.get_async_pubsub())
+        let client = self.source.client().await?;
+        tokio::time::timeout(CONNECT_TIMEOUT, client.get_async_pubsub())
             .await
             .map_err(|_| StoreError::Unavailable("connecting timed out".to_owned()))?
             .map_err(StoreError::from)
     }
+
+    /// Changes when a connection notices a failover. Subscriptions, which may not notice it themselves,
+    /// must then be opened again.
+    pub(crate) fn failovers(&self) -> watch::Receiver<u64> {
+        self.failovers.subscribe()
+    }
 }
 
-/// Omits the library's message, which may contain a password.
-fn malformed() -> StoreError {
-    let why = "the Redis URL or the certificate authority is malformed";
-    StoreError::Unexpected(why.to_owned())
+/// Where connections lead.
+#[derive(Clone)]
+enum Source {
+    Servers(Nodes),
+    Sentinels(Arc<Sentinels>),
 }
 
-fn open(url: &str, tls: Option<&TlsCertificates>) -> Result<Client, RedisError> {
-    let server = url.into_connection_info()?.set_tcp_settings(tcp_settings());
+impl Source {
+    async fn client(&self) -> Result<Client, RedisError> {
+        match self {
+            Self::Servers(nodes) => nodes.next(),
+            Self::Sentinels(sentinels) => sentinels.primary().await,
+        }
+    }
+
+    async fn connect(
+        &self,
+        config: &AsyncConnectionConfig,
+    ) -> Result<MultiplexedConnection, RedisError> {
+        let client = self.client().await?;
+        client
+            .get_multiplexed_async_connection_with_config(config)
+            .await
+    }
+}
+
+fn open(
+    server: impl IntoConnectionInfo,
+    tls: Option<&TlsCertificates>,
+) -> Result<Client, RedisError> {
+    let server = server.into_connection_info()?;
+    let server = server.set_tcp_settings(tcp_settings());
     match tls {
         Some(tls) => Client::build_with_tls(server, tls.clone()),
         None => Client::open(server),
@@ -202,55 +224,20 @@ impl Nodes {
         }
     }
 
-    fn next(&self) -> Result<&Client, StoreError> {
+    fn next(&self) -> Result<Client, RedisError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        self.clients
-            .get(turn % self.clients.len().max(1))
-            .ok_or_else(|| StoreError::Unexpected("no Redis URL is configured".to_owned()))
+        let client = self.clients.get(turn % self.clients.len().max(1));
+        let none = (ErrorKind::InvalidClientConfig, "no Redis URL is configured");
+        client.cloned().ok_or_else(|| none.into())
     }
 }
 
-/// A connection to a server or a Cluster. Clones share it and pipeline their commands.
-#[derive(Clone)]
-pub struct RedisLink(Kind);
-
-#[derive(Clone)]
-enum Kind {
-    Single(ConnectionManager),
-    Dedicated(redis::aio::MultiplexedConnection),
-    Cluster(ClusterConnection),
-}
-
-impl ConnectionLike for RedisLink {
-    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        match &mut self.0 {
-            Kind::Single(connection) => connection.req_packed_command(cmd),
-            Kind::Dedicated(connection) => connection.req_packed_command(cmd),
-            Kind::Cluster(connection) => connection.req_packed_command(cmd),
-        }
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        match &mut self.0 {
-            Kind::Single(connection) => connection.req_packed_commands(pipeline, offset, count),
-            Kind::Dedicated(connection) => connection.req_packed_commands(pipeline, offset, count),
-            Kind::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),
-        }
-    }
-
-    fn get_db(&self) -> i64 {
-        0
-    }
-}
-
-pub(crate) async fn ping(link: &mut RedisLink) -> Result<(), StoreError> {
-    let _: Value = redis::cmd("PING").query_async(link).await?;
-    Ok(())
+/// Writes a key with a TTL: a server that is read-only or out of memory fails the check, as it would
+/// fail every job.
+pub(crate) async fn check_write(link: &mut RedisLink, key: &str) -> Result<(), StoreError> {
+    let mut command = redis::cmd("SET");
+    command.arg(key).arg(1).arg("PX").arg(10_000);
+    Ok(command.exec_async(link).await?)
 }
 
 /// One sentence for each setting that can lose jobs.

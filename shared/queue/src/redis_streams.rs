@@ -14,6 +14,8 @@
 //! | `…:dead` | stream | dead letters |
 //! | `…:job:ID` | hash | the job's record: its state, and at the end its result or error |
 //! | `…:key:K` | string | id of the job that holds the idempotency key `K` |
+//! | `…:clock` | hash | the lane's clock, see `clock.lua` |
+//! | `P:v1:ping` | string | written by health checks, with a TTL |
 //!
 //! An entry of `ready` has the id `i`, the envelope as JSON `j`, the attempts used up `a`, the leases
 //! lost `l`, and the maximum of attempts `m`. A record has the state `s`, the entry `e` in `ready` or
@@ -45,13 +47,21 @@
 //! - A connection breaks after Redis has delivered entries and before this process has read them: a
 //!   new connection first reads the consumer's pending list and takes the entries that are unknown.
 //! - Redis restarts without its data: `NOGROUP` recreates the group from the start of the stream.
+//! - A failover behind one address, or by Sentinel: a reply such as `READONLY` ends the connection, and
+//!   with it all others of the process. Writes that the new primary had not received are lost with the
+//!   old one, as with any asynchronous replication.
+//! - Redis refuses a write (out of memory, disk full): the first command of a script fails, and the
+//!   script with it; commands after the first write of a script are not refused. Callers retry.
+//! - Redis' clock steps back: due times refer to the lane's clock, which does not, and leases granted
+//!   before are renewed once, so that they do not expire late.
 //! - A response is lost: enqueueing again finds the record, settling again finds no pending entry.
 //!
 //! # Channels
 //!
 //! `P:v1:changes` carries the id of each job that changed, and for an awaited job its outcome;
 //! `P:v1:due` the lanes whose earliest due time moved forward. Both are only notifications: after a
-//! reconnection waiters read their jobs again, and promoters also run periodically.
+//! reconnection waiters read their jobs again, and promoters also run periodically. Each subscriber
+//! publishes a probe now and then (`probe ID`), ignored by others, to find out that it hears nothing.
 
 mod lanes;
 mod listeners;
@@ -427,7 +437,8 @@ impl JobStore for RedisStreams {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        redis_endpoint::ping(&mut self.inner.endpoint.shared()).await
+        let key = format!("{}:v1:ping", self.inner.settings.prefix);
+        redis_endpoint::check_write(&mut self.inner.endpoint.shared(), &key).await
     }
 }
 

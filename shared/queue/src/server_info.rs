@@ -14,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// A snapshot of one server.
 #[derive(Clone, Debug)]
 pub struct ServerInfo {
-    /// Configured address, `host:port`.
+    /// Configured address, `host:port`; of Sentinels the primary's.
     pub node: String,
     /// Version, such as `7.0.15`.
     pub version: String,
@@ -39,7 +39,8 @@ pub struct ServerInfo {
 impl RedisEndpoint {
     /// Returns the state of the configured servers, without those that do not respond.
     pub async fn servers(&self) -> Vec<ServerInfo> {
-        let requests = self.clients().iter().map(|client| async move {
+        let clients = self.clients().await;
+        let requests = clients.iter().map(|client| async move {
             let node = client.get_connection_info().addr().to_string();
             match tokio::time::timeout(TIMEOUT, info_of(client)).await {
                 Ok(Ok(info)) => Some(parse(node, &info)),

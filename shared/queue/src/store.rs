@@ -331,7 +331,7 @@ pub trait JobStore: Send + Sync + 'static {
     /// Deletes a dead letter; `false` if the job is not one.
     async fn purge(&self, id: JobId) -> Result<bool, StoreError>;
 
-    /// Checks that the store responds.
+    /// Checks that the store responds; of a server, also that it accepts writes.
     async fn ping(&self) -> Result<(), StoreError>;
 
     /// Waits up to `wait` for the job to end and returns its state then; none if it is unknown.

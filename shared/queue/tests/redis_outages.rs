@@ -9,60 +9,18 @@
 
 mod engines;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use avalon_queue::{
-    Handlers, JobId, JobState, JobStore, NewJob, Pool, PoolSettings, RedisStreams, StoreError,
-};
+use avalon_queue::{JobId, JobState, JobStore, PoolSettings, RedisStreams, StoreError};
 use avalon_test_support::{RedisCluster, RedisServer, eventually, eventually_eq};
-use engines::{LONG, Probe, QUEUE, metrics, probe, redis_settings, redis_streams};
-
-type Runs = Arc<Mutex<HashMap<u64, u32>>>;
+use engines::{
+    LONG, QUEUE, Runs, all_succeed, enqueue, probe, redis_settings, redis_streams, start,
+    start_with,
+};
 
 fn store_of(server: &RedisServer) -> Arc<RedisStreams> {
     Arc::new(redis_streams(&server.url(), redis_settings(1)))
-}
-
-/// Starts a pool whose handler takes 5 ms and counts the runs of each job.
-fn start(store: &Arc<RedisStreams>, runs: &Runs) -> Pool {
-    let runs = Arc::clone(runs);
-    let handlers = Handlers::new().on::<Probe, _, _>(move |job, _| {
-        let runs = Arc::clone(&runs);
-        async move {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            *runs.lock().unwrap().entry(job.n).or_default() += 1;
-            Ok(job.n)
-        }
-    });
-    let settings = PoolSettings {
-        concurrency: 16,
-        block: Duration::from_millis(500),
-        ..PoolSettings::default()
-    };
-    let store = Arc::clone(store) as Arc<dyn JobStore>;
-    Pool::start(store, &QUEUE, Arc::new(handlers), settings, metrics())
-}
-
-/// Enqueues with retries, with the same ids each time.
-async fn enqueue(store: &RedisStreams, jobs: Vec<NewJob>) -> Vec<JobId> {
-    let enqueued = eventually(LONG, async || store.enqueue(jobs.clone()).await).await;
-    enqueued
-        .into_iter()
-        .map(avalon_queue::Enqueued::id)
-        .collect()
-}
-
-async fn all_succeed(store: &RedisStreams, ids: &[JobId]) {
-    for id in ids {
-        eventually_eq(LONG, Ok(Some(JobState::Succeeded)), async || {
-            let view = store.outcome(*id, Duration::from_secs(5)).await;
-            view.map(|view| view.map(|view| view.state))
-                .map_err(|error| error.to_string())
-        })
-        .await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -234,6 +192,11 @@ async fn cluster_serves_all_shards_of_all_queues() {
         (stats.ready, stats.running, stats.scheduled, stats.dead),
         (0, 0, 0, 0)
     );
+    // A subscription whose probe is lost would be opened again after three seconds.
+    let subscribed = subscribers(nodes.nodes()).await;
+    assert_eq!(subscribed.len(), 5, "one for waiters, one per shard");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(subscribers(nodes.nodes()).await, subscribed);
     pool.stop().await;
 }
 
@@ -258,4 +221,135 @@ async fn settings_that_can_lose_jobs_are_reported() {
     }
     let warnings = store.durability_warnings().await.unwrap();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
+}
+
+/// Issue of a Redis that says 'not now': jobs wait, and those that run are settled later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_writes_are_transient_and_lose_no_job() {
+    for (directive, refusing, accepting) in [
+        ("maxmemory", "1mb", "0"),
+        ("min-replicas-to-write", "1", "0"),
+    ] {
+        let server = RedisServer::start().await;
+        let store = store_of(&server);
+        let runs = Runs::default();
+        let pool = start(&store, &runs);
+        // Some are running, some ready, and some delayed when writes begin to be refused.
+        let mut ids = enqueue(&store, (0..300).map(probe).collect()).await;
+        let delayed = (300..320).map(|n| probe(n).delayed(Duration::from_millis(300)));
+        ids.extend(enqueue(&store, delayed.collect()).await);
+        server.set_config(directive, refusing).await;
+        let connections = connections_received(&server).await;
+        let refused = store.enqueue(vec![probe(320)]).await;
+        assert!(
+            matches!(refused, Err(StoreError::Unavailable(_))),
+            "{directive}: {refused:?}"
+        );
+        let ping = store.ping().await;
+        assert!(
+            matches!(ping, Err(StoreError::Unavailable(_))),
+            "{directive}: {ping:?}"
+        );
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let opened = connections_received(&server).await - connections;
+        assert!(opened < 150, "{opened} connections opened in 2 s");
+        server.set_config(directive, accepting).await;
+        ids.extend(enqueue(&store, vec![probe(320)]).await);
+        all_succeed(&store, &ids).await;
+        store.ping().await.unwrap();
+        let stats = store.stats().await.unwrap().remove(0);
+        assert_eq!(
+            (stats.ready, stats.running, stats.scheduled, stats.dead),
+            (0, 0, 0, 0)
+        );
+        let repeated = runs
+            .lock()
+            .unwrap()
+            .values()
+            .filter(|runs| **runs > 1)
+            .count();
+        assert_eq!(repeated, 0, "{directive}: no lease was lost");
+        pool.stop().await;
+    }
+}
+
+/// Addresses of the subscribed clients, sorted.
+async fn subscribers(servers: &[RedisServer]) -> Vec<String> {
+    let mut addresses = Vec::new();
+    for server in servers {
+        let words = ["CLIENT", "LIST", "TYPE", "pubsub"];
+        let list: String = server.run(&words).await.unwrap();
+        let words = list.split_whitespace();
+        let found = words.filter_map(|word| word.strip_prefix("addr="));
+        addresses.extend(found.map(str::to_owned));
+    }
+    addresses.sort();
+    addresses
+}
+
+async fn connections_received(server: &RedisServer) -> u64 {
+    let info: redis::InfoDict = server.run(&["INFO", "stats"]).await.unwrap();
+    info.get("total_connections_received").unwrap()
+}
+
+#[tokio::test]
+async fn ping_fails_on_a_read_only_server() {
+    let server = RedisServer::start().await;
+    let store = store_of(&server);
+    store.ping().await.unwrap();
+    server.replicate("127.0.0.1", 1).await;
+    let ping = store.ping().await;
+    assert!(matches!(ping, Err(StoreError::Unavailable(_))), "{ping:?}");
+    server.promote().await;
+    store.ping().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clock_that_steps_back_stalls_no_job() {
+    let mut server = RedisServer::reserve().with_settable_clock();
+    server.set_clock(3600);
+    server.launch().await;
+    let store = store_of(&server);
+    let ids = enqueue(&store, vec![probe(1)]).await;
+    let lane = store.lanes(&QUEUE).remove(0);
+    let short = Duration::from_millis(100);
+    let leased = eventually(LONG, async || {
+        let leased = store.lease(&lane, "dead", 1, short).await;
+        leased.map_err(drop)?.pop().ok_or(())
+    })
+    .await;
+    assert_eq!(leased.job.id, ids[0]);
+    let delayed = enqueue(&store, vec![probe(2).delayed(Duration::from_secs(7))]).await;
+
+    server.set_clock(0);
+    let stepped = Instant::now();
+    let runs = Runs::default();
+    let settings = PoolSettings {
+        lease_timeout: Duration::from_secs(3),
+        block: short,
+        ..PoolSettings::default()
+    };
+    let pool = start_with(&store, &runs, settings);
+    // The next promotion notices the step. The delayed job is not early either.
+    let view = eventually(LONG, async || {
+        let view = store.get(delayed[0]).await.unwrap().unwrap();
+        let due = Duration::from_millis(view.due_at.unwrap_or_default());
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap();
+        if due < now + Duration::from_secs(10) {
+            Ok(view)
+        } else {
+            Err(due)
+        }
+    })
+    .await;
+    assert_eq!(view.state, JobState::Queued);
+    // The lease of the dead worker expires as it would have.
+    all_succeed(&store, &delayed).await;
+    all_succeed(&store, &ids).await;
+    assert!(
+        stepped.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        stepped.elapsed()
+    );
+    pool.stop().await;
 }

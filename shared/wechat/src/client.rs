@@ -13,6 +13,7 @@ use strum::{AsRefStr, Display, IntoStaticStr, VariantArray};
 use tracing::Instrument;
 use url::{Host, Url};
 
+use crate::breaker::{Breakers, Ended};
 use crate::metrics::outcome_label;
 use crate::request::Request;
 use crate::{WechatError, WechatMetrics, response};
@@ -164,6 +165,7 @@ pub struct WechatClient {
     http: reqwest::Client,
     settings: WechatSettings,
     metrics: WechatMetrics,
+    breakers: Breakers,
 }
 
 impl WechatClient {
@@ -199,6 +201,7 @@ impl WechatClient {
             http,
             settings,
             metrics,
+            breakers: Breakers::default(),
         })
     }
 
@@ -219,12 +222,22 @@ impl WechatClient {
     ) -> Result<T, WechatError> {
         let api = request.api;
         let started = Instant::now();
+        let permit = self
+            .breakers
+            .admit(api, started)
+            .map_err(|retry_after| WechatError::Paused { api, retry_after })?;
         let sent = request.to_http(&self.http, self.endpoint(api));
         let result = match exchange(api, sent).instrument(api.span()).await {
             Ok(body) => response::parse(api, &body, &request.secrets()),
             Err(error) => Err(error),
         };
-        self.record(api, result.as_ref().err(), started.elapsed());
+        let error = result.as_ref().err();
+        permit.ended(
+            error.map_or(Ended::Answered, WechatError::ended),
+            Instant::now(),
+        );
+        self.metrics.circuit(api, self.breakers.is_open(api));
+        self.record(api, error, started.elapsed());
         result
     }
 

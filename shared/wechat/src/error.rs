@@ -4,10 +4,12 @@
 //! (retrying, alerting, asking the player to sign in again) is up to the caller.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr, VariantArray};
 
+use crate::breaker::Ended;
 use crate::{AccessTokenError, Api};
 
 /// WeChat's `errcode`; 0 is success and never part of an error.
@@ -156,6 +158,14 @@ pub enum WechatError {
         /// The violation; never a part of the body, which may hold a session key.
         reason: &'static str,
     },
+    /// Calls to the API are paused, so nothing was sent.
+    #[error("{api}: calls are paused while WeChat does not answer")]
+    Paused {
+        /// The API that was not called.
+        api: Api,
+        /// When to retry, from now.
+        retry_after: Duration,
+    },
     /// No access token was available, so nothing was sent.
     #[error("{api}: no access token is available")]
     NoToken {
@@ -190,9 +200,10 @@ impl WechatError {
             Self::NoToken { source, .. } => source.class(),
             // Something else invalidates our tokens, most likely another service that forces new ones.
             Self::TokenRefused { .. } => ErrorClass::Misconfigured,
-            Self::Timeout { .. } | Self::Transport { .. } | Self::Malformed { .. } => {
-                ErrorClass::Retry
-            }
+            Self::Timeout { .. }
+            | Self::Transport { .. }
+            | Self::Malformed { .. }
+            | Self::Paused { .. } => ErrorClass::Retry,
             Self::HttpStatus { status, .. } => match status {
                 429 => ErrorClass::RateLimited,
                 408 | 500.. => ErrorClass::Retry,
@@ -212,7 +223,30 @@ impl WechatError {
             Self::Timeout { sent, .. } | Self::Transport { sent, .. } => *sent,
             Self::HttpStatus { status, .. } => matches!(status, 408 | 500..),
             Self::Malformed { .. } => true,
-            Self::NoToken { .. } | Self::TokenRefused { .. } => false,
+            Self::Paused { .. } | Self::NoToken { .. } | Self::TokenRefused { .. } => false,
+        }
+    }
+
+    /// Returns when to retry, if the circuit breaker of the API knows better than the caller.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Paused { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn ended(&self) -> Ended {
+        match self {
+            Self::Timeout { .. } | Self::Transport { .. } | Self::Malformed { .. } => {
+                Ended::Unanswered
+            }
+            Self::Api { code, .. } if *code == ErrCode::SYSTEM_BUSY => Ended::Unanswered,
+            Self::HttpStatus {
+                status: 408 | 500..,
+                ..
+            } => Ended::Unanswered,
+            error if error.class() == ErrorClass::RateLimited => Ended::Limited,
+            _ => Ended::Answered,
         }
     }
 

@@ -5,6 +5,7 @@
 //! The crate knows nothing of jobs, tables or retries: the caller decides when to call again.
 
 mod access_token;
+mod breaker;
 mod check_session;
 mod client;
 mod client_data;

@@ -42,6 +42,8 @@ metrics! {
             = "avalon_wechat_request_duration_seconds",
         /// Error responses of WeChat, by code; unknown codes are counted as other.
         errors: IntCounterVec["api", "code"] = "avalon_wechat_errors_total",
+        /// 1 while this process limits its calls to the API, since WeChat does not answer or limits us.
+        circuits: IntGaugeVec["api" in Api::VARIANTS] = "avalon_wechat_circuit_open",
         /// Expiry of certificates as Unix time.
         certificates: IntGaugeVec["certificate"] = "avalon_certificate_expiry_timestamp_seconds",
     }
@@ -84,6 +86,14 @@ impl WechatMetrics {
             .errors
             .with_label_values(&[api.as_ref(), code.label()])
             .inc();
+    }
+
+    /// Publishes the state of the API's circuit breaker.
+    pub(crate) fn circuit(&self, api: Api, open: bool) {
+        self.0
+            .circuits
+            .with_label_values(&[<&str>::from(api)])
+            .set(i64::from(open));
     }
 
     /// Sets the expiry of the certificate called `name`. Public for certificates that this crate does

@@ -24,8 +24,10 @@ mod postgres_server;
 mod process;
 mod prometheus_server;
 mod redis_cluster;
+mod redis_sentinel;
 mod redis_server;
 mod shared;
+mod tcp_proxy;
 
 pub use avalon::Avalon;
 pub use avalon_command::{AvalonBinary, AvalonCommand};
@@ -39,5 +41,7 @@ pub use ports::free_port;
 pub use postgres_server::PostgresServer;
 pub use prometheus_server::PrometheusServer;
 pub use redis_cluster::RedisCluster;
+pub use redis_sentinel::RedisSentinels;
 pub use redis_server::RedisServer;
 pub use shared::{shared_postgres_url, shared_redis_url, unique_prefix};
+pub use tcp_proxy::TcpProxy;

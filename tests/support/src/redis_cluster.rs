@@ -46,6 +46,11 @@ impl RedisCluster {
         urls.join(",")
     }
 
+    /// The nodes.
+    pub fn nodes(&self) -> &[RedisServer] {
+        &self.nodes
+    }
+
     async fn form(&self, bus_ports: &[u16]) {
         let (first, share) = (&self.nodes[0], SLOTS.len().div_ceil(NODES));
         for (index, node) in self.nodes.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! A private Redis with the durability settings that the project requires, and ways to break it. For the
 //! server that tests share, see `shared_redis_url`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,10 +10,35 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::process::{Orphaned, Process, in_path};
-use crate::{TestCertificates, free_port};
+use crate::{TestCertificates, eventually, eventually_eq, free_port};
 
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// File in the server's folder with the offset of its clock in seconds.
+const CLOCK_FILE: &str = "clock-offset";
+/// Reads the file at each question for the time: the working directory is the folder.
+const CLOCK_SOURCE: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+int gettimeofday(struct timeval *restrict tv, void *restrict tz) {
+    static int (*real)(struct timeval *, void *);
+    if (!real) real = (int (*)(struct timeval *, void *))dlsym(RTLD_NEXT, "gettimeofday");
+    int result = real(tv, tz);
+    char text[32] = {0};
+    int file = open("clock-offset", O_RDONLY);
+    if (file >= 0) {
+        if (read(file, text, sizeof text - 1) > 0) tv->tv_sec += atol(text);
+        close(file);
+    }
+    return result;
+}
+"#;
 
 /// A `redis-server` process with its own port and folder; dropping it ends the server.
 pub struct RedisServer {
@@ -24,6 +49,8 @@ pub struct RedisServer {
     tls_port: Option<u16>,
     /// Directives after those of `launch`; later ones take precedence.
     directives: Vec<String>,
+    /// The library that shifts the server's clock.
+    clock: Option<PathBuf>,
 }
 
 impl RedisServer {
@@ -43,6 +70,7 @@ impl RedisServer {
             port: free_port(),
             tls_port: None,
             directives: Vec::new(),
+            clock: None,
         }
     }
 
@@ -65,6 +93,32 @@ impl RedisServer {
             .configured("tls-ca-cert-file", &authority.display().to_string())
             .configured("tls-cert-file", &certificate.display().to_string())
             .configured("tls-key-file", &key.display().to_string())
+    }
+
+    /// Makes `set_clock` possible, by a library that is compiled with `cc`. Call before `launch`.
+    #[must_use]
+    pub fn with_settable_clock(mut self) -> Self {
+        let source = self.folder.path().join("clock.c");
+        let library = self.folder.path().join("clock.so");
+        std::fs::write(&source, CLOCK_SOURCE).expect("write a source file");
+        let compiled = Command::new("cc")
+            .args(["-shared", "-fPIC", "-o"])
+            .args([&library, &source])
+            .arg("-ldl")
+            .status();
+        assert!(
+            compiled.is_ok_and(|status| status.success()),
+            "cannot compile with cc (package gcc)"
+        );
+        self.clock = Some(library);
+        self
+    }
+
+    /// Sets the server's clock to this number of seconds from the true time. A running server continues
+    /// at once with the new time, as after a correction of its clock.
+    pub fn set_clock(&self, seconds: i64) {
+        let path = self.folder.path().join(CLOCK_FILE);
+        std::fs::write(path, seconds.to_string()).expect("write the clock's offset");
     }
 
     /// Starts the server after `reserve` or `stop`, with its previous data.
@@ -90,6 +144,9 @@ impl RedisServer {
             .arg(self.folder.path())
             .args(&self.directives)
             .current_dir(self.folder.path());
+        if let Some(library) = &self.clock {
+            command.env("LD_PRELOAD", library);
+        }
         let orphaned = Orphaned {
             signal: "KILL",
             remove: Some(self.folder.path()),
@@ -167,6 +224,81 @@ impl RedisServer {
         self.command("FLUSHALL").await.expect("FLUSHALL");
     }
 
+    /// Runs a command, such as `["CONFIG", "SET", "maxmemory", "1mb"]`, on a connection of its own.
+    ///
+    /// # Errors
+    /// If the server is unreachable, or its error reply.
+    pub async fn run<T: redis::FromRedisValue>(&self, words: &[&str]) -> redis::RedisResult<T> {
+        let client = redis::Client::open(self.url())?;
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        let (name, arguments) = words.split_first().expect("a command");
+        let mut command = redis::cmd(name);
+        command.arg(arguments).query_async(&mut connection).await
+    }
+
+    /// Sets a configuration directive of the running server.
+    pub async fn set_config(&self, directive: &str, value: &str) {
+        let words = ["CONFIG", "SET", directive, value];
+        self.run::<()>(&words).await.expect("CONFIG SET");
+    }
+
+    /// Starts a replica of this server and waits until it has all data.
+    pub async fn start_replica(&self) -> Self {
+        let mut replica = Self::reserve();
+        replica.launch().await;
+        self.set_config("repl-diskless-sync-delay", "0").await;
+        replica.replicate("127.0.0.1", self.port).await;
+        self.await_replica().await;
+        replica
+    }
+
+    /// Waits until a replica has acknowledged all data of this primary. Before its first acknowledgement
+    /// new writes are not even sent to it.
+    pub async fn await_replica(&self) {
+        // Something to acknowledge.
+        let words = ["PUBLISH", "replicated", ""];
+        self.run::<u64>(&words).await.expect("PUBLISH");
+        let words = ["INFO", "replication"];
+        let info: String = self.run(&words).await.expect("INFO");
+        let written = offset_in(&info, "master_repl_offset:").expect("an offset");
+        eventually(START_TIMEOUT, async || {
+            let info: String = self.run(&words).await.map_err(|it| it.to_string())?;
+            match offset_in(&info, "offset=") {
+                Some(acknowledged) if acknowledged >= written => Ok(()),
+                _ => Err(info),
+            }
+        })
+        .await;
+    }
+
+    /// Makes the server a read-only replica of this address, which need not exist.
+    pub async fn replicate(&self, host: &str, port: u16) {
+        let words = ["REPLICAOF", host, &port.to_string()];
+        self.run::<()>(&words).await.expect("REPLICAOF");
+    }
+
+    /// Makes the server a primary.
+    pub async fn promote(&self) {
+        let words = ["REPLICAOF", "NO", "ONE"];
+        self.run::<()>(&words).await.expect("REPLICAOF NO ONE");
+    }
+
+    /// Exchanges the roles of this primary and its replica without losing a write.
+    pub async fn fail_over_to(&self, replica: &Self) {
+        let words = ["FAILOVER", "TO", "127.0.0.1", &replica.port.to_string()];
+        self.run::<()>(&words).await.expect("FAILOVER");
+        eventually_eq(START_TIMEOUT, (false, true), async || {
+            (self.is_primary().await, replica.is_primary().await)
+        })
+        .await;
+    }
+
+    /// Whether the server runs as a primary.
+    pub async fn is_primary(&self) -> bool {
+        let info = self.run::<String>(&["INFO", "replication"]).await;
+        info.is_ok_and(|info| info.contains("role:master"))
+    }
+
     /// The server's log so far.
     pub fn log(&self) -> String {
         self.running().log()
@@ -186,4 +318,11 @@ impl RedisServer {
         let mut connection = client.get_multiplexed_async_connection().await?;
         redis::cmd(name).exec_async(&mut connection).await
     }
+}
+
+/// The number after the first occurrence of `name`.
+fn offset_in(info: &str, name: &str) -> Option<u64> {
+    let (_, rest) = info.split_once(name)?;
+    let digits = rest.split(|it: char| !it.is_ascii_digit()).next()?;
+    digits.parse().ok()
 }

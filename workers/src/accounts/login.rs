@@ -17,6 +17,7 @@ use avalon_wechat::{Code2Session, ErrorClass, JsCode, WechatError};
 use backon::{ExponentialBuilder, Retryable};
 use jiff::Timestamp;
 
+use crate::job_errors;
 use crate::services::Services;
 
 /// Time limit of storing the sign-in. Together with the exchange it must fit into the job's time limit.
@@ -176,7 +177,7 @@ fn refused(error: WechatError) -> JobError {
             after: Some(Duration::from_millis(fastrand::u64(RATE_LIMIT_PAUSE))),
             failure: failure(ProblemCode::WechatRateLimited),
         },
-        ErrorClass::Retry => JobError::retry(failure(ProblemCode::WechatBusy)),
+        ErrorClass::Retry => job_errors::retry_after(ProblemCode::WechatBusy, error.retry_after()),
         // This call uses no access token, so a token error concerns the credentials as well.
         ErrorClass::Permanent | ErrorClass::RefreshToken | ErrorClass::Misconfigured => {
             tracing::error!(%error, "WeChat rejects all sign-ins: check wechat.app_id and wechat.app_secret");

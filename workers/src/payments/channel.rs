@@ -205,6 +205,8 @@ pub struct ChannelError {
     pub class: ErrorClass,
     /// Whether an operator must learn of it, whatever the class.
     pub alerts: bool,
+    /// When to retry, if the channel's client knows better than the job kind.
+    pub retry_after: Option<Duration>,
     source: Box<dyn std::error::Error + Send + Sync>,
 }
 
@@ -218,8 +220,16 @@ impl ChannelError {
         Self {
             class,
             alerts,
+            retry_after: None,
             source: source.into(),
         }
+    }
+
+    /// The same, with when to retry.
+    #[must_use]
+    pub fn retry_after(mut self, pause: Option<Duration>) -> Self {
+        self.retry_after = pause;
+        self
     }
 
     /// A request that could not be built or signed.
@@ -238,7 +248,11 @@ impl From<ChannelError> for JobError {
             tracing::warn!(%error, ?class, "a call to the payment channel failed");
         }
         match class {
-            ErrorClass::Misconfigured => job_errors::retry(ProblemCode::PayMisconfigured),
+            // No retry can succeed before an operator has acted, who then replays the dead letter. The
+            // order's state is left to a signed answer.
+            ErrorClass::Misconfigured => {
+                Self::Fail(jobs::failure(&ProblemCode::PayMisconfigured.into()))
+            }
             ErrorClass::RateLimited => Self::Retry {
                 after: Some(Duration::from_secs(2 + fastrand::u64(0..4))),
                 failure: jobs::failure(&ProblemCode::PayBusy.into()),
@@ -249,7 +263,9 @@ impl From<ChannelError> for JobError {
             | ErrorClass::AlreadyPaid
             | ErrorClass::Closed
             | ErrorClass::Permanent
-            | ErrorClass::Absent => job_errors::retry(ProblemCode::PayBusy),
+            | ErrorClass::Absent => {
+                job_errors::retry_after(ProblemCode::PayBusy, error.retry_after)
+            }
         }
     }
 }

@@ -16,10 +16,14 @@ use jiff::Timestamp;
 
 use crate::accounts::risk::{Subject, Verdict};
 use crate::job_errors;
-use crate::metrics::OrderRequest;
+use crate::payments::metrics::OrderRequest;
 use crate::payments::offer::offer;
 use crate::payments::settlement;
 use crate::services::Services;
+
+/// From this attempt on the request counts as unavailable, and an unknown risk as a refusal: the player
+/// has waited for some seconds.
+const SLOW: u32 = 6;
 
 pub(crate) async fn handle(
     services: Arc<Services>,
@@ -27,17 +31,18 @@ pub(crate) async fn handle(
     context: JobContext,
 ) -> Result<CreatedOrder, JobError> {
     let metrics = services.metrics.clone();
-    let last_attempt = context.attempt >= context.max_attempts;
-    let result = create(services, job, last_attempt).await;
-    if let Some(request) = result_of(&result, last_attempt) {
+    let result = create(services, job, context.attempt >= SLOW).await;
+    if let Some(request) = result_of(&result, context.attempt) {
         metrics.requested(request);
     }
     result
 }
 
-/// Returns how the request ended; none: it will be retried.
-fn result_of(result: &Result<CreatedOrder, JobError>, last_attempt: bool) -> Option<OrderRequest> {
+/// Returns how the request ended, or that it is slow; none: it will be retried, or was counted before.
+fn result_of(result: &Result<CreatedOrder, JobError>, attempt: u32) -> Option<OrderRequest> {
     match result {
+        Err(JobError::Retry { .. }) => (attempt == SLOW).then_some(OrderRequest::Unavailable),
+        _ if attempt > SLOW => None,
         Ok(_) => Some(OrderRequest::Offered),
         Err(JobError::Reject(failure)) => {
             let problem = jobs::problem(failure);
@@ -48,14 +53,13 @@ fn result_of(result: &Result<CreatedOrder, JobError>, last_attempt: bool) -> Opt
             })
         }
         Err(JobError::Fail(_)) => Some(OrderRequest::Unavailable),
-        Err(JobError::Retry { .. }) => last_attempt.then_some(OrderRequest::Unavailable),
     }
 }
 
 async fn create(
     services: Arc<Services>,
     job: CreateOrder,
-    last_attempt: bool,
+    slow: bool,
 ) -> Result<CreatedOrder, JobError> {
     let pay = settlement::payments(&services)?;
     let new = NewOrder {
@@ -122,7 +126,7 @@ async fn proceed(
         match risk.of_order(platform, subject).await {
             Verdict::GoOn => {}
             // A failed order stays failed, and WeChat may answer the next attempt.
-            Verdict::Unknown if !last_attempt => {
+            Verdict::Unknown if !slow => {
                 return Err(job_errors::retry(ProblemCode::WechatBusy));
             }
             Verdict::Deny | Verdict::Unknown => {
@@ -156,7 +160,7 @@ mod tests {
 
     #[test]
     fn only_faults_of_wechat_and_ours_are_unavailability() {
-        let rejected = |code| result_of(&Err(job_errors::reject(code)), false);
+        let rejected = |code| result_of(&Err(job_errors::reject(code)), 1);
         assert_eq!(
             rejected(ProblemCode::OutOfStock),
             Some(OrderRequest::Refused)
@@ -164,8 +168,9 @@ mod tests {
         for ours in [ProblemCode::PaymentRefused, ProblemCode::PaymentsDisabled] {
             assert_eq!(rejected(ours), Some(OrderRequest::Unavailable));
         }
-        let retried = |last| result_of(&Err(job_errors::retry(ProblemCode::PayBusy)), last);
-        assert_eq!(retried(false), None);
-        assert_eq!(retried(true), Some(OrderRequest::Unavailable));
+        let retried = |attempt| result_of(&Err(job_errors::retry(ProblemCode::PayBusy)), attempt);
+        assert_eq!(retried(SLOW - 1), None);
+        assert_eq!(retried(SLOW), Some(OrderRequest::Unavailable));
+        assert_eq!(retried(SLOW + 1), None, "a request counts once");
     }
 }

@@ -1,9 +1,9 @@
-// What apalis-board lacks: replaying and purging the dead letter that is being looked at. The board is
-// an application of its own; this only watches its address and adds a bar below a job's page.
+// Adds replaying and purging dead letters to apalis-board. The board is a separate application; this
+// watches its address and adds a bar to a job's page.
 (() => {
   "use strict";
 
-  // The board knows only addresses from the root.
+  // The board requires addresses at the root.
   if (location.pathname === "/board") history.replaceState(null, "", "/");
 
   const bar = document.createElement("div");
@@ -27,10 +27,10 @@
 
   const send = async (method, path, done) => {
     retry.disabled = purge.disabled = true;
-    const answer = await fetch(path, { method, headers: { "x-avalon-board": "1" } });
-    text.textContent = answer.ok ? done : `refused: ${answer.status}`;
+    const response = await fetch(path, { method, headers: { "x-avalon-board": "1" } });
+    text.textContent = response.ok ? done : `failed: ${response.status}`;
   };
-  const retry = button("Retry", () => send("POST", `/board/jobs/${shown().id}/retry`, "ready again"));
+  const retry = button("Retry", () => send("POST", `/board/jobs/${shown().id}/retry`, "queued again"));
   const purge = button("Purge", () => {
     if (confirm("Delete this dead letter for good?")) {
       send("DELETE", `/board/jobs/${shown().id}`, "deleted");
@@ -38,20 +38,20 @@
   });
   bar.append(text, retry, purge);
 
-  let seen = null;
-  const look = async () => {
+  let path = null;
+  const update = async () => {
     if (!bar.isConnected && document.body) document.body.append(bar);
-    if (location.pathname === seen) return;
-    seen = location.pathname;
+    if (location.pathname === path) return;
+    path = location.pathname;
     const job = shown();
     bar.style.display = "none";
     if (!job) return;
-    const answer = await fetch(`/api/v1/queues/${job.queue}/tasks/${job.id}`);
-    if (!answer.ok || location.pathname !== seen) return;
-    const dead = (await answer.json()).ctx.status === "Killed";
+    const response = await fetch(`/api/v1/queues/${job.queue}/tasks/${job.id}`);
+    if (!response.ok || location.pathname !== path) return;
+    const dead = (await response.json()).ctx.status === "Killed";
     text.textContent = dead ? "dead letter" : "";
     retry.disabled = purge.disabled = false;
     bar.style.display = dead ? "flex" : "none";
   };
-  setInterval(look, 300);
+  setInterval(update, 300);
 })();

@@ -1,10 +1,10 @@
-//! `GET /api/v1/events`: what becomes of jobs, as it happens, in the form of the board's log entries.
-//! All processes' jobs are heard of, since workers announce what they settle to those who wait.
+//! `GET /api/v1/events`: outcomes of jobs as a live stream of the board's log entries. It covers the jobs
+//! of all processes, since workers publish what they settle.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
-use avalon_queue::{JobId, JobState, JobView};
+use avalon_queue::{JobId, JobState, JobView, Queue};
 use axum::extract::State;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
@@ -13,43 +13,44 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 
-use crate::ops::{OpsState, Phase};
+use crate::ops::Phase;
 
-/// From one event to the next, at least: nobody reads faster, and each costs a look at the store.
-const PACE: Duration = Duration::from_millis(50);
+/// Minimum time between two events: no operator reads faster, and each costs a lookup.
+const MIN_INTERVAL: Duration = Duration::from_millis(50);
 
 pub(super) async fn events(
-    State(state): State<OpsState>,
+    State(queue): State<Queue>,
+    State(mut phase): State<watch::Receiver<Phase>>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let changes = state.queue.store().waiters().watch_all();
-    let mut phase = state.phase.clone();
-    let told = stream::unfold((state, changes), |(state, mut changes)| async move {
-        let job = next(&state, &mut changes).await?;
-        tokio::time::sleep(PACE).await;
+    let changes = queue.store().waiters().watch_all();
+    let entries = stream::unfold((queue, changes), |(queue, mut changes)| async move {
+        let job = next(&queue, &mut changes).await?;
+        tokio::time::sleep(MIN_INTERVAL).await;
         let event = Event::default().json_data(entry(&job));
         let event = event.unwrap_or_else(|_| Event::default().comment("unreadable"));
-        Some((Ok(event), (state, changes)))
+        Some((Ok(event), (queue, changes)))
     });
-    // A process that stops does not wait for those who look on.
-    let told = told.take_until(async move {
+    // A process that stops does not wait for its streams.
+    let entries = entries.take_until(async move {
         let _ = phase.wait_for(|phase| *phase == Phase::Stopping).await;
     });
-    Sse::new(told).keep_alive(KeepAlive::new().interval(Duration::from_secs(1)))
+    Sse::new(entries).keep_alive(KeepAlive::new().interval(Duration::from_secs(1)))
 }
 
-/// The next job that has changed and is still known. Changes that came too fast are passed over.
-async fn next(state: &OpsState, changes: &mut Receiver<JobId>) -> Option<JobView> {
+/// Waits for the next change of a job that still exists. Skips changes that were missed.
+async fn next(queue: &Queue, changes: &mut Receiver<JobId>) -> Option<JobView> {
     loop {
         let id = match changes.recv().await {
             Ok(id) => id,
             Err(RecvError::Lagged(_)) => continue,
             Err(RecvError::Closed) => return None,
         };
-        match state.queue.store().get(id).await {
+        match queue.store().get(id).await {
             Ok(Some(job)) => return Some(job),
             Ok(None) => {}
-            Err(error) => tracing::debug!(%error, "a job that changed can't be looked up"),
+            Err(error) => tracing::debug!(%error, "lookup of a changed job failed"),
         }
     }
 }

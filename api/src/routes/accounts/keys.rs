@@ -1,7 +1,8 @@
-//! `GET /.well-known/jwks.json`: the keys that verify players' tokens, for the game's own services.
+//! `GET /.well-known/jwks.json`: the keys that verify players' tokens, for the game's other services.
 
-use avalon_core::accounts::tokens::Jwks;
-use avalon_core::base::problem::Problem;
+use std::sync::Arc;
+
+use avalon_core::accounts::tokens::{Jwks, TokenVerifier};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;
@@ -9,11 +10,14 @@ use axum::response::IntoResponse;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::state::ApiState;
+use crate::http::problem_sets::problems;
+use crate::state::App;
 
-pub(crate) fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(jwks))
 }
+
+problems! { JwksProblems: LIMITED }
 
 /// The public keys of tokens (RFC 7517).
 #[utoipa::path(
@@ -22,13 +26,13 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     tag = "keys",
     responses(
         (status = 200, description = "The current key first, then previous ones", body = Jwks),
-        (status = 429, description = "Too many requests", body = Problem, content_type = "application/problem+json"),
+        JwksProblems,
     ),
 )]
-async fn jwks(State(state): State<ApiState>) -> impl IntoResponse {
-    // A new key is published some minutes before it signs, so this may be cached for a while.
+async fn jwks(State(tokens): State<Arc<TokenVerifier>>) -> impl IntoResponse {
+    // A new key is published some minutes before it is used, so this may be cached for a while.
     (
         [(header::CACHE_CONTROL, "public, max-age=300")],
-        Json(state.tokens.jwks().clone()),
+        Json(tokens.jwks().clone()),
     )
 }

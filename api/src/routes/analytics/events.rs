@@ -1,5 +1,5 @@
-//! What the public and the internal route of events share: how an envelope is read, how its events
-//! are checked one by one, and how what was taken becomes jobs.
+//! Shared by the public and the internal route of events: parses the envelope, validates its events one
+//! by one, and enqueues the accepted ones.
 
 use avalon_core::analytics::config::SinkName;
 use avalon_core::analytics::incoming::{self, AcceptedEvent, Clock, EventRefusal, MAX_EVENTS};
@@ -18,31 +18,31 @@ use serde_json::value::RawValue;
 use ulid::Ulid;
 use utoipa::ToSchema;
 
-use crate::http::answer::enqueue_all;
+use crate::http::compression::ContentEncoding;
 use crate::http::extract::{self, invalid_field, plain};
-use crate::http::gzip::Packing;
+use crate::http::job_response::enqueue_all;
 use crate::http::problem::ApiError;
 use crate::routes::analytics::queue_room::QueueRoom;
 
-/// Most bytes of a body, packed and unpacked.
-pub(crate) const MOST_BYTES: usize = 1024 * 1024;
-/// A body that is larger than this is unpacked and read where it keeps nobody waiting.
+/// Maximum size of a body, both compressed and decompressed, in bytes.
+const MAX_BYTES: usize = 1024 * 1024;
+/// A body larger than this is decompressed and parsed on a blocking thread, in bytes.
 const LARGE: usize = 32 * 1024;
 
-/// What routes of events work with. Cheap to clone.
+/// What events are ingested with. Cheap to clone.
 #[derive(Clone)]
 pub struct Events {
     /// Counts events.
     pub metrics: EventMetrics,
-    /// Other systems that are sent events.
+    /// External systems to which events are forwarded.
     pub sinks: std::sync::Arc<[SinkName]>,
-    /// Whether the queue has room for them.
+    /// Whether the queue has memory left for events.
     pub room: QueueRoom,
-    /// How long ago an event may have happened.
+    /// Maximum age of an event, in milliseconds.
     pub max_age_ms: i64,
 }
 
-/// The envelope, its events unread.
+/// The envelope, with its events not parsed yet.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Envelope {
@@ -54,23 +54,24 @@ pub(crate) struct Envelope {
     scene: Option<i64>,
 }
 
-/// What happened to the events of a request.
+/// The result for the events of a request.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ReportAnswer {
-    /// Always true: whatever could be taken was taken.
+#[schema(as = ReportAnswer)]
+pub(crate) struct ReportResponse {
+    /// Always true.
     success: bool,
-    /// How many were taken.
+    /// Number of accepted events.
     accepted: usize,
-    /// Those that were not.
+    /// Rejected events; do not send them again unchanged.
     rejected: Vec<Rejected>,
 }
 
-/// An event that was not taken.
+/// A rejected event.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct Rejected {
-    /// Its place in the list, from 0.
+    /// Its index in the request, from 0.
     index: usize,
-    /// Why.
+    /// Why it was rejected.
     code: EventRefusal,
 }
 
@@ -86,14 +87,17 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>,
 impl Envelope {
     fn check(&self) -> Result<(), Problem> {
         if !(1..=MAX_EVENTS).contains(&self.events.len()) {
-            let rule = format!("1 to {MAX_EVENTS} are needed");
+            let rule = format!("must have 1 to {MAX_EVENTS} events");
             return Err(invalid_field("events", rule));
         }
         if self
             .scene
             .is_some_and(|scene| !(0..=i64::from(i32::MAX)).contains(&scene))
         {
-            return Err(invalid_field("scene", "must be a number of WeChat's list"));
+            return Err(invalid_field(
+                "scene",
+                "must be one of WeChat's scene values",
+            ));
         }
         Ok(())
     }
@@ -107,57 +111,59 @@ impl Envelope {
     }
 }
 
-/// Whose events a request may bring.
+/// The players whose events a request may contain.
 pub(crate) enum Senders {
-    /// This player's alone; what an event says of its player is not heard.
+    /// Only this player; the ids in the events are ignored.
     One(Player),
-    /// Any player's; each event says whose it is.
+    /// Any player; each event has the id of its player.
     Any,
 }
 
-/// Events that were taken, of one class.
+/// Accepted events of one class (batch or real-time).
 #[derive(Default)]
 struct Class {
     players: Vec<Player>,
     events: Vec<AcceptedEvent>,
 }
 
-/// Reads the body of a request with events.
+/// Reads and parses the body of a request with events.
 pub(crate) async fn read(body: Body, headers: &HeaderMap) -> Result<Envelope, ApiError> {
     if !extract::is_json(headers) {
         return Err(ProblemCode::UnsupportedMediaType.into());
     }
-    let packing = Packing::of(headers)?;
-    let body = extract::read(body, headers, MOST_BYTES).await?;
+    let encoding = ContentEncoding::of(headers)?;
+    let body = extract::read(body, headers, MAX_BYTES).await?;
     if body.is_empty() {
         return Err(ProblemCode::BodyMissing.into());
     }
     if body.len() <= LARGE {
-        return Ok(open(packing, body)?);
+        return Ok(open(encoding, body)?);
     }
-    let opened = tokio::task::spawn_blocking(move || open(packing, body)).await;
-    // Its panic was told already.
+    let opened = tokio::task::spawn_blocking(move || open(encoding, body)).await;
+    // The panic hook has already logged a panic.
     Ok(opened.map_err(|_| ApiError::from(ProblemCode::Internal))??)
 }
 
-fn open(packing: Packing, body: Bytes) -> Result<Envelope, Problem> {
-    let body = packing.unpack(body, MOST_BYTES)?;
+fn open(encoding: ContentEncoding, body: Bytes) -> Result<Envelope, Problem> {
+    let body = encoding.decode(body, MAX_BYTES)?;
     let envelope: Envelope = extract::parse(&body)?;
     envelope.check()?;
     Ok(envelope)
 }
 
 impl Events {
-    /// Checks the events one by one and puts what is good into the queue: when this returns `Ok`
-    /// it is there, or nothing was good.
-    pub(crate) async fn take(
+    /// Validates the events one by one and enqueues the accepted ones.
+    ///
+    /// # Errors
+    /// When they could not be enqueued; then none is accepted.
+    pub(crate) async fn ingest(
         &self,
         mut envelope: Envelope,
         senders: Senders,
         source: Source,
         queue: &Queue,
         traceparent: Option<String>,
-    ) -> Result<ReportAnswer, ApiError> {
+    ) -> Result<ReportResponse, ApiError> {
         let client = envelope.client()?;
         let clock = Clock::new(Timestamp::now(), envelope.sent_at, self.max_age_ms);
         let (classes, rejected) = sort(&envelope.events, &clock, senders);
@@ -175,7 +181,11 @@ impl Events {
                     players: class.players,
                     client: client.clone(),
                 },
-                events: class.events.into_iter().map(|taken| taken.line).collect(),
+                events: class
+                    .events
+                    .into_iter()
+                    .map(|accepted| accepted.line)
+                    .collect(),
             };
             jobs.extend(jobs_of(batch, realtime, &self.sinks));
         }
@@ -185,17 +195,17 @@ impl Events {
             }
         }
         if !jobs.is_empty() {
-            if !self.room.is_there() {
-                let wait = "events wait until the queue has room again";
+            if !self.room.is_available() {
+                let detail = "The queue has no memory left for events. Send them again later.";
                 return Err(Problem::new(ProblemCode::QueueUnavailable)
-                    .with_detail(wait)
+                    .with_detail(detail)
                     .into());
             }
             enqueue_all(queue, jobs).await?;
         }
         self.metrics.count(EventOutcome::Accepted, accepted);
         self.metrics.count(EventOutcome::Rejected, rejected.len());
-        Ok(ReportAnswer {
+        Ok(ReportResponse {
             success: true,
             accepted,
             rejected,
@@ -203,7 +213,7 @@ impl Events {
     }
 }
 
-/// The events of each class, batch and realtime; and those that are of none.
+/// Splits events into the classes batch and real-time, and the rejected ones.
 fn sort(events: &[Box<RawValue>], clock: &Clock, senders: Senders) -> ([Class; 2], Vec<Rejected>) {
     let (mut classes, mut rejected) = ([Class::default(), Class::default()], Vec::new());
     if let Senders::One(player) = &senders {
@@ -212,33 +222,33 @@ fn sort(events: &[Box<RawValue>], clock: &Clock, senders: Senders) -> ([Class; 2
         }
     }
     for (index, event) in events.iter().enumerate() {
-        let taken = incoming::check(event, clock).and_then(|mut taken| {
-            let class = &mut classes[usize::from(taken.realtime)];
+        let accepted = incoming::check(event, clock).and_then(|mut accepted| {
+            let class = &mut classes[usize::from(accepted.realtime)];
             if matches!(senders, Senders::Any) {
-                taken.line.player = place_of(class, &mut taken)?;
+                accepted.line.player = player_index(class, &mut accepted)?;
             }
-            class.events.push(taken);
+            class.events.push(accepted);
             Ok(())
         });
-        if let Err(code) = taken {
+        if let Err(code) = accepted {
             rejected.push(Rejected { index, code });
         }
     }
     (classes, rejected)
 }
 
-/// The place of the event's player among those of its class.
-fn place_of(class: &mut Class, taken: &mut AcceptedEvent) -> Result<usize, EventRefusal> {
-    let user_id = taken.user_id.take().ok_or(EventRefusal::UserIdInvalid)?;
+/// Returns the index of the event's player among those of its class.
+fn player_index(class: &mut Class, accepted: &mut AcceptedEvent) -> Result<usize, EventRefusal> {
+    let user_id = accepted.user_id.take().ok_or(EventRefusal::UserIdInvalid)?;
     if user_id.parse::<avalon_core::base::ids::UserId>().is_err() {
         return Err(EventRefusal::UserIdInvalid);
     }
     let player = Player {
         user_id,
-        open_id: taken.open_id.take(),
+        open_id: accepted.open_id.take(),
     };
-    let there = class.players.iter().position(|other| *other == player);
-    Ok(there.unwrap_or_else(|| {
+    let known = class.players.iter().position(|other| *other == player);
+    Ok(known.unwrap_or_else(|| {
         class.players.push(player);
         class.players.len() - 1
     }))
@@ -275,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn the_good_are_taken_and_the_bad_are_told_by_their_places() {
+    fn rejected_events_are_listed_by_index() {
         let events = [
             event(&json!({})),
             event(&json!({"eventName": 1})),
@@ -290,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_players_events_are_theirs_whatever_they_say() {
+    fn ids_in_events_of_a_player_are_ignored() {
         let other = event(&json!({"userId": "01JZ5N4V7W8X9YABCDEFGHJKMN", "openId": "o"}));
         let ([batch, _], _) = sort(&[other], &clock(), Senders::One(player("me")));
         assert_eq!(batch.players, [player("me")]);
@@ -298,18 +308,22 @@ mod tests {
     }
 
     #[test]
-    fn the_game_server_says_whose_each_event_is() {
+    fn events_of_the_game_server_name_their_player() {
         let (one, two) = ("01JZ5N4V7W8X9YABCDEFGHJKMN", "01JZ5N4V7W8X9YABCDEFGHJKMP");
         let events = [
             event(&json!({"userId": one})),
             event(&json!({"userId": two})),
             event(&json!({"userId": one})),
             event(&json!({})),
-            event(&json!({"userId": "nobody"})),
+            event(&json!({"userId": "invalid"})),
         ];
         let ([batch, _], rejected) = sort(&events, &clock(), Senders::Any);
         assert_eq!(batch.players, [player(one), player(two)]);
-        let places: Vec<_> = batch.events.iter().map(|taken| taken.line.player).collect();
+        let places: Vec<_> = batch
+            .events
+            .iter()
+            .map(|accepted| accepted.line.player)
+            .collect();
         assert_eq!(places, [0, 1, 0]);
         let indexes: Vec<_> = rejected.iter().map(|one| one.index).collect();
         assert_eq!(indexes, [3, 4]);

@@ -1,47 +1,44 @@
-//! Whether the queue has room for what can wait: looks at the memory of Redis now and then. Events share
-//! it with sign-ins and orders, and a sink that is away must not use up what these need.
+//! Whether the queue has memory left for analytics events, by polling Redis. Events share it with
+//! sign-ins and orders, and during an outage of a sink they must not use up the memory of these.
 
 use std::time::Duration;
 
 use avalon_queue::{RedisEndpoint, ServerInfo};
 use tokio::sync::watch;
 
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// Of the memory that Redis may use, in percent; the rest is for what can't wait.
-const MOST: u64 = 85;
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// Share of Redis' `maxmemory` up to which events are accepted, in percent.
+const MAX_MEMORY_PERCENT: u64 = 85;
 
-/// Tells whether there is room, as it was a moment ago. Cheap to clone.
+/// Whether there was memory left at the last poll. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct QueueRoom(watch::Receiver<bool>);
 
 impl QueueRoom {
-    /// There is always room: for a queue without a limit of its own.
+    /// Always available: for a queue without a memory limit.
     pub fn unlimited() -> Self {
         Self(watch::channel(true).1)
     }
 
-    /// Watches this Redis, until the last of these is gone.
+    /// Polls this Redis until the last clone is dropped.
     pub fn watch(redis: RedisEndpoint) -> Self {
         let (room, seen) = watch::channel(true);
         tokio::spawn(async move {
             while !room.is_closed() {
-                // Servers that don't answer are not in the list: nothing is known of them.
+                // Servers that do not respond are not in the list.
                 let has_room = redis.servers().await.iter().all(has_room);
                 if *room.borrow() != has_room {
-                    tracing::warn!(
-                        has_room,
-                        "the queue's memory: events are taken only with room"
-                    );
+                    tracing::warn!(has_room, "queue memory limit for events passed");
                 }
                 room.send_replace(has_room);
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         });
         Self(seen)
     }
 
-    /// Whether there is room.
-    pub(crate) fn is_there(&self) -> bool {
+    /// Whether events can be accepted.
+    pub(crate) fn is_available(&self) -> bool {
         *self.0.borrow()
     }
 }
@@ -52,6 +49,7 @@ fn has_room(server: &ServerInfo) -> bool {
         maxmemory,
         ..
     } = server;
-    // No limit is 0.
-    *maxmemory == 0 || used_memory.saturating_mul(100) < maxmemory.saturating_mul(MOST)
+    // 0 means no limit.
+    *maxmemory == 0
+        || used_memory.saturating_mul(100) < maxmemory.saturating_mul(MAX_MEMORY_PERCENT)
 }

@@ -1,8 +1,8 @@
-//! `POST /api/wx/report`: a player's events, each checked by itself. The answer does not wait for
-//! the jobs: what was taken is in the queue, and that is enough.
+//! `POST /api/wx/report`: a player's events, each validated on its own. The response does not wait for
+//! the jobs: accepted events are durable once they are in the queue.
 
 use avalon_core::analytics::{Player as EventPlayer, Source};
-use avalon_core::base::problem::Problem;
+use avalon_queue::Queue;
 use axum::Extension;
 use axum::Json;
 use axum::extract::{Request, State};
@@ -12,26 +12,28 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::http::extract::Player;
 use crate::http::problem::ApiError;
-use crate::middleware::pipeline::Trace;
-use crate::routes::analytics::events::{ReportAnswer, Senders, read};
-use crate::state::ApiState;
+use crate::http::problem_sets::problems;
+use crate::middleware::caller::Player;
+use crate::middleware::trace_context::Trace;
+use crate::routes::analytics::events::{Events, ReportResponse, Senders, read};
+use crate::state::App;
 
-pub(crate) fn routes() -> OpenApiRouter<ApiState> {
+problems! { ReportProblems: PLAYER BODY QUEUE }
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(report))
 }
 
-/// What the document says of the body; `events` reads it, event by event.
+/// The schema of the body; `events` parses it, event by event.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(dead_code, reason = "for the document")]
+#[allow(dead_code, reason = "schema only")]
 struct ReportRequest {
     /// 1 to 500.
     #[schema(min_items = 1, max_items = 500)]
     events: Vec<ReportedEvent>,
-    /// What the client's clock showed when it sent this: sets wrong clocks right. Unix ms or
-    /// ISO 8601.
+    /// The client's time when it sent the request, to correct wrong clocks. Unix ms or ISO 8601.
     sent_at: Option<Value>,
     /// Version of the game.
     #[schema(max_length = 32)]
@@ -39,7 +41,7 @@ struct ReportRequest {
     /// Such as `ios`, `android`, `devtools`.
     #[schema(max_length = 32)]
     platform: Option<String>,
-    /// WeChat's scene value of how the game was opened.
+    /// WeChat's scene value: how the game was opened.
     #[schema(minimum = 0)]
     scene: Option<i64>,
 }
@@ -47,70 +49,56 @@ struct ReportRequest {
 /// An event.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(dead_code, reason = "for the document")]
+#[allow(dead_code, reason = "schema only")]
 struct ReportedEvent {
-    /// The client's own name of this event: sent again under the same name, it is stored once.
+    /// Id of the event, created by the client: an event that is sent twice is stored once.
     #[schema(min_length = 1, max_length = 64)]
     event_id: Option<String>,
     /// Letters, digits and `_.:/$#-`.
     #[schema(min_length = 1, max_length = 64, example = "level_end")]
     event_name: String,
-    /// An object of at most 8 KiB, at most 8 deep.
+    /// An object of at most 8 KiB and 8 levels.
     #[schema(value_type = Option<Object>)]
     event_params: Option<Value>,
-    /// When it happened by the client's clock: Unix ms or ISO 8601.
+    /// Time of the event by the client's clock: Unix ms or ISO 8601.
     #[schema(value_type = i64, example = 1_760_000_000_000_i64)]
     timestamp: Value,
-    /// The client's own name of the time that the game was open.
+    /// Id of the game session, created by the client.
     #[schema(min_length = 1, max_length = 64)]
     session_id: Option<String>,
-    /// To be passed on at once instead of together with others.
+    /// Forwarded immediately instead of in a batch.
     realtime: Option<bool>,
 }
 
-/// Takes events in.
+/// Accepts events.
 ///
-/// At most 500 events or 1 MiB a request, plain or `Content-Encoding: gzip`. Each event is checked by
-/// itself; those that are not taken are told by place and code.
+/// At most 500 events and 1 MiB per request, plain or with `Content-Encoding: gzip`. Each event is
+/// validated on its own; rejected ones are listed with index and code.
 #[utoipa::path(
     post,
     path = "/api/wx/report",
     tag = "analytics",
     request_body = ReportRequest,
     responses(
-        (status = 200, description = "What could be taken is in the queue", body = ReportAnswer),
-        (status = 400, description = "No body, not JSON, or not gzip", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No good token", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The player is banned", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large, packed or unpacked", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not application/json, or packed otherwise than by gzip", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The envelope is wrong: no events or too many, or a field of it", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many requests", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The queue is unavailable: nothing was taken", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The accepted events are in the queue", body = ReportResponse),
+        ReportProblems,
     ),
     security(("token" = [])),
 )]
 async fn report(
-    State(state): State<ApiState>,
+    State(events): State<Events>,
+    State(queue): State<Queue>,
     Extension(trace): Extension<Trace>,
     Player(player): Player,
     request: Request,
-) -> Result<Json<ReportAnswer>, ApiError> {
+) -> Result<Json<ReportResponse>, ApiError> {
     let (parts, body) = request.into_parts();
     let envelope = read(body, &parts.headers).await?;
     let sender = Senders::One(EventPlayer {
         user_id: player.sub.to_string(),
         open_id: Some(player.oid.clone()),
     });
-    let answer = state
-        .events
-        .take(
-            envelope,
-            sender,
-            Source::Client,
-            &state.queue,
-            Some(trace.0.to_string()),
-        )
-        .await?;
-    Ok(Json(answer))
+    let traceparent = Some(trace.0.to_string());
+    let accepted = events.ingest(envelope, sender, Source::Client, &queue, traceparent);
+    Ok(Json(accepted.await?))
 }

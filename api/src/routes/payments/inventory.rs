@@ -1,7 +1,7 @@
 //! What a player owns, and consuming it. Needs no job: only the database is involved.
 
-use avalon_core::base::problem::Problem;
 use avalon_core::payments::inventory::{self, Item};
+use avalon_core::storage::database::Database;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
@@ -11,13 +11,20 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::http::answer::uncached;
-use crate::http::extract::{JsonBody, Player};
+use crate::http::extract::JsonBody;
+use crate::http::job_response::uncached;
 use crate::http::problem::ApiError;
+use crate::http::problem_sets::problems;
+use crate::middleware::caller::Player;
 use crate::routes::payments::shop::{MAX_COUNTED, RequestKey, bounded, product_id};
-use crate::state::ApiState;
+use crate::state::App;
 
-pub(crate) fn routes() -> OpenApiRouter<ApiState> {
+problems! { ItemsProblems: PLAYER DATABASE }
+problems! {
+    ConsumeProblems: PLAYER BODY DATABASE; HeaderInvalid NotEnoughItems IdempotencyKeyReused
+}
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(items))
         .routes(routes!(consume))
@@ -42,18 +49,15 @@ struct ItemAnswer {
     tag = "payments",
     responses(
         (status = 200, description = "All items", body = Items),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The player is banned", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many requests", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The database is unavailable", body = Problem, content_type = "application/problem+json"),
+        ItemsProblems,
     ),
     security(("token" = [])),
 )]
 async fn items(
-    State(state): State<ApiState>,
+    State(database): State<Database>,
     Player(player): Player,
 ) -> Result<Response, ApiError> {
-    let items = inventory::items(&state.database, player.sub).await?;
+    let items = inventory::items(&database, player.sub).await?;
     Ok(uncached(Json(Items { items })))
 }
 
@@ -79,20 +83,12 @@ struct ConsumeRequest {
     params(("Idempotency-Key" = String, Header, description = "1 to 64 visible ASCII characters, the client's own name of this request")),
     responses(
         (status = 200, description = "The remaining balance", body = ItemAnswer),
-        (status = 400, description = "No body, not JSON, or no valid Idempotency-Key", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The player is banned", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The player owns too few items", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not sent as application/json", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A field is missing or wrong, or the key was used with another request", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many requests", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The database is unavailable", body = Problem, content_type = "application/problem+json"),
+        ConsumeProblems,
     ),
     security(("token" = [])),
 )]
 async fn consume(
-    State(state): State<ApiState>,
+    State(database): State<Database>,
     Player(player): Player,
     RequestKey(key): RequestKey,
     JsonBody(request): JsonBody<ConsumeRequest>,
@@ -100,6 +96,6 @@ async fn consume(
     let product = product_id(request.product_id)?;
     let quantity = bounded("quantity", request.quantity, 1..=MAX_COUNTED)?;
     let (user, now) = (player.sub, Timestamp::now());
-    let item = inventory::consume(&state.database, user, &product, quantity, &key, now).await?;
+    let item = inventory::consume(&database, user, &product, quantity, &key, now).await?;
     Ok(uncached(Json(ItemAnswer { item })))
 }

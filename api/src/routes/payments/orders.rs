@@ -2,34 +2,42 @@
 //! does not.
 
 use avalon_core::base::ids::OrderId;
-use avalon_core::base::problem::{Problem, ProblemCode};
+use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::cancel_order::OrderAnswer;
 use avalon_core::jobs::{CancelOrder, CreateOrder};
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::{OrderStatus, PaymentError};
-use avalon_queue::NewJob;
+use avalon_core::storage::database::Database;
 use avalon_wechat::OpenId;
+use avalon_wechat::pay::PayClient;
+use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::Response;
-use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::http::answer::{Accepted, answer_by_job, uncached};
-use crate::http::extract::{JsonBody, Player, QueryOf, invalid_query};
-use crate::http::preference::Preference;
+use crate::http::extract::{JsonBody, QueryOf, invalid_query};
+use crate::http::job_response::{Accepted, JobResponder, uncached};
 use crate::http::problem::ApiError;
+use crate::http::problem_sets::problems;
+use crate::middleware::caller::Player;
 use crate::middleware::client_address::ClientAddress;
-use crate::middleware::pipeline::Trace;
 use crate::routes::payments::shop::{
     MAX_ORDERED, OrderPath, RequestKey, bounded, order_of_player, product_id,
 };
-use crate::state::ApiState;
+use crate::state::App;
 
-pub(crate) fn routes() -> OpenApiRouter<ApiState> {
+problems! {
+    CreateProblems: PLAYER BODY JOB DATABASE PAY; HeaderInvalid RiskDenied ProductNotFound
+        OutOfStock LimitReached TooManyPending OrderState PaymentRefused IdempotencyKeyReused
+}
+problems! { ShowProblems: PLAYER DATABASE; OrderNotFound }
+problems! { ListProblems: PLAYER DATABASE; QueryInvalid }
+problems! { CancelProblems: PLAYER JOB DATABASE PAY; OrderNotFound OrderState }
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(create))
         .routes(routes!(show))
@@ -89,27 +97,17 @@ struct PayParamsBody {
     ),
     responses(
         (status = 200, description = "The order can be paid", body = CreatedOrderBody),
-        (status = 202, description = "Not done yet: poll the job", body = Accepted),
-        (status = 400, description = "No body, not JSON, or no valid Idempotency-Key", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "WeChat rates the player as a risk, or the player is banned", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such product for sale", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "Out of stock, the player's limit is reached, too much is unpaid, the order has ended, or WeChat refused it", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not sent as application/json", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A field is missing or wrong, or the key was used with another request", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many requests", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "WeChat Pay, the queue or the database is unavailable, or payments are not configured", body = Problem, content_type = "application/problem+json"),
+        (status = 202, description = "Not finished yet: poll the job", body = Accepted),
+        CreateProblems,
     ),
     security(("token" = [])),
 )]
 async fn create(
-    State(state): State<ApiState>,
-    Extension(trace): Extension<Trace>,
+    State(pay): State<Option<PayClient>>,
     ClientAddress(address): ClientAddress,
     Player(player): Player,
     RequestKey(idempotency_key): RequestKey,
-    headers: HeaderMap,
+    jobs: JobResponder,
     JsonBody(request): JsonBody<CreateOrderRequest>,
 ) -> Result<Response, ApiError> {
     let order = CreateOrder {
@@ -120,15 +118,13 @@ async fn create(
         idempotency_key,
         client_ip: Some(address),
     };
-    payments_enabled(&state)?;
-    let job = NewJob::from_job(&order);
-    let preference = Preference::of(&headers, state.max_wait);
-    answer_by_job(&state, job, &trace, preference).await
+    payments_enabled(pay.as_ref())?;
+    jobs.respond(&order).await
 }
 
 /// Rejects a request whose job no worker could execute.
-fn payments_enabled(state: &ApiState) -> Result<(), ProblemCode> {
-    match state.pay {
+fn payments_enabled(pay: Option<&PayClient>) -> Result<(), ProblemCode> {
+    match pay {
         Some(_) => Ok(()),
         None => Err(ProblemCode::PaymentsDisabled),
     }
@@ -142,20 +138,16 @@ fn payments_enabled(state: &ApiState) -> Result<(), ProblemCode> {
     params(("orderId" = String, Path, description = "From `createOrder`")),
     responses(
         (status = 200, description = "The order in its current state", body = OrderAnswer),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The player is banned", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such order, or not yours", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many requests", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The database is unavailable", body = Problem, content_type = "application/problem+json"),
+        ShowProblems,
     ),
     security(("token" = [])),
 )]
 async fn show(
-    State(state): State<ApiState>,
+    State(database): State<Database>,
     Player(player): Player,
     OrderPath(id): OrderPath,
 ) -> Result<Response, ApiError> {
-    let order = order_of_player(&state.database, id, player.sub).await?;
+    let order = order_of_player(&database, id, player.sub).await?;
     Ok(uncached(Json(OrderAnswer { order })))
 }
 
@@ -191,16 +183,12 @@ struct Orders {
     params(OrdersQuery),
     responses(
         (status = 200, description = "A page of orders", body = Orders),
-        (status = 400, description = "The query is malformed", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The player is banned", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many requests", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The database is unavailable", body = Problem, content_type = "application/problem+json"),
+        ListProblems,
     ),
     security(("token" = [])),
 )]
 async fn list(
-    State(state): State<ApiState>,
+    State(database): State<Database>,
     Player(player): Player,
     QueryOf(query): QueryOf<OrdersQuery>,
 ) -> Result<Response, ApiError> {
@@ -212,7 +200,7 @@ async fn list(
     let cursor = cursor.map_err(|_| invalid_query("cursor", "is not one that was issued"))?;
     // One more than requested shows whether there is a next page.
     let mut orders =
-        order_rows::of_user(&state.database, player.sub, query.status, cursor, limit + 1).await?;
+        order_rows::of_user(&database, player.sub, query.status, cursor, limit + 1).await?;
     let page = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = orders.len() > page;
     orders.truncate(page);
@@ -238,32 +226,25 @@ async fn list(
     ),
     responses(
         (status = 200, description = "The order is closed", body = OrderAnswer),
-        (status = 202, description = "Not done yet: poll the job", body = Accepted),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The player is banned", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such order, or not yours", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The order is paid or has failed", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many requests", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "WeChat Pay, the queue or the database is unavailable, or payments are not configured", body = Problem, content_type = "application/problem+json"),
+        (status = 202, description = "Not finished yet: poll the job", body = Accepted),
+        CancelProblems,
     ),
     security(("token" = [])),
 )]
 async fn cancel(
-    State(state): State<ApiState>,
-    Extension(trace): Extension<Trace>,
+    State(database): State<Database>,
+    State(pay): State<Option<PayClient>>,
     Player(player): Player,
     OrderPath(order_id): OrderPath,
-    headers: HeaderMap,
+    jobs: JobResponder,
 ) -> Result<Response, ApiError> {
-    let order = order_of_player(&state.database, order_id, player.sub).await?;
+    let order = order_of_player(&database, order_id, player.sub).await?;
     match order.status {
         OrderStatus::Pending => {}
         OrderStatus::Closed => return Ok(uncached(Json(OrderAnswer { order }))),
         status => return Err(PaymentError::StateForbids(status).into()),
     }
-    payments_enabled(&state)?;
+    payments_enabled(pay.as_ref())?;
     let user_id = player.sub;
-    let job = NewJob::from_job(&CancelOrder { order_id, user_id });
-    let preference = Preference::of(&headers, state.max_wait);
-    answer_by_job(&state, job, &trace, preference).await
+    jobs.respond(&CancelOrder { order_id, user_id }).await
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use avalon_core::base::ids::InboxId;
 use avalon_core::jobs::Callback;
 use avalon_core::payments::Channel;
-use avalon_core::payments::inbox::{CallbackKind, Received};
-use avalon_queue::NewJob;
+use avalon_core::payments::inbox::{CallbackKind, InboxWriter, Received};
+use avalon_queue::{NewJob, Queue};
 use avalon_wechat::pay::{CallbackVerdict, PayClient, SignatureHeaders, VerifyError};
 use axum::body::Bytes;
-use axum::extract::{Request, State};
+use axum::extract::{FromRef, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -22,9 +22,9 @@ use utoipa_axum::routes;
 
 use crate::http::extract::read;
 use crate::http::problem::ApiError;
-use crate::middleware::metrics::DoorLabel;
-use crate::middleware::pipeline::Trace;
-use crate::state::ApiState;
+use crate::middleware::metrics::{IngressVerdict, PayMetrics};
+use crate::middleware::trace_context::Trace;
+use crate::state::{App, sub_states};
 
 /// Maximum size of a callback; WeChat's have a few hundred bytes.
 const MAX_BYTES: usize = 64 * 1024;
@@ -33,10 +33,28 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The queue must accept the job within this; otherwise the sweeper finds the callback in the inbox.
 const ENQUEUE_TIMEOUT: Duration = Duration::from_secs(3);
 
-pub(crate) fn routes() -> OpenApiRouter<ApiState> {
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(payment))
         .routes(routes!(refund))
+}
+
+/// What callbacks are received with.
+#[derive(Clone)]
+struct Callbacks {
+    pay: Option<PayClient>,
+    inbox: InboxWriter,
+    queue: Queue,
+    metrics: PayMetrics,
+}
+
+sub_states! { App as state =>
+    Callbacks: Self {
+        pay: FromRef::from_ref(state),
+        inbox: FromRef::from_ref(state),
+        queue: FromRef::from_ref(state),
+        metrics: FromRef::from_ref(state),
+    };
 }
 
 /// A rejection in the form that WeChat Pay defines.
@@ -71,7 +89,7 @@ struct CallbackRefused {
     ),
 )]
 async fn payment(
-    State(state): State<ApiState>,
+    State(state): State<Callbacks>,
     Extension(trace): Extension<Trace>,
     request: Request,
 ) -> Response {
@@ -100,7 +118,7 @@ async fn payment(
     ),
 )]
 async fn refund(
-    State(state): State<ApiState>,
+    State(state): State<Callbacks>,
     Extension(trace): Extension<Trace>,
     request: Request,
 ) -> Response {
@@ -108,20 +126,20 @@ async fn refund(
 }
 
 /// Verifies, stores and acknowledges a callback.
-async fn receive(state: ApiState, trace: Trace, kind: CallbackKind, request: Request) -> Response {
+async fn receive(state: Callbacks, trace: Trace, kind: CallbackKind, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let (label, response) = match read(body, &parts.headers, MAX_BYTES).await {
         Err(ApiError(problem)) => {
             let status = StatusCode::from_u16(problem.status);
             let status = status.unwrap_or(StatusCode::BAD_REQUEST);
-            (DoorLabel::Refused, fail(status, problem.detail))
+            (IngressVerdict::Refused, fail(status, problem.detail))
         }
         Ok(body) => match &state.pay {
             None => {
                 tracing::warn!("payment callback received, but payments are not configured");
                 let message = "payments are not configured";
                 let response = fail(StatusCode::SERVICE_UNAVAILABLE, message);
-                (DoorLabel::NotStored, response)
+                (IngressVerdict::NotStored, response)
             }
             Some(pay) => {
                 let headers = SignatureHeaders::from_http(&parts.headers);
@@ -129,34 +147,42 @@ async fn receive(state: ApiState, trace: Trace, kind: CallbackKind, request: Req
             }
         },
     };
-    state.pay_metrics.answered(label);
+    state.metrics.received(label);
     response
 }
 
 async fn verify_and_store(
-    state: &ApiState,
+    state: &Callbacks,
     pay: &PayClient,
     trace: Trace,
     kind: CallbackKind,
     headers: &SignatureHeaders,
     body: Bytes,
-) -> (DoorLabel, Response) {
+) -> (IngressVerdict, Response) {
     let label = match pay.check_callback(headers, &body) {
-        CallbackVerdict::Verified => DoorLabel::Verified,
+        CallbackVerdict::Verified => IngressVerdict::Verified,
         CallbackVerdict::UnknownSerial(serial) => {
             tracing::info!(%serial, "payment callback signed by an unknown key");
-            DoorLabel::UnknownSerial
+            IngressVerdict::UnknownSerial
         }
         CallbackVerdict::Rejected(VerifyError::SignTest) => {
             tracing::info!("signature probe of WeChat rejected");
-            return (DoorLabel::Refused, not_authentic());
+            return (IngressVerdict::Refused, not_authentic());
         }
         CallbackVerdict::Rejected(error) => {
             tracing::warn!(reason = error.as_ref(), "payment callback rejected");
-            return (DoorLabel::Refused, not_authentic());
+            return (IngressVerdict::Refused, not_authentic());
         }
     };
-    match store(state, kind, headers, body, label == DoorLabel::Verified).await {
+    match store(
+        state,
+        kind,
+        headers,
+        body,
+        label == IngressVerdict::Verified,
+    )
+    .await
+    {
         Ok(id) => {
             // Not awaited: a callback in the inbox is safe.
             tokio::spawn(enqueue(state.clone(), trace, id).in_current_span());
@@ -165,13 +191,13 @@ async fn verify_and_store(
         Err(error) => {
             tracing::error!(error, "payment callback was not stored");
             let response = fail(StatusCode::SERVICE_UNAVAILABLE, "try again later");
-            (DoorLabel::NotStored, response)
+            (IngressVerdict::NotStored, response)
         }
     }
 }
 
 async fn store(
-    state: &ApiState,
+    state: &Callbacks,
     kind: CallbackKind,
     headers: &SignatureHeaders,
     body: Bytes,
@@ -191,7 +217,7 @@ async fn store(
 }
 
 /// Enqueues the job of a stored callback. When that fails, the sweeper does it.
-async fn enqueue(state: ApiState, trace: Trace, inbox_id: InboxId) {
+async fn enqueue(state: Callbacks, trace: Trace, inbox_id: InboxId) {
     let callback = Callback { inbox_id };
     let job = NewJob::from_job(&callback).traced(trace.0.to_string());
     let attempt = state.queue.enqueue(job);

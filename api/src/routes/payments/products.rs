@@ -1,7 +1,7 @@
 //! `GET /api/wx/products`: the products for sale.
 
-use avalon_core::base::problem::Problem;
 use avalon_core::payments::products::{self, Product};
+use avalon_core::storage::database::Database;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -10,9 +10,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::problem::ApiError;
-use crate::state::ApiState;
+use crate::http::problem_sets::problems;
+use crate::state::App;
 
-pub(crate) fn routes() -> OpenApiRouter<ApiState> {
+problems! { ProductsProblems: LIMITED DATABASE }
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
@@ -30,11 +33,10 @@ struct Products {
     tag = "payments",
     responses(
         (status = 200, description = "All products for sale", body = Products),
-        (status = 429, description = "Too many requests", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The database is unavailable", body = Problem, content_type = "application/problem+json"),
+        ProductsProblems,
     ),
 )]
-async fn list(State(state): State<ApiState>) -> Result<Json<Products>, ApiError> {
-    let products = products::list(&state.database, true).await?;
+async fn list(State(database): State<Database>) -> Result<Json<Products>, ApiError> {
+    let products = products::list(&database, true).await?;
     Ok(Json(Products { products }))
 }

@@ -1,33 +1,30 @@
-//! `POST /api/wx/share/group`: which group a share was opened in. A job, since it needs the player's
-//! session key.
+//! `POST /api/wx/share/group`: the group in which a share was opened. A job, since the data are
+//! encrypted with the player's session key.
 
-use avalon_core::base::problem::Problem;
 use avalon_core::jobs::OpenGroup;
 use avalon_core::jobs::open_group::GroupOpened;
-use avalon_queue::NewJob;
 use avalon_wechat::OpenId;
-use axum::Extension;
-use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::http::answer::{Accepted, answer_by_job};
-use crate::http::extract::{JsonBody, Player};
-use crate::http::preference::Preference;
+use crate::http::extract::JsonBody;
+use crate::http::job_response::{Accepted, JobResponder};
 use crate::http::problem::ApiError;
-use crate::middleware::pipeline::Trace;
+use crate::http::problem_sets::problems;
+use crate::middleware::caller::Player;
 use crate::routes::accounts::profile::well_formed;
-use crate::state::ApiState;
+use crate::state::App;
 
-pub(crate) fn routes() -> OpenApiRouter<ApiState> {
+problems! { GroupProblems: PLAYER BODY JOB DATABASE; SignInAgain WatermarkRefused }
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(group))
 }
 
-/// What `wx.getGroupEnterInfo` or `wx.getShareInfo` gave.
+/// The result of `wx.getGroupEnterInfo` or `wx.getShareInfo`.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ShareGroupRequest {
@@ -39,7 +36,7 @@ struct ShareGroupRequest {
     iv: String,
 }
 
-/// Tells the id of the group that a share was opened in.
+/// Returns the id of the group in which a share was opened.
 #[utoipa::path(
     post,
     path = "/api/wx/share/group",
@@ -48,23 +45,14 @@ struct ShareGroupRequest {
     params(("Prefer" = Option<String>, Header, description = "`wait=N` (seconds, at most 30) or `respond-async`")),
     responses(
         (status = 200, description = "The group", body = GroupOpened),
-        (status = 202, description = "Not done yet: ask for the job", body = Accepted),
-        (status = 400, description = "No body, or not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No good token, or the session key does not fit the data", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The player is banned", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not sent as application/json", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A field is missing or wrong, the data name no group, or are of another app or too old", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many requests", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The queue or the database is unavailable", body = Problem, content_type = "application/problem+json"),
+        (status = 202, description = "Not finished yet: poll the job", body = Accepted),
+        GroupProblems,
     ),
     security(("token" = [])),
 )]
 async fn group(
-    State(state): State<ApiState>,
-    Extension(trace): Extension<Trace>,
     Player(player): Player,
-    headers: HeaderMap,
+    jobs: JobResponder,
     JsonBody(request): JsonBody<ShareGroupRequest>,
 ) -> Result<Response, ApiError> {
     let ShareGroupRequest { encrypted_data, iv } = request;
@@ -75,7 +63,5 @@ async fn group(
         encrypted_data,
         iv,
     };
-    let job = NewJob::from_job(&job);
-    let preference = Preference::of(&headers, state.max_wait);
-    answer_by_job(&state, job, &trace, preference).await
+    jobs.respond(&job).await
 }

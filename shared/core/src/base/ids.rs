@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use ulid::Ulid;
 use utoipa::ToSchema;
 
-use crate::base::words::stored_as_text;
+use crate::base::stored_text::stored_as_text;
 
 /// A text that is not a ULID in its canonical spelling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -1,12 +1,12 @@
-//! What goes wrong, as clients see it: one table of codes, and the problem that a response carries
-//! (RFC 9457) and that a failed job keeps. How axum answers with it is not known here.
+//! Errors that clients see: one table of codes, and the problem (RFC 9457) of a response or of a failed
+//! job. The axum response is built in the API.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What is fixed about a code.
+/// The constants of a code.
 struct Facts {
     status: u16,
     retryable: bool,
@@ -18,8 +18,8 @@ const YES: bool = true;
 
 macro_rules! problem_codes {
     ($($name:ident: $status:literal, $retryable:ident, $detail:literal;)*) => {
-        /// Why a request or a job failed: a stable word that clients may compare with. Listed for
-        /// readers in `docs/errors.md`.
+        /// Why a request or a job failed: a stable word that clients may compare. Documented in
+        /// `docs/errors.md`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
         #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
         pub enum ProblemCode {
@@ -27,7 +27,7 @@ macro_rules! problem_codes {
         }
 
         impl ProblemCode {
-            /// Every code there is.
+            /// All codes.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
             const fn facts(self) -> Facts {
@@ -41,88 +41,87 @@ macro_rules! problem_codes {
     };
 }
 
-// Code: HTTP status, whether the same request may succeed later, detail when nothing better is
-// known.
+// Code: HTTP status, whether the same request may succeed later, default detail.
 problem_codes! {
-    BodyMissing: 400, NO, "The request needs a body.";
+    BodyMissing: 400, NO, "The body is missing. Send a JSON body.";
     BodyNotJson: 400, NO, "The body is not valid JSON.";
     HeaderInvalid: 400, NO, "A header is missing or malformed.";
-    QueryInvalid: 400, NO, "The path or the query string is malformed.";
-    Unauthenticated: 401, NO, "A valid token is needed: refresh it or sign in.";
-    TokenExpired: 401, NO, "The token has expired: refresh it.";
-    SignInAgain: 401, NO, "The sign-in code or the session key is no longer good: call wx.login again.";
-    SessionExpired: 401, NO, "The session was not refreshed in time: sign in again.";
-    SessionReplaced: 401, NO, "The player has signed in elsewhere.";
-    SessionEnded: 401, NO, "The session was ended: sign in again.";
-    RefreshTokenReused: 401, NO, "The refresh token was used before, so the session was ended: sign in again.";
-    SignatureRequired: 401, NO, "The request must be signed.";
-    SignatureInvalid: 401, NO, "The request's signature does not fit.";
-    SignatureStale: 401, NO, "The request's timestamp is too far from the server's time.";
-    NonceReused: 401, NO, "The request's nonce was used before.";
-    Forbidden: 403, NO, "This is not allowed.";
+    QueryInvalid: 400, NO, "A path or query parameter is malformed.";
+    Unauthenticated: 401, NO, "The token is missing or invalid. Refresh it or sign in.";
+    TokenExpired: 401, NO, "The token has expired. Refresh it.";
+    SignInAgain: 401, NO, "The sign-in code or the session key is no longer valid. Call wx.login and sign in.";
+    SessionExpired: 401, NO, "The session has expired. Sign in.";
+    SessionReplaced: 401, NO, "The player has signed in on another device.";
+    SessionEnded: 401, NO, "The session has ended. Sign in.";
+    RefreshTokenReused: 401, NO, "The refresh token was used before, so the session has been ended. Sign in.";
+    SignatureRequired: 401, NO, "A signature is required. Sign the request.";
+    SignatureInvalid: 401, NO, "The signature does not match the request.";
+    SignatureStale: 401, NO, "The timestamp is too far from the server's time. Correct it with the Date header.";
+    NonceReused: 401, NO, "The nonce was used before. Sign with a new one.";
+    Forbidden: 403, NO, "This operation is not permitted.";
     UserBanned: 403, NO, "The player is banned.";
     UserBlocked: 403, NO, "WeChat has blocked this user.";
-    RiskDenied: 403, NO, "WeChat takes this player for a risk.";
-    NotFound: 404, NO, "There is nothing here.";
-    UserNotFound: 404, NO, "There is no such player.";
-    ProductNotFound: 404, NO, "There is no such product for sale.";
-    OrderNotFound: 404, NO, "There is no such order, or it is not yours.";
-    JobNotFound: 404, NO, "There is no such job, or it is not yours, or its result has expired.";
-    MethodNotAllowed: 405, NO, "The path does not know this method.";
-    OutOfStock: 409, NO, "Less is left of the product than was asked for.";
-    LimitReached: 409, NO, "The player may not buy so many of this product.";
-    TooManyPending: 409, NO, "Too many unpaid orders or pieces: pay or cancel an order, or order fewer pieces.";
-    OrderState: 409, NO, "The order is in a state that does not allow this.";
-    StockChanged: 409, NO, "The product's stock is another than the one that was expected.";
-    RefundTooLarge: 409, NO, "More is to be refunded than is left of the order.";
-    NotEnoughItems: 409, NO, "The player does not own so many.";
-    PaymentRefused: 409, NO, "WeChat refused the order for good.";
+    RiskDenied: 403, NO, "WeChat rates this player as a risk.";
+    NotFound: 404, NO, "The path or resource does not exist.";
+    UserNotFound: 404, NO, "The player does not exist.";
+    ProductNotFound: 404, NO, "The product does not exist or is not for sale.";
+    OrderNotFound: 404, NO, "The order does not exist or belongs to another player.";
+    JobNotFound: 404, NO, "The job does not exist, belongs to another player, or its result has expired.";
+    MethodNotAllowed: 405, NO, "The path does not support this method.";
+    OutOfStock: 409, NO, "Insufficient stock.";
+    LimitReached: 409, NO, "The purchase exceeds the player's limit for this product.";
+    TooManyPending: 409, NO, "Too many orders or pieces are unpaid. Pay or cancel an order, or order fewer pieces.";
+    OrderState: 409, NO, "The status of the order does not allow this operation.";
+    StockChanged: 409, NO, "The stock of the product differs from the expected stock. Read it again.";
+    RefundTooLarge: 409, NO, "The refund exceeds the remaining amount or quantity of the order.";
+    NotEnoughItems: 409, NO, "The player owns fewer items than requested.";
+    PaymentRefused: 409, NO, "WeChat Pay rejected the order permanently.";
     BodyTooLarge: 413, NO, "The body is too large.";
-    UnsupportedMediaType: 415, NO, "The body must be sent as application/json.";
+    UnsupportedMediaType: 415, NO, "The Content-Type is not supported. Send application/json.";
     FieldMissing: 422, NO, "A required field is missing.";
-    FieldInvalid: 422, NO, "A field has a value that is not allowed.";
-    WatermarkRefused: 422, NO, "The encrypted data were made for another app, or too long ago.";
-    IdempotencyKeyReused: 422, NO, "The idempotency key was used with another request.";
-    RateLimited: 429, YES, "Too many requests: slow down.";
-    JobUndecodable: 500, NO, "The job could not be read by this version of the service.";
-    JobCrashed: 500, NO, "The job was given up after its worker was lost too often.";
-    Internal: 500, NO, "Something went wrong on our side.";
-    WechatBusy: 503, YES, "WeChat does not answer at the moment.";
-    WechatRateLimited: 503, YES, "WeChat limits our requests at the moment.";
-    WechatMisconfigured: 503, NO, "WeChat refuses our credentials: the operator must act.";
-    PayBusy: 503, YES, "WeChat Pay does not answer at the moment.";
-    PayMisconfigured: 503, NO, "WeChat Pay refuses our credentials: the operator must act.";
+    FieldInvalid: 422, NO, "A field has an invalid value.";
+    WatermarkRefused: 422, NO, "The encrypted data were issued for another app or too long ago. Fetch them again.";
+    IdempotencyKeyReused: 422, NO, "The Idempotency-Key was used for a different request. Use a new one.";
+    RateLimited: 429, YES, "Too many requests. Wait for Retry-After seconds.";
+    JobUndecodable: 500, NO, "This version of the service cannot read the job.";
+    JobCrashed: 500, NO, "The job crashed its worker repeatedly and was dead-lettered.";
+    Internal: 500, NO, "Internal error. Report the requestId to the operator.";
+    WechatBusy: 503, YES, "WeChat is unavailable.";
+    WechatRateLimited: 503, YES, "WeChat rate-limits the service.";
+    WechatMisconfigured: 503, NO, "WeChat rejects the credentials of the service. An operator must fix the configuration.";
+    PayBusy: 503, YES, "WeChat Pay is unavailable.";
+    PayMisconfigured: 503, NO, "WeChat Pay rejects the credentials of the service. An operator must fix the configuration.";
     PaymentsDisabled: 503, NO, "Payments are not configured.";
-    QueueUnavailable: 503, YES, "The job queue does not answer at the moment.";
-    SessionsUnavailable: 503, YES, "The sessions can't be looked up at the moment.";
-    StoreUnavailable: 503, YES, "The database does not answer at the moment.";
-    RequestTimeout: 503, YES, "The request took too long.";
-    DeadlineExceeded: 503, NO, "The job was not done before its deadline.";
-    JobTimedOut: 503, YES, "The job took too long.";
+    QueueUnavailable: 503, YES, "The job queue is unavailable.";
+    SessionsUnavailable: 503, YES, "The session store is unavailable.";
+    StoreUnavailable: 503, YES, "The database is unavailable.";
+    RequestTimeout: 503, YES, "The request timed out.";
+    DeadlineExceeded: 503, NO, "The deadline of the job has passed.";
+    JobTimedOut: 503, YES, "Every attempt of the job timed out.";
 }
 
 impl ProblemCode {
-    /// The HTTP status that goes with the code.
+    /// The HTTP status of the code.
     pub const fn status(self) -> u16 {
         self.facts().status
     }
 
-    /// Whether the same request may succeed later without anybody changing anything.
+    /// Whether the same request may succeed later without a change.
     pub const fn retryable(self) -> bool {
         self.facts().retryable
     }
 
-    /// One sentence for a reader who knows nothing else.
+    /// The default detail: what is wrong, then what to do.
     pub const fn detail(self) -> &'static str {
         self.facts().detail
     }
 
-    /// What `Retry-After` says when nobody knows better. Every 429 and 503 carries one.
+    /// The default `Retry-After`. Every 429 and 503 has one.
     const fn retry_after(self) -> Option<Duration> {
         match self.status() {
-            // WeChat counts by the minute, and so do our jobs.
+            // WeChat's limits are per minute.
             503 if matches!(self, Self::WechatRateLimited) => Some(Duration::from_secs(30)),
-            // Nothing gets better until an operator acts, so clients should not hurry.
+            // An operator must act first.
             503 if !self.retryable() => Some(Duration::from_secs(60)),
             429 | 503 => Some(Duration::from_secs(1)),
             _ => None,
@@ -131,28 +130,28 @@ impl ProblemCode {
 }
 
 /// A failure as `application/problem+json` (RFC 9457). Its `type` is always the default
-/// `about:blank`, so `title` is the phrase of the status and `code` tells what it is about.
+/// `about:blank`, so `title` is the phrase of the status and `code` identifies the error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "ProblemBody", into = "ProblemBody")]
 pub struct Problem {
     /// HTTP status.
     pub status: u16,
-    /// What went wrong.
+    /// The stable word for clients.
     pub code: ProblemCode,
-    /// One or two sentences for a developer. No secrets, no internals.
+    /// One or two sentences for developers, without secrets or internals.
     pub detail: String,
     /// Whether the same request may succeed later.
     pub retryable: bool,
-    /// How long to wait before that; whole seconds on the wire, rounded up.
+    /// How long to wait before a retry; sent in whole seconds, rounded up.
     pub retry_after: Option<Duration>,
     /// The order that it is about, where the client may not know it.
     pub order_id: Option<String>,
-    /// The request that failed, to find it in the logs.
+    /// Id of the failed request, to find it in the logs.
     pub request_id: Option<String>,
 }
 
 impl Problem {
-    /// A problem with everything that its code implies. 429 and 503 get a `retry_after`.
+    /// Creates a problem with the defaults of its code.
     pub fn new(code: ProblemCode) -> Self {
         Self {
             status: code.status(),
@@ -165,7 +164,7 @@ impl Problem {
         }
     }
 
-    /// Says more precisely what is wrong.
+    /// Replaces the default detail.
     #[must_use]
     pub fn with_detail(self, detail: impl Into<String>) -> Self {
         Self {
@@ -174,7 +173,7 @@ impl Problem {
         }
     }
 
-    /// Says when to try again.
+    /// Replaces the default `Retry-After`.
     #[must_use]
     pub fn with_retry_after(self, wait: Duration) -> Self {
         Self {
@@ -192,7 +191,7 @@ impl Problem {
         }
     }
 
-    /// Names the request.
+    /// Sets the id of the failed request.
     #[must_use]
     pub fn with_request_id(self, id: impl Into<String>) -> Self {
         Self {
@@ -204,8 +203,8 @@ impl Problem {
     /// The value of the `Retry-After` header: whole seconds, at least 1.
     pub fn retry_after_seconds(&self) -> Option<u64> {
         self.retry_after.map(|wait| {
-            let begun = u64::from(wait.subsec_nanos() > 0);
-            wait.as_secs().saturating_add(begun).max(1)
+            let started = u64::from(wait.subsec_nanos() > 0);
+            wait.as_secs().saturating_add(started).max(1)
         })
     }
 
@@ -228,10 +227,10 @@ impl Problem {
     }
 }
 
-/// The word that clients compare with.
+/// Writes the stable word.
 impl std::fmt::Display for ProblemCode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // serde knows how a formatter writes the name of a variant.
+        // serde can serialise a unit variant to a formatter.
         self.serialize(f)
     }
 }
@@ -250,7 +249,7 @@ impl std::fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// A problem on the wire.
+/// The JSON form of a problem.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ProblemBody {
@@ -264,23 +263,23 @@ struct ProblemBody {
     #[serde(skip_deserializing)]
     #[schema(value_type = String, example = "Unprocessable Content")]
     title: &'static str,
-    /// What went wrong, for a developer.
+    /// What is wrong and what to do, for developers.
     detail: String,
     /// Whether the same request may succeed later.
     retryable: bool,
-    /// Seconds to wait before that.
+    /// Seconds to wait before a retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
     /// The order that it is about, once `createOrder` has created one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     order_id: Option<String>,
-    /// The request that failed.
+    /// Id of the failed request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
 }
 
-/// While a deployment rolls, a job's error may bear a code that only the newer version knows. The
-/// rest of the problem is still worth telling.
+/// During a rolling deployment, the error of a job may have a code that only the newer version knows; the
+/// rest of the problem is still useful.
 fn code_or_internal<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<ProblemCode, D::Error> {
@@ -320,7 +319,7 @@ impl From<ProblemBody> for Problem {
     }
 }
 
-// The schema is that of the wire form, under the name that readers know.
+// The schema is that of the JSON form.
 impl utoipa::PartialSchema for Problem {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
         ProblemBody::schema()

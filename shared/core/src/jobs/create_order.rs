@@ -43,8 +43,9 @@ impl CreateOrder {
 impl Job for CreateOrder {
     const QUEUE: QueueName = super::ORDER;
     const KIND: &'static str = "create_order";
+    // For as long as the order can be paid: its expiry ends the job, or `valid_for` at the latest.
     const RETRY: RetryPolicy = RetryPolicy {
-        max_attempts: 6,
+        max_attempts: 2000,
         base: Duration::from_millis(300),
         cap: Duration::from_secs(10),
     };
@@ -56,6 +57,11 @@ impl Job for CreateOrder {
         let (user, name, digest) = (self.user_id, &self.idempotency_key, self.digest());
         let key = format!("create:{user}:{name}:{digest}");
         Some(IdempotencyKey::new(key, Self::SAME_JOB))
+    }
+
+    /// WeChat's offers expire after this.
+    fn valid_for(&self) -> Option<Duration> {
+        Some(Duration::from_secs(2 * 3600))
     }
 
     fn owner(&self) -> Option<String> {

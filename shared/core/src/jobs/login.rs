@@ -40,10 +40,11 @@ impl fmt::Debug for Login {
 impl Job for Login {
     const QUEUE: QueueName = super::LOGIN;
     const KIND: &'static str = "login";
+    // For as long as the code lives: `valid_for` ends it, not the number of attempts.
     const RETRY: RetryPolicy = RetryPolicy {
-        max_attempts: 4,
+        max_attempts: 1000,
         base: Duration::from_millis(250),
-        cap: Duration::from_secs(4),
+        cap: Duration::from_secs(5),
     };
     const TIME_LIMIT: Duration = Duration::from_secs(15);
     // The result holds tokens: stored only as long as a client polls.

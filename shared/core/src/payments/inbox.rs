@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::any::AnyRow;
+use strum::{Display, EnumString};
 use tokio::sync::{mpsc, oneshot};
 
 use super::status::Channel;
 use super::{CallbackOutcome, PaymentError};
 use crate::base::ids::InboxId;
-use crate::base::words::{stored_as_text, words};
+use crate::base::stored_text::stored_as_text;
 use crate::storage::database::{Database, DatabaseError};
 
 /// Callbacks per transaction.
@@ -22,14 +23,14 @@ pub const MAX_UNVERIFIED: i64 = 1000;
 /// How long a count of them is reused; callbacks that this process stores are added to it.
 const COUNT_TTL: Duration = Duration::from_secs(1);
 
-words! {
-    /// The subject of a callback, by the route that received it.
-    CallbackKind {
-        /// A payment.
-        Payment = "payment",
-        /// A refund.
-        Refund = "refund",
-    }
+/// The subject of a callback, by the route that received it.
+#[derive(Clone, Copy, Debug, Display, EnumString, PartialEq, Eq)]
+#[strum(serialize_all = "snake_case")]
+pub enum CallbackKind {
+    /// A payment.
+    Payment,
+    /// A refund.
+    Refund,
 }
 
 stored_as_text!(CallbackKind);

@@ -184,7 +184,7 @@ pub async fn of_user(
 ) -> Result<Vec<Order>, PaymentError> {
     sqlx::query(include_str!("sql/orders_of_user.sql"))
         .bind(user)
-        .bind(status.map_or("", OrderStatus::as_str))
+        .bind(status.map_or("", Into::into))
         .bind(cursor.map(|cursor| cursor.to_string()).unwrap_or_default())
         .bind(limit)
         .fetch_all(database.pool())

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-use crate::base::words::stored_as_text;
+use crate::base::stored_text::stored_as_text;
 
 /// The outcome of a payment callback, or of a payment that a query found.
 #[derive(

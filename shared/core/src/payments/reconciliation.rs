@@ -12,7 +12,7 @@ use strum::{Display, EnumString};
 
 use super::order_rows::{Order, order_of};
 use super::{Channel, PaymentError, damaged};
-use crate::base::words::stored_as_text;
+use crate::base::stored_text::stored_as_text;
 use crate::storage::database::Database;
 
 pub use comparison::compare;

@@ -34,7 +34,7 @@ pub struct OrderFilter {
 /// [`PaymentError::Database`].
 pub async fn orders(database: &Database, filter: &OrderFilter) -> Result<Vec<Order>, PaymentError> {
     sqlx::query(include_str!("sql/orders_search.sql"))
-        .bind(filter.status.map_or("", OrderStatus::as_str))
+        .bind(filter.status.map_or("", Into::into))
         .bind(filter.open_id.as_ref().map_or("", OpenId::as_str))
         .bind(filter.from.map_or(i64::MIN, Timestamp::as_millisecond))
         .bind(filter.to.map_or(i64::MAX, Timestamp::as_millisecond))

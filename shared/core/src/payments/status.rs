@@ -1,34 +1,70 @@
 //! The states of orders and refunds and their legal transitions. Every SQL statement that changes a state
 //! names the states that it leaves, as listed here.
 
-use crate::base::words::{stored_as_text, words};
+use serde::{Deserialize, Serialize};
+use strum::{AsRefStr, Display, EnumString, IntoStaticStr, VariantArray};
+use utoipa::ToSchema;
 
-words! {
-    /// The payment channel of an order.
-    Channel {
-        /// WeChat Pay v3, JSAPI (`wx.requestPayment`).
-        WechatPay = "wechat_pay",
-        /// WeChat's virtual payment (`wx.requestMidasPayment`).
-        VirtualPayment = "virtual_payment",
-    }
+use crate::base::stored_text::stored_as_text;
+
+/// The payment channel of an order.
+#[derive(
+    AsRefStr,
+    Clone,
+    Copy,
+    Debug,
+    Display,
+    EnumString,
+    PartialEq,
+    Eq,
+    Hash,
+    IntoStaticStr,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Channel {
+    /// WeChat Pay v3, JSAPI (`wx.requestPayment`).
+    WechatPay,
+    /// WeChat's virtual payment (`wx.requestMidasPayment`).
+    VirtualPayment,
 }
 
-words! {
-    /// The state of an order.
-    OrderStatus {
-        /// Not paid yet.
-        Pending = "pending",
-        /// Paid, and its items granted.
-        Paid = "paid",
-        /// Refused permanently.
-        Failed = "failed",
-        /// Paid, and a full refund is in progress.
-        Refunding = "refunding",
-        /// Refunded in full, and its items revoked.
-        Refunded = "refunded",
-        /// Cancelled or expired unpaid.
-        Closed = "closed",
-    }
+/// The state of an order.
+#[derive(
+    AsRefStr,
+    Clone,
+    Copy,
+    Debug,
+    Display,
+    EnumString,
+    PartialEq,
+    Eq,
+    Hash,
+    IntoStaticStr,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum OrderStatus {
+    /// Not paid yet.
+    Pending,
+    /// Paid, and its items granted.
+    Paid,
+    /// Refused permanently.
+    Failed,
+    /// Paid, and a full refund is in progress.
+    Refunding,
+    /// Refunded in full, and its items revoked.
+    Refunded,
+    /// Cancelled or expired unpaid.
+    Closed,
 }
 
 stored_as_text!(Channel);
@@ -54,20 +90,36 @@ impl OrderStatus {
     }
 }
 
-words! {
-    /// The state of a refund.
-    RefundStatus {
-        /// Decided here; the channel may not know of it yet.
-        Requested = "requested",
-        /// Accepted by the channel.
-        Processing = "processing",
-        /// The money has arrived.
-        Succeeded = "succeeded",
-        /// Stuck: an operator must act at the channel; it may still succeed.
-        Abnormal = "abnormal",
-        /// Failed permanently; the order is paid as before.
-        Closed = "closed",
-    }
+/// The state of a refund.
+#[derive(
+    AsRefStr,
+    Clone,
+    Copy,
+    Debug,
+    Display,
+    EnumString,
+    PartialEq,
+    Eq,
+    Hash,
+    IntoStaticStr,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum RefundStatus {
+    /// Decided here; the channel may not know of it yet.
+    Requested,
+    /// Accepted by the channel.
+    Processing,
+    /// The money has arrived.
+    Succeeded,
+    /// Stuck: an operator must act at the channel; it may still succeed.
+    Abnormal,
+    /// Failed permanently; the order is paid as before.
+    Closed,
 }
 
 impl RefundStatus {
@@ -97,7 +149,7 @@ mod tests {
 
     #[test]
     fn every_state_keeps_or_admits_a_payment() {
-        for status in OrderStatus::ALL {
+        for status in OrderStatus::VARIANTS {
             assert!(
                 status.was_paid() || status.may_become(OrderStatus::Paid),
                 "{status} must admit a payment"
@@ -117,16 +169,28 @@ mod tests {
 
     #[test]
     fn names_read_back() {
-        for status in OrderStatus::ALL {
-            assert_eq!(status.as_str().parse::<OrderStatus>().unwrap(), *status);
-            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+        for status in OrderStatus::VARIANTS {
+            assert_eq!(status.as_ref().parse::<OrderStatus>().unwrap(), *status);
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_ref());
         }
-        for channel in Channel::ALL {
-            assert_eq!(serde_json::to_value(channel).unwrap(), channel.as_str());
+        for channel in Channel::VARIANTS {
+            assert_eq!(serde_json::to_value(channel).unwrap(), channel.as_ref());
         }
-        for status in RefundStatus::ALL {
-            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+        for status in RefundStatus::VARIANTS {
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_ref());
         }
+        let names: Vec<&str> = OrderStatus::VARIANTS.iter().map(Into::into).collect();
+        assert_eq!(
+            names.join(" "),
+            "pending paid failed refunding refunded closed"
+        );
+        let names: Vec<&str> = RefundStatus::VARIANTS.iter().map(Into::into).collect();
+        assert_eq!(
+            names.join(" "),
+            "requested processing succeeded abnormal closed"
+        );
+        let names: Vec<&str> = Channel::VARIANTS.iter().map(Into::into).collect();
+        assert_eq!(names, ["wechat_pay", "virtual_payment"]);
         assert!("odd".parse::<RefundStatus>().is_err());
     }
 }

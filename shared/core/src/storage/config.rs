@@ -9,6 +9,7 @@ use std::{
 };
 
 use avalon_config::{Violation, rule, text};
+use avalon_queue::RedisUrl;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -167,8 +168,8 @@ impl Serialize for DatabaseUrl {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub struct RedisConfig {
-    /// `redis://…` or `rediss://…` (TLS), several separated by commas for Redis Cluster; unset: the
-    /// embedded queue.
+    /// `redis://…` or `rediss://…` (TLS), several separated by commas for Redis Cluster;
+    /// `redis+sentinel://…` or `rediss+sentinel://…`; unset: the embedded queue.
     #[serde(deserialize_with = "text::optional", serialize_with = "text::hidden")]
     pub url: Option<RedisNodes>,
     /// The authority of the servers' TLS certificates, PEM; unset: the system's. Hidden for its length.
@@ -220,14 +221,15 @@ impl RedisConfig {
     }
 }
 
-/// The URLs of one Redis server or of some nodes of a Redis Cluster. May hold passwords.
+/// The URLs of one Redis server or of some nodes of a Redis Cluster, or one URL with the Sentinels of a
+/// service ([`RedisUrl`]). May hold passwords.
 #[derive(Clone)]
 pub struct RedisNodes(Vec<SecretString>);
 
 /// The text is not a valid [`RedisNodes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must be redis://HOST:PORT or, for TLS, rediss://HOST:PORT; or several of one sort, with commas"
+    "must be redis://HOST:PORT or, for TLS, rediss://HOST:PORT; or several of one sort, with commas; or redis+sentinel://HOST:PORT,HOST:PORT/SERVICE"
 )]
 pub struct RedisNodesError;
 
@@ -254,13 +256,17 @@ impl RedisNodes {
 }
 
 fn is_tls(url: &str) -> bool {
-    url.starts_with("rediss:")
+    url.starts_with("rediss:") || url.starts_with("rediss+sentinel:")
 }
 
 impl FromStr for RedisNodes {
     type Err = RedisNodesError;
 
     fn from_str(text: &str) -> Result<Self, RedisNodesError> {
+        // Its commas separate Sentinels, not URLs.
+        if RedisUrl::parse(text).is_ok_and(|url| url.is_sentinel()) {
+            return Ok(Self(vec![text.trim().into()]));
+        }
         let node = |text: &str| {
             let url = Url::parse(text.trim()).map_err(|_| RedisNodesError)?;
             // The library would accept `#insecure`, which disables the check of certificates.

@@ -58,7 +58,7 @@ async fn stored_events_have_the_sent_fields_and_the_profile() {
         let events = vec![line("a", Some("x"), NOON, 0), line("a", Some("y"), NOON, 1)];
         store
             .writer
-            .write(ready(batch(&["ann", "nobody"], events)))
+            .write(ready(batch(&["ann", "unknown"], events)))
             .await
             .unwrap();
         let row = sqlx::query_as::<_, (String, String, String, String, String, String, i64, i64)>(

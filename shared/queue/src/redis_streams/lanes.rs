@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use redis::Value;
 use redis::streams::{StreamId, StreamInfoConsumersReply, StreamReadReply};
+use redis::{RedisError, Value};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
@@ -150,7 +150,8 @@ impl LaneReader {
             .connection
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .take();
+            .take()
+            .filter(RedisLink::is_current);
         let fresh = existing.is_none();
         let mut link = match existing {
             Some(link) => link,
@@ -338,6 +339,13 @@ pub(super) async fn extend(
     Ok(held)
 }
 
+/// Whether there is no group, or no stream at all.
+fn is_absent(error: &RedisError) -> bool {
+    let no_key = |detail: &str| detail.contains("no such key");
+    error.code() == Some("NOGROUP")
+        || (error.code() == Some("ERR") && error.detail().is_some_and(no_key))
+}
+
 /// Lists the consumers of a lane; none if no worker has used it.
 pub(super) async fn consumers(
     link: &mut RedisLink,
@@ -348,8 +356,7 @@ pub(super) async fn consumers(
     command.arg("CONSUMERS").arg(&keys.ready).arg(GROUP);
     let reply: StreamInfoConsumersReply = match command.query_async(link).await {
         Ok(reply) => reply,
-        // No group, or no stream at all.
-        Err(error) if matches!(error.code(), Some("NOGROUP" | "ERR")) => return Ok(vec![]),
+        Err(error) if is_absent(&error) => return Ok(vec![]),
         Err(error) => return Err(error.into()),
     };
     let consumer = |found: redis::streams::StreamInfoConsumer| Consumer {

@@ -6,16 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use redis::aio::PubSubSink;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
+use crate::job::JobId;
 use crate::redis_endpoint::RedisEndpoint;
 use crate::store::{JobState, StoreError};
 use crate::waiters::{Ended, Waiters};
 
-/// A connection that was silent for this long is checked by a ping.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// Time between two probes of a subscription: the first after the minimum, then doubling.
+const MIN_PROBE_INTERVAL: Duration = Duration::from_secs(1);
+const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(10);
+/// Maximum time until a published probe arrives.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 const RECONNECT_DELAY: Duration = Duration::from_millis(200);
 
 pub(super) fn changes_channel(prefix: &str) -> String {
@@ -107,23 +113,92 @@ async fn listen(
     channel: &str,
     handle: &mut impl FnMut(Event<'_>),
 ) -> Result<(), StoreError> {
+    let mut failovers = endpoint.failovers();
     let (mut sink, mut messages) = endpoint.listener().await?.split();
     sink.subscribe(channel).await?;
     handle(Event::Reconnected);
+    let mut probe = Probe::new();
     loop {
-        match tokio::time::timeout(PING_INTERVAL, messages.next()).await {
-            Ok(Some(message)) => {
-                if let Ok(text) = message.get_payload::<String>() {
+        tokio::select! {
+            message = messages.next() => {
+                let Some(message) = message else { return Ok(()) };
+                if let Ok(text) = message.get_payload::<String>()
+                    && !probe.arrived(&text)
+                {
                     handle(Event::Message(&text));
                 }
             }
-            Ok(None) => return Ok(()),
-            Err(_) => {
-                let alive = tokio::time::timeout(PING_INTERVAL, sink.ping::<redis::Value>()).await;
-                alive.map_err(|_| {
-                    StoreError::Unavailable("the subscription does not respond".to_owned())
-                })??;
+            _ = failovers.changed() => return Err(unavailable("a failover was noticed")),
+            () = tokio::time::sleep_until(probe.deadline) => {
+                probe.publish(endpoint, &mut sink, channel).await?;
             }
         }
     }
+}
+
+/// Checks that a subscription receives what the shared connection publishes. A connection that still
+/// responds to pings may lead to a server that was demoted and hears of nothing.
+struct Probe {
+    /// The published probe that has not arrived.
+    pending: Option<String>,
+    interval: Duration,
+    /// When the next probe is due, or when the pending one must have arrived.
+    deadline: Instant,
+}
+
+impl Probe {
+    fn new() -> Self {
+        Self {
+            pending: None,
+            interval: MIN_PROBE_INTERVAL,
+            deadline: Instant::now() + MIN_PROBE_INTERVAL,
+        }
+    }
+
+    /// Whether the message is a probe: ours, or another subscriber's.
+    fn arrived(&mut self, text: &str) -> bool {
+        if self.pending.as_deref() == Some(text) {
+            self.schedule();
+        }
+        text.starts_with("probe ")
+    }
+
+    fn schedule(&mut self) {
+        self.pending = None;
+        self.interval = (self.interval * 2).min(MAX_PROBE_INTERVAL);
+        self.deadline = Instant::now() + self.interval;
+    }
+
+    async fn publish(
+        &mut self,
+        endpoint: &RedisEndpoint,
+        sink: &mut PubSubSink,
+        channel: &str,
+    ) -> Result<(), StoreError> {
+        if self.pending.is_some() {
+            return Err(unavailable("the subscription receives no messages"));
+        }
+        let probe = format!("probe {}", JobId::generate());
+        let mut command = redis::cmd("PUBLISH");
+        command.arg(channel).arg(&probe);
+        let mut link = endpoint.shared();
+        let published = command.exec_async(&mut link);
+        match tokio::time::timeout(PROBE_TIMEOUT, published).await {
+            Ok(Ok(())) => {
+                self.pending = Some(probe);
+                self.deadline = Instant::now() + PROBE_TIMEOUT;
+            }
+            // Nothing can be published now, so only the connection itself can be checked.
+            _ => {
+                let pong = tokio::time::timeout(PROBE_TIMEOUT, sink.ping::<redis::Value>()).await;
+                pong.map_err(|_| unavailable("the subscription does not respond"))??;
+                self.schedule();
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unavailable(why: &str) -> StoreError {
+    StoreError::Unavailable(why.to_owned())
 }

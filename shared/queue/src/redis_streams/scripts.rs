@@ -18,13 +18,25 @@ macro_rules! script {
     };
 }
 
-script!(ENQUEUE, "enqueue");
-script!(PROMOTE, "promote");
+/// A script that uses the lane's clock.
+macro_rules! timed_script {
+    ($name:ident, $file:literal) => {
+        static $name: LazyLock<Script> = LazyLock::new(|| {
+            Script::new(concat!(
+                include_str!("lua/clock.lua"),
+                include_str!(concat!("lua/", $file, ".lua"))
+            ))
+        });
+    };
+}
+
+timed_script!(ENQUEUE, "enqueue");
+timed_script!(PROMOTE, "promote");
 script!(PURGE, "purge");
 script!(RECLAIM, "reclaim");
 script!(REPLAY, "replay");
 script!(RETIRE, "retire");
-script!(SETTLE, "settle");
+timed_script!(SETTLE, "settle");
 script!(STATS, "stats");
 script!(VIEW, "view");
 
@@ -223,6 +235,7 @@ pub(super) async fn view(
         .key(&keys.delayed)
         .key(&keys.dead)
         .arg(id.to_string())
+        .arg(&keys.base)
         .invoke_async(link)
         .await?)
 }

@@ -1,13 +1,15 @@
 //! The engines under test, each isolated by its own key prefix or file, and the job kinds of tests.
 #![allow(dead_code, reason = "each test binary uses only part of this")]
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use avalon_queue::{
-    Job, JobStore, NewJob, QueueMetrics, QueueName, RedisEndpoint, RedisSettings, RedisStreams,
-    RetryPolicy, Sqlite,
+    Handlers, Job, JobId, JobState, JobStore, NewJob, Pool, PoolSettings, QueueMetrics, QueueName,
+    RedisEndpoint, RedisSettings, RedisStreams, RetryPolicy, Sqlite,
 };
+use avalon_test_support::{eventually, eventually_eq};
 use serde::{Deserialize, Serialize};
 
 pub(crate) const QUEUE: QueueName = QueueName::new("test");
@@ -118,4 +120,51 @@ impl Job for ShortLived {
 
 pub(crate) fn metrics() -> QueueMetrics {
     QueueMetrics::new(&prometheus::Registry::new()).unwrap()
+}
+
+/// Number of runs of each job.
+pub(crate) type Runs = Arc<Mutex<HashMap<u64, u32>>>;
+
+/// Starts a pool whose handler takes 5 ms and counts the runs of each job.
+pub(crate) fn start(store: &Arc<RedisStreams>, runs: &Runs) -> Pool {
+    let settings = PoolSettings {
+        concurrency: 16,
+        block: Duration::from_millis(500),
+        ..PoolSettings::default()
+    };
+    start_with(store, runs, settings)
+}
+
+pub(crate) fn start_with(store: &Arc<RedisStreams>, runs: &Runs, settings: PoolSettings) -> Pool {
+    let runs = Arc::clone(runs);
+    let handlers = Handlers::new().on::<Probe, _, _>(move |job, _| {
+        let runs = Arc::clone(&runs);
+        async move {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            *runs.lock().unwrap().entry(job.n).or_default() += 1;
+            Ok(job.n)
+        }
+    });
+    let store = Arc::clone(store) as Arc<dyn JobStore>;
+    Pool::start(store, &QUEUE, Arc::new(handlers), settings, metrics())
+}
+
+/// Enqueues with retries, with the same ids each time.
+pub(crate) async fn enqueue(store: &RedisStreams, jobs: Vec<NewJob>) -> Vec<JobId> {
+    let enqueued = eventually(LONG, async || store.enqueue(jobs.clone()).await).await;
+    enqueued
+        .into_iter()
+        .map(avalon_queue::Enqueued::id)
+        .collect()
+}
+
+pub(crate) async fn all_succeed(store: &RedisStreams, ids: &[JobId]) {
+    for id in ids {
+        eventually_eq(LONG, Ok(Some(JobState::Succeeded)), async || {
+            let view = store.outcome(*id, Duration::from_secs(5)).await;
+            view.map(|view| view.map(|view| view.state))
+                .map_err(|error| error.to_string())
+        })
+        .await;
+    }
 }

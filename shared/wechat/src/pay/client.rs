@@ -20,6 +20,7 @@ use super::{
     PayCode, PayError, PayParams, PaySettings, PrepayId, SignatureHeaders, Signer, SigningError,
     VerifyError,
 };
+use crate::breaker::{Breakers, Ended};
 use crate::client::is_loopback;
 use crate::{Api, WechatMetrics};
 
@@ -56,6 +57,7 @@ struct Inner {
     signer: Signer,
     keys: KeyRing,
     metrics: WechatMetrics,
+    breakers: Breakers,
     last_refresh: Mutex<Option<Instant>>,
 }
 
@@ -101,6 +103,7 @@ impl PayClient {
             backup,
             settings,
             metrics,
+            breakers: Breakers::default(),
             last_refresh: Mutex::default(),
         })))
     }
@@ -185,10 +188,21 @@ impl PayClient {
     ) -> Result<T, PayError> {
         let api = request.api;
         let started = Instant::now();
+        let permit = self
+            .0
+            .breakers
+            .admit(api, started)
+            .map_err(|retry_after| PayError::Paused { api, retry_after })?;
         let result = self.verified(request).await.and_then(|response| {
             read(&response.body).map_err(|reason| PayError::Malformed { api, reason })
         });
-        self.record(api, result.as_ref().err(), started.elapsed());
+        let error = result.as_ref().err();
+        permit.ended(
+            error.map_or(Ended::Answered, PayError::ended),
+            Instant::now(),
+        );
+        self.0.metrics.circuit(api, self.0.breakers.is_open(api));
+        self.record(api, error, started.elapsed());
         result
     }
 

@@ -1,8 +1,11 @@
 //! Errors of WeChat Pay calls and their classification.
 
+use std::time::Duration;
+
 use super::codes::reaction;
 use super::{PayCode, PayErrorClass, VerifyError};
 use crate::Api;
+use crate::breaker::Ended;
 
 /// A failed call. Neither `Display` nor `Debug` shows a secret or a URL.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +66,14 @@ pub enum PayError {
         /// The violation; never a part of the body.
         reason: &'static str,
     },
+    /// Calls to the API are paused, so nothing was sent.
+    #[error("{api}: calls are paused while WeChat Pay does not answer")]
+    Paused {
+        /// The API that was not called.
+        api: Api,
+        /// When to retry, from now.
+        retry_after: Duration,
+    },
     /// The request could not be signed and was not sent.
     #[error("{api}: the request could not be signed")]
     Signing {
@@ -87,7 +98,9 @@ impl PayError {
             Self::Api {
                 api, status, code, ..
             } => return reaction(*api, *status, code.as_ref()),
-            Self::Timeout { .. } | Self::Transport { .. } => (PayErrorClass::Retry, false),
+            Self::Timeout { .. } | Self::Transport { .. } | Self::Paused { .. } => {
+                (PayErrorClass::Retry, false)
+            }
             // WeChat's probes must not alert (§2.5).
             Self::Unverified { source, .. } => {
                 (PayErrorClass::Retry, *source != VerifyError::SignTest)
@@ -107,7 +120,7 @@ impl PayError {
             Self::Api { status, .. } => matches!(status, 202 | 408 | 429 | 500..),
             Self::Timeout { sent, .. } | Self::Transport { sent, .. } => *sent,
             Self::Unverified { .. } | Self::Malformed { .. } => true,
-            Self::Signing { .. } => false,
+            Self::Paused { .. } | Self::Signing { .. } => false,
         }
     }
 
@@ -125,7 +138,30 @@ impl PayError {
             | Self::Transport { api, .. }
             | Self::Unverified { api, .. }
             | Self::Malformed { api, .. }
+            | Self::Paused { api, .. }
             | Self::Signing { api } => *api,
+        }
+    }
+
+    /// Returns when to retry, if the circuit breaker of the API knows better than the caller.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Paused { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
+    pub(super) fn ended(&self) -> Ended {
+        match self {
+            Self::Timeout { .. } | Self::Transport { .. } | Self::Malformed { .. } => {
+                Ended::Unanswered
+            }
+            error if error.class() == PayErrorClass::RateLimited => Ended::Limited,
+            Self::Api {
+                status: 408 | 500..,
+                ..
+            } => Ended::Unanswered,
+            _ => Ended::Answered,
         }
     }
 

@@ -110,7 +110,6 @@ async fn oversized_response_is_malformed() {
 
 #[tokio::test]
 async fn each_http_status_has_its_class() {
-    let wechat = Platform::simulated().await;
     let cases = [
         (500, ErrorClass::Retry, true),
         (502, ErrorClass::Retry, true),
@@ -120,6 +119,8 @@ async fn each_http_status_has_its_class() {
         (404, ErrorClass::Misconfigured, false),
     ];
     for (expected, class, may_have_taken_effect) in cases {
+        // A client of its own: a rate-limited one pauses.
+        let wechat = Platform::simulated().await;
         let error = wechat.error(&format!("sim-http-{expected}")).await;
         assert!(matches!(error, WechatError::HttpStatus { status, .. } if status == expected));
         assert_eq!(error.class(), class, "{expected}");
@@ -200,4 +201,30 @@ async fn calls_are_counted_by_outcome() {
     }
     let line = r#"avalon_wechat_request_duration_seconds_count{api="code2session"} 4"#;
     assert!(metrics.contains(line), "{metrics}");
+}
+
+#[tokio::test]
+async fn outage_pauses_calls_until_wechat_is_back() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let wechat = Platform::at(format!("http://{address}"));
+    for _ in 0..5 {
+        let error = wechat.error("sim-alice").await;
+        assert!(matches!(error, WechatError::Transport { .. }), "{error:?}");
+    }
+    let error = wechat.error("sim-alice").await;
+    assert!(matches!(error, WechatError::Paused { .. }), "{error:?}");
+    assert_eq!(error.class(), ErrorClass::Retry);
+    assert!(!error.may_have_taken_effect());
+    let retry_after = error.retry_after().unwrap();
+    assert!(retry_after < Duration::from_secs(1), "{retry_after:?}");
+
+    Platform::simulate_at(address).await;
+    let back = tokio::time::timeout(Duration::from_secs(5), async {
+        while let Err(error) = wechat.exchange("sim-alice").await {
+            tokio::time::sleep(error.retry_after().unwrap_or_default()).await;
+        }
+    });
+    back.await.unwrap();
 }

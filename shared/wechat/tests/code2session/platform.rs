@@ -1,5 +1,6 @@
 //! A simulator, or a server with a fixed response, on a port of its own, and clients for it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use avalon_simulator::{Simulator, SimulatorSettings};
@@ -21,11 +22,16 @@ pub(crate) struct Platform {
 impl Platform {
     /// Starts a simulator.
     pub(crate) async fn simulated() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at(Self::simulate_at("127.0.0.1:0".parse().unwrap()).await)
+    }
+
+    /// Starts a simulator at this address and returns its base URL.
+    pub(crate) async fn simulate_at(address: SocketAddr) -> String {
+        let listener = TcpListener::bind(address).await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let simulator = Simulator::new(SimulatorSettings::new("wx0123456789abcdef", SECRET));
         tokio::spawn(simulator.serve(listener, std::future::pending()));
-        Self::at(base)
+        base
     }
 
     /// Starts a server that responds to every connection with these bytes and then closes it.

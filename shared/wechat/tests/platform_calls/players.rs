@@ -63,9 +63,12 @@ async fn risk_rank_needs_an_active_player() {
         (9_410_009, ErrorClass::RateLimited),
         (48001, ErrorClass::Misconfigured),
     ] {
+        // A client of its own: a rate-limited one pauses.
+        let platform = Platform::simulated().await;
         let faults = format!(r#"{{"errcode":{code},"api":"risk_rank"}}"#);
         platform.put("/faults", &faults).await;
-        assert_eq!(ask(&query).await.unwrap_err().class(), class, "{code}");
+        let error = platform.client.user_risk_rank(&query).await.unwrap_err();
+        assert_eq!(error.class(), class, "{code}");
     }
 }
 

@@ -140,7 +140,6 @@ async fn stable_token_is_unchanged_until_forced() {
 
 #[tokio::test]
 async fn each_error_of_a_token_fetch_has_its_class() {
-    let platform = Platform::simulated().await;
     for (code, class) in [
         (-1, ErrorClass::Retry),
         (40001, ErrorClass::Misconfigured),
@@ -153,6 +152,8 @@ async fn each_error_of_a_token_fetch_has_its_class() {
         (50007, ErrorClass::Misconfigured),
         (89503, ErrorClass::Misconfigured),
     ] {
+        // A client of its own: a rate-limited one pauses.
+        let platform = Platform::simulated().await;
         platform
             .put("/faults", &format!(r#"{{"errcode":{code}}}"#))
             .await;

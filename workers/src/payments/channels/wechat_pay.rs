@@ -188,7 +188,8 @@ fn failure(error: PayError) -> ChannelError {
         PayErrorClass::Closed => ErrorClass::Closed,
         PayErrorClass::Permanent => ErrorClass::Permanent,
     };
-    ChannelError::new(class, error.alerts(), error)
+    let pause = error.retry_after();
+    ChannelError::new(class, error.alerts(), error).retry_after(pause)
 }
 
 /// Translates a payment of our merchant and app. The error is the outcome of all others.

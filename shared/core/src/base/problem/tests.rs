@@ -11,9 +11,9 @@ fn word(code: ProblemCode) -> String {
 }
 
 #[test]
-fn the_manual_lists_exactly_the_codes_with_their_statuses() {
-    let manual = include_str!("../../../../../docs/errors.md");
-    let listed = manual
+fn error_document_lists_exactly_the_codes() {
+    let document = include_str!("../../../../../docs/errors.md");
+    let listed = document
         .lines()
         .filter(|line| line.starts_with("| `"))
         .map(|line| {
@@ -40,7 +40,7 @@ fn the_manual_lists_exactly_the_codes_with_their_statuses() {
 }
 
 #[test]
-fn a_problem_is_written_as_rfc_9457_has_it_and_read_again() {
+fn problem_round_trips_as_rfc_9457() {
     let problem = Problem::new(ProblemCode::FieldMissing)
         .with_detail("`code` is missing")
         .with_request_id("r-1");
@@ -56,7 +56,7 @@ fn a_problem_is_written_as_rfc_9457_has_it_and_read_again() {
 }
 
 #[test]
-fn every_429_and_503_says_when_to_try_again_and_no_other_does() {
+fn exactly_429_and_503_have_retry_after() {
     for code in ProblemCode::ALL {
         let problem = Problem::new(*code);
         let expected = matches!(problem.status, 429 | 503);
@@ -72,7 +72,7 @@ fn every_429_and_503_says_when_to_try_again_and_no_other_does() {
 }
 
 #[test]
-fn a_code_of_a_newer_version_does_not_hide_the_rest() {
+fn unknown_code_preserves_the_other_fields() {
     let json = json!({
         "status": 409, "code": "FROM_THE_FUTURE", "detail": "Out of stock.", "retryable": false,
     });
@@ -82,7 +82,7 @@ fn a_code_of_a_newer_version_does_not_hide_the_rest() {
 }
 
 #[test]
-fn every_status_has_its_phrase() {
+fn every_status_has_its_title() {
     for code in ProblemCode::ALL {
         let title = Problem::new(*code).title();
         assert_eq!(

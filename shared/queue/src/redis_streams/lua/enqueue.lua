@@ -23,8 +23,7 @@ for i = 4, #ARGV, 10 do
     local state, place, value
     if delay > 0 then
       if not now then
-        local time = redis.call('TIME')
-        now = time[1] * 1000 + math.floor(time[2] / 1000)
+        now = lane_time(base)
         soonest = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
       end
       redis.call('ZADD', delayed, string.format('%.0f', now + delay), id)

@@ -1,8 +1,7 @@
 -- Makes due jobs ready, at most one batch. KEYS: ready, delayed. ARGV: base, batch size.
 -- Returns the number of jobs that were due, and the ms until the next one is (-1: none is delayed).
 local ready, delayed, base = KEYS[1], KEYS[2], ARGV[1]
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = lane_time(base)
 local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', string.format('%.0f', now), 'LIMIT', 0, ARGV[2])
 
 for _, id in ipairs(due) do

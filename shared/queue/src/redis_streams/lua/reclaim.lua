@@ -11,6 +11,20 @@ local requeued, exhausted, poisoned = 0, 0, 0
 local expired = redis.pcall('XPENDING', ready, 'workers', 'IDLE', idle, '-', '+', batch)
 if expired.err then return { 0, 0, 0, 0 } end -- no group yet: nothing was ever leased
 
+-- After the clock stepped back, the leases granted before would expire late by the difference: renew them.
+local offset = redis.call('HGET', base .. 'clock', 'o')
+if offset and offset ~= '0' and offset ~= redis.call('HGET', base .. 'clock', 'r') then
+  local from = '-'
+  repeat
+    local page = redis.call('XPENDING', ready, 'workers', from, '+', 100)
+    for _, pending in ipairs(page) do
+      redis.call('XCLAIM', ready, 'workers', pending[2], 0, pending[1], 'IDLE', 0, 'JUSTID')
+      from = '(' .. pending[1]
+    end
+  until #page < 100
+  redis.call('HSET', base .. 'clock', 'r', offset)
+end
+
 local function dead_letter(record, id, fields, attempt, err)
   local letter = redis.call('XADD', dead, '*', 'i', id, 'j', fields.j)
   redis.call('HSET', record, 's', 'dead', 'e', letter, 'f', stamp, 'a', attempt, 'x', err)

@@ -4,10 +4,9 @@
 local ready, delayed, dead = KEYS[1], KEYS[2], KEYS[3]
 local base, changes, due_channel, lane = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local stamp = string.format('%.0f', now)
+local stamp = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
 local results = {}
-local soonest, earlier
+local now, soonest, earlier
 
 local function fields_of(entry)
   local found = redis.call('XRANGE', ready, entry, entry)[1]
@@ -44,6 +43,9 @@ for i = 5, #ARGV, 9 do
       redis.call('XDEL', ready, entry)
       redis.call('HDEL', record, 'e')
       redis.call('HSET', record, 's', 'delayed', 'b', f.j, 'a', attempt, 'l', f.l, 'x', text)
+      -- Only here, since it may write: the first write must be the acknowledgement, which is never
+      -- refused for lack of memory.
+      now = now or lane_time(base)
       soonest = soonest or redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
       redis.call('ZADD', delayed, string.format('%.0f', now + millis), id)
       if not soonest or now + millis < tonumber(soonest) then

@@ -1,4 +1,4 @@
--- Reads a job in flight or a dead letter. KEYS: record, ready, delayed, dead. ARGV: id.
+-- Reads a job in flight or a dead letter. KEYS: record, ready, delayed, dead. ARGV: id, base.
 -- Returns the record's fields and values, whether it is leased, its envelope and its due time (or -1).
 local record = redis.call('HGETALL', KEYS[1])
 local f = {}
@@ -16,6 +16,8 @@ if f.s == 'ready' or f.s == 'dead' then
     end
   end
 elseif f.s == 'delayed' then
-  due = tonumber(redis.call('ZSCORE', KEYS[3], ARGV[1]) or -1)
+  local score = redis.call('ZSCORE', KEYS[3], ARGV[1])
+  -- By Redis' clock, not the lane's.
+  if score then due = math.max(0, score - (redis.call('HGET', ARGV[2] .. 'clock', 'o') or 0)) end
 end
 return { record, leased, body, due }

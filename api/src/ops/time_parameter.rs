@@ -1,14 +1,14 @@
-//! Times in the queries of operators.
+//! Times in query strings of operators.
 
 use jiff::Timestamp;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-/// A time as operators write it: ISO 8601 or Unix ms.
+/// A time in ISO 8601 or Unix ms.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moment(pub(super) Timestamp);
+pub(super) struct TimeParameter(pub(super) Timestamp);
 
-impl<'de> Deserialize<'de> for Moment {
+impl<'de> Deserialize<'de> for TimeParameter {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let time = match text.parse::<i64>() {
@@ -16,6 +16,6 @@ impl<'de> Deserialize<'de> for Moment {
             Err(_) => text.parse(),
         };
         time.map(Self)
-            .map_err(|_| D::Error::custom("a time is ISO 8601 with its offset, or Unix ms"))
+            .map_err(|_| D::Error::custom("must be ISO 8601 with an offset, or Unix ms"))
     }
 }

@@ -1,12 +1,12 @@
-//! Work that a client must not be able to break off in the middle by going away: what ends a session
-//! and what records it belong together.
+//! Work that a client must not interrupt by disconnecting: ending a session and recording why belong
+//! together.
 
 use avalon_core::base::problem::ProblemCode;
 
 use crate::http::problem::ApiError;
 
-/// Does the work in a task of its own, which goes on when nobody waits for it any more.
-pub(crate) async fn to_the_end<T: Send + 'static>(
+/// Runs the work in its own task, which continues when the request is dropped.
+pub(crate) async fn run_to_completion<T: Send + 'static>(
     work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
 ) -> Result<T, ApiError> {
     tokio::spawn(work)

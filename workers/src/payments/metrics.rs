@@ -1,0 +1,83 @@
+//! Metrics of orders, payments, callbacks and refunds. What the database knows (pending callbacks,
+//! differences to WeChat's bills) is exported by the API at scrape time.
+
+use avalon_core::payments::{CallbackOutcome, Cause, OrderStatus, RefundStatus};
+use avalon_metrics::metrics;
+use jiff::Timestamp;
+use prometheus::exponential_buckets;
+use strum::{AsRefStr, IntoStaticStr, VariantArray};
+
+/// The states that workers bring orders to. `refunding` begins with an operator's request.
+const STATUSES: [OrderStatus; 5] = [
+    OrderStatus::Pending,
+    OrderStatus::Paid,
+    OrderStatus::Failed,
+    OrderStatus::Closed,
+    OrderStatus::Refunded,
+];
+
+/// Outcome of a `createOrder` job. The names are label values.
+#[derive(AsRefStr, Clone, Copy, Debug, IntoStaticStr, PartialEq, Eq, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub(crate) enum OrderRequest {
+    /// The player can pay.
+    Offered,
+    /// Because of the player or the product.
+    Refused,
+    /// WeChat or the service failed.
+    Unavailable,
+}
+
+metrics! {
+    /// Counts orders, payments, callbacks and refunds. Cheap to clone.
+    pub struct PayMetrics {
+        /// Orders that reached a state.
+        orders: IntCounterVec["status" in STATUSES] = "avalon_orders_total",
+        /// Finished createOrder jobs: offered (the player can pay), refused (because of the player or the
+        /// product) or unavailable (WeChat or the service failed).
+        requests: IntCounterVec["outcome" in OrderRequest::VARIANTS] = "avalon_order_requests_total",
+        /// Granted payments, by source: callback, query or reconciliation.
+        payments: IntCounterVec["learned_by" in ["callback", "query", "reconciliation"]]
+            = "avalon_payments_total",
+        /// Time from WeChat's payment time (whole seconds) to granting the items.
+        grant_delay: Histogram(exponential_buckets(0.1, 2.5, 13)?)
+            = "avalon_payment_grant_delay_seconds",
+        /// Processed payment callbacks, and paid orders found by a query for which nothing was granted, by
+        /// outcome.
+        callbacks: IntCounterVec["outcome" in CallbackOutcome::VARIANTS]
+            = "avalon_payment_callbacks_total",
+        /// Refunds that WeChat moved to a state; a closed one has failed permanently.
+        refunds: IntCounterVec["status" in &RefundStatus::VARIANTS[1..]] = "avalon_refunds_total",
+    }
+}
+
+impl PayMetrics {
+    pub(crate) fn order(&self, status: OrderStatus) {
+        self.orders.with_label_values(&[status]).inc();
+    }
+
+    pub(crate) fn requested(&self, request: OrderRequest) {
+        self.requests.with_label_values(&[request]).inc();
+    }
+
+    /// Counts a granted payment that was made at `at`.
+    pub(crate) fn paid(&self, cause: Cause, at: Timestamp) {
+        let learned_by = match cause {
+            Cause::Callback => "callback",
+            Cause::Reconciliation => "reconciliation",
+            _ => "query",
+        };
+        self.payments.with_label_values(&[learned_by]).inc();
+        // WeChat's clock may be slightly ahead of ours.
+        let delay = Timestamp::now().duration_since(at).as_secs_f64().max(0.0);
+        self.grant_delay.observe(delay);
+    }
+
+    pub(crate) fn refund(&self, status: RefundStatus) {
+        self.refunds.with_label_values(&[status]).inc();
+    }
+
+    pub(crate) fn callback(&self, outcome: CallbackOutcome) {
+        self.callbacks.with_label_values(&[outcome.as_str()]).inc();
+    }
+}
