@@ -78,7 +78,7 @@ async fn create(
         .map_err(job_errors::payment)?;
     let id = order.id;
     // Whatever happens from here on, the client learns which order it is about.
-    proceed(&services, order, job.client_ip, last_attempt)
+    proceed(&services, order, job.client_ip, slow)
         .await
         .map_err(|error| about(error, id))
 }
@@ -100,7 +100,7 @@ async fn proceed(
     services: &Services,
     order: Order,
     client_ip: Option<IpAddr>,
-    last_attempt: bool,
+    slow: bool,
 ) -> Result<CreatedOrder, JobError> {
     match order.status {
         OrderStatus::Pending => {}
