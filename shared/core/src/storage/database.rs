@@ -282,6 +282,7 @@ fn migrator(dialect: Dialect) -> Migrator {
             6 "0006_analytics",
             7 "0007_platform_stats",
             8 "0008_retention",
+            10 "0010_orders_without_product_locks",
         ),
         Dialect::Postgres => migrations!("postgres":
             1 "0001_users_and_sessions",
@@ -292,6 +293,7 @@ fn migrator(dialect: Dialect) -> Migrator {
             6 "0006_analytics",
             7 "0007_platform_stats",
             8 "0008_retention",
+            10 "0010_orders_without_product_locks",
         ),
     };
     let migrations = files

@@ -18,10 +18,10 @@ const SOON: Duration = Duration::from_secs(5);
 /// The product without stock.
 const PLENTY: usize = 1;
 
-/// Locks a product's row as an update of its stock does.
+/// Locks a product's row, also against the check of a foreign key.
 async fn locked(database: &Database, product: &ProductId) -> Transaction<'static, Any> {
     let mut transaction = database.begin().await.unwrap();
-    sqlx::query("UPDATE products SET updated_at = updated_at WHERE id = $1")
+    sqlx::query("SELECT CAST(1 AS BIGINT) FROM products WHERE id = $1 FOR UPDATE")
         .bind(product)
         .execute(&mut *transaction)
         .await
