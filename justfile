@@ -47,6 +47,11 @@ schema *ARGS:
     cargo build
     scripts/check-schema {{ ARGS }}
 
+# Runs public clients against the service and the simulator
+clients:
+    cargo build
+    scripts/check-clients
+
 # Validates the Compose file and the Kubernetes manifests
 deploy:
     cargo build

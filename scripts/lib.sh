@@ -19,6 +19,20 @@ python_tools() {
     echo "$venv/bin"
 }
 
+# node_tools NAME PACKAGE…: prints a folder whose node_modules has these packages, installing them like python_tools.
+node_tools() {
+    local folder=$CACHE/$1 requirements
+    shift
+    requirements=$(printf '%s\n' "$@")
+    if [[ $(cat -- "$folder/installed" 2>/dev/null) != "$requirements" ]]; then
+        rm -rf -- "$folder"
+        mkdir -p -- "$folder"
+        npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$folder" "$@" >&2
+        printf '%s\n' "$requirements" >"$folder/installed"
+    fi
+    echo "$folder"
+}
+
 # cargo_tool NAME VERSION: prints the path of a program from crates.io, building it on first use.
 cargo_tool() {
     local root=$CACHE/$1-$2

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::app::AppError;
 use crate::dev_keys::DevKeysError;
 use crate::telemetry::TelemetryError;
 use avalon_config::ConfigError;
@@ -17,6 +18,8 @@ use avalon_queue::StoreError;
 pub(crate) enum Failure {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    App(#[from] AppError),
     /// Only detected when the setting is used.
     #[error("configuration: {key}: {problem}")]
     Setting { key: &'static str, problem: String },
@@ -38,14 +41,8 @@ pub(crate) enum Failure {
     Keyring(#[from] KeyringError),
     #[error("configuration: http.{0}")]
     Tls(#[from] avalon_api::TlsError),
-    #[error("WeChat client: {0}")]
-    Wechat(#[from] avalon_wechat::WechatClientError),
-    #[error("WeChat Pay client: {0}")]
-    Pay(#[from] avalon_wechat::pay::PayClientError),
     #[error(transparent)]
     Payment(#[from] avalon_core::payments::PaymentError),
-    #[error("events: {0}")]
-    Analytics(#[from] avalon_workers::AnalyticsError),
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
     #[error("there is no database at {}", .0.display())]
@@ -102,9 +99,11 @@ impl Failure {
     /// Returns 2 if the configuration must be fixed before another start can succeed, otherwise 1.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Setting { .. } | Self::Listen { .. } | Self::Tls(_) => {
-                ExitCode::from(2)
-            }
+            Self::Config(_)
+            | Self::App(AppError::Setting { .. })
+            | Self::Setting { .. }
+            | Self::Listen { .. }
+            | Self::Tls(_) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }
     }

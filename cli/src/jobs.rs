@@ -5,16 +5,17 @@ use avalon_queue::{JobFilter, JobId, JobState, JobStore, JobView, QueueName};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::app::{known_queue, stores};
 use crate::arguments::{JobsCommand, ListedStatus, Selection};
 use crate::failure::Failure;
-use crate::{progress, wiring};
+use crate::progress;
 
 pub(crate) async fn run(config: &Config, command: JobsCommand) -> Result<(), Failure> {
     if let Some(queue) = command.queue() {
-        wiring::known_queue("--queue", queue.as_str())?;
+        known_queue("--queue", queue.as_str())?;
     }
-    let redis = wiring::redis(config)?;
-    let store = wiring::existing_store(config, redis.as_ref()).await?;
+    let redis = stores::redis(config)?;
+    let store = stores::existing_store(config, redis.as_ref()).await?;
     let store = store.as_ref();
     match command {
         JobsCommand::List {

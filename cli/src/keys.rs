@@ -13,15 +13,15 @@ use avalon_core::storage::rotation::{self, KeyStatus, KeyUse, Rotated};
 use secrecy::ExposeSecret;
 use serde_json::json;
 
+use crate::app::stores;
 use crate::arguments::{KeyPurpose, KeysCommand};
 use crate::failure::Failure;
-use crate::wiring;
 
 /// Interval of progress messages.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(config: &Config, command: KeysCommand) -> Result<(), Failure> {
-    let keyring = wiring::keyring(config)?;
+    let keyring = stores::keyring(config)?;
     let database = Database::new(&config.database)?;
     match command {
         KeysCommand::Rotate { json } => rotate(&database, &keyring, json).await,

@@ -1,6 +1,7 @@
 //! `avalon`, the one program, as a library: command line, configuration ([`config`]), and one function
 //! per subcommand. The binary only calls [`main`]; benchmarks and tests build on the same parts.
 
+pub mod app;
 mod arguments;
 mod certificates;
 pub mod config;
@@ -20,7 +21,6 @@ mod sessions;
 mod signals;
 mod simulator;
 mod telemetry;
-mod wiring;
 
 use std::process::ExitCode;
 

@@ -17,9 +17,10 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::json;
 
+use crate::app::stores;
 use crate::arguments::{OrderSelection, OrdersCommand};
 use crate::failure::Failure;
-use crate::{progress, wiring};
+use crate::progress;
 
 /// The command stops waiting for the job after this; the job continues.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -147,8 +148,8 @@ async fn reconcile(
     again: bool,
     as_json: bool,
 ) -> Result<(), Failure> {
-    let redis = wiring::redis(config)?;
-    let store = wiring::existing_store(config, redis.as_ref()).await?;
+    let redis = stores::redis(config)?;
+    let store = stores::existing_store(config, redis.as_ref()).await?;
     let job = NewJob::from_job(&Reconcile { day, again });
     let enqueued = store.enqueue(vec![job]).await?;
     let id = enqueued.first().ok_or(Failure::NotEnqueued)?.id();

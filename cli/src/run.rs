@@ -1,29 +1,27 @@
-//! The roles that stay: `dev`, `all`, `api`, `workers`. Starts their parts in order, and stops them
-//! in the other order when asked.
+//! The roles that stay: `dev`, `all`, `api`, `workers`. Starts the parts of the [`App`] in order, and
+//! stops them in the reverse order.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::config::{Config, Role};
-use avalon_api::ops::{BacklogCache, OpsState, Phase};
-use avalon_api::{ApiState, GuardMetrics, HeaderPolicy, HttpMetrics, TrustedProxies};
-use avalon_core::analytics::EventMetrics;
-use avalon_core::payments::inbox::InboxWriter;
+use avalon_api::HttpMetrics;
+use avalon_api::ops::Phase;
 use avalon_core::storage::database::{Database, DatabaseError};
-use avalon_queue::Queue;
-use avalon_wechat::WechatMetrics;
 use avalon_workers::Pools;
-use tokio::sync::{Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::{ApiStop, App};
+use crate::config::{Config, Role};
 use crate::failure::Failure;
 use crate::signals::Logging;
-use crate::{certificates, dev, signals, simulator, wiring};
+use crate::{certificates, dev, signals, simulator};
 
-/// How long the listener for operators goes on answering requests at the end.
+/// Time for which the operators' listener continues to respond at the end.
 const OPS_GRACE: Duration = Duration::from_secs(2);
-/// How often WeChat Pay's certificates are fetched.
+/// Interval at which WeChat Pay's certificates are fetched.
 const PLATFORM_KEYS_EVERY: Duration = Duration::from_secs(3600);
 
 pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), Failure> {
@@ -31,56 +29,31 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
         true => certificates::tls(&config)?,
         false => None,
     };
-    // Sockets first: a port that is taken is told before anything is touched.
-    let ops_socket = wiring::listen("ops.listen", config.ops_listen(role)).await?;
+    // Sockets first: an occupied port is reported before anything else happens.
+    let ops_socket = listen("ops.listen", config.ops_listen(role)).await?;
     let http_socket = match role.serves_api() {
-        true => Some(wiring::listen("http.listen", config.http.listen).await?),
+        true => Some(listen("http.listen", config.http.listen).await?),
         false => None,
     };
     let stop = signals::stop_on_signals()?;
     let log_file = log.config.clone();
     let log_handle = log.handle.clone();
     signals::reload_on_hangup(log, role)?;
-    let registry = prometheus::Registry::new();
-    avalon_api::ops::describe_process(&registry)?;
-    let wechat_metrics = WechatMetrics::new(&registry)?;
+    let app = App::build(config, role).await?;
+    let config = &app.config;
+    avalon_api::ops::describe_process(&app.registry)?;
     if let Some(tls) = tls.clone() {
-        certificates::renew_on_hangup(tls, log_file, role, wechat_metrics.clone())?;
+        certificates::renew_on_hangup(tls, log_file, role, app.wechat_metrics.clone())?;
     }
-    let event_metrics = EventMetrics::new(&registry)?;
-    let database = Database::new(&config.database)?;
-    let redis = wiring::redis(&config)?;
-    let events = wiring::events(&config, &event_metrics, redis.as_ref());
-    let store = wiring::store(&config, redis.as_ref()).await?;
-    let queue = Queue::new(store, wiring::queue_metrics(&registry)?);
-    let keyring = Arc::new(wiring::keyring(&config)?);
-    let sessions = wiring::sessions(&config, &keyring, redis.as_ref(), &database);
-    let issuer = Arc::new(wiring::issuer(&config)?);
-    let verifier = Arc::new(wiring::verifier(&config)?);
-    // What players use, and what goes on for operators until that has ended.
+    // What players use, and what stays up for operators until that has ended.
     let (mut public, mut servers) = (JoinSet::new(), JoinSet::new());
 
     let (phase, phases) = watch::channel(Phase::Starting);
-    // Operators can look from here on, whatever the weather.
+    // Operators have access from here on, even while stores are down.
     let ops_stop = CancellationToken::new();
-    let ops = avalon_api::ops::router(OpsState {
-        statistics: Arc::new(Semaphore::new(avalon_api::ops::MAX_STATISTICS)),
-        queue: queue.clone(),
-        database: database.clone(),
-        registry: registry.clone(),
-        redis: redis.clone(),
-        tells_game: config.fulfil.webhook_url.is_some(),
-        backlog: BacklogCache::default(),
-        log: log_handle,
-        sessions: sessions.clone(),
-        tokens: Arc::clone(&verifier),
-        admin_token: config.admin.token.clone().map(Arc::new),
-        phase: phases,
-        events: events.clone(),
-    });
     servers.spawn(avalon_api::serve(
         ops_socket,
-        ops,
+        app.ops_router(log_handle, phases),
         None,
         ops_stop.clone(),
         OPS_GRACE,
@@ -88,8 +61,8 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     ));
 
     if role == Role::Dev {
-        let socket = wiring::listen("simulator.listen", config.simulator.listen).await?;
-        let simulator = simulator::new(&config)?;
+        let socket = listen("simulator.listen", config.simulator.listen).await?;
+        let simulator = simulator::new(config)?;
         let (stop, ops_stop) = (stop.clone(), ops_stop.clone());
         servers.spawn(async move {
             let result = simulator.serve(socket, ops_stop.cancelled_owned()).await;
@@ -97,69 +70,34 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
             result
         });
     }
-    if config.database.auto_migrate && !migrated(&database, &stop).await? {
+    if config.database.auto_migrate && !migrated(&app.database, &stop).await? {
         return Ok(());
     }
-    let pay = wiring::pay_client(&config, &wechat_metrics)?;
-    if let Some(pay) = pay.clone() {
-        // Ends with the process: it has nothing to finish.
+    if let Some(pay) = app.pay.clone() {
+        // Runs until the process ends.
         tokio::spawn(async move { pay.keep_fresh(PLATFORM_KEYS_EVERY).await });
     }
     if role == Role::Dev {
-        dev::stock(&database).await?;
+        dev::stock(&app.database).await?;
     }
-    let pools = if role.runs_workers() {
-        let shared = wiring::Shared {
-            database: &database,
-            queue: &queue,
-            keyring: &keyring,
-            sessions: &sessions,
-            tokens: &issuer,
-            pay: pay.clone(),
-            redis: redis.as_ref(),
-            wechat_metrics: &wechat_metrics,
-            event_metrics: &event_metrics,
-            registry: &registry,
-        };
-        let services = Arc::new(wiring::services(&config, role, shared)?);
-        let handlers = avalon_workers::handlers(&services);
-        let settings = wiring::pools(&config, role)?;
-        Some(Pools::start(&queue, handlers, &settings))
-    } else {
-        None
+    let pools = match role.runs_workers() {
+        true => Some(Pools::start(
+            &app.queue,
+            app.handlers()?,
+            &app.pools_settings()?,
+        )),
+        false => None,
     };
-    // Told to stop, the API still takes requests for a while; then it closes.
+    // When the process stops, the API still accepts requests for a while; then it closes.
     let closing = CancellationToken::new();
     if let Some(socket) = http_socket {
-        let http_metrics = HttpMetrics::new(&registry)?;
+        let http_metrics = HttpMetrics::new(&app.registry)?;
         let connections = http_metrics.connections();
-        let state = ApiState {
-            queue,
-            database: database.clone(),
-            pay,
-            inbox: InboxWriter::spawn(database.clone()),
-            guard_metrics: GuardMetrics::new(&registry)?,
-            pay_metrics: avalon_api::PayMetrics::new(&registry)?,
-            events,
-            sessions,
-            tokens: verifier,
-            issuer,
-            signatures: config.auth.signatures,
-            limits: wiring::limits(&config, role, redis.as_ref()),
-            proxies: Arc::new(TrustedProxies::new(config.http.trusted_proxies.clone())),
-            http_metrics,
-            wait: config.http.wait,
-            max_wait: config.http.max_wait,
-            max_body: config.http.max_body as usize,
-            request_timeout: config.http.request_timeout,
+        let api_stop = ApiStop {
             draining: stop.clone(),
-            stopping: closing.clone(),
+            closing: closing.clone(),
         };
-        let headers = HeaderPolicy {
-            cors_origins: config.http.cors_origins.clone(),
-            hsts: config.http.hsts(),
-        };
-        let router = avalon_api::router(state, &headers);
+        let router = app.api_router_with(&api_stop, http_metrics)?;
         public.spawn(avalon_api::serve(
             socket,
             router,
@@ -170,7 +108,7 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
         ));
     }
     if role == Role::Dev {
-        dev::welcome(&config);
+        dev::welcome(config);
     }
     phase.send_replace(Phase::Running);
     tracing::info!(%role, "started");
@@ -182,7 +120,7 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     }
     closing.cancel();
     if let Some(pools) = pools {
-        // Requests under way may wait for jobs: most get their answers before the pools stop.
+        // Requests in flight may wait for jobs: most get their responses before the pools stop.
         let _ = tokio::time::timeout(config.http.wait, finished(&mut public)).await;
         pools.stop().await;
     }
@@ -197,14 +135,13 @@ async fn finished(servers: &mut JoinSet<std::io::Result<()>>) {
     while let Some(server) = servers.join_next().await {
         match server {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "a server ended badly"),
-            Err(error) => tracing::error!(%error, "a server crashed"),
+            Ok(Err(error)) => tracing::error!(%error, "server failed"),
+            Err(error) => tracing::error!(%error, "server panicked"),
         }
     }
 }
 
-/// Brings the schema up to date, waiting for a database that is away; `false` when told to stop
-/// before that.
+/// Migrates the schema, waiting for a database that is down; `false` when stopped before that.
 async fn migrated(database: &Database, stop: &CancellationToken) -> Result<bool, Failure> {
     loop {
         match database.migrate().await {
@@ -221,7 +158,7 @@ async fn migrated(database: &Database, stop: &CancellationToken) -> Result<bool,
     }
 }
 
-/// `avalon migrate`: once, and tells what is wrong.
+/// `avalon migrate`: migrates the schema once.
 pub(crate) async fn migrate(config: &Config) -> Result<(), Failure> {
     let database = Database::new(&config.database)?;
     database
@@ -230,4 +167,15 @@ pub(crate) async fn migrate(config: &Config) -> Result<(), Failure> {
         .map_err(|error: DatabaseError| Failure::from(error))?;
     println!("the schema of {} is up to date", config.database.url);
     Ok(())
+}
+
+/// Opens a listening socket; the failure names the key.
+pub(crate) async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| Failure::Listen {
+            key,
+            address,
+            source,
+        })
 }

@@ -13,16 +13,16 @@ use avalon_wechat::OpenId;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::app::stores;
 use crate::arguments::SessionsCommand;
 use crate::failure::Failure;
-use crate::wiring;
 
 pub(crate) async fn run(config: &Config, command: SessionsCommand) -> Result<(), Failure> {
     let database = Database::new(&config.database)?;
-    let redis = wiring::redis(config)?;
+    let redis = stores::redis(config)?;
     // Neither listing nor terminating sessions decrypts anything, so any key will do.
     let keyring = Arc::new(Keyring::new(&EncryptionKey::generate()?, &[])?);
-    let sessions = wiring::sessions(config, &keyring, redis.as_ref(), &database);
+    let sessions = stores::sessions(config, &keyring, redis.as_ref(), &database);
     let (SessionsCommand::List { open_id, .. } | SessionsCommand::End { open_id, .. }) = &command;
     let user = users::by_open_id(&database, &OpenId::new(open_id)).await?;
     let user = user.ok_or_else(|| Failure::NoSuchPlayer(open_id.clone()))?;

@@ -8,7 +8,8 @@ use avalon_simulator::{
 use secrecy::ExposeSecret;
 
 use crate::failure::Failure;
-use crate::{dev, signals, wiring};
+use crate::run::listen;
+use crate::{dev, signals};
 
 /// Creates a simulator of the configured app and merchant, with a sample merchant if none is configured.
 pub(crate) fn new(config: &Config) -> Result<Simulator, Failure> {
@@ -61,7 +62,7 @@ fn required(key: &'static str) -> Failure {
 /// Runs the simulator, with the app and the merchant of `avalon dev` unless others are configured.
 pub(crate) async fn run(mut config: Config) -> Result<(), Failure> {
     dev::simulated_app(&mut config);
-    let socket = wiring::listen("simulator.listen", config.simulator.listen).await?;
+    let socket = listen("simulator.listen", config.simulator.listen).await?;
     let stop = signals::stop_on_signals()?;
     tracing::info!(listen = %config.simulator.listen, "simulator is running");
     new(&config)?.serve(socket, stop.cancelled_owned()).await?;

@@ -30,6 +30,7 @@ const PAY_APIS: &[&str] = &[
     api::CLOSE,
     api::REFUND,
     api::REFUND_QUERY,
+    api::ABNORMAL_REFUND,
     api::CERTIFICATES,
     api::BILL,
 ];

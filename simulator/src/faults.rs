@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use crate::pay::{self, InjectedError};
+use crate::pay::{self, InjectedError, PayAnswer};
 use crate::requests::Endpoint;
 use crate::state::World;
 use crate::wire::{Answer, errcode};
@@ -61,7 +61,7 @@ enum Outage {
     Hang,
     /// An empty 200.
     Empty,
-    /// Truncated JSON.
+    /// Truncated JSON. In WeChat Pay, the first half of the response.
     Truncated,
 }
 
@@ -85,7 +85,7 @@ impl Faults {
 
     /// Draws the faults of the next call of `api`.
     fn draw(&mut self, api: &str) -> CallFaults {
-        let is_pay = api.starts_with(pay::API_PREFIX);
+        let is_pay = is_pay(api);
         let applies = match self.api.as_deref() {
             None => true,
             Some(ALL_OF_PAY) => is_pay,
@@ -99,7 +99,7 @@ impl Faults {
             latency_after: self.latency_after,
             error: self.draw_error().then(|| {
                 if is_pay {
-                    Answer::Pay(self.pay_error.unwrap_or_default().answer())
+                    Answer::Pay(self.pay_error.unwrap_or_default().into())
                 } else {
                     Answer::Error(self.errcode.unwrap_or(errcode::SYSTEM_BUSY))
                 }
@@ -144,7 +144,12 @@ pub(crate) async fn apply(
     if !faults.latency_after {
         delay(&world, faults.latency).await;
     }
-    let response = if faults.outage != Outage::None {
+    let response = if faults.outage == Outage::Truncated && is_pay(endpoint.api) {
+        let has_effect = faults.outage_after || request.method() == Method::GET;
+        truncated_pay_answer(has_effect, request, next)
+            .await
+            .into_response()
+    } else if faults.outage != Outage::None {
         if faults.outage_after {
             next.run(request).await;
         }
@@ -158,6 +163,25 @@ pub(crate) async fn apply(
         delay(&world, faults.latency).await;
     }
     response
+}
+
+fn is_pay(api: &str) -> bool {
+    api.starts_with(pay::API_PREFIX)
+}
+
+/// Returns the first half of the API's response, under the signature of the whole. A call that must
+/// have no effect does not reach the API; it gets half of an error.
+async fn truncated_pay_answer(has_effect: bool, request: Request, next: Next) -> Answer {
+    let whole = if has_effect {
+        let mut response = next.run(request).await;
+        response.extensions_mut().remove::<Answer>()
+    } else {
+        None
+    };
+    Answer::Pay(match whole {
+        Some(Answer::Pay(answer)) => answer.truncated(),
+        _ => PayAnswer::from(InjectedError::default()).truncated(),
+    })
 }
 
 async fn delay(world: &World, latency: Duration) {

@@ -11,6 +11,7 @@ mod codes;
 mod connection;
 mod control;
 mod faults;
+mod header_case;
 mod pay;
 mod platform;
 mod players;
@@ -52,8 +53,9 @@ impl Simulator {
 
     /// Returns all routes: WeChat's APIs and the control routes under `/_sim/`.
     ///
-    /// Unless [`Simulator::serve`] serves them, a "reset" is a response that breaks off in its
-    /// body: resetting before the first byte needs control over the connection.
+    /// Unless [`Simulator::serve`] serves them, header names are lower-case, idle connections stay
+    /// open, and a "reset" is a response that breaks off in its body: all of this needs control over
+    /// the connection.
     pub fn router(&self) -> Router {
         let control = control::routes(&self.world).merge(client_data::routes(&self.world));
         let routes = Router::new()

@@ -3,6 +3,7 @@
 //! Each API has a file of its own; [`ingress`] authenticates requests and signs responses,
 //! [`delivery`] sends the callbacks, [`control`] holds the control routes.
 
+mod abnormal_refund;
 mod answer;
 mod authorization;
 mod behaviour;
@@ -55,6 +56,7 @@ pub(crate) mod api {
     pub(crate) const CLOSE: &str = "pay_close";
     pub(crate) const REFUND: &str = "pay_refund";
     pub(crate) const REFUND_QUERY: &str = "pay_refund_query";
+    pub(crate) const ABNORMAL_REFUND: &str = "pay_abnormal_refund";
     pub(crate) const CERTIFICATES: &str = "pay_certificates";
     pub(crate) const BILL: &str = "pay_bill";
 }
@@ -81,6 +83,7 @@ pub(crate) fn routes(world: &Arc<World>, settings: &PaySimulatorSettings) -> Rou
         .merge(close::routes(&pay))
         .merge(refund::routes(&pay))
         .merge(refund_query::routes(&pay))
+        .merge(abnormal_refund::routes(&pay))
         .merge(certificates::routes(&pay))
         .merge(bill::routes(&pay))
         .merge(bill_file::routes(&pay))

@@ -155,10 +155,14 @@ pub(crate) async fn record_and_render(
         // Unreachable: every WeChat route returns an `Answer`.
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let (content_type, now) = {
+    let (content_type, keep_alive_seconds, now) = {
         let mut state = endpoint.world.state();
         state.requests.record_answer(number, &answer);
-        (state.behaviour.content_type, state.now())
+        (
+            state.behaviour.content_type,
+            state.pay.behaviour.keep_alive_seconds,
+            state.now(),
+        )
     };
     tracing::debug!(
         api = endpoint.api,
@@ -168,6 +172,7 @@ pub(crate) async fn record_and_render(
     );
     answer.render(
         content_type,
+        keep_alive_seconds,
         now,
         connection.as_ref().map(|ConnectInfo(inner)| inner),
     )

@@ -112,14 +112,17 @@ impl Answer {
             Self::Empty => "empty".to_owned(),
             Self::Truncated => "truncated".to_owned(),
             Self::Reset => "reset".to_owned(),
+            Self::Pay(answer) if answer.is_truncated => "truncated".to_owned(),
             Self::Pay(answer) => format!("http{}", answer.status.as_u16()),
         }
     }
 
-    /// Renders the answer. `connection` is set when [`crate::Simulator::serve`] serves.
+    /// Renders the answer. `keep_alive_seconds` is WeChat Pay's; `connection` is set when
+    /// [`crate::Simulator::serve`] serves.
     pub(crate) fn render(
         self,
         content_type: ContentType,
+        keep_alive_seconds: u32,
         now: Timestamp,
         connection: Option<&Connection>,
     ) -> Response {
@@ -140,7 +143,12 @@ impl Answer {
             Self::Empty => Html("").into_response(),
             Self::Truncated => json_answer(content_type, r#"{"session_key":"c2ltdW"#.to_owned()),
             Self::Reset => reset_response(connection),
-            Self::Pay(answer) => answer.into_response(),
+            Self::Pay(answer) => {
+                if let Some(connection) = connection {
+                    connection.limit_idle(keep_alive_seconds);
+                }
+                answer.render(keep_alive_seconds)
+            }
         };
         if let Some(date) = http_date(now) {
             response.headers_mut().insert(DATE, date);

@@ -28,6 +28,7 @@ async fn forge(shop: &Shop, order: OrderId, kind: &str) -> Value {
 async fn unknown_serials_are_capped_and_valid_callbacks_accepted() {
     for file in TestDatabase::both().await {
         let shop = Shop::open(file).await;
+        shop.app.expect_leftover("callback");
         let (handlers, player) = (shop.handlers(false), shop.player().await);
         let gems = shop.product(100, None, None).await;
         let order = shop.order(&handlers, player, &gems, "k").await;

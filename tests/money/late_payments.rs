@@ -295,6 +295,7 @@ async fn webhook_reports_a_late_payment_only_if_it_is_kept() {
 #[tokio::test]
 async fn crashed_worker_leaves_order_and_items_consistent() {
     let fixture = Fixture::of(false).await;
+    fixture.shop.app.expect_leftover("callback");
     let (mut paid, mut unpaid) = (0, 0);
     for after in 1..40 {
         let key = after.to_string();

@@ -5,12 +5,11 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use avalon_core::jobs::QUEUES;
 use avalon_queue::store::ReclaimPolicy;
 use avalon_queue::{
     Handlers, IdempotencyKey, Job, JobFilter, JobState, JobStore, JobView, Leased, NewJob,
-    Settlement,
 };
+use avalon_tests::app;
 use avalon_workers::Sweep;
 
 use crate::shop::Shop;
@@ -68,34 +67,17 @@ pub(crate) fn sweep() -> NewJob {
 impl Shop {
     /// Leases all due jobs.
     pub(crate) async fn lease_jobs(&self) -> Vec<Leased> {
-        let mut leased_jobs = Vec::new();
-        for queue in &QUEUES {
-            for lane in self.store.lanes(queue) {
-                let some = self.store.lease(&lane, "manual", 100, Duration::ZERO);
-                leased_jobs.extend(some.await.unwrap());
-            }
-        }
-        leased_jobs
+        app::lease_due(&*self.store).await
     }
 
     /// Runs a leased job and settles it, as a worker does.
     pub(crate) async fn run_leased(&self, handlers: &Handlers, leased: Leased) {
-        let settle = handlers.attempt(&leased).await;
-        let settlement = Settlement { leased, settle };
-        self.store.settle(&[settlement]).await.unwrap();
+        app::run_leased(&*self.store, handlers, leased).await;
     }
 
     /// Runs all due jobs, including those that they enqueue without delay.
     pub(crate) async fn run_due_jobs(&self, handlers: &Handlers) {
-        loop {
-            let jobs = self.lease_jobs().await;
-            if jobs.is_empty() {
-                return;
-            }
-            for leased in jobs {
-                self.run_leased(handlers, leased).await;
-            }
-        }
+        app::run_due(&*self.store, handlers).await;
     }
 
     /// Runs jobs until each callback in the inbox has an outcome.

@@ -132,6 +132,7 @@ async fn day_is_done_only_when_every_payment_is_handled() {
 #[tokio::test]
 async fn unprocessable_payment_does_not_block_the_others() {
     let shop = Shop::open(TestDatabase::sqlite()).await;
+    shop.app.allow_dead("reconcile");
     let (handlers, player) = (shop.handlers(false), shop.player().await);
     let [first, second] = unreported_payments(&shop, &handlers, player).await;
     // The first payment's transaction id belongs to another order.
@@ -160,6 +161,7 @@ async fn unprocessable_payment_does_not_block_the_others() {
 #[tokio::test]
 async fn missing_bill_is_not_trusted_for_a_day_with_payments() {
     let shop = Shop::open(TestDatabase::sqlite()).await;
+    shop.app.expect_leftover("reconcile");
     let (handlers, player) = (shop.handlers(false), shop.player().await);
     let gems = shop.product(100, None, None).await;
     let bills = json!({"billsAtOnce": true});

@@ -217,6 +217,7 @@ async fn refund_exceeding_the_payment_is_a_mismatch() {
 #[tokio::test]
 async fn missing_refund_does_not_override_a_signed_response() {
     let fixture = Fixture::paid().await;
+    fixture.shop.app.expect_leftover("refund");
     let refund = fixture.request_refund().await;
     fixture.settle(&refund).await;
     let submitted = fixture.refund(refund.refund_id).await;
@@ -311,6 +312,7 @@ async fn order_refunded_before_its_callback_grants_nothing() {
 #[tokio::test]
 async fn rejected_refund_is_retried_with_growing_delays() {
     let fixture = Fixture::paid().await;
+    fixture.shop.app.allow_dead("refund");
     let empty_balance = json!({"balanceFen": 0});
     fixture
         .shop

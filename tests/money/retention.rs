@@ -16,6 +16,7 @@ use crate::shop::{RETENTION, Shop};
 async fn retention_keeps_open_callbacks_webhooks_and_the_books() {
     for file in TestDatabase::both().await {
         let shop = Shop::open(file).await;
+        shop.app.expect_leftover("fulfil");
         let (handlers, player) = (shop.handlers(false), shop.player().await);
         let gems = shop.product(100, None, None).await;
         let mut orders = Vec::new();

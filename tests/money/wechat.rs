@@ -1,11 +1,7 @@
 //! The simulated WeChat, driven over its control API: what players and WeChat do, and its state.
 
-use avalon_simulator::{PaySimulatorSettings, Simulator, SimulatorSettings};
 use reqwest::Method;
 use serde_json::{Value, json};
-
-/// The app that the simulator knows.
-pub(crate) const APP: &str = "wx0123456789abcdef";
 
 pub(crate) struct WeChat {
     /// Base URL of its APIs.
@@ -14,14 +10,12 @@ pub(crate) struct WeChat {
 }
 
 impl WeChat {
-    pub(crate) async fn start() -> Self {
-        let mut settings = SimulatorSettings::new(APP, "secret");
-        settings.pay = Some(PaySimulatorSettings::test().unwrap());
-        let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", socket.local_addr().unwrap());
-        tokio::spawn(Simulator::new(settings).serve(socket, std::future::pending()));
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { url, client }
+    /// The simulator at this base URL.
+    pub(crate) fn at(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            client: avalon_tests::client(),
+        }
     }
 
     /// Clears all state. From then on callbacks are held until released and refunds until finished.

@@ -7,6 +7,7 @@
     reason = "a panic fails the test"
 )]
 
+pub mod app;
 pub mod collector;
 pub mod event_sinks;
 pub mod kafka_broker;

@@ -99,6 +99,7 @@ struct JobQuery {
 #[utoipa::path(
     get,
     path = "/api/jobs/{jobId}",
+    operation_id = "getJob",
     tag = "jobs",
     params(("jobId" = String, Path, description = "From the 202 response"), JobQuery),
     responses(
@@ -130,6 +131,7 @@ async fn job(
 #[utoipa::path(
     get,
     path = "/api/jobs/{jobId}/events",
+    operation_id = "streamJob",
     tag = "jobs",
     params(("jobId" = String, Path, description = "From the 202 response")),
     responses(

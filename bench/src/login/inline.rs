@@ -3,22 +3,12 @@
 
 use std::sync::Arc;
 
+use avalon::app::App;
 use avalon::config::{Config, Role};
-use avalon_core::accounts::sessions::{self, Sessions};
-use avalon_core::accounts::tokens::TokenIssuer;
-use avalon_core::analytics::EventMetrics;
-use avalon_core::jobs::{Login, QUEUES};
-use avalon_core::platform::risk::{self, RiskCache};
-use avalon_core::platform::token::{self, PlatformTokens, Timing, TokenMetrics};
-use avalon_core::storage::database::Database;
-use avalon_core::storage::documents::RedisDocuments;
-use avalon_core::storage::keyring::Keyring;
-use avalon_queue::{
-    JobContext, JobId, JobStore, Queue, QueueMetrics, RedisEndpoint, RedisSettings, RedisStreams,
-};
+use avalon_core::jobs::Login;
+use avalon_queue::{JobContext, JobId};
 use avalon_test_support::FleetSettings;
-use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
-use avalon_workers::{Analytics, PayMetrics, ProfileMetrics, ProfileRules, Risk, Services, login};
+use avalon_workers::{Services, login};
 
 use crate::Outcome;
 
@@ -27,77 +17,10 @@ use crate::Outcome;
 pub(super) struct Inline(Arc<Services>);
 
 impl Inline {
-    pub(super) fn new(settings: &FleetSettings) -> Outcome<Self> {
+    pub(super) async fn new(settings: &FleetSettings) -> Outcome<Self> {
         let config = Config::load(None, settings.environment(), Role::Workers)?;
-        let (auth, wechat) = (&config.auth, &config.wechat);
-        let needed = "the fleet's settings lack a secret";
-        let registry = prometheus::Registry::new();
-        let app_id = AppId::new(wechat.app_id.clone().ok_or(needed)?);
-        let client = WechatClient::new(
-            WechatSettings {
-                app_id: app_id.clone(),
-                app_secret: wechat.app_secret.clone().ok_or(needed)?,
-                api_base: wechat.api_base.as_url().clone(),
-                connect_timeout: wechat.connect_timeout,
-                request_timeout: wechat.request_timeout,
-            },
-            WechatMetrics::new(&registry)?,
-        )?;
-        let encryption_key = config.storage.encryption_key.as_ref().ok_or(needed)?;
-        let signing_key = auth.signing_key.as_ref().ok_or(needed)?;
-        let nodes = config.redis.url.as_ref().ok_or(needed)?;
-        let settings = RedisSettings {
-            prefix: config.redis.key_prefix.clone(),
-            queues: QUEUES.to_vec(),
-            shards: 1,
-        };
-        let redis = RedisEndpoint::new(&nodes.joined())?;
-        let documents =
-            |timeout| RedisDocuments::new(redis.clone(), &config.redis.key_prefix, timeout);
-        let ranks = RiskCache::new(documents(risk::REDIS_TIMEOUT), config.risk.cache);
-        let tokens = documents(token::REDIS_TIMEOUT);
-        let sessions = Arc::new(documents(sessions::REDIS_TIMEOUT));
-        let store: Arc<dyn JobStore> = Arc::new(RedisStreams::new(redis.clone(), settings));
-        let database = Database::new(&config.database)?;
-        let queue = Queue::new(store, QueueMetrics::new(&registry)?);
-        let analytics = Analytics::start(
-            &config.analytics,
-            &config.database,
-            &database,
-            &queue,
-            EventMetrics::new(&registry)?,
-        )?;
-        let keyring = Arc::new(Keyring::new(encryption_key, &[])?);
-        // Not used by sign-ins.
-        let tokens = PlatformTokens::new(
-            client.clone(),
-            Arc::new(tokens),
-            Arc::clone(&keyring),
-            Timing::for_calls_of(wechat.request_timeout),
-            TokenMetrics::new(&registry)?,
-        );
-        Ok(Self(Arc::new(Services {
-            database,
-            queue,
-            analytics,
-            platform: PlatformClient::new(client.clone(), Arc::new(tokens)),
-            risk: Risk::new(config.risk.clone(), ranks, &registry)?,
-            pay: None,
-            webhook: None,
-            metrics: PayMetrics::new(&registry)?,
-            profiles: ProfileRules::new(app_id, &config.profile),
-            profile_metrics: ProfileMetrics::new(&registry)?,
-            sessions: Sessions::new(
-                sessions,
-                Arc::clone(&keyring),
-                auth.device_policy,
-                auth.refresh_ttl,
-            ),
-            keyring,
-            wechat: client,
-            tokens: Arc::new(TokenIssuer::new(signing_key, &auth.issuer, auth.token_ttl)),
-            audit_retention: config.storage.audit_retention,
-        })))
+        let app = App::build(config, Role::Workers).await?;
+        Ok(Self(Arc::new(app.services()?)))
     }
 
     pub(super) async fn sign_in(&self, code: &str) -> Outcome<()> {

@@ -52,7 +52,7 @@ impl Measured {
 impl Load {
     /// Sends the requests, alternating between the service, the inline handler and WeChat alone.
     pub(super) async fn send(self, fleet: Fleet) -> Outcome<Measured> {
-        let inline = Inline::new(&fleet.settings)?;
+        let inline = Inline::new(&fleet.settings).await?;
         let fleet = Arc::new(fleet);
         let start = Instant::now();
         let mut requests = JoinSet::new();

@@ -7,7 +7,7 @@ use avalon_core::storage::database::Database;
 use avalon_queue::{RedisSettings, RedisStreams, ServerInfo, StoreError};
 
 use super::Findings;
-use crate::wiring;
+use crate::app::stores;
 
 /// Timeout of the database.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -65,7 +65,7 @@ pub(super) async fn queue(config: &Config, findings: &mut Findings) {
         }
         return;
     };
-    let endpoint = match wiring::redis(config) {
+    let endpoint = match stores::redis(config) {
         Ok(Some(endpoint)) => endpoint,
         Ok(None) => return,
         Err(error) => return findings.fail(NAME, error.to_string()),

@@ -8,7 +8,7 @@ use avalon_wechat::{AppId, ErrorClass, JsCode, WechatClient, WechatMetrics, Wech
 use jiff::{SignedDuration, Timestamp};
 
 use super::Findings;
-use crate::wiring;
+use crate::app::{self, AppError};
 
 /// Clock skew from which WeChat Pay rejects our signatures.
 const SKEW_LIMIT: SignedDuration = SignedDuration::from_secs(300);
@@ -101,7 +101,7 @@ async fn skew(config: &Config) -> Result<SignedDuration, String> {
 
 pub(super) async fn pay(config: &Config, findings: &mut Findings) {
     const NAME: &str = "WeChat Pay";
-    let client = match metrics().and_then(|metrics| wiring::pay_client(config, &metrics)) {
+    let client = match metrics().and_then(|metrics| app::pay_client(config, &metrics)) {
         Ok(Some(client)) => client,
         Ok(None) => {
             return findings.skip(NAME, "pay.mch_id is not configured; payments are disabled");
@@ -136,6 +136,6 @@ pub(super) async fn pay(config: &Config, findings: &mut Findings) {
 }
 
 /// Metrics that are never exported.
-fn metrics() -> Result<WechatMetrics, crate::failure::Failure> {
+fn metrics() -> Result<WechatMetrics, AppError> {
     Ok(WechatMetrics::new(&prometheus::Registry::new())?)
 }

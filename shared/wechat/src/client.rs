@@ -60,6 +60,8 @@ pub enum Api {
     PayRefund,
     /// `GET /v3/refund/domestic/refunds/…`: the state of a refund.
     PayRefundQuery,
+    /// `POST /v3/refund/domestic/refunds/…/apply-abnormal-refund`: sends a refund to another account.
+    PayAbnormalRefund,
     /// `GET /v3/certificates`: WeChat Pay's signing certificates.
     PayCertificates,
     /// `GET /v3/bill/tradebill`: the trade bill of a day.
@@ -82,6 +84,7 @@ impl Api {
                 | Self::PayClose
                 | Self::PayRefund
                 | Self::PayRefundQuery
+                | Self::PayAbnormalRefund
                 | Self::PayCertificates
                 | Self::PayBill
         )
@@ -103,7 +106,9 @@ impl Api {
             Self::RetainInfo => "/datacube/getweanalysisappiddailyretaininfo",
             Self::PayJsapi => "/v3/pay/transactions/jsapi",
             Self::PayQuery | Self::PayClose => "/v3/pay/transactions",
-            Self::PayRefund | Self::PayRefundQuery => "/v3/refund/domestic/refunds",
+            Self::PayRefund | Self::PayRefundQuery | Self::PayAbnormalRefund => {
+                "/v3/refund/domestic/refunds"
+            }
             Self::PayCertificates => "/v3/certificates",
             Self::PayBill => "/v3/bill/tradebill",
         }

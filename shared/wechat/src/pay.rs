@@ -3,6 +3,7 @@
 //! One file per API. `signing` creates our signatures, `keys` verifies WeChat's, `client` and
 //! `transport` send requests, `callback` reads callbacks. "§" refers to a section of the protocol notes.
 
+mod abnormal_refund;
 mod aead;
 mod bill;
 mod bill_file;
@@ -26,6 +27,7 @@ mod transaction;
 mod transport;
 mod verify;
 
+pub use abnormal_refund::{AbnormalRefund, AbnormalRefundTo};
 pub use aead::{ApiV3Key, InvalidApiV3Key};
 pub use bill_file::{BillRow, BillSummary, InvalidBill, TradeBill};
 pub use callback::{Event, Notification, OpenError, RefundNotice, RefundNoticeAmount};

@@ -16,6 +16,8 @@ pub(crate) struct PayAnswer {
     pub(crate) code: Option<&'static str>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Whether a fault has cut the body.
+    pub(crate) is_truncated: bool,
 }
 
 impl PayAnswer {
@@ -26,6 +28,7 @@ impl PayAnswer {
             code: None,
             headers: HeaderMap::new(),
             body: Bytes::new(),
+            is_truncated: false,
         }
     }
 
@@ -46,11 +49,29 @@ impl PayAnswer {
     }
 
     /// A file download, which is never signed.
-    pub(crate) fn file(body: Bytes) -> Self {
+    pub(crate) fn file(body: Bytes, content_type: &str) -> Self {
         let mut answer = Self::status_only(StatusCode::OK);
-        answer.set(header::CONTENT_TYPE, "application/octet-stream");
+        answer.set(header::CONTENT_TYPE, content_type);
         answer.body = body;
         answer
+    }
+
+    /// Cuts the body in half. The headers, its signature included, remain those of the whole body.
+    pub(crate) fn truncated(mut self) -> Self {
+        self.body.truncate(self.body.len() / 2);
+        self.is_truncated = true;
+        self
+    }
+
+    /// Renders the answer. Idle connections close after `keep_alive_seconds`; 0 is unlimited.
+    pub(crate) fn render(mut self, keep_alive_seconds: u32) -> Response {
+        if keep_alive_seconds > 0 {
+            self.set(
+                HeaderName::from_static("keep-alive"),
+                &format!("timeout={keep_alive_seconds}"),
+            );
+        }
+        (self.status, self.headers, self.body).into_response()
     }
 
     pub(crate) fn set(&mut self, name: HeaderName, value: &str) {
@@ -66,7 +87,6 @@ impl PayAnswer {
 
     fn set_common_headers(&mut self) {
         self.set(header::SERVER, "nginx");
-        self.set(HeaderName::from_static("keep-alive"), "timeout=8");
         self.set(header::CACHE_CONTROL, "no-cache, must-revalidate");
         self.set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
         self.set(header::CONTENT_LANGUAGE, "zh-CN");
@@ -75,12 +95,6 @@ impl PayAnswer {
     fn set_request_id(&mut self, number: u32) {
         let id = format!("{}-{number}", hex::encode_upper(random::<18>()));
         self.set(HeaderName::from_static("request-id"), &id);
-    }
-}
-
-impl IntoResponse for PayAnswer {
-    fn into_response(self) -> Response {
-        (self.status, self.headers, self.body).into_response()
     }
 }
 
@@ -161,20 +175,20 @@ pub(crate) enum InjectedError {
     ServiceUnavailable,
 }
 
-impl InjectedError {
-    pub(crate) fn answer(self) -> PayAnswer {
-        let (status, code, message) = match self {
-            Self::SystemError => (
+impl From<InjectedError> for PayAnswer {
+    fn from(error: InjectedError) -> Self {
+        let (status, code, message) = match error {
+            InjectedError::SystemError => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "SYSTEM_ERROR",
                 "系统异常，请稍后重试",
             ),
-            Self::FrequencyLimited => (
+            InjectedError::FrequencyLimited => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "FREQUENCY_LIMITED",
                 "频率超限，请降低请求频率",
             ),
-            Self::ServiceUnavailable => (
+            InjectedError::ServiceUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "SERVICE_UNAVAILABLE",
                 "服务不可用，请稍后重试",

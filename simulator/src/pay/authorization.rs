@@ -74,6 +74,13 @@ impl<'h> Authorization<'h> {
         (pairs.len() == 5 && nonce_is_valid && timestamp_is_valid).then_some(authorization)
     }
 
+    fn has_merchant_serial(&self, pay: &Pay) -> bool {
+        let serial = &pay.keys.merchant_serial;
+        self.serial == serial
+            || (pay.world.state().pay.behaviour.any_serial_case
+                && self.serial.eq_ignore_ascii_case(serial))
+    }
+
     /// Verifies the header, in WeChat's order of checks.
     pub(crate) fn check(
         &self,
@@ -90,7 +97,7 @@ impl<'h> Authorization<'h> {
                 "Http头Authorization中的timestamp与发起请求的时间不得超过5分钟",
             ));
         }
-        if self.mch_id != pay.mch_id || self.serial != pay.keys.merchant_serial {
+        if self.mch_id != pay.mch_id || !self.has_merchant_serial(pay) {
             return Err(PayError::sign(
                 "商户证书序列号有误。请使用签名私钥匹配的证书序列号",
             ));

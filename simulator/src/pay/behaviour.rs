@@ -37,6 +37,10 @@ pub struct PayBehaviour {
     pub bills_at_once: bool,
     /// Expiry of the older certificate in the list of certificates; none shows its real one.
     pub older_certificate_expires: Option<Timestamp>,
+    /// Whether the merchant's serial is accepted in lower case too. WeChat documents upper case.
+    pub any_serial_case: bool,
+    /// Seconds after which an idle connection is closed; 0 is never. WeChat's limit is 8.
+    pub keep_alive_seconds: u32,
     /// Number of upcoming successes with a wrong signature, prefixed `WECHATPAY/SIGNTEST/`.
     pub sign_test_responses: u32,
 }
@@ -57,6 +61,8 @@ impl Default for PayBehaviour {
             public_notify_urls: false,
             bills_at_once: false,
             older_certificate_expires: None,
+            any_serial_case: false,
+            keep_alive_seconds: 8,
             sign_test_responses: 0,
         }
     }

@@ -86,7 +86,7 @@ pub(crate) fn bill(pay: &Pay, state: &PayState, date: Date, kind: Kind) -> Optio
             yuan(paid),
             yuan(refunded),
             yuan(0),
-            yuan(fees),
+            yuan_of_fee(fees),
             yuan(paid),
             yuan(refunded),
         ]
@@ -158,7 +158,7 @@ fn row(pay: &Pay, order: &Order, payment: &Payment, refund: Option<&Refund>) -> 
             "商户数据包",
             escape(order.attach.as_deref().unwrap_or_default()),
         ),
-        ("手续费", format!("{}000", yuan(fee))),
+        ("手续费", yuan_of_fee(fee)),
         ("费率", "0.60%".to_owned()),
         ("订单金额", yuan(paid)),
         ("申请退款金额", yuan(refunded)),
@@ -191,6 +191,11 @@ fn yuan(fen: i64) -> String {
     let sign = if fen < 0 { "-" } else { "" };
     let fen = fen.unsigned_abs();
     format!("{sign}{}.{:02}", fen / 100, fen % 100)
+}
+
+/// Formats a fee, which has five decimals in rows and in the summary.
+fn yuan_of_fee(fen: i64) -> String {
+    format!("{}000", yuan(fen))
 }
 
 /// Replaces the commas and line breaks of merchant-supplied text.

@@ -57,10 +57,10 @@ fn download(pay: &Arc<Pay>, call: &Call<'_>) -> Result<Success, PayError> {
             .ok_or_else(|| PayError::invalid_request("下载链接已失效，请重新申请"))?
     };
     if !is_gzip {
-        return Ok(Success::File(csv));
+        return Ok(Success::File(csv, "text/plain"));
     }
     compressed(&csv)
-        .map(|bytes| Success::File(bytes.into()))
+        .map(|bytes| Success::File(bytes.into(), "application/x-gzip"))
         .map_err(|error| PayError::invalid_request(error.to_string()))
 }
 

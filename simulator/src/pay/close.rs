@@ -28,9 +28,10 @@ fn close(pay: &Arc<Pay>, call: &Call<'_>) -> Result<Success, PayError> {
     call.query(&[])?;
     let request = fields::parse(call.body)?;
     Fields::of(&request, &["mchid"])?.check_mch_id(pay)?;
+    let number = call.out_trade_no()?;
     let mut state = pay.world.state();
     let state = &mut state.pay;
-    match state.orders.get_mut(call.path_param) {
+    match state.orders.get_mut(number) {
         Some(order) => match order.state(call.now) {
             TradeState::Success | TradeState::Refund => Err(state.behaviour.order_paid()),
             TradeState::NotPay | TradeState::Closed => {
@@ -40,7 +41,7 @@ fn close(pay: &Arc<Pay>, call: &Call<'_>) -> Result<Success, PayError> {
         },
         None => {
             // Observed: closing an unknown number succeeds and blocks the number.
-            state.orders.block(call.path_param);
+            state.orders.block(number);
             Ok(Success::Nothing)
         }
     }

@@ -89,6 +89,8 @@ impl PaySimulatorSettings {
         // Like WeChat, callbacks follow no redirects.
         let http = reqwest::Client::builder()
             .no_proxy()
+            // Header names as WeChat writes them: `Wechatpay-Timestamp`.
+            .http1_title_case_headers()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(CALLBACK_TIMEOUT)
             .build()

@@ -11,6 +11,20 @@ use super::answer::PayError;
 /// Maximum amount in fen: a hundred million yuan, far beyond any order and far from overflow.
 pub(crate) const MAX_AMOUNT: i64 = 10_000_000_000;
 
+/// Punctuation allowed in order numbers.
+pub(crate) const ORDER_PUNCTUATION: &[u8] = b"_-|*";
+
+/// Punctuation allowed in refund numbers.
+pub(crate) const REFUND_PUNCTUATION: &[u8] = b"_-|*@";
+
+/// Whether this is a merchant-assigned number of letters, digits and the characters of `punctuation`.
+pub(crate) fn is_number(text: &str, length: RangeInclusive<usize>, punctuation: &[u8]) -> bool {
+    length.contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || punctuation.contains(&byte))
+}
+
 /// Parses a body as JSON and rejects nulls and four-byte characters.
 pub(crate) fn parse(body: &[u8]) -> Result<Value, PayError> {
     let value: Value = serde_json::from_slice(body)
@@ -95,6 +109,10 @@ impl<'v> Fields<'v> {
             .map_or(0, |value| value.to_string().len())
     }
 
+    pub(crate) fn value(&self, name: &str) -> Option<&'v Value> {
+        self.fields.get(name)
+    }
+
     pub(crate) fn has(&self, name: &str) -> bool {
         self.fields.contains_key(name)
     }
@@ -132,11 +150,7 @@ impl<'v> Fields<'v> {
         punctuation: &[u8],
     ) -> Result<&'v str, PayError> {
         let text = self.text(name, *length.end())?;
-        let fits = length.contains(&text.len())
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || punctuation.contains(&byte));
-        if !fits {
+        if !is_number(text, length, punctuation) {
             return Err(self.reject(name, "too short, or characters that are not allowed"));
         }
         Ok(text)

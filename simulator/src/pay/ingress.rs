@@ -2,6 +2,7 @@
 //! and signs its success. Errors are never signed.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use axum::Router;
@@ -18,6 +19,7 @@ use super::Pay;
 use super::answer::{PayAnswer, PayError, random};
 use super::authorization::{Authorization, Signed};
 use super::behaviour::KeyMode;
+use super::fields::{ORDER_PUNCTUATION, is_number};
 use super::keys::Signer;
 use crate::requests::Endpoint;
 use crate::wire::Answer;
@@ -47,6 +49,8 @@ pub(crate) struct Call<'r> {
     query: BTreeMap<String, String>,
     pub(crate) body: &'r [u8],
     pub(crate) host: &'r str,
+    /// `Wechatpay-Serial`, the platform key that encrypted fields use; empty if missing.
+    pub(crate) platform_serial: &'r str,
     pub(crate) now: Timestamp,
 }
 
@@ -54,8 +58,8 @@ pub(crate) struct Call<'r> {
 pub(crate) enum Success {
     Json(Value),
     Nothing,
-    /// A download, unsigned.
-    File(Bytes),
+    /// A download with its content type, unsigned.
+    File(Bytes, &'static str),
 }
 
 /// Returns the route of an API, wrapped in the faults and the request log.
@@ -109,6 +113,7 @@ async fn handle(
                 query,
                 body: &body,
                 host: header_text(&head.headers, header::HOST.as_str()),
+                platform_serial: header_text(&head.headers, "wechatpay-serial"),
                 now,
             };
             (api.run)(&pay, &call)
@@ -116,7 +121,7 @@ async fn handle(
     Answer::Pay(match result {
         Ok(Success::Json(body)) => answer(&pay, &head.headers, Some(body.to_string().into())),
         Ok(Success::Nothing) => answer(&pay, &head.headers, None),
-        Ok(Success::File(file)) => PayAnswer::file(file),
+        Ok(Success::File(file, content_type)) => PayAnswer::file(file, content_type),
         Err(error) => error.into_answer(true),
     })
 }
@@ -241,6 +246,34 @@ impl Call<'_> {
             Some(unknown) => Err(bad_query(unknown, "多余的参数").with_number(270_924_358)),
             None => Ok(&self.query),
         }
+    }
+
+    /// Returns the path parameter, a number assigned by the merchant.
+    pub(crate) fn path_number(
+        &self,
+        name: &str,
+        length: RangeInclusive<usize>,
+        punctuation: &[u8],
+    ) -> Result<&str, PayError> {
+        if is_number(self.path_param, length, punctuation) {
+            return Ok(self.path_param);
+        }
+        let issue = "too short, too long, or characters that are not allowed";
+        Err(
+            PayError::param(format!("输入源“/path/{name}”规则校验失败：{issue}")).with_detail(
+                json!({
+                    "field": name,
+                    "value": self.path_param,
+                    "issue": issue,
+                    "location": "url",
+                }),
+            ),
+        )
+    }
+
+    /// Returns the path parameter, an order number.
+    pub(crate) fn out_trade_no(&self) -> Result<&str, PayError> {
+        self.path_number("out_trade_no", 6..=32, ORDER_PUNCTUATION)
     }
 
     /// Checks `mchid`, which must be the only query parameter.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::answer::PayError;
 use super::behaviour::parameters_differ;
-use super::fields::{self, Fields};
+use super::fields::{self, Fields, ORDER_PUNCTUATION};
 use super::formats::{is_ip, notify_url};
 use super::ingress::{Api, Call, Success, route};
 use super::orders::{self, LIFETIME, Order, TradeState};
@@ -99,7 +99,9 @@ fn read(
     )?;
     let app_id = body.text("appid", 32)?;
     body.check_mch_id(pay)?;
-    let out_trade_no = body.number("out_trade_no", 6..=32, b"_-|*")?.to_owned();
+    let out_trade_no = body
+        .number("out_trade_no", 6..=32, ORDER_PUNCTUATION)?
+        .to_owned();
     let description = body.text("description", 127)?.to_owned();
     let attach = body.optional_text("attach", 128)?.map(str::to_owned);
     body.optional_text("goods_tag", 32)?;

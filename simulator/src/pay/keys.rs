@@ -3,7 +3,7 @@
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::KeyPair;
+use aws_lc_rs::rsa::{KeyPair, OAEP_SHA1_MGF1SHA1, OaepPrivateDecryptingKey, PrivateDecryptingKey};
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_SHA256};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +14,7 @@ use super::credentials::{PayCredentials, PayMerchant, PaySetupError};
 use super::merchant_key;
 
 pub(crate) struct Keys {
+    /// Upper-case hex, as the certificate shows it, in whatever case it was configured.
     pub(crate) merchant_serial: String,
     merchant: ParsedPublicKey,
     api_v3: LessSafeKey,
@@ -26,6 +27,7 @@ pub(crate) struct Keys {
 pub(crate) struct Signer {
     pub(crate) serial: &'static str,
     pair: KeyPair,
+    decrypting: OaepPrivateDecryptingKey,
 }
 
 pub(crate) struct Certificate {
@@ -41,7 +43,7 @@ impl Keys {
         let [serial_a, serial_b] = test.platform_serials;
         let [pem_a, pem_b] = test.platform_certificates;
         Ok(Self {
-            merchant_serial: merchant.serial.to_owned(),
+            merchant_serial: merchant.serial.to_ascii_uppercase(),
             merchant: merchant_key::parse(merchant.key)?,
             api_v3: aead_key(merchant.api_v3_key.as_bytes())
                 .ok_or_else(|| PaySetupError("the APIv3 key must have 32 bytes".to_owned()))?,
@@ -86,7 +88,25 @@ impl Signer {
         };
         let pem = pem::parse(key).map_err(|error| unusable(&error))?;
         let pair = KeyPair::from_pkcs8(pem.contents()).map_err(|error| unusable(&error))?;
-        Ok(Self { serial, pair })
+        let decrypting = PrivateDecryptingKey::from_pkcs8(pem.contents())
+            .map_err(|error| unusable(&error))
+            .and_then(|key| OaepPrivateDecryptingKey::new(key).map_err(|error| unusable(&error)))?;
+        Ok(Self {
+            serial,
+            pair,
+            decrypting,
+        })
+    }
+
+    /// Decrypts a field of a request: base64, RSA-OAEP with SHA-1. None if that fails.
+    pub(crate) fn decrypt_field(&self, ciphertext: &str) -> Option<String> {
+        let ciphertext = STANDARD.decode(ciphertext).ok()?;
+        let mut plain = vec![0; self.decrypting.min_output_size()];
+        let plain = self
+            .decrypting
+            .decrypt(&OAEP_SHA1_MGF1SHA1, &ciphertext, &mut plain, None)
+            .ok()?;
+        String::from_utf8(plain.to_vec()).ok()
     }
 
     /// Returns the signature in base64.

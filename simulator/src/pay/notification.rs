@@ -64,7 +64,7 @@ pub(crate) fn refund(pay: &Pay, refund: &Refund) -> Value {
         "refund_id": refund.refund_id,
         "out_refund_no": refund.out_refund_no,
         "refund_status": refund.status.as_str(),
-        "user_received_account": refund.account(),
+        "user_received_account": refund.user_received_account,
         "amount": {
             "total": refund.total,
             "refund": refund.refund,

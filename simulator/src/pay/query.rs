@@ -21,8 +21,9 @@ pub(crate) fn routes(pay: &Arc<Pay>) -> Router {
         is_transaction: true,
         run: |pay, call| {
             call.check_query_mch_id(pay)?;
+            let number = call.out_trade_no()?;
             let state = pay.world.state();
-            answer(pay, state.pay.orders.get(call.path_param), call)
+            answer(pay, state.pay.orders.get(number), call)
         },
     };
     let by_transaction = Api {

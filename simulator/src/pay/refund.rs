@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::answer::PayError;
-use super::fields::{self, Fields};
+use super::fields::{self, Fields, REFUND_PUNCTUATION};
 use super::formats::notify_url;
 use super::ingress::{Api, Call, Success, route};
 use super::orders::{Order, Payment};
@@ -40,6 +40,7 @@ struct RefundRequest<'r> {
     notify_url: Option<&'r str>,
     refund: i64,
     total: i64,
+    from: Value,
 }
 
 fn apply(pay: &Arc<Pay>, call: &Call<'_>) -> Result<Success, PayError> {
@@ -93,7 +94,7 @@ fn read(request: &Value, public_notify_urls: bool) -> Result<RefundRequest<'_>, 
     if transaction_id.is_none() && out_trade_no.is_none() {
         return Err(body.reject("out_trade_no", "this or transaction_id is required"));
     }
-    let out_refund_no = body.number("out_refund_no", 1..=64, b"_-|*@")?;
+    let out_refund_no = body.number("out_refund_no", 1..=64, REFUND_PUNCTUATION)?;
     body.optional_text("reason", 80)?;
     let notify_url = body
         .has("notify_url")
@@ -109,10 +110,7 @@ fn read(request: &Value, public_notify_urls: bool) -> Result<RefundRequest<'_>, 
     let refund = amount.amount("refund", 1)?;
     let total = amount.amount("total", 1)?;
     amount.check_currency()?;
-    for source in amount.objects("from", &["account", "amount"])? {
-        source.text("account", 32)?;
-        source.amount("amount", 1)?;
-    }
+    let from = sources(&amount, refund)?;
     check_items(&body)?;
     Ok(RefundRequest {
         transaction_id,
@@ -121,7 +119,27 @@ fn read(request: &Value, public_notify_urls: bool) -> Result<RefundRequest<'_>, 
         notify_url,
         refund,
         total,
+        from,
     })
+}
+
+/// Returns the accounts that pay for the refund, as requested: each at most once, and together the
+/// amount of the refund. Without a request, responses have an empty array.
+fn sources(amount: &Fields<'_>, refund: i64) -> Result<Value, PayError> {
+    let mut seen = Vec::new();
+    let mut sum = 0;
+    for source in amount.objects("from", &["account", "amount"])? {
+        let account = source.text("account", 32)?;
+        if !matches!(account, "AVAILABLE" | "UNAVAILABLE") || seen.contains(&account) {
+            return Err(source.reject("account", "AVAILABLE and UNAVAILABLE, each once"));
+        }
+        seen.push(account);
+        sum += source.amount("amount", 1)?;
+    }
+    if !seen.is_empty() && sum != refund {
+        return Err(amount.reject("from", "the sum must be the amount of the refund"));
+    }
+    Ok(amount.value("from").cloned().unwrap_or_else(|| json!([])))
 }
 
 fn check_items(body: &Fields<'_>) -> Result<(), PayError> {
@@ -207,6 +225,10 @@ fn accept(
         refund: params.refund,
         total: order.total,
         payer_total: payment.payer_total,
+        from: params.from.clone(),
+        channel: "ORIGINAL",
+        user_received_account: "支付用户零钱".to_owned(),
+        rescue: None,
         payer_refund: payer_share(params.refund, payment.payer_total, order.total),
         status: RefundStatus::Processing,
         created: now,

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::http::Method;
 
 use super::answer::PayError;
+use super::fields::REFUND_PUNCTUATION;
 use super::ingress::{Api, Call, Success, route};
 use super::{Pay, api};
 
@@ -24,8 +25,9 @@ pub(crate) fn routes(pay: &Arc<Pay>) -> Router {
 
 fn query(pay: &Arc<Pay>, call: &Call<'_>) -> Result<Success, PayError> {
     call.query(&[])?;
+    let number = call.path_number("out_refund_no", 1..=64, REFUND_PUNCTUATION)?;
     let state = pay.world.state();
-    match state.pay.refunds.get(call.path_param) {
+    match state.pay.refunds.get(number) {
         Some(refund) => Ok(Success::Json(refund.to_json())),
         None => Err(PayError::not_exists("退款单不存在")),
     }

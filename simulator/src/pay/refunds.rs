@@ -36,7 +36,7 @@ impl RefundStatus {
     fn may_become(self, next: Self) -> bool {
         match self {
             Self::Processing => next != Self::Processing,
-            Self::Abnormal => next == Self::Success,
+            Self::Abnormal => matches!(next, Self::Success | Self::Processing),
             Self::Success | Self::Closed => false,
         }
     }
@@ -56,16 +56,19 @@ pub(crate) struct Refund {
     pub(crate) total: i64,
     pub(crate) payer_total: i64,
     pub(crate) payer_refund: i64,
+    /// The accounts that pay for it, as the request named them.
+    pub(crate) from: Value,
+    pub(crate) channel: &'static str,
+    /// Description of the account that receives the money.
+    pub(crate) user_received_account: String,
+    /// The destination requested while it was abnormal.
+    pub(crate) rescue: Option<Rescue>,
     pub(crate) status: RefundStatus,
     pub(crate) created: Timestamp,
     pub(crate) succeeded: Option<Timestamp>,
 }
 
 impl Refund {
-    pub(crate) fn account(&self) -> &'static str {
-        "支付用户零钱"
-    }
-
     /// Returns the refund as the APIs represent it.
     pub(crate) fn to_json(&self) -> Value {
         let mut json = json!({
@@ -73,15 +76,15 @@ impl Refund {
             "out_refund_no": self.out_refund_no,
             "transaction_id": self.transaction_id,
             "out_trade_no": self.out_trade_no,
-            "channel": "ORIGINAL",
-            "user_received_account": self.account(),
+            "channel": self.channel,
+            "user_received_account": self.user_received_account,
             "create_time": times::rfc3339(self.created),
             "status": self.status.as_str(),
             "funds_account": "AVAILABLE",
             "amount": {
                 "total": self.total,
                 "refund": self.refund,
-                "from": [],
+                "from": self.from,
                 "payer_total": self.payer_total,
                 "payer_refund": self.payer_refund,
                 "settlement_refund": self.refund,
@@ -108,12 +111,27 @@ impl Refund {
             "status": self.status.as_str(),
             "refund": self.refund,
             "payerRefund": self.payer_refund,
+            "channel": self.channel,
+            "userReceivedAccount": self.user_received_account,
             "total": self.total,
             "notifyUrl": self.notify_url,
             "createdAt": self.created,
             "successTime": self.succeeded,
         })
     }
+}
+
+/// The destination of a refund that its original account did not accept.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Rescue {
+    /// A bank card of the player, decrypted.
+    UserCard {
+        bank_type: String,
+        account: String,
+        name: String,
+    },
+    /// The merchant's own bank account.
+    MerchantAccount,
 }
 
 /// All refunds, in the order of acceptance.
@@ -143,7 +161,7 @@ impl Refunds {
         self.all.get(*self.by_number.get(out_refund_no)?)
     }
 
-    fn get_mut(&mut self, out_refund_no: &str) -> Option<&mut Refund> {
+    pub(crate) fn get_mut(&mut self, out_refund_no: &str) -> Option<&mut Refund> {
         self.all.get_mut(*self.by_number.get(out_refund_no)?)
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::behaviour::PayBehaviour;
+use super::behaviour::{KeyMode, PayBehaviour};
 use super::bill_file::BillFile;
 use super::callbacks::Callbacks;
 use super::credentials::PaySimulatorSettings;
@@ -72,6 +72,25 @@ impl Rotation {
             Self::Before | Self::Announced => &older.signer,
             Self::Switched | Self::Retired => &newer.signer,
         }
+    }
+
+    /// Returns the key that the merchant names by `serial`: the public key or a listed certificate's.
+    pub(crate) fn named<'k>(
+        self,
+        keys: &'k Keys,
+        mode: KeyMode,
+        serial: &str,
+    ) -> Option<&'k Signer> {
+        let public_key = (mode != KeyMode::CertificateOnly).then_some(&keys.public_key);
+        let certificates = match mode {
+            KeyMode::PublicKeyOnly => &[],
+            KeyMode::Both | KeyMode::CertificateOnly => self.listed(keys),
+        };
+        let signers = certificates.iter().map(|certificate| &certificate.signer);
+        public_key
+            .into_iter()
+            .chain(signers)
+            .find(|signer| signer.serial == serial)
     }
 
     pub(crate) fn listed(self, keys: &Keys) -> &[Certificate] {

@@ -1,5 +1,6 @@
 //! WeChat Pay over HTTP, used by an independently implemented merchant.
 
+mod abnormal_refunds;
 mod bills;
 mod callbacks;
 mod faults;
@@ -13,3 +14,4 @@ mod refunds;
 mod requests;
 mod settings;
 mod verification;
+mod wire;

@@ -23,6 +23,7 @@ problems! { JwksProblems: LIMITED }
 #[utoipa::path(
     get,
     path = "/.well-known/jwks.json",
+    operation_id = "getJwks",
     tag = "keys",
     responses(
         (status = 200, description = "The current key first, then previous ones", body = Jwks),

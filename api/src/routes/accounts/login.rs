@@ -75,6 +75,7 @@ problems! { LoginProblems: LIMITED BODY JOB DATABASE WECHAT; SignInAgain UserBan
 #[utoipa::path(
     post,
     path = "/api/wx/login",
+    operation_id = "login",
     tag = "players",
     request_body = LoginRequest,
     params(("Prefer" = Option<String>, Header, description = "`wait=N` (seconds, at most 30) or `respond-async`")),

@@ -127,6 +127,7 @@ pub(crate) fn well_formed(encrypted_data: &str, iv: &str) -> Result<(), Problem>
 #[utoipa::path(
     post,
     path = "/api/wx/updateUserInfo",
+    operation_id = "updateUserInfo",
     tag = "players",
     request_body = UpdateUserInfoBody,
     params(("Prefer" = Option<String>, Header, description = "`wait=N` (seconds, at most 30) or `respond-async`")),
@@ -162,6 +163,7 @@ struct UserInfoResponse {
 #[utoipa::path(
     get,
     path = "/api/wx/userInfo",
+    operation_id = "getUserInfo",
     tag = "players",
     responses(
         (status = 200, description = "The player", body = UserInfoResponse),

@@ -75,6 +75,7 @@ struct RefreshRequest {
 #[utoipa::path(
     post,
     path = "/api/wx/refreshToken",
+    operation_id = "refreshToken",
     tag = "players",
     request_body = RefreshRequest,
     responses(
@@ -143,6 +144,7 @@ struct LogoutQuery {
 #[utoipa::path(
     post,
     path = "/api/wx/logout",
+    operation_id = "logout",
     tag = "players",
     params(LogoutQuery),
     responses(

@@ -77,6 +77,7 @@ struct ReportedEvent {
 #[utoipa::path(
     post,
     path = "/api/wx/report",
+    operation_id = "reportEvents",
     tag = "analytics",
     request_body = ReportRequest,
     responses(

@@ -46,6 +46,7 @@ struct ItemAnswer {
 #[utoipa::path(
     get,
     path = "/api/wx/inventory",
+    operation_id = "listInventory",
     tag = "payments",
     responses(
         (status = 200, description = "All items", body = Items),
@@ -78,6 +79,7 @@ struct ConsumeRequest {
 #[utoipa::path(
     post,
     path = "/api/wx/consume",
+    operation_id = "consumeItem",
     tag = "payments",
     request_body = ConsumeRequest,
     params(("Idempotency-Key" = String, Header, description = "1 to 64 visible ASCII characters, the client's own name of this request")),

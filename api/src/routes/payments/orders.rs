@@ -89,6 +89,7 @@ struct PayParamsBody {
 #[utoipa::path(
     post,
     path = "/api/wx/createOrder",
+    operation_id = "createOrder",
     tag = "payments",
     request_body = CreateOrderRequest,
     params(
@@ -134,6 +135,7 @@ fn payments_enabled(pay: Option<&PayClient>) -> Result<(), ProblemCode> {
 #[utoipa::path(
     get,
     path = "/api/wx/getOrder/{orderId}",
+    operation_id = "getOrder",
     tag = "payments",
     params(("orderId" = String, Path, description = "From `createOrder`")),
     responses(
@@ -179,6 +181,7 @@ struct Orders {
 #[utoipa::path(
     get,
     path = "/api/wx/orders",
+    operation_id = "listOrders",
     tag = "payments",
     params(OrdersQuery),
     responses(
@@ -219,6 +222,7 @@ async fn list(
 #[utoipa::path(
     post,
     path = "/api/wx/cancelOrder/{orderId}",
+    operation_id = "cancelOrder",
     tag = "payments",
     params(
         ("orderId" = String, Path, description = "From `createOrder`"),

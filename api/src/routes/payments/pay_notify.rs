@@ -73,6 +73,7 @@ struct CallbackRefused {
 #[utoipa::path(
     post,
     path = "/api/wx/pay/notify",
+    operation_id = "notifyPayment",
     tag = "callbacks",
     request_body(content = Object, description = "As WeChat Pay v3 sends it; the exact bytes are signed"),
     params(
@@ -102,6 +103,7 @@ async fn payment(
 #[utoipa::path(
     post,
     path = "/api/wx/pay/refundNotify",
+    operation_id = "notifyRefund",
     tag = "callbacks",
     request_body(content = Object, description = "As WeChat Pay v3 sends it; the exact bytes are signed"),
     params(

@@ -30,6 +30,7 @@ struct Products {
 #[utoipa::path(
     get,
     path = "/api/wx/products",
+    operation_id = "listProducts",
     tag = "payments",
     responses(
         (status = 200, description = "All products for sale", body = Products),

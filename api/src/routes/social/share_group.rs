@@ -40,6 +40,7 @@ struct ShareGroupRequest {
 #[utoipa::path(
     post,
     path = "/api/wx/share/group",
+    operation_id = "getShareGroup",
     tag = "shares",
     request_body = ShareGroupRequest,
     params(("Prefer" = Option<String>, Header, description = "`wait=N` (seconds, at most 30) or `respond-async`")),

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::aead::Resource;
 use super::client::{PayClient, json};
-use super::keys::VerifyingKey;
+use super::keys::PlatformKey;
 use super::transport::Request;
 use super::{ApiV3Key, InvalidPlatformKey, PayError, Serial};
 use crate::Api;
@@ -30,7 +30,7 @@ pub struct PlatformCertificate {
     pub effective: Option<Timestamp>,
     /// Time until which it is valid, if WeChat sent one.
     pub expires: Option<Timestamp>,
-    pub(super) key: VerifyingKey,
+    pub(super) key: PlatformKey,
 }
 
 impl PlatformCertificate {
@@ -113,7 +113,7 @@ fn time(value: &Value) -> Option<Timestamp> {
 ///
 /// Uses webpki, which is well maintained and already a dependency of rustls. The chain is not verified:
 /// decryption with the APIv3 key authenticates the content, as in the official SDKs.
-fn public_key(pem: &[u8]) -> Result<VerifyingKey, InvalidPlatformKey> {
+fn public_key(pem: &[u8]) -> Result<PlatformKey, InvalidPlatformKey> {
     let block = pem::parse(pem).map_err(|_| InvalidPlatformKey::Pem)?;
     if block.tag() != PEM_TAG {
         return Err(InvalidPlatformKey::Pem);
@@ -121,7 +121,7 @@ fn public_key(pem: &[u8]) -> Result<VerifyingKey, InvalidPlatformKey> {
     let der = CertificateDer::from(block.contents());
     let certificate =
         webpki::EndEntityCert::try_from(&der).map_err(|_| InvalidPlatformKey::Certificate)?;
-    VerifyingKey::from_spki(&certificate.subject_public_key_info())
+    PlatformKey::from_spki(&certificate.subject_public_key_info())
 }
 
 impl PayClient {

@@ -24,6 +24,7 @@ impl PayClient {
             query: None,
             body: Some(&body),
             repeat: Repeat::Always,
+            encrypted_for: None,
         };
         self.call(&request, |_| Ok(())).await
     }

@@ -102,13 +102,14 @@ pub enum PayErrorClass {
 /// Maps a status and code to the reaction and whether to alert (the table of §8.3).
 pub(super) fn reaction(api: Api, status: u16, code: Option<&PayCode>) -> (PayErrorClass, bool) {
     use PayErrorClass::{Alert, AlreadyPaid, Closed, Permanent, QueryFirst, RateLimited, Retry};
-    let writes = matches!(api, Api::PayJsapi | Api::PayClose | Api::PayRefund);
+    let refunds = matches!(api, Api::PayRefund | Api::PayAbnormalRefund);
+    let writes = refunds || matches!(api, Api::PayJsapi | Api::PayClose);
     let code = code.map(|code| normal(code.as_str()));
     let (class, alert) = match code.as_deref().unwrap_or_default() {
         // Invalid request: a defect of ours.
         "PARAMERROR" => (Permanent, true),
         // For orders and refunds also "parameters differ from before" and "already refunded".
-        "INVALIDREQUEST" if matches!(api, Api::PayJsapi | Api::PayRefund) => (QueryFirst, true),
+        "INVALIDREQUEST" if refunds || api == Api::PayJsapi => (QueryFirst, true),
         "INVALIDREQUEST" => (Permanent, true),
 
         // The merchant account, its products and its keys.
@@ -130,20 +131,18 @@ pub(super) fn reaction(api: Api, status: u16, code: Option<&PayCode>) -> (PayErr
 
         // Balance: the merchant's for refunds (the same request succeeds once it is topped up), the
         // player's for orders.
-        "NOTENOUGH" if api == Api::PayRefund => (Alert, true),
+        "NOTENOUGH" if refunds => (Alert, true),
         "NOTENOUGH" => (Permanent, false),
         "TRADEOVERDUE" | "REFUNDFEEMISMATCH" => (Permanent, true),
 
         // Rate limits. A refund that is "too frequent" may be in progress.
-        "FREQUENCYLIMITED" | "RATELIMITEXCEEDED" if api == Api::PayRefund => (QueryFirst, false),
+        "FREQUENCYLIMITED" | "RATELIMITEXCEEDED" if refunds => (QueryFirst, false),
         "FREQUENCYLIMITED" | "RATELIMITEXCEEDED" => (RateLimited, false),
         "RULELIMIT" => (RateLimited, true),
         "STATEMENTCREATING" => (RateLimited, false),
 
         // Faults of WeChat. A refund is queried, never blindly retried (§6.3).
-        "SYSTEMERROR" | "BANKERROR" | "SERVICEUNAVAILABLE" if api == Api::PayRefund => {
-            (QueryFirst, false)
-        }
+        "SYSTEMERROR" | "BANKERROR" | "SERVICEUNAVAILABLE" if refunds => (QueryFirst, false),
         "SYSTEMERROR" | "BANKERROR" | "SERVICEUNAVAILABLE" => (Retry, false),
 
         "NOTFOUND" => (Permanent, true),
@@ -151,7 +150,7 @@ pub(super) fn reaction(api: Api, status: u16, code: Option<&PayCode>) -> (PayErr
 
         // No code or an unknown one: by status.
         _ => match status {
-            202 | 408 | 429 | 500.. if api == Api::PayRefund => (QueryFirst, false),
+            202 | 408 | 429 | 500.. if refunds => (QueryFirst, false),
             429 => (RateLimited, false),
             202 | 408 | 500.. => (Retry, false),
             401 => (Alert, true),

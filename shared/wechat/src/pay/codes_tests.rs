@@ -9,7 +9,10 @@ fn class_of(api: Api, status: u16, code: &str) -> PayErrorClass {
 
 #[test]
 fn status_and_code_map_to_the_documented_class() {
-    use Api::{PayBill, PayCertificates, PayClose, PayJsapi, PayQuery, PayRefund, PayRefundQuery};
+    use Api::{
+        PayAbnormalRefund, PayBill, PayCertificates, PayClose, PayJsapi, PayQuery, PayRefund,
+        PayRefundQuery,
+    };
     for (api, status, code, class) in [
         (PayJsapi, 400, "PARAM_ERROR", Permanent),
         (PayJsapi, 400, "INVALID_REQUEST", QueryFirst),
@@ -33,6 +36,10 @@ fn status_and_code_map_to_the_documented_class() {
         (PayRefund, 403, "USER_ACCOUNT_ABNORMAL", Permanent),
         (PayQuery, 404, "ORDER_NOT_EXIST", QueryFirst),
         (PayRefundQuery, 404, "RESOURCE_NOT_EXISTS", QueryFirst),
+        (PayAbnormalRefund, 400, "INVALID_REQUEST", QueryFirst),
+        (PayAbnormalRefund, 403, "NOT_ENOUGH", Alert),
+        (PayAbnormalRefund, 404, "RESOURCE_NOT_EXISTS", QueryFirst),
+        (PayAbnormalRefund, 502, "", QueryFirst),
         (PayCertificates, 404, "RESOURCE_NOT_EXISTS", Alert),
         (PayQuery, 404, "NOT_FOUND", Permanent),
         (PayQuery, 429, "FREQUENCY_LIMITED", RateLimited),

@@ -108,7 +108,8 @@ impl PayError {
             Self::Malformed { .. } | Self::Signing { .. } => (PayErrorClass::Retry, true),
         };
         // A refund with an unknown outcome is queried, never blindly retried (§6.3).
-        if self.api() == Api::PayRefund && self.may_have_taken_effect() {
+        let refunds = matches!(self.api(), Api::PayRefund | Api::PayAbnormalRefund);
+        if refunds && self.may_have_taken_effect() {
             return (PayErrorClass::QueryFirst, alert);
         }
         (class, alert)

@@ -84,6 +84,7 @@ impl PayClient {
             query: None,
             body: Some(body),
             repeat: Repeat::Always,
+            encrypted_for: None,
         };
         self.call(&request, |body| {
             let response: Response = read(body)?;

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use aws_lc_rs::rsa::{OAEP_SHA1_MGF1SHA1, OaepPublicEncryptingKey, PublicEncryptingKey};
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
 
 use super::verify::{SignatureHeaders, VerifyError};
@@ -38,19 +41,40 @@ pub enum CallbackVerdict {
     Rejected(VerifyError),
 }
 
-/// A public key of WeChat.
-pub(super) struct VerifyingKey(ParsedPublicKey);
+/// A public key of WeChat: verifies what WeChat signs, and encrypts what only WeChat may read.
+pub(super) struct PlatformKey {
+    verifying: ParsedPublicKey,
+    encrypting: OaepPublicEncryptingKey,
+}
 
-impl VerifyingKey {
+impl PlatformKey {
     /// Parses a public key in DER (SPKI).
     pub(super) fn from_spki(der: &[u8]) -> Result<Self, InvalidPlatformKey> {
-        ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der)
-            .map(Self)
+        let verifying = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der)
+            .map_err(|_| InvalidPlatformKey::Key)?;
+        let encrypting = PublicEncryptingKey::from_der(der)
             .map_err(|_| InvalidPlatformKey::Key)
+            .and_then(|key| {
+                OaepPublicEncryptingKey::new(key).map_err(|_| InvalidPlatformKey::Key)
+            })?;
+        Ok(Self {
+            verifying,
+            encrypting,
+        })
+    }
+
+    /// Encrypts a field of a request (RSA-OAEP with SHA-1, base64); none if the library fails, for
+    /// example because the text is longer than 214 bytes.
+    fn encrypt(&self, text: &str) -> Option<String> {
+        let mut ciphertext = vec![0; self.encrypting.ciphertext_size()];
+        self.encrypting
+            .encrypt(&OAEP_SHA1_MGF1SHA1, text.as_bytes(), &mut ciphertext, None)
+            .ok()
+            .map(|ciphertext| BASE64_STANDARD.encode(ciphertext))
     }
 
     fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
-        self.0
+        self.verifying
             .verify_sig(message, signature)
             .map_err(|_| VerifyError::BadSignature)
     }
@@ -58,7 +82,7 @@ impl VerifyingKey {
 
 /// All known keys of WeChat.
 pub struct KeyRing {
-    public_key: Option<(Serial, VerifyingKey)>,
+    public_key: Option<(Serial, PlatformKey)>,
     certificates: RwLock<Certificates>,
 }
 
@@ -77,7 +101,7 @@ impl KeyRing {
                 if block.tag() != PEM_TAG {
                     return Err(InvalidPlatformKey::Pem);
                 }
-                Some((key.id.clone(), VerifyingKey::from_spki(block.contents())?))
+                Some((key.id.clone(), PlatformKey::from_spki(block.contents())?))
             }
         };
         Ok(Self {
@@ -120,7 +144,7 @@ impl KeyRing {
         now: Timestamp,
     ) -> Result<(), VerifyError> {
         let signed = headers.check(body, now)?;
-        let by = |key: &VerifyingKey| key.verify(&signed.message, &signed.signature);
+        let by = |key: &PlatformKey| key.verify(&signed.message, &signed.signature);
         if let Some((id, key)) = &self.public_key
             && *id == signed.serial
         {
@@ -159,6 +183,32 @@ impl KeyRing {
     /// Returns the certificates in the ring, for monitoring their expiry.
     pub fn certificates(&self) -> Vec<Arc<PlatformCertificate>> {
         self.held().values().cloned().collect()
+    }
+
+    /// Encrypts fields of one request with the public key or else the newest certificate in effect.
+    /// Returns the key's serial, which the request must name, and the fields in order; none without a
+    /// usable key.
+    pub(super) fn encrypt<const N: usize>(
+        &self,
+        fields: [&str; N],
+        now: Timestamp,
+    ) -> Option<(Serial, [String; N])> {
+        let encrypted = |key: &PlatformKey| {
+            let fields: Option<Vec<_>> = fields.iter().map(|text| key.encrypt(text)).collect();
+            <[String; N]>::try_from(fields?).ok()
+        };
+        if let Some((id, key)) = &self.public_key {
+            return Some((id.clone(), encrypted(key)?));
+        }
+        let certificates = self.certificates();
+        let in_effect = |it: &&Arc<PlatformCertificate>| {
+            !it.is_expired(now) && it.effective.is_none_or(|effective| effective <= now)
+        };
+        let newest = certificates
+            .iter()
+            .filter(in_effect)
+            .max_by_key(|it| it.effective)?;
+        Some((newest.serial.clone(), encrypted(&newest.key)?))
     }
 
     pub(super) fn knows(&self, serial: &Serial) -> bool {

@@ -125,6 +125,7 @@ impl PayClient {
             query: None,
             body: Some(body),
             repeat: Repeat::IfUnsent,
+            encrypted_for: None,
         };
         self.call(&request, read).await
     }

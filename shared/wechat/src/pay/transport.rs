@@ -10,7 +10,7 @@ use tracing::Instrument;
 use url::Url;
 
 use super::client::PayClient;
-use super::{PayError, SignatureHeaders, fresh_nonce};
+use super::{PayError, Serial, SignatureHeaders, fresh_nonce};
 use crate::Api;
 
 /// Larger than any JSON response of WeChat Pay.
@@ -37,6 +37,8 @@ pub(super) struct Request<'a> {
     /// The exact bytes to sign and send; `None` for GET.
     pub(super) body: Option<&'a str>,
     pub(super) repeat: Repeat,
+    /// The platform key that encrypted fields of the body; `None` without such fields.
+    pub(super) encrypted_for: Option<&'a Serial>,
 }
 
 impl Request<'_> {
@@ -49,6 +51,7 @@ impl Request<'_> {
             query,
             body: None,
             repeat: Repeat::Always,
+            encrypted_for: None,
         }
     }
 }
@@ -98,7 +101,12 @@ impl PayClient {
             request.path
         ));
         url.set_query(request.query.as_deref());
-        let builder = self.signed(request.api, request.method.clone(), url, request.body)?;
+        let mut builder = self.signed(request.api, request.method.clone(), url, request.body)?;
+        // Requests a response signed with the public key, even before the switch completes (§2.4),
+        // unless the body needs another key.
+        if let Some(id) = request.encrypted_for.or(self.keys().public_key_id()) {
+            builder = builder.header("Wechatpay-Serial", id.as_str());
+        }
         self.read(request.api, builder, MAX_RESPONSE_BYTES)
             .instrument(request.api.span())
             .await
@@ -112,7 +120,11 @@ impl PayClient {
         timeout: Duration,
         max_bytes: usize,
     ) -> Result<RawResponse, PayError> {
-        let builder = self.signed(api, Method::GET, url, None)?;
+        let mut builder = self.signed(api, Method::GET, url, None)?;
+        // As official samples do (§1.3).
+        if let Some(id) = self.keys().public_key_id() {
+            builder = builder.header("Wechatpay-Serial", id.as_str());
+        }
         self.read(api, builder.timeout(timeout), max_bytes)
             .instrument(api.span())
             .await
@@ -143,10 +155,6 @@ impl PayClient {
             .request(method, url)
             .header(ACCEPT, JSON)
             .header(AUTHORIZATION, authorization);
-        // Requests a response signed with the public key, even before the switch completes (§2.4).
-        if let Some(id) = self.keys().public_key_id() {
-            builder = builder.header("Wechatpay-Serial", id.as_str());
-        }
         if let Some(body) = body {
             builder = builder.header(CONTENT_TYPE, JSON).body(body.to_owned());
         }

@@ -7,6 +7,7 @@
     reason = "helpers of tests, outside #[test] functions"
 )]
 
+mod abnormal_refunds;
 mod bills;
 mod callbacks;
 mod failover;

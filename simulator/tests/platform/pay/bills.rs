@@ -44,7 +44,14 @@ async fn download(merchant: &Merchant, query: &str) -> Reply {
         .unwrap();
     assert_eq!(reply.status, 200);
     assert_eq!(reply.headers.get("wechatpay-signature"), None);
-    if query.contains("GZIP") {
+    let is_gzip = query.contains("GZIP");
+    let content_type = if is_gzip {
+        "application/x-gzip"
+    } else {
+        "text/plain"
+    };
+    assert_eq!(reply.headers["content-type"], content_type);
+    if is_gzip {
         let mut plain = Vec::new();
         GzDecoder::new(reply.bytes.as_slice())
             .read_to_end(&mut plain)
@@ -89,7 +96,7 @@ async fn bill_lists_the_payments_and_refunds_of_a_day() {
         lines[1]
     );
     assert!(lines[3].contains("`R-1,`3.00") && lines[3].contains("`REFUND"));
-    assert_eq!(lines[5], "`3,`1006.48,`3.00,`0.00,`6.02,`1006.48,`3.00");
+    assert_eq!(lines[5], "`3,`1006.48,`3.00,`0.00,`6.02000,`1006.48,`3.00");
 
     let payments = download(&merchant, "&bill_type=SUCCESS").await.bytes;
     let payments = String::from_utf8(payments).unwrap();

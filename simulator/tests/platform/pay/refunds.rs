@@ -216,6 +216,23 @@ async fn payer_refund_is_proportional_to_payer_total() {
 }
 
 #[tokio::test]
+async fn refund_returns_the_accounts_that_pay_for_it() {
+    let merchant = Merchant::start().await;
+    merchant.paid("T-000001", 300).await;
+    let from = json!([
+        {"account": "AVAILABLE", "amount": 60},
+        {"account": "UNAVAILABLE", "amount": 40},
+    ]);
+    let mut body = refund("R-1", "T-000001", 100, 300);
+    body["amount"]["from"] = from.clone();
+    let accepted = merchant.refund(&body).await.ok();
+    assert_eq!(accepted["amount"]["from"], from);
+    assert_eq!(query(&merchant, "R-1").await.ok()["amount"]["from"], from);
+    let plain = merchant.refund(&refund("R-2", "T-000001", 100, 300)).await;
+    assert_eq!(plain.ok()["amount"]["from"], json!([]));
+}
+
+#[tokio::test]
 async fn refund_after_a_year_is_rejected() {
     let mut merchant = Merchant::start().await;
     merchant.paid("T-000001", 100).await;
@@ -239,6 +256,18 @@ async fn refund_request_is_validated() {
         ("/amount/refund", json!(0.5)),
         ("/amount/currency", json!("USD")),
         ("/amount/from", json!([])),
+        (
+            "/amount/from",
+            json!([{"account": "AVAILABLE", "amount": 99}]),
+        ),
+        ("/amount/from", json!([{"account": "MINE", "amount": 100}])),
+        (
+            "/amount/from",
+            json!([
+                {"account": "AVAILABLE", "amount": 50},
+                {"account": "AVAILABLE", "amount": 50},
+            ]),
+        ),
         ("/goods_detail", json!([{}])),
         ("/out_trade_no", Value::Null),
     ] {

@@ -1,11 +1,12 @@
 //! Request validation: the test vectors, and one violated rule at a time.
 
+use avalon_simulator::{PayMerchant, PaySimulatorSettings, SimulatorSettings};
 use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::merchant::{Merchant, TEST, order};
-use crate::harness::TestSimulator;
+use crate::harness::{APP_ID, APP_SECRET, TestSimulator};
 
 const JSAPI: &str = "/v3/pay/transactions/jsapi";
 
@@ -92,6 +93,71 @@ async fn clock_skew_is_limited_to_five_minutes() {
         merchant.skew = skew;
         assert_eq!(merchant.query("T-000001").await.status, status, "{skew}");
     }
+}
+
+/// Sends a query whose `Authorization` names this serial; returns status and code.
+async fn query_as(merchant: &Merchant, serial: &str) -> (u16, String) {
+    let url = format!(
+        "/v3/pay/transactions/out-trade-no/T-000001?mchid={}",
+        TEST.mch_id
+    );
+    let authorization = merchant.authorization("GET", &url, b"");
+    assert!(authorization.contains(TEST.merchant_serial));
+    let response = merchant
+        .sim
+        .http
+        .get(format!("{}{url}", merchant.sim.base))
+        .header(
+            "authorization",
+            authorization.replace(TEST.merchant_serial, serial),
+        )
+        .send()
+        .await
+        .unwrap();
+    let status = response.status().as_u16();
+    let answer: Value = response.json().await.unwrap();
+    (status, answer["code"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn lower_case_merchant_serial_is_rejected_by_default() {
+    let lower = TEST.merchant_serial.to_ascii_lowercase();
+    let refused = (401, "SIGN_ERROR".to_owned());
+    let found = (404, "ORDER_NOT_EXIST".to_owned());
+    // Whatever the case of the configured serial.
+    for configured in [TEST.merchant_serial, &lower] {
+        let mut settings = SimulatorSettings::new(APP_ID, APP_SECRET);
+        let merchant = PayMerchant {
+            mch_id: TEST.mch_id,
+            serial: configured,
+            key: TEST.merchant_certificate,
+            api_v3_key: TEST.api_v3_key,
+        };
+        settings.pay = Some(PaySimulatorSettings::new(&merchant).unwrap());
+        let merchant = Merchant::with(TestSimulator::start_with(settings).await);
+        assert_eq!(query_as(&merchant, TEST.merchant_serial).await, found);
+        assert_eq!(query_as(&merchant, &lower).await, refused);
+        merchant.settings(r#"{"anySerialCase":true}"#).await;
+        assert_eq!(query_as(&merchant, &lower).await, found);
+        let other = "0".repeat(40);
+        assert_eq!(query_as(&merchant, &other).await, refused);
+    }
+}
+
+#[tokio::test]
+async fn numbers_in_paths_are_validated() {
+    let merchant = Merchant::start().await;
+    let mch_id = TEST.mch_id;
+    for number in ["short", "T%20000001", &"x".repeat(33)] {
+        let url = format!("/v3/pay/transactions/out-trade-no/{number}?mchid={mch_id}");
+        let queried = merchant.get(&url).await;
+        assert_eq!(queried.error(), (400, "PARAM_ERROR"), "{number}");
+        assert_eq!(queried.json["detail"]["location"], "url");
+        let closed = merchant.close(number).await;
+        assert_eq!(closed.error(), (400, "PARAM_ERROR"), "{number}");
+    }
+    let url = format!("/v3/refund/domestic/refunds/{}", "x".repeat(65));
+    assert_eq!(merchant.get(&url).await.error(), (400, "PARAM_ERROR"));
 }
 
 #[tokio::test]

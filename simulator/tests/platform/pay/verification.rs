@@ -34,7 +34,7 @@ pub(crate) fn verify(headers: &HeaderMap, body: &[u8]) -> Result<String, &'stati
         "WECHATPAY2-SHA256-RSA2048"
     );
     let serial = header("wechatpay-serial")?;
-    let key = key_of(serial).ok_or("unknown serial")?;
+    let key = platform_key(serial).ok_or("unknown serial")?;
     let signature = header("wechatpay-signature")?;
     assert_eq!(signature.len(), 344);
     let signature = STANDARD.decode(signature).map_err(|_| "not base64")?;
@@ -46,7 +46,8 @@ pub(crate) fn verify(headers: &HeaderMap, body: &[u8]) -> Result<String, &'stati
     Ok(serial.to_owned())
 }
 
-fn key_of(serial: &str) -> Option<Vec<u8>> {
+/// Returns a key of the platform in DER (SPKI).
+pub(crate) fn platform_key(serial: &str) -> Option<Vec<u8>> {
     if serial == TEST.platform_public_key_id {
         let pem = pem::parse(TEST.platform_public_key).unwrap();
         return Some(pem.into_contents());

@@ -1,0 +1,134 @@
+//! The API's side: the public router and the operators' router.
+
+use std::sync::Arc;
+
+use avalon_api::limits::{Limits, LocalLimiter, RedisLimiter};
+use avalon_api::ops::{BacklogCache, LogHandle, OpsState, Phase};
+use avalon_api::{
+    ApiState, Events, GuardMetrics, HeaderPolicy, HttpMetrics, QueueRoom, TrustedProxies,
+};
+use avalon_core::analytics::EventMetrics;
+use avalon_core::payments::inbox::InboxWriter;
+use avalon_queue::RedisEndpoint;
+use axum::Router;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::stores::CLEAN_UP_EVERY;
+use super::{App, AppError};
+use crate::config::Config;
+
+/// Stops an API in two steps.
+#[derive(Clone, Debug, Default)]
+pub struct ApiStop {
+    /// Cancelled first: requests are still accepted, and clients asked to open new connections.
+    pub draining: CancellationToken,
+    /// Cancelled when no more requests are accepted: streams end.
+    pub closing: CancellationToken,
+}
+
+impl App {
+    /// Builds the public router. Registers its metrics: once per registry.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub fn api_router(&self, stop: &ApiStop) -> Result<Router, AppError> {
+        let http_metrics = HttpMetrics::new(&self.registry)?;
+        self.api_router_with(stop, http_metrics)
+    }
+
+    pub(crate) fn api_router_with(
+        &self,
+        stop: &ApiStop,
+        http_metrics: HttpMetrics,
+    ) -> Result<Router, AppError> {
+        let http = &self.config.http;
+        let state = ApiState {
+            queue: self.queue.clone(),
+            database: self.database.clone(),
+            pay: self.pay.clone(),
+            inbox: InboxWriter::spawn(self.database.clone()),
+            guard_metrics: GuardMetrics::new(&self.registry)?,
+            pay_metrics: avalon_api::PayMetrics::new(&self.registry)?,
+            events: self.events.clone(),
+            sessions: self.sessions.clone(),
+            tokens: Arc::clone(&self.verifier),
+            issuer: Arc::clone(&self.issuer),
+            signatures: self.config.auth.signatures,
+            limits: self.limits(),
+            proxies: Arc::new(TrustedProxies::new(http.trusted_proxies.clone())),
+            http_metrics,
+            wait: http.wait,
+            max_wait: http.max_wait,
+            max_body: http.max_body as usize,
+            request_timeout: http.request_timeout,
+            draining: stop.draining.clone(),
+            stopping: stop.closing.clone(),
+        };
+        let headers = HeaderPolicy {
+            cors_origins: http.cors_origins.clone(),
+            hsts: http.hsts(),
+        };
+        Ok(avalon_api::router(state, &headers))
+    }
+
+    /// Builds the operators' router.
+    pub fn ops_router(&self, log: LogHandle, phase: watch::Receiver<Phase>) -> Router {
+        avalon_api::ops::router(OpsState {
+            statistics: Arc::new(Semaphore::new(avalon_api::ops::MAX_STATISTICS)),
+            queue: self.queue.clone(),
+            database: self.database.clone(),
+            registry: self.registry.clone(),
+            redis: self.redis.clone(),
+            tells_game: self.config.fulfil.webhook_url.is_some(),
+            backlog: BacklogCache::default(),
+            log,
+            sessions: self.sessions.clone(),
+            tokens: Arc::clone(&self.verifier),
+            admin_token: self.config.admin.token.clone().map(Arc::new),
+            phase,
+            events: self.events.clone(),
+        })
+    }
+
+    /// Rate limits: in Redis if that is configured, else in this process.
+    fn limits(&self) -> Limits {
+        let limits = &self.config.limits;
+        match &self.redis {
+            _ if !limits.enabled(self.role) => Limits::Off,
+            Some(endpoint) => {
+                let prefix = &self.config.redis.key_prefix;
+                Limits::Shared(RedisLimiter::new(endpoint.clone(), prefix, limits))
+            }
+            None => {
+                let limiter = LocalLimiter::new(limits);
+                let idle = limiter.clone();
+                tokio::spawn(async move {
+                    let mut ticks = tokio::time::interval(CLEAN_UP_EVERY);
+                    loop {
+                        ticks.tick().await;
+                        idle.forget_idle();
+                    }
+                });
+                Limits::Local(limiter)
+            }
+        }
+    }
+}
+
+/// How events are accepted.
+pub(super) fn events(
+    config: &Config,
+    metrics: &EventMetrics,
+    redis: Option<&RedisEndpoint>,
+) -> Events {
+    let max_age = config.analytics.max_age.as_millis();
+    Events {
+        metrics: metrics.clone(),
+        sinks: config.analytics.sinks().into(),
+        room: redis
+            .cloned()
+            .map_or_else(QueueRoom::unlimited, QueueRoom::watch),
+        max_age_ms: i64::try_from(max_age).unwrap_or(i64::MAX),
+    }
+}

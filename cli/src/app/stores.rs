@@ -1,0 +1,164 @@
+//! Where things are stored: queue, sessions, keys. In Redis if that is configured, else embedded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use avalon_core::accounts::sessions::{self, Sessions};
+use avalon_core::accounts::tokens::{TokenIssuer, TokenVerifier};
+use avalon_core::jobs::QUEUES;
+use avalon_core::storage::database::{Database, create_private_folder};
+use avalon_core::storage::documents::{Documents, RedisDocuments, SqlDocuments};
+use avalon_core::storage::keyring::Keyring;
+use avalon_queue::{JobStore, RedisEndpoint, RedisSettings, RedisStreams, Sqlite};
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+
+use super::AppError;
+use crate::config::Config;
+use crate::failure::Failure;
+
+/// Interval at which the embedded engine removes what has expired.
+pub(super) const CLEAN_UP_EVERY: Duration = Duration::from_secs(60);
+
+/// Redis, if it is configured: one shared connection for all parts of the process.
+pub(crate) fn redis(config: &Config) -> Result<Option<RedisEndpoint>, AppError> {
+    let nodes = config.redis.url.as_ref();
+    let authority = config
+        .redis
+        .tls_ca
+        .as_ref()
+        .map(ExposeSecret::expose_secret);
+    Ok(nodes
+        .map(|nodes| RedisEndpoint::with_authority(&nodes.joined(), authority))
+        .transpose()?)
+}
+
+/// The queue: in Redis if that is configured, else the embedded one.
+pub(crate) async fn store(
+    config: &Config,
+    redis: Option<&RedisEndpoint>,
+) -> Result<Arc<dyn JobStore>, AppError> {
+    if let Some(endpoint) = redis {
+        let settings = RedisSettings {
+            prefix: config.redis.key_prefix.clone(),
+            queues: QUEUES.to_vec(),
+            shards: 1,
+        };
+        let redis = RedisStreams::new(endpoint.clone(), settings);
+        let checked = redis.clone();
+        tokio::spawn(async move {
+            // A Redis that is down now is checked once it is up.
+            while let Err(error) = warn_of_lossy_redis(&checked).await {
+                tracing::debug!(%error, "durability of Redis not checked yet");
+                tokio::time::sleep(Duration::from_secs(5)).await;
+            }
+        });
+        return Ok(Arc::new(redis));
+    }
+    let path = config.queue_path();
+    if let Some(folder) = path.parent() {
+        create_private_folder(folder)?;
+    }
+    Ok(Arc::new(Sqlite::open(&path, QUEUES.to_vec()).await?))
+}
+
+/// The queue for inspection: an embedded one is not created.
+pub(crate) async fn existing_store(
+    config: &Config,
+    redis: Option<&RedisEndpoint>,
+) -> Result<Arc<dyn JobStore>, Failure> {
+    let path = config.queue_path();
+    if redis.is_none() && !path.exists() {
+        return Err(Failure::NoQueue(path));
+    }
+    Ok(store(config, redis).await?)
+}
+
+async fn warn_of_lossy_redis(redis: &RedisStreams) -> Result<(), avalon_queue::StoreError> {
+    match redis.durability_warnings().await {
+        Ok(warnings) => {
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
+            Ok(())
+        }
+        // Managed servers forbid CONFIG.
+        Err(avalon_queue::StoreError::Unexpected(error)) => {
+            tracing::info!(
+                error,
+                "`CONFIG GET` is not permitted; durability was not checked"
+            );
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Verifies players' tokens.
+pub(crate) fn verifier(config: &Config) -> Result<TokenVerifier, AppError> {
+    let auth = &config.auth;
+    let key = auth
+        .signing_key
+        .as_ref()
+        .ok_or_else(|| AppError::missing("auth.signing_key"))?;
+    Ok(TokenVerifier::new(
+        key.verifying_key(),
+        &auth.previous_signing_keys,
+        &auth.issuer,
+    ))
+}
+
+/// Signs players' tokens.
+pub(crate) fn issuer(config: &Config) -> Result<TokenIssuer, AppError> {
+    let auth = &config.auth;
+    let key = auth
+        .signing_key
+        .as_ref()
+        .ok_or_else(|| AppError::missing("auth.signing_key"))?;
+    Ok(TokenIssuer::new(key, &auth.issuer, auth.token_ttl))
+}
+
+/// Encrypts secrets at rest.
+pub(crate) fn keyring(config: &Config) -> Result<Keyring, AppError> {
+    let storage = &config.storage;
+    let key = storage
+        .encryption_key
+        .as_ref()
+        .ok_or_else(|| AppError::missing("storage.encryption_key"))?;
+    Ok(Keyring::new(key, &storage.previous_encryption_keys)?)
+}
+
+/// Players' sessions: in Redis if that is configured, else in the database of the one process.
+pub(crate) fn sessions(
+    config: &Config,
+    keyring: &Arc<Keyring>,
+    redis: Option<&RedisEndpoint>,
+    database: &Database,
+) -> Sessions {
+    let store: Arc<dyn Documents> = match redis {
+        Some(endpoint) => Arc::new(RedisDocuments::new(
+            endpoint.clone(),
+            &config.redis.key_prefix,
+            sessions::REDIS_TIMEOUT,
+        )),
+        None => {
+            let documents = SqlDocuments::new(database.clone());
+            tokio::spawn(delete_expired(documents.clone()));
+            Arc::new(documents)
+        }
+    };
+    let auth = &config.auth;
+    let keyring = Arc::clone(keyring);
+    Sessions::new(store, keyring, auth.device_policy, auth.refresh_ttl)
+}
+
+/// Runs until the process ends.
+async fn delete_expired(documents: SqlDocuments) {
+    let mut ticks = tokio::time::interval(CLEAN_UP_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = documents.delete_expired(Timestamp::now()).await {
+            tracing::debug!(%error, "expired sessions are not removed yet");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The check that a test leaves nothing in the queue.
+
+use std::time::Duration;
+
+use avalon_core::jobs::Reconcile;
+use avalon_queue::NewJob;
+use avalon_tests::app::TestApp;
+use avalon_workers::Sweep;
+
+#[tokio::test]
+#[should_panic(expected = "the test left jobs in the queue: queued job")]
+async fn job_left_in_the_queue_fails_the_test() {
+    let app = TestApp::start().await;
+    app.app.queue.enqueue(&Sweep {}).await.unwrap();
+}
+
+#[tokio::test]
+#[should_panic(expected = "the test left jobs in the queue: dead job")]
+async fn dead_job_fails_the_test() {
+    let app = TestApp::start().await;
+    let mut job = NewJob::from(&Sweep {});
+    // Not what the handler can decode.
+    job.payload = serde_json::value::to_raw_value(&1).unwrap().into();
+    app.app.queue.enqueue(job).await.unwrap();
+    app.run_due().await;
+}
+
+#[tokio::test]
+async fn declared_and_delayed_jobs_do_not_fail_the_test() {
+    let app = TestApp::start().await;
+    app.app.queue.enqueue(&Sweep {}).await.unwrap();
+    app.expect_leftover("sweep");
+    let reconcile = Reconcile {
+        day: jiff::civil::date(2026, 1, 1),
+        again: false,
+    };
+    let later = NewJob::from(&reconcile).delayed(Duration::from_secs(60));
+    app.app.queue.enqueue(later).await.unwrap();
+}

@@ -1,0 +1,16 @@
+//! The service in this process ([`TestApp`](avalon_tests::app::TestApp)): what each route group answers,
+//! success and rejection, without processes and without waiting. Behaviour across processes, engines
+//! and outages is tested in `end_to_end`, the rules of the money in `money`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that can't go on has failed"
+)]
+
+mod accounts;
+mod events;
+mod jobs;
+mod leftovers;
+mod operators;
+mod payments;
