@@ -164,6 +164,7 @@ async fn rejected_create_order_names_its_order() {
     let down = json!({"outage": "http502", "api": "pay_jsapi"});
     fixture.shop.wechat.faults(down).await;
     let create = NewJob::from_job(&fixture.player.order(&product, 1, "busy"));
+    fixture.shop.app.expect_leftover("create_order");
     let view = fixture.shop.run_job(&fixture.handlers, create).await;
     let error = view.error.unwrap();
     assert_eq!(error.code, "PAY_BUSY");
