@@ -226,6 +226,12 @@ fn values_are_checked_and_never_quoted() {
         ),
         ("pay.order_ttl = '0s'", "must be longer than 0s"),
         ("pay.order_ttl = '8d'", "must not be longer than 7d"),
+        ("pay.scarce_order_ttl = '0s'", "must be longer than 0s"),
+        ("pay.max_pending_orders = 0", "must be at least 1"),
+        (
+            "pay.max_pending_stock_percent = 101",
+            "must be between 1 and 100",
+        ),
         ("pay.inbox_retention = '47h'", "must not be shorter than 2d"),
         (
             "pay.late_payment = 'hunter2'",

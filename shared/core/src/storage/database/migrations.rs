@@ -59,6 +59,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             7 "0007_platform_stats",
             8 "0008_retention",
             12 "0012_vacuum",
+            13 "0013_orders_without_product_locks",
         )
         .to_vec(),
     };
