@@ -19,7 +19,10 @@ pub(crate) async fn run(
     }
     // A service that runs on a source would go on writing there.
     let files = [from.sqlite_path(), to.sqlite_path()];
-    let claims = files.iter().flatten().map(|file| FileClaim::of(file, Sharing::Exclusive));
+    let claims = files
+        .iter()
+        .flatten()
+        .map(|file| FileClaim::of(file, Sharing::Exclusive));
     let _claims = claims.collect::<Result<Vec<_>, _>>()?;
     let names = (from.to_string(), to.to_string());
     let open = |url: DatabaseUrl| {
