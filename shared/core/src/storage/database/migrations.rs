@@ -47,6 +47,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             6 "0006_analytics",
             7 "0007_platform_stats",
             8 "0008_retention",
+            9 "0009_banned_players",
         )
         .to_vec(),
         Dialect::Postgres => migrations!("postgres":
@@ -58,6 +59,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             6 "0006_analytics",
             7 "0007_platform_stats",
             8 "0008_retention",
+            9 "0009_banned_players",
             12 "0012_vacuum",
             13 "0013_orders_without_product_locks",
         )
