@@ -84,7 +84,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 pub fn router(state: ApiState, headers: &HeaderPolicy) -> Router {
     let pipeline = Arc::new(Pipeline {
         request_timeout: state.request_timeout,
-        metrics: state.http_metrics.clone(),
+        metrics: Some(state.http_metrics.clone()),
         draining: state.draining.clone(),
     });
     let app = App::new(state);
@@ -107,7 +107,7 @@ pub fn router(state: ApiState, headers: &HeaderPolicy) -> Router {
 }
 
 /// Adds what every router has inside its guard: problems for wrong methods and for panics.
-fn complete<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+pub(crate) fn complete<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
     routes
         .method_not_allowed_fallback(|| async { ApiError::from(ProblemCode::MethodNotAllowed) })
         .layer(CatchPanicLayer::custom(pipeline::panicked))

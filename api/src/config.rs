@@ -10,7 +10,7 @@ use std::{
 
 use avalon_config::{Mode, Violation, rule, text};
 use ipnet::IpNet;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 
@@ -145,6 +145,24 @@ pub struct AdminConfig {
     /// The bearer token that they require.
     #[serde(deserialize_with = "text::secret", serialize_with = "text::hidden")]
     pub token: Option<SecretString>,
+}
+
+impl AdminConfig {
+    /// The token is all that protects the admin routes, so it must not be guessable.
+    const MIN_TOKEN: usize = 32;
+
+    /// Checks the section's own rules.
+    ///
+    /// # Errors
+    /// The first [`Violation`].
+    pub fn check(&self) -> Result<(), Violation> {
+        let token = self.token.as_ref().map(ExposeSecret::expose_secret);
+        rule(
+            token.is_none_or(|token| token.chars().count() >= Self::MIN_TOKEN),
+            "admin.token",
+            "must have at least 32 characters",
+        )
+    }
 }
 
 /// `limits`: rate limits. A rate such as `300/1m` is a burst of 300 and then an even pace of 300 per

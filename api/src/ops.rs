@@ -4,6 +4,7 @@
 mod audit;
 mod board;
 mod events;
+mod guesses;
 mod health;
 mod jobs;
 mod log;
@@ -15,6 +16,7 @@ mod time_parameter;
 mod users;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::TokenVerifier;
@@ -30,18 +32,25 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 
+use crate::app::complete;
 use crate::http::extract::{BodyLimit, Peer, bearer};
 use crate::http::headers;
 use crate::http::problem::ApiError;
+use crate::middleware::pipeline::{self, Pipeline};
 use crate::routes::analytics::events::Events;
 use crate::state::sub_states;
 
+pub use guesses::Guesses;
 pub use log::{LogHandle, LogLevelError};
 pub use metrics::{BacklogCache, describe_process};
 
 /// Number of statistics queries that a process runs concurrently.
 pub const MAX_STATISTICS: usize = 2;
+
+/// Time limit of a request; statistics of a year take a while.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What the operators' listener is built from. Cheap to clone.
 #[derive(Clone)]
@@ -66,6 +75,8 @@ pub struct OpsState {
     pub tokens: Arc<TokenVerifier>,
     /// Bearer token of the admin routes; `None`: every request is rejected.
     pub admin_token: Option<Arc<SecretString>>,
+    /// Slows down guesses of the admin token.
+    pub guesses: Guesses,
     /// Ingests analytics events.
     pub events: Events,
     /// Limits statistics queries, which are expensive; players need database connections too.
@@ -122,8 +133,15 @@ pub fn router(state: OpsState) -> Router {
         .route("/metrics", get(metrics::metrics))
         .merge(board::routes(&state))
         .merge(admin)
-        .fallback(|| async { ApiError::from(ProblemCode::NotFound) })
-        .method_not_allowed_fallback(|| async { ApiError::from(ProblemCode::MethodNotAllowed) })
+        .fallback(|| async { ApiError::from(ProblemCode::NotFound) });
+    // Stopping, it serves until the process ends.
+    let pipeline = Arc::new(Pipeline {
+        request_timeout: REQUEST_TIMEOUT,
+        metrics: None,
+        draining: CancellationToken::new(),
+    });
+    let router = complete(router)
+        .layer(from_fn_with_state(pipeline, pipeline::run))
         .with_state(state);
     // No CORS: pages of other origins must not call these routes.
     headers::secure(router)
@@ -135,13 +153,18 @@ async fn require_admin(
     request: Request,
     next: Next,
 ) -> Response {
+    if !state.guesses.may_try(peer.0) {
+        return ApiError::from(ProblemCode::RateLimited).into_response();
+    }
     let given = authorization(&request);
     match (given.and_then(bearer), &state.admin_token) {
         (Some(given), Some(token)) if is_same(given, token.expose_secret()) => {
             next.run(request).await
         }
         _ => {
+            let address = peer.0;
             audit::refused(&state.database, peer, request.method(), request.uri()).await;
+            state.guesses.wrong(address).await;
             ApiError::from(ProblemCode::Unauthenticated).into_response()
         }
     }

@@ -2,3 +2,4 @@
 
 pub(crate) mod serve;
 pub(crate) mod tls;
+mod unread_body;

@@ -6,6 +6,7 @@ mod callbacks;
 mod events;
 mod latencies;
 mod login;
+mod orders;
 mod outage;
 mod queue;
 mod report;
@@ -37,6 +38,8 @@ enum Benchmark {
     Queue(queue::QueueArguments),
     /// A sign-in through API, queue and workers, compared with the same call made directly.
     Login(login::LoginArguments),
+    /// Orders of one product in the database: what concurrent transactions wait for each other.
+    Orders(orders::OrdersArguments),
     /// Many concurrent payments with repeated callbacks: how fast each is granted exactly once.
     Callbacks(callbacks::CallbacksArguments),
     /// Many events while workers are killed, and the event writer compared with one INSERT per batch.
@@ -56,6 +59,7 @@ async fn main() -> Outcome<()> {
     match arguments.benchmark {
         Benchmark::Queue(arguments) => queue::run(&arguments, &mut report).await?,
         Benchmark::Login(arguments) => login::run(&arguments, &mut report).await?,
+        Benchmark::Orders(arguments) => orders::run(&arguments, &mut report).await?,
         Benchmark::Callbacks(arguments) => callbacks::run(&arguments, &mut report).await?,
         Benchmark::Events(arguments) => events::run(&arguments, &mut report).await?,
         Benchmark::Outage(arguments) => outage::run(&arguments, &mut report).await?,

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::database_copy;
+use avalon_core::storage::claim::{FileClaim, Sharing};
 use avalon_core::storage::config::{DatabaseConfig, DatabaseUrl};
 use avalon_core::storage::database::Database;
 
@@ -16,6 +17,13 @@ pub(crate) async fn run(
     if let Some(path) = from.sqlite_path().filter(|path| !path.exists()) {
         return Err(Failure::NoDatabase(path));
     }
+    // A service that runs on a source would go on writing there.
+    let files = [from.sqlite_path(), to.sqlite_path()];
+    let claims = files
+        .iter()
+        .flatten()
+        .map(|file| FileClaim::of(file, Sharing::Exclusive));
+    let _claims = claims.collect::<Result<Vec<_>, _>>()?;
     let names = (from.to_string(), to.to_string());
     let open = |url: DatabaseUrl| {
         let config = DatabaseConfig {

@@ -103,7 +103,7 @@ pub(crate) async fn copy(
     from.migrate().await?;
     to.migrate().await?;
     let mut source = from.begin_snapshot().await?;
-    let mut target = to.begin().await?;
+    let mut target = to.begin_copy().await?;
     let theirs = schema(&mut source, from.dialect()).await?;
     let ours = schema(&mut target, to.dialect()).await?;
     compare(&theirs, &ours)?;

@@ -34,6 +34,8 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
     #[error(transparent)]
+    Claim(#[from] avalon_core::storage::claim::ClaimError),
+    #[error(transparent)]
     Database(#[from] DatabaseError),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -103,6 +105,7 @@ impl Failure {
             | Self::App(AppError::Setting { .. })
             | Self::Setting { .. }
             | Self::Listen { .. }
+            | Self::Claim(_)
             | Self::Tls(_) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }

@@ -1,6 +1,7 @@
 //! `avalon jobs`: accesses the queue directly, so it works while API and workers are down.
 
 use crate::config::Config;
+use avalon_core::base::iso_time::IsoTime;
 use avalon_queue::{JobFilter, JobId, JobState, JobStore, JobView, QueueName};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -137,11 +138,8 @@ fn describe(job: &JobView, payload: bool) -> Value {
 fn time(ms: u64) -> String {
     i64::try_from(ms)
         .ok()
-        .and_then(|ms| Timestamp::from_millisecond(ms).ok())
-        // Seconds are precise enough.
-        .and_then(|time| Timestamp::from_second(time.as_second()).ok())
-        .map(|time| time.to_string())
-        .unwrap_or_default()
+        .and_then(IsoTime::from_millisecond)
+        .map_or_else(String::new, |time| time.to_string())
 }
 
 fn report(changed: usize, what: &str, as_json: bool) {

@@ -176,11 +176,18 @@ async fn wait_for(
     id: avalon_queue::JobId,
 ) -> Result<Option<String>, Failure> {
     let deadline = tokio::time::Instant::now() + TIMEOUT;
+    let mut reported = 0;
     while tokio::time::Instant::now() < deadline {
         let job = store.outcome(id, Duration::from_millis(500)).await?;
         let Some(job) = job else {
             return Err(Failure::NoSuchJob(id));
         };
+        if let (JobState::Retrying, Some(error)) = (job.state, &job.error)
+            && job.attempts > reported
+        {
+            reported = job.attempts;
+            tracing::warn!(attempt = job.attempts, %error, "reconciliation failed, will retry");
+        }
         if job.state == JobState::Succeeded {
             return Ok(None);
         }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{ApiStop, App};
+use crate::app::{ApiStop, App, stores};
 use crate::config::{Config, Role};
 use crate::failure::Failure;
 use crate::signals::Logging;
@@ -39,6 +39,7 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     let log_file = log.config.clone();
     let log_handle = log.handle.clone();
     signals::reload_on_hangup(log, role)?;
+    let _claims = stores::claim_files(&config)?;
     let app = App::build(config, role).await?;
     let config = &app.config;
     avalon_api::ops::describe_process(&app.registry)?;

@@ -7,6 +7,7 @@ use avalon_core::accounts::sessions::{EndReason, Session};
 use avalon_core::accounts::users;
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::base::ids::SessionId;
+use avalon_core::base::iso_time::IsoTime;
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::{EncryptionKey, Keyring};
 use avalon_wechat::OpenId;
@@ -97,5 +98,5 @@ fn describe(session: &Session) -> Value {
 }
 
 fn time(ms: i64) -> String {
-    Timestamp::from_second(ms / 1000).map_or_else(|_| String::new(), |time| time.to_string())
+    IsoTime::from_millisecond(ms).map_or_else(String::new, |time| time.to_string())
 }

@@ -89,15 +89,18 @@ async fn admin_token_guesses_are_audited_up_to_a_limit() {
         .start()
         .await;
     let game = Game::of(&dev, &dev);
-    // More than two minutes' allowance, in case a new minute begins meanwhile.
-    let guesses = 150;
-    for guess in 0..guesses {
-        let url = format!("{}/admin/jobs?guess={guess}", dev.ops);
-        let response = send(game.client.get(url).bearer_auth("guess")).await;
-        assert_eq!(response.status, 401);
+    // More than two minutes' allowance, in case a new minute begins meanwhile. Each is delayed.
+    let guesses = 60;
+    for first in (0..guesses).step_by(3) {
+        let guess = async |guess: usize| {
+            let url = format!("{}/admin/jobs?guess={guess}", dev.ops);
+            let response = send(game.client.get(url).bearer_auth("guess")).await;
+            assert_eq!(response.status, 401);
+        };
+        tokio::join!(guess(first), guess(first + 1), guess(first + 2));
     }
     let stored = events(&game, &dev, "?kind=admin_refused&limit=1000").await;
-    assert!((60..=121).contains(&stored.len()), "{}", stored.len());
+    assert!((20..=41).contains(&stored.len()), "{}", stored.len());
     assert_eq!(stored[0]["detail"]["path"], "/admin/jobs");
     assert!(!json!(stored).to_string().contains("guess"));
 

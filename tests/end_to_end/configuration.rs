@@ -1,6 +1,6 @@
 //! An invalid configuration prevents the start, with one line that names the key.
 
-use avalon_test_support::{Avalon, AvalonCommand};
+use avalon_test_support::{Avalon, AvalonCommand, FleetSettings, TestDatabase};
 
 /// Runs the command, expects exit code 2, and returns the only line of its stderr.
 async fn refused(command: AvalonCommand) -> String {
@@ -142,4 +142,18 @@ async fn effective_configuration_is_printed_without_secrets() {
     let printed = String::from_utf8(output.stdout).unwrap();
     assert!(printed.contains("app_secret = \"***\""), "{printed}");
     assert!(!printed.contains("pa55word"), "{printed}");
+}
+
+#[tokio::test]
+async fn second_process_on_one_sqlite_file_is_refused() {
+    let database = TestDatabase::sqlite();
+    let settings = FleetSettings::new(database.url(), "");
+    let simulator = settings.simulator().start().await;
+    let mut first = settings.all().start().await;
+    let line = refused(FleetSettings::new(database.url(), "").all()).await;
+    assert!(line.contains("avalon.db is in use by another"), "{line}");
+    // The first one serves, and its claim ends with it.
+    first.kill9();
+    let _second = settings.all().start().await;
+    drop(simulator);
 }

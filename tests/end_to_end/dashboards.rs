@@ -148,7 +148,10 @@ async fn every_query_has_data_and_no_alert_fires_when_healthy() {
         .with_payments()
         .env("AVALON_REDIS__KEY_PREFIX", unique_prefix())
         .env("AVALON_FULFIL__WEBHOOK_URL", game_server().await)
-        .env("AVALON_FULFIL__WEBHOOK_SECRET", "test-secret")
+        .env(
+            "AVALON_FULFIL__WEBHOOK_SECRET",
+            "a-shared-secret-of-the-game",
+        )
         .env("AVALON_FULFIL__ALLOW_PRIVATE_ADDRESSES", "true")
         .start(1, 1)
         .await;

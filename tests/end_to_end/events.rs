@@ -407,6 +407,18 @@ async fn service_and_game_server_events_share_one_pipeline() {
         counted(&dev, &game, "match_end").await
     })
     .await;
+    let mut theirs = event("named_by_openid");
+    let order = ops(&dev, &game, "GET", &format!("/admin/orders/{id}"), None).await;
+    theirs["openId"] = order.body["order"]["openId"].clone();
+    let mut unknown = event("named_by_openid");
+    unknown["openId"] = json!("o-unknown");
+    let body = json!({"events": [theirs, unknown]});
+    let response = ops(&dev, &game, "POST", "/internal/events", Some(body)).await;
+    let rejected = json!([{"index": 1, "code": "OPEN_ID_INVALID"}]);
+    assert_eq!(
+        response.body,
+        json!({"success": true, "accepted": 1, "rejected": rejected})
+    );
     let url = format!("{}/internal/events", dev.ops);
     let anonymous = send(game.client.post(url).json(&json!({"events": [event("a")]}))).await;
     assert_ops_problem(&anonymous, 401, "UNAUTHENTICATED");

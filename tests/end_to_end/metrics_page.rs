@@ -99,7 +99,10 @@ async fn metrics_page_matches_a_running_system() {
         .env("AVALON_FULFIL__WEBHOOK_URL", "http://127.0.0.1:9/webhook")
         // Two sinks: the database, and an unreachable one.
         .env("AVALON_ANALYTICS__CLICKHOUSE_URL", "http://127.0.0.1:9")
-        .env("AVALON_FULFIL__WEBHOOK_SECRET", "a-shared-secret")
+        .env(
+            "AVALON_FULFIL__WEBHOOK_SECRET",
+            "a-shared-secret-of-the-game",
+        )
         // Orders need an access token, whose age is then exposed.
         .env("AVALON_RISK__ORDERS", "observe")
         .env("AVALON_FULFIL__ALLOW_PRIVATE_ADDRESSES", "true")

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use avalon_test_support::{Avalon, FleetSettings, eventually_eq};
+use avalon_test_support::{Avalon, FleetSettings, TestDatabase, eventually_eq};
 use avalon_tests::{Game, send};
 use serde_json::json;
 
@@ -54,6 +54,57 @@ async fn health_readiness_and_metrics_have_their_own_port() {
         .filter(|line| line.starts_with("# TYPE avalon_"))
         .count();
     assert_eq!(help, types, "every metric has a help text");
+}
+
+#[tokio::test]
+async fn ops_requests_have_an_id_and_are_logged() {
+    let dev = Avalon::command("dev")
+        .env("AVALON_ADMIN__TOKEN", FleetSettings::ADMIN_TOKEN)
+        .start()
+        .await;
+    let game = Game::of(&dev, &dev);
+    for (path, status) in [("/admin/jobs", 401), ("/nothing/here", 404)] {
+        let id = format!("ops-{status}");
+        let request = game.client.get(format!("{}{path}", dev.ops));
+        let response = send(request.header("x-request-id", &id)).await;
+        assert_eq!(response.status, status);
+        assert_eq!(response.header("x-request-id"), id);
+        assert_eq!(response.body["requestId"], *id);
+        let logged = |line: &str| line.contains(&id) && line.contains("request completed");
+        assert!(dev.log().lines().any(logged), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn nul_in_operators_requests_is_no_server_error() {
+    let database = TestDatabase::postgres().await;
+    let dev = Avalon::command("dev")
+        .env("AVALON_ADMIN__TOKEN", FleetSettings::ADMIN_TOKEN)
+        .env("AVALON_DATABASE__URL", database.url())
+        .start()
+        .await;
+    let game = Game::of(&dev, &dev);
+    for path in [
+        "/admin/orders?openId=%00",
+        "/admin/orders?cursor=%00",
+        "/admin/orders/%00",
+        "/admin/users/%00",
+        "/internal/users/a%00b",
+        "/admin/stats/events?eventName=%00",
+        "/admin/stats/funnel?steps=%00",
+        "/admin/jobs?cursor=%00",
+        "/admin/jobs/%00",
+        "/admin/audit?cursor=%00",
+    ] {
+        let request = game.client.get(format!("{}{path}", dev.ops));
+        let response = send(request.bearer_auth(FleetSettings::ADMIN_TOKEN)).await;
+        let status = response.status.as_u16();
+        assert!(matches!(status, 400 | 404), "{path}: {response:?}");
+    }
+    let ban = game.client.post(format!("{}/admin/users/o/ban", dev.ops));
+    let ban = ban.json(&json!({"reason": "\0"}));
+    let response = send(ban.bearer_auth(FleetSettings::ADMIN_TOKEN)).await;
+    assert_eq!(response.code(), "FIELD_INVALID");
 }
 
 #[tokio::test]

@@ -134,7 +134,10 @@ async fn webhooks_are_retried_until_the_game_server_accepts() {
     let dev = Avalon::command("dev")
         .env("AVALON_ADMIN__TOKEN", FleetSettings::ADMIN_TOKEN)
         .env("AVALON_FULFIL__WEBHOOK_URL", &url)
-        .env("AVALON_FULFIL__WEBHOOK_SECRET", "a-shared-secret")
+        .env(
+            "AVALON_FULFIL__WEBHOOK_SECRET",
+            "a-shared-secret-of-the-game",
+        )
         .start()
         .await;
     let game = Game::of(&dev, &dev);
@@ -180,7 +183,7 @@ async fn receive(
 ) -> axum::http::StatusCode {
     let header = |name: &str| headers[name].to_str().unwrap().to_owned();
     let (id, time) = (header("webhook-id"), header("webhook-timestamp"));
-    let key = hmac::Key::new(hmac::HMAC_SHA256, b"a-shared-secret");
+    let key = hmac::Key::new(hmac::HMAC_SHA256, b"a-shared-secret-of-the-game");
     let tag = hmac::sign(&key, format!("{id}.{time}.{body}").as_bytes());
     let expected = format!(
         "v1,{}",

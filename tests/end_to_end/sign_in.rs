@@ -123,7 +123,8 @@ async fn polling_long_polling_and_streaming_return_the_same_result() {
         (polled["jobId"].as_str(), polled["kind"].as_str()),
         (Some(&*id), Some("login"))
     );
-    assert!(polled["createdAt"].as_str().unwrap().ends_with('Z'));
+    let created_at = polled["createdAt"].as_str().unwrap();
+    assert_eq!(created_at.len(), "2026-01-01T00:00:00.000Z".len());
 
     let streamed = async {
         let text = send_text(&game, &format!("{path}/events?{key}")).await;
@@ -144,6 +145,31 @@ async fn polling_long_polling_and_streaming_return_the_same_result() {
         waited["result"],
         game.login("sim-slow-400-grace").await.body
     );
+}
+
+#[tokio::test]
+async fn event_source_stops_after_the_final_event() {
+    let (_dev, game) = dev().await;
+    let job = game
+        .login_preferring("sim-slow-200-judy", "respond-async")
+        .await;
+    let id = job.body["jobId"].as_str().unwrap();
+    let url = game.url(&format!("/api/jobs/{id}/events"));
+    let first = game.client.get(&url).send().await.unwrap();
+    assert_eq!(first.headers()["x-accel-buffering"], "no");
+    let text = first.text().await.unwrap();
+    let ids: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("id:"))
+        .map(str::trim)
+        .collect();
+    assert_eq!(ids.len(), text.matches("data:").count(), "{text}");
+    // What an `EventSource` does when a stream has ended.
+    let reconnect = |id: &str| game.client.get(&url).header("last-event-id", id).send();
+    let last = reconnect(ids.last().unwrap()).await.unwrap();
+    assert_eq!(last.status(), 204);
+    let missed = reconnect(ids[0]).await.unwrap();
+    assert_eq!(missed.status(), if ids.len() > 1 { 200 } else { 204 });
 }
 
 async fn send_text(game: &Game, path: &str) -> String {

@@ -51,7 +51,10 @@ async fn one_trace_spans_request_queue_wechat_and_webhook() {
         // Export spans early.
         .env("OTEL_BSP_SCHEDULE_DELAY", "200")
         .env("AVALON_FULFIL__WEBHOOK_URL", webhook_url)
-        .env("AVALON_FULFIL__WEBHOOK_SECRET", "a-shared-secret")
+        .env(
+            "AVALON_FULFIL__WEBHOOK_SECRET",
+            "a-shared-secret-of-the-game",
+        )
         .env("AVALON_FULFIL__ALLOW_PRIVATE_ADDRESSES", "true")
         .env("AVALON_TELEMETRY__OTLP_ENDPOINT", &collector.endpoint)
         .env("AVALON_TELEMETRY__SERVICE_NAME", "avalon-test")

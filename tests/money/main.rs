@@ -8,6 +8,7 @@
     reason = "a panic fails the test"
 )]
 
+mod cancellations;
 mod flaky_store;
 mod game_server;
 mod ingress;

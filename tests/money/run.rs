@@ -302,7 +302,11 @@ impl<'a> Run<'a> {
         for leased in not_started {
             self.shop.run_leased(&self.handlers, leased).await;
         }
-        for _ in 0..MAX_ROUNDS {
+        for round in 0..MAX_ROUNDS {
+            if round > 2 {
+                // The circuit of an API that had failed closes in real time.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
             // Refunds that WeChat accepted succeed, including stuck ones that an operator resolves.
             for refund in self.shop.wechat.list("refunds", "refunds").await {
                 if !matches!(refund["status"].as_str(), Some("SUCCESS" | "CLOSED")) {

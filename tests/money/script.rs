@@ -141,9 +141,10 @@ const FAULTS: [&str; 12] = [
 impl Script {
     pub(crate) fn of(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let mut moments = match rng.u8(0..4) {
+        let mut moments = match rng.u8(0..5) {
             0 => overtaken(&mut rng),
             1 => raced(&mut rng),
+            2 => used_while_cancelled(&mut rng),
             _ => {
                 let (ordered, worked) = (create(&mut rng), work(&mut rng));
                 vec![Moment::AtOnce(vec![ordered]), Moment::AtOnce(vec![worked])]
@@ -220,6 +221,30 @@ fn raced(rng: &mut Rng) -> Vec<Moment> {
         wechat(SLOW_CLOSE),
         Moment::AtOnce(vec![Step::Cancel(name)]),
         Moment::AtOnce(vec![WORKED, WORKED, paid, step(rng)]),
+        wechat("{}"),
+    ]
+}
+
+/// A third one: the player cancels, pays and uses the items at the same time.
+fn used_while_cancelled(rng: &mut Rng) -> Vec<Moment> {
+    let ordered = create(rng);
+    let Step::Create { name, product, .. } = ordered else {
+        return vec![];
+    };
+    let consume = |key| Step::Consume {
+        player: name.player,
+        product,
+        quantity: 1,
+        key,
+    };
+    let release = Step::Release { name, nth: 0 };
+    vec![
+        Moment::AtOnce(vec![ordered]),
+        Moment::AtOnce(vec![WORKED]),
+        wechat(SLOW_CLOSE),
+        Moment::AtOnce(vec![Step::Cancel(name), Step::Pay(name)]),
+        Moment::AtOnce(vec![WORKED, release, consume(0), work(rng)]),
+        Moment::AtOnce(vec![WORKED, consume(1), WORKED, consume(2), step(rng)]),
         wechat("{}"),
     ]
 }

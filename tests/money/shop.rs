@@ -73,7 +73,11 @@ impl Shop {
             .set("FULFIL__WEBHOOK_URL", webhook)
             .set("FULFIL__WEBHOOK_SECRET", "s")
             .set("FULFIL__ALLOW_PRIVATE_ADDRESSES", "true")
-            .set("FULFIL__TIMEOUT", "5s");
+            .set("FULFIL__TIMEOUT", "5s")
+            // The scripts hold more unpaid than a player should.
+            .set("PAY__MAX_PENDING_ORDERS", "1000")
+            .set("PAY__MAX_PENDING_STOCK_PERCENT", "100")
+            .set("PAY__SCARCE_STOCK", "0");
         for (key, value) in more {
             builder = builder.set(*key, *value);
         }

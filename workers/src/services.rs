@@ -7,6 +7,7 @@ use avalon_core::accounts::config::{CheckText, ProfileConfig};
 use avalon_core::accounts::profiles::AvatarHosts;
 use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::TokenIssuer;
+use avalon_core::payments::orders::HoldRules;
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{Enqueued, JobError, NewJob, Queue};
@@ -58,8 +59,8 @@ pub struct Services {
 pub struct Payments {
     /// The configured channels.
     pub channels: Channels,
-    /// Time until an unpaid order is closed.
-    pub order_ttl: Duration,
+    /// Bounds on unpaid orders.
+    pub holds: HoldRules,
     /// Time until the channel is first queried for the payment.
     pub reconcile_after: Duration,
     /// Whether a payment that arrives after the order was closed is refunded, not granted.

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_queue::JobId;
@@ -17,12 +16,6 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
 use crate::http::problem::ApiError;
-
-/// Time limit for receiving a body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How much of a rejected body is still read, so that the client sees the response instead of a reset
-/// connection.
-const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 /// Maximum size of a JSON body on the routes of a state, in bytes.
 #[derive(Clone, Copy)]
@@ -63,11 +56,15 @@ where
         if !is_json(&parts.headers) {
             return Err(ProblemCode::UnsupportedMediaType.into());
         }
+        if has_nul(&bytes) {
+            return Err(invalid_field("the body", "must not contain \\u0000").into());
+        }
         parse(&bytes).map(JsonBody).map_err(ApiError)
     }
 }
 
-/// Reads a body of at most `max_bytes`, within a time limit.
+/// Reads a body of at most `max_bytes`. One that is announced larger is rejected without being read; the
+/// time limit is that of the request.
 pub(crate) async fn read(
     body: Body,
     headers: &HeaderMap,
@@ -77,16 +74,10 @@ pub(crate) async fn read(
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.parse::<usize>().ok());
-    let limited = tokio::time::timeout(BODY_TIMEOUT, async {
-        if content_length.is_some_and(|length| length > max_bytes) {
-            linger(body).await;
-            return Err(too_large(max_bytes));
-        }
-        collect(body, max_bytes).await
-    });
-    limited
-        .await
-        .unwrap_or_else(|_| Err(ProblemCode::RequestTimeout.into()))
+    if content_length.is_some_and(|length| length > max_bytes) {
+        return Err(too_large(max_bytes));
+    }
+    collect(body, max_bytes).await
 }
 
 async fn collect(body: Body, max_bytes: usize) -> Result<Bytes, ApiError> {
@@ -97,7 +88,6 @@ async fn collect(body: Body, max_bytes: usize) -> Result<Bytes, ApiError> {
         // The client disconnected or violated the protocol, so it does not see this response.
         let chunk = chunk.map_err(|_| ApiError::from(ProblemCode::BodyNotJson))?;
         if first.len().max(rest.len()) + chunk.len() > max_bytes {
-            linger(Body::from_stream(stream)).await;
             return Err(too_large(max_bytes));
         }
         // Most bodies arrive as one chunk, which need not be copied.
@@ -111,17 +101,6 @@ async fn collect(body: Body, max_bytes: usize) -> Result<Bytes, ApiError> {
         }
     }
     Ok(if rest.is_empty() { first } else { rest.into() })
-}
-
-async fn linger(body: Body) {
-    let mut stream = body.into_data_stream();
-    let mut seen = 0;
-    while let Some(Ok(chunk)) = stream.next().await {
-        seen += chunk.len();
-        if seen > LINGER_BYTES {
-            return;
-        }
-    }
 }
 
 fn too_large(max_bytes: usize) -> ApiError {
@@ -140,6 +119,16 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     };
     let essence = value.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json")
+}
+
+/// Whether a string of the JSON text has a NUL, which Postgres cannot store.
+fn has_nul(json: &[u8]) -> bool {
+    let mut escapes = json.windows(6).enumerate();
+    // After an odd number of backslashes, this one is itself escaped.
+    escapes.any(|(at, window)| {
+        let before = json[..at].iter().rev();
+        window == br"\u0000" && before.take_while(|byte| **byte == b'\\').count() % 2 == 0
+    })
 }
 
 /// Parses JSON; the problem names the invalid field.
@@ -196,13 +185,16 @@ pub(crate) fn invalid_query(name: &str, message: impl std::fmt::Display) -> Prob
     Problem::new(ProblemCode::QueryInvalid).with_detail(format!("{name}: {message}"))
 }
 
-/// The query string, with our problem as its rejection.
+/// The query string, with our problem as its rejection. A NUL is rejected: Postgres cannot compare it.
 pub(crate) struct QueryOf<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryOf<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        if parts.uri.query().is_some_and(|query| query.contains("%00")) {
+            return Err(invalid_query("the query", "must not contain NUL").into());
+        }
         let query = Query::<T>::from_request_parts(parts, state)
             .await
             .map_err(|rejection| {
@@ -276,6 +268,32 @@ mod tests {
         assert_eq!(code("null"), ProblemCode::FieldInvalid);
         let problem = parse::<Sample>(b"{\"code\":5}").unwrap_err();
         assert!(problem.detail.starts_with("code: "), "{}", problem.detail);
+    }
+
+    #[tokio::test]
+    async fn nul_in_a_query_or_body_is_rejected() {
+        #[derive(serde::Deserialize)]
+        struct Named {
+            name: String,
+        }
+        let query = async |query: &str| {
+            let request = Request::get(format!("/?{query}")).body(Body::empty());
+            let (mut parts, _) = request.unwrap().into_parts();
+            let read = QueryOf::<Named>::from_request_parts(&mut parts, &()).await;
+            read.map(|QueryOf(named)| named.name)
+                .map_err(|error| error.0.code)
+        };
+        assert_eq!(query("name=a%2500").await, Ok("a%00".to_owned()));
+        assert_eq!(query("name=a%00").await, Err(ProblemCode::QueryInvalid));
+        for (text, expected) in [
+            (r#"{"code":"a\u0000"}"#, StatusCode::UNPROCESSABLE_ENTITY),
+            (r#"{"code":"a\\\u0000"}"#, StatusCode::UNPROCESSABLE_ENTITY),
+            (r#"{"code":"a\\u0000"}"#, StatusCode::OK),
+            (r#"{"code":"a\u0001"}"#, StatusCode::OK),
+        ] {
+            let (status, body) = send("/required", "application/json", text).await;
+            assert_eq!(status, expected, "{text}: {body}");
+        }
     }
 
     /// Posts to a route that takes an optional or a required [`Sample`]; returns status and body.

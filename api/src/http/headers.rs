@@ -18,6 +18,9 @@ const OWN_PAGE: &str = "default-src 'none'; script-src 'self'; style-src 'self' 
 /// How long browsers may cache a CORS preflight response.
 const PREFLIGHT_TTL: Duration = Duration::from_secs(3600);
 
+/// Of event streams: nginx must not hold events back until a buffer is full.
+pub(crate) const UNBUFFERED: (&str, &str) = ("x-accel-buffering", "no");
+
 /// The headers of the public listener that depend on the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderPolicy {
@@ -91,6 +94,7 @@ fn cors(origins: &[WebOrigin]) -> CorsLayer {
             "content-encoding",
             "idempotency-key",
             "prefer",
+            "last-event-id",
             "x-avalon-timestamp",
             "x-avalon-nonce",
             "x-avalon-signature",

@@ -1,4 +1,4 @@
-//! The outermost layer of the public router: request id, trace, time limit, one log line, metrics, and
+//! The outermost layer of both listeners' routers: request id, trace, time limit, one log line, metrics, and
 //! the body of a problem, which carries the request id.
 
 use std::any::Any;
@@ -21,10 +21,14 @@ use crate::middleware::trace_context::{Trace, TraceParent};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Routes of the ops listener that the platform and Prometheus poll.
+const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
 /// What the pipeline works with.
 pub(crate) struct Pipeline {
     pub(crate) request_timeout: Duration,
-    pub(crate) metrics: HttpMetrics,
+    /// `None`: requests are not counted.
+    pub(crate) metrics: Option<HttpMetrics>,
     /// Cancelled when the process begins to stop.
     pub(crate) draining: CancellationToken,
 }
@@ -81,9 +85,9 @@ pub(crate) async fn run(
         response.headers_mut().insert(header::CONNECTION, close);
     }
     let (status, elapsed) = (response.status().as_u16(), started.elapsed());
-    pipeline
-        .metrics
-        .record(method_label(&method), &route, status, elapsed);
+    if let Some(metrics) = &pipeline.metrics {
+        metrics.record(method_label(&method), &route, status, elapsed);
+    }
     trace::note(&span, "http.response.status_code", i64::from(status));
     if status >= 500 {
         let why = code.map_or_else(|| status.to_string(), |code| code.to_string());
@@ -96,6 +100,10 @@ pub(crate) async fn run(
                 tracing::error!(status, elapsed_ms, %code, "request completed");
             }
             Some(code) => tracing::info!(status, elapsed_ms, %code, "request completed"),
+            // Every few seconds, and of no interest.
+            None if PROBES.contains(&route.as_str()) => {
+                tracing::debug!(status, elapsed_ms, "request completed");
+            }
             None => tracing::info!(status, elapsed_ms, "request completed"),
         }
     });
@@ -190,7 +198,7 @@ mod tests {
     fn pipeline() -> Pipeline {
         Pipeline {
             request_timeout: Duration::from_millis(20),
-            metrics: HttpMetrics::new(&Registry::new()).unwrap(),
+            metrics: Some(HttpMetrics::new(&Registry::new()).unwrap()),
             draining: CancellationToken::new(),
         }
     }

@@ -85,6 +85,9 @@ async fn require_token(
     request: Request,
     next: Next,
 ) -> Response {
+    if !state.guesses.may_try(peer.0) {
+        return ApiError::from(ProblemCode::RateLimited).into_response();
+    }
     let given = authorization(&request)
         .and_then(|value| bearer(value).map(str::to_owned).or_else(|| password(value)));
     match (given, &state.admin_token) {
@@ -93,7 +96,9 @@ async fn require_token(
         }
         // A wrong token is recorded; a browser that has not prompted for it yet is not.
         (Some(_), _) => {
+            let address = peer.0;
             audit::refused(&state.database, peer, request.method(), request.uri()).await;
+            state.guesses.wrong(address).await;
         }
         (None, _) => {}
     }

@@ -252,15 +252,17 @@ async fn cohorts(
     Ok(Json(json!({ "cohorts": cohorts })))
 }
 
-/// Accepts events of the game server, as the public route does, but each names its player (`userId`, and
-/// `openId` if known).
+/// Accepts events of the game server, as the public route does, but each names its player: `userId`,
+/// `openId`, or both.
 async fn ingest(
+    State(database): State<Database>,
     State(events): State<Events>,
     State(queue): State<Queue>,
     request: Request,
 ) -> Result<Json<ReportResponse>, ApiError> {
     let (parts, body) = request.into_parts();
     let envelope = read(body, &parts.headers).await?;
-    let accepted = events.ingest(envelope, Senders::Any, Source::Game, &queue, None);
+    let senders = Senders::Any(envelope.players_by_open_id(&database).await?);
+    let accepted = events.ingest(envelope, senders, Source::Game, &queue, None);
     Ok(Json(accepted.await?))
 }

@@ -1,6 +1,7 @@
 //! `/admin/jobs`: lists and shows jobs, replays and purges dead letters.
 
 use avalon_core::audit::{self, AuditKind};
+use avalon_core::base::iso_time::IsoTime;
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::storage::database::Database;
 use avalon_queue::{JobFilter, JobState, JobView, NewJob, Queue, QueueName};
@@ -9,7 +10,6 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -98,8 +98,8 @@ fn describe(view: &JobView) -> Value {
 }
 
 /// ISO 8601, UTC.
-fn time(ms: u64) -> Option<Timestamp> {
-    Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()
+fn time(ms: u64) -> Option<IsoTime> {
+    IsoTime::from_millisecond(i64::try_from(ms).ok()?)
 }
 
 async fn show(State(queue): State<Queue>, JobPath(id): JobPath) -> Result<Json<Value>, ApiError> {

@@ -185,15 +185,13 @@ fn describe_own(
         let counter = metrics.audit_events.with_label_values(&labels);
         counter.inc_by(count);
     }
-    let pool = state.database.pool();
-    let open = i64::from(pool.size());
-    let idle = i64::try_from(pool.num_idle()).unwrap_or(i64::MAX).min(open);
+    let counts = state.database.connections();
+    let (open, idle) = (i64::from(counts.open), i64::from(counts.idle));
     for (state, connections) in [("idle", idle), ("used", open - idle)] {
         let gauge = metrics.connections.with_label_values(&[state]);
         gauge.set(connections);
     }
-    let max = i64::from(pool.options().get_max_connections());
-    metrics.max_connections.set(max);
+    metrics.max_connections.set(i64::from(counts.max));
     Ok(())
 }
 

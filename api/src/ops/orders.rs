@@ -5,6 +5,7 @@ use std::time::Duration;
 use avalon_core::audit::{self, AuditKind};
 use avalon_core::base::fen::Fen;
 use avalon_core::base::ids::OrderId;
+use avalon_core::base::iso_time::IsoTime;
 use avalon_core::base::problem::Problem;
 use avalon_core::jobs::SettleRefund;
 use avalon_core::payments::order_rows::{self, HistoryEntry};
@@ -114,7 +115,7 @@ fn describe(entry: &HistoryEntry) -> Value {
     json!({
         "status": entry.status,
         "cause": entry.cause,
-        "at": Timestamp::from_millisecond(entry.at).ok(),
+        "at": IsoTime::from_millisecond(entry.at),
     })
 }
 

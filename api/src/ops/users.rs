@@ -7,6 +7,7 @@ use avalon_core::accounts::sessions::{EndReason, Session, SessionError, Sessions
 use avalon_core::accounts::tokens::{TokenError, TokenVerifier};
 use avalon_core::accounts::users::{self, Ban, UserInfo};
 use avalon_core::audit::{self, AuditKind};
+use avalon_core::base::iso_time::IsoTime;
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::ResetSessionKey;
 use avalon_core::storage::database::Database;
@@ -59,6 +60,10 @@ sub_states! { OpsState as state =>
 }
 
 async fn player(database: &Database, open_id: String) -> Result<UserInfo, ApiError> {
+    // No player's; Postgres cannot compare it.
+    if open_id.contains('\0') {
+        return Err(ProblemCode::UserNotFound.into());
+    }
     let user = users::by_open_id(database, &OpenId::new(open_id)).await?;
     Ok(user.ok_or(ProblemCode::UserNotFound)?)
 }
@@ -80,7 +85,7 @@ async fn describe(state: &Users, user: UserInfo) -> Result<Value, ApiError> {
 
 /// Describes a session without its secrets.
 fn session(session: &Session) -> Value {
-    let time = |ms| Timestamp::from_millisecond(ms).ok();
+    let time = IsoTime::from_millisecond;
     let mut described = json!({
         "sessionId": session.id,
         "createdAt": time(session.created_at),

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::Claims;
+use avalon_core::base::iso_time;
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::jobs::ReadSecret;
 use avalon_queue::{JobId, JobState, JobStore, JobView, Queue, Ticket};
 use axum::Json;
 use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{StreamExt, stream};
@@ -23,6 +25,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::extract::{JobPath, QueryOf};
+use crate::http::headers::UNBUFFERED;
 use crate::http::job_response::{HoldSettings, JobStatus, problem_of, uncached};
 use crate::http::problem::ApiError;
 use crate::http::problem_sets::problems;
@@ -62,9 +65,13 @@ struct JobResponse {
     error: Option<Problem>,
     /// ISO 8601, UTC.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "iso_time::serialize")]
     created_at: Timestamp,
     /// ISO 8601, UTC.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "iso_time::serialize_option"
+    )]
     #[schema(value_type = Option<String>, format = DateTime)]
     finished_at: Option<Timestamp>,
 }
@@ -145,15 +152,21 @@ async fn job(
 /// Streams a job's changes (server-sent events).
 ///
 /// Each event is named `job`; its data are those of `GET /api/jobs/{jobId}`. The stream ends when the
-/// job has finished.
+/// job has finished. A request with the `Last-Event-ID` of the final event has the response 204, at which
+/// an `EventSource` stops reconnecting.
 #[utoipa::path(
     get,
     path = "/api/jobs/{jobId}/events",
     operation_id = "streamJob",
     tag = "jobs",
-    params(("jobId" = String, Path, description = "From the 202 response"), EventsQuery),
+    params(
+        ("jobId" = String, Path, description = "From the 202 response"),
+        EventsQuery,
+        ("Last-Event-ID" = Option<String>, Header, description = "Id of the last event that was received"),
+    ),
     responses(
         (status = 200, description = "The job at each change", body = JobResponse, content_type = "text/event-stream"),
+        (status = 204, description = "The last event was the final one"),
         EventsProblems,
     ),
     security((), ("token" = [])),
@@ -165,11 +178,17 @@ async fn events(
     JobPath(id): JobPath,
     QueryOf(query): QueryOf<EventsQuery>,
     MaybePlayer(player): MaybePlayer,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     // Registered before the lookup, so that no change between the two is missed.
     let ticket = queue.store().waiters().register(id);
     let reader = Reader::new(player, query.key);
     let view = reader.check(queue.store().get(id).await?)?;
+    let last = headers.get("last-event-id").map(HeaderValue::as_bytes);
+    let is_known = last.is_some_and(|id| id == Sent::of(&view).id().as_bytes());
+    if is_known && view.state.is_final() {
+        return Ok(uncached(StatusCode::NO_CONTENT));
+    }
     let ends = Instant::now() + MAX_STREAM;
     let watch = Watch {
         store: Arc::clone(queue.store()),
@@ -177,11 +196,12 @@ async fn events(
         reader,
         id,
         ticket,
-        sent: None,
+        sent: is_known.then(|| Sent::of(&view)),
         ends,
     };
-    // The first event is the current state; each later one is a change.
-    let changes = stream::unfold((watch, Some(view)), |(mut watch, first)| async move {
+    // The first event is the current state, unless the client knows it; each later one is a change.
+    let first = (!is_known).then_some(view);
+    let changes = stream::unfold((watch, first), |(mut watch, first)| async move {
         let view = match first {
             Some(view) => view,
             None => watch.change().await?,
@@ -192,7 +212,10 @@ async fn events(
     // A process that stops does not wait for its streams; clients reconnect to another one.
     let changes = changes.take_until(stopping.cancelled_owned());
     let keep_alive = KeepAlive::new().interval(Duration::from_secs(15));
-    Ok(uncached(Sse::new(changes).keep_alive(keep_alive)))
+    Ok(uncached((
+        [UNBUFFERED],
+        Sse::new(changes).keep_alive(keep_alive),
+    )))
 }
 
 /// A client that watches a job.
@@ -219,6 +242,11 @@ impl Sent {
             state: view.state,
             attempts: view.attempts,
         }
+    }
+
+    /// The event id.
+    fn id(&self) -> String {
+        format!("{}-{}", self.attempts, self.state)
     }
 }
 
@@ -251,7 +279,7 @@ impl Watch {
 }
 
 fn event(view: JobView) -> Event {
-    let event = Event::default().event("job");
+    let event = Event::default().event("job").id(Sent::of(&view).id());
     event
         .json_data(JobResponse::from(view))
         .unwrap_or_else(|_| Event::default().event("error"))

@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::RustlsAcceptor;
 use axum_server::{Handle, Server};
@@ -18,6 +19,7 @@ use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::server::tls::Tls;
+use crate::server::unread_body;
 
 /// Time limit for receiving a request's head; also the idle timeout of a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -50,6 +52,7 @@ pub async fn serve(
     let mut http = server.http_builder().http1();
     http.timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT);
+    let router = router.layer(from_fn(unread_body::run));
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let tcp = NoDelayAcceptor::new();
     let mut serving = pin!(match tls {

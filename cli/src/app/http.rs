@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use avalon_api::limits::{Limits, LocalLimiter, RedisLimiter};
-use avalon_api::ops::{BacklogCache, LogHandle, OpsState, Phase};
+use avalon_api::ops::{BacklogCache, Guesses, LogHandle, OpsState, Phase};
 use avalon_api::{
     ApiState, Events, GuardMetrics, HeaderPolicy, HttpMetrics, QueueRoom, TrustedProxies,
 };
@@ -86,6 +86,7 @@ impl App {
             sessions: self.sessions.clone(),
             tokens: Arc::clone(&self.verifier),
             admin_token: self.config.admin.token.clone().map(Arc::new),
+            guesses: Guesses::default(),
             phase,
             events: self.events.clone(),
         })

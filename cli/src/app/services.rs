@@ -47,7 +47,7 @@ impl App {
         let risk = risk(self)?;
         let payments = self.pay.clone().map(|client| Payments {
             channels: Channels::default().with(WechatPay::new(client)),
-            order_ttl: config.pay.order_ttl,
+            holds: config.pay.hold_rules(),
             reconcile_after: config.pay.reconcile_after,
             refund_late_payments: config.pay.late_payment == LatePayment::Refund,
             inbox_retention: config.pay.inbox_retention,

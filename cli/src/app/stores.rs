@@ -6,6 +6,7 @@ use std::time::Duration;
 use avalon_core::accounts::sessions::{self, Sessions};
 use avalon_core::accounts::tokens::{TokenIssuer, TokenVerifier};
 use avalon_core::jobs::QUEUES;
+use avalon_core::storage::claim::{ClaimError, FileClaim, Sharing};
 use avalon_core::storage::database::{Database, create_private_folder};
 use avalon_core::storage::documents::{Documents, RedisDocuments, SqlDocuments};
 use avalon_core::storage::keyring::Keyring;
@@ -60,6 +61,22 @@ pub(crate) async fn store(
         create_private_folder(folder)?;
     }
     Ok(Arc::new(Sqlite::open(&path, QUEUES.to_vec()).await?))
+}
+
+/// Claims the SQLite files that this process serves, until the result is dropped.
+pub(crate) fn claim_files(config: &Config) -> Result<Vec<FileClaim>, ClaimError> {
+    let mut files: Vec<_> = config.database.url.sqlite_path().into_iter().collect();
+    let sharing = match config.redis.url {
+        Some(_) => Sharing::Shared,
+        None => {
+            files.push(config.queue_path());
+            Sharing::Exclusive
+        }
+    };
+    files
+        .iter()
+        .map(|file| FileClaim::of(file, sharing))
+        .collect()
 }
 
 /// The queue for inspection: an embedded one is not created.

@@ -226,6 +226,12 @@ fn values_are_checked_and_never_quoted() {
         ),
         ("pay.order_ttl = '0s'", "must be longer than 0s"),
         ("pay.order_ttl = '8d'", "must not be longer than 7d"),
+        ("pay.scarce_order_ttl = '0s'", "must be longer than 0s"),
+        ("pay.max_pending_orders = 0", "must be at least 1"),
+        (
+            "pay.max_pending_stock_percent = 101",
+            "must be between 1 and 100",
+        ),
         ("pay.inbox_retention = '47h'", "must not be shorter than 2d"),
         (
             "pay.late_payment = 'hunter2'",
@@ -235,12 +241,23 @@ fn values_are_checked_and_never_quoted() {
             "fulfil.webhook_url = 'https://u:hunter2@h/'",
             "must be an http:// or https:// URL without credentials or fragment",
         ),
-        ("fulfil.webhook_secret = ''", "must not be empty"),
+        (
+            "fulfil.webhook_secret = ''",
+            "must have at least 16 characters, or bytes after whsec_",
+        ),
         (
             "fulfil.webhook_secret = 'whsec_hunter2!'",
             "must have base64 after whsec_",
         ),
-        ("fulfil.webhook_secret = 'whsec_'", "must not be empty"),
+        (
+            "fulfil.webhook_secret = 'whsec_'",
+            "must have at least 16 characters, or bytes after whsec_",
+        ),
+        (
+            "fulfil.webhook_secret = 'x'",
+            "must have at least 16 characters, or bytes after whsec_",
+        ),
+        ("admin.token = 'x'", "must have at least 32 characters"),
         ("fulfil.timeout = '0s'", "must be longer than 0s"),
         ("profile.watermark_window = '0s'", "must be longer than 0s"),
         (
@@ -334,7 +351,11 @@ fn roles_report_the_first_missing_secret() {
             "AVALON_STORAGE__ENCRYPTION_KEY",
             key.as_str(),
         ),
-        ("admin.token", "AVALON_ADMIN__TOKEN", "token"),
+        (
+            "admin.token",
+            "AVALON_ADMIN__TOKEN",
+            "token-0123456789-0123456789-01234",
+        ),
         ("wechat.app_id", "AVALON_WECHAT__APP_ID", "wx1"),
         ("wechat.app_secret", "AVALON_WECHAT__APP_SECRET", "secret"),
     ];
@@ -381,7 +402,10 @@ fn needed_anyway(role: Role) -> Vec<(&'static str, String)> {
             ("AVALON_REDIS__URL", "redis://localhost".to_owned()),
             ("AVALON_AUTH__SIGNING_KEY", pem()),
             ("AVALON_STORAGE__ENCRYPTION_KEY", base64_key()),
-            ("AVALON_ADMIN__TOKEN", "token".to_owned()),
+            (
+                "AVALON_ADMIN__TOKEN",
+                "token-0123456789-0123456789-01234".to_owned(),
+            ),
             ("AVALON_WECHAT__APP_SECRET", "secret".to_owned()),
         ]);
     }
@@ -578,7 +602,10 @@ fn webhooks_require_a_secret() {
             "configuration: fulfil.webhook_secret: required beside fulfil.webhook_url \
              (whsec_ and base64, or any text)"
         );
-        given.push(("AVALON_FULFIL__WEBHOOK_SECRET", "s"));
+        given.push((
+            "AVALON_FULFIL__WEBHOOK_SECRET",
+            "a-shared-secret-of-the-game",
+        ));
         let fulfil = from_env(&given, role).unwrap().fulfil;
         assert_eq!(
             fulfil.webhook_url.unwrap().as_url().as_str(),
@@ -589,9 +616,12 @@ fn webhooks_require_a_secret() {
     assert!(from_env(&[url], Role::Migrate).is_ok());
 
     for (text, key) in [
-        ("whsec_aHVudGVyMg==", "hunter2"),
-        ("aHVudGVyMg==", "aHVudGVyMg=="),
-        ("密", "密"),
+        ("whsec_aHVudGVyMi1odW50ZXIyLQ==", "hunter2-hunter2-"),
+        ("aHVudGVyMi1odW50ZXIy", "aHVudGVyMi1odW50ZXIy"),
+        (
+            "密密密密密密密密密密密密密密密密",
+            "密密密密密密密密密密密密密密密密",
+        ),
     ] {
         let secret: WebhookSecret = text.parse().unwrap();
         assert_eq!(secret.expose(), key.as_bytes(), "{text}");
@@ -671,7 +701,10 @@ fn no_secret_is_printed() {
                 "AVALON_DATABASE__URL",
                 "postgres://u:hunter2@h/d?password=hunter2",
             ),
-            ("AVALON_ADMIN__TOKEN", "hunter2"),
+            (
+                "AVALON_ADMIN__TOKEN",
+                "hunter2-hunter2-hunter2-hunter2-hunter2",
+            ),
             ("AVALON_WECHAT__APP_SECRET", "hunter2"),
             ("AVALON_AUTH__SIGNING_KEY", &pem),
             ("AVALON_AUTH__PREVIOUS_SIGNING_KEYS", &pem),
@@ -680,7 +713,7 @@ fn no_secret_is_printed() {
             ("AVALON_PAY__MERCHANT_KEY", MERCHANT_KEY),
             ("AVALON_PAY__API_V3_KEY", API_V3_KEY),
             ("AVALON_FULFIL__WEBHOOK_URL", "https://h/hook?key=hunter2"),
-            ("AVALON_FULFIL__WEBHOOK_SECRET", "hunter2"),
+            ("AVALON_FULFIL__WEBHOOK_SECRET", "hunter2-hunter2-hunter2"),
         ],
         Role::Dev,
     )

@@ -8,6 +8,7 @@ use super::{Config, Role};
 /// Finds the first problem.
 pub(super) fn check(config: &Config, role: Role) -> Result<(), Violation> {
     config.http.check()?;
+    config.admin.check()?;
     config.database.check()?;
     config.redis.check()?;
     config.queue.check()?;

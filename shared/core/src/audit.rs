@@ -20,7 +20,7 @@ pub use gate::{Outcome, counts};
 
 use crate::base::ids::{SessionId, UserId};
 use crate::storage::database::{Database, DatabaseError};
-use gate::Admitted;
+use gate::{Admitted, Subject};
 
 /// The event is only logged if the database takes longer: an operator may be waiting.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -84,7 +84,8 @@ pub enum AuditKind {
 }
 
 impl AuditKind {
-    /// Whether any client can cause it at will. Only a limited number of these is stored per minute; the
+    /// Whether any client can cause it at will. Only a limited number of these is stored per minute and
+    /// subject; the
     /// next stored one has the number of suppressed ones.
     pub const fn is_refusal(self) -> bool {
         matches!(
@@ -187,7 +188,11 @@ impl AuditEvent {
 /// Records an event: in the log at once, and in the table if the database is available. Never fails: an
 /// event that could not be stored is in the log and in [`counts`].
 pub async fn record(database: &Database, event: AuditEvent) {
-    let event = match gate::admit(event.kind, Timestamp::now()) {
+    let event = match gate::admit(
+        event.kind,
+        Subject::of(event.user, event.address),
+        Timestamp::now(),
+    ) {
         Admitted::Yes => event,
         Admitted::After { suppressed } => event.with("suppressed", suppressed),
         Admitted::No => return,

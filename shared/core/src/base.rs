@@ -2,5 +2,6 @@
 
 pub mod fen;
 pub mod ids;
+pub mod iso_time;
 pub mod problem;
 pub mod stored_text;

@@ -72,7 +72,10 @@ pub const QUEUES: [QueueName; 11] = [
 
 /// The failure under which a job stores this problem.
 pub fn failure(problem: &Problem) -> Failure {
-    Failure::new(problem.code.to_string(), problem.detail.clone())
+    Failure {
+        about: problem.order_id.clone(),
+        ..Failure::new(problem.code.to_string(), problem.detail.clone())
+    }
 }
 
 /// The problem that a client reads of a failed job.
@@ -81,7 +84,10 @@ pub fn problem(failure: &Failure) -> Problem {
         "UNDECODABLE" => Problem::new(ProblemCode::JobUndecodable),
         "LEASE_EXPIRED" | "POISON" => Problem::new(ProblemCode::JobCrashed),
         code => match serde_json::from_value(code.into()) {
-            Ok(code) => Problem::new(code).with_detail(failure.detail.clone()),
+            Ok(code) => Problem {
+                order_id: failure.about.clone(),
+                ..Problem::new(code).with_detail(failure.detail.clone())
+            },
             // Not a public code: the detail may be internal too.
             Err(_) => Problem::new(ProblemCode::Internal),
         },
@@ -97,6 +103,8 @@ mod tests {
         for code in ProblemCode::ALL {
             let before = Problem::new(*code).with_detail("why");
             assert_eq!(problem(&failure(&before)), before);
+            let about_an_order = before.with_order_id("01JZ5N4V7W8X9YABCDEFGHJKMN");
+            assert_eq!(problem(&failure(&about_an_order)), about_an_order);
         }
     }
 

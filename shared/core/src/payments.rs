@@ -15,6 +15,7 @@ pub mod outcome;
 pub mod pay_params;
 pub mod products;
 pub mod reconciliation;
+mod refund_items;
 pub mod refund_outcomes;
 pub mod refunds;
 pub mod search;
@@ -44,6 +45,12 @@ pub enum PaymentError {
     /// The purchase would exceed the product's limit per player.
     #[error("the player's limit for this product is reached")]
     LimitReached,
+    /// The player has this many pending orders, the maximum.
+    #[error("the player has {0} unpaid orders, the maximum")]
+    TooManyPending(i64),
+    /// The player would hold more than this many unpaid pieces of the product, the maximum.
+    #[error("a player may hold at most {0} unpaid pieces of this product")]
+    TooManyHeld(i64),
     /// The idempotency key belongs to a different request.
     #[error("the idempotency key was used with another request")]
     KeyReused,
@@ -91,6 +98,16 @@ impl PaymentError {
             Self::UnknownProduct => ProblemCode::ProductNotFound,
             Self::OutOfStock => ProblemCode::OutOfStock,
             Self::LimitReached => ProblemCode::LimitReached,
+            Self::TooManyPending(max) => {
+                return Problem::new(ProblemCode::TooManyPending).with_detail(format!(
+                    "At most {max} orders may be unpaid at a time: pay or cancel one."
+                ));
+            }
+            Self::TooManyHeld(max) => {
+                return Problem::new(ProblemCode::TooManyPending).with_detail(format!(
+                    "At most {max} pieces of this product may be unpaid at a time."
+                ));
+            }
             Self::KeyReused => ProblemCode::IdempotencyKeyReused,
             Self::UnknownOrder => ProblemCode::OrderNotFound,
             Self::StateForbids(status) => {

@@ -45,6 +45,38 @@ async fn cancel(work: impl Future<Output = ()>, after: u32) {
 }
 
 #[tokio::test]
+async fn cancelled_snapshot_leaves_no_connection_in_it() {
+    for file in TestDatabase::both().await {
+        let (database, witness) = (open(&file, "1"), open(&file, "1"));
+        sqlx::query("CREATE TABLE notes (note BIGINT NOT NULL)")
+            .execute(database.pool())
+            .await
+            .unwrap();
+        for after in 0..8 {
+            let work = async {
+                let limit = Duration::from_secs(5);
+                let mut transaction = database.begin_limited(limit).await.unwrap();
+                sqlx::query("SELECT note FROM notes")
+                    .fetch_all(&mut *transaction)
+                    .await
+                    .unwrap();
+                transaction.commit().await.unwrap();
+            };
+            cancel(work, after).await;
+            let stored = sqlx::query("INSERT INTO notes VALUES (1)")
+                .execute(database.pool())
+                .await;
+            assert!(stored.is_ok(), "{}: {stored:?}", file.engine());
+        }
+        let stored: Vec<i64> = sqlx::query_scalar("SELECT note FROM notes")
+            .fetch_all(witness.pool())
+            .await
+            .unwrap();
+        assert_eq!(stored, [1; 8], "{}", file.engine());
+    }
+}
+
+#[tokio::test]
 async fn statements_after_a_cancelled_transaction_are_durable() {
     for file in TestDatabase::both().await {
         // The next statement gets the connection that the transaction had.

@@ -231,6 +231,9 @@ pub struct Failure {
     pub code: String,
     /// Sentence for people; never contains secrets.
     pub detail: String,
+    /// Id of the entity that the failure is about, if the job has created or found it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
 }
 
 impl Failure {
@@ -239,6 +242,16 @@ impl Failure {
         Self {
             code: code.into(),
             detail: detail.into(),
+            about: None,
+        }
+    }
+
+    /// Names the entity that the failure is about.
+    #[must_use]
+    pub fn about(self, id: impl Into<String>) -> Self {
+        Self {
+            about: Some(id.into()),
+            ..self
         }
     }
 

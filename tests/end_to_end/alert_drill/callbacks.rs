@@ -28,7 +28,10 @@ async fn drill() {
         .with_payments()
         .env("AVALON_PAY__RECONCILE_AFTER", "1s")
         .env("AVALON_FULFIL__WEBHOOK_URL", webhook_url)
-        .env("AVALON_FULFIL__WEBHOOK_SECRET", "drill-secret")
+        .env(
+            "AVALON_FULFIL__WEBHOOK_SECRET",
+            "a-shared-secret-of-the-game",
+        )
         .env("AVALON_FULFIL__ALLOW_PRIVATE_ADDRESSES", "true")
         .start(1, 1)
         .await;

@@ -78,6 +78,8 @@ impl FleetSettings {
                 test.platform_public_key_id,
             ),
             ("AVALON_PAY__PLATFORM_PUBLIC_KEY", test.platform_public_key),
+            // A load has few players with many orders.
+            ("AVALON_PAY__MAX_PENDING_ORDERS", "1000000"),
         ] {
             self.env.insert(name.to_owned(), value.to_owned());
         }

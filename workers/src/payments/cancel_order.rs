@@ -24,8 +24,8 @@ pub(crate) async fn handle(
         // An order that was never submitted is not closed there: that would use up its number.
         let standing = match order.submitted_at {
             None => Standing::Absent,
-            Some(_) => match settlement::query(&services, &order, Cause::Cancel).await? {
-                Standing::Unpaid => settlement::close(&services, &order).await?,
+            Some(_) => match settlement::query_cancelled(&services, &order).await? {
+                Standing::Unpaid => settlement::close_cancelled(&services, &order).await?,
                 standing => standing,
             },
         };
@@ -39,8 +39,9 @@ pub(crate) async fn handle(
         }
     }
     let mut order = find(&services, &job).await?;
-    // The payment has won, now or before this attempt; the player had seen an unpaid order. If so
-    // configured, the player's wish is met nevertheless; the refund's key makes it one.
+    // The payment was recorded before, by its callback for example; the player had seen an unpaid order. If so
+    // configured, the player's wish is met nevertheless; the refund's key makes it one. An order whose items
+    // were used stays paid.
     if order.status == OrderStatus::Paid && settlement::payments(&services)?.refund_late_payments {
         settlement::pay_back(&services, &order).await?;
         order = find(&services, &job).await?;

@@ -1,6 +1,7 @@
 //! Handles `createOrder`: the order's row first, then its channel, then the parameters of the client's
 //! payment call. The worker may crash between any two of these steps; the next attempt continues.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use avalon_core::accounts::users;
@@ -8,6 +9,7 @@ use avalon_core::base::ids::OrderId;
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::create_order::CreatedOrder;
 use avalon_core::jobs::{self, CreateOrder};
+use avalon_core::payments::order_rows::Order;
 use avalon_core::payments::orders::{self, NewOrder};
 use avalon_core::payments::{Cause, OrderStatus};
 use avalon_queue::{JobContext, JobError};
@@ -74,12 +76,38 @@ async fn create(
         quantity: job.quantity,
         channel: pay.channels.default_channel()?,
         idempotency_key: job.idempotency_key,
-        ttl: pay.order_ttl,
+        holds: pay.holds,
         first_check: pay.reconcile_after,
     };
     let order = orders::create(&services.database, &new, Timestamp::now())
         .await
         .map_err(job_errors::payment)?;
+    let id = order.id;
+    // Whatever happens from here on, the client learns which order it is about.
+    proceed(&services, order, job.client_ip, slow)
+        .await
+        .map_err(|error| about(error, id))
+}
+
+/// Names the order in the job's error.
+fn about(error: JobError, id: OrderId) -> JobError {
+    match error {
+        JobError::Retry { after, failure } => JobError::Retry {
+            after,
+            failure: failure.about(id.to_string()),
+        },
+        JobError::Reject(failure) => JobError::Reject(failure.about(id.to_string())),
+        JobError::Fail(failure) => JobError::Fail(failure.about(id.to_string())),
+    }
+}
+
+/// Has a stored order offered.
+async fn proceed(
+    services: &Services,
+    order: Order,
+    client_ip: Option<IpAddr>,
+    slow: bool,
+) -> Result<CreatedOrder, JobError> {
     match order.status {
         OrderStatus::Pending => {}
         OrderStatus::Failed if order.failure.as_deref() == Some(Cause::Risk.as_str()) => {
@@ -92,14 +120,15 @@ async fn create(
         services.metrics.order(OrderStatus::Pending);
     }
     // From here on the order is queried, whatever happens to this job.
-    settlement::check_later(&services, order.id, order.checks, pay.reconcile_after).await?;
+    let reconcile_after = settlement::payments(services)?.reconcile_after;
+    settlement::check_later(services, order.id, order.checks, reconcile_after).await?;
     // An order that may be known to the channel is not assessed again.
     if order.channel_request.is_none() {
         let subject = Subject {
             open_id: order.open_id.as_str(),
-            client_ip: job.client_ip,
+            client_ip,
         };
-        let Services { risk, platform, .. } = &*services;
+        let Services { risk, platform, .. } = services;
         match risk.of_order(platform, subject).await {
             Verdict::GoOn => {}
             // A failed order stays failed, and WeChat may answer the next attempt.
@@ -107,13 +136,13 @@ async fn create(
                 return Err(job_errors::retry(ProblemCode::WechatBusy));
             }
             Verdict::Deny | Verdict::Unknown => {
-                deny(&services, order.id).await?;
+                deny(services, order.id).await?;
                 return Err(job_errors::reject(ProblemCode::RiskDenied));
             }
         }
     }
     Ok(CreatedOrder {
-        pay_params: offer(&services, &order).await?,
+        pay_params: offer(services, &order).await?,
         order_id: order.id,
     })
 }

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use avalon_core::base::problem::ProblemCode;
-use avalon_core::jobs::Reconcile;
+use avalon_core::base::problem::{Problem, ProblemCode};
+use avalon_core::jobs::{self, Reconcile};
 use avalon_core::payments::reconciliation::{self, Difference, DifferenceKind};
 use avalon_core::payments::statement::Statement;
 use avalon_core::payments::{Cause, order_rows, refunds};
@@ -13,7 +13,7 @@ use avalon_queue::{JobContext, JobError};
 use jiff::Timestamp;
 
 use crate::job_errors;
-use crate::payments::channel::PaymentChannel;
+use crate::payments::channel::{ChannelError, PaymentChannel};
 use crate::payments::refund;
 use crate::payments::settlement::{self, Standing};
 use crate::services::Services;
@@ -68,7 +68,8 @@ async fn statement<'a>(
     job: &Reconcile,
 ) -> Result<Statement<'a>, JobError> {
     let account = channel.account();
-    let rows = match channel.statement(job.day).await? {
+    let statement = channel.statement(job.day).await;
+    let rows = match statement.map_err(with_reason)? {
         Some(rows) => rows,
         // That there is no statement is unsigned. An operator who asks again may accept it.
         None if !job.again
@@ -82,6 +83,21 @@ async fn statement<'a>(
         None => Vec::new(),
     };
     Ok(Statement { account, rows })
+}
+
+/// Names the reason of a failure that is retried: the operator who waits for the result can act on it.
+fn with_reason(error: ChannelError) -> JobError {
+    let reason = error.to_string();
+    match JobError::from(error) {
+        JobError::Retry { after, .. } => {
+            let problem = Problem::new(ProblemCode::PayBusy).with_detail(reason);
+            JobError::Retry {
+                after,
+                failure: jobs::failure(&problem),
+            }
+        }
+        other => other,
+    }
 }
 
 /// Confirms by a signed answer what the statement has and we have not.
@@ -125,4 +141,20 @@ async fn resolve_refund(services: &Services, number: &str) -> Result<(), JobErro
         return Err(job_errors::retry(ProblemCode::PayBusy));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payments::channel::ErrorClass;
+
+    #[test]
+    fn unreadable_statement_is_reported_with_its_reason() {
+        let cause = "the bill's hash does not match";
+        let error = with_reason(ChannelError::new(ErrorClass::Transient, false, cause));
+        let JobError::Retry { failure, .. } = error else {
+            panic!("{error:?}")
+        };
+        assert!(failure.to_string().contains(cause), "{failure}");
+    }
 }

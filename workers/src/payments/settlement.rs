@@ -7,7 +7,7 @@ use avalon_core::base::ids::OrderId;
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::SettleRefund;
 use avalon_core::payments::order_rows::Order;
-use avalon_core::payments::orders::{self, Paid};
+use avalon_core::payments::orders::{self, Paid, PayBack};
 use avalon_core::payments::refunds::{self, NewRefund, Refund};
 use avalon_core::payments::{CallbackOutcome, Cause, OrderStatus, fulfilments};
 use avalon_queue::JobError;
@@ -71,9 +71,27 @@ pub(crate) async fn query(
     order: &Order,
     cause: Cause,
 ) -> Result<Standing, JobError> {
+    query_and(services, order, cause, PayBack::Closed).await
+}
+
+/// Queries an order that its player cancels. If late payments are refunded, so is one that is found here,
+/// by the transaction that records it: the player never has both items and money.
+pub(crate) async fn query_cancelled(
+    services: &Services,
+    order: &Order,
+) -> Result<Standing, JobError> {
+    query_and(services, order, Cause::Cancel, PayBack::Always).await
+}
+
+async fn query_and(
+    services: &Services,
+    order: &Order,
+    cause: Cause,
+    pay_back: PayBack,
+) -> Result<Standing, JobError> {
     let channel = channel_of(services, order)?;
     let outcome = match channel.query(order).await {
-        Ok(ChannelStatus::Paid(report)) => apply(services, &report, cause).await?,
+        Ok(ChannelStatus::Paid(report)) => apply_and(services, &report, cause, pay_back).await?,
         Ok(ChannelStatus::Contradictory(outcome)) => outcome,
         Ok(ChannelStatus::Closed) => return Ok(Standing::Closed),
         Ok(ChannelStatus::Unpaid) => return Ok(Standing::Unpaid),
@@ -98,6 +116,16 @@ pub(crate) async fn apply(
     report: &PaymentReport,
     cause: Cause,
 ) -> Result<CallbackOutcome, JobError> {
+    apply_and(services, report, cause, PayBack::Closed).await
+}
+
+/// Records a payment and refunds it as `pay_back` says, if late payments are refunded at all.
+async fn apply_and(
+    services: &Services,
+    report: &PaymentReport,
+    cause: Cause,
+    pay_back: PayBack,
+) -> Result<CallbackOutcome, JobError> {
     let (database, now) = (&services.database, Timestamp::now());
     let Ok(id) = report.order_number.parse::<OrderId>() else {
         return Ok(unknown_order(&report.order_number));
@@ -115,8 +143,11 @@ pub(crate) async fn apply(
             return Ok(CallbackOutcome::RefundedThere);
         }
     }
-    let pay_back_late = payments(services)?.refund_late_payments;
-    let paid = orders::pay(database, id, payment, cause, pay_back_late, now)
+    let pay_back = match payments(services)?.refund_late_payments {
+        true => pay_back,
+        false => PayBack::Never,
+    };
+    let paid = orders::pay(database, id, payment, cause, pay_back, now)
         .await
         .map_err(job_errors::payment)?;
     match paid {
@@ -145,7 +176,7 @@ fn unknown_order(order_number: &str) -> CallbackOutcome {
     CallbackOutcome::UnknownOrder
 }
 
-/// Refunds a payment that beat the player's cancellation.
+/// Refunds a payment that was recorded before the player's cancellation, unless the player has used its items.
 pub(crate) async fn pay_back(services: &Services, order: &Order) -> Result<(), JobError> {
     let new = NewRefund::of_late_payment(order.id);
     let refund = refunds::request(&services.database, &new, Timestamp::now())
@@ -166,13 +197,29 @@ async fn settle(services: &Services, refund: Refund) -> Result<(), JobError> {
 
 /// Closes an order at its channel, where it may have been paid in the meantime.
 pub(crate) async fn close(services: &Services, order: &Order) -> Result<Standing, JobError> {
+    close_and(services, order, PayBack::Closed).await
+}
+
+/// Closes an order that its player cancels; a payment is treated as by [`query_cancelled`].
+pub(crate) async fn close_cancelled(
+    services: &Services,
+    order: &Order,
+) -> Result<Standing, JobError> {
+    close_and(services, order, PayBack::Always).await
+}
+
+async fn close_and(
+    services: &Services,
+    order: &Order,
+    pay_back: PayBack,
+) -> Result<Standing, JobError> {
     match channel_of(services, order)?.close(order).await {
         Ok(()) => Ok(Standing::Closed),
         Err(error) => match error.class {
             ErrorClass::AlreadyPaid
             | ErrorClass::QueryFirst
             | ErrorClass::Closed
-            | ErrorClass::Absent => query(services, order, Cause::Close).await,
+            | ErrorClass::Absent => query_and(services, order, Cause::Close, pay_back).await,
             _ => Err(error.into()),
         },
     }

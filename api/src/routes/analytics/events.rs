@@ -1,13 +1,19 @@
 //! Shared by the public and the internal route of events: parses the envelope, validates its events one
 //! by one, and enqueues the accepted ones.
 
+use std::collections::{BTreeSet, HashMap};
+
+use avalon_core::accounts::users;
 use avalon_core::analytics::config::SinkName;
 use avalon_core::analytics::incoming::{self, AcceptedEvent, Clock, EventRefusal, MAX_EVENTS};
 use avalon_core::analytics::metrics::EventOutcome;
 use avalon_core::analytics::{BatchHead, Client, EventBatch, EventMetrics, Player, Source};
+use avalon_core::base::ids::UserId;
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::jobs::events::jobs_of;
+use avalon_core::storage::database::Database;
 use avalon_queue::Queue;
+use avalon_wechat::OpenId;
 use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
 use jiff::Timestamp;
@@ -102,6 +108,24 @@ impl Envelope {
         Ok(())
     }
 
+    /// Returns the players whom events name only by their `openId`. Unknown ones are left out.
+    pub(crate) async fn players_by_open_id(
+        &self,
+        database: &Database,
+    ) -> Result<HashMap<String, UserId>, ApiError> {
+        let named = self.events.iter();
+        let open_ids: BTreeSet<String> = named
+            .filter_map(|event| incoming::open_id_without_user(event))
+            .collect();
+        let mut players = HashMap::new();
+        for open_id in open_ids {
+            if let Some(user) = users::by_open_id(database, &OpenId::new(&*open_id)).await? {
+                players.insert(open_id, user.id);
+            }
+        }
+        Ok(players)
+    }
+
     fn client(&mut self) -> Result<Client, Problem> {
         Ok(Client {
             app_version: plain("appVersion", self.app_version.take(), 32)?,
@@ -115,8 +139,8 @@ impl Envelope {
 pub(crate) enum Senders {
     /// Only this player; the ids in the events are ignored.
     One(Player),
-    /// Any player; each event has the id of its player.
-    Any,
+    /// Any player; each event has the `userId` of its player, or an `openId` of these.
+    Any(HashMap<String, UserId>),
 }
 
 /// Accepted events of one class (batch or real-time).
@@ -224,8 +248,8 @@ fn sort(events: &[Box<RawValue>], clock: &Clock, senders: Senders) -> ([Class; 2
     for (index, event) in events.iter().enumerate() {
         let accepted = incoming::check(event, clock).and_then(|mut accepted| {
             let class = &mut classes[usize::from(accepted.realtime)];
-            if matches!(senders, Senders::Any) {
-                accepted.line.player = player_index(class, &mut accepted)?;
+            if let Senders::Any(users) = &senders {
+                accepted.line.player = player_index(class, &mut accepted, users)?;
             }
             class.events.push(accepted);
             Ok(())
@@ -238,15 +262,21 @@ fn sort(events: &[Box<RawValue>], clock: &Clock, senders: Senders) -> ([Class; 2
 }
 
 /// Returns the index of the event's player among those of its class.
-fn player_index(class: &mut Class, accepted: &mut AcceptedEvent) -> Result<usize, EventRefusal> {
-    let user_id = accepted.user_id.take().ok_or(EventRefusal::UserIdInvalid)?;
-    if user_id.parse::<avalon_core::base::ids::UserId>().is_err() {
-        return Err(EventRefusal::UserIdInvalid);
-    }
-    let player = Player {
-        user_id,
-        open_id: accepted.open_id.take(),
+fn player_index(
+    class: &mut Class,
+    accepted: &mut AcceptedEvent,
+    users: &HashMap<String, UserId>,
+) -> Result<usize, EventRefusal> {
+    let open_id = accepted.open_id.take();
+    let user_id = match (accepted.user_id.take(), &open_id) {
+        (Some(user_id), _) if user_id.parse::<UserId>().is_ok() => user_id,
+        (Some(_), _) | (None, None) => return Err(EventRefusal::UserIdInvalid),
+        (None, Some(open_id)) => {
+            let user_id = users.get(open_id).ok_or(EventRefusal::OpenIdInvalid)?;
+            user_id.to_string()
+        }
     };
+    let player = Player { user_id, open_id };
     let known = class.players.iter().position(|other| *other == player);
     Ok(known.unwrap_or_else(|| {
         class.players.push(player);
@@ -317,7 +347,7 @@ mod tests {
             event(&json!({})),
             event(&json!({"userId": "invalid"})),
         ];
-        let ([batch, _], rejected) = sort(&events, &clock(), Senders::Any);
+        let ([batch, _], rejected) = sort(&events, &clock(), Senders::Any(HashMap::new()));
         assert_eq!(batch.players, [player(one), player(two)]);
         let places: Vec<_> = batch
             .events
@@ -327,5 +357,28 @@ mod tests {
         assert_eq!(places, [0, 1, 0]);
         let indexes: Vec<_> = rejected.iter().map(|one| one.index).collect();
         assert_eq!(indexes, [3, 4]);
+    }
+
+    #[test]
+    fn events_of_the_game_server_may_name_only_the_openid() {
+        let one = "01JZ5N4V7W8X9YABCDEFGHJKMN";
+        let events = [
+            event(&json!({"openId": "o-known"})),
+            event(&json!({"openId": "o-unknown"})),
+            event(&json!({"userId": one, "openId": "o-unknown"})),
+        ];
+        let users = HashMap::from([("o-known".to_owned(), one.parse().unwrap())]);
+        let ([batch, _], rejected) = sort(&events, &clock(), Senders::Any(users));
+        let players: Vec<_> = batch
+            .players
+            .iter()
+            .map(|player| &*player.user_id)
+            .collect();
+        assert_eq!(players, [one, one]);
+        let unknown = Rejected {
+            index: 1,
+            code: EventRefusal::OpenIdInvalid,
+        };
+        assert_eq!(rejected, [unknown]);
     }
 }

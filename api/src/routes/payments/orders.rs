@@ -31,7 +31,7 @@ use crate::state::App;
 
 problems! {
     CreateProblems: PLAYER BODY JOB DATABASE PAY; HeaderInvalid RiskDenied ProductNotFound
-        OutOfStock LimitReached OrderState PaymentRefused IdempotencyKeyReused
+        OutOfStock LimitReached TooManyPending OrderState PaymentRefused IdempotencyKeyReused
 }
 problems! { ShowProblems: PLAYER DATABASE; OrderNotFound }
 problems! { ListProblems: PLAYER DATABASE; QueryInvalid }
@@ -84,7 +84,8 @@ struct PayParamsBody {
 
 /// Creates an order.
 ///
-/// The same `Idempotency-Key` with the same body gives the same order, with fresh payment parameters.
+/// The same `Idempotency-Key` with the same body gives the same order, with fresh payment parameters. A problem
+/// names the order in `orderId` once there is one.
 #[utoipa::path(
     post,
     path = "/api/wx/createOrder",

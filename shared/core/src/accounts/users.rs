@@ -9,6 +9,7 @@ use sqlx::any::AnyRow;
 use utoipa::ToSchema;
 
 use crate::base::ids::UserId;
+use crate::base::iso_time;
 use crate::storage::database::{Database, DatabaseError};
 
 /// A player, as clients and the game server see it.
@@ -46,12 +47,15 @@ pub struct UserInfo {
     pub language: Option<String>,
     /// ISO 8601, UTC.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "iso_time::serialize")]
     pub created_at: Timestamp,
     /// ISO 8601, UTC.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "iso_time::serialize")]
     pub updated_at: Timestamp,
     /// ISO 8601, UTC.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "iso_time::serialize")]
     pub last_login_at: Timestamp,
 }
 
@@ -102,6 +106,7 @@ pub async fn by_id(database: &Database, id: UserId) -> Result<Option<UserInfo>, 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Ban {
     /// Start of the ban; ISO 8601, UTC.
+    #[serde(serialize_with = "iso_time::serialize")]
     pub at: Timestamp,
     /// As the operator wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]

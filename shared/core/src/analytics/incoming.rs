@@ -1,6 +1,8 @@
 //! Ingress: a received event becomes an [`EventLine`] or an [`EventRefusal`]. Each event is checked by
 //! itself. An accepted event can be stored by every database and sink.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -51,7 +53,7 @@ pub enum EventRefusal {
     RealtimeInvalid,
     /// `userId` does not name a player.
     UserIdInvalid,
-    /// `openId` is not 1 to 64 visible ASCII characters.
+    /// `openId` is not 1 to 64 visible ASCII characters, or names no player and there is no `userId`.
     OpenIdInvalid,
 }
 
@@ -106,36 +108,46 @@ pub struct AcceptedEvent {
     pub open_id: Option<String>,
 }
 
+/// The fields of an event, not parsed yet.
+type Fields<'a> = HashMap<String, &'a RawValue>;
+
+/// Returns the `openId` of an event that has one but no `userId`: its player has to be looked up.
+pub fn open_id_without_user(raw: &RawValue) -> Option<String> {
+    let mut event: Fields<'_> = serde_json::from_str(raw.get()).ok()?;
+    let user_id = word(&mut event, "userId", EventRefusal::UserIdInvalid).ok()?;
+    let open_id = word(&mut event, "openId", EventRefusal::OpenIdInvalid).ok()?;
+    open_id.filter(|_| user_id.is_none())
+}
+
 /// Checks one event.
 ///
 /// # Errors
 /// Why it is rejected.
 pub fn check(raw: &RawValue, clock: &Clock) -> Result<AcceptedEvent, EventRefusal> {
-    let Ok(Value::Object(mut event)) = serde_json::from_str::<Value>(raw.get()) else {
-        return Err(EventRefusal::EventNotObject);
-    };
-    let name = match event.remove("eventName") {
-        Some(Value::String(name)) if is_event_name(&name) => name,
+    // The fields are parsed one by one: what cannot be parsed, such as a number that is too large or
+    // values nested too deep, is the fault of its field.
+    let mut event: Fields<'_> =
+        serde_json::from_str(raw.get()).map_err(|_| EventRefusal::EventNotObject)?;
+    let name = match take(&mut event, "eventName", EventRefusal::EventNameInvalid)? {
+        Value::String(name) if is_event_name(&name) => name,
         _ => return Err(EventRefusal::EventNameInvalid),
     };
-    let time = match event.remove("timestamp") {
-        Some(time) => read_time(&time).ok_or(EventRefusal::TimestampInvalid)?,
-        None => return Err(EventRefusal::TimestampInvalid),
-    };
+    let time = take(&mut event, "timestamp", EventRefusal::TimestampInvalid)?;
+    let time = read_time(&time).ok_or(EventRefusal::TimestampInvalid)?;
     let at = clock.correct(time.as_millisecond())?;
     let id = word(&mut event, "eventId", EventRefusal::EventIdInvalid)?;
     let session_id = word(&mut event, "sessionId", EventRefusal::SessionIdInvalid)?;
     let user_id = word(&mut event, "userId", EventRefusal::UserIdInvalid)?;
     let open_id = word(&mut event, "openId", EventRefusal::OpenIdInvalid)?;
-    let realtime = match event.remove("realtime") {
-        None | Some(Value::Null) => false,
-        Some(Value::Bool(realtime)) => realtime,
-        Some(_) => return Err(EventRefusal::RealtimeInvalid),
+    let realtime = match take(&mut event, "realtime", EventRefusal::RealtimeInvalid)? {
+        Value::Null => false,
+        Value::Bool(realtime) => realtime,
+        _ => return Err(EventRefusal::RealtimeInvalid),
     };
-    let params = match event.remove("eventParams") {
-        None | Some(Value::Null) => Value::Object(Map::new()),
-        Some(params @ Value::Object(_)) if is_storable(&params, MAX_DEPTH) => params,
-        Some(_) => return Err(EventRefusal::EventParamsInvalid),
+    let params = match take(&mut event, "eventParams", EventRefusal::EventParamsInvalid)? {
+        Value::Null => Value::Object(Map::new()),
+        params @ Value::Object(_) if is_storable(&params, MAX_DEPTH) => params,
+        _ => return Err(EventRefusal::EventParamsInvalid),
     };
     let params =
         serde_json::value::to_raw_value(&params).map_err(|_| EventRefusal::EventParamsInvalid)?;
@@ -183,15 +195,23 @@ pub fn read_time(value: &Value) -> Option<Timestamp> {
     }
 }
 
+/// Parses a field; an absent one is null.
+fn take(event: &mut Fields<'_>, name: &str, refusal: EventRefusal) -> Result<Value, EventRefusal> {
+    match event.remove(name) {
+        None => Ok(Value::Null),
+        Some(raw) => serde_json::from_str(raw.get()).map_err(|_| refusal),
+    }
+}
+
 fn word(
-    event: &mut Map<String, Value>,
+    event: &mut Fields<'_>,
     name: &str,
     refusal: EventRefusal,
 ) -> Result<Option<String>, EventRefusal> {
-    match event.remove(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) if is_word(&text) => Ok(Some(text)),
-        Some(_) => Err(refusal),
+    match take(event, name, refusal)? {
+        Value::Null => Ok(None),
+        Value::String(text) if is_word(&text) => Ok(Some(text)),
+        _ => Err(refusal),
     }
 }
 

@@ -15,7 +15,7 @@ use super::day::Day;
 use super::partitions;
 use super::prepare::{EventRow, Prepared};
 use crate::storage::config::DatabaseConfig;
-use crate::storage::database::DatabaseError;
+use crate::storage::database::{DatabaseError, NETWORK_LIMITS, SESSION_LIMITS};
 use copy::{Profile, copy};
 
 /// One for each group that is being written.
@@ -25,8 +25,8 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// SQLSTATE of a row that has no partition.
 pub(super) const NO_PARTITION: &str = "23514";
 
-/// The server gives up before we do: an abandoned statement would hold its connection, and each retry
-/// would add one.
+/// Instead of the session's limits: the server gives up before we do, since an abandoned statement would hold
+/// its connection, and each retry would add one.
 const LIMITS: &str = "SET statement_timeout = '15s'; SET lock_timeout = '5s'";
 
 const COPY: &str = include_str!("sql/copy_events.sql");
@@ -218,7 +218,16 @@ fn connect(options: PgConnectOptions) -> PgPool {
         .acquire_timeout(Duration::from_secs(2))
         .after_connect(|connection, _| {
             Box::pin(async move {
+                sqlx::raw_sql(SESSION_LIMITS)
+                    .execute(&mut *connection)
+                    .await?;
                 sqlx::raw_sql(LIMITS).execute(&mut *connection).await?;
+                if let Err(error) = sqlx::raw_sql(NETWORK_LIMITS)
+                    .execute(&mut *connection)
+                    .await
+                {
+                    tracing::debug!(%error, "the server's network timeouts were not set");
+                }
                 sqlx::raw_sql(CREATE_STAGED).execute(connection).await?;
                 Ok(())
             })

@@ -9,6 +9,7 @@ use ulid::Ulid;
 
 use super::AuditKind;
 use crate::base::ids::UserId;
+use crate::base::iso_time;
 use crate::storage::database::{Database, DatabaseError};
 
 /// Selects events.
@@ -36,6 +37,7 @@ pub struct AuditRecord {
     #[serde(rename = "_id")]
     pub id: String,
     /// Time of the event: ISO 8601, UTC.
+    #[serde(serialize_with = "iso_time::serialize")]
     pub at: Timestamp,
     /// May be a kind that this version does not know.
     pub kind: String,

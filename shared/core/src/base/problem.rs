@@ -70,6 +70,7 @@ problem_codes! {
     MethodNotAllowed: 405, NO, "The path does not support this method.";
     OutOfStock: 409, NO, "Insufficient stock.";
     LimitReached: 409, NO, "The purchase exceeds the player's limit for this product.";
+    TooManyPending: 409, NO, "Too many orders or pieces are unpaid. Pay or cancel an order, or order fewer pieces.";
     OrderState: 409, NO, "The status of the order does not allow this operation.";
     StockChanged: 409, NO, "The stock of the product differs from the expected stock. Read it again.";
     RefundTooLarge: 409, NO, "The refund exceeds the remaining amount or quantity of the order.";
@@ -143,6 +144,8 @@ pub struct Problem {
     pub retryable: bool,
     /// How long to wait before a retry; sent in whole seconds, rounded up.
     pub retry_after: Option<Duration>,
+    /// The order that it is about, where the client may not know it.
+    pub order_id: Option<String>,
     /// Id of the failed request, to find it in the logs.
     pub request_id: Option<String>,
 }
@@ -156,6 +159,7 @@ impl Problem {
             detail: code.detail().to_owned(),
             retryable: code.retryable(),
             retry_after: code.retry_after(),
+            order_id: None,
             request_id: None,
         }
     }
@@ -174,6 +178,15 @@ impl Problem {
     pub fn with_retry_after(self, wait: Duration) -> Self {
         Self {
             retry_after: Some(wait),
+            ..self
+        }
+    }
+
+    /// Names the order.
+    #[must_use]
+    pub fn with_order_id(self, id: impl Into<String>) -> Self {
+        Self {
+            order_id: Some(id.into()),
             ..self
         }
     }
@@ -257,6 +270,9 @@ struct ProblemBody {
     /// Seconds to wait before a retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    /// The order that it is about, once `createOrder` has created one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    order_id: Option<String>,
     /// Id of the failed request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
@@ -283,6 +299,7 @@ impl From<Problem> for ProblemBody {
             code: problem.code,
             detail: problem.detail,
             retryable: problem.retryable,
+            order_id: problem.order_id,
             request_id: problem.request_id,
         }
     }
@@ -296,6 +313,7 @@ impl From<ProblemBody> for Problem {
             detail: body.detail,
             retryable: body.retryable,
             retry_after: body.retry_after.map(Duration::from_secs),
+            order_id: body.order_id,
             request_id: body.request_id,
         }
     }

@@ -19,6 +19,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use url::{Host, Url};
 
+use super::orders::HoldRules;
 pub use fulfil::{FulfilConfig, WebhookSecret, WebhookSecretError, WebhookUrl, WebhookUrlError};
 
 /// `pay`: the merchant at WeChat Pay. Without `mch_id` there are no payments, and no other key is
@@ -60,6 +61,16 @@ pub struct PayConfig {
     /// Age at which an unpaid order is closed.
     #[serde(with = "text::duration")]
     pub order_ttl: Duration,
+    /// The same while the product's stock is scarce, if shorter.
+    #[serde(with = "text::duration")]
+    pub scarce_order_ttl: Duration,
+    /// Stock is scarce when fewer pieces are left; 0: never.
+    pub scarce_stock: u32,
+    /// Maximum number of unpaid orders per player.
+    pub max_pending_orders: u32,
+    /// Maximum share of a product's available stock that one player may hold unpaid, in percent; one piece
+    /// is always allowed.
+    pub max_pending_stock_percent: u32,
     /// Age at which an unpaid order is first queried at WeChat; later queries back off.
     #[serde(with = "text::duration")]
     pub reconcile_after: Duration,
@@ -90,6 +101,10 @@ impl Default for PayConfig {
             platform_public_key_id: None,
             platform_public_key: None,
             order_ttl: Duration::from_secs(30 * 60),
+            scarce_order_ttl: Duration::from_secs(5 * 60),
+            scarce_stock: 100,
+            max_pending_orders: 20,
+            max_pending_stock_percent: 25,
             reconcile_after: Duration::from_secs(30),
             late_payment: LatePayment::Keep,
             inbox_retention: Duration::from_secs(90 * 24 * 3600),
@@ -114,6 +129,21 @@ impl PayConfig {
             self.order_ttl <= 7 * day,
             "pay.order_ttl",
             "must not be longer than 7d",
+        )?;
+        rule(
+            self.scarce_order_ttl > zero,
+            "pay.scarce_order_ttl",
+            not_zero,
+        )?;
+        rule(
+            self.max_pending_orders > 0,
+            "pay.max_pending_orders",
+            "must be at least 1",
+        )?;
+        rule(
+            (1..=100).contains(&self.max_pending_stock_percent),
+            "pay.max_pending_stock_percent",
+            "must be between 1 and 100",
         )?;
         rule(
             // WeChat repeats a callback for a day.
@@ -161,6 +191,17 @@ impl PayConfig {
     /// Whether a merchant is configured, without which players cannot pay.
     pub fn enabled(&self) -> bool {
         self.mch_id.is_some()
+    }
+
+    /// Bounds on unpaid orders.
+    pub fn hold_rules(&self) -> HoldRules {
+        HoldRules {
+            ttl: self.order_ttl,
+            scarce_ttl: self.scarce_order_ttl,
+            scarce_stock: self.scarce_stock.into(),
+            max_pending_orders: self.max_pending_orders.into(),
+            max_pending_stock_percent: self.max_pending_stock_percent.into(),
+        }
     }
 
     /// URL of the callback for finished refunds, a sibling of `notify_url`.

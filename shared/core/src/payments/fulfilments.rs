@@ -81,7 +81,7 @@ pub async fn must_wait(database: &Database, fulfilment: &Fulfilment) -> Result<b
     let too_old = now.checked_sub(MAX_AGE).unwrap_or(Timestamp::MIN);
     let before: Option<i64> = sqlx::query_scalar(
         "SELECT CAST(1 AS BIGINT) FROM fulfilments
-         WHERE source = $1 AND id <> $2 AND delivered_at IS NULL AND created_at > $3",
+         WHERE source = $1 AND id <> $2 AND coalesce(delivered_at, 0) = 0 AND created_at > $3",
     )
     .bind(format!("order:{}", fulfilment.order_id))
     .bind(fulfilment.id)
@@ -109,11 +109,13 @@ pub async fn enqueued(database: &Database, id: FulfilmentId) -> Result<(), Payme
 /// # Errors
 /// [`PaymentError::Database`].
 pub async fn delivered(database: &Database, id: FulfilmentId) -> Result<(), PaymentError> {
-    sqlx::query("UPDATE fulfilments SET delivered_at = $1 WHERE id = $2 AND delivered_at IS NULL")
-        .bind(Timestamp::now().as_millisecond())
-        .bind(id)
-        .execute(database.pool())
-        .await?;
+    sqlx::query(
+        "UPDATE fulfilments SET delivered_at = $1 WHERE id = $2 AND coalesce(delivered_at, 0) = 0",
+    )
+    .bind(Timestamp::now().as_millisecond())
+    .bind(id)
+    .execute(database.pool())
+    .await?;
     Ok(())
 }
 

@@ -175,7 +175,7 @@ async fn unverified(database: &Database) -> Result<i64, PaymentError> {
 
 async fn write(database: &Database, batch: &[Received]) -> Result<Vec<InboxId>, PaymentError> {
     let now = Timestamp::now().as_millisecond();
-    let mut transaction = database.begin().await?;
+    let mut transaction = database.begin_uncontended().await?;
     let mut ids = Vec::with_capacity(batch.len());
     for received in batch {
         let id = InboxId::new();
@@ -238,7 +238,7 @@ pub async fn processed(
     outcome: CallbackOutcome,
 ) -> Result<(), PaymentError> {
     sqlx::query(
-        "UPDATE inbox SET outcome = $1, processed_at = $2 WHERE id = $3 AND outcome IS NULL",
+        "UPDATE inbox SET outcome = $1, processed_at = $2 WHERE id = $3 AND coalesce(outcome, '') = ''",
     )
     .bind(outcome)
     .bind(Timestamp::now().as_millisecond())

@@ -78,6 +78,19 @@ pub(super) async fn grant(
     Ok(())
 }
 
+/// Whether `source` has caused an entry.
+pub(super) async fn has_entry(
+    connection: &mut AnyConnection,
+    source: &str,
+) -> Result<bool, PaymentError> {
+    let found: Option<i64> =
+        sqlx::query_scalar("SELECT CAST(1 AS BIGINT) FROM inventory_ledger WHERE source = $1")
+            .bind(source)
+            .fetch_optional(connection)
+            .await?;
+    Ok(found.is_some())
+}
+
 /// Revokes up to `quantity` items that were not consumed; returns their number.
 pub(super) async fn revoke(
     connection: &mut AnyConnection,

@@ -11,6 +11,7 @@ use super::status::{Channel, OrderStatus};
 use super::{PaymentError, damaged};
 use crate::base::fen::Fen;
 use crate::base::ids::{OrderId, ProductId, UserId};
+use crate::base::iso_time;
 use crate::storage::database::Database;
 
 /// An order.
@@ -58,12 +59,18 @@ pub struct Order {
     pub failure: Option<String>,
     /// ISO 8601, UTC.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "iso_time::serialize")]
     pub created_at: Timestamp,
     /// When the order is closed unless it is paid; ISO 8601, UTC.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "iso_time::serialize")]
     pub expires_at: Timestamp,
     /// ISO 8601, UTC.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "iso_time::serialize_option"
+    )]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub paid_at: Option<Timestamp>,
     /// The request to the channel; every repeat sends the same bytes.

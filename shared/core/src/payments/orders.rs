@@ -1,10 +1,13 @@
 //! The changes of an order: its creation, its payment and its end in files of their own; here what the
 //! channel is sent, when it is queried, and the writes that several changes share. Each change is one
-//! transaction whose first statement locks the order's (or product's) row, so that concurrent changes run
-//! one after another, and repeating it changes nothing.
+//! transaction whose first statement locks the order's row (a creation: the player), so that concurrent
+//! changes run one after another, and repeating it changes nothing. Its last statement is that of the stock:
+//! all orders of a product wait for its row, which is therefore held only until the commit. That order of
+//! locks is the same everywhere.
 
 mod creation;
 mod ending;
+mod holds;
 mod payment;
 
 use jiff::Timestamp;
@@ -15,11 +18,13 @@ use super::order_rows::Order;
 use super::status::OrderStatus;
 use super::{Cause, PaymentError};
 use crate::base::ids::{FulfilmentId, OrderId};
+use crate::base::iso_time::IsoTime;
 use crate::storage::database::Database;
 
 pub use creation::{NewOrder, create};
 pub use ending::{end_unpaid, finish_checks};
-pub use payment::{Paid, Payment, pay, refunded_elsewhere};
+pub use holds::HoldRules;
+pub use payment::{Paid, PayBack, Payment, pay, refunded_elsewhere};
 
 /// Stores the request to the channel before it is first sent, and returns the one that was stored first.
 /// `None` when the order has ended meanwhile: the request must not be sent any more.
@@ -103,13 +108,13 @@ pub async fn checked(
     Ok(())
 }
 
-/// Returns an order's stock (1) or takes it (-1).
+/// Returns an order's stock (1) or takes it (-1); touches no product that has none.
 pub(super) async fn move_stock(
     connection: &mut AnyConnection,
     order: &Order,
     sign: i64,
 ) -> Result<(), PaymentError> {
-    sqlx::query("UPDATE products SET stock = stock + $1 WHERE id = $2")
+    sqlx::query("UPDATE products SET stock = stock + $1 WHERE id = $2 AND stock IS NOT NULL")
         .bind(order.quantity * sign)
         .bind(&order.product_id)
         .execute(connection)
@@ -162,7 +167,7 @@ pub(super) async fn store_webhook(
     source: &str,
     now: Timestamp,
 ) -> Result<(), PaymentError> {
-    let body = serde_json::json!({"type": kind, "timestamp": now.to_string(), "data": order});
+    let body = serde_json::json!({"type": kind, "timestamp": IsoTime(now), "data": order});
     sqlx::query(
         "INSERT INTO fulfilments (id, order_id, type, source, body, created_at)
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (source) DO NOTHING",

@@ -1,5 +1,5 @@
-//! What a channel's report of a refund changes: the money has arrived and the items are revoked, or the
-//! refund is closed and the order is paid as before.
+//! What a channel's report of a refund changes: the money has arrived, or the refund is closed, the order is paid
+//! as before, and the items are the player's again.
 
 use jiff::Timestamp;
 use sqlx::AnyConnection;
@@ -8,7 +8,7 @@ use super::order_rows::{self, Order};
 use super::orders::{move_stock, set_status, store_webhook};
 use super::refunds::{self, Refund, Sums, refund_of, sums};
 use super::status::{OrderStatus, RefundStatus};
-use super::{Cause, PaymentError, events, inventory};
+use super::{Cause, PaymentError, events, refund_items};
 use crate::analytics::outbox;
 use crate::base::fen::Fen;
 use crate::base::ids::{OrderId, RefundId};
@@ -61,9 +61,18 @@ pub async fn apply(
     let revoked = match status {
         RefundStatus::Succeeded => changed.as_ref().and_then(|(_, revoked)| *revoked),
         RefundStatus::Closed => {
+            refund_items::give_back(&mut transaction, &order, &refund, now).await?;
             let current = changed.as_ref().map_or(&order, |(order, _)| order);
-            return_items(&mut transaction, current, &refund, now).await?;
+            if refund.automatic && current.status == OrderStatus::Paid {
+                // The webhook of the payment was withheld: the payment stands after all.
+                let source = format!("order:{order_id}");
+                store_webhook(&mut transaction, current, "order.paid", &source, now).await?;
+            }
             None
+        }
+        // Reopened: what is decided again takes effect again.
+        _ if refund.status == RefundStatus::Closed => {
+            Some(refund_items::take(&mut transaction, &order, &refund, now).await?)
         }
         _ => refund.revoked,
     };
@@ -77,6 +86,12 @@ pub async fn apply(
         .bind(id)
         .fetch_one(&mut *transaction)
         .await?;
+    if changed
+        .as_ref()
+        .is_some_and(|(changed, _)| order.holds_stock && !changed.holds_stock)
+    {
+        move_stock(&mut transaction, &order, 1).await?;
+    }
     transaction.commit().await?;
     Ok((refund_of(&row)?, changed.map(|(order, _)| order)))
 }
@@ -114,21 +129,16 @@ async fn adjust_order(
     Ok(Some(Order { status, ..order }))
 }
 
-/// The money has arrived: counts it, revokes the items and stores the webhook.
+/// The money has arrived: counts it and stores the webhook.
 async fn succeed(
     connection: &mut AnyConnection,
     order: &Order,
     refund: &Refund,
     now: Timestamp,
 ) -> Result<(Order, Option<i64>), PaymentError> {
-    let source = format!("refund:{}", refund.refund_id);
-    let (user, product) = (order.user_id, &order.product_id);
-    // Fewer items than requested, if the refund was closed here and another one has revoked them meanwhile.
-    let done = sums(connection, order.id, Sums::Succeeded).await?;
-    let items = refund.quantity.min(order.quantity - done.items).max(0);
     let revoked = match refund.revoked {
         Some(at_once) => at_once,
-        None => inventory::revoke(connection, user, product, items, &source, now).await?,
+        None => refund_items::take(connection, order, refund, now).await?,
     };
     let refunded_fee = with(order, refund)?;
     let full = refunded_fee == order.total_fee;
@@ -150,12 +160,10 @@ async fn succeed(
         status,
         ..order.clone()
     };
-    if full {
-        move_stock(connection, order, 1).await?;
-    }
     set_status(connection, order.id, status, Cause::RefundSucceeded, now).await?;
     outbox::insert(connection, &events::refunded(&changed, refund), now).await?;
     if full {
+        let source = format!("refund:{}", refund.refund_id);
         store_webhook(connection, &changed, "order.refunded", &source, now).await?;
     }
     Ok((changed, Some(revoked)))
@@ -183,24 +191,4 @@ async fn after_part(
     } else {
         OrderStatus::Refunding
     })
-}
-
-/// The refund has failed: grants again what was revoked at once, and stores the webhook of the payment,
-/// which the game server may not have received.
-async fn return_items(
-    connection: &mut AnyConnection,
-    order: &Order,
-    refund: &Refund,
-    now: Timestamp,
-) -> Result<(), PaymentError> {
-    let Some(revoked) = refund.revoked else {
-        return Ok(());
-    };
-    if revoked > 0 {
-        let source = format!("refund:{}:closed", refund.refund_id);
-        let (user, product) = (order.user_id, &order.product_id);
-        inventory::grant(connection, user, product, revoked, &source, now).await?;
-    }
-    let source = format!("order:{}", order.id);
-    store_webhook(connection, order, "order.paid", &source, now).await
 }

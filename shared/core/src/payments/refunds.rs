@@ -38,8 +38,8 @@ pub struct Refund {
     pub reason: String,
     /// The state.
     pub status: RefundStatus,
-    /// Items that were revoked; fewer than `quantity` when the player had consumed some. Set before the
-    /// refund has ended: they were revoked at once.
+    /// Items that were revoked when the refund was decided; fewer than `quantity` when the player had
+    /// consumed some. None once the refund has failed: they were granted again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<i64>,
     /// The request to the channel; every repeat sends the same bytes.
@@ -53,6 +53,9 @@ pub struct Refund {
     pub checks: i64,
     #[serde(skip)]
     request_digest: String,
+    /// Whether it was decided without an operator, for a payment that the player did not want any more.
+    #[serde(skip)]
+    pub(super) automatic: bool,
 }
 
 impl Refund {
@@ -64,6 +67,10 @@ impl Refund {
 }
 
 pub(super) fn refund_of(row: &AnyRow) -> Result<Refund, PaymentError> {
+    let (key, request_digest): (String, String) = (
+        row.try_get("idempotency_key")?,
+        row.try_get("request_digest")?,
+    );
     Ok(Refund {
         refund_id: row.try_get("id")?,
         order_id: row.try_get("order_id")?,
@@ -75,7 +82,8 @@ pub(super) fn refund_of(row: &AnyRow) -> Result<Refund, PaymentError> {
         channel_request: row.try_get("channel_request")?,
         channel_refund_id: row.try_get("channel_refund_id")?,
         checks: integer(row, "checks")?,
-        request_digest: row.try_get("request_digest")?,
+        automatic: request::is_automatic(&key, &request_digest),
+        request_digest,
     })
 }
 
@@ -125,7 +133,7 @@ pub(super) async fn sums(
 pub async fn of_order(database: &Database, order: OrderId) -> Result<Vec<Refund>, PaymentError> {
     sqlx::query(
         "SELECT id, order_id, amount, quantity, reason, status, revoked, channel_request,
-                channel_refund_id, checks, request_digest
+                channel_refund_id, checks, request_digest, idempotency_key
          FROM refunds WHERE order_id = $1 ORDER BY id",
     )
     .bind(order)
@@ -138,7 +146,7 @@ pub async fn of_order(database: &Database, order: OrderId) -> Result<Vec<Refund>
 
 pub(super) const BY_ID: &str =
     "SELECT id, order_id, amount, quantity, reason, status, revoked, channel_request,
-            channel_refund_id, checks, request_digest
+            channel_refund_id, checks, request_digest, idempotency_key
      FROM refunds WHERE id = $1";
 
 /// Reads a refund.

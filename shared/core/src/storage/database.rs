@@ -1,96 +1,55 @@
-//! The database: one pool for SQLite or Postgres, its migrations, and transactions. SQL statements are
-//! with the tables that they are about (`users`, `payments`).
+//! The database: SQLite or Postgres, its migrations, and transactions. SQL statements are with the tables
+//! that they are about (`users`, `payments`).
+//!
+//! On Postgres a process has two pools: one for transactions, which may wait for rows that others lock, and
+//! one for single statements (sign-ins, reads) and the storing of callbacks, which do not wait behind those.
+
+mod connections;
+mod error;
+mod migrations;
+mod statements;
+mod trust;
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{Any, AnyPool, AssertSqlSafe, Connection, SqlStr, Transaction};
+use sqlx::any::AnyConnectOptions;
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Transaction};
 
 use crate::storage::config::{DatabaseConfig, Dialect};
+use connections::Use;
+use error::Fault;
 
-/// Time for the ping of a connection that returns to the pool; one that takes longer is closed.
-const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) use connections::{NETWORK_LIMITS, SESSION_LIMITS};
+pub use error::DatabaseError;
+pub use statements::Statements;
 
-/// A database operation failed.
-#[derive(Debug, thiserror::Error)]
-pub enum DatabaseError {
-    /// The database is down or too slow; it may recover at any time.
-    #[error("the database is unavailable: {0}")]
-    Unavailable(sqlx::Error),
-    /// The database rejected a statement: a defect of the code or the data.
-    #[error("the database rejected a statement: {0}")]
-    Refused(sqlx::Error),
-    /// The schema could not be migrated.
-    #[error("the schema could not be migrated: {0}")]
-    Migration(MigrateError),
-    /// The folder of the SQLite file could not be created.
-    #[error("the folder of the SQLite file could not be created: {0}")]
-    Folder(std::io::Error),
-    /// A stored value is invalid.
-    #[error("a stored value is damaged: {0}")]
-    Damaged(String),
-}
-
-impl DatabaseError {
-    /// Whether a retry may succeed.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
-    }
-
-    /// Whether the database returned this error code (SQLSTATE, or SQLite's).
-    pub fn has_code(&self, code: &str) -> bool {
-        let (Self::Unavailable(error) | Self::Refused(error)) = self else {
-            return false;
-        };
-        error
-            .as_database_error()
-            .is_some_and(|error| error.code().as_deref() == Some(code))
-    }
-}
-
-impl From<sqlx::Error> for DatabaseError {
-    fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::Protocol(_) => Self::Unavailable(error),
-            sqlx::Error::Database(reported) => {
-                // Postgres: connection failure, shutdown, out of resources, deadlock, read-only
-                // standby, lock or statement timeout, disk error. SQLite: busy (5) and locked (6), with
-                // their extended codes.
-                let transient = reported.code().is_some_and(|code| {
-                    ["08", "57P", "53", "40", "25006", "55P03", "57014", "58"]
-                        .iter()
-                        .any(|class| code.starts_with(class))
-                        || matches!(code.as_ref(), "5" | "6" | "261" | "262" | "517" | "518")
-                });
-                if transient {
-                    Self::Unavailable(error)
-                } else {
-                    Self::Refused(error)
-                }
-            }
-            _ => Self::Refused(error),
-        }
-    }
-}
-
-/// A pool of connections. Cheap to clone.
+/// The connections of a process. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
-    pool: AnyPool,
+    /// Single statements, and transactions that wait for no other's rows.
+    statements: Statements,
+    /// All other transactions; `None`: in the same pool, since SQLite has one writer.
+    transactions: Option<AnyPool>,
+    options: AnyConnectOptions,
     dialect: Dialect,
 }
 
+/// Connections of this process to the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// Number that is open.
+    pub open: u32,
+    /// Number that is open and not in use.
+    pub idle: u32,
+    /// Maximum of `open`.
+    pub max: u32,
+}
+
 impl Database {
-    /// Creates the pool, which connects on first use: while the database is unreachable, statements
+    /// Creates the pools, which connect on first use: while the database is unreachable, statements
     /// return [`DatabaseError::Unavailable`].
     ///
     /// # Errors
@@ -109,46 +68,28 @@ impl Database {
             }
         }
         let options: AnyConnectOptions = url.parse()?;
-        let pool = AnyPoolOptions::new()
-            .max_connections(config.max_connections)
-            // A dead connection fails on use, which is retried; a ping each time would cost a round
-            // trip.
-            .test_before_acquire(false)
-            .acquire_timeout(Duration::from_secs(2))
-            .after_connect(move |connection, _| {
-                Box::pin(async move {
-                    if dialect == Dialect::Sqlite {
-                        // Durable in a power failure; readers do not wait for the writer.
-                        for pragma in [
-                            "PRAGMA busy_timeout = 5000",
-                            "PRAGMA journal_mode = WAL",
-                            "PRAGMA synchronous = FULL",
-                            "PRAGMA foreign_keys = ON",
-                        ] {
-                            sqlx::raw_sql(pragma).execute(&mut *connection).await?;
-                        }
-                    }
-                    Ok(())
-                })
-            })
-            .after_release(move |connection, _| {
-                Box::pin(async move {
-                    // A connection whose server vanished does not fail for minutes. sqlx pings it too,
-                    // and holds its slot in the pool that long.
-                    if dialect == Dialect::Postgres {
-                        let pong = tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await;
-                        pong.map_err(|_| sqlx::Error::PoolTimedOut)??;
-                    }
-                    Ok(true)
-                })
-            })
-            .connect_lazy_with(options);
-        Ok(Self { pool, dialect })
+        let pool = |size, purpose| connections::pool(options.clone(), dialect, size, purpose);
+        let max = config.max_connections;
+        let (statements, transactions) = if dialect == Dialect::Sqlite || max < 2 {
+            (pool(max, Use::Transactions), None)
+        } else {
+            let size = max / 2;
+            (
+                pool(max - size, Use::Statements),
+                Some(pool(size, Use::Transactions)),
+            )
+        };
+        Ok(Self {
+            statements: Statements::new(statements, dialect),
+            transactions,
+            options,
+            dialect,
+        })
     }
 
-    /// Returns the pool, for single statements.
-    pub fn pool(&self) -> &AnyPool {
-        &self.pool
+    /// Runs single statements.
+    pub fn pool(&self) -> &Statements {
+        &self.statements
     }
 
     /// The SQL dialect.
@@ -156,39 +97,70 @@ impl Database {
         self.dialect
     }
 
+    /// Counts the connections.
+    pub fn connections(&self) -> Connections {
+        let mut all = Connections {
+            open: 0,
+            idle: 0,
+            max: 0,
+        };
+        for pool in [
+            Some(self.statements.connections()),
+            self.transactions.as_ref(),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            let open = pool.size();
+            all.open += open;
+            all.idle += u32::try_from(pool.num_idle()).unwrap_or(open).min(open);
+            all.max += pool.options().get_max_connections();
+        }
+        all
+    }
+
     /// Begins a transaction that will write. It must be short, and never span a call to another service.
     ///
     /// # Errors
     /// [`DatabaseError::Unavailable`] when no connection is available.
     pub async fn begin(&self) -> Result<Transaction<'static, Any>, DatabaseError> {
-        let (pool, dialect) = (self.pool.clone(), self.dialect);
-        // In a task of its own, which continues when the caller is dropped (by a timeout, say). sqlx
-        // forgets a BEGIN whose reply is not awaited, and gives the connection to the next user, whose
-        // statements would be in a transaction that is never committed.
-        let begun = tokio::spawn(async move {
-            match dialect {
-                // Otherwise a transaction that reads first could fail when it writes.
-                Dialect::Sqlite => pool.begin_with("BEGIN IMMEDIATE").await,
-                Dialect::Postgres => pool.begin().await,
-            }
-        });
-        Ok(begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??)
+        self.begin_on(self.transactions(), self.begin_write()).await
     }
 
-    /// Begins a read-only transaction with a consistent snapshot.
+    /// Begins a transaction that will write and never waits for rows that orders lock, so that it does not
+    /// wait behind theirs for a connection either.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`] when no connection is available.
+    pub async fn begin_uncontended(&self) -> Result<Transaction<'static, Any>, DatabaseError> {
+        let pool = self.statements.connections();
+        self.begin_on(pool, self.begin_write()).await
+    }
+
+    /// Begins a transaction that may take as long as it needs: for the copy of a whole database into this one.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`] when no connection is available.
+    pub async fn begin_copy(&self) -> Result<Transaction<'static, Any>, DatabaseError> {
+        let mut transaction = self.begin().await?;
+        self.limit(&mut transaction, None).await?;
+        Ok(transaction)
+    }
+
+    /// Begins a read-only transaction with a consistent snapshot, which may take as long as it needs.
     ///
     /// # Errors
     /// [`DatabaseError::Unavailable`] when no connection is available.
     pub async fn begin_snapshot(&self) -> Result<Transaction<'static, Any>, DatabaseError> {
-        let begin = match self.dialect {
-            Dialect::Sqlite => "BEGIN",
-            Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-        };
-        Ok(self.pool.begin_with(begin).await?)
+        let mut transaction = self
+            .begin_on(self.transactions(), self.begin_read())
+            .await?;
+        self.limit(&mut transaction, None).await?;
+        Ok(transaction)
     }
 
-    /// Begins a read-only transaction with a statement timeout: for operators' queries, which may be
-    /// large and must not hold connections for long.
+    /// Begins a read-only transaction with a consistent snapshot and a statement timeout: for operators'
+    /// queries, which may be large and must not hold connections for long.
     ///
     /// # Errors
     /// [`DatabaseError::Unavailable`] when no connection is available.
@@ -196,14 +168,74 @@ impl Database {
         &self,
         limit: Duration,
     ) -> Result<Transaction<'static, Any>, DatabaseError> {
-        let mut transaction = self.begin_snapshot().await?;
+        let mut transaction = self
+            .begin_on(self.transactions(), self.begin_read())
+            .await?;
+        self.limit(&mut transaction, Some(limit)).await?;
+        Ok(transaction)
+    }
+
+    fn transactions(&self) -> &AnyPool {
+        let shared = self.statements.connections();
+        self.transactions.as_ref().unwrap_or(shared)
+    }
+
+    fn begin_write(&self) -> &'static str {
+        match self.dialect {
+            // Otherwise a transaction that reads first could fail when it writes.
+            Dialect::Sqlite => "BEGIN IMMEDIATE",
+            Dialect::Postgres => "BEGIN",
+        }
+    }
+
+    fn begin_read(&self) -> &'static str {
+        match self.dialect {
+            Dialect::Sqlite => "BEGIN",
+            Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        }
+    }
+
+    /// Begins a transaction. All do so here.
+    async fn begin_on(
+        &self,
+        pool: &AnyPool,
+        begin: &'static str,
+    ) -> Result<Transaction<'static, Any>, DatabaseError> {
+        let pool = pool.clone();
+        // In a task of its own, which continues when the caller is dropped (by a timeout, say). sqlx
+        // forgets a BEGIN whose reply is not awaited, and gives the connection to the next user, whose
+        // statements would be in a transaction that is never committed.
+        let begun = tokio::spawn(async move {
+            let begun = pool.begin_with(begin).await;
+            let fault = begun.as_ref().err().map(Fault::of);
+            if matches!(fault, Some(Fault::Lost | Fault::Outdated)) {
+                // BEGIN has no effect that a second one could double.
+                trust::revoke();
+                return pool.begin_with(begin).await;
+            }
+            begun
+        });
+        Ok(begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??)
+    }
+
+    /// Limits a transaction's statements instead of the session's limits.
+    async fn limit(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        limit: Option<Duration>,
+    ) -> Result<(), DatabaseError> {
         if self.dialect == Dialect::Postgres {
-            let limit = format!("SET LOCAL statement_timeout = {}", limit.as_millis());
-            sqlx::raw_sql(AssertSqlSafe(limit))
-                .execute(&mut *transaction)
+            let limits = match limit {
+                Some(limit) => format!("SET LOCAL statement_timeout = {}", limit.as_millis()),
+                None => "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
+                         SET LOCAL idle_in_transaction_session_timeout = 0"
+                    .to_owned(),
+            };
+            sqlx::raw_sql(AssertSqlSafe(limits))
+                .execute(&mut **transaction)
                 .await?;
         }
-        Ok(transaction)
+        Ok(())
     }
 
     /// Migrates the schema. Safe to run from many processes at once, and beside an older version of this
@@ -212,14 +244,15 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Migration`] when a migration fails or was changed after it was applied.
     pub async fn migrate(&self) -> Result<(), DatabaseError> {
-        migrator(self.dialect)
-            .run(&self.pool)
-            .await
-            .map_err(|error| match error {
-                // The database failed, not the migration.
-                MigrateError::Execute(error) => error.into(),
-                other => DatabaseError::Migration(other),
-            })
+        if self.dialect == Dialect::Sqlite {
+            let mut connection = self.statements.acquire().await?;
+            return migrations::run_on_sqlite(&mut connection).await;
+        }
+        let mut connection = AnyConnection::connect_with(&self.options).await?;
+        connections::prepare(&mut connection, self.dialect).await?;
+        let done = migrations::run_on_postgres(&mut connection).await;
+        let _ = connection.close().await;
+        done
     }
 
     /// Returns the migrations of this version that were not applied, in order.
@@ -227,24 +260,44 @@ impl Database {
     /// # Errors
     /// When the database is unavailable.
     pub async fn missing_migrations(&self) -> Result<Vec<String>, DatabaseError> {
-        let known = migrator(self.dialect);
+        let known = migrations::migrator(self.dialect);
         let applied = sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success");
-        let applied: Vec<i64> = match applied.fetch_all(&self.pool).await.map_err(Into::into) {
+        let applied: Vec<i64> = match applied.fetch_all(self.pool()).await.map_err(Into::into) {
             Ok(applied) => applied,
             // The table does not exist before the first migration.
-            Err(DatabaseError::Refused(_)) => vec![],
+            Err(DatabaseError::Unavailable(sqlx::Error::Database(error)))
+                if error
+                    .code()
+                    .is_some_and(|code| code == "42P01" || code == "1") =>
+            {
+                vec![]
+            }
             Err(error) => return Err(error),
         };
         let missing = known.iter().filter(|it| !applied.contains(&it.version));
         Ok(missing.map(|it| it.description.to_string()).collect())
     }
 
-    /// Checks that the database responds.
+    /// Checks that the database responds and accepts writes.
     ///
     /// # Errors
-    /// [`DatabaseError::Unavailable`] when it does not.
+    /// [`DatabaseError::Unavailable`] or [`DatabaseError::ReadOnly`] when it does not.
     pub async fn ping(&self) -> Result<(), DatabaseError> {
-        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        let accepts_writes = match self.dialect {
+            Dialect::Sqlite => "SELECT CAST(1 AS BIGINT)",
+            // `on` on a standby, and in sessions that were opened while the server was read-only.
+            Dialect::Postgres => {
+                "SELECT CAST(CASE current_setting('transaction_read_only') WHEN 'off' THEN 1 ELSE 0 END
+                             AS BIGINT)"
+            }
+        };
+        let accepts_writes: i64 = sqlx::query_scalar(accepts_writes)
+            .fetch_one(self.pool())
+            .await?;
+        if accepts_writes == 0 {
+            trust::revoke();
+            return Err(DatabaseError::ReadOnly);
+        }
         Ok(())
     }
 }
@@ -258,51 +311,4 @@ pub fn create_private_folder(folder: &Path) -> std::io::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(folder)
-}
-
-macro_rules! migrations {
-    ($folder:literal: $($version:literal $name:literal),+ $(,)?) => {
-        [$((
-            $version,
-            $name,
-            include_str!(concat!("../../../../migrations/", $folder, "/", $name, ".sql")),
-        )),+]
-    };
-}
-
-/// The migrations, in order. A file that was released is never changed.
-fn migrator(dialect: Dialect) -> Migrator {
-    let files = match dialect {
-        Dialect::Sqlite => migrations!("sqlite":
-            1 "0001_users_and_sessions",
-            2 "0002_payments",
-            3 "0003_player_sessions",
-            4 "0004_session_key_versions",
-            5 "0005_audit",
-            6 "0006_analytics",
-            7 "0007_platform_stats",
-            8 "0008_retention",
-        ),
-        Dialect::Postgres => migrations!("postgres":
-            1 "0001_users_and_sessions",
-            2 "0002_payments",
-            3 "0003_player_sessions",
-            4 "0004_session_key_versions",
-            5 "0005_audit",
-            6 "0006_analytics",
-            7 "0007_platform_stats",
-            8 "0008_retention",
-        ),
-    };
-    let migrations = files
-        .into_iter()
-        .map(|(version, name, sql)| {
-            let sql = SqlStr::from_static(sql);
-            Migration::new(version, name.into(), MigrationType::Simple, sql, false)
-        })
-        .collect();
-    let mut migrator = Migrator::with_migrations(migrations);
-    // A newer version may have migrated during a rolling deployment.
-    migrator.set_ignore_missing(true);
-    migrator
 }

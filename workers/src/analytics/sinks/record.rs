@@ -2,6 +2,7 @@
 //! public API.
 
 use avalon_core::analytics::prepare::EventRow;
+use avalon_core::base::iso_time;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -19,9 +20,11 @@ pub(super) struct Record<'a> {
     pub(super) open_id: Option<&'a str>,
     pub(super) event_name: &'a str,
     pub(super) event_params: &'a RawValue,
+    #[serde(serialize_with = "iso_time::serialize")]
     pub(super) timestamp: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) session_id: Option<&'a str>,
+    #[serde(serialize_with = "iso_time::serialize")]
     pub(super) received_at: Timestamp,
     pub(super) source: &'static str,
     pub(super) known: bool,

@@ -82,6 +82,20 @@ fn invalid_events_are_rejected_with_a_reason() {
 }
 
 #[test]
+fn params_nested_200_levels_deep_are_named_as_the_fault() {
+    let params = |value: &str| {
+        let event =
+            format!(r#"{{"eventName":"a","timestamp":{NOW},"eventParams":{{"a":{value}}}}}"#);
+        let raw = RawValue::from_string(event).unwrap();
+        check(&raw, &clock(None)).map(|_| ()).unwrap_err()
+    };
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    for value in [deep.as_str(), "1e999"] {
+        assert_eq!(params(value), EventRefusal::EventParamsInvalid);
+    }
+}
+
+#[test]
 fn wrong_clocks_are_corrected_by_whole_minutes() {
     let at = |sent_at: i64, time: i64| clock(Some(sent_at)).correct(time);
     assert_eq!(at(NOW - 3000, NOW - 5000), Ok(NOW - 5000));

@@ -131,9 +131,9 @@ pub struct WebhookSecret(SecretSlice<u8>);
 /// The text is not a valid [`WebhookSecret`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WebhookSecretError {
-    /// The key is empty.
-    #[error("must not be empty")]
-    Empty,
+    /// The key could be guessed.
+    #[error("must have at least 16 characters, or bytes after whsec_")]
+    Short,
     /// `whsec_` is not followed by base64.
     #[error("must have base64 after whsec_")]
     Base64,
@@ -141,8 +141,9 @@ pub enum WebhookSecretError {
 
 impl WebhookSecret {
     const PREFIX: &str = "whsec_";
+    const MIN_LENGTH: usize = 16;
 
-    /// The bytes of the key, at least one.
+    /// The bytes of the key.
     pub fn expose(&self) -> &[u8] {
         self.0.expose_secret()
     }
@@ -158,8 +159,13 @@ impl FromStr for WebhookSecret {
                 .map_err(|_| WebhookSecretError::Base64)?,
             None => text.as_bytes().to_vec(),
         };
-        if bytes.is_empty() {
-            return Err(WebhookSecretError::Empty);
+        // Characters of a text: one of a script other than Latin has several bytes, but few choices.
+        let length = match text.starts_with(Self::PREFIX) {
+            true => bytes.len(),
+            false => text.chars().count(),
+        };
+        if length < Self::MIN_LENGTH {
+            return Err(WebhookSecretError::Short);
         }
         Ok(Self(bytes.into()))
     }

@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use sqlx::AnyConnection;
 
 use super::super::order_rows::{Order, order_of};
-use super::super::products::product_of;
+use super::super::products::{Product, product_of};
 use super::super::status::{Channel, OrderStatus};
 use super::super::{Cause, PaymentError};
+use super::holds::{self, HoldRules};
 use super::record;
 use crate::base::ids::{OrderId, ProductId, UserId};
 use crate::storage::database::Database;
@@ -31,8 +32,8 @@ pub struct NewOrder {
     pub idempotency_key: String,
     /// Digest of the request: the same key with another digest is refused.
     pub request_digest: String,
-    /// Time until the unpaid order is closed.
-    pub ttl: Duration,
+    /// Bounds on what the player may hold unpaid, and for how long.
+    pub holds: HoldRules,
     /// Time until the channel is first queried for the payment.
     pub first_check: Duration,
 }
@@ -41,7 +42,8 @@ pub struct NewOrder {
 ///
 /// # Errors
 /// [`PaymentError::UnknownProduct`], [`PaymentError::OutOfStock`], [`PaymentError::LimitReached`],
-/// [`PaymentError::KeyReused`], [`PaymentError::Amount`] and [`PaymentError::Database`].
+/// [`PaymentError::TooManyPending`], [`PaymentError::TooManyHeld`], [`PaymentError::KeyReused`],
+/// [`PaymentError::Amount`] and [`PaymentError::Database`].
 pub async fn create(
     database: &Database,
     new: &NewOrder,
@@ -62,38 +64,22 @@ async fn create_once(
     now: Timestamp,
 ) -> Result<Option<Order>, PaymentError> {
     let mut transaction = database.begin().await?;
+    holds::lock_player(&mut transaction, database.dialect(), new.user_id).await?;
     if let Some(order) = by_key(&mut transaction, new).await? {
         return Ok(Some(order));
     }
-    // Locks the product's row: orders of one product are created one after another, which makes the count
-    // of a player's purchases exact.
-    let row = sqlx::query(
-        "UPDATE products SET stock = stock - $1
-         WHERE id = $2 AND active = 1 AND (stock IS NULL OR stock >= $1)
-         RETURNING id, name, description, image_url, price, limit_per_user, stock, active",
-    )
-    .bind(new.quantity)
-    .bind(&new.product_id)
-    .fetch_optional(&mut *transaction)
-    .await?;
-    let Some(row) = row else {
-        return Err(refusal(&mut transaction, &new.product_id).await?);
-    };
-    let product = product_of(&row)?;
-    let bought: i64 = sqlx::query_scalar(
-        "SELECT CAST(coalesce(sum(quantity), 0) AS BIGINT) FROM orders
-         WHERE user_id = $1 AND product_id = $2 AND status IN ('pending', 'paid', 'refunding')",
-    )
-    .bind(new.user_id)
-    .bind(&new.product_id)
-    .fetch_one(&mut *transaction)
-    .await?;
-    if product
-        .limit_per_user
-        .is_some_and(|limit| bought.saturating_add(new.quantity) > limit)
-    {
-        return Err(PaymentError::LimitReached);
+    let product = for_sale(&mut transaction, &new.product_id).await?;
+    if product.stock.is_some_and(|stock| stock < new.quantity) {
+        return Err(PaymentError::OutOfStock);
     }
+    if let Some(limit) = product.limit_per_user {
+        let bought = bought(&mut transaction, new).await?;
+        if bought.saturating_add(new.quantity) > limit {
+            return Err(PaymentError::LimitReached);
+        }
+    }
+    let held = holds::held(&mut transaction, new.user_id, &new.product_id).await?;
+    new.holds.admit(held, &product, new.quantity)?;
     let pieces = u32::try_from(new.quantity).map_err(|_| PaymentError::Amount)?;
     let total = product
         .price
@@ -115,7 +101,7 @@ async fn create_once(
         .bind(&new.idempotency_key)
         .bind(&new.request_digest)
         .bind(now_ms)
-        .bind(after(new.ttl))
+        .bind(after(new.holds.ttl_of(&product, new.quantity)))
         .bind(after(new.first_check))
         .fetch_optional(&mut *transaction)
         .await?;
@@ -123,6 +109,9 @@ async fn create_once(
     let order = order_of(&row)?;
     let (status, cause) = (OrderStatus::Pending, Cause::Created);
     record(&mut transaction, order.id, status, cause, now).await?;
+    if product.stock.is_some() {
+        reserve(&mut transaction, new).await?;
+    }
     transaction.commit().await?;
     Ok(Some(order))
 }
@@ -142,15 +131,44 @@ async fn by_key(
     }
 }
 
-/// Finds out why no stock could be reserved.
-async fn refusal(
+async fn for_sale(
     connection: &mut AnyConnection,
     product: &ProductId,
-) -> Result<PaymentError, PaymentError> {
-    let for_sale: Option<i64> =
-        sqlx::query_scalar("SELECT CAST(1 AS BIGINT) FROM products WHERE id = $1 AND active = 1")
-            .bind(product)
-            .fetch_optional(connection)
-            .await?;
-    Ok(for_sale.map_or(PaymentError::UnknownProduct, |_| PaymentError::OutOfStock))
+) -> Result<Product, PaymentError> {
+    let row = sqlx::query(
+        "SELECT id, name, description, image_url, price, limit_per_user, stock, active
+         FROM products WHERE id = $1 AND active = 1",
+    )
+    .bind(product)
+    .fetch_optional(connection)
+    .await?;
+    product_of(&row.ok_or(PaymentError::UnknownProduct)?)
+}
+
+/// Counts the pieces that the player has bought or is buying.
+async fn bought(connection: &mut AnyConnection, new: &NewOrder) -> Result<i64, PaymentError> {
+    Ok(sqlx::query_scalar(
+        "SELECT CAST(coalesce(sum(quantity), 0) AS BIGINT) FROM orders
+         WHERE user_id = $1 AND product_id = $2 AND status IN ('pending', 'paid', 'refunding')",
+    )
+    .bind(new.user_id)
+    .bind(&new.product_id)
+    .fetch_one(connection)
+    .await?)
+}
+
+/// Takes the order's stock if that much is left.
+async fn reserve(connection: &mut AnyConnection, new: &NewOrder) -> Result<(), PaymentError> {
+    let reserved = sqlx::query(
+        "UPDATE products SET stock = stock - $1
+         WHERE id = $2 AND active = 1 AND (stock IS NULL OR stock >= $1)",
+    )
+    .bind(new.quantity)
+    .bind(&new.product_id)
+    .execute(connection)
+    .await?;
+    match reserved.rows_affected() {
+        0 => Err(PaymentError::OutOfStock),
+        _ => Ok(()),
+    }
 }

@@ -35,8 +35,8 @@ pub async fn end_unpaid(
         .await?;
     let Some(row) = row else { return Ok(None) };
     let order = order_of(&row)?;
-    move_stock(&mut transaction, &order, 1).await?;
     record(&mut transaction, id, to, cause, now).await?;
+    move_stock(&mut transaction, &order, 1).await?;
     transaction.commit().await?;
     Ok(Some(order))
 }

@@ -41,10 +41,21 @@ pub enum Paid {
     Unknown,
 }
 
-/// Records a payment and grants the order's items once, whatever state the order had. With
-/// `pay_back_late`, the payment of a closed order is refunded: the same transaction decides the refund and
-/// takes the items back, so that no crash separates the two and the player cannot use the items meanwhile.
-/// The game server learns of such a payment only if its refund fails.
+/// Which payments are refunded by the transaction that records them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayBack {
+    /// None.
+    Never,
+    /// That of an order which was closed before.
+    Closed,
+    /// Any: the player is cancelling the order.
+    Always,
+}
+
+/// Records a payment and grants the order's items once, whatever state the order had. A payment to pay back
+/// is refunded: the same transaction decides the refund and revokes the items, so that no crash separates
+/// the two and the player cannot use the items meanwhile. The game server learns of such a payment only if
+/// its refund fails.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
@@ -53,7 +64,7 @@ pub async fn pay(
     id: OrderId,
     payment: &Payment,
     cause: Cause,
-    pay_back_late: bool,
+    pay_back: PayBack,
     now: Timestamp,
 ) -> Result<Paid, PaymentError> {
     let mut transaction = database.begin().await?;
@@ -77,10 +88,9 @@ pub async fn pay(
     let mut order = order_of(&row)?;
     // Only an order that has ended has released its stock, and only a failed one has a failure.
     let was_closed = !order.holds_stock && order.failure.is_none();
-    if !order.holds_stock {
-        // Its stock was released before the payment arrived. The player's money outweighs our count, which
-        // may fall below zero.
-        move_stock(&mut transaction, &order, -1).await?;
+    // Its stock was released before the payment arrived.
+    let takes_stock = !order.holds_stock;
+    if takes_stock {
         sqlx::query("UPDATE orders SET holds_stock = 1 WHERE id = $1")
             .bind(id)
             .execute(&mut *transaction)
@@ -100,7 +110,12 @@ pub async fn pay(
     record(&mut transaction, id, OrderStatus::Paid, cause, now).await?;
     outbox::insert(&mut transaction, &events::paid(&order), now).await?;
     let mut refund = None;
-    if !was_closed || !pay_back_late {
+    let refunds_it = match pay_back {
+        PayBack::Never => false,
+        PayBack::Closed => was_closed,
+        PayBack::Always => true,
+    };
+    if !refunds_it {
         store_webhook(&mut transaction, &order, "order.paid", &source, now).await?;
     } else {
         let new = NewRefund::of_late_payment(id);
@@ -109,6 +124,10 @@ pub async fn pay(
         let decided = refunds::decide(&mut transaction, &order, &new, then).await?;
         order.status = OrderStatus::Refunding;
         refund = Some(decided);
+    }
+    if takes_stock {
+        // The player's money outweighs our count, which may fall below zero.
+        move_stock(&mut transaction, &order, -1).await?;
     }
     transaction.commit().await?;
     Ok(Paid::Now(order, refund))
@@ -143,12 +162,12 @@ pub async fn refunded_elsewhere(
     .bind(id)
     .execute(&mut *transaction)
     .await?;
-    if order.holds_stock {
-        move_stock(&mut transaction, &order, 1).await?;
-    }
     if order.status == OrderStatus::Pending {
         let (status, cause) = (OrderStatus::Closed, Cause::RefundedAtChannel);
         record(&mut transaction, id, status, cause, now).await?;
+    }
+    if order.holds_stock {
+        move_stock(&mut transaction, &order, 1).await?;
     }
     transaction.commit().await?;
     Ok(Some(order))

@@ -6,7 +6,7 @@ use sqlx::AnyConnection;
 use super::super::order_rows::{self, Order};
 use super::super::orders::set_status;
 use super::super::status::{OrderStatus, RefundStatus};
-use super::super::{Cause, PaymentError, inventory};
+use super::super::{Cause, PaymentError, refund_items};
 use super::{Refund, Sums, refund_of, sums};
 use crate::base::fen::Fen;
 use crate::base::ids::{OrderId, RefundId};
@@ -29,9 +29,15 @@ pub struct NewRefund {
     pub request_digest: String,
 }
 
-/// The key of an automatic refund. It revokes the items at once and not when the money arrives: the
-/// player has just received them without wanting them.
-const LATE_PAYMENT: &str = "late-payment";
+/// The key of an automatic refund. No client can send it: an `Idempotency-Key` has no spaces.
+const LATE_PAYMENT: &str = "late payment";
+/// The key that earlier versions gave to automatic refunds. They alone have an empty digest.
+const LATE_PAYMENT_BEFORE: &str = "late-payment";
+
+/// Whether a refund was decided without an operator.
+pub(super) fn is_automatic(key: &str, digest: &str) -> bool {
+    key.starts_with(LATE_PAYMENT) || (key.starts_with(LATE_PAYMENT_BEFORE) && digest.is_empty())
+}
 
 impl NewRefund {
     /// The full refund of a payment that arrived after the order was closed, or that beat its cancellation.
@@ -67,15 +73,23 @@ pub async fn request(
     Ok(refund)
 }
 
-/// Decides a refund within a transaction that has locked the order.
+/// Decides a refund and revokes its items, within a transaction that has locked the order. An automatic refund
+/// is refused when the player no longer has all of its items.
 pub(in super::super) async fn decide(
     connection: &mut AnyConnection,
     order: &Order,
     new: &NewRefund,
     now: Timestamp,
 ) -> Result<Refund, PaymentError> {
-    let late = new.idempotency_key == LATE_PAYMENT;
+    let late = is_automatic(&new.idempotency_key, &new.request_digest);
     let mut key = new.idempotency_key.clone();
+    if late
+        && by_key(connection, new.order_id, LATE_PAYMENT_BEFORE)
+            .await?
+            .is_some_and(|refund| refund.request_digest.is_empty())
+    {
+        LATE_PAYMENT_BEFORE.clone_into(&mut key);
+    }
     while let Some(refund) = by_key(connection, new.order_id, &key).await? {
         if refund.request_digest != new.request_digest {
             return Err(PaymentError::KeyReused);
@@ -115,7 +129,7 @@ pub(in super::super) async fn decide(
                               request_digest, created_at, next_check_at)
          VALUES ($1, $2, $3, $4, $5, 'requested', $6, $7, $8, $8)
          RETURNING id, order_id, amount, quantity, reason, status, revoked, channel_request,
-                   channel_refund_id, checks, request_digest",
+                   channel_refund_id, checks, request_digest, idempotency_key",
     )
     .bind(RefundId::new())
     .bind(order.id)
@@ -132,9 +146,12 @@ pub(in super::super) async fn decide(
         set_status(connection, order.id, status, cause, now).await?;
     }
     let mut refund = refund_of(&row)?;
-    if late {
-        refund.revoked = Some(revoke_at_once(connection, order, &refund, now).await?);
+    let revoked = refund_items::take_at_once(connection, order, &refund, now).await?;
+    if late && revoked < quantity {
+        // The player has used the items meanwhile, and keeps them.
+        return Err(PaymentError::StateForbids(order.status));
     }
+    refund.revoked = Some(revoked);
     Ok(refund)
 }
 
@@ -145,7 +162,7 @@ async fn by_key(
 ) -> Result<Option<Refund>, PaymentError> {
     let row = sqlx::query(
         "SELECT id, order_id, amount, quantity, reason, status, revoked, channel_request,
-                channel_refund_id, checks, request_digest
+                channel_refund_id, checks, request_digest, idempotency_key
          FROM refunds WHERE order_id = $1 AND idempotency_key = $2",
     )
     .bind(order)
@@ -153,23 +170,4 @@ async fn by_key(
     .fetch_optional(connection)
     .await?;
     row.map(|row| refund_of(&row)).transpose()
-}
-
-/// Revokes the items before the money has arrived, and returns their number.
-async fn revoke_at_once(
-    connection: &mut AnyConnection,
-    order: &Order,
-    refund: &Refund,
-    now: Timestamp,
-) -> Result<i64, PaymentError> {
-    let source = format!("refund:{}:at-once", refund.refund_id);
-    let (user, product) = (order.user_id, &order.product_id);
-    let revoked =
-        inventory::revoke(connection, user, product, refund.quantity, &source, now).await?;
-    sqlx::query("UPDATE refunds SET revoked = $1 WHERE id = $2")
-        .bind(revoked)
-        .bind(refund.refund_id)
-        .execute(connection)
-        .await?;
-    Ok(revoked)
 }

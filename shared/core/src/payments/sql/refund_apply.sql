@@ -4,4 +4,4 @@ UPDATE refunds SET status = $1, channel_refund_id = coalesce($2, channel_refund_
                                    ELSE coalesce(next_check_at, CAST($6 AS BIGINT)) END
 WHERE id = $7
 RETURNING id, order_id, amount, quantity, reason, status, revoked, channel_request,
-          channel_refund_id, checks, request_digest
+          channel_refund_id, checks, request_digest, idempotency_key
