@@ -12,7 +12,6 @@ mod attacks;
 mod audit;
 mod backup;
 mod bad_input;
-mod bans;
 mod board;
 mod browsers;
 mod command_line;
