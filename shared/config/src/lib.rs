@@ -3,7 +3,7 @@
 //! at start-up into typed sections.
 //!
 //! It knows no section. Each domain declares its own with the helpers of [`text`] and checks them
-//! with [`rule`]; the binary composes them. Unknown keys are errors, every error is one line that
+//! with [`rule()`]; the binary composes them. Unknown keys are errors, every error is one line that
 //! names key and origin, and no error or printed configuration contains a secret.
 
 mod error;
