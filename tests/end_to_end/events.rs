@@ -581,25 +581,20 @@ async fn nearly_full_queue_rejects_events_but_accepts_sign_ins() {
     let alice = game.player("alice").await;
     let one = || json!({"events": [event("level_end")]});
     assert_eq!(report(&alice, one()).await.status, 200);
-    let limit = async |limit: String| {
-        let client = redis::Client::open(redis.url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        let set = redis::cmd("CONFIG")
-            .arg("SET")
-            .arg("maxmemory")
-            .arg(limit)
-            .clone();
-        set.query_async::<()>(&mut connection).await.unwrap();
-        let info: redis::InfoDict = redis::cmd("INFO")
-            .query_async(&mut connection)
-            .await
-            .unwrap();
-        info.get::<u64>("used_memory").unwrap()
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let limit = async |connection: &mut redis::aio::MultiplexedConnection, limit: u64| {
+        let mut set = redis::cmd("CONFIG");
+        set.arg("SET").arg("maxmemory").arg(limit);
+        set.query_async::<()>(connection).await.unwrap();
     };
-    let used = limit("0".to_owned()).await;
-    // So that 90% is in use.
-    limit((used + used / 9).to_string()).await;
     eventually_eq(TIMEOUT, 503, async || {
+        let mut connection = connection.clone();
+        let info = redis::cmd("INFO");
+        let info: redis::InfoDict = info.query_async(&mut connection).await.unwrap();
+        let used = info.get::<u64>("used_memory").unwrap();
+        // So that 90% is in use, as connections come and go.
+        limit(&mut connection, used + used / 9).await;
         report(&alice, one()).await.status.as_u16()
     })
     .await;
@@ -607,7 +602,7 @@ async fn nearly_full_queue_rejects_events_but_accepts_sign_ins() {
         .await
         .assert_problem(503, "QUEUE_UNAVAILABLE");
     assert_eq!(game.login("sim-bob").await.status, 200);
-    limit("0".to_owned()).await;
+    limit(&mut connection, 0).await;
     eventually_eq(TIMEOUT, 200, async || {
         report(&alice, one()).await.status.as_u16()
     })

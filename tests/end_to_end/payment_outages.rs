@@ -80,6 +80,8 @@ async fn lost_wechat_response_repeats_the_same_order_request() {
 async fn permanently_rejected_order_fails_and_releases_its_stock() {
     let dev = Avalon::command("dev")
         .env("AVALON_ADMIN__TOKEN", FleetSettings::ADMIN_TOKEN)
+        // One player may hold all of the stock.
+        .env("AVALON_PAY__MAX_PENDING_STOCK_PERCENT", "100")
         .start()
         .await;
     let game = Game::of(&dev, &dev);

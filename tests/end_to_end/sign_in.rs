@@ -153,8 +153,7 @@ async fn event_source_stops_after_the_final_event() {
     let job = game
         .login_preferring("sim-slow-200-judy", "respond-async")
         .await;
-    let id = job.body["jobId"].as_str().unwrap();
-    let url = game.url(&format!("/api/jobs/{id}/events"));
+    let url = game.url(&job.header("location").replacen('?', "/events?", 1));
     let first = game.client.get(&url).send().await.unwrap();
     assert_eq!(first.headers()["x-accel-buffering"], "no");
     let text = first.text().await.unwrap();

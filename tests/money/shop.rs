@@ -71,7 +71,7 @@ impl Shop {
             .set("WECHAT__CONNECT_TIMEOUT", "1s")
             .set("WECHAT__REQUEST_TIMEOUT", "2s")
             .set("FULFIL__WEBHOOK_URL", webhook)
-            .set("FULFIL__WEBHOOK_SECRET", "s")
+            .set("FULFIL__WEBHOOK_SECRET", "secret-of-the-game-server")
             .set("FULFIL__ALLOW_PRIVATE_ADDRESSES", "true")
             .set("FULFIL__TIMEOUT", "5s")
             // The scripts hold more unpaid than a player should.

@@ -69,12 +69,10 @@ pub(crate) async fn run(
     let problem = response.extensions_mut().remove::<ApiError>();
     let code = problem.as_ref().map(|ApiError(problem)| problem.code);
     if let Some(ApiError(problem)) = problem {
-        // Rendered again, now with the request id; other headers of the response are retained.
-        let rendered = render(&problem.with_request_id(&id));
-        let (parts, body) = rendered.into_parts();
-        response.headers_mut().extend(parts.headers);
+        // Only the body is rendered again, now with the request id: the headers are the response's own, such
+        // as the board's challenge.
+        *response.body_mut() = render(&problem.with_request_id(&id)).into_body();
         response.headers_mut().remove(header::CONTENT_LENGTH);
-        *response.body_mut() = body;
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(&REQUEST_ID, value);
