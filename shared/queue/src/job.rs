@@ -384,16 +384,6 @@ fn is_zero(value: &u64) -> bool {
 }
 
 impl NewJob {
-    /// The envelope of a job that is due at once, without the options that `J`'s methods declare.
-    ///
-    /// # Errors
-    /// If `J` cannot be serialised, which is a defect of `J`.
-    pub fn of<J: Job>(job: &J) -> Result<Self, serde_json::Error> {
-        let mut envelope = Self::bare(job);
-        envelope.payload = serde_json::value::to_raw_value(job)?.into();
-        Ok(envelope)
-    }
-
     /// The envelope of a job, with its [key](Job::key), [delay](Job::delay), [owner](Job::owner) and
     /// [deadline](Job::valid_for). See [`Payload`] for a job that cannot be serialised.
     pub fn from_job<J: Job>(job: &J) -> Self {
