@@ -1,6 +1,7 @@
 //! A rolling restart under load that also adds columns to every table, as a new version's migration does, without
 //! failed requests. `avalon-bench rolling` measures the same at 200 requests per second.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_test_support::{
@@ -30,15 +31,16 @@ async fn rolling_restart_under_load_fails_no_request_and_no_job() {
     game.sell(&fleet.apis[0], "gems", 100).await;
     let token = game.player("buyer").await.token;
 
-    let balancer = Balancer::over(&fleet.apis, Duration::from_millis(100));
+    let balancer = Arc::new(Balancer::over(&fleet.apis, Duration::from_millis(100)));
     let stop = CancellationToken::new();
-    let load = tokio::spawn(load(balancer, token, stop.clone()));
+    let load = tokio::spawn(load(Arc::clone(&balancer), token, stop.clone()));
     // Every statement has been prepared by now.
     tokio::time::sleep(Duration::from_secs(1)).await;
     add_columns(&database).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     for api in &mut fleet.apis {
         replace(api).await;
+        eventually_eq(TIMEOUT, true, async || balancer.all_ready()).await;
     }
     for workers in &mut fleet.workers {
         replace(workers).await;
@@ -85,7 +87,7 @@ async fn replace(process: &mut Avalon) {
 }
 
 /// Sends requests until cancelled and panics if one fails. Returns their number.
-async fn load(balancer: Balancer, token: String, stop: CancellationToken) -> u32 {
+async fn load(balancer: Arc<Balancer>, token: String, stop: CancellationToken) -> u32 {
     let client = client();
     let mut requests = JoinSet::new();
     let mut ticks = tokio::time::interval(PACE);

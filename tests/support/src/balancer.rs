@@ -13,6 +13,9 @@ use crate::Avalon;
 
 /// A readiness check that takes longer has failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+/// Consecutive checks that may time out before a target counts as not ready (`failureThreshold` of a
+/// Kubernetes probe). A refused connection or another status counts at once.
+const MAX_TIMEOUTS: u32 = 3;
 
 /// Chooses the target of each request.
 pub struct Balancer {
@@ -54,6 +57,12 @@ impl Balancer {
         let chosen = self.targets.iter().filter(ready).nth(turn % count.max(1));
         chosen.map(|target| target.http.as_str())
     }
+
+    /// Whether every API has passed its last check. An orchestrator waits for this before it replaces the next.
+    pub fn all_ready(&self) -> bool {
+        let ready = |target: &Target| target.ready.load(Ordering::Relaxed);
+        self.targets.iter().all(ready)
+    }
 }
 
 impl Drop for Balancer {
@@ -70,9 +79,15 @@ async fn check(targets: Arc<[Target]>, index: usize, every: Duration) {
     let client = client.expect("create an HTTP client");
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut timeouts = 0;
     loop {
         ticks.tick().await;
         let response = client.get(&target.ready_url).send().await;
+        let timed_out = response.as_ref().is_err_and(|error| error.is_timeout());
+        timeouts = if timed_out { timeouts + 1 } else { 0 };
+        if (1..MAX_TIMEOUTS).contains(&timeouts) {
+            continue;
+        }
         let ready = response.is_ok_and(|response| response.status() == StatusCode::OK);
         target.ready.store(ready, Ordering::Relaxed);
     }
