@@ -87,21 +87,25 @@ export class VirtualClock implements Clock {
 
   /** Advances in small steps until the promise settles, for at most `limit` milliseconds. */
   async until<T>(promise: PromiseLike<T>, limit = 600000): Promise<T> {
-    let done = false;
-    const mark = (): void => {
-      done = true;
-    };
-    promise.then(mark, mark);
+    // The outcome is taken here: awaiting a promise whose callbacks are timers of this clock would never end.
+    const settled: { outcome?: () => T } = {};
+    promise.then(
+      (value) => (settled.outcome = () => value),
+      (error) =>
+        (settled.outcome = () => {
+          throw error;
+        }),
+    );
     await settle();
-    for (let waited = 0; !done && waited < limit;) {
+    for (let waited = 0; !settled.outcome && waited < limit;) {
       const due = this.nextDue();
       const step =
         due === undefined ? limit - waited : Math.min(Math.max(0, due - this.time), limit - waited);
       await this.advance(step);
       waited += Math.max(step, 1);
     }
-    if (!done) throw new Error(`The promise did not settle within ${limit} ms of virtual time.`);
-    return promise;
+    if (!settled.outcome) throw new Error(`The promise did not settle within ${limit} ms of virtual time.`);
+    return settled.outcome();
   }
 
   private nextDue(): number | undefined {

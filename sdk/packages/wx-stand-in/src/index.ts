@@ -34,6 +34,7 @@ export {
   type Drawing,
   type OpenDataContext,
   type Realm,
+  type RealmGlobals,
   type StandInCanvas,
   type Touch,
   type TouchEvent,

@@ -26,7 +26,15 @@ export interface StandInCanvas {
 /** Starts the code of the open data context in its own realm; returns a function that ends it. */
 export interface Realm {
   readonly drawing: Drawing;
-  start(globals: { wx: object; setTimeout: Clock['setTimeout']; clearTimeout: Clock['clearTimeout'] }): void;
+  start(globals: RealmGlobals): void;
+}
+
+/** The globals of the open data context. */
+export interface RealmGlobals {
+  readonly wx: object;
+  readonly setTimeout: Clock['setTimeout'];
+  readonly clearTimeout: Clock['clearTimeout'];
+  readonly requestAnimationFrame: (callback: () => void) => number;
 }
 
 export interface Touch {
@@ -98,6 +106,7 @@ export class OpenData {
       wx: this.wx(inner),
       setTimeout: (run, delay) => this.world.clock.setTimeout(() => this.deliver(run), delay),
       clearTimeout: (id) => this.world.clock.clearTimeout(id),
+      requestAnimationFrame: (run) => this.world.clock.setTimeout(() => this.deliver(run), 16),
     });
     this.context = { canvas: unreadable(canvas), postMessage: (message) => this.post(message) };
     return this.context;
