@@ -19,9 +19,11 @@ const BUNDLES = [
 ];
 
 function compile() {
-    const projects = ['wx-stand-in', 'sdk', 'open-data-context'].map(
-        (name) => `packages/${name}${tests ? '/test' : ''}`,
+    const realms = ['wx-stand-in/node', 'wx-stand-in/browser'];
+    const packages = ['wx-stand-in', 'sdk', 'open-data-context'].map((name) =>
+        tests ? `${name}/test` : name,
     );
+    const projects = [...realms, ...packages].map((name) => `packages/${name}`);
     const { status } = spawnSync('npx', ['tsc', '--build', ...projects], { cwd: root, stdio: 'inherit' });
     if (status !== 0) process.exit(1);
 }

@@ -112,7 +112,6 @@ test('umd_runs_where_promises_are_macrotasks', async () => {
   const client = sdk.createClient({ baseUrl: ORIGIN, host });
   const user = await clock.until(client.login());
   assert.equal(user._id, 'user-alice');
-  service.pay = service.pay.bind(service);
   world.platform.pay = ({ parameters }) => {
     service.pay((JSON.parse(String(parameters['signData'])) as { outTradeNo: string }).outTradeNo);
     return Promise.resolve();

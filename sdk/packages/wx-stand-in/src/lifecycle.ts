@@ -9,8 +9,13 @@ export interface Entry {
   readonly scene: number;
   readonly query: { readonly [key: string]: string };
   readonly shareTicket?: string;
-  readonly referrerInfo?: { readonly appId: string; readonly extraData?: object };
+  readonly referrerInfo?: { readonly appId: string; readonly extraData: object };
   readonly chatType?: number;
+}
+
+/** What listeners of `onHide` receive, by WeChat's typings. */
+export interface HideResult {
+  readonly errMsg: string;
 }
 
 /** Time in the background after which JavaScript is suspended. */
@@ -35,7 +40,7 @@ export class Lifecycle {
   private waiting: (() => void)[] = [];
   private readonly timers = new Set<TimerId>();
   private readonly shown = new Set<(entry: Entry) => void>();
-  private readonly hidden = new Set<() => void>();
+  private readonly hidden = new Set<(result: HideResult) => void>();
   private readonly closing = new Set<() => void>();
 
   constructor(
@@ -73,7 +78,7 @@ export class Lifecycle {
     this.suspension = this.clock.setTimeout(() => {
       this.suspended = true;
     }, SUSPENDED_AFTER_MS);
-    for (const listener of Array.from(this.hidden)) if (this.alive) listener();
+    for (const listener of Array.from(this.hidden)) if (this.alive) listener({ errMsg: 'onHide:ok' });
   }
 
   /** Returns to the foreground; without an entry the previous one is repeated, as after the share picker. */
@@ -111,11 +116,11 @@ export class Lifecycle {
     else this.shown.clear();
   }
 
-  onHide(listener: () => void): void {
+  onHide(listener: (result: HideResult) => void): void {
     this.hidden.add(listener);
   }
 
-  offHide(listener?: () => void): void {
+  offHide(listener?: (result: HideResult) => void): void {
     if (listener) this.hidden.delete(listener);
     else this.hidden.clear();
   }

@@ -21,6 +21,9 @@ export interface MenuShareContent extends ShareContent {
   promise?: PromiseLike<ShareContent>;
 }
 
+/** Fills a card when the player opens the menu. */
+export type MenuListener = () => MenuShareContent;
+
 /** A card that was sent. */
 export interface ShareCard extends ShareContent {
   readonly from: string;
@@ -41,7 +44,7 @@ export class Sharing {
   picker: SharePicker = () => undefined;
   /** Cards that this phone sent. */
   readonly cards: ShareCard[] = [];
-  private menu: (() => MenuShareContent | undefined) | undefined;
+  private menu: MenuListener | undefined;
   private menuShown = false;
   private withShareTicket = false;
 
@@ -66,7 +69,7 @@ export class Sharing {
     if (options.withShareTicket !== undefined) this.withShareTicket = options.withShareTicket;
   }
 
-  onMenu(listener: () => MenuShareContent | undefined): void {
+  onMenu(listener: MenuListener): void {
     this.menu = listener;
   }
 

@@ -3,11 +3,11 @@ import { callback, failure, promised, type Callbacks } from './callbacks.js';
 import type { PrivacyListener } from './consent.js';
 import { accountInfo, appBaseInfo, deviceInfo, systemInfo, windowInfo } from './device.js';
 import type { Game } from './game.js';
-import type { Entry } from './lifecycle.js';
+import type { Entry, HideResult } from './lifecycle.js';
 import type { NetworkStatus } from './network.js';
 import { createUserInfoButton, readProfile } from './profile.js';
 import type { RequestOptions } from './requests.js';
-import type { MenuShareContent, ShareContent } from './share.js';
+import type { MenuListener, ShareContent } from './share.js';
 import { withoutNewerCalls } from './versions.js';
 
 /** The `wx` of the stand-in. */
@@ -38,8 +38,8 @@ function systemCalls({ life, requests, phone, errors, rejections }: Game) {
     request: (options: RequestOptions) => requests.request(options),
     onShow: (listener: (entry: Entry) => void) => life.onShow(listener),
     offShow: (listener?: (entry: Entry) => void) => life.offShow(listener),
-    onHide: (listener: () => void) => life.onHide(listener),
-    offHide: (listener?: () => void) => life.offHide(listener),
+    onHide: (listener: (result: HideResult) => void) => life.onHide(listener),
+    offHide: (listener?: (result: HideResult) => void) => life.offHide(listener),
     onError: (listener: (error: { message: string }) => void) => void errors.add(listener),
     offError: (listener?: (error: { message: string }) => void) =>
       void (listener ? errors.delete(listener) : errors.clear()),
@@ -80,7 +80,7 @@ function storageCalls({ life, phone: { storage } }: Game) {
     };
   };
   return {
-    getStorageSync: alive((key: string) => storage.get(key)),
+    getStorageSync: alive((key: string) => storage.get(key)) as <T = unknown>(key: string) => T,
     setStorageSync: alive((key: string, data: unknown) => storage.set(key, data)),
     removeStorageSync: alive((key: string) => storage.remove(key)),
     clearStorageSync: alive(() => storage.clear()),
@@ -187,7 +187,7 @@ function socialCalls(game: Game) {
         Promise.resolve({ errMsg: 'updateShareMenu:ok' }),
       );
     },
-    onShareAppMessage: (listener: () => MenuShareContent) => phone.sharing.onMenu(listener),
+    onShareAppMessage: (listener: MenuListener) => phone.sharing.onMenu(listener),
     shareAppMessage: (content: ShareContent) => {
       life.assertAlive();
       void phone.sharing.pick(life, content);

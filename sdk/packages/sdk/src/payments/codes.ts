@@ -1,7 +1,7 @@
 /** What the codes of WeChat's payment sheets mean for an order. */
 
 /**
- * `cancelled`: the player closed the sheet. `sign-again`: the session key changed, the same order is signed anew.
+ * `cancelled`: the player closed the sheet. `sign-again`: the session key changed, the same order is signed again.
  * `ask`: the order may be paid, its state decides. `refused`: no payment happened.
  */
 export type SheetVerdict = 'paid' | 'cancelled' | 'sign-again' | 'ask' | 'refused';

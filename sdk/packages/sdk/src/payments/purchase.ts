@@ -5,7 +5,7 @@
  * |---|---|
  * | success | ask until paid, or `pending` |
  * | cancelled | ask; still unpaid: cancel the order on phones, `cancelled` |
- * | -15015, -15012 | one sign-in, the same order signed anew, one more sheet |
+ * | -15015, -15012 | one sign-in, the same order signed again, one more sheet |
  * | -15003, -15007, unclear | ask for a while, or `pending` |
  * | refused | ask once, `refused` |
  */

@@ -119,7 +119,7 @@ export class Shares {
   }
 }
 
-/** Reports what happened to a share; that it failed matters to nobody in the game. */
+/** Reports what happened to a share. A failure concerns the statistics only. */
 export function track(http: Http, shareId: string, event: 'shown' | 'opened'): void {
   http
     .call({ method: 'POST', path: '/api/wx/share/track', body: { shareId, event }, read: () => true })

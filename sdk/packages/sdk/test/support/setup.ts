@@ -21,7 +21,7 @@ export interface Setup {
   readonly service: FakeService;
   readonly world: World;
   readonly phone: Phone;
-  /** Starts the game anew and creates its client. */
+  /** Restarts the game and creates its client. */
   start(options?: Partial<ClientOptions>, entry?: Parameters<Phone['launch']>[0]): TestClient;
   readonly game: Game;
 }
