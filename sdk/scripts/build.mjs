@@ -92,8 +92,17 @@ function report({ name, file }) {
     }
 }
 
+async function playground() {
+    const { status } = spawnSync('npx', ['tsc', '--project', 'playground'], { cwd: root, stdio: 'inherit' });
+    if (status !== 0) process.exit(1);
+    const built = await rollup({ input: join(root, 'playground/build/main.js'), plugins: [resolve()] });
+    await built.write({ file: join(root, 'playground/dist/playground.js'), format: 'es' });
+    await built.close();
+}
+
 compile();
 for (const entry of BUNDLES) {
     await bundle(entry);
     report(entry);
 }
+await playground();
