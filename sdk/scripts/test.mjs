@@ -15,6 +15,7 @@ function run(command, ...args) {
 
 run('node', 'scripts/build.mjs', '--tests');
 for (const name of ['plain', 'wechat', 'dom']) run('npx', 'tsc', '-p', `type-tests/${name}`);
+run('node', 'scripts/check-docs.mjs');
 const files = ['wx-stand-in', 'open-data-context', 'sdk']
     .map((name) => join(root, 'packages', name, 'build/test'))
     .flatMap((folder) => readdirSync(folder).map((file) => join(folder, file)))

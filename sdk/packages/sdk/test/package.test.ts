@@ -65,6 +65,21 @@ test('schema_follows_the_service', () => {
   }
 });
 
+test('error_documents_list_every_code', () => {
+  const schema = readFileSync(join(PACKAGE, 'src/api/schema.ts'), 'utf8');
+  const service = /ProblemCode: ([^;]+);/.exec(schema)?.[1] ?? '';
+  const own =
+    /ClientErrorCode =([^;]+);/.exec(readFileSync(join(PACKAGE, 'src/base/errors.ts'), 'utf8'))?.[1] ?? '';
+  const refusals =
+    /RefusalCode =([^;]+);/.exec(readFileSync(join(PACKAGE, 'src/payments/purchase.ts'), 'utf8'))?.[1] ?? '';
+  const codes = (service + own + refusals).match(/[A-Z][A-Z_]+/g) as string[];
+  assert.ok(codes.length > 60);
+  for (const document of ['docs/errors.md', 'docs/errors.zh-CN.md']) {
+    const listed = readFileSync(join(WORKSPACE, document), 'utf8').match(/(?<=^\| `)[A-Z_]+/gm) as string[];
+    assert.deepEqual([...new Set(listed)].sort(), [...new Set(codes)].sort(), document);
+  }
+});
+
 test('version_equals_that_of_the_package', () => {
   assert.equal((JSON.parse(read('sdk/package.json')) as { version: string }).version, SDK_VERSION);
 });
