@@ -19,6 +19,7 @@ mod descriptors;
 mod eventually;
 mod fleet;
 mod fleet_settings;
+mod leftovers;
 mod ports;
 mod postgres_programs;
 mod postgres_server;
