@@ -129,6 +129,22 @@ async fn one_address_gets_its_share_of_connections() {
     assert_operators_are_served(&avalon).await;
 }
 
+#[tokio::test]
+async fn clients_that_never_read_are_cut() {
+    let avalon = Avalon::command("dev")
+        .env("AVALON_HTTP__WRITE_TIMEOUT", "1s")
+        .start()
+        .await;
+    let request = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: x\r\n\r\n".repeat(16);
+    let mut deaf = Vec::new();
+    for _ in 0..100 {
+        deaf.push(open(&avalon, request.as_bytes()).await);
+    }
+    wait_for_connections(&avalon, 0.0).await;
+    let cut = "avalon_http_connections_cut_total{bound=\"write\"}";
+    assert_eq!(metric(&avalon, cut).await, 100.0);
+}
+
 /// Writes a script that runs the binary with limits of open files.
 fn with_open_files(folder: &Path, limits: &str) -> PathBuf {
     let script = folder.join("avalon");
