@@ -324,10 +324,7 @@ async fn connections_beyond_the_bound_wait_until_others_are_cut() {
     read_until(&mut waiting, "hello").await;
     assert!(cut(&registry, "head") >= 1.0);
     assert!(metric(&registry, "avalon_http_accept_paused_total", None) >= 1.0);
-    assert_eq!(
-        metric(&registry, "avalon_http_connections_max", None),
-        4.0
-    );
+    assert_eq!(metric(&registry, "avalon_http_connections_max", None), 4.0);
 }
 
 #[tokio::test]
