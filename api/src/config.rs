@@ -219,7 +219,7 @@ impl Default for LimitsConfig {
                 8 * 1024 * 1024,
                 Duration::from_secs(24 * 3600),
             ),
-            unverified_callbacks_per_address: Rate::per_minute(60),
+            unverified_callbacks_per_address: Rate::per_minute(20),
         }
     }
 }
