@@ -1,6 +1,7 @@
-//! Settings of the API: `http` (the public listener), `ops` and `admin` (the operators' listener) and
-//! `limits` (rate limits).
+//! Settings of the API: `http` (the public listener), `ops` and `admin` (the operators' listener), and in
+//! `limits.rs` rate limits.
 
+mod limits;
 mod web_origin;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,8 +12,8 @@ use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::middleware::limits::Rate;
 use crate::server::bounds::Bounds;
+pub use limits::LimitsConfig;
 pub use web_origin::{WebOrigin, WebOriginError};
 
 /// `http`: the public API.
@@ -211,49 +212,5 @@ impl AdminConfig {
             "admin.token",
             "must have at least 32 characters",
         )
-    }
-}
-
-/// `limits`: rate limits. A rate such as `300/1m` is a burst of 300 and then an even pace of 300 per
-/// minute.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a table")]
-pub struct LimitsConfig {
-    /// On or off. See [`LimitsConfig::enabled`] for the default.
-    pub enabled: Option<bool>,
-    /// All requests from one address, which many players may share.
-    #[serde(deserialize_with = "text::parsed")]
-    pub per_address: Rate,
-    /// All requests of one player.
-    #[serde(deserialize_with = "text::parsed")]
-    pub per_player: Rate,
-    /// Requests of one player to one route.
-    #[serde(deserialize_with = "text::parsed")]
-    pub per_route: Rate,
-    /// Sign-ins and refreshes from one address.
-    #[serde(deserialize_with = "text::parsed")]
-    pub sign_in_per_address: Rate,
-    /// Sign-ins on one device.
-    #[serde(deserialize_with = "text::parsed")]
-    pub sign_in_per_device: Rate,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self {
-            enabled: None,
-            per_address: Rate::per_minute(3000),
-            per_player: Rate::per_minute(300),
-            per_route: Rate::per_minute(120),
-            sign_in_per_address: Rate::per_minute(300),
-            sign_in_per_device: Rate::per_minute(20),
-        }
-    }
-}
-
-impl LimitsConfig {
-    /// Whether rates are limited: as configured, else everywhere but in `dev`.
-    pub fn enabled(&self, mode: impl Into<Mode>) -> bool {
-        self.enabled.unwrap_or(mode.into() != Mode::Development)
     }
 }

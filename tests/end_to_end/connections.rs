@@ -1,5 +1,5 @@
 //! Clients that take connections, memory and descriptors without being anyone: the bounds hold, and
-//! operators and other clients are served. The bounds one by one: `api/src/server/serve/tests.rs`.
+//! operators and other clients are served. The bounds one by one: `api/src/server/serve/tests/`.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
