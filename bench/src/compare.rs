@@ -37,6 +37,7 @@ use keys::KeyFiles;
 use machine::Machine;
 use plan::Plan;
 use results::{Measurement, Results};
+use scenario::Figure;
 use system::Shared;
 use target::Target;
 
@@ -210,6 +211,13 @@ async fn one(
         _ => measure::run(scenario, target, shared, plan).await?,
     };
     let measurement = measured.of(run, target, scenario);
+    let missing = |figure: &&Figure| !measurement.figures.contains_key(figure.key);
+    // The others have no latencies, or do not survive everything.
+    if let (Target::Avalon | Target::Nestjs, Some(figure)) =
+        (target, scenario.figures().iter().find(missing))
+    {
+        return Err(format!("{} was not measured", figure.key).into());
+    }
     let figures = measurement
         .figures
         .iter()
