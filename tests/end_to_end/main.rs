@@ -22,6 +22,7 @@ mod events;
 mod fleet;
 mod ids;
 mod keys;
+mod leftovers;
 mod metrics_page;
 mod nicknames;
 mod operator_commands;

@@ -18,6 +18,7 @@ mod database;
 mod eventually;
 mod fleet;
 mod fleet_settings;
+mod leftovers;
 mod ports;
 mod postgres_programs;
 mod postgres_server;
