@@ -21,6 +21,9 @@ const BAR: i32 = 14;
 const GAP: i32 = 14;
 const FONT: &str = "sans-serif";
 
+/// One of the percentiles.
+type Percentile = fn(&Percentiles) -> f64;
+
 /// A chart.
 struct Chart {
     title: &'static str,
@@ -83,7 +86,7 @@ fn throughput(results: &Results) -> Chart {
 
 fn latency(results: &Results) -> Chart {
     let targets: Vec<Target> = [Target::Avalon, Target::Nestjs].into();
-    let percentiles: [(&str, fn(&Percentiles) -> f64); 4] = [
+    let percentiles: [(&str, Percentile); 4] = [
         ("p50", |it| it.p50),
         ("p90", |it| it.p90),
         ("p99", |it| it.p99),

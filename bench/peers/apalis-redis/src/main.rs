@@ -32,7 +32,7 @@ struct Timed {
     filler: String,
 }
 
-#[derive(Serialize)]
+#[derive(Deserialize, Serialize)]
 struct Done {
     done: bool,
 }
@@ -49,7 +49,12 @@ struct Figures {
 #[tokio::main]
 async fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
-    let mut number = || -> Outcome<u64> { Ok(arguments.next().ok_or("JOBS CONCURRENCY RATE SECONDS")?.parse()?) };
+    let mut number = || -> Outcome<u64> {
+        Ok(arguments
+            .next()
+            .ok_or("JOBS CONCURRENCY RATE SECONDS")?
+            .parse()?)
+    };
     let (jobs, concurrency, rate, seconds) = (number()?, number()?, number()?, number()?);
     let queue = Queue {
         redis: apalis_redis::connect(std::env::var("REDIS_URL")?).await?,
@@ -66,7 +71,9 @@ async fn main() -> Outcome<()> {
     }
     match queue.waits(rate, seconds).await {
         Ok(waits) => {
-            let ms = |quantile| Duration::from_micros(waits.value_at_quantile(quantile)).as_secs_f64() * 1e3;
+            let ms = |quantile| {
+                Duration::from_micros(waits.value_at_quantile(quantile)).as_secs_f64() * 1e3
+            };
             figures.p50_ms = Some(ms(0.5));
             figures.p99_ms = Some(ms(0.99));
         }
@@ -103,7 +110,9 @@ impl Queue {
             let mut unpushed = wave;
             while unpushed > 0 {
                 let batch = unpushed.min(PUSHED_AT_ONCE);
-                storage.push_bulk((0..batch).map(|_| timed(0)).collect()).await?;
+                storage
+                    .push_bulk((0..batch).map(|_| timed(0)).collect())
+                    .await?;
                 unpushed -= batch;
             }
             pushing += start.elapsed();
@@ -124,7 +133,10 @@ impl Queue {
             let start = Instant::now();
             let mut redis = self.redis.clone();
             loop {
-                let settled: u64 = redis::cmd("SCARD").arg(&done).query_async(&mut redis).await?;
+                let settled: u64 = redis::cmd("SCARD")
+                    .arg(&done)
+                    .query_async(&mut redis)
+                    .await?;
                 if settled >= jobs {
                     return Ok(start.elapsed());
                 }
@@ -149,7 +161,8 @@ impl Queue {
         let push_all = async {
             for _ in 0..jobs {
                 timer.tick().await;
-                let (mut storage, job, failed) = (storage.clone(), timed(self.now()), Arc::clone(&failed));
+                let (mut storage, job, failed) =
+                    (storage.clone(), timed(self.now()), Arc::clone(&failed));
                 tokio::spawn(async move {
                     if storage.push(job).await.is_err() {
                         failed.fetch_add(1, Ordering::Relaxed);
@@ -160,8 +173,11 @@ impl Queue {
         let mut waits = Histogram::new_with_bounds(1, 120_000_000, 3)?;
         let record_all = async {
             for seen in 0..jobs {
-                let (at, started): (u64, Instant) = started.recv().await.ok_or("the worker has stopped")?;
-                let wait = started.duration_since(self.epoch).saturating_sub(Duration::from_nanos(at));
+                let (at, started): (u64, Instant) =
+                    started.recv().await.ok_or("the worker has stopped")?;
+                let wait = started
+                    .duration_since(self.epoch)
+                    .saturating_sub(Duration::from_nanos(at));
                 if seen >= warm_up {
                     waits.saturating_record(u64::try_from(wait.as_micros())?.max(1));
                 }
@@ -179,10 +195,14 @@ impl Queue {
     }
 
     /// A worker that reports the start of each job.
-    fn worker(&self, storage: Storage, started: mpsc::UnboundedSender<(u64, Instant)>) -> tokio::task::JoinHandle<()> {
+    fn worker(
+        &self,
+        storage: Storage,
+        started: mpsc::UnboundedSender<(u64, Instant)>,
+    ) -> tokio::task::JoinHandle<()> {
         let handler = move |job: Timed| {
             let _ = started.send((job.at, Instant::now()));
-            std::future::ready(Ok::<_, BoxDynError>(Done { done: true }))
+            std::future::ready(Ok::<_, std::io::Error>(Done { done: true }))
         };
         let name = format!("worker-{}", self.now());
         let worker = WorkerBuilder::new(name)
@@ -198,5 +218,8 @@ impl Queue {
 }
 
 fn timed(at: u64) -> Timed {
-    Timed { at, filler: "x".repeat(FILLER_BYTES) }
+    Timed {
+        at,
+        filler: "x".repeat(FILLER_BYTES),
+    }
 }
