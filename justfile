@@ -52,6 +52,10 @@ clients:
     cargo build
     scripts/check-clients
 
+# Builds and tests the mini-game SDK
+sdk:
+    scripts/check-sdk
+
 # Validates the Compose file and the Kubernetes manifests
 deploy:
     cargo build
