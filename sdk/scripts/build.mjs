@@ -18,6 +18,15 @@ const BUNDLES = [
     { name: 'open-data-context', file: 'index', umd: { name: 'AvalonOpenData', file: 'index.cjs' } },
 ];
 
+/** The types of the HTTP API are written by every build, so that they cannot drift. */
+function schema() {
+    const output = 'packages/sdk/src/api/schema.ts';
+    const { status } = spawnSync('npx', ['openapi-typescript', '../docs/openapi.json', '--output', output], {
+        cwd: root,
+    });
+    if (status !== 0) process.exit(1);
+}
+
 function compile() {
     const realms = ['wx-stand-in/node', 'wx-stand-in/browser'];
     const packages = ['wx-stand-in', 'sdk', 'open-data-context'].map((name) =>
@@ -100,6 +109,7 @@ async function playground() {
     await built.close();
 }
 
+schema();
 compile();
 for (const entry of BUNDLES) {
     await bundle(entry);
