@@ -23,7 +23,7 @@ export interface Coins {
 export function createCoins(http: Http, payments: Payments & { purchase: Purchase }): Coins {
   return {
     balance: () => http.call({ method: 'GET', path: '/api/wx/coins', read: readBalance }),
-    spend(productId, quantity) {
+    async spend(productId, quantity) {
       checkPurchase(productId, quantity);
       return payments.purchase.start(productId, quantity, undefined, 'coins');
     },

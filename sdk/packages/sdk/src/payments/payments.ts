@@ -87,7 +87,7 @@ export function createPayments(parts: PaymentParts): Payments & { resume(): void
         read: field('products', isProducts),
         anonymous: true,
       }),
-    pay(productId, quantity, options) {
+    async pay(productId, quantity, options) {
       checkPurchase(productId, quantity);
       return purchase.start(productId, quantity, (options && options.wait) || undefined);
     },
@@ -98,7 +98,7 @@ export function createPayments(parts: PaymentParts): Payments & { resume(): void
     cancel,
     inventory: (token) =>
       http.call({ method: 'GET', path: '/api/wx/inventory', read: field('items', isItems), cancel: token }),
-    consume(productId, quantity, key = ids.next()) {
+    async consume(productId, quantity, key = ids.next()) {
       checkPurchase(productId, quantity);
       const body = { productId, quantity };
       return http.call({

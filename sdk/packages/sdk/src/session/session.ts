@@ -105,7 +105,9 @@ export class Session implements Authority {
   }
 
   async credentials(): Promise<Credentials> {
-    return this.ensure(false);
+    // A copy: the stored session changes when its token is renewed, what a request has used does not.
+    const { token, signingKey } = await this.ensure(false);
+    return { token, signingKey };
   }
 
   async rejected(code: string, used: Credentials): Promise<Recovery> {
