@@ -66,6 +66,10 @@ bench *ARGS:
     cargo build --release -p avalon -p avalon-bench
     {{ target }}/release/avalon-bench {{ ARGS }}
 
+# Compares the service with a NestJS peer and a floor, such as `just compare --quick`
+compare *ARGS:
+    scripts/bench {{ ARGS }}
+
 # Makes alerts fire and resolve by real faults: all drills or the one named
 drill *NAME:
     scripts/alert-drill {{ NAME }}
