@@ -12,6 +12,7 @@ mod attacks;
 mod audit;
 mod backup;
 mod bad_input;
+mod bans;
 mod board;
 mod browsers;
 mod command_line;
