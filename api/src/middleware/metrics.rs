@@ -50,6 +50,8 @@ pub(crate) enum IngressVerdict {
     UnknownSerial,
     /// Not authentic; not stored.
     Refused,
+    /// The platform key is not known yet, and the address has sent too many such callbacks; not stored.
+    Limited,
     /// The inbox is unavailable; WeChat retries.
     NotStored,
 }
