@@ -66,7 +66,8 @@ async fn readiness(fleet: &Fleet) -> (u16, Value) {
     )
 }
 
-#[tokio::test]
+// The proxy needs a thread while the fleet is dropped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_failover_behind_one_address_loses_nothing() {
     const PAID: i64 = 5;
     let mut old = PostgresServer::start().await;
@@ -115,7 +116,8 @@ async fn postgres_failover_behind_one_address_loses_nothing() {
     eventually_eq(TIMEOUT, PAID, async || alice.owns("gems").await).await;
 }
 
-#[tokio::test]
+// The proxy needs a thread while the fleet is dropped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_opened_while_postgres_was_read_only_are_replaced() {
     let postgres = PostgresServer::start().await;
     let proxy = TcpProxy::start(postgres.port()).await;

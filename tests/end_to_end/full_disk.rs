@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use avalon_test_support::{Avalon, FullDisk, eventually_eq};
 use avalon_tests::{ApiResponse, Game};
+use serde_json::json;
 
 /// Maximum time without service once there is room.
 const RECOVERY: Duration = Duration::from_secs(8);
+/// Orders that wait for room.
+const ORDERS: usize = 3;
 /// Requests that fill what SQLite can overwrite without growing its files.
 const MAX_REQUESTS: usize = 2000;
 
@@ -78,9 +81,14 @@ async fn full_disk_of_the_database_ends_no_job() {
     let alice = game.player("alice").await;
     disk.fill();
     let waiting = first_that_waits(&game).await;
-    for n in 0..5 {
+    for n in 0..ORDERS {
         let order = alice.request_order("gems-60", &format!("full-{n}")).await;
         assert_eq!(order.status, 202, "{order:?}");
+        let job = order.header("location");
+        eventually_eq(Duration::from_secs(10), json!("retrying"), async || {
+            alice.get(job).await.body["status"].clone()
+        })
+        .await;
     }
     disk.make_room();
     eventually_eq(RECOVERY, 200, async || {
@@ -89,7 +97,7 @@ async fn full_disk_of_the_database_ends_no_job() {
     .await;
     let job = game.job(&waiting).await;
     assert_eq!(job["status"], "succeeded", "{job}");
-    for n in 0..5 {
+    for n in 0..ORDERS {
         eventually_eq(Duration::from_secs(20), 200, async || {
             alice
                 .order("gems-60", 1, &format!("full-{n}"))
@@ -102,7 +110,7 @@ async fn full_disk_of_the_database_ends_no_job() {
     let orders = alice.get("/api/wx/orders").await.body;
     assert_eq!(
         orders["orders"].as_array().map(Vec::len),
-        Some(5),
+        Some(ORDERS),
         "{orders}"
     );
 }
