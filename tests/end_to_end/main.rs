@@ -17,6 +17,7 @@ mod board;
 mod browsers;
 mod command_line;
 mod configuration;
+mod connections;
 mod dashboards;
 mod data_migration;
 mod events;
