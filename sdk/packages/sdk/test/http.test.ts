@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createCancel } from '../src/index.js';
+import { createCancel, createClient } from '../src/index.js';
 import { problem } from './support/fake-service.js';
 import { ORIGIN, rejection, setUp } from './support/setup.js';
 
@@ -177,7 +177,6 @@ test('requests_are_signed_with_the_server_clock', async () => {
 test('wrong_phone_clock_is_corrected_after_one_answer', async () => {
   const setup = setUp();
   const game = setup.phone.launch();
-  const { createClient } = await import('../src/index.js');
   const host = { ...game.host, now: () => setup.clock.now() - 3600_000 };
   const client = createClient({ baseUrl: ORIGIN, host });
   await setup.clock.until(client.login());
@@ -203,4 +202,16 @@ test('answers_of_a_proxy_without_problem_are_errors', async () => {
   const error = await clock.until(rejection(client.payments.inventory()));
   assert.equal(error.code, 'HTTP_404');
   assert.equal(error.retryable, false);
+});
+
+test('changed_phone_clock_is_noticed_with_the_next_answer', async () => {
+  const setup = setUp();
+  const game = setup.phone.launch();
+  let error = 0;
+  const host = { ...game.host, now: () => setup.clock.now() + error };
+  const client = createClient({ baseUrl: ORIGIN, host });
+  await setup.clock.until(client.login());
+  error = 7200_000;
+  await setup.clock.until(client.payments.products());
+  assert.ok(Math.abs(client.now() - setup.clock.now()) <= 1000);
 });

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PhoneOptions, SheetAnswer } from '@avalon-wx/wx-stand-in';
 import { problem } from './support/fake-service.js';
-import { rejection, setUp } from './support/setup.js';
+import { createClient } from '../src/index.js';
+import { ORIGIN, rejection, setUp } from './support/setup.js';
 
 async function shop(options: Partial<PhoneOptions> = {}) {
   const setup = setUp(options);
@@ -240,7 +241,7 @@ test('unknown_channel_is_refused_and_its_order_cancelled', async () => {
   assert.equal(phone.payments.sheets.length, 0);
 });
 
-test('wrong_arguments_throw_at_once', async () => {
+test('wrong_arguments_reject_before_any_request', async () => {
   const { client } = await shop();
   for (const [product, quantity] of [
     ['', 1],
@@ -251,7 +252,7 @@ test('wrong_arguments_throw_at_once', async () => {
     ['gems', 10_001],
     ['gems', NaN],
   ] as const) {
-    assert.throws(() => client.payments.pay(product, quantity), { code: 'ARGUMENT_INVALID' });
+    assert.equal((await rejection(client.payments.pay(product, quantity))).code, 'ARGUMENT_INVALID');
   }
 });
 
@@ -277,4 +278,18 @@ test('coins_are_read_and_spent_without_a_sheet', async () => {
   assert.equal((await clock.until(client.coins.spend('gems', 1))).status, 'paid');
   assert.equal(phone.payments.sheets.length, 0);
   assert.equal(service.orders[0]?.status, 'paid');
+});
+
+test('old_ios_cannot_pay_whatever_wechat_says', async () => {
+  const { clock, phone } = setUp({ platform: 'ios', system: 'iOS 14.8', requestPayment: false });
+  const { host } = phone.launch();
+  const checkIsSupportMidasPayment: typeof host.wx.checkIsSupportMidasPayment = (options) =>
+    options.success?.({ data: { allow_pay: true } } as never);
+  const client = createClient({
+    baseUrl: ORIGIN,
+    host: { ...host, wx: { ...host.wx, checkIsSupportMidasPayment } },
+  });
+  await clock.until(client.login());
+  const result = await clock.until(client.payments.pay('gems', 1));
+  assert.deepEqual(result, { status: 'refused', code: 'PLATFORM_UNSUPPORTED' });
 });

@@ -45,12 +45,12 @@ export function createProfiles(host: Host, http: Http, session: Session): Profil
   const update = async (profile: WxProfile): Promise<UserInfo> => {
     const { encryptedData, iv, rawData, signature } = profile;
     const body = encryptedData && iv ? { encryptedData, iv } : { rawData, signature };
-    const user = await http.call({ method: 'POST', path: '/api/wx/updateUserInfo', body, read });
+    const user = await http.post('/api/wx/updateUserInfo', body, read);
     session.setUser(user);
     return user;
   };
   return {
-    get: () => http.call({ method: 'GET', path: '/api/wx/userInfo', read }),
+    get: () => http.get('/api/wx/userInfo', read),
     update,
     button(options, onResult) {
       const create = host.wx.createUserInfoButton;
