@@ -7,6 +7,7 @@
 mod connections;
 mod error;
 mod migrations;
+mod session;
 mod statements;
 mod trust;
 
@@ -24,6 +25,7 @@ use error::Fault;
 
 pub(crate) use connections::{NETWORK_LIMITS, SESSION_LIMITS};
 pub use error::DatabaseError;
+pub use session::Session;
 pub use statements::Statements;
 
 /// The connections of a process. Cheap to clone.
