@@ -77,7 +77,7 @@ pub async fn handle(
         failed => {
             let database = services.database.clone();
             tokio::spawn(async move {
-                if let Err(error) = outbox::delete(&database, &[event_id(session)]).await {
+                if let Err(error) = outbox::discard(&database, &event_id(session)).await {
                     tracing::warn!(%error, "event of a failed sign-in could not be removed");
                 }
             });

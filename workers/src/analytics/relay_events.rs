@@ -7,7 +7,7 @@ use avalon_core::analytics::batch::{EventBatch, EventLine, Player};
 use avalon_core::analytics::config::SinkName;
 use avalon_core::analytics::outbox::{self, ServiceEvent};
 use avalon_core::jobs::events::jobs_of;
-use avalon_core::storage::database::Database;
+use avalon_core::storage::database::{Database, Session};
 use avalon_queue::Queue;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -31,7 +31,8 @@ impl Relay {
     pub(crate) fn spawn(database: Database, queue: Queue, sinks: Vec<SinkName>) -> Self {
         let (wake, mut woken) = mpsc::channel(1);
         let (held, mut to_forward) = mpsc::channel(MAX_WAITING);
-        let outbox = Outbox {
+        let mut outbox = Outbox {
+            session: database.session(),
             database,
             queue,
             sinks,
@@ -74,18 +75,19 @@ impl Relay {
 }
 
 struct Outbox {
+    session: Session,
     database: Database,
     queue: Queue,
     sinks: Vec<SinkName>,
 }
 
 impl Outbox {
-    async fn forward_held(&self, events: Vec<(Player, EventLine)>) -> Result<(), String> {
+    async fn forward_held(&mut self, events: Vec<(Player, EventLine)>) -> Result<(), String> {
         self.forward(outbox::batch_of(Timestamp::now(), events))
             .await
     }
 
-    async fn forward_all(&self) -> Result<(), String> {
+    async fn forward_all(&mut self) -> Result<(), String> {
         let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
         loop {
             let claimed = outbox::claim(&self.database, Timestamp::now(), limit).await;
@@ -96,14 +98,14 @@ impl Outbox {
         }
     }
 
-    async fn forward(&self, batch: EventBatch) -> Result<(), String> {
+    async fn forward(&mut self, batch: EventBatch) -> Result<(), String> {
         let ids = batch.events.iter().filter_map(|event| event.id.clone());
         let ids: Vec<String> = ids.collect();
         self.queue
             .enqueue_all(jobs_of(batch, false, &self.sinks))
             .await
             .map_err(|error| error.to_string())?;
-        let deleted = outbox::delete(&self.database, &ids).await;
+        let deleted = outbox::delete(&mut self.session, &ids).await;
         deleted.map_err(|error| error.to_string())
     }
 }

@@ -11,7 +11,7 @@ use ulid::Ulid;
 
 use super::batch::{BatchHead, Client, EventBatch, EventLine, Player, Source};
 use crate::storage::config::Dialect;
-use crate::storage::database::{Database, DatabaseError};
+use crate::storage::database::{Database, DatabaseError, Session};
 
 /// A claim that is older than this belongs to a process that died.
 const CLAIM_MS: i64 = 30_000;
@@ -101,26 +101,39 @@ async fn insert_claimed(
     Ok(())
 }
 
-/// Deletes events that were forwarded, or that report something that did not happen.
+/// Deletes events that were forwarded.
 ///
 /// # Errors
 /// The database's. Events that were forwarded are forwarded once more then.
-pub async fn delete(database: &Database, ids: &[String]) -> Result<(), DatabaseError> {
-    if database.dialect() == Dialect::Postgres {
-        sqlx::query("DELETE FROM event_outbox WHERE id = ANY (string_to_array($1, ','))")
-            .bind(ids.join(","))
-            .execute(database.pool())
-            .await?;
-        return Ok(());
-    }
-    let mut transaction = database.begin().await?;
-    for id in ids {
-        sqlx::query("DELETE FROM event_outbox WHERE id = $1")
-            .bind(id)
-            .execute(&mut *transaction)
-            .await?;
-    }
-    transaction.commit().await?;
+pub async fn delete(session: &mut Session, ids: &[String]) -> Result<(), DatabaseError> {
+    // As an array or as JSON, whichever the dialect can read.
+    let (statement, ids) = match session.dialect() {
+        Dialect::Postgres => (
+            "DELETE FROM event_outbox WHERE id = ANY (string_to_array($1, ','))",
+            ids.join(","),
+        ),
+        Dialect::Sqlite => (
+            "DELETE FROM event_outbox WHERE id IN (SELECT value FROM json_each($1))",
+            Value::from(ids).to_string(),
+        ),
+    };
+    session
+        .run(async |connection| {
+            let deleted = sqlx::query(statement).bind(ids).execute(connection).await;
+            deleted.map(drop).map_err(DatabaseError::from)
+        })
+        .await
+}
+
+/// Deletes the event of something that did not happen.
+///
+/// # Errors
+/// The database's.
+pub async fn discard(database: &Database, id: &str) -> Result<(), DatabaseError> {
+    sqlx::query("DELETE FROM event_outbox WHERE id = $1")
+        .bind(id)
+        .execute(database.pool())
+        .await?;
     Ok(())
 }
 

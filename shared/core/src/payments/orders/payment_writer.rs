@@ -113,7 +113,6 @@ struct GrantRow<'a> {
     params: Value,
     webhook_id: Option<String>,
     webhook: Option<String>,
-    inbox_id: Option<String>,
 }
 
 /// Records what can be recorded here; returns the paid orders.
@@ -154,15 +153,20 @@ async fn write(
         return Ok(HashMap::new());
     }
     let now = Timestamp::now();
-    let grants = orders
+    let paid = orders
         .iter()
-        .filter_map(|order| Some((order, *payments.get(&order.id)?)))
-        .map(|(order, reported)| grant(order, reported, webhooks, now));
+        .filter_map(|order| Some((order, *payments.get(&order.id)?)));
+    let callbacks: Vec<_> = paid
+        .clone()
+        .filter_map(|(_, reported)| Some(reported.callback?.to_string()))
+        .collect();
+    let grants = paid.map(|(order, reported)| grant(order, reported, webhooks, now));
     let grants = json(&grants.collect::<Vec<_>>())?;
     sqlx::query(include_str!("../sql/orders_grant.sql"))
         .bind(grants)
         .bind(CallbackOutcome::Granted)
         .bind(now.as_millisecond())
+        .bind(callbacks.join(","))
         .execute(&mut *transaction)
         .await?;
     transaction.commit().await?;
@@ -195,7 +199,6 @@ fn grant<'a>(
         params: event.params,
         webhook_id: webhook.as_ref().map(|_| FulfilmentId::new().to_string()),
         webhook,
-        inbox_id: reported.callback.map(|id| id.to_string()),
     }
 }
 

@@ -9,6 +9,10 @@ use sqlx::{AnyConnection, Connection};
 use super::{Database, DatabaseError, connections, trust};
 use crate::storage::config::Dialect;
 
+/// Statements of sessions find rows by keys. A plan that was made while a table was empty, and is used after it
+/// has grown, must not read it as a whole.
+const BY_KEYS: &str = "SET enable_seqscan = off";
+
 /// A connection of its own. Opens on first use, and again after an error.
 pub struct Session {
     options: AnyConnectOptions,
@@ -29,6 +33,11 @@ impl Database {
 }
 
 impl Session {
+    /// The SQL dialect.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     /// Runs statements. The connection is closed when they fail or are dropped half-way, so no state of a
     /// failed transaction is left in it. `work` must end its transactions explicitly: one that is merely
     /// dropped stays open until the session is used again.
@@ -63,6 +72,9 @@ async fn connect(
     let connecting = async {
         let mut connection = AnyConnection::connect_with(options).await?;
         connections::prepare(&mut connection, dialect).await?;
+        if dialect == Dialect::Postgres {
+            sqlx::raw_sql(BY_KEYS).execute(&mut connection).await?;
+        }
         Ok(connection)
     };
     tokio::time::timeout(connections::ACQUIRE_TIMEOUT, connecting)
