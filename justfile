@@ -52,6 +52,10 @@ clients:
     cargo build
     scripts/check-clients
 
+# Builds and tests the mini-game SDK
+sdk:
+    scripts/check-sdk
+
 # Validates the Compose file and the Kubernetes manifests
 deploy:
     cargo build
@@ -61,6 +65,10 @@ deploy:
 bench *ARGS:
     cargo build --release -p avalon -p avalon-bench
     {{ target }}/release/avalon-bench {{ ARGS }}
+
+# Compares the service with a NestJS peer and a floor, such as `just compare --quick`
+compare *ARGS:
+    scripts/bench {{ ARGS }}
 
 # Makes alerts fire and resolve by real faults: all drills or the one named
 drill *NAME:

@@ -1,20 +1,20 @@
-//! Settings of the API: `http` (the public listener), `ops` and `admin` (the operators' listener) and
-//! `limits` (rate limits).
+//! Settings of the API: `http` (the public listener), `ops` and `admin` (the operators' listener), and in
+//! `limits.rs` rate limits.
 
-use std::{
-    fmt,
-    net::{Ipv4Addr, SocketAddr},
-    str::FromStr,
-    time::Duration,
-};
+mod limits;
+mod web_origin;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use avalon_config::{Mode, Violation, rule, text};
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize, Serializer};
-use url::Url;
+use serde::{Deserialize, Serialize};
 
-use crate::middleware::limits::Rate;
+use crate::server::bounds::Bounds;
+pub use limits::LimitsConfig;
+pub use web_origin::{WebOrigin, WebOriginError};
 
 /// `http`: the public API.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,6 +25,21 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// Maximum size of a request body in bytes.
     pub max_body: u32,
+    /// Maximum size of a request's head in bytes.
+    pub max_head: u32,
+    /// Maximum number of connections.
+    pub max_connections: u32,
+    /// Maximum number of connections from one address that is not a trusted proxy.
+    pub max_connections_per_address: u32,
+    /// Timeout of a request's head.
+    #[serde(with = "text::duration")]
+    pub head_timeout: Duration,
+    /// Time for which a connection may stay open between two requests.
+    #[serde(with = "text::duration")]
+    pub idle_timeout: Duration,
+    /// Time for which a client may read nothing of a response.
+    #[serde(with = "text::duration")]
+    pub write_timeout: Duration,
     /// Timeout of a request.
     #[serde(with = "text::duration")]
     pub request_timeout: Duration,
@@ -80,6 +95,12 @@ impl Default for HttpConfig {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             max_body: 64 * 1024,
+            max_head: 16 * 1024,
+            max_connections: 4096,
+            max_connections_per_address: 512,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(35),
             wait: Duration::from_secs(5),
             max_wait: Duration::from_secs(30),
@@ -100,6 +121,7 @@ impl HttpConfig {
     /// The first [`Violation`].
     pub fn check(&self) -> Result<(), Violation> {
         rule(self.max_body > 0, "http.max_body", "must be at least 1")?;
+        self.check_connections()?;
         rule(
             self.wait <= self.max_wait,
             "http.wait",
@@ -125,6 +147,34 @@ impl HttpConfig {
             !any || self.cors_origins.len() == 1,
             "http.cors_origins",
             "* means all, so it must stand alone",
+        )
+    }
+
+    fn check_connections(&self) -> Result<(), Violation> {
+        for (connections, key) in [
+            (self.max_connections, "http.max_connections"),
+            (
+                self.max_connections_per_address,
+                "http.max_connections_per_address",
+            ),
+        ] {
+            rule(connections > 0, key, "must be at least 1")?;
+        }
+        for (timeout, key) in [
+            (self.head_timeout, "http.head_timeout"),
+            (self.idle_timeout, "http.idle_timeout"),
+            (self.write_timeout, "http.write_timeout"),
+        ] {
+            rule(
+                timeout >= Duration::from_secs(1),
+                key,
+                "must be at least 1s",
+            )?;
+        }
+        rule(
+            (Bounds::MIN_HEAD..=1024 * 1024).contains(&self.max_head),
+            "http.max_head",
+            "must be 8192 to 1048576",
         )
     }
 }
@@ -162,126 +212,5 @@ impl AdminConfig {
             "admin.token",
             "must have at least 32 characters",
         )
-    }
-}
-
-/// `limits`: rate limits. A rate such as `300/1m` is a burst of 300 and then an even pace of 300 per
-/// minute.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a table")]
-pub struct LimitsConfig {
-    /// On or off. See [`LimitsConfig::enabled`] for the default.
-    pub enabled: Option<bool>,
-    /// All requests from one address, which many players may share.
-    #[serde(deserialize_with = "text::parsed")]
-    pub per_address: Rate,
-    /// All requests of one player.
-    #[serde(deserialize_with = "text::parsed")]
-    pub per_player: Rate,
-    /// Requests of one player to one route.
-    #[serde(deserialize_with = "text::parsed")]
-    pub per_route: Rate,
-    /// Sign-ins and refreshes from one address.
-    #[serde(deserialize_with = "text::parsed")]
-    pub sign_in_per_address: Rate,
-    /// Sign-ins on one device.
-    #[serde(deserialize_with = "text::parsed")]
-    pub sign_in_per_device: Rate,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self {
-            enabled: None,
-            per_address: Rate::per_minute(3000),
-            per_player: Rate::per_minute(300),
-            per_route: Rate::per_minute(120),
-            sign_in_per_address: Rate::per_minute(300),
-            sign_in_per_device: Rate::per_minute(20),
-        }
-    }
-}
-
-impl LimitsConfig {
-    /// Whether rates are limited: as configured, else everywhere but in `dev`.
-    pub fn enabled(&self, mode: impl Into<Mode>) -> bool {
-        self.enabled.unwrap_or(mode.into() != Mode::Development)
-    }
-}
-
-/// An origin whose pages may call the API (`https://game.example.com`), or `*` for all.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WebOrigin(String);
-
-/// The text is not a valid [`WebOrigin`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be origins such as https://game.example.com, without a path, or *")]
-pub struct WebOriginError;
-
-impl WebOrigin {
-    /// The origin as browsers send it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether it stands for all origins.
-    pub fn is_any(&self) -> bool {
-        self.0 == "*"
-    }
-}
-
-impl FromStr for WebOrigin {
-    type Err = WebOriginError;
-
-    fn from_str(text: &str) -> Result<Self, WebOriginError> {
-        // Compared as text: another spelling of the same origin would never match.
-        let exact = Url::parse(text).is_ok_and(|url| {
-            matches!(url.scheme(), "http" | "https")
-                && url.origin().ascii_serialization() == text
-                && !text.contains('*')
-        });
-        if text == "*" || exact {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(WebOriginError)
-        }
-    }
-}
-
-impl fmt::Display for WebOrigin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Serialize for WebOrigin {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn origins_are_spelled_as_browsers_send_them() {
-        for good in ["https://game.example.com", "http://localhost:5173", "*"] {
-            assert_eq!(good.parse::<WebOrigin>().unwrap().as_str(), good);
-        }
-        for bad in [
-            "",
-            "null",
-            "game.example.com",
-            "https://game.example.com/",
-            "https://game.example.com/play",
-            "https://game.example.com:443",
-            "https://Game.example.com",
-            "https://*.example.com",
-            "https://user@game.example.com",
-            "file:///index.html",
-        ] {
-            assert_eq!(bad.parse::<WebOrigin>(), Err(WebOriginError), "{bad}");
-        }
     }
 }

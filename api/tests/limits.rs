@@ -6,6 +6,7 @@
     reason = "a test that can't go on has failed"
 )]
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use avalon_api::config::LimitsConfig;
@@ -49,6 +50,34 @@ async fn burst_is_allowed_then_an_even_pace() {
         let other = Counted::player(UserId::new());
         assert!(limits.take(Limit::Player, &other).await.unwrap().allowed);
         assert!(limits.take(Limit::Route, &player).await.unwrap().allowed);
+    }
+}
+
+#[tokio::test]
+async fn weight_is_counted_as_a_whole_or_not_at_all() {
+    let weight = |units| NonZeroU32::new(units).unwrap();
+    // Bytes: the interval of one is a fraction of a millisecond, and not a whole number of microseconds.
+    for limits in both_limiters("4194304/10m").await {
+        let player = Counted::player(UserId::new());
+        let take = async |units| {
+            let taken = limits.take_weighted(Limit::Player, &player, weight(units));
+            taken.await.unwrap()
+        };
+        let first = take(4_000_000).await;
+        let left = 194_304..=195_000;
+        assert!(
+            first.allowed && left.contains(&first.remaining),
+            "{first:?}"
+        );
+        let refused = take(1_000_000).await;
+        assert!(!refused.allowed, "{refused:?}");
+        // 805,696 bytes are missing, and 6,990 are refilled each second.
+        let seconds = refused.retry_after.as_secs();
+        assert!((114..=115).contains(&seconds), "{refused:?}");
+        assert!(take(194_000).await.allowed, "a refusal consumes nothing");
+        let too_large = take(4_194_305).await;
+        assert!(!too_large.allowed, "{too_large:?}");
+        assert!(!too_large.retry_after.is_zero(), "{too_large:?}");
     }
 }
 

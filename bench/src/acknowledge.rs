@@ -63,6 +63,7 @@ impl State {
 pub(crate) async fn run(arguments: &AcknowledgeArguments, report: &mut Report) -> Outcome<()> {
     let mut stores = Stores::start(arguments.database).await;
     let mut fleet = FleetSettings::new(stores.database.url(), &stores.redis.url())
+        .allow_leftovers()
         .with_payments()
         // Late enough that every grant is caused by a callback, not by a query.
         .env("AVALON_PAY__RECONCILE_AFTER", "20m")

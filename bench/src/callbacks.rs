@@ -34,6 +34,7 @@ pub(crate) async fn run(arguments: &CallbacksArguments, report: &mut Report) -> 
     let (orders, copies) = (arguments.orders, arguments.copies);
     let stores = Stores::start(arguments.database).await;
     let fleet = FleetSettings::new(stores.database.url(), &stores.redis.url())
+        .allow_leftovers()
         .with_payments()
         // Late enough that every grant is caused by a callback, not by a query.
         .env("AVALON_PAY__RECONCILE_AFTER", "20m")

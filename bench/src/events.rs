@@ -63,6 +63,7 @@ pub(crate) async fn run(arguments: &EventsArguments, report: &mut Report) -> Out
 async fn whole_service(arguments: &EventsArguments, report: &mut Report) -> Outcome<()> {
     let stores = Stores::start(Engine::Postgres).await;
     let mut fleet = FleetSettings::new(stores.database.url(), &stores.redis.url())
+        .allow_leftovers()
         // After that, other workers reclaim the jobs of a killed one.
         .env("AVALON_QUEUE__LEASE_TIMEOUT", "5s")
         .env("AVALON_LOG__LEVEL", "warn")

@@ -7,7 +7,7 @@ mod load;
 
 use std::time::Duration;
 
-use avalon_test_support::Fleet;
+use avalon_test_support::FleetSettings;
 use clap::Args;
 
 use crate::Outcome;
@@ -48,7 +48,10 @@ pub(crate) async fn run(arguments: &LoginArguments, report: &mut Report) -> Outc
     let stores = Stores::start(arguments.database).await;
     let (redis, database) = (&stores.redis, &stores.database);
     let (apis, workers) = (arguments.apis, arguments.workers);
-    let fleet = Fleet::start(apis, workers, database.url(), &redis.url()).await;
+    let fleet = FleetSettings::new(database.url(), &redis.url())
+        .allow_leftovers()
+        .start(apis, workers)
+        .await;
     let measured = Load {
         every: Duration::from_secs(1) / (3 * arguments.rate),
         warm_up: 6 * arguments.rate,

@@ -2,9 +2,13 @@
 //! and stops them. Correctness is proved by the tests, not here.
 
 mod acknowledge;
+mod bare_queue;
 mod callbacks;
+mod compare;
 mod events;
+mod floor;
 mod latencies;
+mod load;
 mod login;
 mod orders;
 mod outage;
@@ -13,6 +17,7 @@ mod report;
 mod rolling;
 mod shop;
 mod stores;
+mod upstream;
 
 use clap::{Parser, Subcommand};
 
@@ -50,6 +55,14 @@ enum Benchmark {
     Acknowledge(acknowledge::AcknowledgeArguments),
     /// A rolling restart under load: counts failures, of which there should be none.
     Rolling(rolling::RollingArguments),
+    /// This service, a NestJS peer, apalis-redis and a floor under the same load: see scripts/bench.
+    Compare(compare::CompareArguments),
+    #[command(hide = true)]
+    Upstream(upstream::UpstreamArguments),
+    #[command(hide = true)]
+    BareQueue(bare_queue::BareQueueArguments),
+    #[command(hide = true)]
+    Floor(floor::FloorArguments),
 }
 
 #[tokio::main]
@@ -65,6 +78,11 @@ async fn main() -> Outcome<()> {
         Benchmark::Outage(arguments) => outage::run(&arguments, &mut report).await?,
         Benchmark::Acknowledge(arguments) => acknowledge::run(&arguments, &mut report).await?,
         Benchmark::Rolling(arguments) => rolling::run(&arguments, &mut report).await?,
+        // These print their own results.
+        Benchmark::Compare(arguments) => return compare::run(&arguments).await,
+        Benchmark::Upstream(arguments) => return upstream::run(&arguments).await,
+        Benchmark::BareQueue(arguments) => return bare_queue::run(&arguments).await,
+        Benchmark::Floor(arguments) => return floor::run(&arguments).await,
     }
     report.print(arguments.json);
     Ok(())

@@ -48,6 +48,7 @@ pub(crate) async fn run(arguments: &OutageArguments, report: &mut Report) -> Out
     let collector = SinkDouble::collector("project-1");
     collector.start().await;
     let fleet = FleetSettings::new(stores.database.url(), &stores.redis.url())
+        .allow_leftovers()
         .env("AVALON_LOG__LEVEL", "error")
         .env("AVALON_ANALYTICS__CLICKHOUSE_URL", &clickhouse.url)
         .env("AVALON_ANALYTICS__CLICKHOUSE_TABLE", "game.events")

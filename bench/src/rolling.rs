@@ -65,6 +65,7 @@ pub(crate) async fn run(arguments: &RollingArguments, report: &mut Report) -> Ou
     }
     let stores = Stores::start(arguments.database).await;
     let settings = FleetSettings::new(stores.database.url(), &stores.redis.url())
+        .allow_leftovers()
         .with_payments()
         .env(
             "AVALON_HTTP__DRAIN_DELAY",

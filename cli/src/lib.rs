@@ -7,6 +7,7 @@ mod certificates;
 pub mod config;
 mod copy;
 mod database_copy;
+mod descriptors;
 mod dev;
 mod dev_keys;
 mod doctor;

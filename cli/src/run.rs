@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use avalon_api::HttpMetrics;
 use avalon_api::ops::Phase;
+use avalon_api::{Bounds, ConnectionMetrics, Endpoint, HttpMetrics};
 use avalon_core::storage::database::{Database, DatabaseError};
 use avalon_workers::Pools;
 use tokio::net::TcpListener;
@@ -17,7 +17,7 @@ use crate::app::{ApiStop, App, stores};
 use crate::config::{Config, Role};
 use crate::failure::Failure;
 use crate::signals::Logging;
-use crate::{certificates, dev, signals, simulator};
+use crate::{certificates, descriptors, dev, signals, simulator};
 
 /// Time for which the operators' listener continues to respond at the end.
 const OPS_GRACE: Duration = Duration::from_secs(2);
@@ -29,6 +29,7 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
         true => certificates::tls(&config)?,
         false => None,
     };
+    let max_connections = descriptors::provide(&config);
     // Sockets first: an occupied port is reported before anything else happens.
     let ops_socket = listen("ops.listen", config.ops_listen(role)).await?;
     let http_socket = match role.serves_api() {
@@ -53,12 +54,10 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     // Operators have access from here on, even while stores are down.
     let ops_stop = CancellationToken::new();
     servers.spawn(avalon_api::serve(
-        ops_socket,
+        Endpoint::operators(ops_socket)?,
         app.ops_router(log_handle, phases),
-        None,
         ops_stop.clone(),
         OPS_GRACE,
-        None,
     ));
 
     if role == Role::Dev {
@@ -93,20 +92,20 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     let closing = CancellationToken::new();
     if let Some(socket) = http_socket {
         let http_metrics = HttpMetrics::new(&app.registry)?;
-        let connections = http_metrics.connections();
         let api_stop = ApiStop {
             draining: stop.clone(),
             closing: closing.clone(),
         };
         let router = app.api_router_with(&api_stop, http_metrics)?;
-        public.spawn(avalon_api::serve(
+        let per_address = config.limits.enabled(role);
+        let endpoint = Endpoint {
             socket,
-            router,
             tls,
-            closing.clone(),
-            config.http.request_timeout,
-            Some(connections),
-        ));
+            bounds: Bounds::public(&config.http, max_connections, per_address),
+            metrics: ConnectionMetrics::new(&app.registry)?,
+        };
+        let grace = config.http.request_timeout;
+        public.spawn(avalon_api::serve(endpoint, router, closing.clone(), grace));
     }
     if role == Role::Dev {
         dev::welcome(config);

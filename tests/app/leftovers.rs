@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use avalon_core::jobs::Reconcile;
-use avalon_queue::NewJob;
+use avalon_queue::{JobState, NewJob};
+use avalon_test_support::TestDatabase;
 use avalon_tests::app::TestApp;
 use avalon_workers::Sweep;
+use sqlx::{Connection, SqliteConnection};
 
 #[tokio::test]
 #[should_panic(expected = "the test left jobs in the queue: queued job")]
@@ -36,4 +38,19 @@ async fn declared_and_delayed_jobs_do_not_fail_the_test() {
     };
     let later = NewJob::from(&reconcile).delayed(Duration::from_secs(60));
     app.app.queue.enqueue(later).await.unwrap();
+}
+
+#[tokio::test]
+async fn outage_makes_no_dead_letters_of_scheduled_jobs() {
+    let database = TestDatabase::sqlite();
+    let mut connection = SqliteConnection::connect(database.url()).await.unwrap();
+    let app = TestApp::builder().database(database).start().await;
+    // A table that is missing counts as an outage: a release may be about to add it.
+    let rename = sqlx::raw_sql("ALTER TABLE inbox RENAME TO hidden");
+    rename.execute(&mut connection).await.unwrap();
+    let sweep = app.app.queue.enqueue(&Sweep {}).await.unwrap().id();
+    app.run_due().await;
+    let ended = app.app.queue.store().get(sweep).await.unwrap().unwrap();
+    assert_eq!(ended.state, JobState::Rejected, "{ended:?}");
+    assert_eq!(ended.error.unwrap().code, "STORE_UNAVAILABLE");
 }

@@ -4,6 +4,7 @@
 
 mod bills;
 mod callbacks;
+mod connections;
 mod game_server;
 mod harness;
 mod processes;
@@ -23,6 +24,7 @@ fn drills_cover_every_alert_rule() {
     let lists = [
         bills::ALERTS,
         callbacks::ALERTS,
+        connections::ALERTS,
         processes::ALERTS,
         purchases::ALERTS,
         queues::ALERTS,

@@ -154,6 +154,8 @@ async fn second_process_on_one_sqlite_file_is_refused() {
     assert!(line.contains("avalon.db is in use by another"), "{line}");
     // The first one serves, and its claim ends with it.
     first.kill9();
+    // What the first one was running waits until its leases expire.
+    settings.expect_leftover("maintenance");
     let _second = settings.all().start().await;
     drop(simulator);
 }

@@ -169,6 +169,8 @@ async fn stopping_worker_finishes_its_running_jobs() {
         (503, &"stopping".into())
     );
     assert!(fleet.workers[0].wait_exit().await.success());
+    // Whatever the last sign-ins reported waits for the next worker.
+    fleet.expect_leftover("event");
     for job in jobs {
         let job = game.get(job.header("location")).await.body;
         assert_eq!(

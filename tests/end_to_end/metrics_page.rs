@@ -108,6 +108,7 @@ async fn metrics_page_matches_a_running_system() {
         .env("AVALON_FULFIL__ALLOW_PRIVATE_ADDRESSES", "true")
         .start(1, 1)
         .await;
+    fleet.expect_leftover("sink-clickhouse");
     let game = Game::of(&fleet.apis[0], &fleet.simulator);
     game.sell(&fleet.apis[0], "gems", 100).await;
     // A purchase, and a call that WeChat rejects.

@@ -139,6 +139,7 @@ async fn players_sign_in_over_tls_to_redis_and_postgres() {
     .unwrap();
     assert!(encrypted > 0);
     assert_eq!(plain, 0);
+    drop(fleet);
 
     // A server certificate of another authority is rejected.
     TestCertificates::make().write(&folder);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::shop::Shop;
 
 /// Lets the simulator forge a callback and returns the HTTP status that the endpoint responded with.
-async fn forge(shop: &Shop, order: OrderId, kind: &str) -> Value {
+pub(crate) async fn forge(shop: &Shop, order: OrderId, kind: &str) -> Value {
     let body = json!({"outTradeNo": order, "kind": kind});
     shop.wechat
         .must(Method::POST, "pay/callbacks/forge", body)

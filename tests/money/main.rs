@@ -22,5 +22,6 @@ mod retention;
 mod run;
 mod script;
 mod shop;
+mod unverified_callbacks;
 mod webhooks;
 mod wechat;

@@ -357,5 +357,6 @@ async fn socket() -> (TcpListener, String) {
 
 fn serve(socket: TcpListener, router: axum::Router) {
     let (stop, grace) = (tokio_util::sync::CancellationToken::new(), Duration::ZERO);
-    tokio::spawn(avalon_api::serve(socket, router, None, stop, grace, None));
+    let endpoint = avalon_api::Endpoint::operators(socket).unwrap();
+    tokio::spawn(avalon_api::serve(endpoint, router, stop, grace));
 }

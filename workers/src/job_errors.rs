@@ -38,6 +38,15 @@ pub(crate) fn retry_after(code: ProblemCode, pause: Option<Duration>) -> JobErro
     }
 }
 
+/// Ends the last attempt of a job that the schedule repeats: the next run does the same work, so that an
+/// outage leaves no dead letters that an operator would only purge.
+pub(crate) fn left_to_next_run(error: JobError, last_attempt: bool) -> JobError {
+    match error {
+        JobError::Retry { failure, .. } if last_attempt => JobError::Reject(failure),
+        error => error,
+    }
+}
+
 pub(crate) fn payment(error: PaymentError) -> JobError {
     let failure = jobs::failure(&error.problem());
     if error.is_transient() {

@@ -3,46 +3,58 @@
 
 use std::sync::Arc;
 
-use avalon_queue::Handlers;
+use avalon_queue::{Handlers, JobContext};
 
 use crate::services::Services;
-use crate::{accounts, analytics, payments, social, upkeep};
+use crate::{accounts, analytics, job_errors, payments, social, upkeep};
 
 /// Returns the handlers of all job kinds.
 pub fn handlers(services: &Arc<Services>) -> Handlers {
-    /// Registers functions `(Arc<Services>, kind, JobContext) -> Result<Output, JobError>`.
+    /// Registers functions `(Arc<Services>, kind, JobContext) -> Result<Output, JobError>`. A run of the
+    /// `repeated` ones is replaced by the next one of the schedule.
     macro_rules! handlers {
-        ($($handle:path),* $(,)?) => {
+        ([$($handle:path),* $(,)?], repeated: [$($repeated:path),* $(,)?]) => {
             Handlers::new()$(.on({
                 let services = Arc::clone(services);
                 move |job, context| $handle(Arc::clone(&services), job, context)
+            }))*$(.on({
+                let services = Arc::clone(services);
+                move |job, context: JobContext| {
+                    let last = context.attempt >= context.max_attempts;
+                    let run = $repeated(Arc::clone(&services), job, context);
+                    async move { run.await.map_err(|error| job_errors::left_to_next_run(error, last)) }
+                }
             }))*
         };
     }
-    handlers![
-        accounts::login::handle,
-        accounts::update_user_info::handle,
-        accounts::check_nickname::handle,
-        accounts::probe_session_key::handle,
-        accounts::reset_session_key::handle,
-        accounts::reconcile_bans::handle,
-        social::open_group::handle,
-        payments::create_order::handle,
-        payments::cancel_order::handle,
-        payments::check_order::handle,
-        payments::callback::handle,
-        payments::refund::handle,
-        payments::fulfil::handle,
-        payments::sweep::handle,
-        payments::reconcile::handle,
-        payments::retention::handle,
-        analytics::store_events::store,
-        analytics::store_events::store_realtime,
-        analytics::store_events::clickhouse,
-        analytics::store_events::kafka,
-        analytics::store_events::collector,
-        analytics::event_retention::handle,
-        upkeep::pull_platform_stats::handle,
-        upkeep::prune_audit::handle,
-    ]
+    handlers!(
+        [
+            accounts::login::handle,
+            accounts::update_user_info::handle,
+            accounts::check_nickname::handle,
+            accounts::probe_session_key::handle,
+            accounts::reset_session_key::handle,
+            social::open_group::handle,
+            payments::create_order::handle,
+            payments::cancel_order::handle,
+            payments::check_order::handle,
+            payments::callback::handle,
+            payments::refund::handle,
+            payments::fulfil::handle,
+            payments::reconcile::handle,
+            analytics::store_events::store,
+            analytics::store_events::store_realtime,
+            analytics::store_events::clickhouse,
+            analytics::store_events::kafka,
+            analytics::store_events::collector,
+            upkeep::pull_platform_stats::handle,
+        ],
+        repeated: [
+            accounts::reconcile_bans::handle,
+            payments::sweep::handle,
+            payments::retention::handle,
+            analytics::event_retention::handle,
+            upkeep::prune_audit::handle,
+        ]
+    )
 }

@@ -2,13 +2,15 @@
 //! to the one process of the embedded engine. A limiter that is unreachable allows everything: it
 //! protects against floods, not against players.
 //!
-//! Callers decide which limits apply to a request.
+//! Most limits count requests; those of events count what a request carries, as its weight. Callers
+//! decide which limits apply to a request.
 
 mod local;
 mod rate;
 mod redis;
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use avalon_core::base::ids::UserId;
@@ -37,6 +39,14 @@ pub enum Limit {
     SignInAddress,
     /// Sign-ins on one device.
     SignInDevice,
+    /// Events that one player reports.
+    Events,
+    /// Bytes of the events that one player reports, decompressed.
+    EventBytes,
+    /// Bytes that one player's events take up in the queue, and then in the database.
+    StoredEventBytes,
+    /// Payment callbacks from one address whose signature could not be verified on receipt.
+    UnverifiedCallbacks,
 }
 
 impl Limit {
@@ -47,6 +57,10 @@ impl Limit {
             Self::Route => config.per_route,
             Self::SignInAddress => config.sign_in_per_address,
             Self::SignInDevice => config.sign_in_per_device,
+            Self::Events => config.events_per_player,
+            Self::EventBytes => config.event_bytes_per_player,
+            Self::StoredEventBytes => config.stored_event_bytes_per_player,
+            Self::UnverifiedCallbacks => config.unverified_callbacks_per_address,
         }
     }
 }
@@ -95,7 +109,7 @@ pub struct Verdict {
     pub rate: Rate,
     /// Whether the request is allowed.
     pub allowed: bool,
-    /// Number of requests that could follow immediately.
+    /// Number of units, mostly requests, that could follow immediately.
     pub remaining: u32,
     /// Time until the full burst is available.
     pub reset: Duration,
@@ -117,10 +131,21 @@ pub enum Limits {
 impl Limits {
     /// Counts one request; `None` when it was not counted: limits are off or Redis does not respond.
     pub async fn take(&self, limit: Limit, counted: &Counted) -> Option<Verdict> {
+        self.take_weighted(limit, counted, NonZeroU32::MIN).await
+    }
+
+    /// Counts `weight` units, all or none of them; `None` as of [`Self::take`]. A weight above the limit's
+    /// quota is never allowed.
+    pub async fn take_weighted(
+        &self,
+        limit: Limit,
+        counted: &Counted,
+        weight: NonZeroU32,
+    ) -> Option<Verdict> {
         match self {
             Self::Off => None,
-            Self::Local(limiter) => Some(limiter.take(limit, counted)),
-            Self::Shared(limiter) => limiter.take(limit, counted).await,
+            Self::Local(limiter) => Some(limiter.take(limit, counted, weight)),
+            Self::Shared(limiter) => limiter.take(limit, counted, weight).await,
         }
     }
 

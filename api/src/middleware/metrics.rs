@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use avalon_core::base::problem::ProblemCode;
 use avalon_metrics::metrics;
-use prometheus::{IntGauge, exponential_buckets};
+use prometheus::exponential_buckets;
 use strum::{AsRefStr, IntoStaticStr, VariantArray};
 
 use crate::middleware::limits::Limit;
@@ -17,8 +17,18 @@ metrics! {
         /// Time from the request head to the response head, including the time held for a job.
         duration: HistogramVec["method", "route"](exponential_buckets(0.001, 2.0, 16)?)
             = "avalon_http_request_duration_seconds",
+    }
+
+    /// Counts the connections of a listener. Cheap to clone.
+    pub struct ConnectionMetrics {
         /// Open connections to the public API.
-        connections: IntGauge = "avalon_http_connections",
+        open: IntGauge = "avalon_http_connections",
+        /// Maximum number of open connections to the public API.
+        max: IntGauge = "avalon_http_connections_max",
+        /// Connections to the public API that were refused or closed, by exceeded bound.
+        cut: IntCounterVec["bound" in ConnectionBound::VARIANTS] = "avalon_http_connections_cut_total",
+        /// Times that all connections to the public API were in use, so that new ones waited.
+        paused: IntCounter = "avalon_http_accept_paused_total",
     }
 
     /// Counts requests that the guard rejects. Cheap to clone.
@@ -50,16 +60,51 @@ pub(crate) enum IngressVerdict {
     UnknownSerial,
     /// Not authentic; not stored.
     Refused,
+    /// The platform key is not known yet, and the address has sent too many such callbacks; not stored.
+    Limited,
     /// The inbox is unavailable; WeChat retries.
     NotStored,
 }
 
-impl HttpMetrics {
-    /// The gauge of open connections.
-    pub fn connections(&self) -> IntGauge {
-        self.connections.clone()
+/// A bound that a connection exceeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, AsRefStr, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub(crate) enum ConnectionBound {
+    /// Its address has too many; refused.
+    Address,
+    /// The TLS handshake took too long.
+    Handshake,
+    /// The head of a request took too long.
+    Head,
+    /// No request followed the last one.
+    Idle,
+    /// The client did not read the response.
+    Write,
+}
+
+impl ConnectionMetrics {
+    pub(crate) fn max(&self, connections: u32) {
+        self.max.set(connections.into());
     }
 
+    pub(crate) fn opened(&self) {
+        self.open.inc();
+    }
+
+    pub(crate) fn closed(&self) {
+        self.open.dec();
+    }
+
+    pub(crate) fn cut(&self, bound: ConnectionBound) {
+        self.cut.with_label_values(&[bound]).inc();
+    }
+
+    pub(crate) fn paused(&self) {
+        self.paused.inc();
+    }
+}
+
+impl HttpMetrics {
     /// Counts a request and its duration.
     pub(crate) fn record(&self, method: &str, route: &str, status: u16, elapsed: Duration) {
         self.requests

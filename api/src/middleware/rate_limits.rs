@@ -1,7 +1,8 @@
 //! Counts requests against their rate limits and reports the limits in headers.
 
-use avalon_core::base::problem::{Problem, ProblemCode};
+use std::num::NonZeroU32;
 
+use avalon_core::base::problem::{Problem, ProblemCode};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
@@ -51,17 +52,33 @@ impl RateLimits {
     /// # Errors
     /// `RATE_LIMITED` when the limit is exceeded.
     pub(crate) async fn check(&self, limit: Limit, key: Counted) -> Result<(), ApiError> {
-        match self.limits.take(limit, &key).await {
-            Some(verdict) if !verdict.allowed => {
-                self.metrics.limited(limit);
-                Err(limited(&verdict).into())
-            }
-            _ => Ok(()),
+        match self.exceeded(limit, &key, NonZeroU32::MIN).await {
+            Some(verdict) => Err(limited(&verdict).into()),
+            None => Ok(()),
         }
+    }
+
+    /// Counts `weight` units against a limit; returns the verdict if it is exceeded.
+    pub(crate) async fn exceeded(
+        &self,
+        limit: Limit,
+        key: &Counted,
+        weight: NonZeroU32,
+    ) -> Option<Verdict> {
+        if !self.limits.is_on() {
+            return None;
+        }
+        let verdict = self.limits.take_weighted(limit, key, weight).await;
+        if verdict.is_none() {
+            self.metrics.uncounted();
+        }
+        let exceeded = verdict.filter(|verdict| !verdict.allowed)?;
+        self.metrics.limited(limit);
+        Some(exceeded)
     }
 }
 
-fn limited(verdict: &Verdict) -> Problem {
+pub(crate) fn limited(verdict: &Verdict) -> Problem {
     Problem::new(ProblemCode::RateLimited).with_retry_after(verdict.retry_after)
 }
 

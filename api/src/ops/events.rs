@@ -26,7 +26,8 @@ use super::OpsState;
 use super::time_parameter::TimeParameter;
 use crate::http::extract::{JsonBody, QueryOf, invalid_field, invalid_query};
 use crate::http::problem::ApiError;
-use crate::routes::analytics::events::{Events, ReportResponse, Senders, read};
+use crate::routes::analytics::envelope::read;
+use crate::routes::analytics::events::{Events, ReportResponse, Senders};
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Longest span of a statistics query; longer ones are for a data warehouse.
@@ -263,6 +264,6 @@ async fn ingest(
     let (parts, body) = request.into_parts();
     let envelope = read(body, &parts.headers).await?;
     let senders = Senders::Any(envelope.players_by_open_id(&database).await?);
-    let accepted = events.ingest(envelope, senders, Source::Game, &queue, None);
+    let accepted = events.ingest(envelope, senders, Source::Game, &queue, None, None);
     Ok(Json(accepted.await?))
 }

@@ -1,5 +1,7 @@
 //! Ingestion of analytics events.
 
+pub(crate) mod envelope;
+pub(crate) mod event_budget;
 pub(crate) mod events;
 pub(crate) mod queue_room;
 pub(crate) mod report;

@@ -19,6 +19,8 @@ use axum::response::Response;
 use futures_util::{Stream, StreamExt};
 use tokio::time::timeout;
 
+use crate::server::requests::InProgress;
+
 /// A longer rest is not waited for, in bytes.
 const SHORT: usize = 64 * 1024;
 /// How long a response waits for a short rest.
@@ -34,6 +36,7 @@ pub(super) async fn run(request: Request, next: Next) -> Response {
     }
     // Reading the body would invite the client to send it.
     let waits_for_continue = request.headers().contains_key(header::EXPECT);
+    let progress = request.extensions().get::<InProgress>().cloned();
     let unread = Unread::default();
     let request = request.map(|body| {
         Body::from_stream(Watched {
@@ -59,6 +62,8 @@ pub(super) async fn run(request: Request, next: Next) -> Response {
     if !waits_for_continue {
         tokio::spawn(timeout(LINGER_TIME, async move {
             drain(&mut rest, LINGER_BYTES).await;
+            // Until here, the client's bytes are not taken for its next request.
+            drop(progress);
         }));
     }
     response
@@ -130,12 +135,12 @@ mod tests {
     use axum::http::StatusCode;
     use axum::routing::post;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, TcpStream};
-    use tokio_util::sync::CancellationToken;
+    use tokio::net::TcpStream;
 
     use super::*;
     use crate::http::extract;
-    use crate::server::serve::serve;
+    use crate::server::bounds::Bounds;
+    use crate::server::serve::tests::start;
 
     /// Serves a route that rejects requests without reading them, and one that reads up to 1000 bytes.
     async fn connect() -> TcpStream {
@@ -151,10 +156,7 @@ mod tests {
         let router = Router::new()
             .route("/refuse", post(refuse))
             .route("/read", post(read));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        tokio::spawn(serve(listener, router, None, stop, Duration::ZERO, None));
+        let (address, _) = start(router, Bounds::operators()).await;
         TcpStream::connect(address).await.unwrap()
     }
 

@@ -192,6 +192,18 @@ fn values_are_checked_and_never_quoted() {
         ),
         ("http.max_body = -1", "must be a whole number in range"),
         ("http.max_body = 0", "must be at least 1"),
+        (
+            "limits.events_per_player = '499/1m'",
+            "must allow the 500 events of one report",
+        ),
+        (
+            "limits.event_bytes_per_player = '1048575/1m'",
+            "must allow the 1048576 bytes of one report",
+        ),
+        (
+            "limits.stored_event_bytes_per_player = '2097151/1d'",
+            "must allow 2097152 bytes, which one report can take up",
+        ),
         ("http.wait = '31s'", "must not be longer than http.max_wait"),
         ("database.auto_migrate = 'hunter2'", "must be true or false"),
         ("workers.concurrency = 0", "must be at least 1"),

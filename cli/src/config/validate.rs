@@ -9,6 +9,7 @@ use super::{Config, Role};
 pub(super) fn check(config: &Config, role: Role) -> Result<(), Violation> {
     config.http.check()?;
     config.admin.check()?;
+    config.limits.check()?;
     config.database.check()?;
     config.redis.check()?;
     config.queue.check()?;

@@ -1,6 +1,7 @@
 //! Errors of platform calls and their classification.
 //!
-//! [`ErrCode::class`] is the only table that maps WeChat's error codes to reactions. Reacting
+//! [`ErrCode::class`] is the only table that maps WeChat's error codes to reactions; that of virtual
+//! payment is beside its calls. Reacting
 //! (retrying, alerting, asking the player to sign in again) is up to the caller.
 
 use std::fmt;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr, VariantArray};
 
 use crate::breaker::Ended;
+use crate::virtual_payment::VirtualPaymentCode;
 use crate::{AccessTokenError, Api};
 
 /// WeChat's `errcode`; 0 is success and never part of an error.
@@ -36,8 +38,8 @@ impl ErrCode {
 
             // Sign-in code: unknown or expired; already used.
             40029 | 40163 => ErrorClass::SignInAgain,
-            // Session key: does not exist; replaced. (90010 is virtual payment's code for it.)
-            87007 | 87009 | 90010 => ErrorClass::SignInAgain,
+            // Session key: does not exist; replaced.
+            87007 | 87009 => ErrorClass::SignInAgain,
 
             // Access token: not the latest; malformed; expired.
             40001 | 40014 | 42001 => ErrorClass::RefreshToken,
@@ -57,6 +59,9 @@ impl ErrCode {
             // Quota-clear budget exhausted; codes, subscriptions or text checks not permitted.
             48006 | 45029 | 43107 | 750031 => ErrorClass::Misconfigured,
 
+            90_000..=90_099 => VirtualPaymentCode::of(self)
+                .map_or(ErrorClass::Permanent, VirtualPaymentCode::class),
+
             // Includes 40226 (player blocked by WeChat; retrying makes it worse) and 61010 (player
             // not recently in the game).
             _ => ErrorClass::Permanent,
@@ -67,7 +72,8 @@ impl ErrCode {
     pub(crate) fn is_known(self) -> bool {
         // Blocked player, inactive player, risky content.
         let in_runbook = matches!(self.0, 40226 | 61010 | 87014);
-        in_runbook || self.class() != ErrorClass::Permanent
+        let of_virtual_payment = VirtualPaymentCode::of(self).is_some();
+        in_runbook || of_virtual_payment || self.class() != ErrorClass::Permanent
     }
 }
 

@@ -1,10 +1,12 @@
-//! Typed clients for WeChat's platform APIs and WeChat Pay: one file per API.
+//! Typed clients for WeChat's platform APIs, WeChat Pay and virtual payment: one file per API.
 //!
 //! A call returns a typed response or an error that is classified by the reaction it requires: a
-//! [`WechatError`] for the mini-game platform, a [`pay::PayError`] for WeChat Pay.
+//! [`WechatError`] for the mini-game platform, a [`pay::PayError`] for WeChat Pay, a
+//! [`virtual_payment::VirtualPaymentError`] for virtual payment.
 //! The crate knows nothing of jobs, tables or retries: the caller decides when to call again.
 
 mod access_token;
+mod api;
 mod breaker;
 mod check_session;
 mod client;
@@ -16,6 +18,7 @@ mod error;
 mod game_analysis;
 mod game_msg_sec_check;
 mod group_entry;
+mod lenient;
 mod login_signature;
 mod metrics;
 mod msg_sec_check;
@@ -30,11 +33,13 @@ mod risk_rank;
 mod stable_token;
 mod summary_trend;
 mod user_profile;
+pub mod virtual_payment;
 mod visit_trend;
 
 pub use access_token::{AccessToken, AccessTokenError, AccessTokens};
+pub use api::Api;
 pub use check_session::SessionCheck;
-pub use client::{Api, AppId, WechatClient, WechatClientError, WechatSettings};
+pub use client::{AppId, WechatClient, WechatClientError, WechatSettings};
 pub use client_data::DataError;
 pub use code2session::{Code2Session, InvalidJsCode, JsCode, OpenId, SessionKey, UnionId};
 pub use encrypted_data::{EncryptedData, Expected, InvalidEncryptedData, OpenedData};

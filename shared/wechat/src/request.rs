@@ -48,6 +48,15 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Creates a POST request whose body was signed, so that it must be sent byte for byte.
+    pub(crate) fn post_text(api: Api, json: String) -> Self {
+        let body = Body { json, secret: None };
+        Self {
+            body: Some(body),
+            ..Self::get(api)
+        }
+    }
+
     /// Creates a POST request with a JSON body that contains `secret`.
     pub(crate) fn post_with_secret(api: Api, json: &Value, secret: &'a str) -> Self {
         let body = Body {

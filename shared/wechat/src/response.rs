@@ -29,11 +29,15 @@ pub(crate) fn parse<T: DeserializeOwned>(
     let code = errcode(&response["errcode"]).ok_or_else(|| malformed("errcode is not a number"))?;
     if code != ErrCode(0) {
         let message = response["errmsg"].as_str().unwrap_or_default();
+        let rid = rid(message).filter(|rid| !api.echoes_requests() || is_new_rid(rid));
         return Err(WechatError::Api {
             api,
             code,
-            message: redact(message, secrets),
-            rid: rid(message).map(str::to_owned),
+            rid: rid.map(str::to_owned),
+            message: match api.echoes_requests() {
+                true => "not shown: it echoes the request".to_owned(),
+                false => redact(message, secrets),
+            },
         });
     }
     serde_json::from_value(response)
@@ -70,6 +74,12 @@ fn rid(message: &str) -> Option<&str> {
         .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_')))
         .unwrap_or(after.len());
     (1..=64).contains(&end).then(|| &after[..end])
+}
+
+/// Whether the request id has the new format, which no id of a player has.
+fn is_new_rid(rid: &str) -> bool {
+    let is_hex = |group: &str| group.len() == 8 && group.bytes().all(|b| b.is_ascii_hexdigit());
+    rid.split('-').count() == 3 && rid.split('-').all(is_hex)
 }
 
 #[cfg(test)]
@@ -127,6 +137,24 @@ mod tests {
         );
         assert_eq!(rid("invalid code"), None);
         assert_eq!(rid("rid: "), None);
+    }
+
+    #[test]
+    fn messages_that_echo_requests_are_dropped() {
+        for (end, expected) in [
+            (
+                "rid: 5f0d3c1a-0a1b2c3d-4e5f6071",
+                Some("5f0d3c1a-0a1b2c3d-4e5f6071"),
+            ),
+            ("rid: oTest_virtualpay_player_0001", None),
+            ("rid: 5f0d3c1a-0a1b2c3d", None),
+        ] {
+            let body = format!(r#"{{"errcode":90018,"errmsg":"[openid] oTest_player, {end}"}}"#);
+            let error = parse::<Value>(Api::VpaySpend, body.as_bytes(), &[]).unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("oTest"), "{shown}");
+            assert_eq!(error.rid(), expected);
+        }
     }
 
     #[test]

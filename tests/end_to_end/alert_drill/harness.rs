@@ -40,7 +40,7 @@ impl Stores {
 
     /// Settings of a fleet that uses them.
     pub(super) fn fleet(&self) -> FleetSettings {
-        FleetSettings::new(self.database.url(), &self.redis.url())
+        FleetSettings::new(self.database.url(), &self.redis.url()).allow_leftovers()
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
@@ -11,14 +12,16 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::AvalonCommand;
+use crate::leftovers::{JobState, Leftovers};
 use crate::process::{Orphaned, Process};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
 const EXIT_TIMEOUT: Duration = Duration::from_secs(60);
 const TAIL_LINES: usize = 60;
 
-/// A running process of the real binary. Dropping it kills the process and, if the test has failed, prints
-/// the end of the log.
+/// A running process of the real binary. Dropping it kills the process. If the test has failed, that prints
+/// the end of the log; otherwise the test fails if it has left jobs in the queue that it did not declare
+/// (`leftovers.rs`). A process that was killed, stopped or frozen on purpose is not checked.
 pub struct Avalon {
     /// Base URL of the public API, without a trailing slash.
     pub http: String,
@@ -28,6 +31,8 @@ pub struct Avalon {
     pub simulator: String,
     command: AvalonCommand,
     ready_path: &'static str,
+    /// Was asked to exit, or is frozen.
+    stopped: AtomicBool,
     // Before the folder: fields are dropped in order, and the process must end first.
     process: Process,
     folder: Folder,
@@ -66,12 +71,14 @@ impl Avalon {
             http,
             ops,
             simulator,
+            stopped: AtomicBool::new(false),
             command,
             ready_path,
             process,
             folder,
         };
         avalon.wait_ready().await;
+        avalon.leftovers().due();
         avalon
     }
 
@@ -79,7 +86,9 @@ impl Avalon {
     pub async fn restart(&mut self) {
         self.process.kill();
         self.process = spawn(&self.command, &self.folder);
+        self.stopped.store(false, Ordering::Relaxed);
         self.wait_ready().await;
+        self.leftovers().due();
     }
 
     /// Sends SIGKILL and waits for the exit.
@@ -89,6 +98,7 @@ impl Avalon {
 
     /// Sends SIGTERM; `wait_exit` waits for the exit.
     pub fn terminate(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
         self.process.signal(Signal::TERM);
     }
 
@@ -113,12 +123,26 @@ impl Avalon {
 
     /// Suspends it (SIGSTOP): connections stay open, nothing responds.
     pub fn freeze(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
         self.process.signal(Signal::STOP);
     }
 
     /// Resumes it after `freeze`.
     pub fn thaw(&self) {
         self.process.signal(Signal::CONT);
+        self.stopped.store(false, Ordering::Relaxed);
+    }
+
+    /// Declares that the test leaves unfinished jobs in `queue`; `*` means any. That holds for all processes
+    /// of its service.
+    pub fn expect_leftover(&self, queue: &str) {
+        self.leftovers().allow(queue, JobState::Unfinished);
+    }
+
+    /// Declares that the test leaves dead letters in `queue`; `*` means any. That holds for all processes
+    /// of its service.
+    pub fn allow_dead(&self, queue: &str) {
+        self.leftovers().allow(queue, JobState::Dead);
     }
 
     /// Its standard output and standard error so far.
@@ -134,6 +158,10 @@ impl Avalon {
     /// The process id, to measure memory and CPU time.
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    fn leftovers(&self) -> &Leftovers {
+        self.command.leftovers()
     }
 
     async fn wait_ready(&mut self) {
@@ -174,6 +202,11 @@ impl Drop for Avalon {
                 self.command.name(),
                 tail.join("\n")
             );
+        } else if self.command.has_queue()
+            && !self.stopped.load(Ordering::Relaxed)
+            && self.is_running()
+        {
+            self.leftovers().check(&self.ops);
         }
     }
 }

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::leftovers::Leftovers;
 use crate::{Avalon, free_port};
 
 const RUN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -59,6 +61,7 @@ pub struct AvalonCommand {
     http: String,
     ops: String,
     simulator: String,
+    leftovers: Arc<Leftovers>,
 }
 
 impl AvalonCommand {
@@ -74,6 +77,7 @@ impl AvalonCommand {
             http: address(),
             ops: address(),
             simulator: address(),
+            leftovers: Arc::default(),
         }
     }
 
@@ -82,6 +86,17 @@ impl AvalonCommand {
     pub(crate) fn role(mut self, role: &str) -> Self {
         role.clone_into(&mut self.role);
         self
+    }
+
+    /// Makes it a process of a service, which shares one queue.
+    #[must_use]
+    pub(crate) fn of_service(mut self, leftovers: Arc<Leftovers>) -> Self {
+        self.leftovers = leftovers;
+        self
+    }
+
+    pub(crate) fn leftovers(&self) -> &Leftovers {
+        &self.leftovers
     }
 
     /// Runs another binary than the default `avalon`.
@@ -179,6 +194,11 @@ impl AvalonCommand {
             self.role,
             self.ops.rsplit(':').next().unwrap_or_default()
         )
+    }
+
+    /// Whether it is a role with a queue.
+    pub(crate) fn has_queue(&self) -> bool {
+        matches!(self.role.as_str(), "dev" | "all" | "api" | "workers")
     }
 
     pub(crate) fn ready_url(&self, path: &str) -> String {

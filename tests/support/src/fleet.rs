@@ -67,6 +67,16 @@ impl Fleet {
         self.workers.push(workers);
     }
 
+    /// Declares that the test leaves unfinished jobs in `queue`; `*` means any.
+    pub fn expect_leftover(&self, queue: &str) {
+        self.settings.expect_leftover(queue);
+    }
+
+    /// Declares that the test leaves dead letters in `queue`; `*` means any.
+    pub fn allow_dead(&self, queue: &str) {
+        self.settings.allow_dead(queue);
+    }
+
     /// Signs in with `code`, at each API in turn, and returns the response of `POST /api/wx/login`.
     ///
     /// # Errors

@@ -2,9 +2,11 @@
 //! running processes are a `Fleet`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use avalon_simulator::PayCredentials;
 
+use crate::leftovers::{JobState, Leftovers};
 use crate::{Avalon, AvalonCommand, Fleet};
 
 /// A TEST KEY, published with this source: it signs only the tokens of tests and benchmarks.
@@ -22,6 +24,7 @@ pub struct FleetSettings {
     env: BTreeMap<String, String>,
     simulator: AvalonCommand,
     first_api: AvalonCommand,
+    leftovers: Arc<Leftovers>,
 }
 
 impl FleetSettings {
@@ -52,6 +55,7 @@ impl FleetSettings {
             env: env.into(),
             simulator,
             first_api: Avalon::command("api"),
+            leftovers: Arc::default(),
         }
     }
 
@@ -59,6 +63,24 @@ impl FleetSettings {
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.env.insert(name.into(), value.into());
+        self
+    }
+
+    /// Declares that the test leaves unfinished jobs in `queue`; `*` means any.
+    pub fn expect_leftover(&self, queue: &str) {
+        self.leftovers.allow(queue, JobState::Unfinished);
+    }
+
+    /// Declares that the test leaves dead letters in `queue`; `*` means any.
+    pub fn allow_dead(&self, queue: &str) {
+        self.leftovers.allow(queue, JobState::Dead);
+    }
+
+    /// Allows any job to be left: benchmarks and alert drills end under load or right after faults.
+    #[must_use]
+    pub fn allow_leftovers(self) -> Self {
+        self.expect_leftover("*");
+        self.allow_dead("*");
         self
     }
 
@@ -124,6 +146,7 @@ impl FleetSettings {
     }
 
     fn apply(&self, command: AvalonCommand) -> AvalonCommand {
+        let command = command.of_service(self.leftovers.clone());
         let env = self.env.iter();
         env.fold(command, |command, (name, value)| command.env(name, value))
     }

@@ -128,6 +128,11 @@ impl PostgresServer {
         self.port
     }
 
+    /// The process id of the postmaster, to measure CPU time; its children are the backends.
+    pub fn id(&self) -> u32 {
+        self.running().id()
+    }
+
     /// Kills the server and all its backends (SIGKILL). The data remain.
     pub fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {

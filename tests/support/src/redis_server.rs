@@ -185,6 +185,14 @@ impl RedisServer {
         self.port
     }
 
+    /// The process id, to measure CPU time.
+    ///
+    /// # Panics
+    /// If the server is not running.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("this Redis is running").id()
+    }
+
     /// Kills the server (SIGKILL). The data remain.
     pub fn stop(&mut self) {
         self.process = None;

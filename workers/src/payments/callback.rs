@@ -28,6 +28,7 @@ pub(crate) async fn handle(
         .by_id(job.inbox_id)
         .await
         .map_err(job_errors::payment)?;
+    // A forged one is deleted once it is judged, and its job may run twice.
     let Some(entry) = entry else {
         return Err(job_errors::reject(ProblemCode::NotFound));
     };

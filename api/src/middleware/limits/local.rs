@@ -1,6 +1,7 @@
 //! Limits of one process, by the `governor` crate.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ impl LocalLimiter {
         }
     }
 
-    pub(super) fn take(&self, limit: Limit, counted: &Counted) -> Verdict {
+    pub(super) fn take(&self, limit: Limit, counted: &Counted, weight: NonZeroU32) -> Verdict {
         let (rate, counter) = &self.counters[&limit];
         let rate = *rate;
         let verdict = |allowed, remaining: u32, retry_after| Verdict {
@@ -52,9 +53,11 @@ impl LocalLimiter {
             reset: rate.interval() * (rate.quota.get() - remaining.min(rate.quota.get())),
             retry_after,
         };
-        match counter.check_key(counted) {
-            Ok(snapshot) => verdict(true, snapshot.remaining_burst_capacity(), Duration::ZERO),
-            Err(not_yet) => verdict(false, 0, not_yet.wait_time_from(self.clock.now())),
+        match counter.check_key_n(counted, weight) {
+            Ok(Ok(snapshot)) => verdict(true, snapshot.remaining_burst_capacity(), Duration::ZERO),
+            Ok(Err(not_yet)) => verdict(false, 0, not_yet.wait_time_from(self.clock.now())),
+            // More than the full burst: no wait is long enough.
+            Err(_) => verdict(false, 0, rate.window),
         }
     }
 

@@ -1,4 +1,4 @@
-//! A rate as the configuration writes it: `300/1m`.
+//! A rate as the configuration writes it: `300/1m`. Most limits count requests; some events or bytes.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -27,11 +27,16 @@ impl Rate {
     /// # Panics
     /// At compile time, when the number is zero.
     pub const fn per_minute(quota: u32) -> Self {
+        Self::per(quota, Duration::from_secs(60))
+    }
+
+    /// `quota` requests per window of whole seconds.
+    ///
+    /// # Panics
+    /// At compile time, when the number is zero.
+    pub(crate) const fn per(quota: u32, window: Duration) -> Self {
         match NonZeroU32::new(quota) {
-            Some(quota) => Self {
-                quota,
-                window: Duration::from_secs(60),
-            },
+            Some(quota) => Self { quota, window },
             None => panic!("a rate of nothing"),
         }
     }

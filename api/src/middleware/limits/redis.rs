@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `P:v1:limit:LIMIT:WHO` | the theoretical arrival time of the next request, Unix µs; expires when it is past |
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -19,23 +20,25 @@ const TIMEOUT: Duration = Duration::from_millis(250);
 /// Time without further calls after one failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// GCRA. KEYS: the arrival time. ARGV: interval (µs) and quota. Returns whether the request is allowed,
-/// the remaining number, µs until the next one is allowed, µs until the full burst is.
+/// GCRA. KEYS: the arrival time. ARGV: interval (µs, with a fraction: those of bytes are short), quota and
+/// weight. Returns whether the request is allowed, the remaining number, µs until the request is allowed,
+/// µs until the full burst is.
 static TAKE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local time = redis.call('TIME')
          local now = time[1] * 1000000 + time[2]
-         local interval, quota = tonumber(ARGV[1]), tonumber(ARGV[2])
+         local interval, quota, weight = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
          local arrival = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now)
          -- No later than a full burst reaches: the clock may have stepped back since.
          arrival = math.min(arrival, now + interval * quota)
-         local after = arrival + interval
+         local after = arrival + interval * weight
          local early = after - interval * quota - now
-         if early > 0 then return {0, 0, early, arrival - now} end
+         -- Less than a microsecond is what rounding of the stored time adds.
+         if early >= 1 then return {0, 0, math.ceil(early), math.ceil(arrival - now)} end
          -- %.0f: plain numbers lose digits as text.
          redis.call('SET', KEYS[1], string.format('%.0f', after),
              'PX', math.ceil((after - now) / 1000))
-         return {1, math.floor(-early / interval), 0, after - now}",
+         return {1, math.max(math.floor((1 - early) / interval), 0), 0, math.ceil(after - now)}",
     )
 });
 
@@ -68,7 +71,12 @@ impl RedisLimiter {
         }
     }
 
-    pub(super) async fn take(&self, limit: Limit, counted: &Counted) -> Option<Verdict> {
+    pub(super) async fn take(
+        &self,
+        limit: Limit,
+        counted: &Counted,
+        weight: NonZeroU32,
+    ) -> Option<Verdict> {
         let shared = &*self.shared;
         let elapsed = || u64::try_from(shared.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         if elapsed() < shared.not_before.load(Ordering::Relaxed) {
@@ -83,8 +91,9 @@ impl RedisLimiter {
             limit.as_ref(),
             counted.0
         ))
-        .arg(micros(rate.interval()))
-        .arg(rate.quota.get());
+        .arg(rate.interval().as_secs_f64() * 1e6)
+        .arg(rate.quota.get())
+        .arg(weight.get());
         let answer = tokio::time::timeout(TIMEOUT, call.invoke_async(&mut link)).await;
         let taken: Result<(bool, u32, u64, u64), String> = match answer {
             Ok(answer) => answer.map_err(|error: redis::RedisError| error.to_string()),
@@ -107,8 +116,4 @@ impl RedisLimiter {
             }
         }
     }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

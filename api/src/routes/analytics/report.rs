@@ -15,8 +15,11 @@ use utoipa_axum::routes;
 use crate::http::problem::ApiError;
 use crate::http::problem_sets::problems;
 use crate::middleware::caller::Player;
+use crate::middleware::rate_limits::RateLimits;
 use crate::middleware::trace_context::Trace;
-use crate::routes::analytics::events::{Events, ReportResponse, Senders, read};
+use crate::routes::analytics::envelope::read;
+use crate::routes::analytics::event_budget::EventBudget;
+use crate::routes::analytics::events::{Events, ReportResponse, Senders};
 use crate::state::App;
 
 problems! { ReportProblems: PLAYER BODY QUEUE }
@@ -73,7 +76,8 @@ struct ReportedEvent {
 /// Accepts events.
 ///
 /// At most 500 events and 1 MiB per request, plain or with `Content-Encoding: gzip`. Each event is
-/// validated on its own; rejected ones are listed with index and code.
+/// validated on its own; rejected ones are listed with index and code. Each player has budgets of events
+/// and of decompressed bytes; beyond them the response is 429 with `Retry-After`.
 #[utoipa::path(
     post,
     path = "/api/wx/report",
@@ -89,6 +93,7 @@ struct ReportedEvent {
 async fn report(
     State(events): State<Events>,
     State(queue): State<Queue>,
+    State(limits): State<RateLimits>,
     Extension(trace): Extension<Trace>,
     Player(player): Player,
     request: Request,
@@ -100,6 +105,8 @@ async fn report(
         open_id: Some(player.oid.clone()),
     });
     let traceparent = Some(trace.0.to_string());
-    let accepted = events.ingest(envelope, sender, Source::Client, &queue, traceparent);
+    let budget = EventBudget::new(limits, player.sub);
+    let source = Source::Client;
+    let accepted = events.ingest(envelope, sender, source, &queue, traceparent, Some(&budget));
     Ok(Json(accepted.await?))
 }

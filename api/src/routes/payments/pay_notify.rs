@@ -1,6 +1,8 @@
 //! Callbacks of WeChat Pay: verified as far as the keys at hand allow, stored in the inbox, and acknowledged.
 //! Nothing on this path calls WeChat or waits for the queue; workers process the inbox later.
 
+use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_core::base::ids::InboxId;
@@ -22,12 +24,17 @@ use utoipa_axum::routes;
 
 use crate::http::extract::read;
 use crate::http::problem::ApiError;
+use crate::middleware::client_address::{ClientAddress, TrustedProxies};
+use crate::middleware::limits::{Counted, Limit};
 use crate::middleware::metrics::{IngressVerdict, PayMetrics};
+use crate::middleware::rate_limits::RateLimits;
 use crate::middleware::trace_context::Trace;
 use crate::state::{App, sub_states};
 
-/// Maximum size of a callback; WeChat's have a few hundred bytes.
-const MAX_BYTES: usize = 64 * 1024;
+/// Maximum size of a callback in bytes. WeChat's have 1 to 3 KiB: a transaction of about 1 KiB, more with
+/// coupons, encrypted and in base64. Anyone can have bodies stored by naming an unknown key, so the bound is
+/// not the general one.
+const MAX_BYTES: usize = 16 * 1024;
 /// The inbox must store a callback within this; WeChat gives up after five seconds.
 const STORE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The queue must accept the job within this; otherwise the sweeper finds the callback in the inbox.
@@ -46,6 +53,8 @@ struct Callbacks {
     inbox: InboxWriter,
     queue: Queue,
     metrics: PayMetrics,
+    limits: RateLimits,
+    proxies: Arc<TrustedProxies>,
 }
 
 sub_states! { App as state =>
@@ -54,6 +63,8 @@ sub_states! { App as state =>
         inbox: FromRef::from_ref(state),
         queue: FromRef::from_ref(state),
         metrics: FromRef::from_ref(state),
+        limits: FromRef::from_ref(state),
+        proxies: FromRef::from_ref(state),
     };
 }
 
@@ -85,7 +96,8 @@ struct CallbackRefused {
     responses(
         (status = 204, description = "Stored"),
         (status = 401, description = "Not authentic", body = CallbackRefused),
-        (status = 413, description = "The body is too large", body = CallbackRefused),
+        (status = 413, description = "The body is larger than 16 KiB", body = CallbackRefused),
+        (status = 429, description = "Too many callbacks of this address whose key is unknown", body = CallbackRefused),
         (status = 503, description = "It could not be stored, or payments are not configured", body = CallbackRefused),
     ),
 )]
@@ -115,7 +127,8 @@ async fn payment(
     responses(
         (status = 204, description = "Stored"),
         (status = 401, description = "Not authentic", body = CallbackRefused),
-        (status = 413, description = "The body is too large", body = CallbackRefused),
+        (status = 413, description = "The body is larger than 16 KiB", body = CallbackRefused),
+        (status = 429, description = "Too many callbacks of this address whose key is unknown", body = CallbackRefused),
         (status = 503, description = "It could not be stored, or payments are not configured", body = CallbackRefused),
     ),
 )]
@@ -130,6 +143,7 @@ async fn refund(
 /// Verifies, stores and acknowledges a callback.
 async fn receive(state: Callbacks, trace: Trace, kind: CallbackKind, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    let sender = ClientAddress::of(&state.proxies, &parts.extensions, &parts.headers);
     let (label, response) = match read(body, &parts.headers, MAX_BYTES).await {
         Err(ApiError(problem)) => {
             let status = StatusCode::from_u16(problem.status);
@@ -145,7 +159,7 @@ async fn receive(state: Callbacks, trace: Trace, kind: CallbackKind, request: Re
             }
             Some(pay) => {
                 let headers = SignatureHeaders::from_http(&parts.headers);
-                verify_and_store(&state, pay, trace, kind, &headers, body).await
+                verify_and_store(&state, pay, trace, sender, kind, &headers, body).await
             }
         },
     };
@@ -157,6 +171,7 @@ async fn verify_and_store(
     state: &Callbacks,
     pay: &PayClient,
     trace: Trace,
+    sender: ClientAddress,
     kind: CallbackKind,
     headers: &SignatureHeaders,
     body: Bytes,
@@ -165,6 +180,10 @@ async fn verify_and_store(
         CallbackVerdict::Verified => IngressVerdict::Verified,
         CallbackVerdict::UnknownSerial(serial) => {
             tracing::info!(%serial, "payment callback signed by an unknown key");
+            pay.fetch_for_receipt(&serial);
+            if let Some(limited) = limit(&state.limits, sender).await {
+                return (IngressVerdict::Limited, limited);
+            }
             IngressVerdict::UnknownSerial
         }
         CallbackVerdict::Rejected(VerifyError::SignTest) => {
@@ -228,6 +247,19 @@ async fn enqueue(state: Callbacks, trace: Trace, inbox_id: InboxId) {
         Ok(Err(error)) => tracing::warn!(%error, "callback left to the sweeper"),
         Err(_) => tracing::warn!("callback left to the sweeper, the queue did not respond"),
     }
+}
+
+/// Counts a callback that could not be verified against the limit of its address; returns the response if
+/// the limit is exceeded. WeChat repeats a genuine one, which can be verified as soon as its key is fetched.
+async fn limit(limits: &RateLimits, ClientAddress(address): ClientAddress) -> Option<Response> {
+    let sender = Counted::address(address);
+    let exceeded = limits.exceeded(Limit::UnverifiedCallbacks, &sender, NonZeroU32::MIN);
+    let wait = exceeded.await?.retry_after.as_secs_f64().ceil();
+    let mut response = fail(StatusCode::TOO_MANY_REQUESTS, "try again later");
+    if let Ok(wait) = HeaderValue::from_str(&wait.to_string()) {
+        response.headers_mut().insert(header::RETRY_AFTER, wait);
+    }
+    Some(response)
 }
 
 /// The same response to every forgery, whatever is wrong with it.

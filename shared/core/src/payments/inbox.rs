@@ -278,7 +278,8 @@ pub async fn by_id(database: &Database, id: InboxId) -> Result<Option<Entry>, Pa
     row.map(|row| entry_of(&row)).transpose()
 }
 
-/// Records the outcome of a callback.
+/// Records the outcome of a callback. A forged one is deleted: its row would be of no use, and anyone can
+/// have rows stored.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
@@ -287,6 +288,13 @@ pub async fn processed(
     id: InboxId,
     outcome: CallbackOutcome,
 ) -> Result<(), PaymentError> {
+    if outcome.is_forged() {
+        sqlx::query("DELETE FROM inbox WHERE id = $1")
+            .bind(id)
+            .execute(database.pool())
+            .await?;
+        return Ok(());
+    }
     sqlx::query(
         "UPDATE inbox SET outcome = $1, processed_at = $2 WHERE id = $3 AND coalesce(outcome, '') = ''",
     )

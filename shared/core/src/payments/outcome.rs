@@ -67,6 +67,12 @@ impl CallbackOutcome {
     pub const fn needs_attention(self) -> bool {
         !matches!(self, Self::Granted | Self::Duplicate | Self::Refund)
     }
+
+    /// Whether the callback did not come from the channel: anyone could have sent it, so it is not stored
+    /// any longer than needed to find out.
+    pub const fn is_forged(self) -> bool {
+        matches!(self, Self::UnknownSerial | Self::BadSignature)
+    }
 }
 
 #[cfg(test)]

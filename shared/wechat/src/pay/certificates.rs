@@ -1,5 +1,6 @@
 //! `GET /v3/certificates`: fetches, decrypts and refreshes WeChat's signing certificates (§3).
 
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable};
@@ -18,6 +19,9 @@ use crate::Api;
 const PEM_TAG: &str = "CERTIFICATE";
 /// Minimum interval between fetches because of unknown serials, which any client can send.
 const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(2);
+/// Minimum interval between fetches because of callbacks on receipt, which are not authenticated yet: a
+/// flood of them must not become a flood of calls.
+const MIN_RECEIPT_INTERVAL: Duration = Duration::from_secs(30);
 /// A failed fetch is retried after this delay, doubled each time up to `MAX_RETRY_DELAY`.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(500);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
@@ -173,6 +177,25 @@ impl PayClient {
             tracing::warn!(%error, %serial, "unknown WeChat Pay key not fetched");
         }
         *last = Some(Instant::now());
+    }
+
+    /// Fetches the certificates in the background because a callback on receipt names an unknown one, so
+    /// that the next one can be verified. Does nothing when the last such fetch began less than
+    /// [`MIN_RECEIPT_INTERVAL`] ago. Never waits.
+    pub fn fetch_for_receipt(&self, serial: &Serial) {
+        if !serial.may_be_certificate() {
+            return;
+        }
+        let mut last = self
+            .last_receipt_fetch()
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|last| last.elapsed() < MIN_RECEIPT_INTERVAL) {
+            return;
+        }
+        *last = Some(Instant::now());
+        let (client, serial) = (self.clone(), serial.clone());
+        tokio::spawn(async move { client.fetch_unknown(&serial).await });
     }
 
     async fn fetch(&self) -> Result<(), PayError> {

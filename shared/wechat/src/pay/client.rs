@@ -59,6 +59,7 @@ struct Inner {
     metrics: WechatMetrics,
     breakers: Breakers,
     last_refresh: Mutex<Option<Instant>>,
+    last_receipt_fetch: std::sync::Mutex<Option<Instant>>,
 }
 
 impl PayClient {
@@ -105,6 +106,7 @@ impl PayClient {
             metrics,
             breakers: Breakers::default(),
             last_refresh: Mutex::default(),
+            last_receipt_fetch: std::sync::Mutex::default(),
         })))
     }
 
@@ -178,6 +180,10 @@ impl PayClient {
 
     pub(super) fn last_refresh(&self) -> &Mutex<Option<Instant>> {
         &self.0.last_refresh
+    }
+
+    pub(super) fn last_receipt_fetch(&self) -> &std::sync::Mutex<Option<Instant>> {
+        &self.0.last_receipt_fetch
     }
 
     /// Performs a whole call: sends, verifies, parses a success with `read`, and records metrics.

@@ -143,6 +143,18 @@ impl Serial {
     pub(super) fn may_be_certificate(&self) -> bool {
         !self.0.is_empty() && self.0.bytes().all(|b| b.is_ascii_hexdigit())
     }
+
+    /// Whether WeChat could sign with a key of this id: `PUB_KEY_ID_` and digits, or the serial of a
+    /// certificate in hex. WeChat's have 34 and 40 digits; neither length is documented. 40 is the maximum of
+    /// X.509, 16 the minimum by which public authorities abide.
+    pub(super) fn is_plausible(&self) -> bool {
+        match self.0.strip_prefix("PUB_KEY_ID_") {
+            Some(id) => {
+                (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_digit())
+            }
+            None => (16..=40).contains(&self.0.len()) && self.may_be_certificate(),
+        }
+    }
 }
 
 /// Percent-encodes every character that has a meaning in a path or a query.
@@ -178,6 +190,33 @@ mod tests {
     fn path_segments_are_percent_encoded() {
         assert_eq!(encoded("4200_a-Z9"), "4200_a-Z9");
         assert_eq!(encoded("../a?b=c#d|é"), "%2E%2E%2Fa%3Fb%3Dc%23d%7C%C3%A9");
+    }
+
+    #[test]
+    fn plausible_serials_have_the_form_of_wechats() {
+        let plausible = |serial: &str| Serial::new(serial).is_plausible();
+        for good in [
+            "5D20E6B1A94C7F3380E1D2C3B4A5968778695A4B",
+            "5d20e6b1a94c7f3380e1d2c3b4a5968778695a4b",
+            "5D20E6B1A94C7F33",
+            "PUB_KEY_ID_0119000123452026010100000000000001",
+        ] {
+            assert!(plausible(good), "{good}");
+        }
+        for bad in [
+            "",
+            "x",
+            "5D20E6B1A94C7F3",
+            "5D20E6B1A94C7F3380E1D2C3B4A5968778695A4B0",
+            "5D20E6B1A94C7F3380E1D2C3B4A5968778695A4G",
+            "PUB_KEY_ID_",
+            "PUB_KEY_ID_01x",
+            "pub_key_id_01",
+            "' OR 1=1 --",
+        ] {
+            assert!(!plausible(bad), "{bad}");
+        }
+        assert!(!plausible(&format!("PUB_KEY_ID_{}", "1".repeat(65))));
     }
 
     #[test]

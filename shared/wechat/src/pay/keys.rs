@@ -35,7 +35,7 @@ pub enum InvalidPlatformKey {
 pub enum CallbackVerdict {
     /// Signature and timestamp are valid.
     Verified,
-    /// Well-formed, but the key is unknown: accept the callback and verify it later.
+    /// Well-formed and plausible, but the key is unknown: accept the callback and verify it later.
     UnknownSerial(Serial),
     /// Invalid: reject it with 401.
     Rejected(VerifyError),
@@ -169,7 +169,10 @@ impl KeyRing {
     ) -> CallbackVerdict {
         match self.verify(headers, body, now) {
             Ok(()) => CallbackVerdict::Verified,
-            Err(VerifyError::UnknownSerial(serial)) => CallbackVerdict::UnknownSerial(serial),
+            Err(VerifyError::UnknownSerial(serial)) => match headers.implausible() {
+                Some(header) => CallbackVerdict::Rejected(VerifyError::Implausible(header)),
+                None => CallbackVerdict::UnknownSerial(serial),
+            },
             Err(error) => CallbackVerdict::Rejected(error),
         }
     }

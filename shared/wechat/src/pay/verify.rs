@@ -66,7 +66,16 @@ pub enum VerifyError {
     /// The signature does not match the message.
     #[error("the signature is invalid")]
     BadSignature,
+    /// The key is unknown, and the named header is not of a form that WeChat uses. Only callbacks: any
+    /// client can send one.
+    #[error("the key is unknown, and {0} is not of the form that WeChat uses")]
+    Implausible(&'static str),
 }
+
+/// Maximum length of a nonce; WeChat's have 32 characters.
+const MAX_NONCE: usize = 128;
+/// Length of an RSA signature by a key of 2048 to 4096 bits, in base64. WeChat's keys have 2048.
+const SIGNATURE_LENGTH: std::ops::RangeInclusive<usize> = 344..=684;
 
 /// A message with valid headers whose signature remains to be verified.
 pub(super) struct Signed {
@@ -89,6 +98,22 @@ impl SignatureHeaders {
             signature: take(SIGNATURE),
             serial: take(SERIAL),
             signature_type: take(SIGNATURE_TYPE),
+        }
+    }
+
+    /// Returns the header that is not of the form that WeChat uses, if any. What is stored because its key is
+    /// unknown must pass: anyone can make a key up.
+    pub(super) fn implausible(&self) -> Option<&'static str> {
+        let length = |value: &Option<String>| value.as_deref().map_or(0, str::len);
+        let serial = self.serial.as_deref().unwrap_or_default().trim();
+        if !Serial::new(serial).is_plausible() {
+            Some(SERIAL)
+        } else if !SIGNATURE_LENGTH.contains(&length(&self.signature)) {
+            Some(SIGNATURE)
+        } else if length(&self.nonce) > MAX_NONCE {
+            Some(NONCE)
+        } else {
+            None
         }
     }
 

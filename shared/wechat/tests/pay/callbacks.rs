@@ -93,7 +93,7 @@ fn fails_at(case: &'static Value) -> &'static str {
         Ok(()) => {}
         Err(VerifyError::MissingHeader(_) | VerifyError::UnknownSignatureType) => return "headers",
         Err(VerifyError::BadTimestamp | VerifyError::Stale(_)) => return "timestamp",
-        Err(VerifyError::UnknownSerial(_)) => return "serial",
+        Err(VerifyError::UnknownSerial(_) | VerifyError::Implausible(_)) => return "serial",
         Err(VerifyError::SignTest | VerifyError::BadBase64 | VerifyError::BadSignature) => {
             return "signature";
         }

@@ -90,6 +90,33 @@ async fn fetches_for_unknown_serials_are_rate_limited() {
 }
 
 #[tokio::test]
+async fn callbacks_on_receipt_cause_one_fetch_in_the_background() {
+    let platform = Platform::with(certificate_mode, certificates_only).await;
+    let [signer, _] = serials();
+    let (client, fetches) = (&platform.client, || platform.requests().len());
+    // Not a certificate: nothing to fetch.
+    client.fetch_for_receipt(&Serial::new("PUB_KEY_ID_01"));
+    assert!(!client.keys().known_serials().contains(&signer));
+    for _ in 0..100 {
+        client.fetch_for_receipt(&signer);
+    }
+    timeout(Duration::from_secs(5), async {
+        while !client.keys().known_serials().contains(&signer) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("the certificate is fetched");
+    // Made-up serials, after the interval of other callers.
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    for n in 0..100 {
+        client.fetch_for_receipt(&Serial::new(format!("{n:040X}")));
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(fetches(), 1);
+}
+
+#[tokio::test]
 async fn missing_certificates_need_a_public_key() {
     let respond = |_: &Received| Reply::error(404, "RESOURCE_NOT_EXISTS");
     let platform = Platform::new(respond).await;

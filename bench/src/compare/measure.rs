@@ -1,0 +1,229 @@
+//! Runs one scenario against one HTTP target: seeds, a warm-up that is not measured, the load, the figures.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::cpu::Meter;
+use super::notifications;
+use super::plan::Plan;
+use super::progress::{Progress, Rows};
+use super::quiet;
+use super::requests::{self, EVENTS};
+use super::results::Measured;
+use super::scenario::Scenario;
+use super::seeds::{self, Orders};
+use super::system::{Shared, System};
+use super::target::Target;
+use crate::Outcome;
+use crate::load::{Closed, Limit, Open, Requests, Sent};
+
+/// Connections of every closed loop.
+const CONNECTIONS: usize = 64;
+/// The first request of the load; smaller numbers are those of the warm-up.
+const FIRST: u64 = 1_000_000_000;
+
+/// Runs it.
+pub(crate) async fn run(
+    scenario: Scenario,
+    target: Target,
+    shared: &Arc<Shared>,
+    plan: &Plan,
+) -> Outcome<Measured> {
+    let system = System::start(target, shared).await?;
+    let orders = match scenario {
+        Scenario::Callbacks | Scenario::CallbacksBacklog => Orders {
+            number: plan.warm_up_requests + plan.callbacks,
+            owners: seeds::PLAYERS,
+        },
+        Scenario::GetOrder => requests::ORDERS_READ,
+        _ => Orders::NONE,
+    };
+    seeds::insert(&system.stores.database, target, orders).await?;
+    let run = Run {
+        system,
+        target,
+        plan,
+    };
+    match scenario {
+        Scenario::SignIn => run.throughput(requests::sign_ins()).await,
+        Scenario::SignInRate => run.rate(requests::sign_ins()).await,
+        Scenario::Callbacks => run.callbacks(shared, Workers::Running).await,
+        Scenario::CallbacksBacklog => run.callbacks(shared, Workers::Stopped).await,
+        Scenario::Events => run.events(Workers::Running).await,
+        Scenario::EventsBacklog => run.events(Workers::Stopped).await,
+        Scenario::CreateOrder => {
+            let tokens = requests::tokens(&run.system.endpoint).await?;
+            run.throughput(requests::orders(tokens)).await
+        }
+        Scenario::GetOrder => {
+            let tokens = requests::tokens(&run.system.endpoint).await?;
+            run.throughput(requests::reads(tokens)).await
+        }
+        Scenario::Queue => Err("the queue is measured without HTTP".into()),
+    }
+}
+
+/// Whether workers run while requests are accepted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Workers {
+    Running,
+    Stopped,
+}
+
+/// Asynchronous work: what is sent, and what it results in.
+struct Work {
+    /// Those from 0 are sent as a warm-up.
+    requests: Requests,
+    /// The number of the first one that is measured.
+    first: u64,
+    number: u64,
+    rows: Rows,
+    rows_per_request: u64,
+    /// Rows per unit of CPU time.
+    rows_per_unit: f64,
+}
+
+struct Run<'a> {
+    system: System,
+    target: Target,
+    plan: &'a Plan,
+}
+
+impl Run<'_> {
+    /// As many requests as possible.
+    async fn throughput(self, requests: Requests) -> Outcome<Measured> {
+        self.warm_up(&requests, Limit::Time(self.plan.warm_up))
+            .await?;
+        let meter = self.meter().await?;
+        let load = Closed {
+            connections: CONNECTIONS,
+            first: FIRST,
+            limit: Limit::Time(self.plan.seconds),
+        };
+        let sent = load
+            .send(&self.system.endpoint, &requests)
+            .await?
+            .checked()?;
+        let mut measured = Measured::default();
+        measured.cpu(&meter.stop()?, as_float(sent.successes()));
+        measured.figure("perSecond", sent.rate());
+        measured.latencies(&sent);
+        Ok(measured)
+    }
+
+    /// Requests on schedule.
+    async fn rate(self, requests: Requests) -> Outcome<Measured> {
+        self.warm_up(&requests, Limit::Time(self.plan.warm_up))
+            .await?;
+        let meter = self.meter().await?;
+        let load = Open {
+            rate: self.plan.rate,
+            first: FIRST,
+            requests: u64::from(self.plan.rate) * self.plan.rate_seconds,
+        };
+        let sent = load
+            .send(&self.system.endpoint, &requests)
+            .await?
+            .checked()?;
+        let mut measured = Measured::default();
+        measured.cpu(&meter.stop()?, as_float(sent.successes()));
+        measured.latencies(&sent);
+        Ok(measured)
+    }
+
+    async fn callbacks(self, shared: &Shared, workers: Workers) -> Outcome<Measured> {
+        let (first, number) = (self.plan.warm_up_requests, self.plan.callbacks);
+        let requests = notifications::requests(&shared.keys.platform, 0..first + number).await?;
+        let work = Work {
+            requests,
+            first,
+            number,
+            rows: Rows::PaidOrders,
+            rows_per_request: 1,
+            rows_per_unit: 1.0,
+        };
+        self.asynchronous(work, workers).await
+    }
+
+    async fn events(self, workers: Workers) -> Outcome<Measured> {
+        let tokens = requests::tokens(&self.system.endpoint).await?;
+        let work = Work {
+            requests: requests::reports(tokens),
+            first: FIRST,
+            number: self.plan.reports,
+            rows: Rows::Events,
+            rows_per_request: EVENTS,
+            rows_per_unit: 1000.0,
+        };
+        self.asynchronous(work, workers).await
+    }
+
+    /// Sends work that is acknowledged before it is done, and waits until it is.
+    async fn asynchronous(mut self, work: Work, workers: Workers) -> Outcome<Measured> {
+        let url = self.system.stores.database.url().to_owned();
+        let mut progress = Progress::of(&url, self.target, work.rows).await?;
+        let warm_up = self.plan.warm_up_requests;
+        self.warm_up(&work.requests, Limit::Requests(warm_up))
+            .await?;
+        progress.wait_for(warm_up * work.rows_per_request).await?;
+        progress.checkpoint().await?;
+        if workers == Workers::Stopped {
+            self.system.stop_worker().await?;
+        }
+        let units = as_float(work.number * work.rows_per_request) / work.rows_per_unit;
+        let mut measured = Measured::default();
+        let mut meter = self.meter().await?;
+        let load = Closed {
+            connections: CONNECTIONS,
+            first: work.first,
+            limit: Limit::Requests(work.number),
+        };
+        let sent = load
+            .send(&self.system.endpoint, &work.requests)
+            .await?
+            .checked()?;
+        let mut begun = sent.started;
+        if workers == Workers::Stopped {
+            measured.cpu(&meter.stop()?, units);
+            begun = SystemTime::now();
+            self.system.start_worker().await;
+            meter = Meter::start(self.system.processes())?;
+        }
+        let rows = sent.successes() * work.rows_per_request;
+        progress
+            .wait_for(warm_up * work.rows_per_request + rows)
+            .await?;
+        measured.cpu(&meter.stop()?, units);
+        let commits = progress.commits_since(begun).await?;
+        let span = match workers {
+            Workers::Running => commits.last,
+            // The start of the process is not counted.
+            Workers::Stopped => commits.last - commits.first,
+        };
+        let accepted = sent.rate() * as_float(work.rows_per_request);
+        measured.figure("acceptedPerSecond", accepted);
+        measured.figure("processedPerSecond", as_float(rows) / span);
+        measured.latencies(&sent);
+        Ok(measured)
+    }
+
+    async fn warm_up(&self, requests: &Requests, limit: Limit) -> Outcome<Sent> {
+        let load = Closed {
+            connections: CONNECTIONS,
+            first: 0,
+            limit,
+        };
+        load.send(&self.system.endpoint, requests).await?.checked()
+    }
+
+    /// Waits until the machine is quiet, and starts a meter.
+    async fn meter(&self) -> Outcome<Meter> {
+        quiet::wait(self.plan.quiet, &self.system.processes()).await?;
+        Meter::start(self.system.processes())
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn as_float(number: u64) -> f64 {
+    number as f64
+}

@@ -1,0 +1,129 @@
+//! `avalon-bench upstream`: the WeChat that all targets call, as fast as possible, so that it costs little of
+//! the machine's CPU. It checks nothing; the simulator does. Internal: `compare` starts it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use avalon_simulator::PayCredentials;
+use axum::extract::{Query, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use clap::Args;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::Outcome;
+use crate::compare::PlatformKey;
+
+/// Where to listen.
+#[derive(Args)]
+pub(crate) struct UpstreamArguments {
+    #[arg(long)]
+    listen: SocketAddr,
+    /// The platform's private key, PEM.
+    #[arg(long)]
+    key: PathBuf,
+}
+
+/// Serves until it is killed.
+pub(crate) async fn run(arguments: &UpstreamArguments) -> Outcome<()> {
+    let prepay = Prepay {
+        key: PlatformKey::read(&arguments.key)?,
+        signed: Mutex::default(),
+    };
+    let router = Router::new()
+        .route("/sns/jscode2session", get(code2session))
+        .route("/cgi-bin/stable_token", post(access_token))
+        .route("/v3/pay/transactions/jsapi", post(prepay_order))
+        .with_state(Arc::new(prepay));
+    let listener = TcpListener::bind(arguments.listen).await?;
+    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    Ok(axum::serve(listener, router).await?)
+}
+
+#[derive(Deserialize)]
+struct Exchange {
+    js_code: String,
+}
+
+/// The player of a code is what precedes its first dot.
+async fn code2session(Query(exchange): Query<Exchange>) -> Json<Value> {
+    let (player, _) = exchange
+        .js_code
+        .split_once('.')
+        .unwrap_or((&exchange.js_code, ""));
+    Json(json!({
+        "openid": format!("o_{player}"),
+        "unionid": format!("un_{player}"),
+        "session_key": "c2l4dGVlbiBieXRlcyBhIQ==",
+    }))
+}
+
+async fn access_token() -> Json<Value> {
+    Json(json!({"access_token": "token-of-a-benchmark", "expires_in": 7200}))
+}
+
+/// Responses to new orders. Their signatures cover the time, so that one serves for a second: signing each
+/// response would take more CPU than the targets spend on an order.
+struct Prepay {
+    key: PlatformKey,
+    signed: Mutex<Option<Signed>>,
+}
+
+#[derive(Clone)]
+struct Signed {
+    second: i64,
+    body: String,
+    signature: String,
+}
+
+impl Prepay {
+    fn response(&self) -> Outcome<Signed> {
+        let second = Timestamp::now().as_second();
+        let mut cached = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(signed) = cached.as_ref().filter(|signed| signed.second == second) {
+            return Ok(signed.clone());
+        }
+        let body = json!({"prepay_id": format!("wx{second:032}")}).to_string();
+        let (timestamp, nonce) = (second.to_string(), nonce(second));
+        let signed = Signed {
+            signature: self.key.sign(&timestamp, &nonce, &body)?,
+            second,
+            body,
+        };
+        *cached = Some(signed.clone());
+        Ok(signed)
+    }
+}
+
+async fn prepay_order(State(prepay): State<Arc<Prepay>>) -> Response {
+    let Ok(signed) = prepay.response() else {
+        return axum::http::StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let headers = AppendHeaders([
+        ("wechatpay-timestamp", signed.second.to_string()),
+        ("wechatpay-nonce", nonce(signed.second)),
+        ("wechatpay-signature", signed.signature),
+        (
+            "wechatpay-serial",
+            PayCredentials::TEST.platform_public_key_id.to_owned(),
+        ),
+    ]);
+    (
+        headers,
+        [(CONTENT_TYPE, "application/json; charset=utf-8")],
+        signed.body,
+    )
+        .into_response()
+}
+
+fn nonce(second: i64) -> String {
+    format!("{second:032}")
+}

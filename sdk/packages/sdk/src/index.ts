@@ -1,0 +1,48 @@
+/**
+ * Client of avalon-wx for WeChat mini-games.
+ *
+ * @packageDocumentation
+ */
+export { createBasicClient, createClient, type BasicClient, type Client } from './client.js';
+export type { ClientOptions } from './options.js';
+export { AvalonError, type ClientErrorCode, type ErrorDetails } from './base/errors.js';
+export { createCancel, type CancelSource, type CancelToken } from './base/cancel.js';
+export type { Host } from './base/host.js';
+export type {
+  PrivacyAnswer,
+  PrivacyListener,
+  WxCallbacks,
+  WxEntry,
+  WxFailure,
+  WxLike,
+  WxOpenDataContext,
+  WxPayment,
+  WxProfile,
+  WxResponse,
+  WxShareContent,
+  WxUserInfoButton,
+} from './base/wx.js';
+export type { Channel, Item, Order, OrderStatus, Product, ServiceErrorCode, UserInfo } from './api/types.js';
+export type { SessionEvent } from './session/session.js';
+export type { ProfileButton, ProfileButtonOptions, Profiles } from './session/profile.js';
+export type { OrderPage, PayOptions, Payments } from './payments/payments.js';
+export type { PayResult, RefusalCode } from './payments/purchase.js';
+export type { CoinBalance, Coins } from './payments/coins.js';
+export type { Events, EventStats, TrackStatus } from './events/events.js';
+export type { EventParams } from './events/properties.js';
+export type { AutoTrack } from './events/presets.js';
+export type { Forwarding } from './events/forward.js';
+export type { Invites, Reward, Social } from './social/social.js';
+export type { Entry } from './social/entries.js';
+export type { ShareCard, ShareExtra } from './social/share.js';
+export type { SubscribeResult } from './social/subscribe.js';
+export type {
+  Leaderboard,
+  LeaderboardEntry,
+  LeaderboardQuery,
+  ScoreOptions,
+  ScoreResult,
+  Scores,
+} from './scores/scores.js';
+export type { Friends, RankingOptions, Rect } from './scores/friends.js';
+export { SDK_VERSION } from './version.js';

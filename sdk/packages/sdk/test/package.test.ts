@@ -1,0 +1,128 @@
+/** The built package: syntax, size, globals, and that its types follow the service. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { nodeResolve } from '@rollup/plugin-node-resolve';
+import { parse } from 'acorn';
+import { rollup } from 'rollup';
+import { minify } from 'terser';
+import { macrotaskPromise, VirtualClock, World } from '@avalon-wx/wx-stand-in';
+import { runScript } from '@avalon-wx/wx-stand-in/node';
+import type * as Sdk from '../src/index.js';
+import { SDK_VERSION } from '../src/index.js';
+import { FakeService } from './support/fake-service.js';
+import { ORIGIN } from './support/setup.js';
+
+const WORKSPACE = new URL('../../../../', import.meta.url).pathname;
+const PACKAGE = join(WORKSPACE, 'packages/sdk');
+const FILES = {
+  'sdk/dist/avalon.js': 'module',
+  'sdk/dist/avalon.umd.cjs': 'script',
+  'open-data-context/dist/index.js': 'module',
+  'open-data-context/dist/index.cjs': 'script',
+} as const;
+
+function read(file: string): string {
+  return readFileSync(join(WORKSPACE, 'packages', file), 'utf8');
+}
+
+test('bundles_are_es2015', () => {
+  for (const [file, sourceType] of Object.entries(FILES))
+    parse(read(file), { ecmaVersion: 2015, sourceType });
+});
+
+test('bundles_use_no_forbidden_globals', () => {
+  const names =
+    'eval|Proxy|window|document|localStorage|XMLHttpRequest|fetch|navigator|process|Buffer|TextEncoder|setInterval';
+  // Neither a property nor a text.
+  const forbidden = new RegExp(`(?<![.'"\\w])(?:${names})\\b(?!['":])|new Function|createCanvas\\(`);
+  for (const file of Object.keys(FILES)) {
+    const code = read(file).replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '');
+    const found = forbidden.exec(code);
+    assert.equal(found, null, `${file}: ${found && code.slice(found.index - 40, found.index + 40)}`);
+  }
+});
+
+test('schema_follows_the_service', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'avalon-schema-'));
+  try {
+    const file = join(folder, 'schema.ts');
+    const cli = join(WORKSPACE, 'node_modules/openapi-typescript/bin/cli.js');
+    execFileSync('node', [cli, join(WORKSPACE, '../docs/openapi.json'), '--output', file], {
+      stdio: 'ignore',
+    });
+    assert.equal(
+      readFileSync(join(PACKAGE, 'src/api/schema.ts'), 'utf8'),
+      readFileSync(file, 'utf8'),
+      'npm run types',
+    );
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('version_equals_that_of_the_package', () => {
+  assert.equal((JSON.parse(read('sdk/package.json')) as { version: string }).version, SDK_VERSION);
+});
+
+async function sizeOf(entry: string, names?: string): Promise<number> {
+  const input = join(WORKSPACE, 'packages', entry);
+  const virtual = {
+    name: 'virtual',
+    resolveId: (id: string) => (id === 'entry' ? id : null),
+    load: (id: string) => (id === 'entry' ? `export ${names ?? '*'} from ${JSON.stringify(input)};` : null),
+  };
+  const bundle = await rollup({ input: 'entry', plugins: [virtual, nodeResolve()] });
+  const { output } = await bundle.generate({ format: 'es' });
+  const { code } = await minify(output[0].code, { module: true, ecma: 2015 });
+  return gzipSync(code as string, { level: 9 }).length;
+}
+
+test('sizes_stay_within_their_budgets', async () => {
+  const sizes = {
+    full: await sizeOf('sdk/dist/avalon.js'),
+    basic: await sizeOf('sdk/dist/avalon.js', '{ createBasicClient }'),
+    openData: await sizeOf('open-data-context/dist/index.js'),
+  };
+  assert.ok(sizes.full < 17.0 * 1024, `full: ${sizes.full}`);
+  assert.ok(sizes.basic < 14.5 * 1024, `basic: ${sizes.basic}`);
+  assert.ok(sizes.openData < 6 * 1024, `open data context: ${sizes.openData}`);
+  assert.ok(sizes.basic < sizes.full - 2000, 'social features are not removed');
+  console.log(`sizes, minified and gzipped: ${JSON.stringify(sizes)}`);
+});
+
+test('umd_runs_where_promises_are_macrotasks', async () => {
+  const clock = new VirtualClock();
+  const service = new FakeService(() => clock.now());
+  const world = new World({ clock, transport: service.transport });
+  const phone = world.phone({ player: 'alice', platform: 'ios' });
+  const { host } = phone.launch();
+  const Late = macrotaskPromise((run, delay) => host.setTimeout(run, delay));
+  const globals = {
+    wx: host.wx,
+    setTimeout: host.setTimeout,
+    clearTimeout: host.clearTimeout,
+    Promise: Late,
+  };
+  const sdk = runScript(read('sdk/dist/avalon.umd.cjs'), globals) as unknown as typeof Sdk;
+  const client = sdk.createClient({ baseUrl: ORIGIN, host });
+  const user = await clock.until(client.login());
+  assert.equal(user._id, 'user-alice');
+  world.platform.pay = ({ parameters }) => {
+    service.pay((JSON.parse(String(parameters['signData'])) as { outTradeNo: string }).outTradeNo);
+    return Promise.resolve();
+  };
+  assert.equal((await clock.until(client.payments.pay('gems', 1))).status, 'paid');
+  client.events.track('play');
+  await clock.until(client.events.flush());
+  assert.ok([...service.events.values()].some(({ eventName }) => eventName === 'play'));
+});
+
+test('umd_attaches_itself_to_game_global', () => {
+  const check = '\nmodule.exports.attached = GameGlobal.AvalonWx === module.exports;';
+  assert.equal(runScript(read('sdk/dist/avalon.umd.cjs') + check, {})['attached'], true);
+});

@@ -1,0 +1,99 @@
+// Builds the packages: TypeScript, then one ES module and one UMD (or CommonJS) file each, then the declarations in
+// one file and the API report. `--tests` also compiles the tests, `--update` accepts a changed API report.
+import { Extractor, ExtractorConfig } from '@microsoft/api-extractor';
+import resolve from '@rollup/plugin-node-resolve';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { rollup } from 'rollup';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const tests = process.argv.includes('--tests');
+const update = process.argv.includes('--update');
+
+/** Packages that are bundled, with their UMD name. */
+const BUNDLES = [
+    { name: 'sdk', file: 'avalon', umd: { name: 'AvalonWx', file: 'avalon.umd.cjs' } },
+    { name: 'open-data-context', file: 'index', umd: { name: 'AvalonOpenData', file: 'index.cjs' } },
+];
+
+function compile() {
+    const realms = ['wx-stand-in/node', 'wx-stand-in/browser'];
+    const packages = ['wx-stand-in', 'sdk', 'open-data-context'].map((name) =>
+        tests ? `${name}/test` : name,
+    );
+    const projects = [...realms, ...packages].map((name) => `packages/${name}`);
+    const { status } = spawnSync('npx', ['tsc', '--build', ...projects], { cwd: root, stdio: 'inherit' });
+    if (status !== 0) process.exit(1);
+}
+
+async function bundle({ name, file, umd }) {
+    const folder = join(root, 'packages', name);
+    const banner = `/*! @avalon-wx/${name} ${version(folder)} | MIT OR Apache-2.0 */`;
+    const built = await rollup({ input: join(folder, 'build/src/index.js'), plugins: [resolve()] });
+    await built.write({ file: join(folder, `dist/${file}.js`), format: 'es', banner });
+    // `GameGlobal` rather than `this`, which is undefined in strict mode, and not `window`, which engines fake.
+    const intro = 'if (typeof GameGlobal === "object" && GameGlobal) GameGlobal.' + umd.name + ' = exports;';
+    await built.write({
+        file: join(folder, 'dist', umd.file),
+        format: 'umd',
+        name: umd.name,
+        outro: intro,
+        banner,
+        exports: 'named',
+    });
+    await built.close();
+}
+
+function version(folder) {
+    return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).version;
+}
+
+function report({ name, file }) {
+    const folder = join(root, 'packages', name);
+    mkdirSync(join(folder, 'etc'), { recursive: true });
+    const config = ExtractorConfig.prepare({
+        packageJsonFullPath: join(folder, 'package.json'),
+        configObjectFullPath: undefined,
+        configObject: {
+            projectFolder: folder,
+            mainEntryPointFilePath: join(folder, 'build/src/index.d.ts'),
+            compiler: { tsconfigFilePath: join(folder, 'tsconfig.json') },
+            apiReport: {
+                enabled: true,
+                reportFileName: `${name}.api.md`,
+                reportFolder: join(folder, 'etc'),
+                reportTempFolder: join(folder, 'temp'),
+            },
+            docModel: { enabled: false },
+            tsdocMetadata: { enabled: false },
+            dtsRollup: { enabled: true, untrimmedFilePath: join(folder, `dist/${file}.d.ts`) },
+            messages: {
+                compilerMessageReporting: { default: { logLevel: 'error' } },
+                extractorMessageReporting: {
+                    default: { logLevel: 'error' },
+                    // Release tags would have to be on every symbol; everything that is exported is public.
+                    'ae-missing-release-tag': { logLevel: 'none' },
+                    'ae-undocumented': { logLevel: 'none' },
+                    // Types of the service's schema are part of the declarations, but nothing to import.
+                    'ae-forgotten-export': { logLevel: 'none' },
+                },
+                tsdocMessageReporting: { default: { logLevel: 'none' } },
+            },
+        },
+    });
+    const result = Extractor.invoke(config, { localBuild: update, showVerboseMessages: false });
+    if (!result.succeeded) {
+        console.error(
+            `The API of ${name} differs from etc/${name}.api.md; "npm run build -- --update" accepts it.`,
+        );
+        process.exit(1);
+    }
+}
+
+compile();
+for (const entry of BUNDLES) {
+    await bundle(entry);
+    report(entry);
+}

@@ -1,0 +1,21 @@
+// Builds and tests everything: `npm test`, or `npm test -- FILTER` for test files whose path contains FILTER.
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const filter = process.argv[2] ?? '';
+
+function run(command, ...args) {
+    const { status } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
+    if (status !== 0) process.exit(status ?? 1);
+}
+
+run('node', 'scripts/build.mjs', '--tests');
+for (const name of ['plain', 'wechat', 'dom']) run('npx', 'tsc', '-p', `type-tests/${name}`);
+const files = ['wx-stand-in', 'open-data-context', 'sdk']
+    .map((name) => join(root, 'packages', name, 'build/test'))
+    .flatMap((folder) => readdirSync(folder).map((file) => join(folder, file)))
+    .filter((file) => file.endsWith('.test.js') && file.includes(filter));
+run('node', '--test', '--test-reporter=dot', ...files);
