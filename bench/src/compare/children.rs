@@ -102,6 +102,8 @@ pub(crate) async fn floor(
             (plan.reports, as_float(events) / per_unit)
         }
         Scenario::Queue => (plan.jobs, as_float(plan.jobs) / per_unit),
+        // Each row has many indexes.
+        Scenario::CreateOrder => (plan.callbacks, as_float(plan.callbacks)),
         _ => (plan.jobs, as_float(plan.jobs)),
     };
     let orders = match scenario {

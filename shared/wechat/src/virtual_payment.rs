@@ -14,7 +14,6 @@ mod coins;
 mod env;
 mod errors;
 mod ids;
-mod json_object;
 mod keys;
 mod order_query;
 mod present;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use super::json_object::JsonObject;
 use super::sign::{login_signature, pay_sig};
 use super::{
     AppKeys, BillNo, CoinAmount, Env, OfferId, RepeatedBill, VirtualPaymentCode,
     VirtualPaymentError, ZoneId,
 };
+use crate::json_object::JsonObject;
 use crate::request::Request;
 use crate::{Api, OpenId, PlatformClient, SessionKey, WechatError, login_signature as login};
 

@@ -5,10 +5,10 @@
 
 use serde::Deserialize;
 
-use super::json_object::JsonObject;
 use super::sign::{client_pay_sig, login_signature};
 use super::{AppKeys, Env, InvalidPurchase, Purchase, TradeNo, VirtualPaymentSettings};
 use crate::SessionKey;
+use crate::json_object::JsonObject;
 
 /// The text of an order. `as_str` returns its exact bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

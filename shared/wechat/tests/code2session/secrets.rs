@@ -73,6 +73,9 @@ async fn no_error_shows_a_secret() {
 
 #[tokio::test]
 async fn no_log_shows_a_secret() {
+    // Registers the callsites: one that another thread registers while the subscriber is set would stay
+    // disabled.
+    Platform::responding_body("{}").await.error(CODE).await;
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)

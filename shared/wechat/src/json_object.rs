@@ -3,15 +3,15 @@
 use serde_json::Value;
 
 /// The text of an object that is being written.
-pub(super) struct JsonObject(String);
+pub(crate) struct JsonObject(String);
 
 impl JsonObject {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self("{".to_owned())
     }
 
     /// Appends a field.
-    pub(super) fn field(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+    pub(crate) fn field(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         if self.0.len() > 1 {
             self.0.push(',');
         }
@@ -23,14 +23,14 @@ impl JsonObject {
     }
 
     /// Appends a field if there is a value.
-    pub(super) fn optional(self, name: &'static str, value: Option<impl Into<Value>>) -> Self {
+    pub(crate) fn optional(self, name: &'static str, value: Option<impl Into<Value>>) -> Self {
         match value {
             Some(value) => self.field(name, value),
             None => self,
         }
     }
 
-    pub(super) fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         self.0.push('}');
         self.0
     }
