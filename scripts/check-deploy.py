@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 from cloudcoil.models.keda import v1alpha1 as keda
@@ -16,6 +17,13 @@ AVALON, SECRETS = sys.argv[1:]
 COMPOSE = Path("docker-compose.yml")
 KUBERNETES = Path("deploy/kubernetes")
 OPERATIONS = Path("docs/operations.md")
+
+# Secrets that a role must not hold: whoever breaks into it would have them.
+FORBIDDEN = {
+    "api": {"pay_merchant_key", "pay_api_v3_key", "wechat_app_secret", "webhook_secret"},
+    "workers": {"admin_token"},
+}
+MIGRATE = {"database_url"}
 
 problems = []
 
@@ -29,6 +37,12 @@ def queues():
     """Names of the queues that the code defines."""
     sources = (file.read_text() for root in ("shared/core/src", "workers/src") for file in Path(root).rglob("*.rs"))
     return {name for source in sources for name in re.findall(r'QueueName::new\("([a-z-]+)"\)', source)}
+
+
+def check_secrets(what, role, secrets):
+    """Checks that a container holds no secret that its role does not need."""
+    surplus = set(secrets) - MIGRATE if role == "migrate" else set(secrets) & FORBIDDEN.get(role, set())
+    check(not surplus, f"{what}: avalon {role} does not need {sorted(surplus)}")
 
 
 def accepts(what, role, environment):
@@ -80,6 +94,22 @@ def check_compose():
         except Exception as error:
             problems.append(f"{COMPOSE} with {file}: {error}")
         check_services(file, filled["services"])
+        check_privileges(file, filled)
+        certificates = substituted(yaml.safe_load(Path("deploy/compose/certificates.yml").read_text()), settings(file))
+        api = certificates["services"]["api"]
+        check(set(api["secrets"]) <= merged["secrets"].keys(), f"certificates.yml names unknown secrets: {api['secrets']}")
+
+
+def check_privileges(file, compose):
+    what = f"{COMPOSE} with {file}"
+    superuser = compose["services"]["postgres"]["environment"]["POSTGRES_USER"]
+    user = urlsplit((Path(SECRETS) / "database_url").read_text()).username
+    check(user != superuser, f"{what}: the service connects to Postgres as its superuser")
+    created = Path("deploy/compose/postgres/application-role.sh").read_text()
+    check(f"CREATE ROLE {user} LOGIN" in created and "NOSUPERUSER" in created, f"{what}: no script creates the role {user}")
+    proxies = compose["services"]["api"]["environment"]["AVALON_HTTP__TRUSTED_PROXIES"]
+    subnet = compose["networks"]["outside"]["ipam"]["config"][0]["subnet"]
+    check(proxies == subnet, f"{what}: trusts {proxies!r} as proxies, but they connect from {subnet}")
 
 
 class Plain(yaml.SafeDumper):
@@ -100,13 +130,14 @@ def check_services(file, services):
                 check(mounted in service["secrets"], f"{COMPOSE}: {name} does not mount the secret {mounted}")
                 environment[key] = f"{SECRETS}/{mounted}"
         accepts(f"{COMPOSE} with {file}: {name}", role, environment)
+        check_secrets(f"{COMPOSE} with {file}: {name}", role, service["secrets"])
         if role == "workers":
             consumed |= set(arguments[1].split(","))
             # These would prevent scaling.
             check(not {"ports", "container_name", "hostname"} & service.keys(), f"{COMPOSE}: {name} cannot be scaled")
         # Services that the documentation runs commands with.
         if name in re.findall(r"docker compose run --rm --no-deps (\S+)", OPERATIONS.read_text()):
-            accepts(f"{OPERATIONS} with {file}: {name}", "all", environment)
+            accepts(f"{OPERATIONS} with {file}: {name}", "workers", environment)
             run_by.add(name)
     check(run_by, f"{OPERATIONS} runs commands with no service of {COMPOSE}")
     check(consumed == queues(), f"{COMPOSE}: workers for {consumed}, queues {queues()}")
@@ -133,8 +164,12 @@ def check_manifests(folder, manifests, secret):
     for (kind, name), manifest in named.items():
         if kind in ("Deployment", "Job"):
             pod = manifest["spec"]["template"]["spec"]
-            consumed |= check_container(f"{folder}: {name}", pod["containers"][0], named, secret)
-            check(pod["volumes"][0]["secret"]["secretName"] == secret["metadata"]["name"], f"{folder}: {name} mounts the wrong secret")
+            volume = pod["volumes"][0]["secret"]
+            mounted = {item["key"] for item in volume.get("items", [])} or secret["stringData"].keys()
+            consumed |= check_container(f"{folder}: {name}", pod["containers"][0], named, secret, mounted)
+            check(volume["secretName"] == secret["metadata"]["name"], f"{folder}: {name} mounts the wrong secret")
+            labels = manifest["spec"]["template"]["metadata"]["labels"]
+            check(selected(labels, manifests, "Egress"), f"{folder}: {name} has no NetworkPolicy of its own")
         if kind == "Deployment":
             check(("PodDisruptionBudget", name) in named, f"{folder}: {name} has no PodDisruptionBudget")
         if kind == "ScaledObject":
@@ -150,10 +185,23 @@ def check_manifests(folder, manifests, secret):
         if kind == "TriggerAuthentication":
             for reference in manifest["spec"]["secretTargetRef"]:
                 check(reference["key"] in secret["stringData"], f"{folder}: {name}: no key {reference['key']}")
+    deny = named.get(("NetworkPolicy", "avalon-default-deny"), {}).get("spec")
+    check(deny == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}, f"{folder}: traffic is not denied by default")
     check(consumed == queues() == scaled, f"{folder}: workers for {consumed}, scaled {scaled}, queues {queues()}")
 
 
-def check_container(what, container, named, secret):
+def selected(labels, manifests, direction):
+    """Whether a policy with rules selects pods by their role."""
+    policies = (manifest["spec"] for manifest in manifests if manifest["kind"] == "NetworkPolicy")
+    return any(
+        direction in policy["policyTypes"]
+        and "avalon/role" in policy["podSelector"].get("matchLabels", {})
+        and policy["podSelector"]["matchLabels"].items() <= labels.items()
+        for policy in policies
+    )
+
+
+def check_container(what, container, named, secret, mounts):
     """Checks that the binary accepts the configuration of the container; returns the queues it consumes."""
     environment = {variable["name"]: variable["value"] for variable in container.get("env", [])}
     for source in container.get("envFrom", []):
@@ -164,9 +212,11 @@ def check_container(what, container, named, secret):
         mounted = value.removeprefix("/secrets/")
         if mounted != value:
             check(mounted in secret["stringData"], f"{what}: the secret has no {mounted}")
+            check(mounted in mounts, f"{what}: {mounted} is not mounted")
             environment[key] = f"{SECRETS}/{mounted}"
     role = container["args"][0]
     accepts(what, role, environment)
+    check_secrets(what, role, mounts)
     return {environment["AVALON_WORKERS__QUEUES"]} if role == "workers" else set()
 
 

@@ -79,7 +79,7 @@ pub struct OpsState {
     pub guesses: Guesses,
     /// Ingests analytics events.
     pub events: Events,
-    /// Limits statistics queries, which are expensive; players need database connections too.
+    /// Limits statistics queries, which are expensive. They have database connections of their own.
     pub statistics: Arc<Semaphore>,
     /// Phase of the process; it is ready only while [`Phase::Running`].
     pub phase: watch::Receiver<Phase>,

@@ -12,7 +12,7 @@ use avalon_core::accounts::tokens::{TokenIssuer, TokenVerifier};
 use avalon_core::payments::inbox::InboxWriter;
 use avalon_core::storage::database::Database;
 use avalon_queue::Queue;
-use avalon_wechat::pay::PayClient;
+use avalon_wechat::pay::CallbackReceiver;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::extract::BodyLimit;
@@ -28,8 +28,8 @@ pub struct ApiState {
     pub queue: Queue,
     /// Users, orders and items.
     pub database: Database,
-    /// Holds WeChat Pay's keys; `None`: payments are not configured.
-    pub pay: Option<PayClient>,
+    /// Checks callbacks of WeChat Pay; `None`: payments are not configured.
+    pub pay: Option<CallbackReceiver>,
     /// Stores payment callbacks.
     pub inbox: InboxWriter,
     /// Verifies players' tokens.
@@ -111,7 +111,7 @@ pub(crate) use sub_states;
 sub_states! { App as App(state) =>
     Queue: state.queue.clone();
     Database: state.database.clone();
-    Option<PayClient>: state.pay.clone();
+    Option<CallbackReceiver>: state.pay.clone();
     InboxWriter: state.inbox.clone();
     Arc<TokenVerifier>: Arc::clone(&state.tokens);
     Arc<TokenIssuer>: Arc::clone(&state.issuer);

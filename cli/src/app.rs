@@ -102,7 +102,7 @@ impl App {
             sessions: stores::sessions(&config, &keyring, redis.as_ref(), &database),
             issuer: Arc::new(stores::issuer(&config)?),
             verifier: Arc::new(stores::verifier(&config)?),
-            pay: pay_client(&config, &wechat_metrics)?,
+            pay: pay_client(&config, role, &wechat_metrics)?,
             events: http::events(&config, &event_metrics, redis.as_ref()),
             registry,
             database,

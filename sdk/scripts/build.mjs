@@ -18,6 +18,15 @@ const BUNDLES = [
     { name: 'open-data-context', file: 'index', umd: { name: 'AvalonOpenData', file: 'index.cjs' } },
 ];
 
+/** The types of the HTTP API are written by every build, so that they cannot drift. */
+function schema() {
+    const output = 'packages/sdk/src/api/schema.ts';
+    const { status } = spawnSync('npx', ['openapi-typescript', '../docs/openapi.json', '--output', output], {
+        cwd: root,
+    });
+    if (status !== 0) process.exit(1);
+}
+
 function compile() {
     const realms = ['wx-stand-in/node', 'wx-stand-in/browser'];
     const packages = ['wx-stand-in', 'sdk', 'open-data-context'].map((name) =>
@@ -92,8 +101,18 @@ function report({ name, file }) {
     }
 }
 
+async function playground() {
+    const { status } = spawnSync('npx', ['tsc', '--project', 'playground'], { cwd: root, stdio: 'inherit' });
+    if (status !== 0) process.exit(1);
+    const built = await rollup({ input: join(root, 'playground/build/main.js'), plugins: [resolve()] });
+    await built.write({ file: join(root, 'playground/dist/playground.js'), format: 'es' });
+    await built.close();
+}
+
+schema();
 compile();
 for (const entry of BUNDLES) {
     await bundle(entry);
     report(entry);
 }
+await playground();

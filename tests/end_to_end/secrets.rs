@@ -108,9 +108,13 @@ async fn no_secret_is_logged_at_any_level() {
     ] {
         secrets.push((what.to_owned(), secret));
     }
-    for process in fleet.apis.iter().chain(&fleet.workers) {
+    // The API connects to the stores only, whose clients have no messages at trace level.
+    let apis = fleet.apis.iter().map(|api| (api, "DEBUG"));
+    let workers = fleet.workers.iter().map(|worker| (worker, "TRACE"));
+    for (process, lowest) in apis.chain(workers) {
         let log = process.log();
-        assert!(log.contains("\"level\":\"TRACE\""), "trace logging is on");
+        let level = format!("\"level\":\"{lowest}\"");
+        assert!(log.contains(&level), "{lowest} messages are logged");
         for (what, secret) in &secrets {
             for spelling in spellings(secret.trim()) {
                 let line = log.lines().find(|line| line.contains(&spelling));

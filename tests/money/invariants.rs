@@ -245,10 +245,12 @@ impl Run<'_> {
         }
     }
 
-    /// Every acknowledged callback is in the inbox.
+    /// Every acknowledged callback is in the inbox, except those that a key of WeChat turned out not to have signed.
     async fn acknowledged_is_stored(&self) {
         let mut acknowledged = 0;
-        for callback in self.shop.wechat.list("callbacks", "callbacks").await {
+        let mut callbacks = self.shop.wechat.list("callbacks", "callbacks").await;
+        callbacks.retain(|callback| callback["forged"] != "unknownSerial");
+        for callback in callbacks {
             let attempts = callback["attempts"].as_array().unwrap();
             acknowledged += attempts.iter().filter(|a| a["status"] == 204).count();
         }

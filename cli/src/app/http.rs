@@ -14,6 +14,7 @@ use axum::Router;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::services::callback_receiver;
 use super::stores::CLEAN_UP_EVERY;
 use super::{App, AppError};
 use crate::config::Config;
@@ -46,7 +47,7 @@ impl App {
         let state = ApiState {
             queue: self.queue.clone(),
             database: self.database.clone(),
-            pay: self.pay.clone(),
+            pay: callback_receiver(&self.config, self.pay.as_ref())?,
             inbox: InboxWriter::spawn(self.database.clone()),
             guard_metrics: GuardMetrics::new(&self.registry)?,
             pay_metrics: avalon_api::PayMetrics::new(&self.registry)?,

@@ -8,7 +8,7 @@ use avalon_core::platform::risk::{self, RiskCache};
 use avalon_core::platform::token::{self, PlatformTokens, Timing, TokenMetrics};
 use avalon_core::storage::documents::{Documents, MemoryDocuments, RedisDocuments};
 use avalon_queue::{Handlers, PoolSettings, QueueName};
-use avalon_wechat::pay::PayClient;
+use avalon_wechat::pay::{CallbackReceiver, PayClient, PayClientError};
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
 use avalon_workers::channels::{Channels, WechatPay};
 use avalon_workers::{
@@ -114,11 +114,31 @@ impl App {
     }
 }
 
-/// WeChat Pay, if it is configured.
+/// Checks callbacks of WeChat Pay, if it is configured: with the client's keys, or without a client with
+/// WeChat's public key.
+pub(crate) fn callback_receiver(
+    config: &Config,
+    client: Option<&PayClient>,
+) -> Result<Option<CallbackReceiver>, AppError> {
+    match (client, config.pay.public_key()) {
+        (Some(client), _) => Ok(Some(CallbackReceiver::Client(client.clone()))),
+        (None, Some(key)) if config.pay.enabled() => {
+            let receiver = CallbackReceiver::with_public_key(&key);
+            Ok(Some(receiver.map_err(PayClientError::PlatformKey)?))
+        }
+        (None, _) => Ok(None),
+    }
+}
+
+/// WeChat Pay, if it is configured, and not only for receiving callbacks.
 pub(crate) fn pay_client(
     config: &Config,
+    role: Role,
     metrics: &WechatMetrics,
 ) -> Result<Option<PayClient>, AppError> {
+    if role == Role::Api && config.pay.only_receives() {
+        return Ok(None);
+    }
     let app_id = config.wechat.app_id.clone().unwrap_or_default();
     match config.pay.client_settings(&AppId::new(app_id)) {
         None => Ok(None),

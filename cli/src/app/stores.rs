@@ -118,11 +118,8 @@ pub(crate) fn verifier(config: &Config) -> Result<TokenVerifier, AppError> {
         .signing_key
         .as_ref()
         .ok_or_else(|| AppError::missing("auth.signing_key"))?;
-    Ok(TokenVerifier::new(
-        key.verifying_key(),
-        &auth.previous_signing_keys,
-        &auth.issuer,
-    ))
+    let keys = (key.verifying_key(), &auth.previous_signing_keys);
+    Ok(TokenVerifier::new(keys.0, keys.1, &auth.issuer).for_audience(auth.audience()))
 }
 
 /// Signs players' tokens.
@@ -133,7 +130,9 @@ pub(crate) fn issuer(config: &Config) -> Result<TokenIssuer, AppError> {
         .as_ref()
         .ok_or_else(|| AppError::missing("auth.signing_key"))?;
     let issuer = TokenIssuer::new(key, &auth.issuer, auth.token_ttl);
-    Ok(issuer.renewing_for(auth.renew_for))
+    Ok(issuer
+        .for_audience(auth.audience())
+        .renewing_for(auth.renew_for))
 }
 
 /// Encrypts secrets at rest.

@@ -466,6 +466,43 @@ fn merchant_is_complete_or_absent() {
 }
 
 #[test]
+fn api_with_the_public_key_needs_no_private_one() {
+    let mut anyway = needed_anyway(Role::Api);
+    anyway.extend([
+        ("AVALON_PAY__MCH_ID", "1900012345".to_owned()),
+        (
+            "AVALON_PAY__PLATFORM_PUBLIC_KEY_ID",
+            "PUB_KEY_ID_01".to_owned(),
+        ),
+        ("AVALON_PAY__PLATFORM_PUBLIC_KEY", PLATFORM_KEY.to_owned()),
+    ]);
+    let given = |role| {
+        let mut given = needed_anyway(role);
+        given.extend(
+            anyway
+                .iter()
+                .filter(|(name, _)| name.contains("PAY"))
+                .cloned(),
+        );
+        given
+    };
+    let load = |role| {
+        let given = given(role);
+        let given: Vec<_> = given
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        from_env(&given, role)
+    };
+    let api = load(Role::Api).unwrap();
+    assert!(api.pay.enabled() && api.pay.only_receives());
+    for role in [Role::Workers, Role::All] {
+        let error = load(role).unwrap_err();
+        assert!(error.contains("pay.merchant_serial: required"), "{error}");
+    }
+}
+
+#[test]
 fn pay_client_receives_the_configured_settings() {
     let app_id = avalon_wechat::AppId::new("wx1");
     let none = from_env(&[], Role::Dev).unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{Config, Role};
 use avalon_wechat::pay::PayErrorClass;
 use avalon_wechat::{AppId, ErrorClass, JsCode, WechatClient, WechatMetrics, WechatSettings};
 use jiff::{SignedDuration, Timestamp};
@@ -101,7 +101,13 @@ async fn skew(config: &Config) -> Result<SignedDuration, String> {
 
 pub(super) async fn pay(config: &Config, findings: &mut Findings) {
     const NAME: &str = "WeChat Pay";
-    let client = match metrics().and_then(|metrics| app::pay_client(config, &metrics)) {
+    if config.pay.enabled() && config.pay.only_receives() {
+        return findings.skip(
+            NAME,
+            "without a key of the merchant, only callbacks are received",
+        );
+    }
+    let client = match metrics().and_then(|metrics| app::pay_client(config, Role::All, &metrics)) {
         Ok(Some(client)) => client,
         Ok(None) => {
             return findings.skip(NAME, "pay.mch_id is not configured; payments are disabled");

@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use avalon_core::storage::config::DatabaseConfig;
-use avalon_core::storage::database::Database;
+use avalon_core::storage::database::{Database, STATISTICS_CONNECTIONS};
 use avalon_test_support::TestDatabase;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -54,8 +54,7 @@ async fn cancelled_snapshot_leaves_no_connection_in_it() {
             .unwrap();
         for after in 0..8 {
             let work = async {
-                let limit = Duration::from_secs(5);
-                let mut transaction = database.begin_limited(limit).await.unwrap();
+                let mut transaction = database.begin_snapshot().await.unwrap();
                 sqlx::query("SELECT note FROM notes")
                     .fetch_all(&mut *transaction)
                     .await
@@ -171,4 +170,25 @@ async fn hanging_connections_are_replaced_within_seconds() {
         database.ping().await.map_err(|error| error.to_string())
     })
     .await;
+}
+
+#[tokio::test]
+async fn statistics_take_no_connections_from_players() {
+    let file = TestDatabase::postgres().await;
+    let database = open(&file, "1");
+    let limit = Duration::from_secs(5);
+    let mut running = Vec::new();
+    for _ in 0..STATISTICS_CONNECTIONS {
+        running.push(database.begin_limited(limit).await.unwrap());
+    }
+    let one: i64 = sqlx::query_scalar("SELECT CAST(1 AS BIGINT)")
+        .fetch_one(database.pool())
+        .await
+        .unwrap();
+    assert_eq!(one, 1);
+    database.begin().await.unwrap().rollback().await.unwrap();
+    // One more waits for its own kind, and no longer than others for theirs.
+    assert!(database.begin_limited(limit).await.is_err());
+    running.pop();
+    assert!(database.begin_limited(limit).await.is_ok());
 }

@@ -19,6 +19,7 @@ mod keys;
 mod money;
 mod open_enum;
 mod query;
+mod receiver;
 mod refund;
 mod settings;
 mod signing;
@@ -41,6 +42,7 @@ pub use ids::{
 pub use jsapi_order::JsapiOrder;
 pub use keys::{CallbackVerdict, InvalidPlatformKey, KeyRing};
 pub use money::{Fen, NegativeFen};
+pub use receiver::CallbackReceiver;
 pub use refund::{Refund, RefundAmount, RefundOf, RefundOrder, RefundState};
 pub use settings::{PaySettings, PlatformPublicKey};
 pub use signing::{InvalidMerchantKey, PayParams, Signer, SigningError, fresh_nonce};

@@ -196,6 +196,11 @@ impl AvalonCommand {
         )
     }
 
+    /// Whether this is its role.
+    pub(crate) fn is_role(&self, role: &str) -> bool {
+        self.role == role
+    }
+
     /// Whether it is a role with a queue.
     pub(crate) fn has_queue(&self) -> bool {
         matches!(self.role.as_str(), "dev" | "all" | "api" | "workers")

@@ -18,6 +18,15 @@ MC4CAQAwBQYDK2VwBCIEIL/LzytJTB7TwazNzaZMrR+oU/kUrifATxECxr9a/AgJ
 /// Also a TEST KEY.
 const TEST_ENCRYPTION_KEY: &str = "3NaxJZaCOBKzsD6ytqkCupHc+Ody9Kv6QLamvoSkZ8w=";
 
+/// What the API does without, as in the files under `deploy`: secrets of the merchant and of the app.
+const NOT_FOR_THE_API: [&str; 5] = [
+    "AVALON_WECHAT__APP_SECRET",
+    "AVALON_PAY__MERCHANT_SERIAL",
+    "AVALON_PAY__MERCHANT_KEY",
+    "AVALON_PAY__API_V3_KEY",
+    "AVALON_PAY__NOTIFY_URL",
+];
+
 /// The configuration of all processes of a fleet.
 #[derive(Clone, Debug)]
 pub struct FleetSettings {
@@ -117,7 +126,7 @@ impl FleetSettings {
 
     /// API and workers in one process, which also receives the payment callbacks.
     pub fn all(&self) -> AvalonCommand {
-        self.first_api().role("all")
+        self.apply(self.first_api.clone().role("all"))
     }
 
     /// The environment of its processes.
@@ -147,7 +156,12 @@ impl FleetSettings {
 
     fn apply(&self, command: AvalonCommand) -> AvalonCommand {
         let command = command.of_service(self.leftovers.clone());
+        let without: &[_] = match command.is_role("api") {
+            true => &NOT_FOR_THE_API,
+            false => &[],
+        };
         let env = self.env.iter();
+        let env = env.filter(|(name, _)| !without.contains(&name.as_str()));
         env.fold(command, |command, (name, value)| command.env(name, value))
     }
 }

@@ -9,7 +9,7 @@ use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::{OrderStatus, PaymentError};
 use avalon_core::storage::database::Database;
 use avalon_wechat::OpenId;
-use avalon_wechat::pay::PayClient;
+use avalon_wechat::pay::CallbackReceiver;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
@@ -104,7 +104,7 @@ struct PayParamsBody {
     security(("token" = [])),
 )]
 async fn create(
-    State(pay): State<Option<PayClient>>,
+    State(pay): State<Option<CallbackReceiver>>,
     ClientAddress(address): ClientAddress,
     Player(player): Player,
     RequestKey(idempotency_key): RequestKey,
@@ -124,7 +124,7 @@ async fn create(
 }
 
 /// Rejects a request whose job no worker could execute.
-fn payments_enabled(pay: Option<&PayClient>) -> Result<(), ProblemCode> {
+fn payments_enabled(pay: Option<&CallbackReceiver>) -> Result<(), ProblemCode> {
     match pay {
         Some(_) => Ok(()),
         None => Err(ProblemCode::PaymentsDisabled),
@@ -237,7 +237,7 @@ async fn list(
 )]
 async fn cancel(
     State(database): State<Database>,
-    State(pay): State<Option<PayClient>>,
+    State(pay): State<Option<CallbackReceiver>>,
     Player(player): Player,
     OrderPath(order_id): OrderPath,
     jobs: JobResponder,

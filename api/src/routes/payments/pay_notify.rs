@@ -10,7 +10,7 @@ use avalon_core::jobs::Callback;
 use avalon_core::payments::Channel;
 use avalon_core::payments::inbox::{CallbackKind, InboxWriter, Received};
 use avalon_queue::{NewJob, Queue};
-use avalon_wechat::pay::{CallbackVerdict, PayClient, SignatureHeaders, VerifyError};
+use avalon_wechat::pay::{CallbackReceiver, CallbackVerdict, SignatureHeaders, VerifyError};
 use axum::body::Bytes;
 use axum::extract::{FromRef, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -49,7 +49,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 /// What callbacks are received with.
 #[derive(Clone)]
 struct Callbacks {
-    pay: Option<PayClient>,
+    pay: Option<CallbackReceiver>,
     inbox: InboxWriter,
     queue: Queue,
     metrics: PayMetrics,
@@ -169,7 +169,7 @@ async fn receive(state: Callbacks, trace: Trace, kind: CallbackKind, request: Re
 
 async fn verify_and_store(
     state: &Callbacks,
-    pay: &PayClient,
+    pay: &CallbackReceiver,
     trace: Trace,
     sender: ClientAddress,
     kind: CallbackKind,

@@ -46,12 +46,13 @@ const SLOT = '__avalonWxClient';
 /** Creates the client with every feature; a second call returns the first one's. */
 export function createClient(options: ClientOptions): Client {
   return single(options, (core) => {
-    const { host, http, app, store, ids, device, entries, events } = core;
+    const { host, http, app, store, ids, device, entries, events, session } = core;
     const social = createSocial({
       host,
       http,
       app,
       entries,
+      signedIn: () => session.credentials(),
       record: (params) => events.track('$share', params),
       failed: () => undefined,
     });

@@ -12,6 +12,8 @@ export interface Device {
   /** Version of the game, in releases. */
   readonly appVersion: string;
   readonly pixelRatio: number;
+  /** Language of WeChat, such as `zh_CN`. */
+  readonly language: string;
   /** What the launch event reports. */
   readonly facts: { readonly [name: string]: string };
 }
@@ -41,6 +43,7 @@ export function readDevice({ wx }: Host): Device {
     envVersion: String(program['envVersion'] || 'release'),
     appVersion: String(program['version'] || ''),
     pixelRatio,
+    language: text('language') || 'zh_CN',
     facts: {
       platform,
       brand: text('brand'),

@@ -57,9 +57,13 @@ export class World {
   player(name: string): Player {
     let player = this.players.get(name);
     if (!player) {
+      const { platform } = this;
       player = {
         name,
-        openid: this.platform.openid(name),
+        // A simulator issues it with the first sign-in code.
+        get openid() {
+          return platform.openid(name);
+        },
         nickname: name,
         avatarUrl: '',
         friends: new Set(),

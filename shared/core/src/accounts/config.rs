@@ -41,6 +41,8 @@ pub struct AuthConfig {
     pub previous_signing_keys: Vec<VerifyingKey>,
     /// The `iss` of our tokens; tokens with another are rejected.
     pub issuer: String,
+    /// The `aud` of our tokens; tokens with another are rejected. Empty: none, and any is accepted.
+    pub audience: String,
 }
 
 impl Default for AuthConfig {
@@ -56,6 +58,7 @@ impl Default for AuthConfig {
             signing_key: None,
             previous_signing_keys: Vec::new(),
             issuer: "avalon-wx".to_owned(),
+            audience: "avalon".to_owned(),
         }
     }
 }
@@ -88,6 +91,11 @@ impl AuthConfig {
             "must be at most 60s",
         )?;
         rule(!self.issuer.is_empty(), "auth.issuer", "must not be empty")
+    }
+
+    /// The `aud` of tokens, if they have one.
+    pub fn audience(&self) -> Option<&str> {
+        Some(self.audience.as_str()).filter(|audience| !audience.is_empty())
     }
 
     /// The rules of sessions.

@@ -25,6 +25,9 @@ pub use keys::{KeyError, SigningKey, VerifyingKey};
 pub struct Claims {
     /// Who issued the token: `auth.issuer`.
     pub iss: String,
+    /// For whom it was issued: `auth.audience`. Missing in tokens of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aud: Option<String>,
     /// The player.
     pub sub: UserId,
     /// The session.
@@ -68,6 +71,9 @@ pub enum TokenError {
     /// Another service issued it.
     #[error("the token was issued by another service")]
     WrongIssuer,
+    /// It was issued for another service.
+    #[error("the token was issued for another service")]
+    WrongAudience,
     /// It has expired: a refresh token yields a new one.
     #[error("the token has expired")]
     Expired,
@@ -90,6 +96,7 @@ pub struct TokenIssuer {
     key: EncodingKey,
     header: Header,
     issuer: String,
+    audience: Option<String>,
     ttl: Duration,
     renews_for: Duration,
 }
@@ -103,9 +110,17 @@ impl TokenIssuer {
             key: key.encoding_key(),
             header,
             issuer: issuer.to_owned(),
+            audience: None,
             ttl,
             renews_for: Duration::ZERO,
         }
+    }
+
+    /// Names the service for which tokens are issued.
+    #[must_use]
+    pub fn for_audience(mut self, audience: Option<&str>) -> Self {
+        self.audience = audience.map(str::to_owned);
+        self
     }
 
     /// Renews tokens until this time after the sign-in or refresh that they stem from.
@@ -141,6 +156,7 @@ impl TokenIssuer {
         let (iat, exp) = self.lifetime(now)?;
         self.sign(&Claims {
             iss: self.issuer.clone(),
+            aud: self.audience.clone(),
             iat,
             exp,
             auth_time: Some(claims.authenticated_at()),
@@ -162,6 +178,7 @@ impl TokenIssuer {
         let (iat, exp) = self.lifetime(now)?;
         self.sign(&Claims {
             iss: self.issuer.clone(),
+            aud: self.audience.clone(),
             sub: user,
             sid: session,
             oid: open_id.as_str().to_owned(),
@@ -204,6 +221,7 @@ impl TokenVerifier {
         validation.set_required_spec_claims(&["exp", "iss", "sub"]);
         validation.set_issuer(&[issuer]);
         validation.leeway = 0;
+        validation.validate_aud = false;
         let all = || std::iter::once(current).chain(previous);
         Self {
             keys: all()
@@ -214,7 +232,18 @@ impl TokenVerifier {
         }
     }
 
-    /// Checks signature, issuer and expiry of a token.
+    /// Rejects tokens for another audience. Those without one were issued before there was any, or while
+    /// `auth.audience` was empty; they expire within `auth.token_ttl`.
+    #[must_use]
+    pub fn for_audience(mut self, audience: Option<&str>) -> Self {
+        if let Some(audience) = audience {
+            self.validation.validate_aud = true;
+            self.validation.set_audience(&[audience]);
+        }
+        self
+    }
+
+    /// Checks signature, issuer, audience and expiry of a token.
     ///
     /// # Errors
     /// A [`TokenError`] with the reason, which clients do not learn.
@@ -227,6 +256,7 @@ impl TokenVerifier {
             Err(error) => Err(match error.kind() {
                 ErrorKind::InvalidSignature => TokenError::BadSignature,
                 ErrorKind::InvalidIssuer => TokenError::WrongIssuer,
+                ErrorKind::InvalidAudience => TokenError::WrongAudience,
                 ErrorKind::ExpiredSignature => TokenError::Expired,
                 _ => TokenError::Malformed,
             }),

@@ -188,6 +188,19 @@ impl PayConfig {
         )
     }
 
+    /// Whether callbacks can be received, and nothing else: WeChat's public key is configured, and the
+    /// merchant's private key is not.
+    pub fn only_receives(&self) -> bool {
+        self.merchant_key.is_none() && self.public_key().is_some()
+    }
+
+    /// WeChat Pay's public key, if it is configured.
+    pub fn public_key(&self) -> Option<PlatformPublicKey> {
+        let id = self.platform_public_key_id.clone()?;
+        let pem = self.platform_public_key.clone()?;
+        Some(PlatformPublicKey { id, pem })
+    }
+
     /// Whether a merchant is configured, without which players cannot pay.
     pub fn enabled(&self) -> bool {
         self.mch_id.is_some()
@@ -222,7 +235,6 @@ impl PayConfig {
         let merchant_key = required(&self.merchant_key, "pay.merchant_key")?;
         let api_v3_key = required(&self.api_v3_key, "pay.api_v3_key")?;
         let notify_url = required(&self.notify_url, "pay.notify_url")?;
-        let public_key = self.platform_public_key_id.as_ref();
         Ok(PaySettings {
             app_id,
             mch_id,
@@ -236,12 +248,7 @@ impl PayConfig {
             backup_base: self.backup_base.as_ref().map(|url| url.as_url().clone()),
             notify_url: notify_url.as_url().clone(),
             refund_notify_url: notify_url.refund_url(),
-            platform_public_key: public_key.zip(self.platform_public_key.as_ref()).map(
-                |(id, pem)| PlatformPublicKey {
-                    id: id.clone(),
-                    pem: pem.clone(),
-                },
-            ),
+            platform_public_key: self.public_key(),
             connect_timeout: self.connect_timeout,
             request_timeout: self.request_timeout,
         })

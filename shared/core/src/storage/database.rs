@@ -1,8 +1,9 @@
 //! The database: SQLite or Postgres, its migrations, and transactions. SQL statements are with the tables
 //! that they are about (`users`, `payments`).
 //!
-//! On Postgres a process has two pools: one for transactions, which may wait for rows that others lock, and
-//! one for single statements (sign-ins, reads) and the storing of callbacks, which do not wait behind those.
+//! On Postgres a process has three pools: one for transactions, which may wait for rows that others lock,
+//! one for single statements (sign-ins, reads) and the storing of callbacks, which do not wait behind those,
+//! and a small one for operators' statistics, which take long. Those must not take connections from players.
 
 mod connections;
 mod error;
@@ -26,6 +27,10 @@ pub(crate) use connections::{NETWORK_LIMITS, SESSION_LIMITS};
 pub use error::DatabaseError;
 pub use statements::Statements;
 
+/// Maximum number of connections of a process for operators' statistics and for counting active players, in
+/// addition to `database.max_connections`.
+pub const STATISTICS_CONNECTIONS: u32 = 3;
+
 /// The connections of a process. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
@@ -33,6 +38,8 @@ pub struct Database {
     statements: Statements,
     /// All other transactions; `None`: in the same pool, since SQLite has one writer.
     transactions: Option<AnyPool>,
+    /// Operators' statistics; `None`: in the same pool (SQLite).
+    statistics: Option<AnyPool>,
     options: AnyConnectOptions,
     dialect: Dialect,
 }
@@ -79,9 +86,13 @@ impl Database {
                 Some(pool(size, Use::Transactions)),
             )
         };
+        // Opened only when there are statistics to read.
+        let statistics =
+            (dialect == Dialect::Postgres).then(|| pool(STATISTICS_CONNECTIONS, Use::Transactions));
         Ok(Self {
             statements: Statements::new(statements, dialect),
             transactions,
+            statistics,
             options,
             dialect,
         })
@@ -97,7 +108,7 @@ impl Database {
         self.dialect
     }
 
-    /// Counts the connections.
+    /// Counts the connections, without those of statistics.
     pub fn connections(&self) -> Connections {
         let mut all = Connections {
             open: 0,
@@ -160,7 +171,8 @@ impl Database {
     }
 
     /// Begins a read-only transaction with a consistent snapshot and a statement timeout: for operators'
-    /// queries, which may be large and must not hold connections for long.
+    /// queries, which may be large and must not hold connections for long. At most [`STATISTICS_CONNECTIONS`] run at
+    /// a time on Postgres, on connections of their own.
     ///
     /// # Errors
     /// [`DatabaseError::Unavailable`] when no connection is available.
@@ -168,9 +180,9 @@ impl Database {
         &self,
         limit: Duration,
     ) -> Result<Transaction<'static, Any>, DatabaseError> {
-        let mut transaction = self
-            .begin_on(self.transactions(), self.begin_read())
-            .await?;
+        let pool = self.statistics.as_ref();
+        let pool = pool.unwrap_or_else(|| self.transactions());
+        let mut transaction = self.begin_on(pool, self.begin_read()).await?;
         self.limit(&mut transaction, Some(limit)).await?;
         Ok(transaction)
     }

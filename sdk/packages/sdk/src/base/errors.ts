@@ -6,7 +6,6 @@ export type ClientErrorCode =
   | 'TIMEOUT'
   | 'CANCELLED'
   | 'MALFORMED_ANSWER'
-  | 'SIGNED_OUT'
   | 'SIGN_IN_FAILED'
   | 'SIGN_IN_TOO_OFTEN'
   | 'PAYMENT_IN_PROGRESS'

@@ -74,7 +74,7 @@ export function createFriends({ wx }: Host, device: Device): Friends {
     if (target.canvas.width !== width) target.canvas.width = width;
     if (target.canvas.height !== height) target.canvas.height = height;
     if (mode === 'screenCanvas') place(target, rect);
-    post(target, message(rect, options, kind, from, pixelRatio));
+    post(target, message(rect, options, kind, from, { pixelRatio, language: device.language }));
     return { canvas: target.canvas, mode };
   };
   return {
@@ -95,7 +95,7 @@ function message(
   options: RankingOptions,
   kind: 'friends' | 'group',
   from: { shareTicket?: string; groupId?: string },
-  pixelRatio: number,
+  { pixelRatio, language }: { pixelRatio: number; language: string },
 ): ShowMessage {
   const { theme = 'light' } = options;
   return {
@@ -115,7 +115,7 @@ function message(
     unit: options.unit || '',
     title: options.title || '',
     own: options.own === undefined ? '' : options.own,
-    language: 'zh_CN',
+    language,
     shareTicket: from.shareTicket || '',
     groupId: from.groupId || '',
   };

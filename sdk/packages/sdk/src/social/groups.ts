@@ -6,8 +6,15 @@ import type { Http } from '../http/http.js';
 import type { Entry } from './entries.js';
 
 /** Returns the id of the group of an entry with a share ticket. */
-export async function groupOf(host: Host, http: Http, { shareTicket, shareId }: Entry): Promise<string> {
+export async function groupOf(
+  host: Host,
+  http: Http,
+  signedIn: () => Promise<unknown>,
+  { shareTicket, shareId }: Entry,
+): Promise<string> {
   if (!shareTicket) throw new AvalonError('UNSUPPORTED', { message: 'the entry does not come from a group' });
+  // A sign-in changes the key that the data are encrypted with, so it comes first.
+  await signedIn();
   const data = await groupData(host, shareTicket);
   return http.call({
     method: 'POST',

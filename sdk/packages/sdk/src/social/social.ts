@@ -48,22 +48,24 @@ export interface SocialParts {
   readonly http: Http;
   readonly app: AppState;
   readonly entries: Entries;
+  /** Resolves when the player is signed in, and signs in if necessary. */
+  readonly signedIn: () => Promise<unknown>;
   readonly record: (params: { readonly [name: string]: unknown }) => void;
   readonly failed: (error: AvalonError) => void;
 }
 
 export function createSocial(parts: SocialParts): Social {
-  const { host, http, entries } = parts;
+  const { host, http, entries, signedIn } = parts;
   const shares = new Shares(parts);
   entries.add((entry) => {
     if (entry.shareId !== undefined) track(http, entry.shareId, 'opened');
-    if (entry.shareTicket !== undefined) groupOf(host, http, entry).catch(parts.failed);
+    if (entry.shareTicket !== undefined) groupOf(host, http, signedIn, entry).catch(parts.failed);
   });
   return {
     share: (scene, extra) => shares.share(scene, extra),
     enableShareMenu: (scene, extra) => shares.enableMenu(scene, extra),
     onEntry: (listener) => entries.add(listener),
-    group: (entry) => groupOf(host, http, entry),
+    group: (entry) => groupOf(host, http, signedIn, entry),
     invites: () => http.call({ method: 'GET', path: '/api/wx/invites', read: readInvites }),
     rewards: (page = {}) =>
       http.call({ method: 'GET', path: `/api/wx/rewards${queryOf(page)}`, read: readRewards }),

@@ -122,6 +122,38 @@ fn renewal_ends_at_a_fixed_age_after_the_last_refresh() {
 }
 
 #[test]
+fn token_for_another_audience_is_rejected() {
+    let now = Timestamp::now();
+    let issuer = |audience| {
+        let issuer = TokenIssuer::from_pem(RFC_8037, ISSUER, HOUR).unwrap();
+        issuer.for_audience(audience)
+    };
+    let issued = |audience| {
+        let open_id = OpenId::new("oAlice");
+        let (user, session) = (UserId::new(), SessionId::new());
+        let token = issuer(audience).issue(user, session, &open_id, now);
+        token.unwrap().token
+    };
+    let verifier = |audience| {
+        let verifier = TokenVerifier::new(key().verifying_key(), &[], ISSUER);
+        verifier.for_audience(audience)
+    };
+    let game = verifier(Some("game"));
+    let claims = game.verify(&issued(Some("game"))).unwrap();
+    assert_eq!(claims.aud.as_deref(), Some("game"));
+    let other = game.verify(&issued(Some("forum")));
+    assert_eq!(other.unwrap_err(), TokenError::WrongAudience);
+    // Of an earlier version; its renewal has one.
+    let old = game.verify(&issued(None)).unwrap();
+    assert_eq!(old.aud, None);
+    let renewed = issuer(Some("game")).renew(&old, now).unwrap();
+    let renewed = game.verify(&renewed.token).unwrap();
+    assert_eq!(renewed.aud.as_deref(), Some("game"));
+    // Empty: any is accepted.
+    assert!(verifier(None).verify(&issued(Some("game"))).is_ok());
+}
+
+#[test]
 fn thumbprint_matches_rfc_8037() {
     assert_eq!(key().id(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
 }
