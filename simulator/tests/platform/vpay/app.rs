@@ -1,5 +1,7 @@
 //! An app: signs calls and orders by itself, and knows a player.
 
+use std::time::Duration;
+
 use avalon_simulator::{
     SimulatorSettings, VirtualPaymentCredentials, VirtualPaymentSimulatorSettings,
 };
@@ -197,6 +199,11 @@ impl App {
         client_code(&self.buy(order, extra).await)
     }
 
+    /// Waits until WeChat counts an order of items as delivered.
+    pub(crate) async fn delivered(&self, number: &str) {
+        eventually(async || self.query(number, 2).await["deliver_state"] == 2).await;
+    }
+
     pub(crate) async fn query(&self, number: &str, biz_id: i64) -> Value {
         let extra = json!({"out_trade_no": number, "biz_id": biz_id});
         self.call("/wxa/game/queryorderinfo", extra).await
@@ -208,4 +215,16 @@ pub(crate) fn client_code(answer: &Value) -> i64 {
         Some("requestMidasPaymentGameItem:ok") => 0,
         _ => answer["errCode"].as_i64().unwrap(),
     }
+}
+
+/// Waits for a condition, for at most ten seconds.
+pub(crate) async fn eventually(condition: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait)
+        .await
+        .unwrap();
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::app::App;
+use super::app::{App, eventually};
 use super::inbox::Inbox;
 
 const PAY: &str = "/wxa/game/pay";
@@ -52,19 +52,19 @@ async fn climb(order: serde_json::Value, steps: &[u64]) -> usize {
     inbox.wait(1).await;
     for (n, step) in steps.iter().enumerate() {
         // The attempt is recorded shortly after its answer was sent.
-        let recorded = async || {
+        eventually(async || {
             let pushes = app.sim.get("/vpay/pushes").await;
-            pushes["pushes"][0]["attempts"].as_array().unwrap().len()
-        };
-        while recorded().await <= n {
-            tokio::task::yield_now().await;
-        }
+            pushes["pushes"][0]["attempts"].as_array().unwrap().len() > n
+        })
+        .await;
         advance(&app, *step).await;
         inbox.wait(n + 2).await;
     }
-    while app.sim.get("/vpay/pushes").await["pushes"][0]["status"] != "failed" {
-        tokio::task::yield_now().await;
-    }
+    eventually(async || {
+        let pushes = app.sim.get("/vpay/pushes").await;
+        pushes["pushes"][0]["status"] == "failed"
+    })
+    .await;
     inbox.received().len()
 }
 

@@ -65,9 +65,7 @@ async fn refused_push_is_repeated_until_accepted() {
         .await;
     assert_eq!(app.code(&App::item_order("T1"), json!({})).await, 0);
     inbox.wait(3).await;
-    while app.query("T1", 2).await["deliver_state"] == 1 {
-        tokio::task::yield_now().await;
-    }
+    app.delivered("T1").await;
     let pushes = app.sim.get("/vpay/pushes?outTradeNo=T1").await;
     let push = &pushes["pushes"][0];
     assert_eq!(push["status"], "accepted");

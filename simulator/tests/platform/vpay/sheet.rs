@@ -27,9 +27,7 @@ async fn paid_items_are_pushed_and_delivered() {
     assert_eq!(payload["OpenId"], app.openid.as_str());
     assert_eq!(payload["GoodsInfo"]["OrigPrice"], 1200);
     assert_eq!(payload["GoodsInfo"]["Attach"], "avalon");
-    while app.query("T1", 2).await["deliver_state"] == 1 {
-        tokio::task::yield_now().await;
-    }
+    app.delivered("T1").await;
     let order = app.query("T1", 2).await;
     assert_eq!(
         (&order["pay_state"], &order["deliver_state"]),
