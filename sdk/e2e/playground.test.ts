@@ -167,7 +167,7 @@ test('five_hundred_friends_scroll_at_60_frames_a_second', { skip }, async () => 
     touch('TouchStart', 200);
     for (let round = 0; round < 4; round++) {
       let frames = 0;
-      for (const begun = performance.now(); performance.now() - begun < 1000; ) {
+      for (const begun = performance.now(); performance.now() - begun < 1000;) {
         await new Promise((resolve) => requestAnimationFrame(resolve));
         touch('TouchMove', 200 - (frames++ % 150));
       }

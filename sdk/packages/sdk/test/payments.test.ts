@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PhoneOptions, SheetAnswer } from '@avalon-wx/wx-stand-in';
 import { problem } from './support/fake-service.js';
-import { createClient } from '../src/index.js';
+import { createCancel, createClient } from '../src/index.js';
 import { ORIGIN, rejection, setUp } from './support/setup.js';
 
 async function shop(options: Partial<PhoneOptions> = {}) {
@@ -292,4 +292,28 @@ test('old_ios_cannot_pay_whatever_wechat_says', async () => {
   await clock.until(client.login());
   const result = await clock.until(client.payments.pay('gems', 1));
   assert.deepEqual(result, { status: 'refused', code: 'PLATFORM_UNSUPPORTED' });
+});
+
+test('expired_session_key_is_renewed_before_the_order', async () => {
+  const { clock, client, phone } = await shop();
+  phone.sessionKeyValid = false;
+  assert.equal((await clock.until(client.payments.pay('gems', 1))).status, 'paid');
+  assert.equal(phone.logins, 2);
+  assert.equal((await clock.until(client.payments.pay('gems', 1))).status, 'paid');
+  assert.equal(phone.logins, 2);
+});
+
+test('cancelled_purchase_goes_on_in_the_background', async () => {
+  const { clock, client, phone, service } = await shop();
+  phone.payments.answer = () => new Promise((resolve) => clock.setTimeout(() => resolve('pay'), 3000));
+  const ended: string[] = [];
+  client.payments.onOrder(({ status }) => ended.push(status));
+  const source = createCancel();
+  const result = rejection(client.payments.pay('gems', 1, { cancel: source.token }));
+  await clock.advance(1000);
+  source.cancel();
+  assert.equal((await result).code, 'CANCELLED');
+  await clock.advance(5000);
+  assert.deepEqual(ended, ['paid']);
+  assert.equal(service.orders.length, 1);
 });
