@@ -16,7 +16,14 @@ import { wait } from '../base/wait.js';
 import type { SheetResult } from './codes.js';
 import type { Core } from '../core.js';
 import { isFinal, type Intent } from './intents.js';
-import { openSheet, readPayParams, supportedChannels, type ChannelName, type PayParams } from './sheet.js';
+import {
+  openSheet,
+  readPayParams,
+  sessionKeyIsValid,
+  supportedChannels,
+  type ChannelName,
+  type PayParams,
+} from './sheet.js';
 import type { Watch } from './watch.js';
 
 /** The outcome of `pay`. */
@@ -64,6 +71,10 @@ export class Purchase {
       const { host, device } = this.core;
       const channels = payWith ? [] : await supportedChannels(host, device);
       if (!payWith && channels.length === 0) return { status: 'refused', code: 'PLATFORM_UNSUPPORTED' };
+      if (channels.indexOf('virtual_payment') >= 0 && !(await sessionKeyIsValid(host))) {
+        // Better now than by a sheet that fails; if it is not possible now, the sheet decides.
+        await this.core.session.signInAgain().catch(() => undefined);
+      }
       const { intents } = this.watch;
       const unfinished = payWith ? undefined : intents.unfinished(productId, quantity, host.now());
       const intent = unfinished || this.begin(productId, quantity);
