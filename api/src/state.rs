@@ -10,6 +10,7 @@ use avalon_core::accounts::config::SignaturePolicy;
 use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::{TokenIssuer, TokenVerifier};
 use avalon_core::payments::inbox::InboxWriter;
+use avalon_core::payments::order_reader::OrderReader;
 use avalon_core::storage::database::Database;
 use avalon_queue::Queue;
 use avalon_wechat::pay::CallbackReceiver;
@@ -30,6 +31,8 @@ pub struct ApiState {
     pub database: Database,
     /// Checks callbacks of WeChat Pay; `None`: payments are not configured.
     pub pay: Option<CallbackReceiver>,
+    /// Reads orders.
+    pub orders: OrderReader,
     /// Stores payment callbacks.
     pub inbox: InboxWriter,
     /// Verifies players' tokens.
@@ -112,6 +115,7 @@ sub_states! { App as App(state) =>
     Queue: state.queue.clone();
     Database: state.database.clone();
     Option<CallbackReceiver>: state.pay.clone();
+    OrderReader: state.orders.clone();
     InboxWriter: state.inbox.clone();
     Arc<TokenVerifier>: Arc::clone(&state.tokens);
     Arc<TokenIssuer>: Arc::clone(&state.issuer);

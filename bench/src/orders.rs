@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use avalon_core::base::fen::Fen;
 use avalon_core::base::ids::{OrderId, ProductId, UserId};
+use avalon_core::payments::fulfilments::Webhooks;
 use avalon_core::payments::orders::{self, HoldRules, NewOrder, PayBack, Payment};
 use avalon_core::payments::products::{self, Product};
 use avalon_core::payments::{Cause, Channel, OrderStatus};
@@ -188,6 +189,7 @@ impl Shop {
             &payment,
             Cause::Callback,
             PayBack::Never,
+            Webhooks::Stored,
             now,
         )
         .await?;

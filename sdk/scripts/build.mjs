@@ -3,7 +3,7 @@
 import { Extractor, ExtractorConfig } from '@microsoft/api-extractor';
 import resolve from '@rollup/plugin-node-resolve';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rollup } from 'rollup';
@@ -116,3 +116,8 @@ for (const entry of BUNDLES) {
     report(entry);
 }
 await playground();
+cpSync(join(root, 'packages/sdk/dist/avalon.umd.cjs'), join(root, 'example/lib/avalon.js'));
+cpSync(
+    join(root, 'packages/open-data-context/dist/index.cjs'),
+    join(root, 'example/openDataContext/lib/open-data-context.js'),
+);

@@ -19,50 +19,6 @@ async fn ready(game: &Game, ops: &str) -> u16 {
         .as_u16()
 }
 
-/// Sign-ins that start while WeChat is down.
-const PLAYERS: u64 = 30;
-
-/// Starts sign-ins during an outage of ten seconds; all of them succeed, and WeChat is not flooded.
-async fn sign_in_during(faults: serde_json::Value) {
-    let dev = Avalon::command("dev")
-        .env("AVALON_WECHAT__REQUEST_TIMEOUT", "300ms")
-        .start()
-        .await;
-    let game = Game::of(&dev, &dev);
-    game.faults(faults.clone()).await;
-    let mut jobs = Vec::new();
-    for player in 0..PLAYERS {
-        let code = format!("sim-player{player}");
-        let response = game.login_preferring(&code, "respond-async").await;
-        assert_eq!(response.status, 202, "{response:?}");
-        jobs.push(response.header("location").to_owned());
-    }
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    let during = game.exchanges().await;
-    // The circuit breaker lets a call through every few seconds.
-    assert!((5..100).contains(&during), "{during} calls: {faults}");
-
-    game.clear_faults().await;
-    for job in &jobs {
-        assert_eq!(game.job(job).await["status"], "succeeded", "{faults}");
-    }
-    let after = game.exchanges().await - during;
-    assert!(
-        after <= PLAYERS + 5,
-        "{after} calls after the outage: {faults}"
-    );
-}
-
-#[tokio::test]
-async fn wechat_outage_of_ten_seconds_fails_no_sign_in() {
-    tokio::join!(
-        sign_in_during(json!({"outage": "http502"})),
-        sign_in_during(json!({"outage": "reset"})),
-        sign_in_during(json!({"outage": "hang"})),
-        sign_in_during(json!({"errcode": -1})),
-    );
-}
-
 #[tokio::test]
 async fn misconfiguration_leaves_dead_letters_that_can_be_replayed() {
     let dev = Avalon::command("dev").start().await;

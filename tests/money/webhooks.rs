@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use avalon_core::base::ids::FulfilmentId;
 use avalon_core::payments::RefundStatus;
+use avalon_core::payments::fulfilments::Webhooks;
 use avalon_core::payments::refund_outcomes;
 use avalon_core::payments::refunds::{self, NewRefund};
 use avalon_queue::{JobState, JobStore, NewJob};
@@ -75,9 +76,16 @@ async fn refund_webhook_is_delivered_after_the_paid_webhook() {
     let now = Timestamp::now();
     let refund = refunds::request(&shop.database, &new, now).await.unwrap();
     let back = RefundStatus::Succeeded;
-    refund_outcomes::apply(&shop.database, refund.refund_id, back, Some("50"), now)
-        .await
-        .unwrap();
+    refund_outcomes::apply(
+        &shop.database,
+        refund.refund_id,
+        back,
+        Some("50"),
+        Webhooks::Stored,
+        now,
+    )
+    .await
+    .unwrap();
     let id = async |kind: &str| -> FulfilmentId {
         sqlx::query_scalar("SELECT id FROM fulfilments WHERE type = $1")
             .bind(kind)

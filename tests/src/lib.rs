@@ -180,10 +180,13 @@ impl Game {
 
     /// Number of code exchanges since the simulator's last reset.
     pub async fn exchanges(&self) -> u64 {
-        let count = format!("{}/_sim/requests/count?api=code2session", self.simulator);
-        send(self.client.get(count)).await.body["count"]
-            .as_u64()
-            .unwrap()
+        self.calls("code2session").await
+    }
+
+    /// Number of calls of an API since the simulator's last reset.
+    pub async fn calls(&self, api: &str) -> u64 {
+        let path = format!("requests/count?api={api}");
+        self.ask_simulator(&path).await["count"].as_u64().unwrap()
     }
 
     /// Sets the simulator's faults.
@@ -285,6 +288,15 @@ impl Player<'_> {
     pub async fn order(&self, product: &str, quantity: i64, key: &str) -> ApiResponse {
         let body = json!({"productId": product, "quantity": quantity});
         self.post("/api/wx/createOrder", key, body).await
+    }
+
+    /// Requests an order without waiting for it: 202 with the address of its job.
+    pub async fn request_order(&self, product: &str, key: &str) -> ApiResponse {
+        let url = self.game.url("/api/wx/createOrder");
+        let request = self.game.client.post(url).bearer_auth(&self.token);
+        let request = request.header("prefer", "respond-async");
+        let request = request.header("idempotency-key", key);
+        send(request.json(&json!({"productId": product, "quantity": 1}))).await
     }
 
     /// Pays with these parameters, as `wx.requestPayment` would: WeChat checks their signature.

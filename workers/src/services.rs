@@ -6,8 +6,11 @@ use std::time::Duration;
 use avalon_core::accounts::config::{CheckText, ProfileConfig};
 use avalon_core::accounts::profiles::AvatarHosts;
 use avalon_core::accounts::sessions::Sessions;
+use avalon_core::accounts::sign_in::SignInWriter;
 use avalon_core::accounts::tokens::TokenIssuer;
-use avalon_core::payments::orders::HoldRules;
+use avalon_core::payments::fulfilments::Webhooks;
+use avalon_core::payments::inbox_reader::InboxReader;
+use avalon_core::payments::orders::{HoldRules, PaymentWriter};
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{Enqueued, JobError, NewJob, Queue};
@@ -29,6 +32,8 @@ pub struct Services {
     pub queue: Queue,
     /// Encrypts secrets at rest.
     pub keyring: Arc<Keyring>,
+    /// Stores the players of sign-ins.
+    pub players: SignInWriter,
     /// Players' sessions.
     pub sessions: Sessions,
     /// WeChat's APIs without an access token.
@@ -39,6 +44,8 @@ pub struct Services {
     pub risk: Risk,
     /// The payment channels, if one is configured.
     pub pay: Option<Payments>,
+    /// Reads payment callbacks.
+    pub inbox: InboxReader,
     /// Notifies the game server of paid orders, if configured.
     pub webhook: Option<Webhook>,
     /// Counts orders and callbacks.
@@ -59,6 +66,8 @@ pub struct Services {
 pub struct Payments {
     /// The configured channels.
     pub channels: Channels,
+    /// Records payments that callbacks report.
+    pub writer: PaymentWriter,
     /// Bounds on unpaid orders.
     pub holds: HoldRules,
     /// Time until the channel is first queried for the payment.
@@ -98,6 +107,14 @@ impl ProfileRules {
 }
 
 impl Services {
+    /// Whether changes are reported to the game server.
+    pub(crate) fn webhooks(&self) -> Webhooks {
+        match self.webhook {
+            Some(_) => Webhooks::Stored,
+            None => Webhooks::Off,
+        }
+    }
+
     /// Enqueues a follow-up job in the current trace. Returns `false` if its idempotency key was already used.
     pub(crate) async fn enqueue(&self, job: impl Into<NewJob>) -> Result<bool, JobError> {
         match self.queue.enqueue(job).await {

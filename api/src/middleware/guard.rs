@@ -133,7 +133,7 @@ async fn authenticate(
                 }
             };
             match verdict {
-                Ok(()) => Caller::Player(Arc::new(claims)),
+                Ok(()) => Caller::Player(claims),
                 Err(error) => {
                     audit_signature(state, &claims, &error.0, address);
                     reject(state, error)
@@ -164,7 +164,7 @@ fn reject(state: &ApiState, error: ApiError) -> Caller {
 }
 
 /// The claims of the request's token; `None`: it has no token.
-fn claims_of(state: &ApiState, headers: &HeaderMap) -> Result<Option<Claims>, ProblemCode> {
+fn claims_of(state: &ApiState, headers: &HeaderMap) -> Result<Option<Arc<Claims>>, ProblemCode> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(first) = values.next() else {
         return Ok(None);

@@ -9,6 +9,7 @@ use avalon_api::{
 };
 use avalon_core::analytics::EventMetrics;
 use avalon_core::payments::inbox::InboxWriter;
+use avalon_core::payments::order_reader::OrderReader;
 use avalon_queue::RedisEndpoint;
 use axum::Router;
 use tokio::sync::{Semaphore, watch};
@@ -48,6 +49,7 @@ impl App {
             queue: self.queue.clone(),
             database: self.database.clone(),
             pay: callback_receiver(&self.config, self.pay.as_ref())?,
+            orders: OrderReader::spawn(&self.database),
             inbox: InboxWriter::spawn(self.database.clone()),
             guard_metrics: GuardMetrics::new(&self.registry)?,
             pay_metrics: avalon_api::PayMetrics::new(&self.registry)?,

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use avalon_core::accounts::sign_in::SignInWriter;
 use avalon_core::jobs::QUEUES;
 use avalon_core::payments::config::LatePayment;
+use avalon_core::payments::fulfilments::Webhooks;
+use avalon_core::payments::inbox_reader::InboxReader;
+use avalon_core::payments::orders::PaymentWriter;
 use avalon_core::platform::risk::{self, RiskCache};
 use avalon_core::platform::token::{self, PlatformTokens, Timing, TokenMetrics};
 use avalon_core::storage::documents::{Documents, MemoryDocuments, RedisDocuments};
@@ -45,8 +49,14 @@ impl App {
         )?;
         let platform = platform(self, &client)?;
         let risk = risk(self)?;
+        let webhook = webhook(config, self.role);
+        let webhooks = match &webhook {
+            Some(_) => Webhooks::Stored,
+            None => Webhooks::Off,
+        };
         let payments = self.pay.clone().map(|client| Payments {
             channels: Channels::default().with(WechatPay::new(client)),
+            writer: PaymentWriter::spawn(&self.database, webhooks),
             holds: config.pay.hold_rules(),
             reconcile_after: config.pay.reconcile_after,
             refund_late_payments: config.pay.late_payment == LatePayment::Refund,
@@ -63,12 +73,14 @@ impl App {
             database: self.database.clone(),
             queue: self.queue.clone(),
             keyring: Arc::clone(&self.keyring),
+            players: SignInWriter::spawn(&self.database, &self.keyring),
             sessions: self.sessions.clone(),
             wechat: client,
             platform,
             risk,
             pay: payments,
-            webhook: webhook(config, self.role),
+            inbox: InboxReader::spawn(&self.database),
+            webhook,
             metrics: PayMetrics::new(&self.registry)?,
             profiles: ProfileRules::new(app_id, &config.profile),
             profile_metrics: ProfileMetrics::new(&self.registry)?,

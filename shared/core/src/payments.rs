@@ -5,10 +5,12 @@
 pub mod backlog;
 pub mod cause;
 pub mod config;
-mod events;
+pub mod events;
 pub mod fulfilments;
 pub mod inbox;
+pub mod inbox_reader;
 pub mod inventory;
+pub mod order_reader;
 pub mod order_rows;
 pub mod orders;
 pub mod outcome;

@@ -98,6 +98,46 @@ async fn statements_addressed_by_key_use_that_key() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
+/// Statements for many rows get their ids as an array: joined to a list of unknown length, a table of any size is
+/// read as a whole.
+#[tokio::test]
+async fn statements_for_many_rows_read_no_whole_table() {
+    let test_database = TestDatabase::postgres().await;
+    let config = DatabaseConfig {
+        url: test_database.url().parse().unwrap(),
+        ..DatabaseConfig::default()
+    };
+    let database = Database::new(&config).unwrap();
+    database.migrate().await.unwrap();
+    let mut connection = PgConnection::connect(test_database.url()).await.unwrap();
+    let statements = prepared(&mut connection).await;
+    let by_array: Vec<_> = statements
+        .iter()
+        .filter(|(_, sql)| sql.contains("string_to_array"))
+        .collect();
+    assert!(by_array.len() >= 5, "only {} found", by_array.len());
+    // As sessions do.
+    execute(&mut connection, "SET enable_seqscan = off").await;
+    let mut wrong = Vec::new();
+    for (statistics, change) in [
+        ("none", QUIET),
+        ("quiet", "ANALYZE"),
+        ("stale", BACKLOG),
+        ("fresh", "ANALYZE"),
+    ] {
+        execute(&mut connection, change).await;
+        for (name, sql) in &by_array {
+            for mode in ["force_generic_plan", "force_custom_plan"] {
+                let plan = plan(&mut connection, name, mode).await;
+                if plan.contains("Seq Scan on") {
+                    wrong.push(format!("{statistics}, {mode}: {sql}\n{plan}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
 async fn execute(connection: &mut PgConnection, sql: &str) {
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
         .execute(connection)
@@ -215,6 +255,7 @@ async fn plan(connection: &mut PgConnection, name: &str, mode: &str) -> String {
         .filter(|name| !name.is_empty())
         .map(|name| match name {
             "text" | "bytea" | "character varying" => "'CNY'",
+            "json" => "'[]'",
             "jsonb" => "'{}'",
             "text[]" | "bigint[]" => "'{}'",
             _ => "77",

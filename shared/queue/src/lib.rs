@@ -10,6 +10,7 @@
 
 mod ack;
 pub mod backend;
+mod batches;
 mod handlers;
 mod in_flight;
 pub mod job;
@@ -28,6 +29,7 @@ pub mod store;
 pub mod trace;
 mod waiters;
 
+pub use batches::{BatchFailed, BatchWorker, Batches};
 pub use handlers::{Handlers, JobContext, JobError};
 pub use job::{Failure, IdempotencyKey, Job, JobId, NewJob, Payload, QueueName};
 pub use metrics::QueueMetrics;

@@ -63,6 +63,7 @@
 //! reconnection waiters read their jobs again, and promoters also run periodically. Each subscriber
 //! publishes a probe now and then (`probe ID`), ignored by others, to find out that it hears nothing.
 
+mod enqueuer;
 mod lanes;
 mod listeners;
 mod records;
@@ -83,6 +84,7 @@ use crate::store::{
 };
 use crate::waiters::Waiters;
 
+use enqueuer::Enqueuer;
 use lanes::{LaneKeys, LaneReader};
 
 /// Maximum number of jobs per script call: a long script blocks the whole server.
@@ -110,6 +112,7 @@ pub struct RedisStreams {
 struct Inner {
     endpoint: RedisEndpoint,
     settings: RedisSettings,
+    enqueuer: Enqueuer,
     waiters: Waiters,
     changes_listener: OnceLock<tokio::task::AbortHandle>,
     readers: Mutex<std::collections::HashMap<Lane, Arc<LaneReader>>>,
@@ -129,6 +132,7 @@ impl RedisStreams {
     pub fn new(endpoint: RedisEndpoint, settings: RedisSettings) -> Self {
         Self {
             inner: Arc::new(Inner {
+                enqueuer: Enqueuer::new(endpoint.clone(), settings.clone()),
                 endpoint,
                 settings,
                 waiters: Waiters::default(),
@@ -148,19 +152,6 @@ impl RedisStreams {
 
     fn keys(&self, lane: &Lane) -> LaneKeys {
         LaneKeys::new(&self.inner.settings.prefix, lane)
-    }
-
-    /// Jobs with the same idempotency key must share a lane; others are distributed by their ids.
-    fn lane_of(&self, job: &NewJob) -> Lane {
-        let shards = u64::from(self.inner.settings.shards.max(1));
-        let hash = job
-            .idempotency
-            .as_ref()
-            .map_or_else(|| job.id.random_bits(), |key| fnv1a(&key.key));
-        Lane {
-            queue: job.queue.clone(),
-            shard: u16::try_from(hash % shards).unwrap_or(0),
-        }
     }
 
     /// The lanes of all queues.
@@ -201,25 +192,7 @@ impl RedisStreams {
 #[async_trait]
 impl JobStore for RedisStreams {
     async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StoreError> {
-        let mut results = Vec::with_capacity(jobs.len());
-        let mut rest = jobs.as_slice();
-        // Consecutive jobs of one lane share a script call; the order is preserved.
-        while let Some(first) = rest.first() {
-            let lane = self.lane_of(first);
-            let run = rest
-                .iter()
-                .take(BATCH)
-                .take_while(|job| self.lane_of(job) == lane)
-                .count();
-            let (batch, others) = rest.split_at(run);
-            let keys = self.keys(&lane);
-            results.extend(
-                scripts::enqueue(&mut self.inner.endpoint.shared(), &keys, &self.due(), batch)
-                    .await?,
-            );
-            rest = others;
-        }
-        Ok(results)
+        self.inner.enqueuer.enqueue(jobs).await
     }
 
     fn lanes(&self, queue: &QueueName) -> Vec<Lane> {

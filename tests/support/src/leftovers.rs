@@ -4,6 +4,7 @@
 //!
 //! The processes of a service share one queue and one `Leftovers`. The first one that is dropped checks the
 //! queue while the others are still there to finish its jobs; later their leases would count as running.
+//! That blocks the thread: servers that jobs need and that run in the test's own runtime need another one.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};

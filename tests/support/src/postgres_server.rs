@@ -48,18 +48,8 @@ impl PostgresServer {
 
     /// Only initialises the cluster and picks the port: for tests in which Postgres is down at first.
     pub fn reserve() -> Self {
-        let programs = PostgresPrograms::find();
-        let folder =
-            TempDir::with_prefix("avalon-postgres-").expect("create a folder for Postgres");
-        programs.own(folder.path());
-        let server = Self {
-            programs,
-            process: None,
-            folder,
-            port: free_port(),
-            settings: Vec::new(),
-        };
-        let mut initdb = server.programs.command("initdb", server.folder.path());
+        let server = Self::without_data();
+        let mut initdb = server.program("initdb");
         initdb.args([
             "--auth",
             "trust",
@@ -71,13 +61,23 @@ impl PostgresServer {
         initdb
             .args(["--locale", "C", "--no-sync", "--pgdata"])
             .arg(server.data());
-        let output = initdb.output().expect("run initdb");
-        assert!(
-            output.status.success(),
-            "initdb failed:\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        run(initdb);
         server
+    }
+
+    /// Picks a folder and a port.
+    pub(crate) fn without_data() -> Self {
+        let programs = PostgresPrograms::find();
+        let folder =
+            TempDir::with_prefix("avalon-postgres-").expect("create a folder for Postgres");
+        programs.own(folder.path());
+        Self {
+            programs,
+            process: None,
+            folder,
+            port: free_port(),
+            settings: Vec::new(),
+        }
     }
 
     /// Changes a setting, such as `fsync` to `on`. Call before `launch`.
@@ -171,8 +171,13 @@ impl PostgresServer {
         self.running().log()
     }
 
+    /// Builds a command that runs a program of Postgres in the server's folder.
+    pub(crate) fn program(&self, name: &str) -> Command {
+        self.programs.command(name, self.folder.path())
+    }
+
     fn command(&self) -> Command {
-        let mut command = self.programs.command("postgres", self.folder.path());
+        let mut command = self.program("postgres");
         command
             .arg("-D")
             .arg(self.data())
@@ -184,7 +189,7 @@ impl PostgresServer {
         command
     }
 
-    fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
@@ -196,6 +201,16 @@ impl PostgresServer {
         let connect = PgConnection::connect(&self.url());
         matches!(timeout(Duration::from_secs(1), connect).await, Ok(Ok(_)))
     }
+}
+
+/// Runs a program that exits.
+pub(crate) fn run(mut program: Command) {
+    let output = program.output().expect("run a program of Postgres");
+    assert!(
+        output.status.success(),
+        "{program:?} failed:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 impl Drop for PostgresServer {

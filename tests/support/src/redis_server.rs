@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::preload;
 use crate::process::{Orphaned, Process, in_path};
 use crate::{TestCertificates, eventually, eventually_eq, free_port};
 
@@ -17,28 +18,6 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// File in the server's folder with the offset of its clock in seconds.
 const CLOCK_FILE: &str = "clock-offset";
-/// Reads the file at each question for the time: the working directory is the folder.
-const CLOCK_SOURCE: &str = r#"
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/time.h>
-#include <unistd.h>
-
-int gettimeofday(struct timeval *restrict tv, void *restrict tz) {
-    static int (*real)(struct timeval *, void *);
-    if (!real) real = (int (*)(struct timeval *, void *))dlsym(RTLD_NEXT, "gettimeofday");
-    int result = real(tv, tz);
-    char text[32] = {0};
-    int file = open("clock-offset", O_RDONLY);
-    if (file >= 0) {
-        if (read(file, text, sizeof text - 1) > 0) tv->tv_sec += atol(text);
-        close(file);
-    }
-    return result;
-}
-"#;
 
 /// A `redis-server` process with its own port and folder; dropping it ends the server.
 pub struct RedisServer {
@@ -98,19 +77,10 @@ impl RedisServer {
     /// Makes `set_clock` possible, by a library that is compiled with `cc`. Call before `launch`.
     #[must_use]
     pub fn with_settable_clock(mut self) -> Self {
-        let source = self.folder.path().join("clock.c");
-        let library = self.folder.path().join("clock.so");
-        std::fs::write(&source, CLOCK_SOURCE).expect("write a source file");
-        let compiled = Command::new("cc")
-            .args(["-shared", "-fPIC", "-o"])
-            .args([&library, &source])
-            .arg("-ldl")
-            .status();
-        assert!(
-            compiled.is_ok_and(|status| status.success()),
-            "cannot compile with cc (package gcc)"
-        );
-        self.clock = Some(library);
+        self.clock = Some(preload::compile(
+            include_str!("preload/clock.c"),
+            self.folder.path(),
+        ));
         self
     }
 

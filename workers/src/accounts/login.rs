@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use avalon_core::accounts::bans::{self, BanError};
 use avalon_core::accounts::sessions::{Device, SessionError, SignedInSession};
-use avalon_core::accounts::sign_in::{SignInFacts, SignedInPlayer, event_id, store};
+use avalon_core::accounts::sign_in::{SignInFacts, SignedInPlayer, event_id};
 use avalon_core::accounts::users::UserError;
 use avalon_core::analytics::outbox;
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
@@ -61,7 +61,8 @@ pub async fn handle(
     let stored = tokio::time::timeout(STORE_TIMEOUT, stored).await;
     match stored {
         Ok(Ok((signed_in, replaced))) => {
-            services.analytics.relay.release(event_id(session));
+            let event = facts_of(&login, session).event(&signed_in.user_info);
+            services.analytics.relay.forward(&event, Timestamp::now());
             // Only sessions of other devices: a daily sign-in on the same device is not worth recording.
             for ended in replaced {
                 let event = AuditEvent::new(AuditKind::SessionReplaced, Actor::Player)
@@ -103,6 +104,14 @@ fn unstored<T, E>(stored: Result<Result<T, SignInError>, E>) -> JobError {
     }
 }
 
+fn facts_of(login: &Login, session: SessionId) -> SignInFacts<'_> {
+    SignInFacts {
+        session,
+        device_type: login.device_type.as_deref(),
+        scene: login.scene,
+    }
+}
+
 async fn sign_in(
     services: &Services,
     login: &Login,
@@ -112,17 +121,13 @@ async fn sign_in(
     let now = Timestamp::now();
     let Services {
         database,
-        keyring,
+        players,
         sessions,
         tokens,
         ..
     } = services;
-    let facts = SignInFacts {
-        session,
-        device_type: login.device_type.as_deref(),
-        scene: login.scene,
-    };
-    let stored = store(database, keyring, exchanged, &facts, now).await?;
+    let facts = facts_of(login, session);
+    let stored = players.store(exchanged, &facts, now).await?;
     let SignedInPlayer { user, banned } = stored;
     if banned {
         return Err(SignInError::Banned);

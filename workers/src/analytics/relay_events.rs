@@ -1,80 +1,111 @@
-//! Forwards the service's own events from the outbox to the queue: soon after they were written, and in each
-//! sweep those of processes that died before.
+//! Forwards the service's own events to the queue: those of this process from memory, soon after they were
+//! written to the outbox, and in each sweep those that the outbox still has, such as those of processes that died.
 
 use std::time::Duration;
 
+use avalon_core::analytics::batch::{EventBatch, EventLine, Player};
 use avalon_core::analytics::config::SinkName;
-use avalon_core::analytics::outbox;
+use avalon_core::analytics::outbox::{self, ServiceEvent};
 use avalon_core::jobs::events::jobs_of;
-use avalon_core::storage::database::Database;
+use avalon_core::storage::database::{Database, Session};
 use avalon_queue::Queue;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 /// Maximum number of events per batch.
-const BATCH: i64 = 200;
+const BATCH: usize = 200;
+/// Events that wait in memory; of further ones the sweep takes care.
+const MAX_WAITING: usize = 10_000;
 /// Time limit of one run. The next run continues.
 const RELAY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Wakes the task that forwards events. Cheap to clone.
+/// Passes events to the task that forwards them. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Relay {
     wake: mpsc::Sender<()>,
-    release: mpsc::UnboundedSender<String>,
+    held: mpsc::Sender<(Player, EventLine)>,
 }
 
 impl Relay {
     /// Starts the task; it ends with the last handle.
     pub(crate) fn spawn(database: Database, queue: Queue, sinks: Vec<SinkName>) -> Self {
         let (wake, mut woken) = mpsc::channel(1);
-        let (release, mut to_release) = mpsc::unbounded_channel();
+        let (held, mut to_forward) = mpsc::channel(MAX_WAITING);
+        let mut outbox = Outbox {
+            session: database.session(),
+            database,
+            queue,
+            sinks,
+        };
         tokio::spawn(async move {
-            while woken.recv().await.is_some() {
-                let mut released = Vec::new();
-                while let Ok(id) = to_release.try_recv() {
-                    released.push(id);
+            let mut events = Vec::with_capacity(BATCH);
+            loop {
+                tokio::select! {
+                    woken = woken.recv() => if woken.is_none() { return },
+                    received = to_forward.recv_many(&mut events, BATCH) => if received == 0 { return },
                 }
-                let forwarding = async {
-                    if !released.is_empty() {
-                        let done = outbox::release(&database, &released).await;
-                        done.map_err(|error| error.to_string())?;
+                let run = async {
+                    match events.is_empty() {
+                        true => outbox.forward_all().await,
+                        false => outbox.forward_held(std::mem::take(&mut events)).await,
                     }
-                    forward_all(&database, &queue, &sinks).await
                 };
-                let forwarded = tokio::time::timeout(RELAY_TIMEOUT, forwarding).await;
+                let forwarded = tokio::time::timeout(RELAY_TIMEOUT, run).await;
                 if let Err(error) = forwarded.unwrap_or_else(|_| Err("timed out".to_owned())) {
                     tracing::warn!(error, "outbox relay failed, will retry");
                 }
             }
         });
-        Self { wake, release }
+        Self { wake, held }
     }
 
-    /// Releases an event that was held back. Does not block.
-    pub(crate) fn release(&self, id: String) {
-        // The task reads it before it ends with the last handle.
-        let _ = self.release.send(id);
-        self.wake();
+    /// Forwards an event that this process holds in the outbox. Does not block.
+    pub(crate) fn forward(&self, event: &ServiceEvent<'_>, at: Timestamp) {
+        if let Ok(event) = event.line(at) {
+            // Full: after half a minute the event is claimed like that of a process that died.
+            let _ = self.held.try_send(event);
+        }
     }
 
-    /// Starts a run. Does not block.
+    /// Starts a run over the outbox. Does not block.
     pub(crate) fn wake(&self) {
         // Full: a run is due anyway.
         let _ = self.wake.try_send(());
     }
 }
 
-async fn forward_all(database: &Database, queue: &Queue, sinks: &[SinkName]) -> Result<(), String> {
-    loop {
-        let claimed = outbox::claim(database, Timestamp::now(), BATCH).await;
-        let Some(batch) = claimed.map_err(|error| error.to_string())? else {
-            return Ok(());
-        };
-        queue
-            .enqueue_all(jobs_of(batch.clone(), false, sinks))
+struct Outbox {
+    session: Session,
+    database: Database,
+    queue: Queue,
+    sinks: Vec<SinkName>,
+}
+
+impl Outbox {
+    async fn forward_held(&mut self, events: Vec<(Player, EventLine)>) -> Result<(), String> {
+        self.forward(outbox::batch_of(Timestamp::now(), events))
+            .await
+    }
+
+    async fn forward_all(&mut self) -> Result<(), String> {
+        let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
+        loop {
+            let claimed = outbox::claim(&self.database, Timestamp::now(), limit).await;
+            let Some(batch) = claimed.map_err(|error| error.to_string())? else {
+                return Ok(());
+            };
+            self.forward(batch).await?;
+        }
+    }
+
+    async fn forward(&mut self, batch: EventBatch) -> Result<(), String> {
+        let ids = batch.events.iter().filter_map(|event| event.id.clone());
+        let ids: Vec<String> = ids.collect();
+        self.queue
+            .enqueue_all(jobs_of(batch, false, &self.sinks))
             .await
             .map_err(|error| error.to_string())?;
-        let delete_forwarded = outbox::delete_forwarded(database, &batch).await;
-        delete_forwarded.map_err(|error| error.to_string())?;
+        let deleted = outbox::delete(&mut self.session, &ids).await;
+        deleted.map_err(|error| error.to_string())
     }
 }

@@ -23,7 +23,9 @@ pub(crate) async fn handle(
     job: Callback,
     context: JobContext,
 ) -> Result<CallbackOutcome, JobError> {
-    let entry = inbox::by_id(&services.database, job.inbox_id)
+    let entry = services
+        .inbox
+        .by_id(job.inbox_id)
         .await
         .map_err(job_errors::payment)?;
     // A forged one is deleted once it is judged, and its job may run twice.
@@ -34,10 +36,12 @@ pub(crate) async fn handle(
         return Ok(outcome);
     }
     let last_attempt = context.attempt >= context.max_attempts;
-    let outcome = process(&services, &entry, last_attempt).await?;
-    inbox::processed(&services.database, entry.id, outcome)
-        .await
-        .map_err(job_errors::payment)?;
+    let Processed { outcome, recorded } = process(&services, &entry, last_attempt).await?;
+    if !recorded {
+        inbox::processed(&services.database, entry.id, outcome)
+            .await
+            .map_err(job_errors::payment)?;
+    }
     services.metrics.callback(outcome);
     if outcome.needs_attention() {
         tracing::error!(inbox_id = %entry.id, %outcome, "a payment callback needs an operator");
@@ -45,22 +49,47 @@ pub(crate) async fn handle(
     Ok(outcome)
 }
 
+/// The outcome of a callback.
+struct Processed {
+    outcome: CallbackOutcome,
+    /// Whether the inbox has it already.
+    recorded: bool,
+}
+
+impl From<CallbackOutcome> for Processed {
+    fn from(outcome: CallbackOutcome) -> Self {
+        Self {
+            outcome,
+            recorded: false,
+        }
+    }
+}
+
 async fn process(
     services: &Services,
     entry: &Entry,
     last_attempt: bool,
-) -> Result<CallbackOutcome, JobError> {
+) -> Result<Processed, JobError> {
     let channel = settlement::payments(services)?
         .channels
         .get(entry.received.channel)?;
     let received_at = Timestamp::from_millisecond(entry.received_at).unwrap_or_default();
     match channel.read_callback(&entry.received, received_at).await {
         Ok(CallbackEvent::Payment(report)) => {
-            settlement::apply(services, &report, Cause::Callback).await
+            if settlement::apply_reported(services, &report, entry.id).await? {
+                return Ok(Processed {
+                    outcome: CallbackOutcome::Granted,
+                    recorded: true,
+                });
+            }
+            let applied = settlement::apply(services, &report, Cause::Callback).await;
+            applied.map(Processed::from)
         }
-        Ok(CallbackEvent::Refund(report)) => apply_refund(services, &report).await,
-        Err(CallbackError::Rejected(outcome)) => Ok(outcome),
-        Err(CallbackError::UnknownKey) if last_attempt => Ok(CallbackOutcome::UnknownSerial),
+        Ok(CallbackEvent::Refund(report)) => {
+            apply_refund(services, &report).await.map(Processed::from)
+        }
+        Err(CallbackError::Rejected(outcome)) => Ok(outcome.into()),
+        Err(CallbackError::UnknownKey) if last_attempt => Ok(CallbackOutcome::UnknownSerial.into()),
         Err(CallbackError::UnknownKey) => Err(job_errors::retry(ProblemCode::PayBusy)),
     }
 }
@@ -83,7 +112,16 @@ async fn apply_refund(
         return Ok(CallbackOutcome::Mismatch);
     }
     let (status, number) = (report.state.status, &report.state.channel_refund_id);
-    match refund_outcomes::apply(database, id, status, Some(number), Timestamp::now()).await {
+    match refund_outcomes::apply(
+        database,
+        id,
+        status,
+        Some(number),
+        services.webhooks(),
+        Timestamp::now(),
+    )
+    .await
+    {
         // The money has arrived although our records rule that out.
         Ok((after, _))
             if status == RefundStatus::Succeeded && after.status != RefundStatus::Succeeded =>

@@ -172,8 +172,15 @@ async fn apply(
         None => (RefundStatus::Closed, None),
     };
     let (id, now) = (refund.refund_id, Timestamp::now());
-    let applied =
-        refund_outcomes::apply(&services.database, id, status, number.as_deref(), now).await;
+    let applied = refund_outcomes::apply(
+        &services.database,
+        id,
+        status,
+        number.as_deref(),
+        services.webhooks(),
+        now,
+    )
+    .await;
     let (after, changed) = applied.map_err(job_errors::payment)?;
     announce(services, refund, &after, changed.as_ref()).await;
     if status == RefundStatus::Succeeded && after.status != status {

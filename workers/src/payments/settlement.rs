@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use avalon_core::base::ids::OrderId;
+use avalon_core::base::ids::{InboxId, OrderId};
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::SettleRefund;
 use avalon_core::payments::order_rows::Order;
-use avalon_core::payments::orders::{self, Paid, PayBack};
+use avalon_core::payments::orders::{self, Paid, PayBack, Payment, ReportedPayment};
 use avalon_core::payments::refunds::{self, NewRefund, Refund};
-use avalon_core::payments::{CallbackOutcome, Cause, OrderStatus, fulfilments};
+use avalon_core::payments::{CallbackOutcome, Cause, OrderStatus, events, fulfilments};
 use avalon_queue::JobError;
 use jiff::Timestamp;
 
@@ -147,19 +147,25 @@ async fn apply_and(
         true => pay_back,
         false => PayBack::Never,
     };
-    let paid = orders::pay(database, id, payment, cause, pay_back, now)
-        .await
-        .map_err(job_errors::payment)?;
+    let paid = orders::pay(
+        database,
+        id,
+        payment,
+        cause,
+        pay_back,
+        services.webhooks(),
+        now,
+    )
+    .await
+    .map_err(job_errors::payment)?;
     match paid {
         Paid::Now(order, refund) => {
-            services.metrics.order(OrderStatus::Paid);
-            services.metrics.paid(cause, payment.at);
-            tracing::info!(order_id = %order.id, %cause, "order paid");
+            announce(services, &order, payment, cause);
+            services.analytics.relay.wake();
             if let Some(refund) = refund {
                 settle(services, refund).await?;
             }
             enqueue_webhooks(services).await;
-            services.analytics.relay.wake();
             Ok(CallbackOutcome::Granted)
         }
         Paid::Before(_) => Ok(CallbackOutcome::Duplicate),
@@ -169,6 +175,43 @@ async fn apply_and(
         }
         Paid::Unknown => Ok(unknown_order(&report.order_number)),
     }
+}
+
+/// Records a payment that a callback reported, together with those of other callbacks and with the callback's
+/// outcome. Returns whether it did: otherwise the payment is no common case, and [`apply`] decides.
+pub(crate) async fn apply_reported(
+    services: &Services,
+    report: &PaymentReport,
+    callback: InboxId,
+) -> Result<bool, JobError> {
+    let Ok(order) = report.order_number.parse::<OrderId>() else {
+        return Ok(false);
+    };
+    if report.refunded {
+        return Ok(false);
+    }
+    let (payment, cause) = (&report.payment, Cause::Callback);
+    let reported = ReportedPayment {
+        order,
+        payment: payment.clone(),
+        cause,
+        callback: Some(callback),
+    };
+    let Some(order) = payments(services)?.writer.pay(reported).await else {
+        return Ok(false);
+    };
+    announce(services, &order, payment, cause);
+    let event = events::paid(&order);
+    services.analytics.relay.forward(&event, Timestamp::now());
+    enqueue_webhooks(services).await;
+    Ok(true)
+}
+
+/// Counts and logs a payment that was recorded.
+fn announce(services: &Services, order: &Order, payment: &Payment, cause: Cause) {
+    services.metrics.order(OrderStatus::Paid);
+    services.metrics.paid(cause, payment.at);
+    tracing::info!(order_id = %order.id, %cause, "order paid");
 }
 
 fn unknown_order(order_number: &str) -> CallbackOutcome {

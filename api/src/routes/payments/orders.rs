@@ -5,6 +5,7 @@ use avalon_core::base::ids::OrderId;
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::cancel_order::OrderAnswer;
 use avalon_core::jobs::{CancelOrder, CreateOrder};
+use avalon_core::payments::order_reader::OrderReader;
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::{OrderStatus, PaymentError};
 use avalon_core::storage::database::Database;
@@ -145,11 +146,11 @@ fn payments_enabled(pay: Option<&CallbackReceiver>) -> Result<(), ProblemCode> {
     security(("token" = [])),
 )]
 async fn show(
-    State(database): State<Database>,
+    State(orders): State<OrderReader>,
     Player(player): Player,
     OrderPath(id): OrderPath,
 ) -> Result<Response, ApiError> {
-    let order = order_of_player(&database, id, player.sub).await?;
+    let order = order_of_player(&orders, id, player.sub).await?;
     Ok(uncached(Json(OrderAnswer { order })))
 }
 
@@ -236,13 +237,13 @@ async fn list(
     security(("token" = [])),
 )]
 async fn cancel(
-    State(database): State<Database>,
+    State(orders): State<OrderReader>,
     State(pay): State<Option<CallbackReceiver>>,
     Player(player): Player,
     OrderPath(order_id): OrderPath,
     jobs: JobResponder,
 ) -> Result<Response, ApiError> {
-    let order = order_of_player(&database, order_id, player.sub).await?;
+    let order = order_of_player(&orders, order_id, player.sub).await?;
     match order.status {
         OrderStatus::Pending => {}
         OrderStatus::Closed => return Ok(uncached(Json(OrderAnswer { order }))),

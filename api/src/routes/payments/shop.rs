@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use avalon_core::base::ids::{OrderId, ProductId, UserId};
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::payments::PaymentError;
-use avalon_core::payments::order_rows::{self, Order};
-use avalon_core::storage::database::Database;
+use avalon_core::payments::order_reader::OrderReader;
+use avalon_core::payments::order_rows::Order;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
@@ -63,11 +63,12 @@ impl<S: Send + Sync> FromRequestParts<S> for OrderPath {
 
 /// Reads an order of the player. An order of another player is answered like one that does not exist.
 pub(crate) async fn order_of_player(
-    database: &Database,
+    orders: &OrderReader,
     id: OrderId,
     player: UserId,
 ) -> Result<Order, PaymentError> {
-    order_rows::by_id(database, id)
+    orders
+        .by_id(id)
         .await?
         .filter(|order| order.user_id == player)
         .ok_or(PaymentError::UnknownOrder)

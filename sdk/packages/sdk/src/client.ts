@@ -1,10 +1,11 @@
 /** Composes clients. There is one per game: engines may load a script twice, and two clients would share storage. */
 import type { UserInfo } from './api/types.js';
+import { cancellable, type Cancellable } from './base/cancel.js';
 import { warn } from './base/emitter.js';
 import { createCore, type Core } from './core.js';
 import type { Events } from './events/events.js';
 import type { ClientOptions } from './options.js';
-import { createCoins, type Coins } from './payments/coins.js';
+import type { Coins } from './payments/coins.js';
 import { createPayments, type Payments } from './payments/payments.js';
 import { createFriends, type Friends } from './scores/friends.js';
 import { createScores, type Scores } from './scores/scores.js';
@@ -22,8 +23,8 @@ export interface BasicClient {
    * Signs in, or continues the stored session; concurrent calls share one sign-in. `byPlayer` says that the player
    * asked for it: it ends the state after `SESSION_REPLACED` and passes the limit of automatic sign-ins.
    */
-  login(options?: { readonly byPlayer?: boolean }): Promise<UserInfo>;
-  logout(options?: { readonly everywhere?: boolean }): Promise<void>;
+  login(options?: Cancellable & { readonly byPlayer?: boolean }): Promise<UserInfo>;
+  logout(options?: Cancellable & { readonly everywhere?: boolean }): Promise<void>;
   /** Hears what happens to the session. Returns a function that removes the listener. */
   onSession(listener: (event: SessionEvent) => void): () => void;
   /** The service's Unix time in milliseconds. */
@@ -46,68 +47,43 @@ const SLOT = '__avalonWxClient';
 /** Creates the client with every feature; a second call returns the first one's. */
 export function createClient(options: ClientOptions): Client {
   return single(options, (core) => {
-    const { host, http, app, store, ids, device, entries, events, session } = core;
-    const social = createSocial({
-      host,
-      http,
-      app,
-      entries,
-      signedIn: () => session.credentials(),
-      record: (params) => events.track('$share', params),
-      failed: () => undefined,
-    });
-    const scores = createScores(http, store, app, ids);
-    const client = Object.assign(basic(core), { social, scores, friends: createFriends(host, device) });
-    start(core, scores.resume);
-    return client;
+    const { resume, ...scores } = createScores(core);
+    const client = basic(core);
+    const { host, device } = core;
+    Object.assign(client, { social: createSocial(core), scores, friends: createFriends(host, device) });
+    if (core.session.signedIn) host.setTimeout(resume, 0);
+    return client as Client;
   });
 }
 
 /** Creates a client without social features, which bundlers then leave out. */
 export function createBasicClient(options: ClientOptions): BasicClient {
-  return single(options, (core) => {
-    const client = basic(core);
-    start(core);
-    return client;
-  });
+  return single(options, basic);
 }
 
-function basic(core: Core): BasicClient & { readonly core: Core } {
-  const { host, http, session, clock, profile, events, store, app, ids, device } = core;
-  const payments = createPayments({
-    host,
-    http,
-    store,
-    app,
-    ids,
-    device,
-    signInAgain: () => session.signInAgain(),
-    record: (params) => events.track('$payment', params),
-  });
-  const resume = (): void => payments.resume();
+function basic(core: Core): BasicClient {
+  const { host, session, clock, profile, events, entries } = core;
+  const { payments, coins, resume } = createPayments(core);
   if (session.signedIn) host.setTimeout(resume, 0);
   session.events.add(({ type }) => {
     if (type === 'signed-in') resume();
   });
-  const client = {
+  // The listeners of the game come first, so the launch is reported in the next turn.
+  host.setTimeout(() => entries.launch(), 0);
+  return {
     version: SDK_VERSION,
-    login: (options: { readonly byPlayer?: boolean } = {}) => session.login(options.byPlayer === true),
-    logout: (options: { readonly everywhere?: boolean } = {}) => session.logout(options.everywhere === true),
-    onSession: (listener: (event: SessionEvent) => void) => session.events.add(listener),
+    get user() {
+      return session.user;
+    },
+    login: ({ byPlayer, cancel } = {}) => cancellable(session.login(byPlayer === true), cancel),
+    logout: ({ everywhere, cancel } = {}) => cancellable(session.logout(everywhere === true), cancel),
+    onSession: (listener) => session.events.add(listener),
     now: () => clock.now(),
     profile,
     payments,
-    coins: createCoins(http, payments),
+    coins,
     events,
   };
-  Object.defineProperty(client, 'user', { enumerable: true, get: () => session.user });
-  return client as typeof client & { readonly user: UserInfo | undefined; readonly core: Core };
-}
-
-/** The listeners of the game come first, so the launch is reported in the next turn. */
-function start({ host, entries, session }: Core, resume?: () => void): void {
-  host.setTimeout(() => entries.launch(), 0);
-  if (resume && session.signedIn) host.setTimeout(resume, 0);
 }
 
 function single<C extends object>(options: ClientOptions, create: (core: Core) => C): C {

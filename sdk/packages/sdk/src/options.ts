@@ -23,35 +23,36 @@ export interface ClientOptions {
   readonly host?: Host;
 }
 
-const NAMES = ['baseUrl', 'sign', 'appVersion', 'autoTrack', 'forward', 'onNeedPrivacyAuthorization', 'host'];
+/** The condition of each option that is given, and what is wrong otherwise. */
+const RULES: { readonly [name: string]: readonly [valid: (value: unknown) => boolean, problem: string] } = {
+  baseUrl: [
+    (value) => isString(value) && /^https?:\/\/[^/?#\s@]+$/.test(value),
+    'is not an origin such as https://wx.example.com, without a path',
+  ],
+  sign: [(value) => typeof value === 'boolean', 'is not a boolean'],
+  appVersion: [(value) => isString(value) && value.length <= 32, 'is not a text of at most 32 characters'],
+  autoTrack: [isRecord, 'is not an object'],
+  forward: [isRecord, 'is not an object'],
+  onNeedPrivacyAuthorization: [(value) => typeof value === 'function', 'is not a function'],
+  host: [isRecord, 'is not an object'],
+};
 const EVENTS = ['launch', 'show', 'hide', 'error', 'network', 'client'];
 
 /** Checks the options; returns them with the host. */
 export function checkOptions(options: ClientOptions): ClientOptions & { readonly host: Host } {
   if (!isRecord(options)) throw wrong('options', 'are not an object');
-  for (const name of Object.keys(options)) if (NAMES.indexOf(name) < 0) throw wrong(name, 'is not an option');
-  const { baseUrl, sign, appVersion, autoTrack, forward, onNeedPrivacyAuthorization } =
-    options as ClientOptions;
-  if (!isString(baseUrl) || !/^https?:\/\/[^/?#\s@]+$/.test(baseUrl)) {
-    throw wrong('baseUrl', 'is not an origin such as https://wx.example.com, without a path');
+  for (const name of Object.keys(Object.assign({ baseUrl: 0 }, options))) {
+    const rule = RULES[name];
+    const value = (options as { readonly [name: string]: unknown })[name];
+    if (!rule) throw wrong(name, 'is not an option');
+    if ((value !== undefined || name === 'baseUrl') && !rule[0](value)) throw wrong(name, rule[1]);
   }
-  if (sign !== undefined && typeof sign !== 'boolean') throw wrong('sign', 'is not a boolean');
-  if (appVersion !== undefined && (!isString(appVersion) || appVersion.length > 32)) {
-    throw wrong('appVersion', 'is not a text of at most 32 characters');
+  for (const name of Object.keys(options.autoTrack || {})) {
+    if (EVENTS.indexOf(name) < 0) throw wrong(`autoTrack.${name}`, 'is not an event');
   }
-  if (autoTrack !== undefined) {
-    if (!isRecord(autoTrack)) throw wrong('autoTrack', 'is not an object');
-    for (const name of Object.keys(autoTrack)) {
-      if (EVENTS.indexOf(name) < 0) throw wrong(`autoTrack.${name}`, 'is not an event');
-    }
-  }
-  if (forward !== undefined && !isRecord(forward)) throw wrong('forward', 'is not an object');
-  if (onNeedPrivacyAuthorization !== undefined && typeof onNeedPrivacyAuthorization !== 'function') {
-    throw wrong('onNeedPrivacyAuthorization', 'is not a function');
-  }
-  const host = (options as ClientOptions).host || globalHost();
+  const host = options.host || globalHost();
   if (!host) throw wrong('host', 'is missing, and there is no global wx');
-  return Object.assign({}, options as ClientOptions, { host });
+  return Object.assign({}, options, { host });
 }
 
 function wrong(name: string, problem: string): AvalonError {

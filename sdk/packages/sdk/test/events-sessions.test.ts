@@ -48,6 +48,7 @@ test('track_status_pauses_keeps_and_deletes', async () => {
   await clock.advance(500);
   client.events.setTrackStatus('stop');
   assert.deepEqual(stored(phone), []);
+  client.events.setTrackStatus('off' as never);
   const again = start();
   again.events.track('ignored');
   assert.equal(again.events.stats().queued, 0);

@@ -225,3 +225,32 @@ test('time_event_adds_a_duration_in_seconds', async () => {
     [{ duration: 2.5 }, {}],
   );
 });
+
+test('acknowledged_part_of_a_segment_leaves_storage', async () => {
+  const { clock, service, phone, start } = setUp();
+  const client = start();
+  await clock.until(client.login());
+  let reports = 0;
+  service.override = (_request, path) =>
+    path === '/api/wx/report' && reports++ > 0 ? problem(503, 'QUEUE_UNAVAILABLE') : undefined;
+  for (let index = 0; index < 150; index++) client.events.track('e', { index });
+  await clock.until(client.events.flush());
+  assert.equal(service.events.size, 100);
+  const left = stored(phone).map((key) => String(phone.storage.get(key)).match(/eventId/g)?.length);
+  assert.deepEqual(left, [50]);
+});
+
+test('damaged_and_future_segments_are_dropped_and_counted', async () => {
+  const { clock, service, phone, start } = setUp();
+  start().events.track('one');
+  await clock.advance(500);
+  phone.storage.damage(stored(phone)[0] as string, (text) => text.replace('one', 'two'));
+  phone.storage.set('avalon:events:7', '2|0|[]');
+  const client = start();
+  assert.deepEqual(client.events.stats(), { queued: 0, dropped: 2, rejected: {} });
+  assert.deepEqual(stored(phone), []);
+  client.events.track('three');
+  await clock.until(client.login());
+  await clock.advance(6000);
+  assert.deepEqual(names(service), ['three']);
+});

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createCancel } from '../src/index.js';
+import { createCancel, createClient, type CancelToken } from '../src/index.js';
 import { problem } from './support/fake-service.js';
 import { ORIGIN, rejection, setUp } from './support/setup.js';
 
@@ -158,7 +158,7 @@ test('cancelled_call_settles_at_once', async () => {
   const { clock, client, phone } = await signedIn();
   phone.network.fault = () => 'hang';
   const source = createCancel();
-  const result = rejection(client.payments.inventory(source.token));
+  const result = rejection(client.payments.inventory({ cancel: source.token }));
   await clock.advance(100);
   source.cancel();
   assert.equal((await result).code, 'CANCELLED');
@@ -177,7 +177,6 @@ test('requests_are_signed_with_the_server_clock', async () => {
 test('wrong_phone_clock_is_corrected_after_one_answer', async () => {
   const setup = setUp();
   const game = setup.phone.launch();
-  const { createClient } = await import('../src/index.js');
   const host = { ...game.host, now: () => setup.clock.now() - 3600_000 };
   const client = createClient({ baseUrl: ORIGIN, host });
   await setup.clock.until(client.login());
@@ -203,4 +202,46 @@ test('answers_of_a_proxy_without_problem_are_errors', async () => {
   const error = await clock.until(rejection(client.payments.inventory()));
   assert.equal(error.code, 'HTTP_404');
   assert.equal(error.retryable, false);
+});
+
+test('changed_phone_clock_is_noticed_with_the_next_answer', async () => {
+  const setup = setUp();
+  const game = setup.phone.launch();
+  let error = 0;
+  const host = { ...game.host, now: () => setup.clock.now() + error };
+  const client = createClient({ baseUrl: ORIGIN, host });
+  await setup.clock.until(client.login());
+  error = 7200_000;
+  await setup.clock.until(client.payments.products());
+  assert.ok(Math.abs(client.now() - setup.clock.now()) <= 1000);
+});
+
+test('every_call_can_be_cancelled', async () => {
+  const { clock, client, phone } = await signedIn();
+  phone.network.fault = () => 'hang';
+  const calls: ((options: { cancel: CancelToken }) => Promise<unknown>)[] = [
+    (options) => client.logout(options),
+    (options) => client.profile.get(options),
+    (options) => client.profile.update({ encryptedData: 'x', iv: 'y' }, options),
+    (options) => client.payments.products(options),
+    (options) => client.payments.order('o', options),
+    (options) => client.payments.orders({ limit: 1, ...options }),
+    (options) => client.payments.cancel('o', options),
+    (options) => client.payments.inventory(options),
+    (options) => client.payments.consume('gems', 1, options),
+    (options) => client.coins.balance(options),
+    (options) => client.social.share('s', {}, options),
+    (options) => client.social.invites(options),
+    (options) => client.social.rewards(options),
+    (options) => client.scores.run('b', options),
+    (options) => client.scores.score('b', 1, { keepOffline: true, ...options }),
+    (options) => client.scores.leaderboard('b', options),
+  ];
+  for (const call of calls) {
+    const source = createCancel();
+    const result = rejection(call({ cancel: source.token }));
+    await clock.advance(50);
+    source.cancel();
+    assert.equal((await result).code, 'CANCELLED', String(call));
+  }
 });

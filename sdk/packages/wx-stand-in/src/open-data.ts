@@ -222,10 +222,14 @@ function unreadable(canvas: StandInCanvas): StandInCanvas {
 function assertPrimitives(value: unknown): void {
   if (value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean')
     return;
-  const plain =
-    typeof value === 'object' &&
-    (Array.isArray(value) || Object.getPrototypeOf(value as object) === Object.prototype);
+  const plain = typeof value === 'object' && (Array.isArray(value) || isPlain(value as object));
   if (!plain) throw new Error(`postMessage:fail only primitive values can be sent, not ${typeof value}`);
   for (const key of Object.keys(value as object))
     assertPrimitives((value as { [key: string]: unknown })[key]);
+}
+
+/** A plain object of any realm: its prototype is the root of its chain. */
+function isPlain(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value) as object | null;
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }

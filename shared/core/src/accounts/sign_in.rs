@@ -2,9 +2,14 @@
 //! sign-in event. One statement on Postgres, hence one round trip, since a player waits for it. The
 //! session itself is created by `sessions`.
 
-use avalon_wechat::{Code2Session, UnionId};
+mod writer;
+
+use avalon_wechat::{Code2Session, OpenId, UnionId};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use serde_json::json;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -16,6 +21,8 @@ use crate::base::ids::{SessionId, UserId};
 use crate::storage::config::Dialect;
 use crate::storage::database::{Database, DatabaseError};
 use crate::storage::keyring::{Keyring, KeyringError};
+
+pub use writer::SignInWriter;
 
 /// A sign-in could not be stored.
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +63,6 @@ pub struct SignedInPlayer {
 /// SQLite cannot change two tables in one statement: the event is a second one in the transaction.
 const SQLITE: &str = include_str!("sql/sign_in.sql");
 
-const POSTGRES: &str = include_str!("sql/sign_in_with_event.sql");
-
 /// Parameters of the sign-in event.
 #[derive(Clone, Debug)]
 pub struct SignInFacts<'a> {
@@ -69,9 +74,72 @@ pub struct SignInFacts<'a> {
     pub scene: Option<i64>,
 }
 
+impl SignInFacts<'_> {
+    fn params(&self) -> Value {
+        json!({"deviceType": self.device_type, "scene": self.scene})
+    }
+
+    /// The event of the sign-in.
+    pub fn event<'a>(&self, user: &'a UserInfo) -> ServiceEvent<'a> {
+        ServiceEvent {
+            id: event_id(self.session),
+            user_id: user.id.to_string(),
+            open_id: &user.open_id,
+            name: SIGNED_IN,
+            params: self.params(),
+        }
+    }
+}
+
 /// Returns the id of the sign-in event of a session.
 pub fn event_id(session: SessionId) -> String {
     format!("{SIGNED_IN}:{session}")
+}
+
+/// What one sign-in writes, as `sql/sign_in_many.sql` reads it.
+#[derive(Serialize)]
+struct SignInRow {
+    /// Of a player who is new.
+    user_id: UserId,
+    open_id: OpenId,
+    union_id: Option<UnionId>,
+    #[serde(serialize_with = "base64")]
+    session_key: Vec<u8>,
+    session_key_kid: String,
+    #[serde(serialize_with = "base64")]
+    session_key_digest: Vec<u8>,
+    at: i64,
+    event_id: String,
+    event_name: &'static str,
+    params: Value,
+}
+
+fn base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&STANDARD.encode(bytes))
+}
+
+impl SignInRow {
+    fn new(
+        keyring: &Keyring,
+        exchanged: &Code2Session,
+        facts: &SignInFacts<'_>,
+        now: Timestamp,
+    ) -> Result<Self, SignInError> {
+        let open_id = exchanged.open_id.as_str();
+        let key = session_keys::seal(keyring, open_id, &exchanged.session_key)?;
+        Ok(Self {
+            user_id: UserId::new(),
+            open_id: exchanged.open_id.clone(),
+            union_id: exchanged.union_id.clone(),
+            session_key: key.sealed.ciphertext,
+            session_key_kid: key.sealed.key_id,
+            session_key_digest: key.digest,
+            at: now.as_millisecond(),
+            event_id: event_id(facts.session),
+            event_name: SIGNED_IN,
+            params: facts.params(),
+        })
+    }
 }
 
 /// Stores the player of a sign-in, new or updated. The event is held until the session exists.
@@ -85,46 +153,48 @@ pub async fn store(
     facts: &SignInFacts<'_>,
     now: Timestamp,
 ) -> Result<SignedInPlayer, SignInError> {
-    let open_id = exchanged.open_id.as_str();
-    let key = session_keys::seal(keyring, open_id, &exchanged.session_key)?;
-    let union_id = exchanged.union_id.as_ref().map(UnionId::as_str);
-    let event_id = event_id(facts.session);
-    let params = json!({"deviceType": facts.device_type, "scene": facts.scene});
-    let put = |statement| {
-        sqlx::query(statement)
-            .bind(UserId::new().to_string())
-            .bind(open_id.to_owned())
-            .bind(union_id.map(str::to_owned))
-            .bind(key.sealed.ciphertext)
-            .bind(key.sealed.key_id)
-            .bind(key.digest)
-            .bind(now.as_millisecond())
-    };
+    store_one(database, &SignInRow::new(keyring, exchanged, facts, now)?).await
+}
+
+async fn store_one(database: &Database, row: &SignInRow) -> Result<SignedInPlayer, SignInError> {
     match database.dialect() {
         Dialect::Postgres => {
-            let put = put(POSTGRES)
-                .bind(event_id)
-                .bind(SIGNED_IN)
-                .bind(params.to_string());
-            player_of(&put.fetch_one(database.pool()).await?)
+            let stored = sqlx::query(include_str!("sql/sign_in_many.sql"))
+                .bind(rows_json(&[row])?)
+                .fetch_one(database.pool());
+            player_of(&stored.await?)
         }
         Dialect::Sqlite => {
             let mut transaction = database.begin().await?;
-            let player = player_of(&put(SQLITE).fetch_one(&mut *transaction).await?)?;
+            let stored = sqlx::query(SQLITE)
+                .bind(row.user_id)
+                .bind(row.open_id.as_str())
+                .bind(row.union_id.as_ref().map(UnionId::as_str))
+                .bind(&row.session_key)
+                .bind(&row.session_key_kid)
+                .bind(&row.session_key_digest)
+                .bind(row.at);
+            let player = player_of(&stored.fetch_one(&mut *transaction).await?)?;
             if !player.banned {
                 let event = ServiceEvent {
-                    id: event_id,
+                    id: row.event_id.clone(),
                     user_id: player.user.id.to_string(),
-                    open_id,
+                    open_id: row.open_id.as_str(),
                     name: SIGNED_IN,
-                    params,
+                    params: row.params.clone(),
                 };
-                outbox::insert_held(&mut transaction, &event, now).await?;
+                let at = Timestamp::from_millisecond(row.at).unwrap_or_default();
+                outbox::insert_held(&mut transaction, &event, at).await?;
             }
             transaction.commit().await?;
             Ok(player)
         }
     }
+}
+
+fn rows_json(rows: &[&SignInRow]) -> Result<String, SignInError> {
+    // Only texts and numbers: cannot fail.
+    serde_json::to_string(rows).map_err(|error| sqlx::Error::Encode(error.into()).into())
 }
 
 fn player_of(row: &AnyRow) -> Result<SignedInPlayer, SignInError> {

@@ -2,7 +2,7 @@
 //! public keys of `/.well-known/jwks.json`. A valid token proves who signed in, not that the session
 //! is still live: `sessions` decides that.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use avalon_wechat::OpenId;
 use jiff::Timestamp;
@@ -16,9 +16,11 @@ use crate::base::ids::{SessionId, UserId};
 
 mod jwks;
 mod keys;
+mod verified;
 
 pub use jwks::{Jwk, Jwks};
 pub use keys::{KeyError, SigningKey, VerifyingKey};
+use verified::VerifiedTokens;
 
 /// Claims of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -211,6 +213,7 @@ pub struct TokenVerifier {
     keys: BTreeMap<String, DecodingKey>,
     jwks: Jwks,
     validation: Validation,
+    verified: VerifiedTokens,
 }
 
 impl TokenVerifier {
@@ -229,6 +232,7 @@ impl TokenVerifier {
                 .collect(),
             jwks: Jwks::new(all()),
             validation,
+            verified: VerifiedTokens::default(),
         }
     }
 
@@ -247,7 +251,15 @@ impl TokenVerifier {
     ///
     /// # Errors
     /// A [`TokenError`] with the reason, which clients do not learn.
-    pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
+    pub fn verify(&self, token: &str) -> Result<Arc<Claims>, TokenError> {
+        let claims = self.verified.get_or(token, || self.decode(token))?;
+        match claims.exp > Timestamp::now().as_second() {
+            true => Ok(claims),
+            false => Err(TokenError::Expired),
+        }
+    }
+
+    fn decode(&self, token: &str) -> Result<Claims, TokenError> {
         let header = decode_header(token).map_err(|_| TokenError::Malformed)?;
         let kid = header.kid.ok_or(TokenError::UnknownKey)?;
         let key = self.keys.get(&kid).ok_or(TokenError::UnknownKey)?;

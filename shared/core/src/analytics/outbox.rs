@@ -4,13 +4,14 @@
 
 use jiff::Timestamp;
 use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 use ulid::Ulid;
 
 use super::batch::{BatchHead, Client, EventBatch, EventLine, Player, Source};
-use crate::storage::database::{Database, DatabaseError};
+use crate::storage::config::Dialect;
+use crate::storage::database::{Database, DatabaseError, Session};
 
 /// A claim that is older than this belongs to a process that died.
 const CLAIM_MS: i64 = 30_000;
@@ -30,6 +31,28 @@ pub struct ServiceEvent<'a> {
     pub params: Value,
 }
 
+impl ServiceEvent<'_> {
+    /// The event as part of a batch, with its player.
+    ///
+    /// # Errors
+    /// When the parameters cannot be serialised: a defect.
+    pub fn line(&self, at: Timestamp) -> Result<(Player, EventLine), serde_json::Error> {
+        let player = Player {
+            user_id: self.user_id.clone(),
+            open_id: Some(self.open_id.to_owned()),
+        };
+        let line = EventLine {
+            name: self.name.to_owned(),
+            params: to_raw_value(&self.params)?,
+            at: at.as_millisecond(),
+            id: Some(self.id.clone()),
+            session_id: None,
+            player: 0,
+        };
+        Ok((player, line))
+    }
+}
+
 /// Inserts an event, in the transaction of what happened. Idempotent.
 ///
 /// # Errors
@@ -42,8 +65,9 @@ pub async fn insert(
     insert_claimed(connection, event, now, 0).await
 }
 
-/// Inserts an event of something that is not complete yet: it is forwarded once it is [`release`]d, or
-/// if it is neither released nor discarded in half a minute, because its process died.
+/// Inserts an event that the calling process holds: it forwards the event itself, from memory, once what it
+/// reports is complete, and then [`delete`]s it. If it does neither in half a minute, because it died, the event
+/// is claimed like any other.
 ///
 /// # Errors
 /// The database's.
@@ -77,47 +101,44 @@ async fn insert_claimed(
     Ok(())
 }
 
-/// Releases held events, after what they report has happened.
+/// Deletes events that were forwarded.
 ///
 /// # Errors
-/// The database's.
-pub async fn release(database: &Database, ids: &[String]) -> Result<(), DatabaseError> {
-    each(
-        database,
-        ids.iter().map(String::as_str),
-        "UPDATE event_outbox SET claimed_at = 0 WHERE id = $1",
-    )
-    .await
+/// The database's. Events that were forwarded are forwarded once more then.
+pub async fn delete(session: &mut Session, ids: &[String]) -> Result<(), DatabaseError> {
+    // As an array or as JSON, whichever the dialect can read.
+    let (statement, ids) = match session.dialect() {
+        Dialect::Postgres => (
+            "DELETE FROM event_outbox WHERE id = ANY (string_to_array($1, ','))",
+            ids.join(","),
+        ),
+        Dialect::Sqlite => (
+            "DELETE FROM event_outbox WHERE id IN (SELECT value FROM json_each($1))",
+            Value::from(ids).to_string(),
+        ),
+    };
+    session
+        .run(async |connection| {
+            let deleted = sqlx::query(statement).bind(ids).execute(connection).await;
+            deleted.map(drop).map_err(DatabaseError::from)
+        })
+        .await
 }
 
-/// Deletes a held event: what it reports did not happen.
+/// Deletes the event of something that did not happen.
 ///
 /// # Errors
 /// The database's.
 pub async fn discard(database: &Database, id: &str) -> Result<(), DatabaseError> {
-    each(database, [id].into_iter(), DELETE).await
-}
-
-const DELETE: &str = "DELETE FROM event_outbox WHERE id = $1";
-
-async fn each(
-    database: &Database,
-    ids: impl Iterator<Item = &str> + Send,
-    statement: &'static str,
-) -> Result<(), DatabaseError> {
-    let mut transaction = database.begin().await?;
-    for id in ids {
-        sqlx::query(statement)
-            .bind(id)
-            .execute(&mut *transaction)
-            .await?;
-    }
-    transaction.commit().await?;
+    sqlx::query("DELETE FROM event_outbox WHERE id = $1")
+        .bind(id)
+        .execute(database.pool())
+        .await?;
     Ok(())
 }
 
 /// Claims up to `limit` waiting events, oldest first, as a batch; `None` if there are none. The caller
-/// forwards the batch and then calls [`delete_forwarded`].
+/// forwards the batch and then [`delete`]s its events.
 ///
 /// # Errors
 /// The database's.
@@ -141,23 +162,24 @@ pub async fn claim(
     if rows.is_empty() {
         return Ok(None);
     }
-    let mut batch = EventBatch {
+    let events = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    Ok(Some(batch_of(now, events)))
+}
+
+/// Puts events of the service into one batch.
+pub fn batch_of(now: Timestamp, events: Vec<(Player, EventLine)>) -> EventBatch {
+    let (players, lines): (Vec<_>, Vec<_>) = events.into_iter().unzip();
+    let refer = |(player, line)| EventLine { player, ..line };
+    EventBatch {
         head: BatchHead {
             id: Ulid::generate(),
-            received_at: now_ms,
+            received_at: now.as_millisecond(),
             source: Source::Service,
-            players: Vec::with_capacity(rows.len()),
+            players,
             client: Client::default(),
         },
-        events: Vec::with_capacity(rows.len()),
-    };
-    for row in &rows {
-        let (player, mut line) = read(row)?;
-        line.player = batch.head.players.len();
-        batch.head.players.push(player);
-        batch.events.push(line);
+        events: lines.into_iter().enumerate().map(refer).collect(),
     }
-    Ok(Some(batch))
 }
 
 fn read(row: &AnyRow) -> Result<(Player, EventLine), DatabaseError> {
@@ -176,21 +198,4 @@ fn read(row: &AnyRow) -> Result<(Player, EventLine), DatabaseError> {
         player: 0,
     };
     Ok((player, line))
-}
-
-/// Deletes the events of a batch that is in the queue.
-///
-/// # Errors
-/// The database's. The events are forwarded once more then.
-pub async fn delete_forwarded(
-    database: &Database,
-    batch: &EventBatch,
-) -> Result<(), DatabaseError> {
-    let ids = batch.events.iter();
-    each(
-        database,
-        ids.filter_map(|event| event.id.as_deref()),
-        DELETE,
-    )
-    .await
 }

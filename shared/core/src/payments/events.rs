@@ -7,7 +7,7 @@ use super::refunds::Refund;
 use crate::analytics::outbox::ServiceEvent;
 
 /// An order was paid.
-pub(super) fn paid(order: &Order) -> ServiceEvent<'_> {
+pub fn paid(order: &Order) -> ServiceEvent<'_> {
     ServiceEvent {
         id: format!("order_paid:{}", order.id),
         user_id: order.user_id.to_string(),

@@ -9,6 +9,16 @@ use super::PaymentError;
 use crate::base::ids::{FulfilmentId, OrderId};
 use crate::storage::database::Database;
 
+/// Whether changes are reported to the game server. Without one that is configured, nothing is stored: a row
+/// could never be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Webhooks {
+    /// A webhook is stored with each change.
+    Stored,
+    /// None are.
+    Off,
+}
+
 /// A webhook to the game server.
 #[derive(Clone, Debug)]
 pub struct Fulfilment {

@@ -3,17 +3,21 @@
 
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use serde::Serialize;
 use sqlx::Row;
 use sqlx::any::AnyRow;
-use strum::{Display, EnumString};
+use strum::{Display, EnumString, IntoStaticStr};
 use tokio::sync::{mpsc, oneshot};
 
 use super::status::Channel;
 use super::{CallbackOutcome, PaymentError};
 use crate::base::ids::InboxId;
 use crate::base::stored_text::stored_as_text;
-use crate::storage::database::{Database, DatabaseError};
+use crate::storage::config::Dialect;
+use crate::storage::database::{Database, DatabaseError, Session};
 
 /// Callbacks per transaction.
 const MAX_PER_TRANSACTION: usize = 64;
@@ -24,7 +28,7 @@ pub const MAX_UNVERIFIED: i64 = 1000;
 const COUNT_TTL: Duration = Duration::from_secs(1);
 
 /// The subject of a callback, by the route that received it.
-#[derive(Clone, Copy, Debug, Display, EnumString, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Display, EnumString, IntoStaticStr, PartialEq, Eq)]
 #[strum(serialize_all = "snake_case")]
 pub enum CallbackKind {
     /// A payment.
@@ -97,6 +101,7 @@ impl InboxWriter {
 async fn write_all(database: Database, mut waiting: mpsc::Receiver<Waiting>) {
     let mut batch = Vec::with_capacity(MAX_PER_TRANSACTION);
     let mut unverified = Unverified::default();
+    let mut session = database.session();
     while waiting.recv_many(&mut batch, MAX_PER_TRANSACTION).await > 0 {
         // A waiter that has given up has answered 503, and the channel repeats the callback: storing this
         // one too would only add to the load that delayed it.
@@ -116,7 +121,11 @@ async fn write_all(database: Database, mut waiting: mpsc::Receiver<Waiting>) {
         if received.is_empty() {
             continue;
         }
-        match write(&database, &received).await {
+        let written = match database.dialect() {
+            Dialect::Postgres => write_together(&mut session, &received).await,
+            Dialect::Sqlite => write(&database, &received).await,
+        };
+        match written {
             Ok(ids) => {
                 for (waiter, id) in waiters.into_iter().zip(ids) {
                     let _ = waiter.send(Ok(id));
@@ -173,6 +182,47 @@ async fn unverified(database: &Database) -> Result<i64, PaymentError> {
     .await?)
 }
 
+/// A callback as `sql/inbox_insert.sql` reads it.
+#[derive(Serialize)]
+struct InboxRow<'a> {
+    id: InboxId,
+    channel: &'static str,
+    kind: &'static str,
+    headers: &'a str,
+    body: String,
+    verified: u8,
+}
+
+/// Stores callbacks by one statement.
+async fn write_together(
+    session: &mut Session,
+    batch: &[Received],
+) -> Result<Vec<InboxId>, PaymentError> {
+    let rows: Vec<_> = batch
+        .iter()
+        .map(|received| InboxRow {
+            id: InboxId::new(),
+            channel: received.channel.into(),
+            kind: received.kind.into(),
+            headers: &received.headers,
+            body: STANDARD.encode(&received.body),
+            verified: u8::from(received.verified),
+        })
+        .collect();
+    let json = serde_json::to_string(&rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    session
+        .run(async |connection| {
+            sqlx::query(include_str!("sql/inbox_insert.sql"))
+                .bind(json)
+                .bind(Timestamp::now().as_millisecond())
+                .execute(connection)
+                .await
+                .map_err(PaymentError::from)
+        })
+        .await?;
+    Ok(rows.iter().map(|row| row.id).collect())
+}
+
 async fn write(database: &Database, batch: &[Received]) -> Result<Vec<InboxId>, PaymentError> {
     let now = Timestamp::now().as_millisecond();
     let mut transaction = database.begin_uncontended().await?;
@@ -198,7 +248,7 @@ async fn write(database: &Database, batch: &[Received]) -> Result<Vec<InboxId>, 
     Ok(ids)
 }
 
-fn entry_of(row: &AnyRow) -> Result<Entry, PaymentError> {
+pub(super) fn entry_of(row: &AnyRow) -> Result<Entry, PaymentError> {
     Ok(Entry {
         id: row.try_get("id")?,
         received: Received {

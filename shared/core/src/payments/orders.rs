@@ -9,11 +9,13 @@ mod creation;
 mod ending;
 mod holds;
 mod payment;
+mod payment_writer;
 
 use jiff::Timestamp;
 use sqlx::AnyConnection;
 use ulid::Ulid;
 
+use super::fulfilments::Webhooks;
 use super::order_rows::Order;
 use super::status::OrderStatus;
 use super::{Cause, PaymentError};
@@ -25,6 +27,7 @@ pub use creation::{NewOrder, create};
 pub use ending::{end_unpaid, finish_checks};
 pub use holds::HoldRules;
 pub use payment::{Paid, PayBack, Payment, pay, refunded_elsewhere};
+pub use payment_writer::{PaymentWriter, ReportedPayment};
 
 /// Stores the request to the channel before it is first sent, and returns the one that was stored first.
 /// `None` when the order has ended meanwhile: the request must not be sent any more.
@@ -162,12 +165,15 @@ pub(super) async fn set_status(
 /// Stores a webhook to the game server with the change that it reports. `source` allows it once.
 pub(super) async fn store_webhook(
     connection: &mut AnyConnection,
+    webhooks: Webhooks,
     order: &Order,
     kind: &str,
     source: &str,
     now: Timestamp,
 ) -> Result<(), PaymentError> {
-    let body = serde_json::json!({"type": kind, "timestamp": IsoTime(now), "data": order});
+    if webhooks == Webhooks::Off {
+        return Ok(());
+    }
     sqlx::query(
         "INSERT INTO fulfilments (id, order_id, type, source, body, created_at)
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (source) DO NOTHING",
@@ -176,9 +182,14 @@ pub(super) async fn store_webhook(
     .bind(order.id)
     .bind(kind)
     .bind(source)
-    .bind(body.to_string())
+    .bind(webhook_body(order, kind, now))
     .bind(now.as_millisecond())
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The body of a webhook about an order.
+fn webhook_body(order: &Order, kind: &str, now: Timestamp) -> String {
+    serde_json::json!({"type": kind, "timestamp": IsoTime(now), "data": order}).to_string()
 }

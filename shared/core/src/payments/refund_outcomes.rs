@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use sqlx::AnyConnection;
 
+use super::fulfilments::Webhooks;
 use super::order_rows::{self, Order};
 use super::orders::{move_stock, set_status, store_webhook};
 use super::refunds::{self, Refund, Sums, refund_of, sums};
@@ -24,6 +25,7 @@ pub async fn apply(
     id: RefundId,
     status: RefundStatus,
     channel_refund_id: Option<&str>,
+    webhooks: Webhooks,
     now: Timestamp,
 ) -> Result<(Refund, Option<Order>), PaymentError> {
     let mut transaction = database.begin().await?;
@@ -53,7 +55,9 @@ pub async fn apply(
     }
     let ended = matches!(status, RefundStatus::Succeeded | RefundStatus::Closed);
     let changed = match status {
-        RefundStatus::Succeeded => Some(succeed(&mut transaction, &order, &refund, now).await?),
+        RefundStatus::Succeeded => {
+            Some(succeed(&mut transaction, &order, &refund, webhooks, now).await?)
+        }
         _ => adjust_order(&mut transaction, &order, &refund, ended, now)
             .await?
             .map(|order| (order, None)),
@@ -66,7 +70,8 @@ pub async fn apply(
             if refund.automatic && current.status == OrderStatus::Paid {
                 // The webhook of the payment was withheld: the payment stands after all.
                 let source = format!("order:{order_id}");
-                store_webhook(&mut transaction, current, "order.paid", &source, now).await?;
+                let kind = "order.paid";
+                store_webhook(&mut transaction, webhooks, current, kind, &source, now).await?;
             }
             None
         }
@@ -134,6 +139,7 @@ async fn succeed(
     connection: &mut AnyConnection,
     order: &Order,
     refund: &Refund,
+    webhooks: Webhooks,
     now: Timestamp,
 ) -> Result<(Order, Option<i64>), PaymentError> {
     let revoked = match refund.revoked {
@@ -164,7 +170,8 @@ async fn succeed(
     outbox::insert(connection, &events::refunded(&changed, refund), now).await?;
     if full {
         let source = format!("refund:{}", refund.refund_id);
-        store_webhook(connection, &changed, "order.refunded", &source, now).await?;
+        let kind = "order.refunded";
+        store_webhook(connection, webhooks, &changed, kind, &source, now).await?;
     }
     Ok((changed, Some(revoked)))
 }

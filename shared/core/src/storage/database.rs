@@ -8,6 +8,7 @@
 mod connections;
 mod error;
 mod migrations;
+mod session;
 mod statements;
 mod trust;
 
@@ -25,6 +26,7 @@ use error::Fault;
 
 pub(crate) use connections::{NETWORK_LIMITS, SESSION_LIMITS};
 pub use error::DatabaseError;
+pub use session::Session;
 pub use statements::Statements;
 
 /// Maximum number of connections of a process for operators' statistics and for counting active players, in

@@ -1,6 +1,7 @@
 //! Concurrent requests from many tasks.
 
 use avalon_core::base::fen::Fen;
+use avalon_core::payments::fulfilments::Webhooks;
 use avalon_core::payments::orders::{self, Paid, PayBack, Payment};
 use avalon_core::payments::products;
 use avalon_core::payments::{Cause, OrderStatus, PaymentError};
@@ -48,6 +49,7 @@ async fn rules_hold_concurrently(database: TestDatabase) {
                         &payment,
                         Cause::Callback,
                         PayBack::Never,
+                        Webhooks::Stored,
                         now,
                     )
                     .await
@@ -69,6 +71,7 @@ async fn rules_hold_concurrently(database: TestDatabase) {
     }
     assert_eq!(paid, 8, "each once");
     let shop = Shop {
+        writer: shop.writer.clone(),
         database: opened.clone(),
         user: shop.user,
         products: shop.products.clone(),

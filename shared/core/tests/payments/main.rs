@@ -10,6 +10,7 @@
 mod concurrency;
 mod holds;
 mod locks;
+mod payment_writer;
 mod refunds;
 mod shop;
 mod steps;

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use avalon_core::base::fen::Fen;
 use avalon_core::base::ids::{OrderId, ProductId, RefundId, UserId};
+use avalon_core::payments::fulfilments::Webhooks;
 use avalon_core::payments::order_rows::{self, Order};
-use avalon_core::payments::orders::{self, HoldRules, NewOrder, Paid, PayBack, Payment};
+use avalon_core::payments::orders::{
+    self, HoldRules, NewOrder, Paid, PayBack, Payment, PaymentWriter, ReportedPayment,
+};
 use avalon_core::payments::products::{self, Product};
 use avalon_core::payments::refunds::{self, NewRefund, Refund};
 use avalon_core::payments::{
@@ -29,6 +32,7 @@ pub(crate) const UNBOUNDED: HoldRules = HoldRules {
 /// Two products, one of them with limited stock, and one player.
 pub(crate) struct Shop {
     pub(crate) database: Database,
+    pub(crate) writer: PaymentWriter,
     pub(crate) user: UserId,
     pub(crate) products: [ProductId; 2],
     pub(crate) orders: Vec<OrderId>,
@@ -76,6 +80,7 @@ impl Shop {
         }
         Self {
             database: database.clone(),
+            writer: PaymentWriter::spawn(database, Webhooks::Stored),
             user,
             products,
             orders: vec![],
@@ -114,10 +119,40 @@ impl Shop {
             currency: "CNY".to_owned(),
             at: now,
         };
+        self.report_payment(order.id, &payment, pay_back).await
+    }
+
+    /// Records a payment as a worker does when a callback reports it: together with others, if it can be.
+    pub(crate) async fn report_payment(
+        &self,
+        order: OrderId,
+        payment: &Payment,
+        pay_back: PayBack,
+    ) -> Paid {
         let cause = Cause::Callback;
-        orders::pay(&self.database, order.id, &payment, cause, pay_back, now)
-            .await
-            .unwrap()
+        if pay_back != PayBack::Always {
+            let reported = ReportedPayment {
+                order,
+                payment: payment.clone(),
+                cause,
+                callback: None,
+            };
+            if let Some(order) = self.writer.pay(reported).await {
+                return Paid::Now(order, None);
+            }
+        }
+        let (webhooks, now) = (Webhooks::Stored, Timestamp::now());
+        orders::pay(
+            &self.database,
+            order,
+            payment,
+            cause,
+            pay_back,
+            webhooks,
+            now,
+        )
+        .await
+        .unwrap()
     }
 
     /// Decides a full refund, as an operator.
@@ -142,7 +177,7 @@ impl Shop {
     ) -> Refund {
         let (id, number) = (refund.refund_id, signed.then_some("50"));
         let now = Timestamp::now();
-        refund_outcomes::apply(&self.database, id, status, number, now)
+        refund_outcomes::apply(&self.database, id, status, number, Webhooks::Stored, now)
             .await
             .unwrap()
             .0

@@ -1,6 +1,7 @@
 //! Random events, each repeated as by a worker that crashed after it.
 
 use avalon_core::base::fen::Fen;
+use avalon_core::payments::fulfilments::Webhooks;
 use avalon_core::payments::orders::{self, Paid, PayBack, Payment};
 use avalon_core::payments::refunds::{self, NewRefund};
 use avalon_core::payments::{
@@ -118,19 +119,14 @@ impl Shop {
                     currency: "CNY".to_owned(),
                     at: now,
                 };
-                let cause = Cause::Callback;
-                let reported = orders::pay(&database, order.id, &payment, cause, *pay_back, now)
-                    .await
-                    .unwrap();
+                let reported = self.report_payment(order.id, &payment, *pay_back).await;
                 let expected_now = *right && !order.status.was_paid();
                 assert_eq!(matches!(reported, Paid::Now(..)), expected_now, "{order:?}");
                 if let Paid::Now(_, Some(refund)) = &reported {
                     assert_eq!(refund.revoked, Some(order.quantity), "{refund:?}");
                     self.refunds.push(refund.refund_id);
                 }
-                let again = orders::pay(&database, order.id, &payment, cause, *pay_back, now)
-                    .await
-                    .unwrap();
+                let again = self.report_payment(order.id, &payment, *pay_back).await;
                 assert!(!matches!(again, Paid::Now(..)), "paid at most once");
             }
             Step::End { order, failed } => {
@@ -194,7 +190,7 @@ impl Shop {
                     false => (RefundStatus::Closed, None),
                 };
                 for _ in 0..2 {
-                    refund_outcomes::apply(&database, id, status, number, now)
+                    refund_outcomes::apply(&database, id, status, number, Webhooks::Stored, now)
                         .await
                         .unwrap();
                 }

@@ -15,16 +15,16 @@ export type ClientErrorCode =
 
 /** Facts about an error, all optional except the code. */
 export interface ErrorDetails {
-  readonly message?: string;
-  readonly status?: number;
-  readonly retryable?: boolean;
-  readonly requestId?: string;
+  readonly message?: string | undefined;
+  readonly status?: number | undefined;
+  readonly retryable?: boolean | undefined;
+  readonly requestId?: string | undefined;
   /** Milliseconds after which a repeat makes sense. */
-  readonly retryAfter?: number;
+  readonly retryAfter?: number | undefined;
   /** The order that the service created before it failed. */
-  readonly orderId?: string;
+  readonly orderId?: string | undefined;
   /** WeChat's own code. */
-  readonly wxCode?: number;
+  readonly wxCode?: number | undefined;
 }
 
 /** Every failure of a call of the SDK. */
@@ -60,4 +60,9 @@ export class AvalonError extends Error {
 export function toError(error: unknown): AvalonError {
   if (error instanceof AvalonError) return error;
   return new AvalonError('NETWORK', { message: String((error && (error as Error).message) || error) });
+}
+
+/** Returns the error of a call with a wrong argument. */
+export function invalid(message: string): AvalonError {
+  return new AvalonError('ARGUMENT_INVALID', { message });
 }

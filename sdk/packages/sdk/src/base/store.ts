@@ -72,3 +72,13 @@ export function isString(value: unknown): value is string {
 export function isNumber(value: unknown): value is number {
   return typeof value === 'number' && isFinite(value);
 }
+
+/** Returns the value if it is a text. */
+export function text(value: unknown): string | undefined {
+  return isString(value) ? value : undefined;
+}
+
+/** Returns the value if it is a finite number. */
+export function number(value: unknown): number | undefined {
+  return isNumber(value) ? value : undefined;
+}

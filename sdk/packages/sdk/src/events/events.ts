@@ -1,6 +1,5 @@
 /** Analytics events: accepted at once, stored within 500 ms, sent in batches. No call of it throws in the game. */
 import { warn } from '../base/emitter.js';
-import { AvalonError } from '../base/errors.js';
 import type { Host } from '../base/host.js';
 import type { Ids } from '../base/ids.js';
 import type { AppState } from '../base/lifecycle.js';
@@ -129,8 +128,7 @@ export class EventQueue implements Events {
   }
 
   setTrackStatus(status: TrackStatus): void {
-    if (!isStatus(status))
-      throw new AvalonError('ARGUMENT_INVALID', { message: 'status is not a TrackStatus' });
+    if (!isStatus(status)) return warn(`${String(status)} is not a TrackStatus`);
     this.status = status;
     this.parts.store.write(STATUS, status);
     if (status === 'stop') this.segments.clear();

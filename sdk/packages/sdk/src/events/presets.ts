@@ -52,7 +52,7 @@ export function recordPresets(
 function recordErrors({ wx }: Host, events: EventQueue): void {
   const record = (message: unknown): void =>
     events.track('$error', { message: String(message).slice(0, MAX_MESSAGE) });
-  if (typeof wx.onError === 'function') wx.onError((error) => record(error && error.message));
+  if (typeof wx.onError === 'function') wx.onError((error) => record((error && error.message) || error));
   if (typeof wx.onUnhandledRejection === 'function') {
     wx.onUnhandledRejection(({ reason }) => record((reason && (reason as Error).message) || reason));
   }

@@ -111,15 +111,9 @@ export class Sender {
   private post(batch: string[]): Promise<Report> {
     const { host, http, envelope } = this.parts;
     const head = JSON.stringify(Object.assign({ sentAt: host.now() }, envelope()));
-    return http.call({
-      method: 'POST',
-      path: '/api/wx/report',
-      body: `${head.slice(0, -1)},"events":[${batch.join(',')}]}`,
-      read: readReport,
-      priority: 'event',
-      attempts: 1,
-      timeout: TIMEOUT_MS,
-    });
+    const body = `${head.slice(0, -1)},"events":[${batch.join(',')}]}`;
+    const options = { priority: 'event' as const, attempts: 1, timeout: TIMEOUT_MS };
+    return http.post('/api/wx/report', body, readReport, options);
   }
 }
 

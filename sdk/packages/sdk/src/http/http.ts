@@ -17,23 +17,28 @@ import { problem } from './problem.js';
 import { signatureHeaders } from './sign.js';
 import type { Priority, Slots } from './slots.js';
 
-/** A call of the service. */
-export interface Call<T> {
-  readonly method: 'GET' | 'POST';
-  /** Path and query below the origin. */
-  readonly path: string;
-  /** An object, or JSON text. */
-  readonly body?: object | string;
-  /** Returns the result, or undefined when the answer has the wrong shape. */
-  readonly read: (body: unknown) => T | undefined;
+/** How a call is performed. */
+export interface CallOptions {
   readonly idempotencyKey?: string;
   /** Sent without credentials. */
-  readonly anonymous?: boolean;
+  readonly anonymous?: boolean | undefined;
   readonly priority?: Priority;
   readonly cancel?: CancelToken | undefined;
   /** Attempts in all; 1 never repeats. */
   readonly attempts?: number;
+  /** Of one attempt, in milliseconds. */
   readonly timeout?: number;
+}
+
+/** Returns the result, or undefined when the answer has the wrong shape. */
+export type Reader<T> = (body: unknown) => T | undefined;
+
+interface Call extends CallOptions {
+  readonly method: 'GET' | 'POST';
+  /** Path and query below the origin. */
+  readonly path: string;
+  /** An object, or JSON text. */
+  readonly body?: object | string | undefined;
 }
 
 export interface HttpParts {
@@ -63,28 +68,40 @@ export class Http {
 
   constructor(private readonly parts: HttpParts) {}
 
-  /** Performs a call. */
-  call<T>(call: Call<T>): Promise<T> {
-    const result = this.perform(call).catch((error: unknown) => {
-      const failure = toError(error);
-      if (failure.code !== 'CANCELLED')
-        this.parts.failures.emit({ path: call.path.split('?')[0] as string, error: failure });
-      throw failure;
+  get<T>(path: string, read: Reader<T>, options?: CallOptions): Promise<T> {
+    return this.call({ method: 'GET', path, ...options }, read);
+  }
+
+  post<T>(
+    path: string,
+    body: object | string | undefined,
+    read: Reader<T>,
+    options?: CallOptions,
+  ): Promise<T> {
+    return this.call({ method: 'POST', path, body, ...options }, read);
+  }
+
+  private call<T>(call: Call, read: Reader<T>): Promise<T> {
+    const result = this.perform(call, read).catch((thrown: unknown) => {
+      const error = toError(thrown);
+      if (error.code !== 'CANCELLED') {
+        this.parts.failures.emit({ path: call.path.split('?')[0] as string, error });
+      }
+      throw error;
     });
     return cancellable(result, call.cancel);
   }
 
-  private async perform<T>(call: Call<T>): Promise<T> {
+  private async perform<T>(call: Call, read: Reader<T>): Promise<T> {
     const answer = await this.send(call);
     const address = jobAddress(answer, JOB_WAIT_S);
-    const body = address === undefined ? answer.body : await this.jobResult(call, address);
-    const result = call.read(body);
+    const result = read(address === undefined ? answer.body : await this.jobResult(call, address));
     if (result === undefined) throw new AvalonError('MALFORMED_ANSWER', { status: answer.status });
     return result;
   }
 
   /** Reads a job until it is finished. The service holds each request, so the next one may follow at once. */
-  private async jobResult(call: Call<unknown>, address: string): Promise<unknown> {
+  private async jobResult(call: Call, address: string): Promise<unknown> {
     const { host } = this.parts;
     const limit = host.now() + JOB_LIMIT_MS;
     for (;;) {
@@ -92,11 +109,10 @@ export class Http {
       const answer = await this.send({
         method: 'GET',
         path: address,
-        read: (body) => body,
         priority: 'poll',
         cancel: call.cancel,
+        anonymous: call.anonymous,
         timeout: (JOB_WAIT_S + 5) * 1000,
-        ...(call.anonymous ? { anonymous: true } : {}),
       });
       const finished = jobResult(answer);
       if (finished) return finished.result;
@@ -107,7 +123,7 @@ export class Http {
   }
 
   /** Sends until there is an answer of success; everything else is repeated or thrown. */
-  private async send(call: Call<unknown>): Promise<Answer> {
+  private async send(call: Call): Promise<Answer> {
     const { host, app } = this.parts;
     const attempts = call.attempts || ATTEMPTS;
     const recovered: string[] = [];
@@ -144,7 +160,7 @@ export class Http {
     }
   }
 
-  private async once(call: Call<unknown>, used: Credentials | undefined): Promise<Answer> {
+  private async once(call: Call, used: Credentials | undefined): Promise<Answer> {
     const { host, baseUrl, slots, clock } = this.parts;
     const answer = await slots.run(
       call.priority || 'normal',
@@ -173,7 +189,7 @@ export class Http {
   }
 
   private header(
-    call: Call<unknown>,
+    call: Call,
     body: string | undefined,
     used: Credentials | undefined,
   ): { [name: string]: string } {

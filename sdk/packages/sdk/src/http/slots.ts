@@ -2,6 +2,8 @@
  * The SDK's share of WeChat's ten connections: four, of which one belongs to events, so that neither starves the
  * other, and at most two wait for jobs of the service. Within the game's share, urgent requests go first.
  */
+import { AvalonError } from '../base/errors.js';
+
 export type Priority = 'urgent' | 'normal' | 'event' | 'poll';
 
 const GAME_SLOTS = 3;
@@ -24,7 +26,10 @@ export class Slots {
   run<T>(priority: Priority, work: () => Promise<T>, dropped: () => boolean): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const start = (): void => {
-        if (dropped()) return this.release(priority);
+        if (dropped()) {
+          this.release(priority);
+          return reject(new AvalonError('CANCELLED'));
+        }
         work().then(
           (value) => {
             this.release(priority);

@@ -14,9 +14,16 @@ import { AvalonError, toError } from '../base/errors.js';
 import { isRecord, isString } from '../base/store.js';
 import { wait } from '../base/wait.js';
 import type { SheetResult } from './codes.js';
-import { isFinal, type Intent, type Intents } from './intents.js';
-import type { PaymentParts } from './payments.js';
-import { openSheet, readPayParams, supportedChannels, type ChannelName, type PayParams } from './sheet.js';
+import type { Core } from '../core.js';
+import { isFinal, type Intent } from './intents.js';
+import {
+  openSheet,
+  readPayParams,
+  sessionKeyIsValid,
+  supportedChannels,
+  type ChannelName,
+  type PayParams,
+} from './sheet.js';
 import type { Watch } from './watch.js';
 
 /** The outcome of `pay`. */
@@ -44,30 +51,31 @@ interface Created {
   readonly unknown: boolean;
 }
 
-export interface PurchaseParts extends PaymentParts {
-  readonly intents: Intents;
-  readonly watch: Watch;
-  readonly order: (orderId: string) => Promise<Order>;
-  readonly cancel: (orderId: string) => Promise<Order>;
-}
-
 const WAIT_MS = 15000;
 const ASK_MS = [0, 500, 1000, 2000, 3000];
 
 export class Purchase {
   private busy = false;
 
-  constructor(private readonly parts: PurchaseParts) {}
+  constructor(
+    private readonly core: Core,
+    private readonly watch: Watch,
+    private readonly cancelOrder: (orderId: string) => Promise<Order>,
+  ) {}
 
   /** Performs a purchase; `payWith` selects game coins, which need no sheet. */
   async start(productId: string, quantity: number, waitMs = WAIT_MS, payWith?: 'coins'): Promise<PayResult> {
     if (this.busy) throw new AvalonError('PAYMENT_IN_PROGRESS');
     this.busy = true;
     try {
-      const { host, device } = this.parts;
+      const { host, device } = this.core;
       const channels = payWith ? [] : await supportedChannels(host, device);
       if (!payWith && channels.length === 0) return { status: 'refused', code: 'PLATFORM_UNSUPPORTED' };
-      const { intents } = this.parts;
+      if (channels.indexOf('virtual_payment') >= 0 && !(await sessionKeyIsValid(host))) {
+        // Better now than by a sheet that fails; if it is not possible now, the sheet decides.
+        await this.core.session.signInAgain().catch(() => undefined);
+      }
+      const { intents } = this.watch;
       const unfinished = payWith ? undefined : intents.unfinished(productId, quantity, host.now());
       const intent = unfinished || this.begin(productId, quantity);
       const result = await this.run(intent, waitMs, channels, payWith);
@@ -80,7 +88,7 @@ export class Purchase {
   }
 
   private begin(productId: string, quantity: number): Intent {
-    const { host, ids, intents } = this.parts;
+    const { host, ids } = this.core;
     const intent: Intent = {
       key: ids.next(),
       productId,
@@ -88,7 +96,7 @@ export class Purchase {
       createdAt: host.now(),
       sheetOpened: false,
     };
-    intents.put(intent);
+    this.watch.intents.put(intent);
     return intent;
   }
 
@@ -98,7 +106,8 @@ export class Purchase {
     channels: ChannelName[],
     payWith: 'coins' | undefined,
   ): Promise<PayResult> {
-    const { intents, watch } = this.parts;
+    const { watch } = this;
+    const { intents } = watch;
     let created: Created;
     try {
       created = await this.create(intent, channels, payWith);
@@ -110,7 +119,7 @@ export class Purchase {
     }
     if (created.unknown) {
       intents.remove(intent);
-      this.parts.cancel(created.orderId).catch(() => undefined);
+      this.cancelOrder(created.orderId).catch(() => undefined);
       return { status: 'refused', code: 'CHANNEL_UNSUPPORTED', orderId: created.orderId };
     }
     intent.orderId = created.orderId;
@@ -129,7 +138,7 @@ export class Purchase {
     const first = await this.sheet(intent, params);
     if (first.verdict !== 'sign-again') return first;
     try {
-      await this.parts.signInAgain();
+      await this.core.session.signInAgain();
       const again = await this.create(intent, channels, undefined);
       // Without parameters there is nothing left to pay.
       if (!again.payParams || again.orderId !== intent.orderId)
@@ -142,9 +151,15 @@ export class Purchase {
   }
 
   private async sheet(intent: Intent, params: PayParams): Promise<SheetResult> {
-    const result = await openSheet(this.parts.host, params);
+    const result = await openSheet(this.core.host, params);
     const { code, message, verdict } = result;
-    this.parts.record({ channel: params.channel, orderId: intent.orderId, code, message, verdict });
+    this.core.events.track('$payment', {
+      channel: params.channel,
+      orderId: intent.orderId,
+      code,
+      message,
+      verdict,
+    });
     return result;
   }
 
@@ -167,14 +182,14 @@ export class Purchase {
 
   /** On computers the sheet shows a code for the phone: closing it says nothing about the payment. */
   private sheetIsHere(): boolean {
-    return ['windows', 'mac'].indexOf(this.parts.device.platform) < 0;
+    return ['windows', 'mac'].indexOf(this.core.device.platform) < 0;
   }
 
   /** Releases stock and limits that an unpaid order holds. */
   private async cancel(intent: Intent): Promise<Order | undefined> {
     try {
-      const order = await this.parts.cancel(intent.orderId as string);
-      this.parts.watch.settle(intent, order);
+      const order = await this.cancelOrder(intent.orderId as string);
+      this.watch.settle(intent, order);
       return order;
     } catch {
       return undefined;
@@ -182,7 +197,8 @@ export class Purchase {
   }
 
   private async askUntilFinal(intent: Intent, waitMs: number): Promise<Order | undefined> {
-    const { host, watch, app } = this.parts;
+    const { watch } = this;
+    const { host, app } = this.core;
     const end = host.now() + waitMs;
     let order: Order | undefined;
     for (let count = 0; ; count++) {
@@ -203,24 +219,14 @@ export class Purchase {
     channels: ChannelName[],
     payWith: 'coins' | undefined,
   ): Promise<Created> {
-    const { http, device } = this.parts;
-    const body: { [name: string]: unknown } = {
-      productId: intent.productId,
-      quantity: intent.quantity,
-      platform: device.platform,
-      envVersion: device.envVersion,
-    };
-    if (channels.length === 1) body['channel'] = channels[0];
-    if (payWith) body['payWith'] = payWith;
+    const { http, device } = this.core;
+    const { productId, quantity } = intent;
+    const { platform, envVersion } = device;
+    const channel = channels.length === 1 ? channels[0] : undefined;
+    const body = { productId, quantity, platform, envVersion, channel, payWith };
     try {
-      return await http.call({
-        method: 'POST',
-        path: '/api/wx/createOrder',
-        body,
-        idempotencyKey: intent.key,
-        read: readCreated,
-        timeout: 15000,
-      });
+      const options = { idempotencyKey: intent.key, timeout: 15000 };
+      return await http.post('/api/wx/createOrder', body, readCreated, options);
     } catch (thrown) {
       const error = toError(thrown);
       if (error.code === 'ORDER_STATE' && error.orderId !== undefined) {

@@ -65,6 +65,14 @@ function midasAllowed(host: Host, { platform, system, baseLibrary }: Device): Pr
   );
 }
 
+/** Asks WeChat whether the session key that the service signs with is still the player's. */
+export function sessionKeyIsValid({ wx }: Host): Promise<boolean> {
+  return new Promise((resolve) => {
+    if (typeof wx.checkSession !== 'function') return resolve(true);
+    ignoreRejection(wx.checkSession({ success: () => resolve(true), fail: () => resolve(false) }));
+  });
+}
+
 /** Opens the sheet; resolves with what it reported, which proves nothing. */
 export function openSheet(host: Host, params: PayParams): Promise<SheetResult> {
   return new Promise((resolve) => {

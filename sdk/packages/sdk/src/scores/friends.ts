@@ -33,7 +33,10 @@ export interface RankingOptions {
 
 /** Friends and group rankings. */
 export interface Friends {
-  /** Shows the ranking; returns the canvas, which the game draws in `offscreenCanvas` mode. */
+  /**
+   * Shows the ranking; returns the canvas, which the game draws in `offscreenCanvas` mode. Throws `UNSUPPORTED` where
+   * WeChat has no open data context.
+   */
   show(rect: Rect, options: RankingOptions): { readonly canvas: object; readonly mode: string };
   /** The same among the members of a group, from the entry's `shareTicket` or the id of the group. */
   group(

@@ -1,12 +1,11 @@
 /** Scores and leaderboards of the service. Scores may wait in storage while the phone is offline. */
-import { AvalonError, toError } from '../base/errors.js';
-import type { Ids } from '../base/ids.js';
-import type { AppState } from '../base/lifecycle.js';
-import { isNumber, isRecord, isString, type Store } from '../base/store.js';
-import type { Http } from '../http/http.js';
-import { queryOf } from '../payments/payments.js';
+import type { Cancellable, CancelToken } from '../base/cancel.js';
+import { invalid, toError } from '../base/errors.js';
+import { isNumber, isRecord, isString } from '../base/store.js';
+import type { Core } from '../core.js';
+import { queryOf } from '../http/query.js';
 
-export interface ScoreOptions {
+export interface ScoreOptions extends Cancellable {
   /** Stored with the score; JSON. */
   readonly extra?: object;
   /** From `run`, for boards that require one. */
@@ -18,7 +17,7 @@ export interface ScoreOptions {
 export interface ScoreResult {
   readonly accepted: boolean;
   readonly best: number;
-  readonly rank: number | undefined;
+  readonly rank: number | null;
 }
 
 export interface LeaderboardEntry {
@@ -33,11 +32,11 @@ export interface Leaderboard {
   readonly board: string;
   readonly window: string;
   readonly entries: readonly LeaderboardEntry[];
-  readonly me: LeaderboardEntry | undefined;
+  readonly me: LeaderboardEntry | null;
   readonly nextCursor: string | null;
 }
 
-export interface LeaderboardQuery {
+export interface LeaderboardQuery extends Cancellable {
   readonly limit?: number;
   readonly cursor?: string;
   /** Centres the list on the player. */
@@ -52,7 +51,7 @@ export interface Scores {
   /** Reports a score; resolves with undefined when it was stored for later. */
   score(board: string, score: number, options?: ScoreOptions): Promise<ScoreResult | undefined>;
   /** Opens a run, for boards that require one. */
-  run(board: string): Promise<{ runId: string; expires: number }>;
+  run(board: string, options?: Cancellable): Promise<{ runId: string; expires: number }>;
   leaderboard(board: string, query?: LeaderboardQuery): Promise<Leaderboard>;
 }
 
@@ -64,19 +63,12 @@ interface Kept {
 const KEY = 'scores';
 const MAX_KEPT = 100;
 
-export function createScores(http: Http, store: Store, app: AppState, ids: Ids): Scores & { resume(): void } {
+export function createScores({ http, store, app, ids }: Core): Scores & { resume(): void } {
   let kept = (store.read(KEY, Array.isArray) || []).filter(isKept);
   let sending = false;
 
-  const send = ({ key, body }: Kept, attempts: number): Promise<ScoreResult> =>
-    http.call({
-      method: 'POST',
-      path: '/api/wx/score',
-      body,
-      idempotencyKey: key,
-      read: readScore,
-      attempts,
-    });
+  const send = ({ key, body }: Kept, attempts: number, cancel?: CancelToken): Promise<ScoreResult> =>
+    http.post('/api/wx/score', body, readScore, { idempotencyKey: key, attempts, cancel });
 
   /** Sends what waits, in order; stops at the first that cannot be sent now. */
   const resume = async (): Promise<void> => {
@@ -105,14 +97,14 @@ export function createScores(http: Http, store: Store, app: AppState, ids: Ids):
     resume: wake,
     async score(board, score, options = {}) {
       checkBoard(board);
-      if (!isNumber(score)) throw new AvalonError('ARGUMENT_INVALID', { message: 'score is not a number' });
+      if (!isNumber(score)) throw invalid('score is not a number');
       const { extra, runId, keepOffline } = options;
       const entry = {
         key: ids.next(),
-        body: Object.assign({ board, score }, extra ? { extra } : {}, runId ? { runId } : {}),
+        body: { board, score, extra, runId },
       };
       try {
-        return await send(entry, keepOffline ? 2 : 5);
+        return await send(entry, keepOffline ? 2 : 5, options.cancel);
       } catch (error) {
         const { status, retryable, code } = toError(error);
         if (!keepOffline || code === 'CANCELLED' || (status !== 0 && !retryable)) throw error;
@@ -121,53 +113,42 @@ export function createScores(http: Http, store: Store, app: AppState, ids: Ids):
         return undefined;
       }
     },
-    async run(board) {
+    async run(board, options) {
       checkBoard(board);
-      return http.call({
-        method: 'POST',
-        path: '/api/wx/score/run',
-        body: { board },
-        read: (body) =>
-          isRecord(body) && isString(body['runId'])
-            ? { runId: body['runId'], expires: Number(body['expires']) || 0 }
-            : undefined,
-      });
+      return http.post('/api/wx/score/run', { board }, readRun, options);
     },
     async leaderboard(board, query = {}) {
       checkBoard(board);
-      const path = `/api/wx/leaderboard/${encodeURIComponent(board)}${queryOf(query)}`;
-      return http.call({ method: 'GET', path, read: readLeaderboard });
+      const path = `/api/wx/leaderboard/${encodeURIComponent(board)}${queryOf({ ...query })}`;
+      return http.get(path, readLeaderboard, { cancel: query.cancel });
     },
   };
 }
 
 function checkBoard(board: string): void {
-  if (!isString(board) || board === '')
-    throw new AvalonError('ARGUMENT_INVALID', { message: 'board is not a name' });
+  if (!isString(board) || board === '') throw invalid('board is not a name');
 }
 
 function isKept(value: unknown): value is Kept {
   return isRecord(value) && isString(value['key']) && isRecord(value['body']);
 }
 
+function readRun(body: unknown): { runId: string; expires: number } | undefined {
+  const valid = isRecord(body) && isString(body['runId']) && isNumber(body['expires']);
+  return valid ? (body as unknown as { runId: string; expires: number }) : undefined;
+}
+
 function readScore(body: unknown): ScoreResult | undefined {
-  if (!isRecord(body) || typeof body['accepted'] !== 'boolean') return undefined;
-  const rank = body['rank'];
-  return { accepted: body['accepted'], best: Number(body['best']), rank: isNumber(rank) ? rank : undefined };
+  return isRecord(body) && typeof body['accepted'] === 'boolean'
+    ? (body as unknown as ScoreResult)
+    : undefined;
+}
+
+function readLeaderboard(body: unknown): Leaderboard | undefined {
+  const valid = isRecord(body) && Array.isArray(body['entries']) && body['entries'].every(isEntry);
+  return valid ? (body as unknown as Leaderboard) : undefined;
 }
 
 function isEntry(value: unknown): value is LeaderboardEntry {
   return isRecord(value) && isNumber(value['rank']) && isNumber(value['score']);
-}
-
-function readLeaderboard(body: unknown): Leaderboard | undefined {
-  if (!isRecord(body) || !Array.isArray(body['entries'])) return undefined;
-  const cursor = body['nextCursor'];
-  return {
-    board: String(body['board']),
-    window: String(body['window'] || ''),
-    entries: body['entries'].filter(isEntry),
-    me: isEntry(body['me']) ? body['me'] : undefined,
-    nextCursor: isString(cursor) ? cursor : null,
-  };
 }

@@ -44,6 +44,8 @@ export interface SessionParts {
 /** The token is renewed when this little of its lifetime is left. */
 const RENEW_PART = 0.25;
 
+const ANONYMOUS = { anonymous: true, priority: 'urgent' as const };
+
 /** Codes after which only a new sign-in helps. */
 const SIGN_IN_CODES = [
   'SIGN_IN_AGAIN',
@@ -85,7 +87,7 @@ export class Session implements Authority {
     if (!this.current) return;
     const path = `/api/wx/logout${everywhere ? '?everywhere=true' : ''}`;
     try {
-      await this.parts.http.call({ method: 'POST', path, read: readNothing, attempts: 2 });
+      await this.parts.http.post(path, undefined, readNothing, { attempts: 2 });
     } finally {
       this.forget();
       this.events.emit({ type: 'signed-out' });
@@ -105,7 +107,9 @@ export class Session implements Authority {
   }
 
   async credentials(): Promise<Credentials> {
-    return this.ensure(false);
+    // A copy: the stored session changes when its token is renewed, what a request has used does not.
+    const { token, signingKey } = await this.ensure(false);
+    return { token, signingKey };
   }
 
   async rejected(code: string, used: Credentials): Promise<Recovery> {
@@ -162,14 +166,9 @@ export class Session implements Authority {
 
   private async requestRefresh(session: StoredSession): Promise<StoredSession> {
     try {
-      const answer = await this.parts.http.call({
-        method: 'POST',
-        path: '/api/wx/refreshToken',
-        body: { refreshToken: session.refreshToken },
-        read: readSignedIn,
-        anonymous: true,
-        priority: 'urgent',
-      });
+      const { refreshToken } = session;
+      const { http } = this.parts;
+      const answer = await http.post('/api/wx/refreshToken', { refreshToken }, readSignedIn, ANONYMOUS);
       return this.accept(fromAnswer(answer, this.parts.clock.now()), false);
     } catch (error) {
       const { code } = toError(error);
@@ -196,14 +195,8 @@ export class Session implements Authority {
     const code = await wxLogin(host, stored, byPlayer);
     const deviceId = stored.deviceId(() => ids.next());
     try {
-      const answer = await http.call({
-        method: 'POST',
-        path: '/api/wx/login',
-        body: Object.assign({ code, deviceId, deviceType }, context()),
-        read: readSignedIn,
-        anonymous: true,
-        priority: 'urgent',
-      });
+      const body = Object.assign({ code, deviceId, deviceType }, context());
+      const answer = await http.post('/api/wx/login', body, readSignedIn, ANONYMOUS);
       return this.accept(fromAnswer(answer, clock.now()), true);
     } catch (error) {
       if (toError(error).code === 'USER_BANNED') this.end('banned');

@@ -1,27 +1,23 @@
 /** The group in which a card was opened. WeChat encrypts its id; the service decrypts it. */
+import { field } from '../api/read.js';
+import type { Cancellable } from '../base/cancel.js';
 import { AvalonError } from '../base/errors.js';
 import type { Host } from '../base/host.js';
-import { isRecord, isString } from '../base/store.js';
-import type { Http } from '../http/http.js';
+import { isString } from '../base/store.js';
+import type { Core } from '../core.js';
 import type { Entry } from './entries.js';
 
 /** Returns the id of the group of an entry with a share ticket. */
 export async function groupOf(
-  host: Host,
-  http: Http,
-  signedIn: () => Promise<unknown>,
+  { host, http, session }: Core,
   { shareTicket, shareId }: Entry,
+  options: Cancellable = {},
 ): Promise<string> {
   if (!shareTicket) throw new AvalonError('UNSUPPORTED', { message: 'the entry does not come from a group' });
   // A sign-in changes the key that the data are encrypted with, so it comes first.
-  await signedIn();
+  await session.credentials();
   const data = await groupData(host, shareTicket);
-  return http.call({
-    method: 'POST',
-    path: '/api/wx/share/group',
-    body: Object.assign(data, shareId === undefined ? {} : { shareId }),
-    read: (body) => (isRecord(body) && isString(body['openGId']) ? body['openGId'] : undefined),
-  });
+  return http.post('/api/wx/share/group', { ...data, shareId }, field('openGId', isString), options);
 }
 
 function groupData({ wx }: Host, shareTicket: string): Promise<{ encryptedData: string; iv: string }> {

@@ -2,12 +2,12 @@
  * Sharing: cards whose query leads the receiver back to the share, from code and from the menu. The menu has three
  * seconds, so a card is prepared for it; if none arrives in time, the game's own content is used.
  */
-import type { Host } from '../base/host.js';
-import type { AppState } from '../base/lifecycle.js';
+import { readNothing } from '../api/read.js';
+import type { Cancellable, CancelToken } from '../base/cancel.js';
 import { isRecord, isString } from '../base/store.js';
 import type { WxShareContent } from '../base/wx.js';
+import type { Core } from '../core.js';
 import type { Http } from '../http/http.js';
-import type { Entries } from './entries.js';
 import { joinQueries } from './queries.js';
 
 /** A share that the service registered. */
@@ -29,40 +29,35 @@ export interface ShareExtra {
   readonly query?: string;
 }
 
-export interface ShareParts {
-  readonly host: Host;
-  readonly http: Http;
-  readonly app: AppState;
-  readonly entries: Entries;
-  /** Records that a card was offered. */
-  readonly record: (params: { readonly [name: string]: unknown }) => void;
-}
-
 const MENU_MS = 2500;
 
 export class Shares {
   private menu: { scene: string; extra: () => ShareExtra } | undefined;
   private prepared: Promise<ShareCard> | undefined;
 
-  constructor(private readonly parts: ShareParts) {}
+  constructor(private readonly core: Core) {}
 
   /** Opens the picker with a card of this scene; the picker opens even when the service cannot be reached. */
-  async share(scene: string, extra: ShareExtra = {}): Promise<ShareCard | undefined> {
+  async share(
+    scene: string,
+    extra: ShareExtra = {},
+    { cancel }: Cancellable = {},
+  ): Promise<ShareCard | undefined> {
     let card: ShareCard | undefined;
     try {
-      card = await this.create(scene, 'code');
-    } catch {
-      card = undefined;
+      card = await this.create(scene, 'code', cancel);
+    } catch (error) {
+      if (cancel && cancel.cancelled) throw error;
     }
-    this.parts.entries.picker();
-    this.parts.host.wx.shareAppMessage(content(card, extra));
+    this.core.entries.picker();
+    this.core.host.wx.shareAppMessage(content(card, extra));
     this.shown(scene, 'code', card);
     return card;
   }
 
   /** Turns the menu's entry on. `extra` is asked for each time the player opens the menu. */
   enableMenu(scene: string, extra: () => ShareExtra = () => ({})): void {
-    const { wx } = this.parts.host;
+    const { wx } = this.core.host;
     const first = this.menu === undefined;
     this.menu = { scene, extra };
     this.prepare();
@@ -76,9 +71,9 @@ export class Shares {
     const menu = this.menu as { scene: string; extra: () => ShareExtra };
     const extra = menu.extra();
     const prepared = this.prepare();
-    this.parts.entries.picker();
+    this.core.entries.picker();
     const late = new Promise<undefined>((resolve) =>
-      this.parts.host.setTimeout(() => resolve(undefined), MENU_MS),
+      this.core.host.setTimeout(() => resolve(undefined), MENU_MS),
     );
     const promise = Promise.race([prepared.catch(() => undefined), late]).then((card) => {
       this.prepared = undefined;
@@ -101,29 +96,20 @@ export class Shares {
     return this.prepared;
   }
 
-  private create(scene: string, channel: string): Promise<ShareCard> {
-    return this.parts.http.call({
-      method: 'POST',
-      path: '/api/wx/share',
-      body: { scene, channel },
-      read: readCard,
-      priority: 'urgent',
-      attempts: 2,
-      timeout: MENU_MS,
-    });
+  private create(scene: string, channel: string, cancel?: CancelToken): Promise<ShareCard> {
+    const options = { priority: 'urgent' as const, attempts: 2, timeout: MENU_MS, cancel };
+    return this.core.http.post('/api/wx/share', { scene, channel }, readCard, options);
   }
 
   private shown(scene: string, channel: string, card: ShareCard | undefined): void {
-    this.parts.record({ scene, channel, shareId: card && card.shareId });
-    if (card) track(this.parts.http, card.shareId, 'shown');
+    this.core.events.track('$share', { scene, channel, shareId: card && card.shareId });
+    if (card) track(this.core.http, card.shareId, 'shown');
   }
 }
 
 /** Reports what happened to a share. A failure concerns the statistics only. */
 export function track(http: Http, shareId: string, event: 'shown' | 'opened'): void {
-  http
-    .call({ method: 'POST', path: '/api/wx/share/track', body: { shareId, event }, read: () => true })
-    .catch(() => undefined);
+  http.post('/api/wx/share/track', { shareId, event }, readNothing).catch(() => undefined);
 }
 
 function content(card: ShareCard | undefined, extra: ShareExtra): WxShareContent {
@@ -140,17 +126,6 @@ function content(card: ShareCard | undefined, extra: ShareExtra): WxShareContent
 }
 
 function readCard(body: unknown): ShareCard | undefined {
-  if (!isRecord(body)) return undefined;
-  const { shareId, inviteCode, query, title, imageUrl, imageUrlId } = body;
-  if (!isString(shareId) || !isString(query)) return undefined;
-  return Object.assign(
-    {
-      shareId,
-      query,
-      inviteCode: isString(inviteCode) ? inviteCode : '',
-      title: isString(title) ? title : '',
-      imageUrl: isString(imageUrl) ? imageUrl : '',
-    },
-    isString(imageUrlId) ? { imageUrlId } : {},
-  );
+  const valid = isRecord(body) && isString(body['shareId']) && isString(body['query']);
+  return valid ? (body as unknown as ShareCard) : undefined;
 }

@@ -1,8 +1,9 @@
 /** Subscribe messages: asks the player, and reports every answer to the service. */
+import { readNothing } from '../api/read.js';
 import { AvalonError } from '../base/errors.js';
 import type { Host } from '../base/host.js';
 import { isRecord } from '../base/store.js';
-import type { Http } from '../http/http.js';
+import type { Core } from '../core.js';
 
 /** The player's answer for one template. */
 export type SubscribeResult = 'accept' | 'reject' | 'ban' | 'filter';
@@ -12,8 +13,7 @@ const RESULTS = ['accept', 'reject', 'ban', 'filter'];
 
 /** Shows WeChat's panel; call it from a tap or when a payment has ended. Resolves with every answer. */
 export async function subscribe(
-  host: Host,
-  http: Http,
+  { host, http }: Core,
   templateIds: string[],
 ): Promise<{ [templateId: string]: SubscribeResult }> {
   if (templateIds.length === 0 || templateIds.length > MAX_TEMPLATES) {
@@ -21,9 +21,7 @@ export async function subscribe(
   }
   const results = await ask(host, templateIds);
   // The service counts what may be sent; a lost report costs messages, not the player's answer.
-  http
-    .call({ method: 'POST', path: '/api/wx/subscriptions', body: { results }, read: () => true })
-    .catch(() => undefined);
+  http.post('/api/wx/subscriptions', { results }, readNothing).catch(() => undefined);
   return results;
 }
 
@@ -41,12 +39,7 @@ function ask({ wx }: Host, tmplIds: string[]): Promise<{ [templateId: string]: S
         resolve(results);
       },
       fail: ({ errMsg, errCode }) =>
-        reject(
-          new AvalonError(
-            'UNSUPPORTED',
-            errCode === undefined ? { message: errMsg } : { message: errMsg, wxCode: Number(errCode) },
-          ),
-        ),
+        reject(new AvalonError('UNSUPPORTED', { message: errMsg, wxCode: errCode })),
     });
   });
 }

@@ -113,7 +113,7 @@ fn renewal_ends_at_a_fixed_age_after_the_last_refresh() {
     // A token of an earlier version counts from its issue.
     let old = Claims {
         auth_time: None,
-        ..claims
+        ..Claims::clone(&claims)
     };
     assert!(issuer.should_renew(&old, now + HOUR * 9 / 10));
     let renewed = issuer.renew(&old, now).unwrap();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::super::fulfilments::Webhooks;
 use super::super::order_rows::{self, Order, order_of};
 use super::super::refunds::{self, NewRefund, Refund};
 use super::super::status::OrderStatus;
@@ -65,6 +66,7 @@ pub async fn pay(
     payment: &Payment,
     cause: Cause,
     pay_back: PayBack,
+    webhooks: Webhooks,
     now: Timestamp,
 ) -> Result<Paid, PaymentError> {
     let mut transaction = database.begin().await?;
@@ -116,7 +118,8 @@ pub async fn pay(
         PayBack::Always => true,
     };
     if !refunds_it {
-        store_webhook(&mut transaction, &order, "order.paid", &source, now).await?;
+        let kind = "order.paid";
+        store_webhook(&mut transaction, webhooks, &order, kind, &source, now).await?;
     } else {
         let new = NewRefund::of_late_payment(id);
         // A millisecond later, so that the history is in order.

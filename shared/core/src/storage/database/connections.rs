@@ -10,7 +10,7 @@ use super::trust;
 use crate::storage::config::Dialect;
 
 /// Wait for a free or new connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for the check of a connection that returns to the pool; one that takes longer is closed.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 

@@ -1,0 +1,2 @@
+// The ranking of friends, drawn by the package.
+require('./lib/open-data-context.js').start();
