@@ -121,3 +121,9 @@ cpSync(
     join(root, 'packages/open-data-context/dist/index.cjs'),
     join(root, 'example/openDataContext/lib/open-data-context.js'),
 );
+// They are part of the packages.
+for (const name of ['sdk', 'open-data-context', 'wx-stand-in']) {
+    for (const licence of ['LICENSE-MIT', 'LICENSE-APACHE']) {
+        cpSync(join(root, '..', licence), join(root, 'packages', name, licence));
+    }
+}

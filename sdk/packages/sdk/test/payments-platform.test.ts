@@ -87,3 +87,25 @@ test('old_ios_cannot_pay_whatever_wechat_says', async () => {
   const result = await clock.until(client.payments.pay('gems', 1));
   assert.deepEqual(result, { status: 'refused', code: 'PLATFORM_UNSUPPORTED' });
 });
+
+test('questions_that_wechat_does_not_answer_delay_no_purchase', async () => {
+  for (const unanswered of [
+    () => undefined,
+    () => {
+      throw new Error('of WeChat');
+    },
+  ]) {
+    const { clock, phone } = setUp();
+    const { host } = phone.launch();
+    const wx = {
+      ...host.wx,
+      checkSession: unanswered,
+      checkIsSupportMidasPayment: unanswered,
+    } as never as typeof host.wx;
+    const client = createClient({ baseUrl: ORIGIN, host: { ...host, wx } });
+    await clock.until(client.login());
+    const begun = clock.now();
+    assert.equal((await clock.until(client.payments.pay('gems', 1))).status, 'paid');
+    assert.ok(clock.now() - begun < 7000);
+  }
+});

@@ -245,3 +245,28 @@ test('cancelled_purchase_goes_on_in_the_background', async () => {
   assert.deepEqual(ended, ['paid']);
   assert.equal(service.orders.length, 1);
 });
+
+test('sheet_that_never_reports_is_replaced_by_the_order', async () => {
+  const { clock, client, phone, service } = await shop();
+  phone.payments.answer = () => new Promise(() => undefined);
+  const result = client.payments.pay('gems', 1);
+  await clock.advance(1000);
+  phone.background();
+  service.pay('order-1');
+  await clock.advance(20_000);
+  phone.foreground();
+  const returned = clock.now();
+  assert.equal((await clock.until(result)).status, 'paid');
+  assert.ok(clock.now() - returned < 5000);
+});
+
+test('unpaid_sheet_that_never_reports_ends_as_pending', async () => {
+  const { clock, client, phone } = await shop();
+  phone.payments.answer = () => new Promise(() => undefined);
+  const result = client.payments.pay('gems', 1);
+  await clock.advance(1000);
+  phone.background();
+  phone.foreground();
+  assert.deepEqual(await clock.until(result), { status: 'pending', orderId: 'order-1' });
+  assert.notEqual((await clock.until(client.payments.pay('gems', 1))).status, 'paid');
+});
