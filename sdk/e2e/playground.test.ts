@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { chromium, type Browser, type Page } from 'playwright-core';
-import { startDev, type Dev } from './dev.js';
+import { endWith, startDev, type Dev } from './dev.js';
 
 const BINARY = process.env['AVALON'];
 const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
@@ -47,6 +47,7 @@ before(async () => {
     env,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  endWith(server);
   origin = await new Promise((resolve) =>
     server.stdout?.on('data', (line: Buffer) => resolve(/http:\S+/.exec(line.toString())?.[0] ?? '')),
   );

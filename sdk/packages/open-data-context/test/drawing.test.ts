@@ -13,7 +13,7 @@ import { PNG } from 'pngjs';
 import { SHOW } from './support.js';
 
 const PACKAGE = new URL('../../', import.meta.url);
-const SOURCE = readFileSync(new URL('dist/index.cjs', PACKAGE), 'utf8');
+const SOURCE = readFileSync(new URL('dist/umd/index.js', PACKAGE), 'utf8');
 const REFERENCES = new URL('test/references/', PACKAGE);
 const AVATAR = `data:image/png;base64,${avatar().toString('base64')}`;
 
