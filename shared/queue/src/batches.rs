@@ -74,8 +74,11 @@ impl<I: Send + 'static, O: Send + 'static> Batches<I, O> {
     }
 }
 
+/// The requests of all callers, of which each worker takes what has arrived.
+type Shared<I, O> = Arc<Mutex<mpsc::Receiver<Waiting<I, O>>>>;
+
 async fn work<W: BatchWorker>(
-    waiting: Arc<Mutex<mpsc::Receiver<Waiting<W::Request, W::Response>>>>,
+    waiting: Shared<W::Request, W::Response>,
     size: usize,
     mut worker: W,
 ) {
