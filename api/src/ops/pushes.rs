@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::OpsState;
 use super::audit::by_operator;
-use crate::http::extract::{Peer, QueryOf, invalid_field};
+use crate::http::extract::{Peer, QueryOf, invalid_query};
 use crate::http::problem::ApiError;
 
 pub(super) fn routes() -> Router<OpsState> {
@@ -47,7 +47,7 @@ async fn list(
     let status = query.status.map(|status| status.parse()).transpose();
     let filter = PushFilter {
         event: query.event,
-        status: status.map_err(|_| invalid_field("status", "must be pending or an outcome"))?,
+        status: status.map_err(|_| invalid_query("status", "must be pending or an outcome"))?,
         cursor: query.cursor,
         limit,
     };

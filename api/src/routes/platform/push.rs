@@ -70,7 +70,7 @@ async fn verify(State(state): State<Pushes>, uri: Uri) -> Result<Response, ApiEr
     match endpoint.receiver.verify_url(&query, Timestamp::now()) {
         Ok(echo) => Ok(text("text/plain; charset=utf-8", echo.to_owned())),
         Err(error) => {
-            tracing::warn!(%error, "verification of the push URL refused");
+            tracing::info!(%error, "verification of the push URL refused");
             Err(ProblemCode::SignatureInvalid.into())
         }
     }

@@ -61,7 +61,7 @@ impl PushEndpoint {
             Err(error) => {
                 let verdict = error.verdict();
                 match verdict {
-                    PushVerdict::Refused => tracing::warn!(%error, "push refused"),
+                    PushVerdict::Refused => tracing::info!(%error, "push refused"),
                     // Only WeChat can cause these, so the configuration differs from the console's.
                     PushVerdict::OtherApp | PushVerdict::Unreadable => {
                         tracing::error!(%error, "push of WeChat cannot be read");
