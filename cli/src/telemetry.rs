@@ -4,7 +4,7 @@
 //! Logs always go to standard error, as text or JSON: standard output belongs to what a command
 //! prints (the banner of `dev`, `jobs list`, `openapi`).
 
-use std::io::{IsTerminal, stderr};
+use std::io::{BufWriter, IsTerminal, stderr};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
@@ -13,6 +13,7 @@ use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tracing::{Level, Subscriber};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::{
     EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt,
@@ -56,15 +57,20 @@ pub(crate) struct Telemetry {
     /// Changes the log level.
     pub(crate) log: LogHandle,
     spans: Option<SdkTracerProvider>,
+    /// Writes the last lines when it is dropped.
+    lines: WorkerGuard,
 }
 
 impl Telemetry {
-    /// Exports the last spans. Blocks for up to [`FLUSH_TIMEOUT`]; call it outside of the runtime.
+    /// Exports the last spans and writes the last lines. Blocks for up to [`FLUSH_TIMEOUT`]; call it outside of the
+    /// runtime.
     pub(crate) fn finish(self) {
-        let Some(spans) = self.spans else { return };
-        if let Err(error) = spans.shutdown_with_timeout(FLUSH_TIMEOUT) {
+        if let Some(spans) = self.spans
+            && let Err(error) = spans.shutdown_with_timeout(FLUSH_TIMEOUT)
+        {
             tracing::warn!(%error, "the last spans were not exported");
         }
+        drop(self.lines);
     }
 }
 
@@ -78,9 +84,19 @@ pub(crate) fn init(
     role: Role,
 ) -> Result<Telemetry, TelemetryError> {
     let spans = exporter(telemetry, role)?;
-    let (subscriber, log) = subscriber(log, role, spans.as_ref())?;
+    let (writer, lines) = lines();
+    let (subscriber, log) = subscriber(log, role, spans.as_ref(), writer)?;
     subscriber.try_init()?;
-    Ok(Telemetry { log, spans })
+    Ok(Telemetry { log, spans, lines })
+}
+
+/// Standard error, written by a thread of its own: what many requests log becomes one system call. None is
+/// dropped; a reader that is too slow delays those who log.
+fn lines() -> (NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default()
+        .lossy(false)
+        .thread_name("log")
+        .finish(BufWriter::new(stderr()))
 }
 
 /// Creates the exporter, which sends from its own thread; none without a collector.
@@ -116,6 +132,7 @@ fn subscriber(
     config: &LogConfig,
     role: Role,
     spans: Option<&SdkTracerProvider>,
+    writer: NonBlocking,
 ) -> Result<(impl Subscriber + Send + Sync, LogHandle), TelemetryError> {
     let exported = spans.map(|spans| {
         tracing_opentelemetry::layer()
@@ -132,13 +149,13 @@ fn subscriber(
             // https://no-color.org is respected.
             let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
             let ansi = wanted && stderr().is_terminal();
-            fmt::layer().with_writer(stderr).with_ansi(ansi).boxed()
+            fmt::layer().with_writer(writer).with_ansi(ansi).boxed()
         }
         LogFormat::Json => fmt::layer()
             .json()
             .flatten_event(true)
             .with_span_list(false)
-            .with_writer(stderr)
+            .with_writer(writer)
             .boxed(),
     };
     Ok((
@@ -172,7 +189,8 @@ mod tests {
             level: "warn".to_owned(),
             ..LogConfig::default()
         };
-        let (subscriber, handle) = subscriber(&config, Role::All, None).unwrap();
+        let (writer, _lines) = lines();
+        let (subscriber, handle) = subscriber(&config, Role::All, None, writer).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             assert!(!tracing::enabled!(tracing::Level::INFO));
             assert!(handle.set_level("not=a=filter").is_err());

@@ -37,6 +37,7 @@ export async function startDev(binary: string, settings: Record<string, string> 
     ...settings,
   };
   const child = spawn(binary, ['dev'], { cwd: folder, env, stdio: ['ignore', 'ignore', 'inherit'] });
+  endWith(child);
   const stop = async (): Promise<void> => {
     await end(child);
     rmSync(folder, { recursive: true, force: true });
@@ -66,6 +67,12 @@ export async function startDev(binary: string, settings: Record<string, string> 
       ),
     stop,
   };
+}
+
+/** Ends a child when this process ends, also by the runner's time limit. */
+export function endWith(child: ChildProcess): void {
+  process.on('exit', () => child.kill('SIGKILL'));
+  process.once('SIGTERM', () => process.exit(1));
 }
 
 async function json(

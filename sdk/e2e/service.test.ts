@@ -78,11 +78,11 @@ test('purchase_through_wechat_pay_and_consumption', { skip }, async () => {
   const result = await client.payments.pay('gems-60', 2);
   assert.equal(result.status, 'paid');
   assert.deepEqual(await client.payments.inventory(), [{ productId: 'gems-60', quantity: 2 }]);
-  assert.deepEqual(await client.payments.consume('gems-60', 1, 'use-1'), {
+  assert.deepEqual(await client.payments.consume('gems-60', 1, { key: 'use-1' }), {
     productId: 'gems-60',
     quantity: 1,
   });
-  assert.deepEqual(await client.payments.consume('gems-60', 1, 'use-1'), {
+  assert.deepEqual(await client.payments.consume('gems-60', 1, { key: 'use-1' }), {
     productId: 'gems-60',
     quantity: 1,
   });

@@ -19,7 +19,7 @@ const files = {
     '/style.css': ['style.css', 'text/css; charset=utf-8'],
     '/playground.js': ['dist/playground.js', 'text/javascript; charset=utf-8'],
     '/open-data-context.js': [
-        '../packages/open-data-context/dist/index.cjs',
+        '../packages/open-data-context/dist/umd/index.js',
         'text/javascript; charset=utf-8',
     ],
 };

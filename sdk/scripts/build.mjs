@@ -3,7 +3,7 @@
 import { Extractor, ExtractorConfig } from '@microsoft/api-extractor';
 import resolve from '@rollup/plugin-node-resolve';
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rollup } from 'rollup';
@@ -14,8 +14,8 @@ const update = process.argv.includes('--update');
 
 /** Packages that are bundled, with their UMD name. */
 const BUNDLES = [
-    { name: 'sdk', file: 'avalon', umd: { name: 'AvalonWx', file: 'avalon.umd.cjs' } },
-    { name: 'open-data-context', file: 'index', umd: { name: 'AvalonOpenData', file: 'index.cjs' } },
+    { name: 'sdk', file: 'avalon', umd: { name: 'AvalonWx', file: 'umd/avalon.js' } },
+    { name: 'open-data-context', file: 'index', umd: { name: 'AvalonOpenData', file: 'umd/index.js' } },
 ];
 
 /** The types of the HTTP API are written by every build, so that they cannot drift. */
@@ -53,6 +53,8 @@ async function bundle({ name, file, umd }) {
         exports: 'named',
     });
     await built.close();
+    // The package is a module; WeChat's npm support wants CommonJS with the ending `.js`.
+    writeFileSync(join(folder, 'dist/umd/package.json'), '{"type":"commonjs"}\n');
 }
 
 function version(folder) {
@@ -99,6 +101,8 @@ function report({ name, file }) {
         );
         process.exit(1);
     }
+    // The declarations of the CommonJS file; its folder says that it is one.
+    cpSync(join(folder, `dist/${file}.d.ts`), join(folder, `dist/umd/${file}.d.ts`));
 }
 
 async function playground() {
@@ -116,8 +120,14 @@ for (const entry of BUNDLES) {
     report(entry);
 }
 await playground();
-cpSync(join(root, 'packages/sdk/dist/avalon.umd.cjs'), join(root, 'example/lib/avalon.js'));
+cpSync(join(root, 'packages/sdk/dist/umd/avalon.js'), join(root, 'example/lib/avalon.js'));
 cpSync(
-    join(root, 'packages/open-data-context/dist/index.cjs'),
+    join(root, 'packages/open-data-context/dist/umd/index.js'),
     join(root, 'example/openDataContext/lib/open-data-context.js'),
 );
+// They are part of the packages.
+for (const name of ['sdk', 'open-data-context', 'wx-stand-in']) {
+    for (const licence of ['LICENSE-MIT', 'LICENSE-APACHE']) {
+        cpSync(join(root, '..', licence), join(root, 'packages', name, licence));
+    }
+}

@@ -22,6 +22,7 @@ use crate::platform;
 use crate::players::{is_name, openid};
 use crate::settings::{Behaviour, ContentType, SessionKeyRotation};
 use crate::state::World;
+use crate::vpay;
 
 /// The WeChat Pay APIs by which faults and the request log can be filtered.
 const PAY_APIS: &[&str] = &[
@@ -39,6 +40,7 @@ const PAY_APIS: &[&str] = &[
 fn apis() -> Vec<&'static str> {
     let mut apis = vec![code2session::API];
     apis.extend(platform::api_names());
+    apis.extend(vpay::api_names());
     apis.extend(PAY_APIS);
     apis
 }
@@ -75,6 +77,7 @@ async fn state(State(world): Platform) -> Json<Value> {
         "players": state.players.len(),
         "requests": state.requests.counts(),
         "pay": world.settings.pay.as_ref().map(|_| state.pay.summary()),
+        "vpay": world.settings.virtual_payment.as_ref().map(|_| state.vpay.summary()),
     }))
 }
 

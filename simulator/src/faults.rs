@@ -30,10 +30,12 @@ pub(crate) struct Faults {
     /// Whether the latency comes after the effect. If not, a call that times out has no effect.
     latency_after: bool,
     /// Share of calls that fail with `errcode` or `pay_error`, 0 to 1; defaults to 1 when either of
-    /// those is set. A failed call has no effect.
+    /// those is set. A failed call has no effect, unless `error_after` is set.
     error_rate: Option<f64>,
     /// The errcode of failed calls; defaults to -1.
     errcode: Option<i64>,
+    /// Whether a failed call has its effect nevertheless.
+    error_after: bool,
     /// The error of failed WeChat Pay calls, which have no errcode; defaults to `SYSTEM_ERROR`.
     pay_error: Option<InjectedError>,
     /// How calls fail without a proper response.
@@ -105,6 +107,7 @@ impl Faults {
                 }
             }),
             outage: self.outage,
+            error_after: self.error_after,
             outage_after: self.outage_after,
         }
     }
@@ -129,6 +132,7 @@ struct CallFaults {
     latency: Duration,
     latency_after: bool,
     error: Option<Answer>,
+    error_after: bool,
     outage: Outage,
     outage_after: bool,
 }
@@ -155,6 +159,9 @@ pub(crate) async fn apply(
         }
         outage_answer(&world, faults.outage).await.into_response()
     } else if let Some(error) = faults.error {
+        if faults.error_after {
+            next.run(request).await;
+        }
         error.into_response()
     } else {
         next.run(request).await

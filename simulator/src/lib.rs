@@ -3,7 +3,8 @@
 //!
 //! It does not depend on the service under test, and is not for production. [`JsCode`] documents
 //! the sign-in codes, the README the control routes under `/_sim/`. With [`SimulatorSettings::pay`]
-//! it also simulates WeChat Pay for one merchant.
+//! it also simulates WeChat Pay for one merchant, with [`SimulatorSettings::virtual_payment`] virtual
+//! payment and its pushes.
 
 mod client_data;
 mod code2session;
@@ -19,6 +20,7 @@ mod quota;
 mod requests;
 mod settings;
 mod state;
+mod vpay;
 mod wire;
 
 use std::io;
@@ -33,6 +35,7 @@ pub use pay::{
     PaySetupError, PaySimulatorSettings, RefundOutcome,
 };
 pub use settings::{Behaviour, ContentType, SessionKeyRotation, SimulatorSettings};
+pub use vpay::{VirtualPaymentCredentials, VirtualPaymentSimulatorSettings};
 
 use crate::connection::{Connection, ResettableListener};
 use crate::state::World;
@@ -62,8 +65,12 @@ impl Simulator {
             .merge(code2session::routes(&self.world))
             .merge(platform::routes(&self.world))
             .nest("/_sim", control);
-        match &self.world.settings.pay {
+        let routes = match &self.world.settings.pay {
             Some(settings) => routes.merge(pay::routes(&self.world, settings)),
+            None => routes,
+        };
+        match &self.world.settings.virtual_payment {
+            Some(settings) => routes.merge(vpay::routes(&self.world, settings)),
             None => routes,
         }
     }

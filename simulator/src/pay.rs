@@ -38,8 +38,9 @@ use std::sync::Arc;
 
 use axum::Router;
 
-pub(crate) use answer::{InjectedError, PayAnswer};
+pub(crate) use answer::{ALPHANUMERIC, DIGITS, InjectedError, PayAnswer, random, random_text};
 pub use behaviour::{DuplicateError, KeyMode, OrderPaidCode, PayBehaviour, RefundOutcome};
+pub(crate) use control::{ControlError, OptionalBody};
 pub use credentials::{PayCredentials, PayMerchant, PaySetupError, PaySimulatorSettings};
 pub(crate) use state::PayState;
 

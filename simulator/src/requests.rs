@@ -121,7 +121,7 @@ impl RequestLog {
 }
 
 /// Query parameters that are redacted.
-const SECRET_PARAMS: [&str; 3] = ["secret", "access_token", "signature"];
+const SECRET_PARAMS: [&str; 4] = ["secret", "access_token", "signature", "pay_sig"];
 
 /// Returns the query parameters with secrets redacted.
 fn redacted_query(request: &Request) -> BTreeMap<String, String> {

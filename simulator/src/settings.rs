@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::PaySimulatorSettings;
+use crate::{PaySimulatorSettings, VirtualPaymentSimulatorSettings};
 
 /// The platform's app, and the behaviour at start and after a reset.
 #[derive(Clone)]
@@ -15,16 +15,19 @@ pub struct SimulatorSettings {
     pub behaviour: Behaviour,
     /// The merchant of WeChat Pay; none disables WeChat Pay.
     pub pay: Option<PaySimulatorSettings>,
+    /// The app's virtual payment; none disables it.
+    pub virtual_payment: Option<VirtualPaymentSimulatorSettings>,
 }
 
 impl SimulatorSettings {
-    /// Creates settings with default behaviour and without WeChat Pay.
+    /// Creates settings with default behaviour and without payments.
     pub fn new(app_id: impl Into<String>, app_secret: impl Into<String>) -> Self {
         Self {
             app_id: app_id.into(),
             app_secret: app_secret.into(),
             behaviour: Behaviour::default(),
             pay: None,
+            virtual_payment: None,
         }
     }
 }

@@ -17,10 +17,13 @@ use crate::players::Players;
 use crate::quota::Quotas;
 use crate::requests::RequestLog;
 use crate::settings::Behaviour;
+use crate::vpay::{Clock, VpayState};
 
 /// The platform: its settings, its state, and whether it is shutting down.
 pub(crate) struct World {
     pub(crate) settings: SimulatorSettings,
+    /// The clock of virtual payment, which can be advanced.
+    pub(crate) clock: Clock,
     state: Mutex<State>,
     stopping: watch::Sender<bool>,
 }
@@ -30,6 +33,7 @@ impl World {
         let state = Mutex::new(State::new(&settings));
         Self {
             settings,
+            clock: Clock::default(),
             state,
             stopping: watch::Sender::new(false),
         }
@@ -46,6 +50,7 @@ impl World {
         let requests = std::mem::take(&mut state.requests);
         *state = State::new(&self.settings);
         state.requests = requests.cleared();
+        self.clock.reset();
     }
 
     /// Waits for `duration`, or until shutdown begins.
@@ -78,6 +83,7 @@ pub(crate) struct State {
     pub(crate) requests: RequestLog,
     pub(crate) platform: PlatformState,
     pub(crate) pay: PayState,
+    pub(crate) vpay: VpayState,
 }
 
 impl State {
@@ -91,6 +97,7 @@ impl State {
             requests: RequestLog::default(),
             platform: PlatformState::default(),
             pay: PayState::new(settings.pay.as_ref()),
+            vpay: VpayState::new(settings.virtual_payment.as_ref()),
         }
     }
 

@@ -55,6 +55,14 @@ pub(crate) mod errcode {
     pub(crate) const SIG_METHOD: i64 = 87008;
     pub(crate) const SIGNATURE: i64 = 87009;
     pub(crate) const RISKY_CONTENT: i64 = 87014;
+    pub(crate) const VPAY_NOT_FOUND: i64 = 90_000;
+    pub(crate) const VPAY_SIGNATURE: i64 = 90_010;
+    pub(crate) const VPAY_PAY_SIG: i64 = 90_011;
+    pub(crate) const VPAY_REPEATED: i64 = 90_012;
+    pub(crate) const VPAY_INSUFFICIENT: i64 = 90_013;
+    pub(crate) const VPAY_KEY_EXPIRED: i64 = 90_016;
+    pub(crate) const VPAY_PARAMETER: i64 = 90_018;
+    pub(crate) const VPAY_UNKNOWN_ORDER: i64 = 90_019;
     pub(crate) const GAME_TEXT_VERSION: i64 = 750_030;
 }
 
@@ -66,6 +74,8 @@ pub(crate) enum Answer {
     Success(Value),
     /// A business error.
     Error(i64),
+    /// A business error with a message of its own.
+    Diagnosis(i64, String),
     /// An HTTP status with an HTML page, as from a gateway.
     Http(StatusCode),
     /// An empty 200 of type `text/html`.
@@ -91,7 +101,7 @@ impl Answer {
     pub(crate) fn errcode(&self) -> Option<i64> {
         match self {
             Self::Success(_) => Some(0),
-            Self::Error(code) => Some(*code),
+            Self::Error(code) | Self::Diagnosis(code, _) => Some(*code),
             _ => None,
         }
     }
@@ -107,7 +117,7 @@ impl Answer {
     /// Returns the kind of answer for the request log.
     pub(crate) fn kind(&self) -> String {
         match self {
-            Self::Success(_) | Self::Error(_) => "json".to_owned(),
+            Self::Success(_) | Self::Error(_) | Self::Diagnosis(..) => "json".to_owned(),
             Self::Http(status) => format!("http{}", status.as_u16()),
             Self::Empty => "empty".to_owned(),
             Self::Truncated => "truncated".to_owned(),
@@ -128,13 +138,8 @@ impl Answer {
     ) -> Response {
         let mut response = match self {
             Self::Success(fields) => json_answer(content_type, fields.to_string()),
-            Self::Error(code) => {
-                let errmsg = format!("{}, rid: {}", errmsg(code), rid(now));
-                json_answer(
-                    content_type,
-                    json!({"errcode": code, "errmsg": errmsg}).to_string(),
-                )
-            }
+            Self::Error(code) => json_error(content_type, code, errmsg(code), now),
+            Self::Diagnosis(code, message) => json_error(content_type, code, &message, now),
             Self::Http(status) => (
                 status,
                 Html(format!("<html><body><h1>{status}</h1></body></html>")),
@@ -155,6 +160,12 @@ impl Answer {
         }
         response
     }
+}
+
+fn json_error(content_type: ContentType, code: i64, message: &str, now: Timestamp) -> Response {
+    let errmsg = format!("{message}, rid: {}", rid(now));
+    let body = json!({"errcode": code, "errmsg": errmsg});
+    json_answer(content_type, body.to_string())
 }
 
 fn json_answer(content_type: ContentType, body: String) -> Response {

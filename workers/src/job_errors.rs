@@ -39,8 +39,9 @@ pub(crate) fn retry_after(code: ProblemCode, pause: Option<Duration>) -> JobErro
     }
 }
 
-/// Ends the last attempt of a job that the schedule repeats: the next run does the same work, so that an
-/// outage leaves no dead letters that an operator would only purge.
+/// Ends the last attempt of a job that the schedule or the sweeper repeats: the next run does the same work.
+/// An outage would otherwise leave a dead letter of each run, however many orders wait, and an operator
+/// would only purge them.
 pub(crate) fn left_to_next_run(error: JobError, last_attempt: bool) -> JobError {
     match error {
         JobError::Retry { failure, .. } if last_attempt => JobError::Reject(failure),

@@ -10,8 +10,8 @@ use crate::{accounts, analytics, job_errors, payments, platform, social, upkeep}
 
 /// Returns the handlers of all job kinds.
 pub fn handlers(services: &Arc<Services>) -> Handlers {
-    /// Registers functions `(Arc<Services>, kind, JobContext) -> Result<Output, JobError>`. A run of the
-    /// `repeated` ones is replaced by the next one of the schedule.
+    /// Registers functions `(Arc<Services>, kind, JobContext) -> Result<Output, JobError>`. The
+    /// `repeated` ones are enqueued again by the schedule or, from the database, by the sweeper.
     macro_rules! handlers {
         ([$($handle:path),* $(,)?], repeated: [$($repeated:path),* $(,)?]) => {
             Handlers::new()$(.on({
@@ -37,9 +37,7 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
             social::open_group::handle,
             payments::create_order::handle,
             payments::cancel_order::handle,
-            payments::check_order::handle,
             payments::callback::handle,
-            payments::refund::handle,
             payments::fulfil::handle,
             payments::reconcile::handle,
             platform::process_push::handle,
@@ -52,6 +50,8 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
         ],
         repeated: [
             accounts::reconcile_bans::handle,
+            payments::check_order::handle,
+            payments::refund::handle,
             payments::sweep::handle,
             payments::retention::handle,
             platform::prune_pushes::handle,

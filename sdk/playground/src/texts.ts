@@ -1,4 +1,4 @@
-/** Texts of the playground in both languages. A test compares the keys. */
+/** Texts of the playground in both languages. The compiler compares the keys. */
 
 export const ENGLISH = {
   title: 'avalon-wx playground',

@@ -15,7 +15,7 @@ const basic = createBasicClient({ baseUrl: 'https://wx.example.com' });
 export async function right(): Promise<string> {
   const user = await client.login({ byPlayer: true });
   const { token, cancel } = createCancel();
-  const items = await client.payments.inventory(token);
+  const items = await client.payments.inventory({ cancel: token });
   cancel();
   const result: PayResult = await client.payments.pay('gems-60', 1, { wait: 1000 });
   switch (result.status) {

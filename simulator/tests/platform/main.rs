@@ -12,3 +12,4 @@ mod control;
 mod faults;
 mod harness;
 mod pay;
+mod vpay;

@@ -1,5 +1,5 @@
 /**
- * Friends and group rankings for the open data context. Put `require('./index.cjs').start()` into its `index.js`; the
+ * Friends and group rankings for the open data context. Put `require('./open-data-context.js').start()` into its `index.js`; the
  * game shows and hides the ranking with `client.friends` of `@avalon-wx/sdk`.
  *
  * @packageDocumentation

@@ -13,7 +13,7 @@ import { PNG } from 'pngjs';
 import { SHOW } from './support.js';
 
 const PACKAGE = new URL('../../', import.meta.url);
-const SOURCE = readFileSync(new URL('dist/index.cjs', PACKAGE), 'utf8');
+const SOURCE = readFileSync(new URL('dist/umd/index.js', PACKAGE), 'utf8');
 const REFERENCES = new URL('test/references/', PACKAGE);
 const AVATAR = `data:image/png;base64,${avatar().toString('base64')}`;
 
@@ -50,6 +50,7 @@ interface Stage {
   readonly game: Game;
   readonly context: OpenDataContext;
   readonly canvas: Canvas;
+  readonly images: Image[];
   /** Number of times that the canvas was drawn. */
   frames(): number;
 }
@@ -58,6 +59,7 @@ function stage(mode: 'offscreenCanvas' | 'screenCanvas' = 'offscreenCanvas', fri
   const clock = new VirtualClock();
   const world = new World({ clock });
   let drawn = 0;
+  const images: Image[] = [];
   let shared: Canvas | undefined;
   const realm = nodeRealm({
     source: `${SOURCE}\nmodule.exports.start();`,
@@ -72,7 +74,11 @@ function stage(mode: 'offscreenCanvas' | 'screenCanvas' = 'offscreenCanvas', fri
       shared = canvas;
       return canvas as never;
     },
-    createImage: () => new Image(),
+    createImage: () => {
+      const image = new Image();
+      images.push(image);
+      return image;
+    },
   });
   const phone = world.phone({ player: 'me', realm });
   for (let index = 0; index < friends; index++) {
@@ -83,17 +89,20 @@ function stage(mode: 'offscreenCanvas' | 'screenCanvas' = 'offscreenCanvas', fri
   }
   const game = phone.launch();
   const context = game.wx.getOpenDataContext({ sharedCanvasMode: mode });
-  return { clock, world, game, context, canvas: shared as Canvas, frames: () => drawn };
+  return { clock, world, game, context, canvas: shared as Canvas, images, frames: () => drawn };
 }
 
-async function show({ context, clock }: Stage, change: object = {}, pixelRatio = 2): Promise<void> {
+async function show({ context, clock, images }: Stage, change: object = {}, pixelRatio = 2): Promise<void> {
   const message = { ...SHOW, title: 'Friends', own: 950, pixelRatio, ...change };
   context.canvas.width = message.width * pixelRatio;
   context.canvas.height = message.height * pixelRatio;
   context.postMessage(message);
   await clock.advance(500);
   // Images decode outside of virtual time.
-  await new Promise((resolve) => setTimeout(resolve, 30));
+  for (let waited = 0; waited < 200 && !images.every(({ complete }) => complete); waited++) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  await new Promise((resolve) => setTimeout(resolve, 10));
   await clock.advance(100);
 }
 

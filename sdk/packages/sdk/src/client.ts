@@ -1,5 +1,6 @@
 /** Composes clients. There is one per game: engines may load a script twice, and two clients would share storage. */
 import type { UserInfo } from './api/types.js';
+import { cancellable, type Cancellable } from './base/cancel.js';
 import { warn } from './base/emitter.js';
 import { createCore, type Core } from './core.js';
 import type { Events } from './events/events.js';
@@ -22,8 +23,8 @@ export interface BasicClient {
    * Signs in, or continues the stored session; concurrent calls share one sign-in. `byPlayer` says that the player
    * asked for it: it ends the state after `SESSION_REPLACED` and passes the limit of automatic sign-ins.
    */
-  login(options?: { readonly byPlayer?: boolean }): Promise<UserInfo>;
-  logout(options?: { readonly everywhere?: boolean }): Promise<void>;
+  login(options?: Cancellable & { readonly byPlayer?: boolean }): Promise<UserInfo>;
+  logout(options?: Cancellable & { readonly everywhere?: boolean }): Promise<void>;
   /** Hears what happens to the session. Returns a function that removes the listener. */
   onSession(listener: (event: SessionEvent) => void): () => void;
   /** The service's Unix time in milliseconds. */
@@ -74,8 +75,8 @@ function basic(core: Core): BasicClient {
     get user() {
       return session.user;
     },
-    login: (how) => session.login(how !== undefined && how.byPlayer === true),
-    logout: (how) => session.logout(how !== undefined && how.everywhere === true),
+    login: ({ byPlayer, cancel } = {}) => cancellable(session.login(byPlayer === true), cancel),
+    logout: ({ everywhere, cancel } = {}) => cancellable(session.logout(everywhere === true), cancel),
     onSession: (listener) => session.events.add(listener),
     now: () => clock.now(),
     profile,

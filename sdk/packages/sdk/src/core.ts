@@ -42,7 +42,7 @@ export function createCore(options: ClientOptions): Core {
   const ids = new Ids(host);
   const device = readDevice(host);
   const clock = new ServerClock(host);
-  const failures = new Emitter<{ path: string; error: AvalonError }>();
+  const failures = new Emitter<AvalonError>();
   const http = new Http({ host, baseUrl, app, slots: new Slots(), clock, ids, sign, failures });
   const entries = new Entries(host, app);
   const session = new Session({

@@ -6,7 +6,7 @@
 export { createBasicClient, createClient, type BasicClient, type Client } from './client.js';
 export type { ClientOptions } from './options.js';
 export { AvalonError, type ClientErrorCode, type ErrorDetails } from './base/errors.js';
-export { createCancel, type CancelSource, type CancelToken } from './base/cancel.js';
+export { createCancel, type Cancellable, type CancelSource, type CancelToken } from './base/cancel.js';
 export type { Host } from './base/host.js';
 export type {
   PrivacyAnswer,
@@ -25,14 +25,14 @@ export type {
 export type { Channel, Item, Order, OrderStatus, Product, ServiceErrorCode, UserInfo } from './api/types.js';
 export type { SessionEvent } from './session/session.js';
 export type { ProfileButton, ProfileButtonOptions, Profiles } from './session/profile.js';
-export type { OrderPage, PayOptions, Payments } from './payments/payments.js';
+export type { ConsumeOptions, OrderPage, PayOptions, Payments } from './payments/payments.js';
 export type { PayResult, RefusalCode } from './payments/purchase.js';
 export type { CoinBalance, Coins } from './payments/coins.js';
 export type { Events, EventStats, TrackStatus } from './events/events.js';
 export type { EventParams } from './events/properties.js';
 export type { AutoTrack } from './events/presets.js';
 export type { Forwarding } from './events/forward.js';
-export type { Invites, Reward, Social } from './social/social.js';
+export type { Invites, Reward, RewardPage, Social } from './social/social.js';
 export type { Entry } from './social/entries.js';
 export type { ShareCard, ShareExtra } from './social/share.js';
 export type { SubscribeResult } from './social/subscribe.js';

@@ -88,6 +88,9 @@ test('packed_packages_work_where_they_are_installed', () => {
       };
     });
     for (const { files } of archives) {
+      const paths = files.map(({ path }) => path);
+      for (const file of ['README.md', 'LICENSE-MIT', 'LICENSE-APACHE'])
+        assert.ok(paths.includes(file), file);
       assert.ok(
         files.every(
           ({ path }) => !/(^|\/)(test|src\/.*\.ts$)|tsbuildinfo/.test(path) || path.endsWith('.d.ts'),

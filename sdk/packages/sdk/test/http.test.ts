@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createCancel, createClient } from '../src/index.js';
+import { createCancel, createClient, type CancelToken } from '../src/index.js';
 import { problem } from './support/fake-service.js';
 import { ORIGIN, rejection, setUp } from './support/setup.js';
 
@@ -158,7 +158,7 @@ test('cancelled_call_settles_at_once', async () => {
   const { clock, client, phone } = await signedIn();
   phone.network.fault = () => 'hang';
   const source = createCancel();
-  const result = rejection(client.payments.inventory(source.token));
+  const result = rejection(client.payments.inventory({ cancel: source.token }));
   await clock.advance(100);
   source.cancel();
   assert.equal((await result).code, 'CANCELLED');
@@ -214,4 +214,34 @@ test('changed_phone_clock_is_noticed_with_the_next_answer', async () => {
   error = 7200_000;
   await setup.clock.until(client.payments.products());
   assert.ok(Math.abs(client.now() - setup.clock.now()) <= 1000);
+});
+
+test('every_call_can_be_cancelled', async () => {
+  const { clock, client, phone } = await signedIn();
+  phone.network.fault = () => 'hang';
+  const calls: ((options: { cancel: CancelToken }) => Promise<unknown>)[] = [
+    (options) => client.logout(options),
+    (options) => client.profile.get(options),
+    (options) => client.profile.update({ encryptedData: 'x', iv: 'y' }, options),
+    (options) => client.payments.products(options),
+    (options) => client.payments.order('o', options),
+    (options) => client.payments.orders({ limit: 1, ...options }),
+    (options) => client.payments.cancel('o', options),
+    (options) => client.payments.inventory(options),
+    (options) => client.payments.consume('gems', 1, options),
+    (options) => client.coins.balance(options),
+    (options) => client.social.share('s', {}, options),
+    (options) => client.social.invites(options),
+    (options) => client.social.rewards(options),
+    (options) => client.scores.run('b', options),
+    (options) => client.scores.score('b', 1, { keepOffline: true, ...options }),
+    (options) => client.scores.leaderboard('b', options),
+  ];
+  for (const call of calls) {
+    const source = createCancel();
+    const result = rejection(call({ cancel: source.token }));
+    await clock.advance(50);
+    source.cancel();
+    assert.equal((await result).code, 'CANCELLED', String(call));
+  }
 });

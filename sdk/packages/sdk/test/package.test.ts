@@ -19,9 +19,9 @@ const WORKSPACE = new URL('../../../../', import.meta.url).pathname;
 const PACKAGE = join(WORKSPACE, 'packages/sdk');
 const FILES = {
   'sdk/dist/avalon.js': 'module',
-  'sdk/dist/avalon.umd.cjs': 'script',
+  'sdk/dist/umd/avalon.js': 'script',
   'open-data-context/dist/index.js': 'module',
-  'open-data-context/dist/index.cjs': 'script',
+  'open-data-context/dist/umd/index.js': 'script',
 } as const;
 
 function read(file: string): string {
@@ -83,8 +83,8 @@ test('sizes_stay_within_their_budgets', async () => {
     basic: await sizeOf('sdk/dist/avalon.js', '{ createBasicClient }'),
     openData: await sizeOf('open-data-context/dist/index.js'),
   };
-  assert.ok(sizes.full < 16.5 * 1024, `full: ${sizes.full}`);
-  assert.ok(sizes.basic < 14.25 * 1024, `basic: ${sizes.basic}`);
+  assert.ok(sizes.full < 16.75 * 1024, `full: ${sizes.full}`);
+  assert.ok(sizes.basic < 14.5 * 1024, `basic: ${sizes.basic}`);
   assert.ok(sizes.openData < 6 * 1024, `open data context: ${sizes.openData}`);
   assert.ok(sizes.basic < sizes.full - 2000, 'social features are not removed');
   console.log(`sizes, minified and gzipped: ${JSON.stringify(sizes)}`);
@@ -103,7 +103,7 @@ test('umd_runs_where_promises_are_macrotasks', async () => {
     clearTimeout: host.clearTimeout,
     Promise: Late,
   };
-  const sdk = runScript(read('sdk/dist/avalon.umd.cjs'), globals) as unknown as typeof Sdk;
+  const sdk = runScript(read('sdk/dist/umd/avalon.js'), globals) as unknown as typeof Sdk;
   const client = sdk.createClient({ baseUrl: ORIGIN, host });
   const user = await clock.until(client.login());
   assert.equal(user._id, 'user-alice');
@@ -119,5 +119,5 @@ test('umd_runs_where_promises_are_macrotasks', async () => {
 
 test('umd_attaches_itself_to_game_global', () => {
   const check = '\nmodule.exports.attached = GameGlobal.AvalonWx === module.exports;';
-  assert.equal(runScript(read('sdk/dist/avalon.umd.cjs') + check, {})['attached'], true);
+  assert.equal(runScript(read('sdk/dist/umd/avalon.js') + check, {})['attached'], true);
 });

@@ -22,6 +22,8 @@ interface Buy {
   /** Storage calls after which the game is killed. */
   killAtCall: number | undefined;
   platform: 'android' | 'windows';
+  /** Virtual time after which the player leaves the game and returns. */
+  visitAfter: number;
 }
 
 const buy: fc.Arbitrary<Buy> = fc.record({
@@ -29,7 +31,7 @@ const buy: fc.Arbitrary<Buy> = fc.record({
     fc.record({
       code: fc.option(fc.constantFrom(...CODES), { nil: undefined }),
       paid: fc.boolean(),
-      after: fc.constantFrom(0, 2000),
+      after: fc.constantFrom(0, 2000, Infinity),
     }),
     { minLength: 2, maxLength: 2 },
   ),
@@ -37,6 +39,7 @@ const buy: fc.Arbitrary<Buy> = fc.record({
   killAfter: fc.option(fc.constantFrom(10, 30, 60, 100, 1500, 2100, 5000), { nil: undefined, freq: 2 }),
   killAtCall: fc.option(fc.integer({ min: 1, max: 14 }), { nil: undefined, freq: 1 }),
   platform: fc.constantFrom('android', 'windows'),
+  visitAfter: fc.constantFrom(50, 1500, 4000, Infinity),
 });
 
 async function play(purchases: Buy[]): Promise<void> {
@@ -49,7 +52,7 @@ async function play(purchases: Buy[]): Promise<void> {
       if (order.status === 'paid' && phone.game) heard.set(order._id, (heard.get(order._id) ?? 0) + 1);
     });
   };
-  for (const { sheets, faults, killAfter, killAtCall, platform } of purchases) {
+  for (const { sheets, faults, killAfter, killAtCall, platform, visitAfter } of purchases) {
     phone.settings.platform = platform;
     const client = start();
     listen(client);
@@ -69,6 +72,8 @@ async function play(purchases: Buy[]): Promise<void> {
       const order = service.orders.find(({ _id }) => _id === outTradeNo);
       assert.notEqual(order?.status, 'paid', 'a sheet was opened for a paid order');
       const { code, paid, after } = script.shift() ?? { code: undefined, paid: true, after: 0 };
+      // A sheet that never reports may be paid nevertheless.
+      if (after === Infinity && paid) clock.setTimeout(() => service.pay(outTradeNo), 1000);
       return new Promise((resolve) =>
         clock.setTimeout(() => resolve(code === undefined ? 'pay' : { code, paid }), after),
       );
@@ -76,8 +81,13 @@ async function play(purchases: Buy[]): Promise<void> {
     running += 1;
     const before = service.orders.length;
     client.payments.pay('gems', 1).catch(() => undefined);
+    const visit = clock.setTimeout(() => {
+      phone.background();
+      phone.foreground();
+    }, visitAfter);
     await clock.advance(killAfter ?? 30_000);
     assert.ok(service.orders.length <= before + 1, 'one intent led to two orders');
+    clock.clearTimeout(visit);
     phone.kill();
     phone.storage.fault = undefined;
     phone.network.fault = () => 'none';

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PhoneOptions, SheetAnswer } from '@avalon-wx/wx-stand-in';
 import { problem } from './support/fake-service.js';
-import { createClient } from '../src/index.js';
-import { ORIGIN, rejection, setUp } from './support/setup.js';
+import { createCancel } from '../src/index.js';
+import { rejection, setUp } from './support/setup.js';
 
 async function shop(options: Partial<PhoneOptions> = {}) {
   const setup = setUp(options);
@@ -53,19 +53,6 @@ test('player_cancels_and_the_order_is_closed', async () => {
   const result = await clock.until(client.payments.pay('gems', 1));
   assert.deepEqual(result, { status: 'cancelled', orderId: 'order-1' });
   assert.equal(service.orders[0]?.status, 'closed');
-});
-
-test('closed_sheet_on_a_computer_does_not_cancel_the_order', async () => {
-  const { clock, client, phone, service } = await shop({ platform: 'windows' });
-  answers(phone, { code: -2 });
-  const ended: string[] = [];
-  client.payments.onOrder(({ status }) => ended.push(status));
-  const result = await clock.until(client.payments.pay('gems', 1));
-  assert.equal(result.status, 'cancelled');
-  assert.equal(service.orders[0]?.status, 'pending');
-  service.pay('order-1');
-  await clock.advance(10_000);
-  assert.deepEqual(ended, ['paid']);
 });
 
 test('sheet_that_fails_although_the_player_paid_is_paid', async () => {
@@ -196,51 +183,6 @@ test('order_that_is_refused_opens_no_sheet', async () => {
   assert.equal(phone.payments.sheets.length, 0);
 });
 
-test('unsupported_phones_are_refused_before_any_order', async () => {
-  const phones: Partial<PhoneOptions>[] = [
-    { platform: 'ios', system: 'iOS 14.8', requestPayment: false },
-    { platform: 'ios', baseLibrary: '3.10.2', requestPayment: false },
-    { platform: 'ios', clientVersion: '8.0.67', requestPayment: false },
-    { platform: 'android', baseLibrary: '2.19.1', requestPayment: false },
-  ];
-  for (const options of phones) {
-    const { clock, client, service } = await shop(options);
-    assert.deepEqual(await clock.until(client.payments.pay('gems', 1)), {
-      status: 'refused',
-      code: 'PLATFORM_UNSUPPORTED',
-    });
-    assert.equal(service.orders.length, 0);
-  }
-  for (const options of [
-    { platform: 'ios' },
-    { platform: 'ohos' },
-    { platform: 'android', baseLibrary: '2.19.2' },
-  ] as const) {
-    const { clock, client } = await shop({ ...options, requestPayment: false });
-    assert.equal((await clock.until(client.payments.pay('gems', 1))).status, 'paid');
-  }
-});
-
-test('the_only_possible_channel_is_requested', async () => {
-  const { clock, client, service } = await shop({ platform: 'ios', system: 'iOS 14.0' });
-  service.channel = 'wechat_pay';
-  assert.equal((await clock.until(client.payments.pay('gems', 1))).status, 'paid');
-  const body = JSON.parse(
-    service.requests.find(({ path }) => path === '/api/wx/createOrder')?.body as string,
-  ) as Record<string, unknown>;
-  assert.deepEqual([body['channel'], body['platform'], body['envVersion']], ['wechat_pay', 'ios', 'release']);
-});
-
-test('unknown_channel_is_refused_and_its_order_cancelled', async () => {
-  const { clock, client, phone, service } = await shop();
-  service.channel = 'barter';
-  const result = await clock.until(client.payments.pay('gems', 1));
-  assert.deepEqual(result, { status: 'refused', code: 'CHANNEL_UNSUPPORTED', orderId: 'order-1' });
-  await clock.advance(1000);
-  assert.equal(service.orders[0]?.status, 'closed');
-  assert.equal(phone.payments.sheets.length, 0);
-});
-
 test('wrong_arguments_reject_before_any_request', async () => {
   const { client } = await shop();
   for (const [product, quantity] of [
@@ -280,16 +222,51 @@ test('coins_are_read_and_spent_without_a_sheet', async () => {
   assert.equal(service.orders[0]?.status, 'paid');
 });
 
-test('old_ios_cannot_pay_whatever_wechat_says', async () => {
-  const { clock, phone } = setUp({ platform: 'ios', system: 'iOS 14.8', requestPayment: false });
-  const { host } = phone.launch();
-  const checkIsSupportMidasPayment: typeof host.wx.checkIsSupportMidasPayment = (options) =>
-    options.success?.({ data: { allow_pay: true } } as never);
-  const client = createClient({
-    baseUrl: ORIGIN,
-    host: { ...host, wx: { ...host.wx, checkIsSupportMidasPayment } },
-  });
-  await clock.until(client.login());
-  const result = await clock.until(client.payments.pay('gems', 1));
-  assert.deepEqual(result, { status: 'refused', code: 'PLATFORM_UNSUPPORTED' });
+test('expired_session_key_is_renewed_before_the_order', async () => {
+  const { clock, client, phone } = await shop();
+  phone.sessionKeyValid = false;
+  assert.equal((await clock.until(client.payments.pay('gems', 1))).status, 'paid');
+  assert.equal(phone.logins, 2);
+  assert.equal((await clock.until(client.payments.pay('gems', 1))).status, 'paid');
+  assert.equal(phone.logins, 2);
+});
+
+test('cancelled_purchase_goes_on_in_the_background', async () => {
+  const { clock, client, phone, service } = await shop();
+  phone.payments.answer = () => new Promise((resolve) => clock.setTimeout(() => resolve('pay'), 3000));
+  const ended: string[] = [];
+  client.payments.onOrder(({ status }) => ended.push(status));
+  const source = createCancel();
+  const result = rejection(client.payments.pay('gems', 1, { cancel: source.token }));
+  await clock.advance(1000);
+  source.cancel();
+  assert.equal((await result).code, 'CANCELLED');
+  await clock.advance(5000);
+  assert.deepEqual(ended, ['paid']);
+  assert.equal(service.orders.length, 1);
+});
+
+test('sheet_that_never_reports_is_replaced_by_the_order', async () => {
+  const { clock, client, phone, service } = await shop();
+  phone.payments.answer = () => new Promise(() => undefined);
+  const result = client.payments.pay('gems', 1);
+  await clock.advance(1000);
+  phone.background();
+  service.pay('order-1');
+  await clock.advance(20_000);
+  phone.foreground();
+  const returned = clock.now();
+  assert.equal((await clock.until(result)).status, 'paid');
+  assert.ok(clock.now() - returned < 5000);
+});
+
+test('unpaid_sheet_that_never_reports_ends_as_pending', async () => {
+  const { clock, client, phone } = await shop();
+  phone.payments.answer = () => new Promise(() => undefined);
+  const result = client.payments.pay('gems', 1);
+  await clock.advance(1000);
+  phone.background();
+  phone.foreground();
+  assert.deepEqual(await clock.until(result), { status: 'pending', orderId: 'order-1' });
+  assert.notEqual((await clock.until(client.payments.pay('gems', 1))).status, 'paid');
 });

@@ -22,6 +22,7 @@ export {
   localPlatform,
   simulatorPlatform,
   type EncryptedData,
+  type PaymentDevice,
   type PaymentRequest,
   type Platform,
 } from './platform.js';

@@ -4,7 +4,7 @@
  */
 import { failure } from './callbacks.js';
 import type { PhoneSettings } from './phone.js';
-import type { PaymentRequest, Platform } from './platform.js';
+import type { PaymentDevice, PaymentRequest, Platform } from './platform.js';
 import { compareVersions } from './versions.js';
 
 /** The answer of the player, or of WeChat, to a sheet: pay, or fail with a code. */
@@ -57,7 +57,7 @@ export class Payments {
   ): Promise<{ errMsg: string }> {
     const data = api === 'requestMidasPaymentGameItem' ? this.signData(api, parameters) : parameters;
     this.check(api, data);
-    return this.sheet({ api, openid, platform: this.phone.platform, parameters });
+    return this.sheet({ api, openid, device: this.device(), parameters });
   }
 
   async requestPayment(openid: string, parameters: { [name: string]: unknown }): Promise<{ errMsg: string }> {
@@ -65,7 +65,7 @@ export class Payments {
       if (typeof parameters[name] !== 'string')
         throw failure('requestPayment', `parameter error: ${name} should be String`);
     }
-    return this.sheet({ api: 'requestPayment', openid, platform: this.phone.platform, parameters });
+    return this.sheet({ api: 'requestPayment', openid, device: this.device(), parameters });
   }
 
   private signData(api: string, parameters: { [name: string]: unknown }): { [name: string]: unknown } {
@@ -122,6 +122,11 @@ export class Payments {
     } finally {
       this.open = false;
     }
+  }
+
+  private device(): PaymentDevice {
+    const { platform, system, clientVersion, baseLibrary, envVersion } = this.phone;
+    return { platform, system: system.replace(/^\D+/, ''), clientVersion, baseLibrary, envVersion };
   }
 
   private iosCanPay(): boolean {

@@ -50,6 +50,8 @@ export class Phone {
   readonly reported: { readonly eventId: string; readonly data: unknown }[] = [];
   /** The number of `wx.login` calls so far. */
   logins = 0;
+  /** Whether the session key of the latest code is still valid; a new code makes it so. */
+  sessionKeyValid = true;
   /** The running game. */
   game: Game | undefined;
   private readonly realm: (() => Realm) | undefined;

@@ -1,11 +1,23 @@
 /** The platform behind the stand-in: sign-in codes, encrypted data and payments, local or from a WeChat simulator. */
+import { failure } from './callbacks.js';
 import type { Transport } from './network.js';
+
+/** Facts about the phone that WeChat's payment depends on. */
+export interface PaymentDevice {
+  readonly platform: string;
+  /** Version of the operating system, without its name. */
+  readonly system: string;
+  readonly clientVersion: string;
+  readonly baseLibrary: string;
+  readonly envVersion: string;
+}
 
 /** A payment that the player confirms on a sheet. */
 export interface PaymentRequest {
   readonly api: 'requestPayment' | 'requestMidasPaymentGameItem' | 'requestMidasPayment';
   readonly openid: string;
-  readonly platform: string;
+  /** Where the sheet is open. */
+  readonly device: PaymentDevice;
   /** The parameters as the game passed them. */
   readonly parameters: { readonly [name: string]: unknown };
 }
@@ -74,9 +86,29 @@ export function simulatorPlatform(url: string, appId: string, transport: Transpo
       const answer = await post(`/_sim/players/${openid}/encrypt`, data ? { data } : {});
       return answer as unknown as EncryptedData;
     },
-    pay: async ({ api, parameters }) => {
-      if (api !== 'requestPayment') throw new Error('the simulator takes WeChat Pay only');
-      await post('/_sim/pay/request-payment', Object.assign({ appId }, parameters));
+    pay: async (payment) => {
+      const { api, parameters } = payment;
+      if (api === 'requestPayment')
+        await post('/_sim/pay/request-payment', Object.assign({ appId }, parameters));
+      else if (api === 'requestMidasPaymentGameItem') await payGameItem(post, payment);
+      else throw failure(api, 'the simulator has no such sheet');
     },
   };
+}
+
+/** Has the simulator judge the parameters and take the payment. */
+async function payGameItem(
+  post: (path: string, body: object) => Promise<{ [name: string]: unknown }>,
+  { api, openid, device, parameters }: PaymentRequest,
+): Promise<void> {
+  const { platform, envVersion, system, clientVersion, baseLibrary } = device;
+  const answer = await post('/_sim/vpay/request-midas-payment-game-item', {
+    openid,
+    signData: parameters['signData'],
+    paySig: parameters['paySig'],
+    signature: parameters['signature'],
+    device: { platform, build: envVersion, iosVersion: system, clientVersion, libraryVersion: baseLibrary },
+  });
+  const code = answer['errCode'];
+  if (typeof code === 'number' && code !== 0) throw failure(api, `code ${code}`, { errCode: code });
 }

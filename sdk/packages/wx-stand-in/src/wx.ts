@@ -93,6 +93,7 @@ function accountCalls(game: Game) {
   return {
     login: (options?: Callbacks<{ code: string; errMsg: string }>) => {
       phone.logins += 1;
+      phone.sessionKeyValid = true;
       const work =
         phone.network.type === 'none'
           ? Promise.reject(new Error('net'))
@@ -105,7 +106,7 @@ function accountCalls(game: Game) {
       );
     },
     checkSession: (options?: Callbacks<{ errMsg: string }>) =>
-      promised(deliver(life), 'checkSession', options, Promise.resolve({ errMsg: 'checkSession:ok' })),
+      promised(deliver(life), 'checkSession', options, checkSession(game)),
     createUserInfoButton: (options: { style: object }) => createUserInfoButton(game, options.style),
     getUserInfo: (options?: Callbacks<object>) =>
       promised(deliver(life), 'getUserInfo', options, readProfile(game)),
@@ -205,6 +206,11 @@ function socialCalls(game: Game) {
       promised(deliver(life), 'setUserCloudStorage', options, host(game, options.KVDataList)),
     getOpenDataContext: (options?: { sharedCanvasMode?: string }) => game.openData.open(options),
   };
+}
+
+async function checkSession({ phone }: Game): Promise<{ errMsg: string }> {
+  if (!phone.sessionKeyValid) throw failure('checkSession', 'session_key is expired');
+  return { errMsg: 'checkSession:ok' };
 }
 
 async function groupInfo({ phone, life }: Game): Promise<object> {

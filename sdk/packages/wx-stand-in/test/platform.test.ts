@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { simulatorPlatform, VirtualClock, World, type NetworkRequest } from '../src/index.js';
 import { call, setUp } from './support.js';
 
 const DATA = {
@@ -168,4 +169,34 @@ test('hosted_values_are_texts_of_limited_size', async () => {
   assert.match((await store([{ key: 'a', value: 'x'.repeat(1024) }])).errMsg, /too long/);
   assert.equal((await store([{ key: 'a', value: '1' }])).errMsg, 'setUserCloudStorage:ok');
   assert.equal(world.player('alice').hosted.get('a'), '1');
+});
+
+test('simulator_judges_virtual_payments', async () => {
+  const sent: NetworkRequest[] = [];
+  let errCode: number | undefined = -15015;
+  const platform = simulatorPlatform('http://127.0.0.1:8090', 'wx1', (request) => {
+    sent.push(request);
+    return Promise.resolve({ statusCode: 200, header: {}, body: JSON.stringify({ errCode }) });
+  });
+  const clock = new VirtualClock();
+  const world = new World({ clock, platform });
+  const setup = {
+    ...setUp(),
+    clock,
+    world,
+    wx: world.phone({ player: 'alice', platform: 'ios' }).launch().wx,
+  };
+  assert.equal((await pay(setup, DATA)).errCode, -15015);
+  errCode = undefined;
+  assert.equal((await pay(setup, DATA)).errMsg, 'requestMidasPaymentGameItem:ok');
+  assert.equal(sent[0]?.url, 'http://127.0.0.1:8090/_sim/vpay/request-midas-payment-game-item');
+  const body = JSON.parse(sent[0]?.body as string) as Record<string, unknown>;
+  assert.equal(body['signData'], JSON.stringify(DATA));
+  assert.deepEqual(body['device'], {
+    platform: 'ios',
+    build: 'release',
+    iosVersion: '17.0',
+    clientVersion: '8.0.70',
+    libraryVersion: '3.15.2',
+  });
 });

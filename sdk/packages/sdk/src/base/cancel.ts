@@ -8,6 +8,11 @@ export interface CancelToken {
   onCancel(listener: () => void): () => void;
 }
 
+/** The part of every call's options that cancels it: the call rejects with `CANCELLED`. */
+export interface Cancellable {
+  readonly cancel?: CancelToken | undefined;
+}
+
 /** Creates a token and cancels it. */
 export interface CancelSource {
   readonly token: CancelToken;

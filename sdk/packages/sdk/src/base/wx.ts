@@ -55,6 +55,7 @@ export interface WxLike {
     },
   ): { abort(): void } | undefined;
   login(options: WxCallbacks<{ code: string }> & { timeout?: number }): unknown;
+  checkSession?(options: WxCallbacks<unknown>): unknown;
   getStorageSync(key: string): unknown;
   setStorageSync(key: string, data: unknown): void;
   removeStorageSync(key: string): void;

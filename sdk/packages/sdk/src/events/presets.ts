@@ -25,7 +25,7 @@ export function recordPresets(
   app: AppState,
   events: EventQueue,
   device: Device,
-  failures: Emitter<{ path: string; error: AvalonError }>,
+  failures: Emitter<AvalonError>,
   auto: AutoTrack,
 ): void {
   const { wx } = host;
@@ -58,15 +58,11 @@ function recordErrors({ wx }: Host, events: EventQueue): void {
   }
 }
 
-function recordClient(
-  app: AppState,
-  events: EventQueue,
-  failures: Emitter<{ path: string; error: AvalonError }>,
-): void {
+function recordClient(app: AppState, events: EventQueue, failures: Emitter<AvalonError>): void {
   let codes: { [code: string]: number } = {};
   let reported = 0;
-  failures.add(({ error }) => {
-    codes[error.code] = (codes[error.code] || 0) + 1;
+  failures.add(({ code }) => {
+    codes[code] = (codes[code] || 0) + 1;
   });
   app.hidden.add(() => {
     const { dropped } = events.stats();

@@ -50,7 +50,7 @@ export interface HttpParts {
   readonly ids: Ids;
   readonly sign: boolean;
   /** Hears of every failed call. */
-  readonly failures: Emitter<{ path: string; error: AvalonError }>;
+  readonly failures: Emitter<AvalonError>;
 }
 
 const TIMEOUT_MS = 10000;
@@ -84,9 +84,7 @@ export class Http {
   private call<T>(call: Call, read: Reader<T>): Promise<T> {
     const result = this.perform(call, read).catch((thrown: unknown) => {
       const error = toError(thrown);
-      if (error.code !== 'CANCELLED') {
-        this.parts.failures.emit({ path: call.path.split('?')[0] as string, error });
-      }
+      if (error.code !== 'CANCELLED') this.parts.failures.emit(error);
       throw error;
     });
     return cancellable(result, call.cancel);

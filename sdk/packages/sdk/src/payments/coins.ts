@@ -1,4 +1,6 @@
 /** The game currency that WeChat keeps (virtual payment). */
+import type { Cancellable } from '../base/cancel.js';
+import type { PayOptions } from './payments.js';
 import type { PayResult } from './purchase.js';
 
 /** The player's coins, as of `asOf` (ISO 8601). */
@@ -12,7 +14,7 @@ export interface CoinBalance {
 }
 
 export interface Coins {
-  balance(): Promise<CoinBalance>;
+  balance(options?: Cancellable): Promise<CoinBalance>;
   /** Buys a product with coins. */
-  spend(productId: string, quantity: number): Promise<PayResult>;
+  spend(productId: string, quantity: number, options?: PayOptions): Promise<PayResult>;
 }

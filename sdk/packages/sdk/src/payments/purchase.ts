@@ -10,13 +10,21 @@
  * | refused | ask once, `refused` |
  */
 import type { Order } from '../api/types.js';
+import { createCancel, type CancelToken } from '../base/cancel.js';
 import { AvalonError, toError } from '../base/errors.js';
 import { isRecord, isString } from '../base/store.js';
 import { wait } from '../base/wait.js';
 import type { SheetResult } from './codes.js';
 import type { Core } from '../core.js';
 import { isFinal, type Intent } from './intents.js';
-import { openSheet, readPayParams, supportedChannels, type ChannelName, type PayParams } from './sheet.js';
+import {
+  openSheet,
+  readPayParams,
+  sessionKeyIsValid,
+  supportedChannels,
+  type ChannelName,
+  type PayParams,
+} from './sheet.js';
 import type { Watch } from './watch.js';
 
 /** The outcome of `pay`. */
@@ -45,6 +53,11 @@ interface Created {
 }
 
 const WAIT_MS = 15000;
+/** A sheet that reports nothing is given up: this long after it opened, … */
+const LONGEST_SHEET_MS = 10 * 60 * 1000;
+/** … or after the game has come back and this much time has passed. */
+const SILENT_SHEET_MS = 60000;
+const SILENT_ASK_MS = 3000;
 const ASK_MS = [0, 500, 1000, 2000, 3000];
 
 export class Purchase {
@@ -64,6 +77,10 @@ export class Purchase {
       const { host, device } = this.core;
       const channels = payWith ? [] : await supportedChannels(host, device);
       if (!payWith && channels.length === 0) return { status: 'refused', code: 'PLATFORM_UNSUPPORTED' };
+      if (channels.indexOf('virtual_payment') >= 0 && !(await sessionKeyIsValid(host))) {
+        // Better now than by a sheet that fails; if it is not possible now, the sheet decides.
+        await this.core.session.signInAgain().catch(() => undefined);
+      }
       const { intents } = this.watch;
       const unfinished = payWith ? undefined : intents.unfinished(productId, quantity, host.now());
       const intent = unfinished || this.begin(productId, quantity);
@@ -140,16 +157,30 @@ export class Purchase {
   }
 
   private async sheet(intent: Intent, params: PayParams): Promise<SheetResult> {
-    const result = await openSheet(this.core.host, params);
+    const { host, events } = this.core;
+    const { token, cancel } = createCancel();
+    const result = await Promise.race([openSheet(host, params), this.unanswered(intent, token)]);
+    cancel();
     const { code, message, verdict } = result;
-    this.core.events.track('$payment', {
-      channel: params.channel,
-      orderId: intent.orderId,
-      code,
-      message,
-      verdict,
-    });
+    const { channel } = params;
+    events.track('$payment', { channel, orderId: intent.orderId, code, message, verdict });
     return result;
+  }
+
+  /** A sheet may never report anything. Once the game is back in front, the order is asked for instead. */
+  private async unanswered(intent: Intent, token: CancelToken): Promise<SheetResult> {
+    const { host, app } = this.core;
+    await wait(host, LONGEST_SHEET_MS, token, app.shown);
+    const end = host.now() + SILENT_SHEET_MS;
+    while (!token.cancelled && host.now() < end) {
+      await wait(host, SILENT_ASK_MS, token);
+      try {
+        if (!token.cancelled && isFinal(await this.watch.ask(intent))) break;
+      } catch {
+        // The next question may be answered.
+      }
+    }
+    return { verdict: 'ask', code: undefined, message: 'no answer' };
   }
 
   private async conclude(intent: Intent, { verdict, code }: SheetResult, waitMs: number): Promise<PayResult> {

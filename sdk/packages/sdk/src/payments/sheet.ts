@@ -21,6 +21,7 @@ export type ChannelName = PayParams['channel'];
 /** iPhones pay for virtual goods from these versions on. */
 const IOS_BASE_LIBRARY = '3.10.3';
 const IOS_SYSTEM = '15';
+const ANSWER_MS = 3000;
 
 /** Reads `payParams` of an order. A channel that this version does not know is undefined. */
 export function readPayParams(value: unknown): PayParams | undefined {
@@ -56,13 +57,38 @@ function midasAllowed(host: Host, { platform, system, baseLibrary }: Device): Pr
   }
   const check = host.wx.checkIsSupportMidasPayment;
   if (typeof check !== 'function') return Promise.resolve(!ios);
-  return new Promise((resolve) =>
+  // When the question fails, the sheet itself gives the answer.
+  return answer(host, !ios, (resolve) =>
     check.call(host.wx, {
       success: ({ data }) => resolve(!isRecord(data) || data['allow_pay'] !== false),
-      // The question failed, not the payment: the sheet itself gives the answer.
       fail: () => resolve(!ios),
     }),
   );
+}
+
+/** Asks WeChat whether the session key that the service signs with is still the player's. */
+export function sessionKeyIsValid(host: Host): Promise<boolean> {
+  const { wx } = host;
+  return answer(host, true, (resolve) => {
+    if (typeof wx.checkSession !== 'function') return resolve(true);
+    ignoreRejection(wx.checkSession({ success: () => resolve(true), fail: () => resolve(false) }));
+  });
+}
+
+/** Asks a question that WeChat may leave unanswered, or answer by an exception. */
+function answer(
+  host: Host,
+  otherwise: boolean,
+  ask: (resolve: (value: boolean) => void) => void,
+): Promise<boolean> {
+  return new Promise((resolve) => {
+    host.setTimeout(() => resolve(otherwise), ANSWER_MS);
+    try {
+      ask(resolve);
+    } catch {
+      resolve(otherwise);
+    }
+  });
 }
 
 /** Opens the sheet; resolves with what it reported, which proves nothing. */

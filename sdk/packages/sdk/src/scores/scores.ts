@@ -1,10 +1,11 @@
 /** Scores and leaderboards of the service. Scores may wait in storage while the phone is offline. */
+import type { Cancellable, CancelToken } from '../base/cancel.js';
 import { invalid, toError } from '../base/errors.js';
 import { isNumber, isRecord, isString } from '../base/store.js';
 import type { Core } from '../core.js';
 import { queryOf } from '../http/query.js';
 
-export interface ScoreOptions {
+export interface ScoreOptions extends Cancellable {
   /** Stored with the score; JSON. */
   readonly extra?: object;
   /** From `run`, for boards that require one. */
@@ -35,7 +36,7 @@ export interface Leaderboard {
   readonly nextCursor: string | null;
 }
 
-export interface LeaderboardQuery {
+export interface LeaderboardQuery extends Cancellable {
   readonly limit?: number;
   readonly cursor?: string;
   /** Centres the list on the player. */
@@ -50,7 +51,7 @@ export interface Scores {
   /** Reports a score; resolves with undefined when it was stored for later. */
   score(board: string, score: number, options?: ScoreOptions): Promise<ScoreResult | undefined>;
   /** Opens a run, for boards that require one. */
-  run(board: string): Promise<{ runId: string; expires: number }>;
+  run(board: string, options?: Cancellable): Promise<{ runId: string; expires: number }>;
   leaderboard(board: string, query?: LeaderboardQuery): Promise<Leaderboard>;
 }
 
@@ -66,8 +67,8 @@ export function createScores({ http, store, app, ids }: Core): Scores & { resume
   let kept = (store.read(KEY, Array.isArray) || []).filter(isKept);
   let sending = false;
 
-  const send = ({ key, body }: Kept, attempts: number): Promise<ScoreResult> =>
-    http.post('/api/wx/score', body, readScore, { idempotencyKey: key, attempts });
+  const send = ({ key, body }: Kept, attempts: number, cancel?: CancelToken): Promise<ScoreResult> =>
+    http.post('/api/wx/score', body, readScore, { idempotencyKey: key, attempts, cancel });
 
   /** Sends what waits, in order; stops at the first that cannot be sent now. */
   const resume = async (): Promise<void> => {
@@ -103,7 +104,7 @@ export function createScores({ http, store, app, ids }: Core): Scores & { resume
         body: { board, score, extra, runId },
       };
       try {
-        return await send(entry, keepOffline ? 2 : 5);
+        return await send(entry, keepOffline ? 2 : 5, options.cancel);
       } catch (error) {
         const { status, retryable, code } = toError(error);
         if (!keepOffline || code === 'CANCELLED' || (status !== 0 && !retryable)) throw error;
@@ -112,14 +113,14 @@ export function createScores({ http, store, app, ids }: Core): Scores & { resume
         return undefined;
       }
     },
-    async run(board) {
+    async run(board, options) {
       checkBoard(board);
-      return http.post('/api/wx/score/run', { board }, readRun);
+      return http.post('/api/wx/score/run', { board }, readRun, options);
     },
     async leaderboard(board, query = {}) {
       checkBoard(board);
       const path = `/api/wx/leaderboard/${encodeURIComponent(board)}${queryOf({ ...query })}`;
-      return http.get(path, readLeaderboard);
+      return http.get(path, readLeaderboard, { cancel: query.cancel });
     },
   };
 }

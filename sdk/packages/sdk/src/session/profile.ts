@@ -1,6 +1,7 @@
 /** The player's profile, through WeChat's `UserInfoButton`. WeChat has no other way in mini-games. */
 import type { UserInfo } from '../api/types.js';
 import { field, isUserInfo } from '../api/read.js';
+import type { Cancellable } from '../base/cancel.js';
 import { AvalonError } from '../base/errors.js';
 import type { Host } from '../base/host.js';
 import type { WxProfile, WxUserInfoButton } from '../base/wx.js';
@@ -29,28 +30,28 @@ export interface ProfileButton {
 /** The player's profile. */
 export interface Profiles {
   /** Reads the profile from the service. */
-  get(): Promise<UserInfo>;
+  get(options?: Cancellable): Promise<UserInfo>;
   /** Shows WeChat's button; `onResult` receives the updated profile or the error of each tap. */
   button(
     options: ProfileButtonOptions,
     onResult: (error: AvalonError | undefined, user?: UserInfo) => void,
   ): ProfileButton;
   /** Sends data of `wx.getUserInfo` that the game obtained itself. */
-  update(profile: WxProfile): Promise<UserInfo>;
+  update(profile: WxProfile, options?: Cancellable): Promise<UserInfo>;
 }
 
 const read = field('userInfo', isUserInfo);
 
 export function createProfiles(host: Host, http: Http, session: Session): Profiles {
-  const update = async (profile: WxProfile): Promise<UserInfo> => {
+  const update = async (profile: WxProfile, options: Cancellable = {}): Promise<UserInfo> => {
     const { encryptedData, iv, rawData, signature } = profile;
     const body = encryptedData && iv ? { encryptedData, iv } : { rawData, signature };
-    const user = await http.post('/api/wx/updateUserInfo', body, read);
+    const user = await http.post('/api/wx/updateUserInfo', body, read, options);
     session.setUser(user);
     return user;
   };
   return {
-    get: () => http.get('/api/wx/userInfo', read),
+    get: (options) => http.get('/api/wx/userInfo', read, options),
     update,
     button(options, onResult) {
       const create = host.wx.createUserInfoButton;

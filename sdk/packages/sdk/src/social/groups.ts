@@ -1,5 +1,6 @@
 /** The group in which a card was opened. WeChat encrypts its id; the service decrypts it. */
 import { field } from '../api/read.js';
+import type { Cancellable } from '../base/cancel.js';
 import { AvalonError } from '../base/errors.js';
 import type { Host } from '../base/host.js';
 import { isString } from '../base/store.js';
@@ -10,12 +11,13 @@ import type { Entry } from './entries.js';
 export async function groupOf(
   { host, http, session }: Core,
   { shareTicket, shareId }: Entry,
+  options: Cancellable = {},
 ): Promise<string> {
   if (!shareTicket) throw new AvalonError('UNSUPPORTED', { message: 'the entry does not come from a group' });
   // A sign-in changes the key that the data are encrypted with, so it comes first.
   await session.credentials();
   const data = await groupData(host, shareTicket);
-  return http.post('/api/wx/share/group', { ...data, shareId }, field('openGId', isString));
+  return http.post('/api/wx/share/group', { ...data, shareId }, field('openGId', isString), options);
 }
 
 function groupData({ wx }: Host, shareTicket: string): Promise<{ encryptedData: string; iv: string }> {

@@ -3,6 +3,7 @@
  * seconds, so a card is prepared for it; if none arrives in time, the game's own content is used.
  */
 import { readNothing } from '../api/read.js';
+import type { Cancellable, CancelToken } from '../base/cancel.js';
 import { isRecord, isString } from '../base/store.js';
 import type { WxShareContent } from '../base/wx.js';
 import type { Core } from '../core.js';
@@ -37,12 +38,16 @@ export class Shares {
   constructor(private readonly core: Core) {}
 
   /** Opens the picker with a card of this scene; the picker opens even when the service cannot be reached. */
-  async share(scene: string, extra: ShareExtra = {}): Promise<ShareCard | undefined> {
+  async share(
+    scene: string,
+    extra: ShareExtra = {},
+    { cancel }: Cancellable = {},
+  ): Promise<ShareCard | undefined> {
     let card: ShareCard | undefined;
     try {
-      card = await this.create(scene, 'code');
-    } catch {
-      card = undefined;
+      card = await this.create(scene, 'code', cancel);
+    } catch (error) {
+      if (cancel && cancel.cancelled) throw error;
     }
     this.core.entries.picker();
     this.core.host.wx.shareAppMessage(content(card, extra));
@@ -91,8 +96,8 @@ export class Shares {
     return this.prepared;
   }
 
-  private create(scene: string, channel: string): Promise<ShareCard> {
-    const options = { priority: 'urgent' as const, attempts: 2, timeout: MENU_MS };
+  private create(scene: string, channel: string, cancel?: CancelToken): Promise<ShareCard> {
+    const options = { priority: 'urgent' as const, attempts: 2, timeout: MENU_MS, cancel };
     return this.core.http.post('/api/wx/share', { scene, channel }, readCard, options);
   }
 

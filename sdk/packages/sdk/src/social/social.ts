@@ -1,4 +1,5 @@
 /** Shares, invitations and messages. Entries with an invitation, a group or a share are tracked without further code. */
+import type { Cancellable } from '../base/cancel.js';
 import { isRecord, isString } from '../base/store.js';
 import type { Item } from '../api/types.js';
 import type { Core } from '../core.js';
@@ -29,15 +30,15 @@ export interface RewardPage {
 /** Shares, invitations and messages. */
 export interface Social {
   /** Opens the share picker; resolves with the card, undefined when the service could not be reached. */
-  share(scene: string, extra?: ShareExtra): Promise<ShareCard | undefined>;
+  share(scene: string, extra?: ShareExtra, options?: Cancellable): Promise<ShareCard | undefined>;
   /** Turns the share entry of WeChat's menu on. */
   enableShareMenu(scene: string, extra?: () => ShareExtra): void;
   /** Hears of every entry once, of the current one at once; not of the return from the share picker. */
   onEntry(listener: (entry: Entry) => void): () => void;
   /** The id of the group in which a card was opened. */
-  group(entry: Entry): Promise<string>;
-  invites(): Promise<Invites>;
-  rewards(page?: { cursor?: string; limit?: number }): Promise<RewardPage>;
+  group(entry: Entry, options?: Cancellable): Promise<string>;
+  invites(options?: Cancellable): Promise<Invites>;
+  rewards(page?: Cancellable & { readonly cursor?: string; readonly limit?: number }): Promise<RewardPage>;
   /** Asks for the permission to send messages; call it from a tap. */
   subscribe(templateIds: string[]): Promise<{ [templateId: string]: SubscribeResult }>;
 }
@@ -51,12 +52,13 @@ export function createSocial(core: Core): Social {
     if (entry.shareTicket !== undefined) groupOf(core, entry).catch(() => undefined);
   });
   return {
-    share: (scene, extra) => shares.share(scene, extra),
+    share: (scene, extra, options) => shares.share(scene, extra, options),
     enableShareMenu: (scene, extra) => shares.enableMenu(scene, extra),
     onEntry: (listener) => entries.add(listener),
-    group: (entry) => groupOf(core, entry),
-    invites: () => http.get('/api/wx/invites', readInvites),
-    rewards: (page = {}) => http.get(`/api/wx/rewards${queryOf(page)}`, readRewards),
+    group: (entry, options) => groupOf(core, entry, options),
+    invites: (options) => http.get('/api/wx/invites', readInvites, options),
+    rewards: (page = {}) =>
+      http.get(`/api/wx/rewards${queryOf({ ...page })}`, readRewards, { cancel: page.cancel }),
     subscribe: (templateIds) => subscribe(core, templateIds),
   };
 }

@@ -11,7 +11,9 @@ WITH payment AS (
 UPDATE orders SET status = 'paid', transaction_id = payment.transaction_id,
                   paid_at = payment.paid_at, ended_at = NULL, next_check_at = NULL
 FROM locked JOIN payment ON payment.order_id = locked.id
-WHERE orders.id = locked.id AND orders.status = 'pending' AND orders.holds_stock = 1
+-- The state is no search condition: the index of pending orders would be read as a whole.
+WHERE orders.id = locked.id AND orders.id = ANY (string_to_array($1, ','))
+  AND coalesce(orders.status, '') = 'pending' AND orders.holds_stock = 1
   AND orders.total_fee = payment.total AND orders.transaction_id IS NULL
 RETURNING orders.id, user_id, open_id, product_id, product_name, quantity, total_fee, refunded_fee,
     channel, status, prepay_id AS offer, orders.transaction_id, failure, created_at, expires_at,

@@ -1,0 +1,13 @@
+//! Virtual payment over HTTP, used by an independently written app.
+
+mod app;
+mod calls;
+mod clock;
+mod console;
+mod faults;
+mod inbox;
+mod pushes;
+mod refusals;
+mod sheet;
+mod sheet_refusals;
+mod store;
