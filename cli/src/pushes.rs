@@ -6,6 +6,7 @@ use avalon_core::base::ids::PushId;
 use avalon_core::base::iso_time::IsoTime;
 use avalon_core::platform::pushes::{self, PushFilter, StoredPush};
 use avalon_core::storage::database::Database;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::arguments::PushesCommand;
@@ -83,12 +84,12 @@ async fn show(database: &Database, id: &str, as_json: bool) -> Result<(), Failur
 async fn replay(database: &Database, id: &str) -> Result<(), Failure> {
     let unknown = || Failure::NoSuchPush(id.to_owned());
     let known: PushId = id.parse().map_err(|_| unknown())?;
-    if !pushes::replay(database, known).await? {
+    if !pushes::replay(database, known, Timestamp::now()).await? {
         return Err(unknown());
     }
     let event = AuditEvent::new(AuditKind::PushReplayed, Actor::Operator);
     audit::record(database, event.with("pushId", known.to_string())).await;
-    println!("push {known} is pending again; the workers process it within a minute");
+    println!("push {known} is pending again; the workers process it within seconds");
     Ok(())
 }
 

@@ -16,7 +16,9 @@ CREATE TABLE pushes (
     received_at       BIGINT NOT NULL,
     -- NULL: not processed yet.
     outcome           TEXT,
-    processed_at      BIGINT
+    processed_at      BIGINT,
+    -- When an operator last had it processed again.
+    replayed_at       BIGINT
 );
 
 CREATE INDEX pushes_pending ON pushes (received_at) WHERE outcome IS NULL;

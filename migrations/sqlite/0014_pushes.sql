@@ -16,7 +16,9 @@ CREATE TABLE pushes (
     received_at       INTEGER NOT NULL,
     -- NULL: not processed yet.
     outcome           TEXT,
-    processed_at      INTEGER
+    processed_at      INTEGER,
+    -- When an operator last had it processed again.
+    replayed_at       INTEGER
 );
 
 CREATE INDEX pushes_pending ON pushes (received_at) WHERE outcome IS NULL;

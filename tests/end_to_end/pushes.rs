@@ -60,10 +60,7 @@ async fn push_is_acknowledged_without_redis_and_workers() {
     let shown = run(&["show", id]).await;
     assert!(shown.contains("user_authorization_revoke"), "{shown}");
     run(&["replay", id]).await;
-    eventually_eq(Duration::from_secs(90), 20, async || {
-        number_of("stored").await
-    })
-    .await;
+    eventually_eq(TIMEOUT, 20, async || number_of("stored").await).await;
 }
 
 #[tokio::test]

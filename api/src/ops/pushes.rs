@@ -77,14 +77,15 @@ async fn replay(
     peer: Peer,
     PushPath(push_id): PushPath,
 ) -> Result<Response, ApiError> {
-    if !pushes::replay(&database, push_id).await? {
+    let now = Timestamp::now();
+    if !pushes::replay(&database, push_id, now).await? {
         return Err(ProblemCode::NotFound.into());
     }
     let event = by_operator(AuditKind::PushReplayed, peer).with("pushId", push_id.to_string());
     audit::record(&database, event).await;
     let job = ProcessPush {
         push_id,
-        replayed_at: Some(Timestamp::now().as_millisecond()),
+        replayed_at: Some(now.as_millisecond()),
     };
     if let Err(error) = queue.enqueue(NewJob::from_job(&job)).await {
         tracing::warn!(%error, "push left to the sweeper");

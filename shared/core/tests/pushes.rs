@@ -9,7 +9,7 @@
 use std::collections::HashSet;
 
 use avalon_core::platform::pushes::{
-    self, NewPush, Outcome, PushFilter, PushStatus, PushWriter, Stored,
+    self, NewPush, Outcome, PendingPush, PushFilter, PushStatus, PushWriter, Stored,
 };
 use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::Database;
@@ -120,7 +120,8 @@ async fn push_is_pending_until_its_outcome_and_again_when_replayed() {
             .await
             .unwrap();
         let pending = async || pushes::unprocessed(&database, i64::MAX, 10).await.unwrap();
-        assert_eq!(pending().await, [id]);
+        let of = |replayed_at| [PendingPush { id, replayed_at }];
+        assert_eq!(pending().await, of(None));
         let (push, stored) = pushes::by_id(&database, id).await.unwrap().unwrap();
         assert_eq!((stored, push.status()), (body, PushStatus::Pending));
 
@@ -139,8 +140,9 @@ async fn push_is_pending_until_its_outcome_and_again_when_replayed() {
         assert_eq!(listed.len(), 1, "the first outcome stays");
         assert_eq!(listed[0].id, id);
 
-        assert!(pushes::replay(&database, id).await.unwrap());
-        assert_eq!(pending().await, [id]);
+        let now = Timestamp::now();
+        assert!(pushes::replay(&database, id, now).await.unwrap());
+        assert_eq!(pending().await, of(Some(now.as_millisecond())));
     }
 }
 

@@ -76,13 +76,13 @@ pub(crate) async fn handle(
         let new = services.enqueue(&Callback { inbox_id }).await?;
         swept.callbacks += usize::from(new);
     }
-    for push_id in pushes::unprocessed(database, received, BATCH)
+    for push in pushes::unprocessed(database, received, BATCH)
         .await
         .map_err(job_errors::database)?
     {
         let job = ProcessPush {
-            push_id,
-            replayed_at: None,
+            push_id: push.id,
+            replayed_at: push.replayed_at,
         };
         swept.pushes += usize::from(services.enqueue(&job).await?);
     }

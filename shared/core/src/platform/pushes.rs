@@ -24,7 +24,7 @@ pub use handling::{Handling, handling};
 pub use judgement::{Judgement, judge};
 pub use outcome::Outcome;
 pub use rows::{
-    PushFilter, PushStatus, StoredPush, by_id, delete_processed, list, processed, replay,
-    unprocessed,
+    PendingPush, PushFilter, PushStatus, StoredPush, by_id, delete_processed, list, processed,
+    replay, unprocessed,
 };
 pub use writer::{NewPush, PushWriter, Stored};

@@ -180,13 +180,28 @@ pub async fn processed(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn replay(database: &Database, id: PushId) -> Result<bool, DatabaseError> {
-    let changed =
-        sqlx::query("UPDATE pushes SET outcome = NULL, processed_at = NULL WHERE id = $1")
-            .bind(id)
-            .execute(database.pool())
-            .await?;
+pub async fn replay(
+    database: &Database,
+    id: PushId,
+    now: Timestamp,
+) -> Result<bool, DatabaseError> {
+    let changed = sqlx::query(
+        "UPDATE pushes SET outcome = NULL, processed_at = NULL, replayed_at = $1 WHERE id = $2",
+    )
+    .bind(now.as_millisecond())
+    .bind(id)
+    .execute(database.pool())
+    .await?;
     Ok(changed.rows_affected() > 0)
+}
+
+/// A push without an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingPush {
+    /// Its id here.
+    pub id: PushId,
+    /// When an operator last had it processed again, Unix ms.
+    pub replayed_at: Option<i64>,
 }
 
 /// Lists pending pushes that were received before `before` (Unix ms), oldest first.
@@ -197,15 +212,23 @@ pub async fn unprocessed(
     database: &Database,
     before: i64,
     limit: i64,
-) -> Result<Vec<PushId>, DatabaseError> {
-    Ok(sqlx::query_scalar(
-        "SELECT id FROM pushes WHERE outcome IS NULL AND received_at <= $1
+) -> Result<Vec<PendingPush>, DatabaseError> {
+    sqlx::query(
+        "SELECT id, replayed_at FROM pushes WHERE outcome IS NULL AND received_at <= $1
          ORDER BY received_at LIMIT $2",
     )
     .bind(before)
     .bind(limit)
     .fetch_all(database.pool())
-    .await?)
+    .await?
+    .iter()
+    .map(|row| {
+        Ok(PendingPush {
+            id: row.try_get("id")?,
+            replayed_at: row.try_get("replayed_at")?,
+        })
+    })
+    .collect()
 }
 
 /// Deletes up to `limit` pushes that were processed before `before`, oldest first; returns their number.
