@@ -71,7 +71,11 @@ async fn ops_requests_have_an_id_and_are_logged() {
         assert_eq!(response.header("x-request-id"), id);
         assert_eq!(response.body["requestId"], *id);
         let logged = |line: &str| line.contains(&id) && line.contains("request completed");
-        assert!(dev.log().lines().any(logged), "{path}");
+        // Written by a thread of its own.
+        eventually_eq(Duration::from_secs(5), true, async || {
+            dev.log().lines().any(logged)
+        })
+        .await;
     }
 }
 

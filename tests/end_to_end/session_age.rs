@@ -65,6 +65,7 @@ async fn session_ends_at_its_maximum_age_despite_refreshes() {
     );
     let ended = loop {
         let response = refresh(&game, &session).await;
+        assert!(started.elapsed() < LIMIT, "it is still refreshed");
         if response.status != 200 {
             break response;
         }

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use avalon_core::storage::config::DatabaseConfig;
-use avalon_core::storage::database::{Database, DatabaseError};
+use avalon_core::storage::database::{Database, DatabaseError, Session};
 use avalon_test_support::TestDatabase;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::time::{Instant, timeout};
@@ -152,6 +152,49 @@ async fn terminated_connections_cost_no_read_and_no_transaction() {
     let (first, second) = tokio::join!(transact(&database), transact(&database));
     first.unwrap();
     second.unwrap();
+}
+
+#[tokio::test]
+async fn terminated_session_costs_one_use_and_a_failed_one_is_left_in_no_transaction() {
+    let on = TestDatabase::postgres().await;
+    let database = notes(&on).await;
+    let mut session = database.session();
+    let count = async |session: &mut Session| {
+        session
+            .run(async |connection| {
+                let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM notes");
+                count
+                    .fetch_one(connection)
+                    .await
+                    .map_err(DatabaseError::from)
+            })
+            .await
+    };
+    assert_eq!(count(&mut session).await.unwrap(), 1);
+    let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                     WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    operator(&on, terminate).await;
+    settle().await;
+    assert!(count(&mut session).await.unwrap_err().is_transient());
+    assert_eq!(count(&mut session).await.unwrap(), 1);
+    // Fails within a transaction that has a lock.
+    let failed = session
+        .run(async |connection| {
+            let mut transaction = connection.begin().await?;
+            sqlx::query("UPDATE notes SET note = 2")
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::query("SELECT 1 / 0")
+                .execute(&mut *transaction)
+                .await?;
+            Ok::<_, DatabaseError>(())
+        })
+        .await;
+    assert!(failed.is_err());
+    timeout(SECOND, run(&database, "UPDATE notes SET note = 3"))
+        .await
+        .expect("the lock is released")
+        .unwrap();
 }
 
 #[tokio::test]

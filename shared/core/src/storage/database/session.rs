@@ -1,7 +1,7 @@
 //! A connection that one task holds for as long as it lives, for statements on behalf of many callers: it
 //! saves the round trips of taking a connection from a pool and returning it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, Connection};
@@ -12,6 +12,10 @@ use crate::storage::config::Dialect;
 /// Statements of sessions find rows by keys. A plan that was made while a table was empty, and is used after it
 /// has grown, must not read it as a whole.
 const BY_KEYS: &str = "SET enable_seqscan = off";
+
+/// Time limit of one use, longer than the server's limit on waiting for a lock. A connection whose server has
+/// vanished would otherwise block all callers until TCP gives up.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection of its own. Opens on first use, and again after an error.
 pub struct Session {
@@ -38,7 +42,7 @@ impl Session {
         self.dialect
     }
 
-    /// Runs statements. The connection is closed when they fail or are dropped half-way, so no state of a
+    /// Runs statements. The connection is closed when they fail, take too long or are dropped half-way, so no state of a
     /// failed transaction is left in it. `work` must end its transactions explicitly: one that is merely
     /// dropped stays open until the session is used again.
     ///
@@ -59,7 +63,8 @@ impl Session {
                 (connection.map_err(DatabaseError::from)?, Instant::now())
             }
         };
-        let done = work(&mut connection).await?;
+        let done = tokio::time::timeout(TIMEOUT, work(&mut connection)).await;
+        let done = done.map_err(|_| DatabaseError::from(sqlx::Error::PoolTimedOut))??;
         self.open = Some((connection, opened_at));
         Ok(done)
     }
