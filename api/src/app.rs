@@ -23,7 +23,7 @@ use crate::http::headers::{self, HeaderPolicy};
 use crate::http::problem::ApiError;
 use crate::middleware::guard::{self, Policy};
 use crate::middleware::pipeline::{self, Pipeline};
-use crate::routes::{accounts, analytics, jobs, payments, social};
+use crate::routes::{accounts, analytics, jobs, payments, platform, social};
 use crate::state::{ApiState, App};
 
 #[derive(OpenApi)]
@@ -61,13 +61,17 @@ fn players() -> OpenApiRouter<App> {
         .merge(jobs::routes())
 }
 
+fn callbacks() -> OpenApiRouter<App> {
+    payments::callbacks().merge(platform::callbacks())
+}
+
 /// Returns the OpenAPI document of the public routes.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = OpenApiRouter::with_openapi(Document::openapi())
         .merge(players())
         .merge(accounts::sign_out())
         .merge(accounts::sign_in())
-        .merge(payments::callbacks())
+        .merge(callbacks())
         .merge(accounts::documents())
         .into_openapi();
     for path in document.paths.paths.values_mut() {
@@ -96,7 +100,7 @@ pub fn router(state: ApiState, headers: &HeaderPolicy) -> Router {
     let guarded = |routes: Router<App>, policy| -> Router<App> {
         complete(routes).layer(from_fn_with_state((app.clone(), policy), guard::run))
     };
-    let router = complete(payments::callbacks().into())
+    let router = complete(callbacks().into())
         .merge(guarded(players().into(), Policy::PLAYERS))
         .merge(guarded(accounts::sign_out().into(), Policy::SIGN_OUT))
         .merge(guarded(accounts::sign_in().into(), Policy::SIGN_IN))
@@ -188,7 +192,7 @@ mod tests {
                 assert!(ids.insert(id.to_owned()), "{id} is used twice");
             }
         }
-        assert_eq!(ids.len(), 19);
+        assert_eq!(ids.len(), 21);
         for vague in ["list", "show", "create", "group", "items", "events"] {
             assert!(!ids.contains(vague), "{vague} does not name its operation");
         }

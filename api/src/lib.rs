@@ -18,10 +18,13 @@ pub use app::{openapi, router};
 pub use http::headers::HeaderPolicy;
 pub use middleware::client_address::TrustedProxies;
 pub use middleware::limits;
-pub use middleware::metrics::{ConnectionMetrics, GuardMetrics, HttpMetrics, PayMetrics};
+pub use middleware::metrics::{
+    ConnectionMetrics, GuardMetrics, HttpMetrics, PayMetrics, PushMetrics,
+};
 pub use middleware::request_signature;
 pub use routes::analytics::events::Events;
 pub use routes::analytics::queue_room::QueueRoom;
+pub use routes::platform::PushEndpoint;
 pub use server::bounds::{Bounds, Timeouts};
 pub use server::serve::{Endpoint, serve};
 pub use server::tls::{Tls, TlsError};

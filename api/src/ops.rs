@@ -12,6 +12,7 @@ mod metrics;
 mod orders;
 mod platform_stats;
 mod products;
+mod pushes;
 mod time_parameter;
 mod users;
 
@@ -121,6 +122,7 @@ pub fn router(state: OpsState) -> Router {
     let admin = jobs::routes()
         .merge(products::routes())
         .merge(orders::routes())
+        .merge(pushes::routes())
         .merge(events::routes())
         .merge(log::routes())
         .merge(users::routes())

@@ -5,4 +5,5 @@ pub(crate) mod accounts;
 pub(crate) mod analytics;
 pub(crate) mod jobs;
 pub(crate) mod payments;
+pub(crate) mod platform;
 pub(crate) mod social;

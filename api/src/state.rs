@@ -19,9 +19,10 @@ use tokio_util::sync::CancellationToken;
 use crate::http::extract::BodyLimit;
 use crate::http::job_response::HoldSettings;
 use crate::middleware::client_address::TrustedProxies;
-use crate::middleware::metrics::{GuardMetrics, HttpMetrics, PayMetrics};
+use crate::middleware::metrics::{GuardMetrics, HttpMetrics, PayMetrics, PushMetrics};
 use crate::middleware::rate_limits::RateLimits;
 use crate::routes::analytics::events::Events;
+use crate::routes::platform::PushEndpoint;
 
 /// What the public routes are built from.
 pub struct ApiState {
@@ -35,6 +36,8 @@ pub struct ApiState {
     pub orders: OrderReader,
     /// Stores payment callbacks.
     pub inbox: InboxWriter,
+    /// Receives WeChat's message push; `None`: it is not configured.
+    pub pushes: Option<PushEndpoint>,
     /// Verifies players' tokens.
     pub tokens: Arc<TokenVerifier>,
     /// Ingests analytics events.
@@ -55,6 +58,8 @@ pub struct ApiState {
     pub guard_metrics: GuardMetrics,
     /// Counts payment callbacks.
     pub pay_metrics: PayMetrics,
+    /// Counts pushes of WeChat.
+    pub push_metrics: PushMetrics,
     /// How long a request is held for its job by default.
     pub wait: Duration,
     /// How long a client may ask to be held.
@@ -124,6 +129,8 @@ sub_states! { App as App(state) =>
     RateLimits: state.rate_limits();
     Arc<TrustedProxies>: Arc::clone(&state.proxies);
     PayMetrics: state.pay_metrics.clone();
+    Option<PushEndpoint>: state.pushes.clone();
+    PushMetrics: state.push_metrics.clone();
     HoldSettings: HoldSettings { default: state.wait, max: state.max_wait };
     BodyLimit: BodyLimit(state.max_body);
     Stopping: Stopping(state.stopping.clone());

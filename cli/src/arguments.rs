@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::config::Role;
 use avalon_core::base::ids::SessionId;
 use avalon_core::payments::OrderStatus;
+use avalon_core::platform::pushes::{Outcome, PushStatus};
 use avalon_core::storage::config::DatabaseUrl;
 use avalon_queue::{JobId, QueueName};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -50,6 +51,11 @@ pub(crate) enum Command {
     Orders {
         #[command(subcommand)]
         command: OrdersCommand,
+    },
+    /// Inspects the messages that WeChat pushed; has them processed again.
+    Pushes {
+        #[command(subcommand)]
+        command: PushesCommand,
     },
     /// Inspects and terminates players' sessions.
     Sessions {
@@ -199,6 +205,44 @@ pub(crate) struct OrderSelection {
 }
 
 #[derive(Subcommand)]
+pub(crate) enum PushesCommand {
+    /// Lists pushes, newest first.
+    List {
+        /// WeChat's name of the event.
+        #[arg(long)]
+        event: Option<String>,
+        /// State of the pushes: pending, or an outcome.
+        #[arg(long, value_parser = push_status())]
+        status: Option<PushStatus>,
+        /// Maximum number of results.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows one push with its message, which may contain personal data.
+    Show {
+        /// Push id.
+        id: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Has the workers process a push again.
+    Replay {
+        /// Push id.
+        id: String,
+    },
+}
+
+fn push_status() -> impl TypedValueParser<Value = PushStatus> {
+    let outcomes = Outcome::VARIANTS.iter().map(<&str>::from);
+    let names = std::iter::once(PushStatus::PENDING).chain(outcomes);
+    PossibleValuesParser::new(names).try_map(|name| name.parse())
+}
+
+#[derive(Subcommand)]
 pub(crate) enum SessionsCommand {
     /// Lists a player's sessions, including recently terminated ones.
     List {
@@ -334,6 +378,7 @@ impl Command {
             Self::Migrate { .. } => Role::Migrate,
             Self::Jobs { .. }
             | Self::Orders { .. }
+            | Self::Pushes { .. }
             | Self::Sessions { .. }
             | Self::Healthcheck { .. } => Role::Jobs,
             Self::Keys { .. } => Role::Keys,

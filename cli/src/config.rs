@@ -16,6 +16,7 @@ pub use avalon_core::accounts::config::{AuthConfig, ProfileConfig};
 pub use avalon_core::analytics::config::AnalyticsConfig;
 pub use avalon_core::payments::config::{FulfilConfig, PayConfig};
 pub use avalon_core::platform::config::{PlatformStatsConfig, RiskConfig, WechatConfig};
+pub use avalon_core::platform::pushes::config::PushConfig;
 pub use avalon_core::storage::config::{DatabaseConfig, RedisConfig, StorageConfig};
 pub use avalon_workers::config::{QueueConfig, WorkersConfig};
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,8 @@ pub struct Config {
     pub wechat: WechatConfig,
     /// The merchant at WeChat Pay.
     pub pay: PayConfig,
+    /// WeChat's message push.
+    pub push: PushConfig,
     /// Players' profiles.
     pub profile: ProfileConfig,
     /// The webhook to the game server.
@@ -113,6 +116,7 @@ impl Config {
     pub fn spell_out(&mut self, role: Role) {
         self.http.drain_delay = Some(self.http.drain_delay(role));
         self.ops.listen = Some(self.ops_listen(role));
+        self.push.allow_plain = Some(self.push.allow_plain(role));
         self.fulfil.allow_private_addresses = Some(self.fulfil.allow_private_addresses(role));
         self.limits.enabled = Some(self.limits.enabled(role));
         self.log.format = Some(self.log.format(role));

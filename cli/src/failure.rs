@@ -60,6 +60,8 @@ pub(crate) enum Failure {
     /// Standard output has the details.
     #[error("{0} checks failed")]
     ChecksFailed(usize),
+    #[error("push {0} does not exist")]
+    NoSuchPush(String),
     #[error("player {0} does not exist")]
     NoSuchPlayer(String),
     #[error(

@@ -17,6 +17,7 @@ mod jobs;
 mod keys;
 mod orders;
 mod progress;
+mod pushes;
 mod run;
 mod sessions;
 mod signals;
@@ -98,6 +99,7 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
             Command::Jobs { command } => jobs::run(&config, command).await,
             Command::Keys { command } => keys::run(&config, command).await,
             Command::Orders { command } => orders::run(&config, command).await,
+            Command::Pushes { command } => pushes::run(&config, command).await,
             Command::Sessions { command } => sessions::run(&config, command).await,
             Command::Config { .. } | Command::Doctor { .. } | Command::Openapi => Ok(()),
         }

@@ -14,3 +14,4 @@ mod jobs;
 mod leftovers;
 mod operators;
 mod payments;
+mod pushes;

@@ -39,6 +39,7 @@ mod platform_keys;
 mod platform_stats;
 mod profiles;
 mod protection;
+mod pushes;
 mod risk;
 mod rolling_restart;
 mod secrets;

@@ -13,6 +13,7 @@ pub mod event_sinks;
 pub mod kafka_broker;
 pub mod promql;
 pub mod sessions;
+pub mod wechat_push;
 
 mod client;
 

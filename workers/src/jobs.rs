@@ -6,7 +6,7 @@ use std::sync::Arc;
 use avalon_queue::{Handlers, JobContext};
 
 use crate::services::Services;
-use crate::{accounts, analytics, job_errors, payments, social, upkeep};
+use crate::{accounts, analytics, job_errors, payments, platform, social, upkeep};
 
 /// Returns the handlers of all job kinds.
 pub fn handlers(services: &Arc<Services>) -> Handlers {
@@ -40,6 +40,7 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
             payments::callback::handle,
             payments::fulfil::handle,
             payments::reconcile::handle,
+            platform::process_push::handle,
             analytics::store_events::store,
             analytics::store_events::store_realtime,
             analytics::store_events::clickhouse,
@@ -53,6 +54,7 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
             payments::refund::handle,
             payments::sweep::handle,
             payments::retention::handle,
+            platform::prune_pushes::handle,
             analytics::event_retention::handle,
             upkeep::prune_audit::handle,
         ]

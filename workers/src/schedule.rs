@@ -15,6 +15,7 @@ use crate::accounts::reconcile_bans::ReconcileBans;
 use crate::analytics::event_retention::EventRetention;
 use crate::payments::retention::Retention;
 use crate::payments::sweep::Sweep;
+use crate::platform::prune_pushes::PrunePushes;
 use crate::upkeep::prune_audit::PruneAudit;
 use crate::upkeep::pull_platform_stats::PullPlatformStats;
 
@@ -45,7 +46,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// The schedule.
 #[rustfmt::skip]
-const SCHEDULE: [Entry; 7] = [
+const SCHEDULE: [Entry; 8] = [
     //      interval                           condition              jobs
     Entry { every: SECOND.saturating_mul(5),   when: always,          jobs: |_, _| one(&Sweep {}) },
     Entry { every: SECOND.saturating_mul(30),  when: always,          jobs: |_, _| one(&ReconcileBans {}) },
@@ -53,6 +54,7 @@ const SCHEDULE: [Entry; 7] = [
     Entry { every: MINUTE.saturating_mul(30),  when: pulls_figures,   jobs: figures_to_pull },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PruneAudit {}) },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&Retention {}) },
+    Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PrunePushes {}) },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&EventRetention {}) },
 ];
 

@@ -14,6 +14,7 @@ use avalon_core::payments::orders::{HoldRules, PaymentWriter};
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{Enqueued, JobError, NewJob, Queue};
+use avalon_wechat::virtual_payment::AppKeys;
 use avalon_wechat::{AppId, PlatformClient, WechatClient};
 
 use crate::accounts::metrics::ProfileMetrics;
@@ -46,6 +47,10 @@ pub struct Services {
     pub pay: Option<Payments>,
     /// Reads payment callbacks.
     pub inbox: InboxReader,
+    /// Verifies payment events that WeChat pushes.
+    pub app_keys: AppKeys,
+    /// Age at which processed pushes are deleted.
+    pub push_retention: Duration,
     /// Notifies the game server of paid orders, if configured.
     pub webhook: Option<Webhook>,
     /// Counts orders and callbacks.

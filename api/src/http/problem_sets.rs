@@ -38,13 +38,13 @@ sets! {
 /// Declares a type for `responses(…)` of `utoipa::path`: the problems of these sets, and of single codes
 /// after a semicolon.
 macro_rules! problems {
-    ($name:ident: $($set:ident)+ $(; $($code:ident)+)?) => {
+    ($name:ident: $($set:ident)* $(; $($code:ident)+)?) => {
         struct $name;
 
         impl utoipa::IntoResponses for $name {
             fn responses() -> $crate::http::problem_sets::Responses {
                 $crate::http::problem_sets::responses(&[
-                    $($crate::http::problem_sets::$set,)+
+                    $($crate::http::problem_sets::$set,)*
                     $(&[$(avalon_core::base::problem::ProblemCode::$code),+],)?
                 ])
             }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use avalon_core::base::problem::ProblemCode;
+use avalon_core::platform::pushes::Outcome;
 use avalon_metrics::metrics;
+use avalon_wechat::message_push::{EventKind, PushVerdict};
 use prometheus::exponential_buckets;
 use strum::{AsRefStr, IntoStaticStr, VariantArray};
 
@@ -47,6 +49,68 @@ metrics! {
         /// Payment callbacks, by verdict at ingress.
         ingress: IntCounterVec["verdict" in IngressVerdict::VARIANTS]
             = "avalon_payment_callbacks_door_total",
+    }
+
+    /// Counts and times pushes of WeChat. Cheap to clone.
+    pub struct PushMetrics {
+        /// Messages that WeChat pushed, by event and verdict.
+        pushes: IntCounterVec["event" in EventKind::VARIANTS, "verdict" in PushLabel::VARIANTS]
+            = "avalon_pushes_total",
+        /// Time from the head of a push to its answer.
+        answer: Histogram(exponential_buckets(0.001, 2.0, 13)?) = "avalon_push_answer_seconds",
+    }
+}
+
+/// The verdict on a push on receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, AsRefStr, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub(crate) enum PushLabel {
+    /// Stored and acknowledged; a job processes it.
+    Accepted,
+    /// Stored before, and answered as then.
+    Duplicate,
+    /// An event that this version does not know; stored and acknowledged.
+    UnknownEvent,
+    /// A test from the console; stored and acknowledged.
+    Test,
+    /// An event whose effect this version does not have; stored, answered with a failure.
+    Unsupported,
+    /// A payment event whose second signature was not verified; stored, answered with a failure.
+    Unverified,
+    /// A known event without a required field; stored, answered with a failure.
+    Invalid,
+    /// Not authentic; not stored.
+    Refused,
+    /// Plain mode: its query has signed another message; not stored.
+    Replayed,
+    /// Signed with our token for another app; not stored.
+    OtherApp,
+    /// Signed with our token, but it does not decrypt to a message; not stored.
+    Unreadable,
+    /// The database is unavailable; WeChat retries.
+    NotStored,
+}
+
+impl From<Option<Outcome>> for PushLabel {
+    fn from(outcome: Option<Outcome>) -> Self {
+        match outcome {
+            None | Some(Outcome::Stored) => Self::Accepted,
+            Some(Outcome::UnknownEvent) => Self::UnknownEvent,
+            Some(Outcome::Test) => Self::Test,
+            Some(Outcome::Unsupported) => Self::Unsupported,
+            Some(Outcome::Unverified) => Self::Unverified,
+            Some(Outcome::Invalid) => Self::Invalid,
+        }
+    }
+}
+
+impl From<PushVerdict> for PushLabel {
+    fn from(verdict: PushVerdict) -> Self {
+        match verdict {
+            PushVerdict::Refused => Self::Refused,
+            PushVerdict::OtherApp => Self::OtherApp,
+            PushVerdict::Unreadable => Self::Unreadable,
+        }
     }
 }
 
@@ -134,5 +198,22 @@ impl PayMetrics {
     /// Counts a callback.
     pub(crate) fn received(&self, verdict: IngressVerdict) {
         self.ingress.with_label_values(&[verdict]).inc();
+    }
+}
+
+impl PushMetrics {
+    /// Counts a push and the time of its answer.
+    pub(crate) fn received(&self, event: EventKind, label: PushLabel, elapsed: Duration) {
+        let event: &str = event.into();
+        let label: &str = label.into();
+        self.pushes.with_label_values(&[event, label]).inc();
+        self.answer.observe(elapsed.as_secs_f64());
+    }
+
+    /// Counts a push whose body was not read.
+    pub(crate) fn refused(&self, label: PushLabel) {
+        let event: &str = EventKind::Unknown.into();
+        let label: &str = label.into();
+        self.pushes.with_label_values(&[event, label]).inc();
     }
 }

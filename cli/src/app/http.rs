@@ -5,17 +5,20 @@ use std::sync::Arc;
 use avalon_api::limits::{Limits, LocalLimiter, RedisLimiter};
 use avalon_api::ops::{BacklogCache, Guesses, LogHandle, OpsState, Phase};
 use avalon_api::{
-    ApiState, Events, GuardMetrics, HeaderPolicy, HttpMetrics, QueueRoom, TrustedProxies,
+    ApiState, Events, GuardMetrics, HeaderPolicy, HttpMetrics, PushEndpoint, PushMetrics,
+    QueueRoom, TrustedProxies,
 };
 use avalon_core::analytics::EventMetrics;
 use avalon_core::payments::inbox::InboxWriter;
 use avalon_core::payments::order_reader::OrderReader;
+use avalon_core::platform::pushes::PushWriter;
 use avalon_queue::RedisEndpoint;
+use avalon_wechat::AppId;
 use axum::Router;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::services::callback_receiver;
+use super::services::{app_keys, callback_receiver};
 use super::stores::CLEAN_UP_EVERY;
 use super::{App, AppError};
 use crate::config::Config;
@@ -51,8 +54,10 @@ impl App {
             pay: callback_receiver(&self.config, self.pay.as_ref())?,
             orders: OrderReader::spawn(&self.database),
             inbox: InboxWriter::spawn(self.database.clone()),
+            pushes: self.push_endpoint(),
             guard_metrics: GuardMetrics::new(&self.registry)?,
             pay_metrics: avalon_api::PayMetrics::new(&self.registry)?,
+            push_metrics: PushMetrics::new(&self.registry)?,
             events: self.events.clone(),
             sessions: self.sessions.clone(),
             tokens: Arc::clone(&self.verifier),
@@ -92,6 +97,17 @@ impl App {
             guesses: Guesses::default(),
             phase,
             events: self.events.clone(),
+        })
+    }
+
+    /// The endpoint of WeChat's message push, if it is configured.
+    fn push_endpoint(&self) -> Option<PushEndpoint> {
+        let app_id = self.config.wechat.app_id.clone().map(AppId::new)?;
+        Some(PushEndpoint {
+            receiver: self.config.push.receiver(app_id, self.role)?,
+            keys: app_keys(&self.config),
+            writer: PushWriter::spawn(self.database.clone()),
+            queue: self.queue.clone(),
         })
     }
 

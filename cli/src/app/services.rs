@@ -13,6 +13,7 @@ use avalon_core::platform::token::{self, PlatformTokens, Timing, TokenMetrics};
 use avalon_core::storage::documents::{Documents, MemoryDocuments, RedisDocuments};
 use avalon_queue::{Handlers, PoolSettings, QueueName};
 use avalon_wechat::pay::{CallbackReceiver, PayClient, PayClientError};
+use avalon_wechat::virtual_payment::AppKeys;
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
 use avalon_workers::channels::{Channels, WechatPay};
 use avalon_workers::{
@@ -80,6 +81,8 @@ impl App {
             risk,
             pay: payments,
             inbox: InboxReader::spawn(&self.database),
+            app_keys: app_keys(config),
+            push_retention: config.pay.inbox_retention,
             webhook,
             metrics: PayMetrics::new(&self.registry)?,
             profiles: ProfileRules::new(app_id, &config.profile),
@@ -124,6 +127,12 @@ impl App {
             platform_stats: config.platform_stats.datasets(),
         })
     }
+}
+
+/// The AppKeys of virtual payment, which verify its pushes.
+pub(crate) fn app_keys(_: &Config) -> AppKeys {
+    // Virtual payment has no settings yet: no payment event verifies, and none is acknowledged.
+    AppKeys::default()
 }
 
 /// Checks callbacks of WeChat Pay, if it is configured: with the client's keys, or without a client with

@@ -225,6 +225,19 @@ fn values_are_checked_and_never_quoted() {
             "must be the 32 characters that were set in the merchant portal",
         ),
         (
+            "push.credentials = [{ name = 'a', token = 't', encoding_aes_key = 'hunter2' }]",
+            "an EncodingAESKey has 43 letters and digits",
+        ),
+        (
+            "push.credentials = '[{hunter2}]'",
+            "must be a JSON list of objects with name, token and encoding_aes_key",
+        ),
+        (
+            "push.credentials = [{ name = 'a', token = '' }]",
+            "must be one to three, with distinct names and tokens that are not empty",
+        ),
+        ("push.max_skew = '0s'", "must be longer than 0s"),
+        (
             "pay.backup_base = 'ftp://hunter2'",
             "must be an http:// or https:// URL without credentials, query or fragment",
         ),
@@ -798,6 +811,65 @@ fn no_secret_is_printed() {
     ] {
         assert!(toml.contains(line), "{line} in:\n{toml}");
     }
+}
+
+#[test]
+fn push_credentials_are_read_from_file_and_variable() {
+    let key = "Qm3xT7vJk2Lw9RzY4NcHs8Pf1DgUa5EoXbV6iKt0MyA";
+    let file = format!(
+        "[[push.credentials]]\nname = 'new'\ntoken = 'hunter2'\nencoding_aes_key = '{key}'\n\
+         [[push.credentials]]\nname = 'old'\ntoken = 'hunter3'\n"
+    );
+    let json = format!(
+        r#"[{{"name":"new","token":"hunter2","encoding_aes_key":"{key}"}},{{"name":"old","token":"hunter3"}}]"#
+    );
+    let variables = [("AVALON_PUSH__CREDENTIALS", json.as_str())];
+    let configs = [
+        from_file(&file).unwrap(),
+        from_env(&variables, Role::Dev).unwrap(),
+    ];
+    for config in configs {
+        let credentials = &config.push.credentials;
+        assert_eq!(
+            (&*credentials[0].name, &*credentials[1].name),
+            ("new", "old")
+        );
+        assert!(credentials[0].key.is_some() && credentials[1].key.is_none());
+        for shown in [config.redacted_toml(), format!("{config:?}")] {
+            assert!(!shown.contains("hunter") && !shown.contains(key), "{shown}");
+        }
+        let toml = config.redacted_toml();
+        assert!(toml.contains("encoding_aes_key = \"***\""), "{toml}");
+    }
+}
+
+#[test]
+fn plain_pushes_are_accepted_by_dev_alone_unless_configured() {
+    let push = PushConfig::default();
+    assert!(push.allow_plain(Role::Dev) && !push.allow_plain(Role::Api));
+    let push = from_file("push.allow_plain = false").unwrap().push;
+    assert!(!push.allow_plain(Role::Dev));
+}
+
+#[test]
+fn receiving_pushes_requires_the_app_id() {
+    let credentials = r#"[{"name":"a","token":"t"}]"#;
+    let (signing, encryption) = (pem(), base64_key());
+    let variables = [
+        ("AVALON_PUSH__CREDENTIALS", credentials),
+        ("AVALON_AUTH__SIGNING_KEY", &signing),
+        ("AVALON_STORAGE__ENCRYPTION_KEY", &encryption),
+        (
+            "AVALON_ADMIN__TOKEN",
+            "admin-token-of-tests-0123456789abcdef",
+        ),
+        ("AVALON_REDIS__URL", "redis://127.0.0.1:6379"),
+    ];
+    let error = from_env(&variables, Role::Api).unwrap_err();
+    assert!(error.contains("wechat.app_id"), "{error}");
+    let app = [("AVALON_WECHAT__APP_ID", "wx1")];
+    let complete: Vec<_> = variables.into_iter().chain(app).collect();
+    from_env(&complete, Role::Api).unwrap();
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub(super) fn check(config: &Config, role: Role) -> Result<(), Violation> {
     config.queue.check()?;
     config.wechat.check()?;
     config.pay.check()?;
+    config.push.check()?;
     config.profile.check()?;
     config.fulfil.check()?;
     config.auth.check()?;
@@ -61,6 +62,11 @@ fn check_role(config: &Config, role: Role) -> Result<(), Violation> {
         !workers || config.wechat.app_secret.is_some(),
         "wechat.app_secret",
         "required (app secret of the mini-game)",
+    )?;
+    rule(
+        !(api && config.push.enabled()) || config.wechat.app_id.is_some(),
+        "wechat.app_id",
+        "required beside push.credentials (app id of the mini-game)",
     )?;
     check_pay(config, role)?;
     if role.runs_workers() {

@@ -7,6 +7,7 @@ pub mod create_order;
 pub mod events;
 pub mod login;
 pub mod open_group;
+pub mod process_push;
 pub mod read_secret;
 pub mod reconcile;
 pub mod refund;
@@ -25,6 +26,7 @@ pub use events::{
 };
 pub use login::Login;
 pub use open_group::OpenGroup;
+pub use process_push::ProcessPush;
 pub use read_secret::ReadSecret;
 pub use reconcile::Reconcile;
 pub use refund::SettleRefund;
@@ -35,7 +37,7 @@ pub use update_user_info::UpdateUserInfo;
 pub const LOGIN: QueueName = QueueName::new("login");
 /// Orders.
 pub const ORDER: QueueName = QueueName::new("order");
-/// Payment callbacks.
+/// Payment callbacks, and messages that WeChat pushes.
 pub const CALLBACK: QueueName = QueueName::new("callback");
 /// Batches of analytics events.
 pub const EVENT: QueueName = QueueName::new("event");

@@ -32,7 +32,10 @@ const QUIET: &str = "
     INSERT INTO inbox (id, channel, kind, headers, body, received_at, verified, outcome, processed_at)
         SELECT 'd' || n, 'wechat', 'payment', '{}', '', n, 1, 'applied', n FROM generate_series(1, 20000) AS n;
     INSERT INTO fulfilments (id, order_id, type, source, body, created_at, delivered_at)
-        SELECT 'd' || n, 'd' || n, 'paid', 'd' || n, '', n, n FROM generate_series(1, 20000) AS n";
+        SELECT 'd' || n, 'd' || n, 'paid', 'd' || n, '', n, n FROM generate_series(1, 20000) AS n;
+    INSERT INTO pushes (id, duplicate_key, event, credential, mode, format, body, received_at, outcome, processed_at)
+        SELECT 'd' || n, 'd' || n, 'e', 'c', 'secure', 'json', '', n, 'stored', n
+        FROM generate_series(1, 20000) AS n";
 
 /// A backlog.
 const BACKLOG: &str = "
@@ -47,6 +50,8 @@ const BACKLOG: &str = "
         SELECT 'b' || n, 'wechat', 'payment', '{}', '', n, 0 FROM generate_series(1, 9000) AS n;
     INSERT INTO fulfilments (id, order_id, type, source, body, created_at)
         SELECT 'b' || n, 'b' || n, 'paid', 'b' || n, '', n FROM generate_series(1, 9000) AS n;
+    INSERT INTO pushes (id, duplicate_key, event, credential, mode, format, body, received_at)
+        SELECT 'b' || n, 'b' || n, 'e', 'c', 'secure', 'json', '', n FROM generate_series(1, 9000) AS n;
     INSERT INTO event_outbox (id, user_id, open_id, event_name, params, at)
         SELECT 'b' || n, 'u', 'o', 'e', '{}', n FROM generate_series(1, 9000) AS n";
 

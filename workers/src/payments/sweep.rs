@@ -1,11 +1,12 @@
-//! The sweeper: enqueues the work that the database knows and the queue has lost. That is callbacks without
-//! a job, orders and refunds whose next query is overdue, and webhooks that were never enqueued.
+//! The sweeper: enqueues the work that the database knows and the queue has lost. That is callbacks and pushes
+//! without a job, orders and refunds whose next query is overdue, and webhooks that were never enqueued.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_core::jobs::{Callback, MAINTENANCE, SettleRefund};
+use avalon_core::jobs::{Callback, MAINTENANCE, ProcessPush, SettleRefund};
 use avalon_core::payments::{inbox, order_rows, orders, refunds};
+use avalon_core::platform::pushes;
 use avalon_queue::{IdempotencyKey, Job, JobContext, JobError, QueueName, RetryPolicy};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,9 @@ impl Job for Sweep {
 pub struct Swept {
     /// Callbacks.
     pub callbacks: usize,
+    /// Pushes.
+    #[serde(default)]
+    pub pushes: usize,
     /// Queries of orders.
     pub orders: usize,
     /// Queries of refunds.
@@ -48,7 +52,7 @@ pub struct Swept {
 
 /// A query is overdue when its own job should have done it this long ago.
 const OVERDUE: Duration = Duration::from_secs(20);
-/// A callback is overdue this long after it was received.
+/// A callback or push is overdue this long after it was received.
 const CALLBACK_OVERDUE: Duration = Duration::from_secs(3);
 /// Rows of each table per sweep.
 const BATCH: i64 = 500;
@@ -71,6 +75,16 @@ pub(crate) async fn handle(
         // If its job still exists, the key finds it.
         let new = services.enqueue(&Callback { inbox_id }).await?;
         swept.callbacks += usize::from(new);
+    }
+    for push in pushes::unprocessed(database, received, BATCH)
+        .await
+        .map_err(job_errors::database)?
+    {
+        let job = ProcessPush {
+            push_id: push.id,
+            replayed_at: push.replayed_at,
+        };
+        swept.pushes += usize::from(services.enqueue(&job).await?);
     }
     for id in orders::due_checks(database, before(OVERDUE), BATCH)
         .await

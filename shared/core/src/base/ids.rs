@@ -103,6 +103,11 @@ id! {
 }
 
 id! {
+    /// A message that WeChat pushed.
+    PushId
+}
+
+id! {
     /// A webhook to the game server, the `webhook-id` of every attempt.
     FulfilmentId
 }

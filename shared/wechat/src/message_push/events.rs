@@ -96,7 +96,11 @@ macro_rules! events {
                 }
             }
 
-            pub(super) fn read(envelope: &Envelope) -> Result<Self, InvalidEvent> {
+            /// Reads the event of a message.
+            ///
+            /// # Errors
+            /// When it lacks a field without which the event means nothing.
+            pub fn read(envelope: &Envelope) -> Result<Self, InvalidEvent> {
                 Ok(match EventKind::of(envelope.event.as_deref()) {
                     $(EventKind::$kind => Self::$kind($file::read(envelope)?),)+
                     EventKind::Unknown => Self::Unknown,

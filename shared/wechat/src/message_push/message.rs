@@ -40,7 +40,10 @@ pub struct Envelope {
 
 impl Envelope {
     /// Reads a decrypted message.
-    pub(super) fn read(text: &str) -> Result<(Self, PushFormat), Unreadable> {
+    ///
+    /// # Errors
+    /// The reason why it cannot be read.
+    pub fn read(text: &str) -> Result<(Self, PushFormat), Unreadable> {
         let (fields, format) = parse(text)?;
         let view = Fields(&fields);
         let create_time = view.integer("CreateTime");

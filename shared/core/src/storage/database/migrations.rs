@@ -48,6 +48,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             7 "0007_platform_stats",
             8 "0008_retention",
             9 "0009_banned_players",
+            14 "0014_pushes",
         )
         .to_vec(),
         Dialect::Postgres => migrations!("postgres":
@@ -62,6 +63,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             9 "0009_banned_players",
             12 "0012_vacuum",
             13 "0013_orders_without_product_locks",
+            14 "0014_pushes",
         )
         .to_vec(),
     };

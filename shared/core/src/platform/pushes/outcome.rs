@@ -1,0 +1,54 @@
+//! The outcome of a push: stored in its row, and returned by its job.
+
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+
+use crate::base::stored_text::stored_as_text;
+
+/// The outcome of a push; the module comment of [`super`] has the table.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Outcome {
+    /// Processed; the row is all that this version does with the event.
+    Stored,
+    /// The event demands something that this version cannot do.
+    Unsupported,
+    /// The second signature of a payment event was not verified.
+    Unverified,
+    /// A known event lacks a required field.
+    Invalid,
+    /// A test from WeChat's console, which must have no effect.
+    Test,
+    /// This version does not know the event.
+    UnknownEvent,
+}
+
+stored_as_text!(Outcome);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_name_in_tables_json_and_labels() {
+        for outcome in Outcome::VARIANTS {
+            let name: &str = outcome.into();
+            assert_eq!(name.parse(), Ok(*outcome));
+            assert_eq!(serde_json::to_value(outcome).unwrap(), name);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Processes a stored push. Its message is judged as on receipt, with the keys of now, so a replay can accept what
+//! an operator has corrected since.
+//!
+//! An effect is a file of its own beside this one, and an arm of [`apply`]; what is done with each event, and
+//! how it is answered, is the list in `avalon_core::platform::pushes`.
+
+use std::sync::Arc;
+
+use avalon_core::base::problem::ProblemCode;
+use avalon_core::jobs::ProcessPush;
+use avalon_core::platform::pushes::{self, Outcome, judge};
+use avalon_queue::{JobContext, JobError};
+use avalon_wechat::message_push::{Envelope, Event};
+
+use crate::job_errors;
+use crate::services::Services;
+
+pub(crate) async fn handle(
+    services: Arc<Services>,
+    job: ProcessPush,
+    _: JobContext,
+) -> Result<Outcome, JobError> {
+    let found = pushes::by_id(&services.database, job.push_id).await;
+    let found = found.map_err(job_errors::database)?;
+    // Its retention may have ended.
+    let Some((push, message)) = found else {
+        return Err(job_errors::reject(ProblemCode::NotFound));
+    };
+    if let Some(outcome) = push.outcome {
+        return Ok(outcome);
+    }
+    let outcome = process(&services, &message).await?;
+    pushes::processed(&services.database, push.id, outcome)
+        .await
+        .map_err(job_errors::database)?;
+    Ok(outcome)
+}
+
+async fn process(services: &Services, message: &str) -> Result<Outcome, JobError> {
+    // It was readable on receipt; a later version may be stricter.
+    let Ok((envelope, _)) = Envelope::read(message) else {
+        return Ok(Outcome::Invalid);
+    };
+    let event = Event::read(&envelope);
+    let judged = judge(event.as_ref().map_err(|error| *error), &services.app_keys);
+    match (judged.outcome, event) {
+        (Some(outcome), _) => Ok(outcome),
+        (None, Ok(event)) => apply(services, event).await,
+        (None, Err(_)) => Ok(Outcome::Invalid),
+    }
+}
+
+/// Applies an event that is accepted. None has an effect in this version beyond its row.
+async fn apply(_: &Services, _: Event) -> Result<Outcome, JobError> {
+    Ok(Outcome::Stored)
+}
