@@ -15,7 +15,7 @@ use crate::waiters::Waiters;
 
 /// An engine could not complete an operation. Every operation of [`JobStore`] may be repeated after
 /// it, even if the first call took effect and only its response was lost.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The server is down, restarting or too slow; it may recover at any time.
     #[error("the job store is unavailable: {0}")]

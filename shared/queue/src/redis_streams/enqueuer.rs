@@ -16,7 +16,7 @@ const WORKERS: usize = 2;
 pub(super) struct Enqueuer {
     lanes: Lanes,
     /// Started by the first caller, since it needs a runtime.
-    batches: OnceLock<Batches<NewJob, Enqueued>>,
+    batches: OnceLock<Batches<NewJob, Result<Enqueued, StoreError>>>,
 }
 
 impl Enqueuer {
@@ -34,10 +34,13 @@ impl Enqueuer {
             let batches = self
                 .batches
                 .get_or_init(|| Batches::spawn(BATCH, workers()));
-            if let Ok(enqueued) = batches.execute(job.clone()).await {
-                return Ok(vec![enqueued]);
+            match batches.execute(job.clone()).await {
+                Ok(Ok(enqueued)) => return Ok(vec![enqueued]),
+                // Once more would only double the caller's wait.
+                Ok(Err(error @ StoreError::Unavailable(_))) => return Err(error),
+                // The error of another job, perhaps.
+                Ok(Err(StoreError::Unexpected(_))) | Err(_) => {}
             }
-            // The error of another job, or one that this job meets by itself too.
         }
         self.lanes.enqueue(&jobs).await
     }
@@ -86,9 +89,9 @@ impl Lanes {
 
 impl BatchWorker for Lanes {
     type Request = NewJob;
-    type Response = Enqueued;
+    type Response = Result<Enqueued, StoreError>;
 
-    async fn execute(&mut self, jobs: Vec<NewJob>) -> Option<Vec<Enqueued>> {
+    async fn execute(&mut self, jobs: Vec<NewJob>) -> Option<Vec<Self::Response>> {
         let lane = |job: &NewJob| {
             let lane = self.of(job);
             (lane.queue.to_string(), lane.shard)
@@ -97,9 +100,17 @@ impl BatchWorker for Lanes {
         let mut order: Vec<usize> = (0..jobs.len()).collect();
         order.sort_by_cached_key(|&index| lane(&jobs[index]));
         let sorted: Vec<NewJob> = order.iter().map(|&index| jobs[index].clone()).collect();
-        let enqueued = self.enqueue(&sorted).await.ok()?;
+        let enqueued = match self.enqueue(&sorted).await {
+            Ok(enqueued) => enqueued,
+            Err(error) => return Some(jobs.iter().map(|_| Err(error.clone())).collect()),
+        };
         let mut results: Vec<_> = order.into_iter().zip(enqueued).collect();
         results.sort_unstable_by_key(|(index, _)| *index);
-        Some(results.into_iter().map(|(_, enqueued)| enqueued).collect())
+        Some(
+            results
+                .into_iter()
+                .map(|(_, enqueued)| Ok(enqueued))
+                .collect(),
+        )
     }
 }
