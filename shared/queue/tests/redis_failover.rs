@@ -202,7 +202,10 @@ async fn sentinel_failovers_interrupt_jobs_for_seconds() {
 
     // Ordered by an operator, while jobs flow and the old primary stays up.
     let flow = Flow::start(&api, 1_000);
+    let (primary, _) = servers.primary_and_replica().await;
     let began = Instant::now();
+    // Has what was accepted until now.
+    primary.await_replica().await;
     servers.fail_over().await;
     let ended = Instant::now();
     let (primary, replica) = servers.primary_and_replica().await;
