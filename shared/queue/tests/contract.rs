@@ -202,7 +202,10 @@ async fn delayed_job_is_leased_when_due(engine: Engine) {
     assert_eq!(view.state, JobState::Queued);
     assert!(view.due_at.unwrap() >= view.enqueued_at + 290);
     // Not due yet, unless the machine is so busy that this returns late.
-    if lease(&engine, 1, Duration::from_millis(100)).await.is_empty() {
+    if lease(&engine, 1, Duration::from_millis(100))
+        .await
+        .is_empty()
+    {
         lease_one(&engine).await;
     }
     let waited = started.elapsed();
