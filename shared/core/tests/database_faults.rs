@@ -9,6 +9,8 @@
 
 use std::time::Duration;
 
+use avalon_core::payments::Channel;
+use avalon_core::payments::inbox::{CallbackKind, InboxWriter, Received};
 use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::{Database, DatabaseError, Session};
 use avalon_test_support::TestDatabase;
@@ -195,6 +197,32 @@ async fn terminated_session_costs_one_use_and_a_failed_one_is_left_in_no_transac
         .await
         .expect("the lock is released")
         .unwrap();
+}
+
+#[tokio::test]
+async fn callback_is_stored_after_its_connection_was_terminated() {
+    let on = TestDatabase::postgres().await;
+    let database = open(&on, 4);
+    database.migrate().await.unwrap();
+    let inbox = InboxWriter::spawn(database.clone());
+    let callback = || Received {
+        channel: Channel::WechatPay,
+        kind: CallbackKind::Payment,
+        headers: "{}".to_owned(),
+        body: vec![0, 255],
+        verified: true,
+    };
+    inbox.store(callback()).await.unwrap();
+    let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                     WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    operator(&on, terminate).await;
+    settle().await;
+    inbox.store(callback()).await.unwrap();
+    let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM inbox")
+        .fetch_one(database.pool())
+        .await
+        .unwrap();
+    assert_eq!(stored, 2);
 }
 
 #[tokio::test]

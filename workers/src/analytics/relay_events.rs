@@ -41,7 +41,7 @@ impl Relay {
             let mut events = Vec::with_capacity(BATCH);
             loop {
                 tokio::select! {
-                    woken = woken.recv() => if woken.is_none() { return },
+                    Some(()) = woken.recv() => {}
                     received = to_forward.recv_many(&mut events, BATCH) => if received == 0 { return },
                 }
                 let run = async {

@@ -5,10 +5,8 @@
 mod writer;
 
 use avalon_wechat::{Code2Session, OpenId, UnionId};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -17,6 +15,7 @@ use crate::accounts::session_keys;
 use crate::accounts::users::{self, UserError, UserInfo};
 use crate::analytics::SIGNED_IN;
 use crate::analytics::outbox::{self, ServiceEvent};
+use crate::base::base64_bytes;
 use crate::base::ids::{SessionId, UserId};
 use crate::storage::config::Dialect;
 use crate::storage::database::{Database, DatabaseError};
@@ -103,19 +102,15 @@ struct SignInRow {
     user_id: UserId,
     open_id: OpenId,
     union_id: Option<UnionId>,
-    #[serde(serialize_with = "base64")]
+    #[serde(serialize_with = "base64_bytes::serialize")]
     session_key: Vec<u8>,
     session_key_kid: String,
-    #[serde(serialize_with = "base64")]
+    #[serde(serialize_with = "base64_bytes::serialize")]
     session_key_digest: Vec<u8>,
     at: i64,
     event_id: String,
     event_name: &'static str,
     params: Value,
-}
-
-fn base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&STANDARD.encode(bytes))
 }
 
 impl SignInRow {

@@ -3,16 +3,15 @@
 
 use std::collections::HashSet;
 
+use avalon_queue::{BatchWorker, Batches};
 use avalon_wechat::message_push::{Push, PushFormat, PushMode};
 use avalon_wechat::virtual_payment::AppKeys;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::Row;
-use tokio::sync::{mpsc, oneshot};
+use sqlx::{AnyConnection, Row};
 
 use super::Outcome;
+use crate::base::base64_bytes;
 use crate::base::ids::PushId;
 use crate::storage::config::Dialect;
 use crate::storage::database::{Database, DatabaseError, Session};
@@ -32,7 +31,7 @@ pub struct NewPush {
     credential: String,
     mode: &'static str,
     format: &'static str,
-    #[serde(serialize_with = "base64")]
+    #[serde(serialize_with = "base64_bytes::serialize")]
     body: Vec<u8>,
     outcome: Option<Outcome>,
 }
@@ -78,71 +77,60 @@ fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-fn base64<S: serde::Serializer>(body: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&STANDARD.encode(body))
-}
-
 /// Stores pushes. Cheap to clone.
 #[derive(Clone)]
-pub struct PushWriter {
-    queue: mpsc::Sender<Waiting>,
-}
-
-type Waiting = (NewPush, oneshot::Sender<Stored>);
+pub struct PushWriter(Batches<NewPush, Result<Stored, DatabaseError>>);
 
 impl PushWriter {
     /// Starts the writing task, which ends with the last handle.
     pub fn spawn(database: Database) -> Self {
-        let (queue, waiting) = mpsc::channel(MAX_PER_TRANSACTION * 4);
-        tokio::spawn(write_all(database, waiting));
-        Self { queue }
+        let session = database.session();
+        Self(Batches::spawn(
+            MAX_PER_TRANSACTION,
+            [Writer { database, session }],
+        ))
     }
 
     /// Returns once the push is on disk.
     ///
     /// # Errors
-    /// [`DatabaseError::Unavailable`]: it was not stored. The log has the cause.
+    /// [`DatabaseError`]: it was not stored. The log has the cause.
     pub async fn store(&self, push: NewPush) -> Result<Stored, DatabaseError> {
-        let (respond, response) = oneshot::channel();
-        let failed = || DatabaseError::Unavailable(sqlx::Error::PoolClosed);
-        let sent = self.queue.send((push, respond)).await;
-        sent.map_err(|_| failed())?;
-        response.await.map_err(|_| failed())
+        let failed = |_| DatabaseError::Unavailable(sqlx::Error::PoolClosed);
+        self.0.execute(push).await.map_err(failed)?
     }
 }
 
-async fn write_all(database: Database, mut waiting: mpsc::Receiver<Waiting>) {
-    let mut batch = Vec::with_capacity(MAX_PER_TRANSACTION);
-    let mut session = database.session();
-    while waiting.recv_many(&mut batch, MAX_PER_TRANSACTION).await > 0 {
-        // A waiter that has given up has answered 503, and WeChat repeats the push.
-        batch.retain(|(_, waiter)| !waiter.is_closed());
-        let (pushes, waiters): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
-        if pushes.is_empty() {
-            continue;
-        }
-        let written = match database.dialect() {
-            Dialect::Postgres => write_together(&mut session, &pushes).await,
-            Dialect::Sqlite => write(&database, &pushes).await,
+struct Writer {
+    database: Database,
+    session: Session,
+}
+
+impl BatchWorker for Writer {
+    type Request = NewPush;
+    type Response = Result<Stored, DatabaseError>;
+
+    /// None is stored by itself after a failure: its caller answers 503, and WeChat repeats the push.
+    async fn execute(&mut self, pushes: Vec<NewPush>) -> Option<Vec<Self::Response>> {
+        let written = match self.database.dialect() {
+            Dialect::Postgres => write_together(&mut self.session, &pushes).await,
+            Dialect::Sqlite => write(&self.database, &pushes).await,
         };
-        match written {
-            Ok(new) => {
-                for (push, waiter) in pushes.into_iter().zip(waiters) {
-                    let stored = match new.contains(&push.id) {
-                        true => Ok(Stored::New(push.id)),
-                        false => conflict(&database, &push).await,
-                    };
-                    match stored {
-                        Ok(stored) => drop(waiter.send(stored)),
-                        Err(error) => tracing::error!(%error, "a push was not stored"),
-                    }
-                }
-            }
-            // Each waiter notices its closed channel.
-            Err(error) => {
+        let new = written
+            .inspect_err(|error| {
                 tracing::error!(%error, pushes = pushes.len(), "pushes were not stored");
-            }
+            })
+            .ok()?;
+        let mut results = Vec::with_capacity(pushes.len());
+        for push in pushes {
+            let stored = match new.contains(&push.id) {
+                true => Ok(Stored::New(push.id)),
+                false => conflict(&self.database, &push).await,
+            };
+            results
+                .push(stored.inspect_err(|error| tracing::error!(%error, "a push was not stored")));
         }
+        Some(results)
     }
 }
 
@@ -161,24 +149,31 @@ async fn conflict(database: &Database, push: &NewPush) -> Result<Stored, Databas
     })
 }
 
-/// Stores pushes by one statement; returns the ids of the new ones.
+/// Stores pushes by one statement, once more on a new connection when the first one was lost: after a restart of
+/// the server, WeChat should not have to repeat them. Returns the ids of the new ones.
 async fn write_together(
     session: &mut Session,
     pushes: &[NewPush],
 ) -> Result<HashSet<PushId>, DatabaseError> {
     let json = serde_json::to_string(pushes).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    session
-        .run(async |connection| {
-            let rows = sqlx::query(include_str!("sql/pushes_insert.sql"))
-                .bind(json)
-                .bind(Timestamp::now().as_millisecond())
-                .fetch_all(connection)
-                .await?;
-            rows.iter()
-                .map(|row| row.try_get("id").map_err(DatabaseError::from))
-                .collect()
-        })
-        .await
+    match session.run(async |it| insert(it, &json).await).await {
+        Err(error) if error.is_transient() => session.run(async |it| insert(it, &json).await).await,
+        done => done,
+    }
+}
+
+async fn insert(
+    connection: &mut AnyConnection,
+    json: &str,
+) -> Result<HashSet<PushId>, DatabaseError> {
+    let rows = sqlx::query(include_str!("sql/pushes_insert.sql"))
+        .bind(json)
+        .bind(Timestamp::now().as_millisecond())
+        .fetch_all(connection)
+        .await?;
+    rows.iter()
+        .map(|row| row.try_get("id").map_err(DatabaseError::from))
+        .collect()
 }
 
 async fn write(database: &Database, pushes: &[NewPush]) -> Result<HashSet<PushId>, DatabaseError> {
