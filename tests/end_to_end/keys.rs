@@ -50,7 +50,7 @@ async fn encryption_key_rotation_is_invisible_to_players() {
             let response = before.login(&format!("sim-{player}")).await.unwrap();
             assert_eq!(response.status(), 200);
         }
-        drop(before);
+        before.stop().await;
 
         let both = settings(&new, &old);
         let keys = |command: &str| both.command("keys").arg(command);
@@ -69,7 +69,7 @@ async fn encryption_key_rotation_is_invisible_to_players() {
             (sealed(&status, "previous"), sealed(&status, "current")),
             (0, 4)
         );
-        drop(running);
+        running.stop().await;
 
         let only_new = settings(&new, "");
         let (_, status) = json(only_new.command("keys").arg("status")).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use avalon_core::jobs::Reconcile;
 use avalon_core::payments::reconciliation::{beijing_day, beijing_hour};
 use avalon_core::platform::stats::{self, Dataset};
-use avalon_queue::{Job, NewJob, Queue};
+use avalon_queue::{Job, NewJob, Queue, RetryPolicy};
 use jiff::{Timestamp, ToSpan};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -39,6 +39,14 @@ struct Entry {
     /// The jobs of a run at this time.
     jobs: fn(&Conditions, Timestamp) -> Vec<NewJob>,
 }
+
+/// Attempts of a scheduled job. The next run does the same work, so that few suffice; but a worker that is
+/// killed within a run must not leave a dead letter.
+pub(crate) const RETRY: RetryPolicy = RetryPolicy {
+    max_attempts: 3,
+    base: SECOND,
+    cap: SECOND.saturating_mul(5),
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

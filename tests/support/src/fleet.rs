@@ -67,6 +67,15 @@ impl Fleet {
         self.workers.push(workers);
     }
 
+    /// Ends it as an operator does (SIGTERM): no job remains leased to a process that is gone, so that
+    /// another fleet can go on with the same queue.
+    pub async fn stop(mut self) {
+        for process in self.apis.iter_mut().chain(&mut self.workers) {
+            process.terminate();
+            process.wait_exit().await;
+        }
+    }
+
     /// Declares that the test leaves unfinished jobs in `queue`; `*` means any.
     pub fn expect_leftover(&self, queue: &str) {
         self.settings.expect_leftover(queue);

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::job_errors;
+use crate::schedule;
 use crate::services::Services;
 
 /// Deletes once.
@@ -20,8 +21,7 @@ pub struct Retention {}
 impl Job for Retention {
     const QUEUE: QueueName = MAINTENANCE;
     const KIND: &'static str = "retention";
-    // The schedule enqueues the next one.
-    const RETRY: RetryPolicy = RetryPolicy::NEVER;
+    const RETRY: RetryPolicy = schedule::RETRY;
     const TIME_LIMIT: Duration = Duration::from_secs(300);
     const DEAD_TTL: Option<Duration> = Some(Duration::from_secs(24 * 3600));
     /// Number of deleted rows.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job_errors;
 use crate::payments::settlement;
+use crate::schedule;
 use crate::services::Services;
 
 /// Sweeps once.
@@ -22,7 +23,7 @@ pub struct Sweep {}
 impl Job for Sweep {
     const QUEUE: QueueName = MAINTENANCE;
     const KIND: &'static str = "sweep";
-    const RETRY: RetryPolicy = RetryPolicy::NEVER;
+    const RETRY: RetryPolicy = schedule::RETRY;
     const TIME_LIMIT: Duration = Duration::from_secs(60);
     const RESULT_TTL: Duration = Duration::from_secs(60);
     const DEAD_TTL: Option<Duration> = Some(Duration::from_secs(3600));
