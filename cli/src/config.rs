@@ -17,6 +17,7 @@ pub use avalon_core::analytics::config::AnalyticsConfig;
 pub use avalon_core::payments::config::{FulfilConfig, PayConfig};
 pub use avalon_core::platform::config::{PlatformStatsConfig, RiskConfig, WechatConfig};
 pub use avalon_core::platform::pushes::config::PushConfig;
+pub use avalon_core::social::config::SocialConfig;
 pub use avalon_core::storage::config::{DatabaseConfig, RedisConfig, StorageConfig};
 pub use avalon_workers::config::{QueueConfig, WorkersConfig};
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,8 @@ pub struct Config {
     pub pay: PayConfig,
     /// WeChat's message push.
     pub push: PushConfig,
+    /// Leaderboards, shares, invitations and messages.
+    pub social: SocialConfig,
     /// Players' profiles.
     pub profile: ProfileConfig,
     /// The webhook to the game server.

@@ -16,6 +16,7 @@ pub(super) fn check(config: &Config, role: Role) -> Result<(), Violation> {
     config.wechat.check()?;
     config.pay.check()?;
     config.push.check()?;
+    config.social.check()?;
     config.profile.check()?;
     config.fulfil.check()?;
     config.auth.check()?;

@@ -1,6 +1,6 @@
 //! The domain: its rules, its tables and the job kinds that API and workers exchange.
 //!
-//! Rooms are domains. `base` and `storage` serve all of them; `accounts`, `payments`, `analytics` and
+//! Rooms are domains. `base` and `storage` serve all of them; `accounts`, `payments`, `analytics`, `social` and
 //! `platform` own their tables, rules and errors; `audit` records what happened to players. Nothing in
 //! this crate calls WeChat or runs a job: that is the workers' part.
 
@@ -11,4 +11,5 @@ pub mod base;
 pub mod jobs;
 pub mod payments;
 pub mod platform;
+pub mod social;
 pub mod storage;

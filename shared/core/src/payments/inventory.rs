@@ -45,7 +45,7 @@ pub async fn items(database: &Database, user: UserId) -> Result<Vec<Item>, Payme
 }
 
 /// Grants items, within the transaction of the change that grants them.
-pub(super) async fn grant(
+pub(crate) async fn grant(
     connection: &mut AnyConnection,
     user: UserId,
     product: &ProductId,

@@ -1,0 +1,4 @@
+//! What players do with each other: leaderboards, shares, invitations, messages, and what they receive for it.
+
+pub mod config;
+pub mod rewards;
