@@ -49,7 +49,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             8 "0008_retention",
             9 "0009_banned_players",
             14 "0014_pushes",
-            "0015_rewards",
+            15 "0015_rewards",
         )
         .to_vec(),
         Dialect::Postgres => migrations!("postgres":
@@ -65,7 +65,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             12 "0012_vacuum",
             13 "0013_orders_without_product_locks",
             14 "0014_pushes",
-            "0015_rewards",
+            15 "0015_rewards",
         )
         .to_vec(),
     };
