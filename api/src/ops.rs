@@ -3,6 +3,7 @@
 
 mod audit;
 mod board;
+mod coins;
 mod events;
 mod guesses;
 mod health;
@@ -122,6 +123,7 @@ pub fn router(state: OpsState) -> Router {
     let admin = jobs::routes()
         .merge(products::routes())
         .merge(orders::routes())
+        .merge(coins::routes())
         .merge(pushes::routes())
         .merge(events::routes())
         .merge(log::routes())

@@ -22,6 +22,7 @@ use crate::middleware::client_address::TrustedProxies;
 use crate::middleware::metrics::{GuardMetrics, HttpMetrics, PayMetrics, PushMetrics};
 use crate::middleware::rate_limits::RateLimits;
 use crate::routes::analytics::events::Events;
+use crate::routes::payments::shop::OpenChannels;
 use crate::routes::platform::PushEndpoint;
 
 /// What the public routes are built from.
@@ -32,6 +33,8 @@ pub struct ApiState {
     pub database: Database,
     /// Checks callbacks of WeChat Pay; `None`: payments are not configured.
     pub pay: Option<CallbackReceiver>,
+    /// The payment channels that are configured.
+    pub channels: OpenChannels,
     /// Reads orders.
     pub orders: OrderReader,
     /// Stores payment callbacks.
@@ -120,6 +123,7 @@ sub_states! { App as App(state) =>
     Queue: state.queue.clone();
     Database: state.database.clone();
     Option<CallbackReceiver>: state.pay.clone();
+    OpenChannels: state.channels;
     OrderReader: state.orders.clone();
     InboxWriter: state.inbox.clone();
     Arc<TokenVerifier>: Arc::clone(&state.tokens);

@@ -155,14 +155,13 @@ impl Shop {
         limit_per_user: Option<i64>,
     ) -> ProductId {
         let product = Product {
-            product_id: UserId::new().to_string().parse().unwrap(),
-            name: "Gems".to_owned(),
-            description: None,
-            image_url: None,
-            price: Fen::new(price).unwrap(),
             limit_per_user,
             stock,
-            active: true,
+            ..Product::new(
+                UserId::new().to_string().parse().unwrap(),
+                "Gems",
+                Fen::new(price).unwrap(),
+            )
         };
         products::put(&self.database, &product).await.unwrap();
         product.product_id

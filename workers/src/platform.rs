@@ -1,4 +1,7 @@
 //! Messages that WeChat pushes.
 
+mod coins_credited;
+mod item_delivery;
 pub(crate) mod process_push;
 pub(crate) mod prune_pushes;
+pub(crate) mod pushed_refund;

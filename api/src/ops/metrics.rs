@@ -51,6 +51,12 @@ metrics! {
         refunds: IntGaugeVec["status"] = "avalon_refunds_open",
         /// Age of the oldest refund in progress, by status.
         refunds_oldest: GaugeVec["status"] = "avalon_refunds_open_oldest_seconds",
+        /// Orders that cannot be queried before their players sign in again.
+        orders_waiting: IntGauge = "avalon_orders_waiting_for_player",
+        /// Changes of coins whose outcome nobody knows: an operator must decide.
+        unsettled: IntGauge = "avalon_coin_spends_unsettled",
+        /// Age of the oldest of them.
+        unsettled_oldest: Gauge = "avalon_coin_spends_unsettled_oldest_seconds",
         /// Differences between WeChat's bills and our orders in the last three reconciled days.
         differences: IntGauge = "avalon_reconciliation_differences",
         /// Unix time of the last finished reconciliation; 0: never.
@@ -205,6 +211,11 @@ fn describe_backlog(
     gauges.inbox_oldest.set(seconds(backlog.inbox.oldest_ms));
     gauges.orders_pending.set(backlog.orders_pending);
     gauges.orders_overdue.set(backlog.orders_overdue);
+    gauges.orders_waiting.set(backlog.awaiting_sign_in.count);
+    gauges.unsettled.set(backlog.coins_unsettled.count);
+    gauges
+        .unsettled_oldest
+        .set(seconds(backlog.coins_unsettled.oldest_ms));
     gauges.differences.set(backlog.differences);
     let reconciled_at = backlog.reconciled_at.unwrap_or(0) / 1000;
     gauges.reconciled_at.set(reconciled_at);

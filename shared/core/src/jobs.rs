@@ -3,11 +3,13 @@
 
 pub mod callback;
 pub mod cancel_order;
+pub mod change_coins;
 pub mod create_order;
 pub mod events;
 pub mod login;
 pub mod open_group;
 pub mod process_push;
+pub mod read_coins;
 pub mod read_secret;
 pub mod reconcile;
 pub mod refund;
@@ -20,6 +22,7 @@ use crate::base::problem::{Problem, ProblemCode};
 
 pub use callback::Callback;
 pub use cancel_order::CancelOrder;
+pub use change_coins::ChangeCoins;
 pub use create_order::CreateOrder;
 pub use events::{
     SendToClickhouse, SendToCollector, SendToKafka, StoreEvents, StoreRealtimeEvents,
@@ -27,6 +30,7 @@ pub use events::{
 pub use login::Login;
 pub use open_group::OpenGroup;
 pub use process_push::ProcessPush;
+pub use read_coins::ReadCoins;
 pub use read_secret::ReadSecret;
 pub use reconcile::Reconcile;
 pub use refund::SettleRefund;

@@ -11,8 +11,10 @@ use avalon_core::jobs::ProcessPush;
 use avalon_core::platform::pushes::{self, Outcome, judge};
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::message_push::{Envelope, Event};
+use jiff::Timestamp;
 
 use crate::job_errors;
+use crate::platform::{coins_credited, item_delivery, pushed_refund};
 use crate::services::Services;
 
 pub(crate) async fn handle(
@@ -33,6 +35,7 @@ pub(crate) async fn handle(
     pushes::processed(&services.database, push.id, outcome)
         .await
         .map_err(job_errors::database)?;
+    services.metrics.push(outcome);
     Ok(outcome)
 }
 
@@ -45,12 +48,33 @@ async fn process(services: &Services, message: &str) -> Result<Outcome, JobError
     let judged = judge(event.as_ref().map_err(|error| *error), &services.app_keys);
     match (judged.outcome, event) {
         (Some(outcome), _) => Ok(outcome),
-        (None, Ok(event)) => apply(services, event).await,
+        (None, Ok(event)) => apply(services, event, &envelope).await,
         (None, Err(_)) => Ok(Outcome::Invalid),
     }
 }
 
-/// Applies an event that is accepted. None has an effect in this version beyond its row.
-async fn apply(_: &Services, _: Event) -> Result<Outcome, JobError> {
-    Ok(Outcome::Stored)
+/// Applies an event that is accepted.
+async fn apply(
+    services: &Services,
+    event: Event,
+    envelope: &Envelope,
+) -> Result<Outcome, JobError> {
+    let at = envelope.create_time.unwrap_or_else(Timestamp::now);
+    let keys = &services.app_keys;
+    match event {
+        Event::ItemDelivery(payload) => match payload.open(keys) {
+            Ok(notice) => item_delivery::apply(services, &notice, at).await,
+            Err(_) => Ok(Outcome::Unverified),
+        },
+        Event::CoinsCredited(payload) => match payload.open(keys) {
+            Ok(notice) => coins_credited::apply(services, &notice, at).await,
+            Err(_) => Ok(Outcome::Unverified),
+        },
+        Event::Refund(payload) => match payload.open(keys) {
+            Ok(notice) => pushed_refund::apply(services, &notice).await,
+            Err(_) => Ok(Outcome::Unverified),
+        },
+        // The others have no effect in this version beyond their rows.
+        _ => Ok(Outcome::Stored),
+    }
 }

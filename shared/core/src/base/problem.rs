@@ -75,6 +75,9 @@ problem_codes! {
     StockChanged: 409, NO, "The stock of the product differs from the expected stock. Read it again.";
     RefundTooLarge: 409, NO, "The refund exceeds the remaining amount or quantity of the order.";
     NotEnoughItems: 409, NO, "The player owns fewer items than requested.";
+    NotEnoughCoins: 409, NO, "The player has fewer coins than this costs.";
+    RefundElsewhere: 409, NO, "This payment is refunded in WeChat's console of virtual payment, or by the platform, not here.";
+    RefundBlocked: 403, NO, "The player may not buy for a while: items of a refunded payment had been used.";
     PaymentRefused: 409, NO, "WeChat Pay rejected the order permanently.";
     BodyTooLarge: 413, NO, "The body is too large.";
     UnsupportedMediaType: 415, NO, "The Content-Type is not supported. Send application/json.";

@@ -9,7 +9,7 @@ use avalon_wechat::OpenId;
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{OrderId, ProductId, UserId};
-use crate::payments::PayParams;
+use crate::payments::{Channel, EnvVersion, PayParams, PayWith, Platform};
 
 /// Creates an order and has it offered.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,6 +24,18 @@ pub struct CreateOrder {
     pub quantity: i64,
     /// The client's name of this request: the same one gives the same order.
     pub idempotency_key: String,
+    /// Where the player buys.
+    #[serde(default)]
+    pub platform: Option<Platform>,
+    /// The build of the mini-game; none counts as released.
+    #[serde(default)]
+    pub env_version: Option<EnvVersion>,
+    /// The channel that the client asks for.
+    #[serde(default)]
+    pub channel: Option<Channel>,
+    /// What the player pays with.
+    #[serde(default)]
+    pub pay_with: PayWith,
     /// The player's address, for WeChat's risk assessment.
     #[serde(default)]
     pub client_ip: Option<IpAddr>,
@@ -36,7 +48,11 @@ impl CreateOrder {
 
     /// Digest of the request: the same key with another digest is refused.
     pub fn digest(&self) -> String {
-        format!("{}:{}", self.product_id, self.quantity)
+        let product = format!("{}:{}", self.product_id, self.quantity);
+        match self.pay_with {
+            PayWith::Money => product,
+            PayWith::Coins => format!("{product}:coins"),
+        }
     }
 }
 
@@ -75,6 +91,7 @@ impl Job for CreateOrder {
 pub struct CreatedOrder {
     /// The order.
     pub order_id: OrderId,
-    /// The parameters of the client's payment call.
-    pub pay_params: PayParams,
+    /// The parameters of the client's payment call; none: it is paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pay_params: Option<PayParams>,
 }

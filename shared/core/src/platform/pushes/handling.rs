@@ -22,13 +22,13 @@ pub enum Handling {
 pub const fn handling(kind: EventKind) -> Handling {
     use Handling::{Process, Record, Refuse};
     match kind {
+        EventKind::GiftPack => Refuse("gift packs are not supported"),
+        EventKind::ChallengeQuery => Refuse("challenges are not supported"),
         EventKind::ItemDelivery
         | EventKind::CoinsCredited
         | EventKind::RechargeCentreCredited
-        | EventKind::Refund => Refuse("virtual payment is not supported"),
-        EventKind::GiftPack => Refuse("gift packs are not supported"),
-        EventKind::ChallengeQuery => Refuse("challenges are not supported"),
-        EventKind::UserInfoModified
+        | EventKind::Refund
+        | EventKind::UserInfoModified
         | EventKind::AuthorizationRevoked
         | EventKind::AccountCancelled
         | EventKind::SubscriptionPopup
