@@ -115,7 +115,7 @@ pub struct Abilities {
     pub refunds: bool,
     /// Whether there are statements to compare with.
     pub statements: bool,
-    /// When an order is first queried; none: as configured.
+    /// When an order is first queried, unless that is configured to be earlier; none: as configured.
     pub first_query: Option<Duration>,
 }
 

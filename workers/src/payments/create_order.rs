@@ -101,7 +101,7 @@ async fn create(
         channel,
         idempotency_key: job.idempotency_key,
         holds: pay.holds,
-        first_check: first_query.unwrap_or(pay.reconcile_after),
+        first_check: first_query.map_or(pay.reconcile_after, |own| own.min(pay.reconcile_after)),
     };
     let order = orders::create(&services.database, &new, Timestamp::now())
         .await
@@ -166,7 +166,7 @@ async fn proceed(
     let first_query = settlement::channel_of(services, &order)?
         .abilities()
         .first_query;
-    let first_query = first_query.unwrap_or(pay.reconcile_after);
+    let first_query = first_query.map_or(pay.reconcile_after, |own| own.min(pay.reconcile_after));
     settlement::check_later(services, order.id, order.checks, first_query).await?;
     // An order that may be known to the channel is not assessed again.
     if order.channel_request.is_none() {

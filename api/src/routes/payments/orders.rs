@@ -163,6 +163,7 @@ async fn create(
         env_version: request.env_version,
         channel: request.channel,
         pay_with: request.pay_with,
+        session_id: Some(player.sid),
         client_ip: Some(address),
     };
     channels.require(match order.pay_with {

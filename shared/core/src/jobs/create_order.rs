@@ -8,7 +8,7 @@ use avalon_queue::{IdempotencyKey, Job, QueueName, RetryPolicy};
 use avalon_wechat::OpenId;
 use serde::{Deserialize, Serialize};
 
-use crate::base::ids::{OrderId, ProductId, UserId};
+use crate::base::ids::{OrderId, ProductId, SessionId, UserId};
 use crate::payments::{Channel, EnvVersion, PayParams, PayWith, Platform};
 
 /// Creates an order and has it offered.
@@ -36,6 +36,9 @@ pub struct CreateOrder {
     /// What the player pays with.
     #[serde(default)]
     pub pay_with: PayWith,
+    /// The player's session: after a new sign-in, a repeat is another job, which signs with the new session key.
+    #[serde(default)]
+    pub session_id: Option<SessionId>,
     /// The player's address, for WeChat's risk assessment.
     #[serde(default)]
     pub client_ip: Option<IpAddr>,
@@ -71,7 +74,8 @@ impl Job for CreateOrder {
 
     fn key(&self) -> Option<IdempotencyKey> {
         let (user, name, digest) = (self.user_id, &self.idempotency_key, self.digest());
-        let key = format!("create:{user}:{name}:{digest}");
+        let session = self.session_id.map(|id| id.to_string()).unwrap_or_default();
+        let key = format!("create:{user}:{name}:{digest}:{session}");
         Some(IdempotencyKey::new(key, Self::SAME_JOB))
     }
 

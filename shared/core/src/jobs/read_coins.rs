@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use avalon_queue::{IdempotencyKey, Job, QueueName, RetryPolicy};
+use avalon_queue::{Job, QueueName, RetryPolicy};
 use avalon_wechat::OpenId;
 use serde::{Deserialize, Serialize};
 
@@ -30,12 +30,6 @@ impl Job for ReadCoins {
     const RESULT_TTL: Duration = Duration::from_secs(60);
     const DEAD_TTL: Option<Duration> = Some(Duration::from_secs(3600));
     type Output = CoinBalance;
-
-    /// Requests of one second share one call: coins arrive some time after their purchase, and games ask often.
-    fn key(&self) -> Option<IdempotencyKey> {
-        let key = format!("read-coins:{}", self.user_id);
-        Some(IdempotencyKey::new(key, Duration::from_secs(1)))
-    }
 
     fn valid_for(&self) -> Option<Duration> {
         Some(Duration::from_secs(60))

@@ -10,7 +10,8 @@ use super::refunds::{self, NewRefund, Refund};
 use super::status::{Channel, RefundStatus};
 use super::{PaymentError, refund_outcomes};
 use crate::base::fen::Fen;
-use crate::base::ids::OrderId;
+use crate::base::ids::{OrderId, UserId};
+use crate::base::iso_time;
 use crate::storage::database::Database;
 
 /// A refund as the channel reports it.
@@ -226,8 +227,9 @@ pub struct PlayerRefunds {
     pub refunds: i64,
     /// Number of these items.
     pub items: i64,
-    /// When the last one was refunded, Unix ms.
-    pub last_at: i64,
+    /// When the last one was refunded; ISO 8601, UTC.
+    #[serde(serialize_with = "iso_time::serialize")]
+    pub last_at: Timestamp,
 }
 
 /// Lists players who had used what was refunded since `from`, most items first.
@@ -258,7 +260,8 @@ pub async fn players(
                 open_id: row.try_get("open_id")?,
                 refunds: row.try_get("refunds")?,
                 items: row.try_get("items")?,
-                last_at: row.try_get("last_at")?,
+                last_at: Timestamp::from_millisecond(row.try_get("last_at")?)
+                    .map_err(|_| super::damaged("refunds.ended_at"))?,
             })
         })
         .collect()
@@ -270,7 +273,7 @@ pub async fn players(
 /// [`PaymentError::Database`].
 pub async fn has_used_refunded(
     database: &Database,
-    user: crate::base::ids::UserId,
+    user: UserId,
     from: Timestamp,
 ) -> Result<bool, PaymentError> {
     let found: Option<i64> = sqlx::query_scalar(

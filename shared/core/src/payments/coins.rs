@@ -21,6 +21,7 @@ use strum::{AsRefStr, Display, EnumString, IntoStaticStr, VariantArray};
 use super::PaymentError;
 use super::products::flag;
 use crate::base::ids::{OrderId, UserId};
+use crate::base::iso_time;
 use crate::base::stored_text::stored_as_text;
 use crate::storage::database::Database;
 
@@ -115,11 +116,16 @@ pub struct CoinChange {
     pub state: CoinChangeState,
     /// Why, for the books.
     pub reason: String,
-    /// Unix ms.
-    pub created_at: i64,
-    /// Since when WeChat may have applied it, Unix ms; none: it certainly has not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sent_at: Option<i64>,
+    /// ISO 8601, UTC.
+    #[serde(serialize_with = "iso_time::serialize")]
+    pub created_at: Timestamp,
+    /// Since when WeChat may have applied it, ISO 8601, UTC; none: it certainly has not.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "iso_time::serialize_option"
+    )]
+    pub sent_at: Option<Timestamp>,
     /// Coins of the player after it, as far as WeChat reported them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance: Option<i64>,
@@ -166,6 +172,9 @@ pub enum Begun {
 }
 
 pub(super) fn change_of(row: &AnyRow) -> Result<CoinChange, PaymentError> {
+    let time = |ms: i64| {
+        Timestamp::from_millisecond(ms).map_err(|_| super::damaged("coin_changes.created_at"))
+    };
     Ok(CoinChange {
         id: row.try_get("id")?,
         user_id: row.try_get("user_id")?,
@@ -176,8 +185,11 @@ pub(super) fn change_of(row: &AnyRow) -> Result<CoinChange, PaymentError> {
         sandbox: flag(row, "sandbox")?,
         state: row.try_get("state")?,
         reason: row.try_get("reason")?,
-        created_at: row.try_get("created_at")?,
-        sent_at: row.try_get("sent_at")?,
+        created_at: time(row.try_get("created_at")?)?,
+        sent_at: row
+            .try_get::<Option<i64>, _>("sent_at")?
+            .map(time)
+            .transpose()?,
         balance: row.try_get("balance")?,
         awaits_sign_in: row.try_get::<Option<i64>, _>("key_version")?.is_some(),
         tries: row.try_get("tries")?,
@@ -290,7 +302,8 @@ pub async fn begin(database: &Database, id: &str, now: Timestamp) -> Result<Begu
     let begun = change_of(&row)?;
     Ok(match begun.state {
         CoinChangeState::Pending => Begun::Call {
-            is_first: change.sent_at.is_none() && begun.sent_at == Some(now_ms),
+            is_first: change.sent_at.is_none()
+                && begun.sent_at.map(Timestamp::as_millisecond) == Some(now_ms),
             change: begun,
         },
         _ => Begun::Ended(begun),
