@@ -1,12 +1,14 @@
 // Builds the packages: TypeScript, then one ES module and one UMD (or CommonJS) file each, then the declarations in
-// one file and the API report. `--tests` also compiles the tests, `--update` accepts a changed API report.
+// one file and the API report, then the playground of `avalon dev`. `--tests` also compiles the tests, `--update`
+// accepts a changed API report and a changed playground.
 import { Extractor, ExtractorConfig } from '@microsoft/api-extractor';
 import resolve from '@rollup/plugin-node-resolve';
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rollup } from 'rollup';
+import { minify } from 'terser';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const tests = process.argv.includes('--tests');
@@ -105,12 +107,33 @@ function report({ name, file }) {
     cpSync(join(folder, `dist/${file}.d.ts`), join(folder, `dist/umd/${file}.d.ts`));
 }
 
+/** Builds the files that `avalon dev` embeds, and compares them with those that are committed. */
 async function playground() {
     const { status } = spawnSync('npx', ['tsc', '--project', 'playground'], { cwd: root, stdio: 'inherit' });
     if (status !== 0) process.exit(1);
     const built = await rollup({ input: join(root, 'playground/build/main.js'), plugins: [resolve()] });
-    await built.write({ file: join(root, 'playground/dist/playground.js'), format: 'es' });
+    const { output } = await built.generate({ format: 'es' });
     await built.close();
+    const context = readFileSync(join(root, 'packages/open-data-context/dist/umd/index.js'), 'utf8');
+    const read = (name) => readFileSync(join(root, 'playground', name), 'utf8');
+    const files = {
+        'index.html': read('index.html'),
+        'style.css': read('style.css'),
+        'playground.js': (await minify(output[0].code, { module: true })).code,
+        // The `index.js` of the open data context of a game.
+        'open-data-context.js': (await minify(`${context}\nGameGlobal.AvalonOpenData.start();`)).code,
+    };
+    const folder = join(root, '../cli/playground');
+    for (const [name, text] of Object.entries(files)) {
+        const file = join(folder, name);
+        if (existsSync(file) && readFileSync(file, 'utf8') === text) continue;
+        if (!update) {
+            console.error(`The sources build another cli/playground/${name}; "npm run build -- --update" writes it.`);
+            process.exit(1);
+        }
+        mkdirSync(folder, { recursive: true });
+        writeFileSync(file, text);
+    }
 }
 
 schema();
