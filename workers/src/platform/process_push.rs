@@ -12,6 +12,7 @@ use avalon_core::platform::pushes::{self, Outcome, judge};
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::message_push::{Envelope, Event};
 
+use super::{account_cancelled, authorization_revoked, user_info_modified};
 use crate::job_errors;
 use crate::services::Services;
 
@@ -50,7 +51,12 @@ async fn process(services: &Services, message: &str) -> Result<Outcome, JobError
     }
 }
 
-/// Applies an event that is accepted. None has an effect in this version beyond its row.
-async fn apply(_: &Services, _: Event) -> Result<Outcome, JobError> {
-    Ok(Outcome::Stored)
+/// Applies an event that is accepted. Those without an arm have no effect in this version beyond their row.
+async fn apply(services: &Services, event: Event) -> Result<Outcome, JobError> {
+    match event {
+        Event::UserInfoModified(event) => user_info_modified::apply(services, event).await,
+        Event::AuthorizationRevoked(event) => authorization_revoked::apply(services, event).await,
+        Event::AccountCancelled(event) => account_cancelled::apply(services, event).await,
+        _ => Ok(Outcome::Stored),
+    }
 }

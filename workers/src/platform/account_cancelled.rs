@@ -1,0 +1,21 @@
+//! `user_authorization_cancellation`: the player is erased, without a delay.
+
+use avalon_core::accounts::users;
+use avalon_core::platform::pushes::Outcome;
+use avalon_queue::JobError;
+use avalon_wechat::message_push::AccountCancelled;
+
+use crate::job_errors;
+use crate::personal::erase_player;
+use crate::services::Services;
+
+pub(super) async fn apply(
+    services: &Services,
+    event: AccountCancelled,
+) -> Result<Outcome, JobError> {
+    let user = users::by_open_id(&services.database, &event.open_id).await;
+    if let Some(user) = user.map_err(job_errors::user)? {
+        erase_player::request(services, user.id).await?;
+    }
+    Ok(Outcome::Stored)
+}
