@@ -210,7 +210,9 @@ fn describe_backlog(
     gauges.orders_pending.set(backlog.orders_pending);
     gauges.orders_overdue.set(backlog.orders_overdue);
     gauges.erasures.set(backlog.erasures.count);
-    gauges.erasures_oldest.set(seconds(backlog.erasures.oldest_ms));
+    gauges
+        .erasures_oldest
+        .set(seconds(backlog.erasures.oldest_ms));
     gauges.differences.set(backlog.differences);
     let reconciled_at = backlog.reconciled_at.unwrap_or(0) / 1000;
     gauges.reconciled_at.set(reconciled_at);

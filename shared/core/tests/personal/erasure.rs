@@ -168,7 +168,7 @@ async fn erasure_can_be_revoked_until_it_begins() {
         assert_eq!(sooner.due_at, now.as_millisecond(), "the sooner one counts");
         assert_eq!(
             erasure::due(database, now, 10).await.unwrap(),
-            [sooner.clone()]
+            std::slice::from_ref(&sooner)
         );
         assert!(
             erasure::begin(database, &player.keyring, &sooner, now)

@@ -3,7 +3,8 @@
 
 use jiff::Timestamp;
 
-use super::{Erasure, ErasureError, Identity, Step, WAIT_FOR_ORDERS, claim};
+use super::rows::claim;
+use super::{Erasure, ErasureError, Identity, Step, WAIT_FOR_ORDERS};
 use crate::storage::database::Database;
 
 /// Replaces the openid in orders, webhooks and waiting events. While an order is pending, its openid may be needed:

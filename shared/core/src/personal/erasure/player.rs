@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use sqlx::Row;
 
-use super::{Erasure, ErasureError, Identity, Step, claim};
+use super::rows::claim;
+use super::{Erasure, ErasureError, Identity, Step};
 use crate::storage::database::Database;
 use crate::storage::keyring::Keyring;
 

@@ -4,7 +4,8 @@
 use jiff::Timestamp;
 use sqlx::Row;
 
-use super::{Erasure, ErasureError, Identity, Step, claim};
+use super::rows::claim;
+use super::{Erasure, ErasureError, Identity, Step};
 use crate::base::ids::PushId;
 use crate::storage::database::{Database, DatabaseError};
 
