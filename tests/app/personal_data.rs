@@ -134,6 +134,22 @@ async fn closed_account_erases_the_player_and_the_next_sign_in_is_new() {
         "{again:?}"
     );
     assert_ne!(user_id(&again.body), user_id(&alice));
+    // Processed again, the push is not about the new player.
+    sqlx::query("UPDATE pushes SET body = CAST($1 AS BLOB), outcome = NULL, received_at = received_at - 1000")
+        .bind(json!({"Event": "user_authorization_cancellation", "OpenID": open_id(&alice)}).to_string())
+        .execute(app.app.database.pool())
+        .await
+        .unwrap();
+    let list = app.send(app.admin(Method::GET, "/admin/pushes")).await.body;
+    let id = list["pushes"][0]["id"].as_str().unwrap();
+    let replayed = app.admin(Method::POST, &format!("/admin/pushes/{id}/replay"));
+    assert_eq!(app.send(replayed).await.status, 202);
+    let path = format!("/internal/users/{}", open_id(&alice));
+    let shown = app.send(app.admin(Method::GET, &path)).await;
+    assert_eq!(
+        shown.body["user"]["_id"], again.body["userInfo"]["_id"],
+        "{shown:?}"
+    );
     app.expect_leftover("store_events");
 }
 

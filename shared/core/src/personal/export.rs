@@ -98,13 +98,14 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         name: "auditEvents",
-        statement: "SELECT id AS key, at, kind, session_id, actor, address, detail
+        statement: "SELECT id AS key, at, kind, session_id, actor,
+                        CASE WHEN actor = 'player' THEN address END AS address, detail
                     FROM audit_events WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3",
     },
     Section {
         name: "erasures",
-        statement: "SELECT id AS key, id, cause, step, requested_at, due_at, started_at, done_at, notified_at
-                    FROM erasures WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+        statement: "SELECT user_id AS key, id, cause, step, requested_at, due_at, started_at, done_at, notified_at
+                    FROM erasures WHERE user_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3",
     },
 ];
 

@@ -84,11 +84,13 @@ pub async fn notifying(
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
     let again = now.checked_add(NOTIFY_AGAIN_AFTER).unwrap_or(now);
-    sqlx::query("UPDATE erasures SET due_at = $1 WHERE id = $2 AND step = 'notifying'")
-        .bind(again.as_millisecond())
-        .bind(id)
-        .execute(database.pool())
-        .await?;
+    sqlx::query(
+        "UPDATE erasures SET due_at = $1 WHERE id = $2 AND coalesce(step, '') = 'notifying'",
+    )
+    .bind(again.as_millisecond())
+    .bind(id)
+    .execute(database.pool())
+    .await?;
     Ok(())
 }
 
@@ -103,7 +105,7 @@ pub async fn notified(
 ) -> Result<(), DatabaseError> {
     sqlx::query(
         "UPDATE erasures SET step = 'done', notified_at = $1, identity = NULL, identity_kid = NULL
-         WHERE id = $2 AND step = 'notifying'",
+         WHERE id = $2 AND coalesce(step, '') = 'notifying'",
     )
     .bind(now.as_millisecond())
     .bind(id)

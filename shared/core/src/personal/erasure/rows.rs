@@ -42,10 +42,11 @@ pub async fn request(
 /// # Errors
 /// [`ErasureError::Begun`], [`ErasureError::Unknown`] and [`ErasureError::Database`].
 pub async fn revoke(database: &Database, user: UserId) -> Result<(), ErasureError> {
-    let revoked = sqlx::query("DELETE FROM erasures WHERE user_id = $1 AND step = 'waiting'")
-        .bind(user)
-        .execute(database.pool())
-        .await?;
+    let revoked =
+        sqlx::query("DELETE FROM erasures WHERE user_id = $1 AND coalesce(step, '') = 'waiting'")
+            .bind(user)
+            .execute(database.pool())
+            .await?;
     if revoked.rows_affected() > 0 {
         return Ok(());
     }
@@ -149,19 +150,22 @@ pub async fn advance(
 }
 
 /// Changes the step in the transaction of what it does, and locks the row; `false` if another job has done so.
+///
+/// The state is no search condition: the index of due erasures would be read as a whole.
 pub(super) async fn claim(
     connection: &mut AnyConnection,
     erasure: &Erasure,
     to: Step,
     due: Timestamp,
 ) -> Result<bool, ErasureError> {
-    let changed =
-        sqlx::query("UPDATE erasures SET step = $1, due_at = $2 WHERE id = $3 AND step = $4")
-            .bind(to)
-            .bind(due.as_millisecond())
-            .bind(erasure.id)
-            .bind(erasure.step)
-            .execute(connection)
-            .await?;
+    let changed = sqlx::query(
+        "UPDATE erasures SET step = $1, due_at = $2 WHERE id = $3 AND coalesce(step, '') = $4",
+    )
+    .bind(to)
+    .bind(due.as_millisecond())
+    .bind(erasure.id)
+    .bind(erasure.step)
+    .execute(connection)
+    .await?;
     Ok(changed.rows_affected() > 0)
 }
