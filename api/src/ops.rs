@@ -3,7 +3,9 @@
 
 mod audit;
 mod board;
+mod erasures;
 mod events;
+mod export;
 mod guesses;
 mod health;
 mod jobs;
@@ -82,6 +84,8 @@ pub struct OpsState {
     pub events: Events,
     /// Limits statistics queries, which are expensive. They have database connections of their own.
     pub statistics: Arc<Semaphore>,
+    /// Time in which an erasure of a player can be revoked.
+    pub erase_delay: Duration,
     /// Phase of the process; it is ready only while [`Phase::Running`].
     pub phase: watch::Receiver<Phase>,
 }
@@ -126,6 +130,8 @@ pub fn router(state: OpsState) -> Router {
         .merge(events::routes())
         .merge(log::routes())
         .merge(users::routes())
+        .merge(erasures::routes())
+        .merge(export::routes())
         .merge(audit::routes())
         .merge(platform_stats::routes())
         .route_layer(from_fn_with_state(state.clone(), require_admin));
