@@ -160,6 +160,7 @@ impl Game {
             device_id: None,
             device_type: None,
             invite_code: None,
+            share_id: None,
             scene: None,
         });
         format!("/api/jobs/{id}?key={}", key.expose())

@@ -293,6 +293,7 @@ mod tests {
             device_id: None,
             device_type: None,
             invite_code: None,
+            share_id: None,
             scene: None,
         }
     }

@@ -59,7 +59,7 @@ sub_states! { OpsState as state =>
     };
 }
 
-async fn player(database: &Database, open_id: String) -> Result<UserInfo, ApiError> {
+pub(super) async fn player(database: &Database, open_id: String) -> Result<UserInfo, ApiError> {
     // No player's; Postgres cannot compare it.
     if open_id.contains('\0') {
         return Err(ProblemCode::UserNotFound.into());

@@ -29,6 +29,7 @@ impl Inline {
             device_id: None,
             device_type: None,
             invite_code: None,
+            share_id: None,
             scene: None,
         };
         let context = JobContext {

@@ -75,6 +75,8 @@ pub enum AuditKind {
     OrderRefunded,
     /// An operator created or changed a product.
     ProductChanged,
+    /// An operator set the scene of a share.
+    ShareSceneChanged,
     /// An operator replayed a dead letter.
     JobReplayed,
     /// An operator deleted a dead letter.

@@ -6,7 +6,8 @@ use avalon_core::jobs::{Login, ReadSecret};
 use avalon_wechat::JsCode;
 use axum::extract::State;
 use axum::response::Response;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -24,6 +25,9 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(login))
 }
 
+/// Maximum length of an invite code or share id, in bytes.
+const MAX_INVITATION: usize = 64;
+
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct LoginRequest {
@@ -36,12 +40,27 @@ struct LoginRequest {
     /// Such as `ios`, `android`, `pc`.
     #[schema(max_length = 32)]
     device_type: Option<String>,
-    /// Code of the player who sent the invitation.
+    /// Code of the player who sent the invitation. One that is not valid is ignored.
+    #[serde(default, deserialize_with = "lenient")]
     #[schema(max_length = 64)]
     invite_code: Option<String>,
+    /// Id of the share whose card was opened, from its query. One that is not valid is ignored.
+    #[serde(default, deserialize_with = "lenient")]
+    #[schema(max_length = 64)]
+    share_id: Option<String>,
     /// WeChat's scene value: how the game was opened.
     #[schema(minimum = 0)]
     scene: Option<i64>,
+}
+
+/// Reads what must never prevent a sign-in: anything but a short plain text counts as absent.
+fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = match Value::deserialize(deserializer)? {
+        Value::String(text) => text,
+        _ => return Ok(None),
+    };
+    let plain = text.len() <= MAX_INVITATION && !text.chars().any(char::is_control);
+    Ok(plain.then_some(text))
 }
 
 impl LoginRequest {
@@ -60,7 +79,8 @@ impl LoginRequest {
             code: code.expose_secret().to_owned(),
             device_id: plain("deviceId", self.device_id, 128)?,
             device_type: plain("deviceType", self.device_type, 32)?,
-            invite_code: plain("inviteCode", self.invite_code, 64)?,
+            invite_code: self.invite_code,
+            share_id: self.share_id,
             scene: self.scene,
         })
     }

@@ -27,6 +27,9 @@ pub struct Login {
     /// Invite code of another player.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invite_code: Option<String>,
+    /// Id of the share through which the game was opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share_id: Option<String>,
     /// WeChat's scene value of how the game was opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scene: Option<i64>,
@@ -133,6 +136,7 @@ mod tests {
             device_id: device.map(str::to_owned),
             device_type: None,
             invite_code: None,
+            share_id: None,
             scene: None,
         }
     }
