@@ -15,3 +15,4 @@ mod leftovers;
 mod operators;
 mod payments;
 mod pushes;
+mod shares;

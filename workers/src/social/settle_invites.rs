@@ -23,7 +23,7 @@ use crate::services::Services;
 
 /// Settles once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct SettleInvites {}
+pub struct SettleInvites {}
 
 impl Job for SettleInvites {
     const QUEUE: QueueName = MAINTENANCE;
