@@ -47,6 +47,8 @@ CREATE TABLE invites (
     share_id          TEXT,
     -- Digest of the client's name of the device.
     device            TEXT,
+    -- Address of the first sign-in, for WeChat's risk rank; removed once the rewards are decided.
+    client_ip         TEXT,
     at                BIGINT NOT NULL,
     state             TEXT NOT NULL
         CHECK (state IN ('invited', 'reached', 'rewarded', 'capped', 'exhausted', 'refused')),
@@ -62,5 +64,6 @@ CREATE INDEX invites_inviter ON invites (inviter_id, at);
 CREATE INDEX invites_settled ON invites (inviter_id, state, settled_at);
 CREATE INDEX invites_waiting ON invites (at) WHERE state = 'invited';
 CREATE INDEX invites_due ON invites (next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX invites_client_ip ON invites (at) WHERE client_ip IS NOT NULL;
 CREATE INDEX invites_share ON invites (share_id) WHERE share_id IS NOT NULL;
 CREATE UNIQUE INDEX invites_number ON invites (number) WHERE number IS NOT NULL;

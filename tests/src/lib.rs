@@ -161,6 +161,7 @@ impl Game {
             device_type: None,
             invite_code: None,
             share_id: None,
+            client_ip: None,
             scene: None,
         });
         format!("/api/jobs/{id}?key={}", key.expose())

@@ -294,6 +294,7 @@ mod tests {
             device_type: None,
             invite_code: None,
             share_id: None,
+            client_ip: None,
             scene: None,
         }
     }

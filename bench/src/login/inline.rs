@@ -30,6 +30,7 @@ impl Inline {
             device_type: None,
             invite_code: None,
             share_id: None,
+            client_ip: None,
             scene: None,
         };
         let context = JobContext {

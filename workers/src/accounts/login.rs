@@ -15,7 +15,7 @@ use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::jobs::login::SignedIn;
 use avalon_core::jobs::{self, Login};
 use avalon_core::social::invites::InviteOutcome;
-use avalon_core::social::invites::attribution::Touch;
+use avalon_core::social::invites::attribution::{Claim, Touch};
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::{Code2Session, ErrorClass, JsCode, WechatError};
 use backon::{ExponentialBuilder, Retryable};
@@ -130,12 +130,13 @@ async fn sign_in(
         tokens,
         ..
     } = services;
-    let touch = services.attribution.touch(
-        login.share_id.as_deref(),
-        login.invite_code.as_deref(),
-        login.device_id.as_deref(),
-        now,
-    );
+    let claim = Claim {
+        share_id: login.share_id.as_deref(),
+        invite_code: login.invite_code.as_deref(),
+        device: login.device_id.as_deref(),
+        client_ip: login.client_ip,
+    };
+    let touch = services.attribution.touch(claim, now);
     let facts = facts_of(login, session, touch);
     let stored = players.store(exchanged, &facts, now).await?;
     let SignedInPlayer {

@@ -1,9 +1,11 @@
-//! Deletes shares that are too old for the funnel, in batches, so that no transaction is long.
+//! Deletes shares that are too old for the funnel, and addresses of invited players who reached no milestone, in
+//! batches, so that no transaction is long.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_core::jobs::MAINTENANCE;
+use avalon_core::social::invites;
 use avalon_core::social::shares::retention;
 use avalon_queue::{IdempotencyKey, Job, JobContext, JobError, QueueName, RetryPolicy};
 use jiff::Timestamp;
@@ -15,6 +17,9 @@ use crate::services::Services;
 
 /// Age at which shares are deleted: longer than any id is valid, and than the funnel can look back.
 const RETENTION: Duration = Duration::from_secs(400 * 24 * 3600);
+
+/// Age at which the address of an invited player is removed.
+const ADDRESS_RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// Deletes once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,14 +50,23 @@ pub(crate) async fn handle(
     _: PruneShares,
     _: JobContext,
 ) -> Result<u64, JobError> {
-    let before = Timestamp::now().checked_sub(RETENTION);
-    let before = before.unwrap_or(Timestamp::MIN);
+    let now = Timestamp::now();
+    let before = |age| now.checked_sub(age).unwrap_or(Timestamp::MIN);
     let mut deleted = 0;
     for _ in 0..BATCHES {
-        let batch = retention::delete_old(&services.database, before, BATCH)
+        let batch = retention::delete_old(&services.database, before(RETENTION), BATCH)
             .await
             .map_err(job_errors::database)?;
         deleted += batch;
+        if batch < BATCH.unsigned_abs() {
+            break;
+        }
+    }
+    for _ in 0..BATCHES {
+        let before = before(ADDRESS_RETENTION);
+        let batch = invites::forget_addresses(&services.database, before, BATCH)
+            .await
+            .map_err(job_errors::database)?;
         if batch < BATCH.unsigned_abs() {
             break;
         }

@@ -115,7 +115,7 @@ async fn assess(services: &Services, invite: &DueInvite) -> Option<Assessment> {
     }
     let subject = Subject {
         open_id: &invite.open_id,
-        client_ip: None,
+        client_ip: invite.client_ip,
     };
     match services.risk.of_invite(&services.platform, subject).await {
         Verdict::GoOn => Some(Assessment::Harmless),

@@ -1,5 +1,7 @@
 //! `POST /api/wx/login`: exchanges a `wx.login` code for a session, through a job.
 
+use std::net::IpAddr;
+
 use avalon_core::base::problem::Problem;
 use avalon_core::jobs::login::SignedIn;
 use avalon_core::jobs::{Login, ReadSecret};
@@ -64,7 +66,7 @@ fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>,
 }
 
 impl LoginRequest {
-    fn into_login(self) -> Result<Login, Problem> {
+    fn into_login(self, address: IpAddr) -> Result<Login, Problem> {
         let code = JsCode::parse(&self.code).map_err(|error| invalid_field("code", error))?;
         if self
             .scene
@@ -75,7 +77,9 @@ impl LoginRequest {
                 "must be one of WeChat's scene values",
             ));
         }
+        let is_invited = self.invite_code.is_some() || self.share_id.is_some();
         Ok(Login {
+            client_ip: is_invited.then_some(address),
             code: code.expose_secret().to_owned(),
             device_id: plain("deviceId", self.device_id, 128)?,
             device_type: plain("deviceType", self.device_type, 32)?,
@@ -111,7 +115,7 @@ async fn login(
     jobs: JobResponder,
     JsonBody(request): JsonBody<LoginRequest>,
 ) -> Result<Response, ApiError> {
-    let login = request.into_login()?;
+    let login = request.into_login(address)?;
     if let Some(device) = &login.device_id {
         let key = Counted::device(address, device);
         limits.check(Limit::SignInDevice, key).await?;

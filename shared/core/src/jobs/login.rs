@@ -1,6 +1,7 @@
 //! Sign-in: `wx.login`'s code becomes a player, a session and a token.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use avalon_queue::{IdempotencyKey, Job, QueueName, RetryPolicy};
@@ -30,6 +31,9 @@ pub struct Login {
     /// Id of the share through which the game was opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share_id: Option<String>,
+    /// Address of the client, if it sent an invitation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ip: Option<IpAddr>,
     /// WeChat's scene value of how the game was opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scene: Option<i64>,
@@ -137,6 +141,7 @@ mod tests {
             device_type: None,
             invite_code: None,
             share_id: None,
+            client_ip: None,
             scene: None,
         }
     }

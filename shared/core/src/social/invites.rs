@@ -159,6 +159,27 @@ pub async fn rewarded(database: &Database) -> Result<i64, DatabaseError> {
     Ok(number.fetch_one(database.pool()).await?)
 }
 
+/// Removes up to `limit` addresses of sign-ins before `before`, whose milestone was not reached; returns their number.
+///
+/// # Errors
+/// The database's.
+pub async fn forget_addresses(
+    database: &Database,
+    before: Timestamp,
+    limit: i64,
+) -> Result<u64, DatabaseError> {
+    let forgotten = sqlx::query(
+        "UPDATE invites SET client_ip = NULL WHERE user_id IN
+             (SELECT user_id FROM invites WHERE client_ip IS NOT NULL AND at < $1
+              ORDER BY at LIMIT $2)",
+    )
+    .bind(before.as_millisecond())
+    .bind(limit)
+    .execute(database.pool())
+    .await?;
+    Ok(forgotten.rows_affected())
+}
+
 fn time(row: &AnyRow, column: &str) -> Result<Timestamp, DatabaseError> {
     let millis: i64 = row.try_get(column)?;
     Timestamp::from_millisecond(millis)

@@ -7,13 +7,14 @@ on_both! {
     banned_and_suspicious_players_are_refused,
     unknown_product_grants_nothing_until_it_exists,
     operators_see_the_tree,
+    addresses_are_stored_until_the_rewards_are_decided,
 }
 
 mod on {
     use avalon_core::accounts::users::{self, Ban};
     use avalon_core::payments::PaymentError;
-    use avalon_core::social::invites::InviteState;
     use avalon_core::social::invites::settlement::Assessment;
+    use avalon_core::social::invites::{InviteState, forget_addresses};
     use avalon_core::social::rewards;
     use jiff::{SignedDuration, Timestamp};
     use serde_json::json;
@@ -37,8 +38,15 @@ mod on {
         let listed = rewards::of_invites(&world.database, alice, 10)
             .await
             .unwrap();
-        assert_eq!(listed.len(), 2);
-        assert_eq!(listed[1].source, format!("invite:{}:inviter", players[0]));
+        let mut sources: Vec<_> = listed.into_iter().map(|reward| reward.source).collect();
+        sources.sort();
+        let mut expected = players.clone();
+        expected.sort();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|player| format!("invite:{player}:inviter"))
+            .collect();
+        assert_eq!(sources, expected);
         let listed = rewards::of_invites(&world.database, players[0], 10)
             .await
             .unwrap();
@@ -103,6 +111,30 @@ mod on {
         let settled = invites.settle(&due[0], Assessment::Harmless, later);
         assert_eq!(settled.await.unwrap(), Some(InviteState::Rewarded));
         assert_eq!(world.gems(alice).await, 5);
+    }
+
+    pub(super) async fn addresses_are_stored_until_the_rewards_are_decided(world: World) {
+        let gems = json!([{"productId": "gems", "quantity": 5}]);
+        let invites = world.invites(&json!({"milestone": {"event": "e"}, "inviter": gems}));
+        let alice = world.player("alice").await;
+        let players = world.invited(&world.code(alice).await, "p", 4).await;
+        let now = Timestamp::now();
+        invites.reach(&players[..1], now).await.unwrap();
+        let due = invites.due(now, 10).await.unwrap();
+        assert_eq!(due[0].client_ip, Some([203, 0, 113, 7].into()));
+        settle_all(&invites, 1).await;
+        let stored = async || -> i64 {
+            sqlx::query_scalar("SELECT count(client_ip) FROM invites")
+                .fetch_one(world.database.pool())
+                .await
+                .unwrap()
+        };
+        assert_eq!(stored().await, 3);
+        let forget = async |before| forget_addresses(&world.database, before, 2).await.unwrap();
+        assert_eq!(forget(now - SignedDuration::from_hours(1)).await, 0);
+        let later = now + SignedDuration::from_hours(1);
+        assert_eq!((forget(later).await, forget(later).await), (2, 1));
+        assert_eq!(stored().await, 0);
     }
 
     pub(super) async fn operators_see_the_tree(world: World) {

@@ -8,7 +8,7 @@ use avalon_core::base::fen::Fen;
 use avalon_core::base::ids::{SessionId, UserId};
 use avalon_core::payments::inventory;
 use avalon_core::payments::products::{self, Product};
-use avalon_core::social::invites::attribution::Attribution;
+use avalon_core::social::invites::attribution::{Attribution, Claim};
 use avalon_core::social::invites::config::InvitesConfig;
 use avalon_core::social::invites::settlement::{Assessment, DueInvite};
 use avalon_core::social::invites::{InviteMetrics, InviteState, Invites, code_of};
@@ -107,11 +107,17 @@ impl World {
             session_key: SessionKey::new("HyVFkGl5F5OQWJZZaNzBBg==".into()),
             union_id: None,
         };
+        let claim = Claim {
+            share_id: share,
+            invite_code: code,
+            device,
+            client_ip: Some([203, 0, 113, 7].into()),
+        };
         let facts = SignInFacts {
             session: SessionId::new(),
             device_type: None,
             scene: None,
-            touch: self.attribution.touch(share, code, device, now),
+            touch: self.attribution.touch(claim, now),
         };
         self.players.store(&exchanged, &facts, now).await.unwrap()
     }

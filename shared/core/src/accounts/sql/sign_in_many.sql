@@ -4,11 +4,11 @@
 WITH sign_in AS (
     SELECT user_id, open_id, union_id, decode(session_key, 'base64') AS session_key, session_key_kid,
            decode(session_key_digest, 'base64') AS session_key_digest, at, event_id, event_name, params,
-           share_id, invite_code, device
+           share_id, invite_code, device, client_ip
     FROM json_to_recordset(CAST($1 AS json)) AS sign_in (
         user_id TEXT, open_id TEXT, union_id TEXT, session_key TEXT, session_key_kid TEXT,
         session_key_digest TEXT, at BIGINT, event_id TEXT, event_name TEXT, params JSON,
-        share_id TEXT, invite_code TEXT, device TEXT)
+        share_id TEXT, invite_code TEXT, device TEXT, client_ip TEXT)
 ), player AS (
     INSERT INTO users (
         id, open_id, union_id, session_key, session_key_kid, session_key_digest, session_key_version,
@@ -67,15 +67,15 @@ WITH sign_in AS (
     ON CONFLICT (id) DO NOTHING
 ), touch AS (
     SELECT sign_in.user_id, coalesce(shares.user_id, invite_codes.user_id) AS inviter_id,
-           shares.id AS share_id, device, at
+           shares.id AS share_id, device, client_ip, at
     FROM sign_in
         LEFT JOIN shares ON shares.id = sign_in.share_id
         LEFT JOIN invite_codes ON invite_codes.code = sign_in.invite_code
     WHERE sign_in.share_id IS NOT NULL OR sign_in.invite_code IS NOT NULL
 ), invite AS (
     -- A player who has the id of this sign-in is new.
-    INSERT INTO invites (user_id, inviter_id, share_id, device, at, state)
-    SELECT touch.user_id, inviter_id, share_id, device, at, 'invited'
+    INSERT INTO invites (user_id, inviter_id, share_id, device, client_ip, at, state)
+    SELECT touch.user_id, inviter_id, share_id, device, client_ip, at, 'invited'
     FROM touch JOIN player ON player.id = touch.user_id WHERE inviter_id <> touch.user_id
     ON CONFLICT (user_id) DO NOTHING
     RETURNING user_id

@@ -1,6 +1,7 @@
 //! Attribution: which player a new one was invited by. Decided by the statement that inserts the new player, and
 //! only there. A share or code that is not valid attributes no one, and never prevents the sign-in.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -21,6 +22,20 @@ pub struct Touch {
     #[serde(serialize_with = "as_text")]
     invite_code: Option<InviteCode>,
     device: Option<String>,
+    client_ip: Option<String>,
+}
+
+/// An invitation as a client sent it, and where from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Claim<'a> {
+    /// Id of a share.
+    pub share_id: Option<&'a str>,
+    /// Code of a player.
+    pub invite_code: Option<&'a str>,
+    /// The client's name of the device.
+    pub device: Option<&'a str>,
+    /// Address of the client.
+    pub client_ip: Option<IpAddr>,
 }
 
 fn as_text<S: serde::Serializer>(code: &Option<InviteCode>, to: S) -> Result<S::Ok, S::Error> {
@@ -40,26 +55,21 @@ impl Attribution {
         Self { ids, window }
     }
 
-    /// Reads a share id and an invite code as a client sent them. A genuine share that is older than the window
-    /// attributes no one, and neither does the code that came with it.
-    pub fn touch(
-        &self,
-        share_id: Option<&str>,
-        invite_code: Option<&str>,
-        device: Option<&str>,
-        now: Timestamp,
-    ) -> Option<Touch> {
-        let share_id = share_id.and_then(|text| self.ids.verify(text, now));
-        if share_id.is_some_and(|id| now.duration_since(issued_at(id)).unsigned_abs() > self.window)
-        {
+    /// Reads an invitation. A genuine share that is older than the window attributes no one, and neither does the
+    /// code that came with it.
+    pub fn touch(&self, claim: Claim<'_>, now: Timestamp) -> Option<Touch> {
+        let share_id = claim.share_id.and_then(|text| self.ids.verify(text, now));
+        let age = |id| now.duration_since(issued_at(id)).unsigned_abs();
+        if share_id.is_some_and(|id| age(id) > self.window) {
             return None;
         }
-        let invite_code = invite_code.and_then(InviteCode::read);
+        let invite_code = claim.invite_code.and_then(InviteCode::read);
         let says_something = share_id.is_some() || invite_code.is_some();
         says_something.then(|| Touch {
             share_id,
             invite_code,
-            device: device.map(device_digest),
+            device: claim.device.map(device_digest),
+            client_ip: claim.client_ip.map(|address| address.to_string()),
         })
     }
 }
@@ -79,8 +89,8 @@ pub(crate) async fn attribute(
     at: i64,
 ) -> Result<bool, sqlx::Error> {
     let attributed = sqlx::query(
-        "INSERT INTO invites (user_id, inviter_id, share_id, device, at, state)
-         SELECT $1, inviter_id, share_id, $2, $3, 'invited' FROM (
+        "INSERT INTO invites (user_id, inviter_id, share_id, device, client_ip, at, state)
+         SELECT $1, inviter_id, share_id, $2, $6, $3, 'invited' FROM (
              SELECT user_id AS inviter_id, id AS share_id, 1 AS precedence FROM shares WHERE id = $4
              UNION ALL
              SELECT user_id, NULL, 2 FROM invite_codes WHERE code = $5
@@ -94,6 +104,7 @@ pub(crate) async fn attribute(
     .bind(at)
     .bind(touch.share_id.map(|id| id.to_string()))
     .bind(touch.invite_code.clone())
+    .bind(touch.client_ip.as_deref())
     .execute(connection)
     .await?;
     Ok(attributed.rows_affected() > 0)
@@ -116,7 +127,14 @@ mod tests {
         let id = Ulid::generate();
         let (share, now) = (ids.sign(id), Timestamp::now());
         let code = Some("ABCDEFGH");
-        let touch = |share, code, at| attribution.touch(share, code, Some("d"), at);
+        let touch = |share_id, invite_code, at| {
+            let claim = Claim {
+                share_id,
+                invite_code,
+                ..Claim::default()
+            };
+            attribution.touch(claim, at)
+        };
         let found = touch(Some(&*share), code, now).unwrap();
         assert_eq!(
             (found.share_id, found.invite_code.is_some()),

@@ -3,6 +3,8 @@
 //! by the numbers of the rewarded ones, under a lock that is held for the commit only. There is no row that all
 //! settlements would update.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use sqlx::{AnyConnection, Row};
 
@@ -32,6 +34,8 @@ pub struct DueInvite {
     pub inviter_id: UserId,
     /// Digest of the device of the invited player's first sign-in.
     pub device: Option<String>,
+    /// Address of that sign-in, if it is still stored.
+    pub client_ip: Option<IpAddr>,
 }
 
 /// What was found out about the players beforehand, outside of the database.
@@ -50,7 +54,7 @@ impl Invites {
     /// The database's.
     pub async fn due(&self, now: Timestamp, limit: i64) -> Result<Vec<DueInvite>, DatabaseError> {
         let rows = sqlx::query(
-            "SELECT user_id, open_id, inviter_id, device FROM invites
+            "SELECT user_id, open_id, inviter_id, device, client_ip FROM invites
              JOIN users ON users.id = user_id
              WHERE next_at <= $1 ORDER BY next_at, user_id LIMIT $2",
         )
@@ -59,11 +63,13 @@ impl Invites {
         .fetch_all(self.database.pool())
         .await?;
         let read = |row: &sqlx::any::AnyRow| {
+            let address: Option<String> = row.try_get("client_ip")?;
             Ok(DueInvite {
                 user_id: row.try_get("user_id")?,
                 open_id: row.try_get("open_id")?,
                 inviter_id: row.try_get("inviter_id")?,
                 device: row.try_get("device")?,
+                client_ip: address.and_then(|address| address.parse().ok()),
             })
         };
         rows.iter().map(read).collect()
@@ -145,7 +151,9 @@ async fn settle(
     }
     let settled_at = (state != InviteState::Invited).then(|| now.as_millisecond());
     sqlx::query(
-        "UPDATE invites SET state = $1, settled_at = $2, number = $3, next_at = NULL WHERE user_id = $4",
+        "UPDATE invites SET state = $1, settled_at = $2, number = $3, next_at = NULL,
+                            client_ip = CASE WHEN $1 = 'invited' THEN client_ip END
+         WHERE user_id = $4",
     )
     .bind(state)
     .bind(settled_at)
@@ -273,7 +281,7 @@ async fn exhaust(
     now: Timestamp,
 ) -> Result<Option<InviteState>, PaymentError> {
     let ended = sqlx::query(
-        "UPDATE invites SET state = 'exhausted', settled_at = $1, next_at = NULL
+        "UPDATE invites SET state = 'exhausted', settled_at = $1, next_at = NULL, client_ip = NULL
          WHERE user_id = $2 AND coalesce(state, '') = 'reached'",
     )
     .bind(now.as_millisecond())
