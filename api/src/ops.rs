@@ -3,7 +3,9 @@
 
 mod audit;
 mod board;
+mod erasures;
 mod events;
+mod export;
 mod guesses;
 mod health;
 mod invites;
@@ -90,6 +92,8 @@ pub struct OpsState {
     pub events: Events,
     /// Limits statistics queries, which are expensive. They have database connections of their own.
     pub statistics: Arc<Semaphore>,
+    /// Time in which an erasure of a player can be revoked.
+    pub erase_delay: Duration,
     /// Phase of the process; it is ready only while [`Phase::Running`].
     pub phase: watch::Receiver<Phase>,
 }
@@ -138,6 +142,8 @@ pub fn router(state: OpsState) -> Router {
         .merge(invites::routes())
         .merge(log::routes())
         .merge(users::routes())
+        .merge(erasures::routes())
+        .merge(export::routes())
         .merge(audit::routes())
         .merge(platform_stats::routes())
         .route_layer(from_fn_with_state(state.clone(), require_admin));

@@ -18,6 +18,7 @@ CREATE TABLE shares (
     created_at        BIGINT NOT NULL
 );
 
+CREATE INDEX shares_user ON shares (user_id, id);
 CREATE INDEX shares_created_at ON shares (created_at);
 
 -- What other players than the sharer did with a share, each once.
@@ -31,6 +32,8 @@ CREATE TABLE share_events (
     at                BIGINT NOT NULL,
     PRIMARY KEY (share_id, event, user_id)
 );
+
+CREATE INDEX share_events_user ON share_events (user_id, share_id);
 
 CREATE TABLE invite_codes (
     user_id           TEXT PRIMARY KEY,

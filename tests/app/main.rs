@@ -14,5 +14,6 @@ mod jobs;
 mod leftovers;
 mod operators;
 mod payments;
+mod personal_data;
 mod pushes;
 mod shares;

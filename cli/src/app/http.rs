@@ -101,6 +101,7 @@ impl App {
             guesses: Guesses::default(),
             phase,
             events: self.events.clone(),
+            erase_delay: self.config.storage.erase_delay,
         })
     }
 

@@ -7,7 +7,7 @@
 //! | `reached` | `rewarded` | `settlement` | both received their rewards |
 //! | `reached` | `capped` | `settlement` | the inviter has reached a cap: only the player is rewarded |
 //! | `reached` | `exhausted` | `settlement` | the budget is spent |
-//! | `reached` | `refused` | `settlement` | a player is banned or a risk, or both use one device |
+//! | `reached` | `refused` | `settlement` | a player is banned, erased or a risk, or both use one device |
 //! | `reached` | `invited` | `settlement` | the payment that counted was refunded |
 //!
 //! A player has one row, written with the player's own: no one is invited who already plays, and inviters play
@@ -67,7 +67,7 @@ pub enum InviteState {
     Capped,
     /// The budget was spent.
     Exhausted,
-    /// One of the players is banned, a risk, or both use one device.
+    /// One of the players is banned, erased, a risk, or both use one device.
     Refused,
 }
 

@@ -174,7 +174,7 @@ async fn decide(
     now: Timestamp,
 ) -> Result<InviteState, PaymentError> {
     let suspicious = assessment == Assessment::Suspicious
-        || are_banned(connection, invite).await?
+        || are_gone(connection, invite).await?
         || device_was_rewarded(connection, invite).await?;
     if suspicious {
         return Ok(InviteState::Refused);
@@ -203,18 +203,20 @@ async fn decide(
     )
 }
 
-async fn are_banned(
+/// Whether one of the players is banned or erased.
+async fn are_gone(
     connection: &mut AnyConnection,
     invite: &DueInvite,
 ) -> Result<bool, PaymentError> {
-    let banned: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM users WHERE id IN ($1, $2) AND banned_at IS NOT NULL",
+    let gone: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM users
+         WHERE id IN ($1, $2) AND (banned_at IS NOT NULL OR erased_at IS NOT NULL)",
     )
     .bind(invite.user_id)
     .bind(invite.inviter_id)
     .fetch_one(connection)
     .await?;
-    Ok(banned > 0)
+    Ok(gone > 0)
 }
 
 /// Whether the inviter was rewarded for another player on the same device.
