@@ -80,8 +80,8 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         name: "inviteCodes",
-        statement: "SELECT code AS key, code, created_at
-                    FROM invite_codes WHERE user_id = $1 AND code > $2 ORDER BY code LIMIT $3",
+        statement: "SELECT user_id AS key, code, created_at
+                    FROM invite_codes WHERE user_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3",
     },
     Section {
         name: "invitation",

@@ -213,7 +213,8 @@ impl Shares {
     ) -> Result<(), ShareError> {
         let id = self.ids.verify(share_id, now);
         let id = id.ok_or(ShareError::UnknownShare)?;
-        self.record(user, id, event, None, now).await
+        self.record(user, id, event, None, now).await?;
+        Ok(())
     }
 
     /// Records that a player opened a share in a group.
@@ -230,21 +231,26 @@ impl Shares {
         let id = self.ids.verify(share_id, now);
         let id = id.ok_or(ShareError::UnknownShare)?;
         let opened = ShareEvent::Opened;
-        self.record(user, id, opened, Some(group), now).await?;
+        if !self.record(user, id, opened, Some(group), now).await? {
+            return Ok(());
+        }
         // The client reports the opening first, before the group is known.
         sqlx::query(
-            "UPDATE share_events SET group_id = $1
-             WHERE share_id = $2 AND event = $3 AND user_id = $4 AND group_id IS NULL",
+            "INSERT INTO share_events (share_id, event, user_id, group_id, at)
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (share_id, event, user_id)
+             DO UPDATE SET group_id = coalesce(share_events.group_id, excluded.group_id)",
         )
-        .bind(group)
         .bind(id.to_string())
         .bind(opened.as_ref())
         .bind(user)
+        .bind(group)
+        .bind(now.as_millisecond())
         .execute(self.database.pool())
         .await?;
         Ok(())
     }
 
+    /// Returns `false` for the sharer, for whom nothing is recorded.
     async fn record(
         &self,
         user: UserId,
@@ -252,7 +258,7 @@ impl Shares {
         event: ShareEvent,
         group: Option<&str>,
         now: Timestamp,
-    ) -> Result<(), ShareError> {
+    ) -> Result<bool, ShareError> {
         let sharer = sqlx::query("SELECT user_id FROM shares WHERE id = $1")
             .bind(id.to_string())
             .fetch_optional(self.database.pool())
@@ -260,7 +266,7 @@ impl Shares {
             .ok_or(ShareError::UnknownShare)?;
         let sharer: UserId = sharer.try_get("user_id")?;
         if sharer == user {
-            return Ok(());
+            return Ok(false);
         }
         let counted = sqlx::query(
             "INSERT INTO share_events (share_id, event, user_id, group_id, at)
@@ -279,6 +285,6 @@ impl Shares {
                 ShareEvent::Opened => Counted::Opened,
             });
         }
-        Ok(())
+        Ok(true)
     }
 }

@@ -77,8 +77,8 @@ mod on {
         let shown = ("shown".to_owned(), None);
         assert_eq!(events(&world).await, [opened(None), shown.clone()]);
         // The group becomes known after the opening was reported, and stays.
-        for group in ["tG1", "tG2"] {
-            let in_group = world.shares.opened_in_group(bob, &share, group, now);
+        for (user, group) in [(bob, "tG1"), (bob, "tG2"), (alice, "tG3")] {
+            let in_group = world.shares.opened_in_group(user, &share, group, now);
             in_group.await.unwrap();
         }
         let opened = opened(Some("tG1".to_owned()));
