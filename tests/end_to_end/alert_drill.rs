@@ -7,6 +7,7 @@ mod callbacks;
 mod connections;
 mod game_server;
 mod harness;
+mod invites;
 mod processes;
 mod purchases;
 mod queues;
@@ -25,6 +26,7 @@ fn drills_cover_every_alert_rule() {
         bills::ALERTS,
         callbacks::ALERTS,
         connections::ALERTS,
+        invites::ALERTS,
         processes::ALERTS,
         purchases::ALERTS,
         queues::ALERTS,

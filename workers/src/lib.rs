@@ -29,3 +29,4 @@ pub use payments::webhook::{Webhook, WebhookError, is_public};
 pub use payments::{channel, channels};
 pub use pools::{Pools, PoolsSettings};
 pub use services::{Payments, ProfileRules, Services};
+pub use social::settle_invites::SettleInvites;

@@ -1,5 +1,7 @@
-//! Shares and groups.
+//! Shares, groups and invitations.
 
+pub(crate) mod invites;
+pub(crate) mod share;
 pub(crate) mod share_group;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -8,4 +10,6 @@ use crate::state::App;
 
 pub(crate) fn players() -> OpenApiRouter<App> {
     share_group::routes()
+        .merge(share::routes())
+        .merge(invites::routes())
 }
