@@ -3,6 +3,7 @@
 
 mod audit;
 mod board;
+mod boards;
 mod events;
 mod guesses;
 mod health;
@@ -13,6 +14,7 @@ mod orders;
 mod platform_stats;
 mod products;
 mod pushes;
+mod scores;
 mod time_parameter;
 mod users;
 
@@ -22,6 +24,7 @@ use std::time::Duration;
 use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::TokenVerifier;
 use avalon_core::base::problem::ProblemCode;
+use avalon_core::social::boards::Boards;
 use avalon_core::storage::database::Database;
 use avalon_queue::{Queue, RedisEndpoint};
 use aws_lc_rs::{constant_time, digest};
@@ -80,6 +83,8 @@ pub struct OpsState {
     pub guesses: Guesses,
     /// Ingests analytics events.
     pub events: Events,
+    /// Leaderboards.
+    pub boards: Boards,
     /// Limits statistics queries, which are expensive. They have database connections of their own.
     pub statistics: Arc<Semaphore>,
     /// Phase of the process; it is ready only while [`Phase::Running`].
@@ -96,6 +101,7 @@ sub_states! { OpsState as state =>
     Sessions: state.sessions.clone();
     Arc<TokenVerifier>: Arc::clone(&state.tokens);
     Events: state.events.clone();
+    Boards: state.boards.clone();
     Arc<Semaphore>: Arc::clone(&state.statistics);
     watch::Receiver<Phase>: state.phase.clone();
 }
@@ -123,6 +129,8 @@ pub fn router(state: OpsState) -> Router {
         .merge(products::routes())
         .merge(orders::routes())
         .merge(pushes::routes())
+        .merge(boards::routes())
+        .merge(scores::routes())
         .merge(events::routes())
         .merge(log::routes())
         .merge(users::routes())

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use avalon_core::audit;
-use avalon_core::payments::RefundStatus;
+use avalon_core::payments::{PaymentError, RefundStatus};
 use avalon_core::payments::backlog::{self, Backlog};
+use avalon_core::social::boards;
 use avalon_metrics::metrics;
 use avalon_queue::ServerInfo;
 use avalon_queue::metrics::describe;
@@ -57,6 +58,17 @@ metrics! {
         reconciled_at: IntGauge = "avalon_reconciliation_last_run_timestamp_seconds",
     }
 
+    struct BoardGauges {
+        /// Implausible scores that wait for an operator.
+        held: IntGauge = "avalon_scores_held",
+        /// Age of the oldest score that waits for an operator.
+        held_oldest: Gauge = "avalon_scores_held_oldest_seconds",
+        /// Time since a window of a leaderboard should have ended; 0 if none is overdue.
+        overdue: Gauge = "avalon_board_windows_overdue_seconds",
+        /// Differences between the index of leaderboards and the scores that the last comparison found.
+        differences: IntGauge = "avalon_board_differences",
+    }
+
     struct WebhookGauges {
         /// Webhooks of the last 7 days that the game server has not accepted.
         undelivered: IntGauge = "avalon_orders_undelivered",
@@ -91,18 +103,25 @@ const CACHE_TTL: Duration = Duration::from_secs(5);
 
 /// The last backlog of the database and its time: frequent scrapes cause few queries.
 #[derive(Clone, Default)]
-pub struct BacklogCache(Arc<Mutex<Option<(Instant, Backlog)>>>);
+pub struct BacklogCache(Arc<Mutex<Option<(Instant, Waiting)>>>);
+
+/// The pending work of payments and of leaderboards.
+type Waiting = (Backlog, boards::Backlog);
 
 impl BacklogCache {
     /// The backlog, at most a few seconds old; `None`: the database is unavailable.
-    async fn get(&self, state: &OpsState) -> Option<Backlog> {
+    async fn get(&self, state: &OpsState) -> Option<Waiting> {
         let mut last = self.0.lock().await;
         if let Some((at, backlog)) = &*last
             && at.elapsed() < CACHE_TTL
         {
             return Some(backlog.clone());
         }
-        let read = backlog::read(&state.database, Timestamp::now());
+        let now = Timestamp::now();
+        let read = async {
+            let boards = boards::backlog(&state.database, now).await?;
+            Ok::<_, PaymentError>((backlog::read(&state.database, now).await?, boards))
+        };
         let backlog = match tokio::time::timeout(STORE_TIMEOUT, read).await {
             Ok(Ok(backlog)) => backlog,
             Ok(Err(error)) => {
@@ -162,8 +181,9 @@ async fn current_values(state: &OpsState) -> Result<Registry, prometheus::Error>
     if let Some((stats, consumers)) = queue {
         describe(&registry, &stats, &consumers)?;
     }
-    if let Some(backlog) = backlog {
+    if let Some((backlog, boards)) = backlog {
         describe_backlog(&registry, &backlog, state.tells_game)?;
+        describe_boards(&registry, &boards)?;
     }
     describe_servers(&registry, &servers)?;
     Ok(registry)
@@ -221,6 +241,18 @@ fn describe_backlog(
         gauges.undelivered.set(backlog.undelivered.count);
         gauges.oldest.set(seconds(backlog.undelivered.oldest_ms));
     }
+    Ok(())
+}
+
+fn describe_boards(
+    registry: &Registry,
+    backlog: &boards::Backlog,
+) -> Result<(), prometheus::Error> {
+    let gauges = BoardGauges::new(registry)?;
+    gauges.held.set(backlog.held);
+    gauges.held_oldest.set(seconds(backlog.held_oldest_ms));
+    gauges.overdue.set(seconds(backlog.overdue_ms));
+    gauges.differences.set(backlog.differences);
     Ok(())
 }
 

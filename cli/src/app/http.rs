@@ -59,6 +59,7 @@ impl App {
             pay_metrics: avalon_api::PayMetrics::new(&self.registry)?,
             push_metrics: PushMetrics::new(&self.registry)?,
             events: self.events.clone(),
+            boards: self.boards.clone(),
             sessions: self.sessions.clone(),
             tokens: Arc::clone(&self.verifier),
             issuer: Arc::clone(&self.issuer),
@@ -97,6 +98,7 @@ impl App {
             guesses: Guesses::default(),
             phase,
             events: self.events.clone(),
+            boards: self.boards.clone(),
         })
     }
 

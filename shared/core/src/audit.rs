@@ -81,6 +81,12 @@ pub enum AuditKind {
     JobDeleted,
     /// An operator had a message of WeChat processed again.
     PushReplayed,
+    /// An operator created or changed a leaderboard.
+    BoardChanged,
+    /// An operator judged a held score.
+    ScoreJudged,
+    /// An operator removed the mark of a player whom WeChat lists as a cheat.
+    MarkCleared,
     /// Data encrypted at rest was encrypted again with the current key.
     KeysRotated,
 }

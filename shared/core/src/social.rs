@@ -1,4 +1,5 @@
 //! What players do with each other: leaderboards, shares, invitations, messages, and what they receive for it.
 
+pub mod boards;
 pub mod config;
 pub mod rewards;
