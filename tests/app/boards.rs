@@ -25,7 +25,8 @@ async fn player(app: &TestApp, name: &str) -> Player {
 
 async fn put(app: &TestApp, board: &str, settings: Value) -> ApiResponse {
     let path = format!("/admin/boards/{board}");
-    app.send(app.admin(Method::PUT, &path).json(&settings)).await
+    app.send(app.admin(Method::PUT, &path).json(&settings))
+        .await
 }
 
 async fn score(app: &TestApp, player: &Player, board: &str, score: i64) -> ApiResponse {
@@ -49,7 +50,10 @@ async fn scores_are_ranked_without_openids() {
     let second = score(&app, &bob, "score", 12).await;
     assert_eq!(second.body["rank"], 1);
     let worse = score(&app, &alice, "score", 9).await;
-    assert_eq!(worse.body, json!({"accepted": false, "best": 10, "rank": 2}));
+    assert_eq!(
+        worse.body,
+        json!({"accepted": false, "best": 10, "rank": 2})
+    );
     let page = get(&app, &alice, "/api/wx/leaderboard/score?limit=1").await;
     assert_eq!(page.status, 200, "{page:?}");
     assert_eq!(page.body["board"], "score");
@@ -60,7 +64,12 @@ async fn scores_are_ranked_without_openids() {
     );
     assert_eq!(page.body["me"]["rank"], 2);
     let cursor = page.body["nextCursor"].as_str().unwrap();
-    let next = get(&app, &alice, &format!("/api/wx/leaderboard/score?cursor={cursor}")).await;
+    let next = get(
+        &app,
+        &alice,
+        &format!("/api/wx/leaderboard/score?cursor={cursor}"),
+    )
+    .await;
     assert_eq!(next.body["entries"][0]["userId"], alice.id);
     assert_eq!(next.body["nextCursor"], Value::Null);
     assert!(!next.body.to_string().contains(&alice.open_id));
@@ -79,13 +88,22 @@ async fn scores_are_ranked_without_openids() {
 async fn invalid_requests_are_refused() {
     let app = TestApp::start().await;
     let alice = player(&app, "alice").await;
-    for (board, status, code) in [("unknown", 404, "BOARD_NOT_FOUND"), ("a b", 404, "BOARD_NOT_FOUND")] {
+    for (board, status, code) in [
+        ("unknown", 404, "BOARD_NOT_FOUND"),
+        ("a b", 404, "BOARD_NOT_FOUND"),
+    ] {
         let response = score(&app, &alice, board, 1).await;
         response.assert_problem(status, code);
     }
     let too_large = score(&app, &alice, "score", i64::MAX).await;
     too_large.assert_problem(422, "FIELD_INVALID");
-    for query in ["limit=0", "limit=101", "around=you", "cursor=x", "window=a%20b"] {
+    for query in [
+        "limit=0",
+        "limit=101",
+        "around=you",
+        "cursor=x",
+        "window=a%20b",
+    ] {
         let response = get(&app, &alice, &format!("/api/wx/leaderboard/score?{query}")).await;
         response.assert_problem(400, "QUERY_INVALID");
     }
@@ -105,7 +123,11 @@ async fn invalid_requests_are_refused() {
         json!({"order": "up"}),
     ] {
         let response = put(&app, "score", odd.clone()).await;
-        assert_eq!((response.status.as_u16(), response.code()), (422, "FIELD_INVALID"), "{odd}");
+        assert_eq!(
+            (response.status.as_u16(), response.code()),
+            (422, "FIELD_INVALID"),
+            "{odd}"
+        );
     }
 }
 
@@ -146,25 +168,45 @@ async fn held_score_is_judged_by_an_operator() {
     let app = TestApp::start().await;
     let (alice, bob) = (player(&app, "alice").await, player(&app, "bob").await);
     put(&app, "run", json!({"runs": "required", "maxRate": 1.5})).await;
-    score(&app, &alice, "run", 5).await.assert_problem(422, "RUN_INVALID");
-    let open = app.request(Method::POST, "/api/wx/score/run").bearer_auth(&alice.token);
+    score(&app, &alice, "run", 5)
+        .await
+        .assert_problem(422, "RUN_INVALID");
+    let open = app
+        .request(Method::POST, "/api/wx/score/run")
+        .bearer_auth(&alice.token);
     let run = app.send(open.json(&json!({"board": "run"}))).await;
     let expires = run.body["expires"].as_i64().unwrap();
     assert!(expires > Timestamp::now().as_millisecond());
-    let report = app.request(Method::POST, "/api/wx/score").bearer_auth(&alice.token);
-    let body = json!({"board": "run", "score": 1000, "runId": run.body["runId"], "extra": {"level": 3}});
+    let report = app
+        .request(Method::POST, "/api/wx/score")
+        .bearer_auth(&alice.token);
+    let body =
+        json!({"board": "run", "score": 1000, "runId": run.body["runId"], "extra": {"level": 3}});
     let held = app.send(report.json(&body)).await;
-    assert_eq!(held.body, json!({"accepted": true, "best": 1000, "rank": 1}));
+    assert_eq!(
+        held.body,
+        json!({"accepted": true, "best": 1000, "rank": 1})
+    );
     let page = get(&app, &bob, "/api/wx/leaderboard/run").await;
     assert_eq!(page.body["entries"], json!([]));
-    let listed = app.send(app.admin(Method::GET, "/admin/boards/run/held")).await;
+    let listed = app
+        .send(app.admin(Method::GET, "/admin/boards/run/held"))
+        .await;
     let listed = &listed.body["scores"][0];
     assert_eq!(listed["reason"], "rate");
     assert_eq!(listed["extra"]["level"], 3);
-    let path = format!("/admin/boards/run/held/{}/release", listed["scoreId"].as_str().unwrap());
+    let path = format!(
+        "/admin/boards/run/held/{}/release",
+        listed["scoreId"].as_str().unwrap()
+    );
     let released = app.send(app.admin(Method::POST, &path)).await;
-    assert_eq!((&released.body["verdict"], &released.body["changed"]), (&json!("released"), &json!(true)));
-    app.send(app.admin(Method::POST, &path)).await.assert_problem(404, "NOT_FOUND");
+    assert_eq!(
+        (&released.body["verdict"], &released.body["changed"]),
+        (&json!("released"), &json!(true))
+    );
+    app.send(app.admin(Method::POST, &path))
+        .await
+        .assert_problem(404, "NOT_FOUND");
     let page = get(&app, &bob, "/api/wx/leaderboard/run").await;
     assert_eq!(page.body["entries"][0]["score"], 1000);
 }
@@ -174,7 +216,8 @@ async fn season_ends_with_prizes_that_the_player_sees() {
     let app = TestApp::start().await;
     let alice = player(&app, "alice").await;
     let gold = app.admin(Method::PUT, "/admin/products/gold");
-    app.send(gold.json(&json!({"name": "Gold", "price": 1}))).await;
+    app.send(gold.json(&json!({"name": "Gold", "price": 1})))
+        .await;
     let now = Timestamp::now();
     let season = |to: Timestamp| {
         json!({
@@ -188,11 +231,16 @@ async fn season_ends_with_prizes_that_the_player_sees() {
     put(&app, "cup", season(Timestamp::now())).await;
     app.app.queue.enqueue(&EndWindows {}).await.unwrap();
     app.run_due().await;
-    score(&app, &alice, "cup", 4).await.assert_problem(409, "BOARD_CLOSED");
+    score(&app, &alice, "cup", 4)
+        .await
+        .assert_problem(409, "BOARD_CLOSED");
     let rewards = get(&app, &alice, "/api/wx/rewards").await;
     let rewards = &rewards.body["rewards"];
     assert_eq!(rewards[0]["source"], format!("season:cup:s1:{}", alice.id));
-    assert_eq!(rewards[0]["items"], json!([{"productId": "gold", "quantity": 5}]));
+    assert_eq!(
+        rewards[0]["items"],
+        json!([{"productId": "gold", "quantity": 5}])
+    );
     let items = get(&app, &alice, "/api/wx/inventory").await;
     assert_eq!(items.body["items"][0]["quantity"], 5);
     let page = get(&app, &alice, "/api/wx/leaderboard/cup?window=s1").await;
@@ -206,7 +254,8 @@ async fn cheats_of_wechats_list_are_hidden_until_an_operator_clears_them() {
     put(&app, "score", json!({"holdMarked": true})).await;
     score(&app, &alice, "score", 10).await;
     score(&app, &bob, "score", 5).await;
-    let hour = Timestamp::now().to_zoned_datetime(jiff::tz::TimeZone::get("Asia/Shanghai").unwrap());
+    let hour =
+        Timestamp::now().to_zoned_datetime(jiff::tz::TimeZone::get("Asia/Shanghai").unwrap());
     let cheats = json!({"cheats": [{
         "openid": alice.open_id, "ds": hour.strftime("%Y%m%d%H").to_string(),
         "cheat_type": 1, "risk_level": 4,
@@ -225,7 +274,10 @@ async fn cheats_of_wechats_list_are_hidden_until_an_operator_clears_them() {
     let listed = app.send(app.admin(Method::GET, "/admin/cheats")).await;
     assert_eq!(listed.body["players"][0]["openId"], alice.open_id);
     let clear = format!("/admin/cheats/{}", alice.open_id);
-    assert_eq!(app.send(app.admin(Method::DELETE, &clear)).await.status, 204);
+    assert_eq!(
+        app.send(app.admin(Method::DELETE, &clear)).await.status,
+        204
+    );
     app.app.boards.synchronise(Timestamp::now()).await.unwrap();
     assert_eq!(first(&bob).await, alice.id);
 }

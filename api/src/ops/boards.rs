@@ -29,7 +29,10 @@ pub(super) fn routes() -> Router<OpsState> {
         .route("/admin/boards", get(list))
         .route("/admin/boards/{board}", put(change))
         .route("/admin/boards/{board}/held", get(held))
-        .route("/admin/boards/{board}/held/{scoreId}/release", post(release))
+        .route(
+            "/admin/boards/{board}/held/{scoreId}/release",
+            post(release),
+        )
         .route("/admin/boards/{board}/held/{scoreId}/reject", post(reject))
         .route("/admin/boards/{board}/lookup", post(lookup))
         .route("/admin/cheats", get(cheats))

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use avalon_core::audit;
-use avalon_core::payments::{PaymentError, RefundStatus};
 use avalon_core::payments::backlog::{self, Backlog};
+use avalon_core::payments::{PaymentError, RefundStatus};
 use avalon_core::social::boards;
 use avalon_metrics::metrics;
 use avalon_queue::ServerInfo;

@@ -177,7 +177,12 @@ pub(crate) fn boards(
     database: &Database,
     metrics: BoardMetrics,
 ) -> Boards {
-    Boards::spawn(database, board_index(config, redis), &config.social, metrics)
+    Boards::spawn(
+        database,
+        board_index(config, redis),
+        &config.social,
+        metrics,
+    )
 }
 
 /// The index of leaderboards.

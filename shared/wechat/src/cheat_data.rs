@@ -100,7 +100,11 @@ mod tests {
     fn rows_may_have_numbers_as_texts() {
         let read = |json: &str| {
             let response: Response = serde_json::from_str(json).unwrap();
-            response.rows.into_iter().map(Row::read).collect::<Result<Vec<_>, _>>()
+            response
+                .rows
+                .into_iter()
+                .map(Row::read)
+                .collect::<Result<Vec<_>, _>>()
         };
         let expected = vec![CheatObservation {
             open_id: OpenId::new("o1"),
@@ -111,7 +115,10 @@ mod tests {
         let row = r#"{"openid": "o1", "ds": "2026112903", "cheat_type": 3, "risk_level": "4"}"#;
         assert_eq!(read(&format!(r#"{{"rows": [{row}]}}"#)).unwrap(), expected);
         let number = row.replace(r#""2026112903""#, "2026112903");
-        assert_eq!(read(&format!(r#"{{"data": [{number}]}}"#)).unwrap(), expected);
+        assert_eq!(
+            read(&format!(r#"{{"data": [{number}]}}"#)).unwrap(),
+            expected
+        );
         assert_eq!(read("{}").unwrap(), []);
         let short = row.replace("2026112903", "20261129");
         assert!(read(&format!(r#"{{"rows": [{short}]}}"#)).is_err());

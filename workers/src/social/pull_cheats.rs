@@ -36,7 +36,10 @@ impl Job for PullCheats {
 
     /// One at a time in the fleet, and one per run of the schedule.
     fn key(&self) -> Option<IdempotencyKey> {
-        Some(IdempotencyKey::new(Self::KIND, Duration::from_secs(23 * 3600)))
+        Some(IdempotencyKey::new(
+            Self::KIND,
+            Duration::from_secs(23 * 3600),
+        ))
     }
 }
 

@@ -56,7 +56,10 @@ async fn list(
     if !(1..=100).contains(&limit) {
         return Err(invalid_query("limit", "must be between 1 and 100").into());
     }
-    let cursor = query.cursor.map(|cursor| cursor.parse::<Ulid>()).transpose();
+    let cursor = query
+        .cursor
+        .map(|cursor| cursor.parse::<Ulid>())
+        .transpose();
     let cursor = cursor.map_err(|_| invalid_query("cursor", "is not one that was issued"))?;
     let cursor = cursor.map(|cursor| cursor.to_string());
     let rewards = rewards::list(&database, player.sub, cursor.as_deref(), limit).await?;

@@ -124,7 +124,10 @@ pub(crate) fn extra_json(extra: Option<Value>) -> Result<Option<String>, Problem
     let extra = extra.filter(|extra| !extra.is_null());
     let json = extra.map(|extra| extra.to_string());
     if json.as_ref().is_some_and(|json| json.len() > MAX_EXTRA) {
-        return Err(invalid_field("extra", "must have at most 1024 bytes of JSON"));
+        return Err(invalid_field(
+            "extra",
+            "must have at most 1024 bytes of JSON",
+        ));
     }
     Ok(json)
 }
@@ -212,7 +215,9 @@ async fn open_run(
     let name = board_name(request.board)?;
     let board = boards.definitions().get(&name).await?;
     may_write(&boards, &board, signed)?;
-    let run = boards.open_run(&board, player.sub, Timestamp::now()).await?;
+    let run = boards
+        .open_run(&board, player.sub, Timestamp::now())
+        .await?;
     Ok(uncached(Json(RunResponse {
         run_id: run.id,
         expires: run.expires.as_millisecond(),

@@ -11,17 +11,32 @@ async fn released_score_counts_as_of_its_time_and_rejected_never() {
     for fixture in fixtures(json!({"max": 100})).await {
         let players = fixture.players(3).await;
         let now = Timestamp::now();
-        fixture.score_at(players[0], 150, now - 3.seconds()).await.unwrap();
-        fixture.score_at(players[1], 150, now - 2.seconds()).await.unwrap();
-        fixture.score_at(players[2], 90, now - 1.seconds()).await.unwrap();
+        fixture
+            .score_at(players[0], 150, now - 3.seconds())
+            .await
+            .unwrap();
+        fixture
+            .score_at(players[1], 150, now - 2.seconds())
+            .await
+            .unwrap();
+        fixture
+            .score_at(players[2], 90, now - 1.seconds())
+            .await
+            .unwrap();
         fixture.synchronise().await;
         assert_eq!(fixture.top(players[2]).await, [(1, players[2])]);
         let (board, boards) = (&fixture.board, &fixture.boards);
         let held = boards.held(&board.name, None, 10).await.unwrap();
         // In the opposite order, and once each.
-        let released = boards.judge(board, &held[1].score_id, true, now).await.unwrap();
+        let released = boards
+            .judge(board, &held[1].score_id, true, now)
+            .await
+            .unwrap();
         assert!(released.change.is_some());
-        let rejected = boards.judge(board, &held[0].score_id, false, now).await.unwrap();
+        let rejected = boards
+            .judge(board, &held[0].score_id, false, now)
+            .await
+            .unwrap();
         assert!(rejected.change.is_none());
         for id in [&held[0].score_id, &held[1].score_id, &"x".to_owned()] {
             let again = boards.judge(board, id, true, now).await;

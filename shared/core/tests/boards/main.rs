@@ -9,6 +9,7 @@
 
 mod hidden;
 mod judging;
+mod large;
 mod plausibility;
 mod ranking;
 mod rebuilding;

@@ -57,11 +57,14 @@ async fn pages(fixture: &Fixture, limit: u64) -> Vec<(u64, avalon_core::base::id
     let me = fixture.player().await;
     let (mut seen, mut cursor) = (Vec::new(), None);
     loop {
-        let page = fixture.page(me, Query {
-            limit,
-            cursor,
-            ..Query::default()
-        });
+        let page = fixture.page(
+            me,
+            Query {
+                limit,
+                cursor,
+                ..Query::default()
+            },
+        );
         let page = page.await;
         assert!(page.entries.len() as u64 <= limit);
         seen.extend(page.entries.iter().map(|it| (it.rank, it.user_id)));
@@ -90,18 +93,23 @@ async fn page_around_a_player_is_exact_at_both_ends() {
     for fixture in fixtures(plain()).await {
         let players = fixture.players(9).await;
         for (n, player) in players.iter().enumerate() {
-            fixture.score(*player, 100 - i64::try_from(n).unwrap()).await;
+            fixture
+                .score(*player, 100 - i64::try_from(n).unwrap())
+                .await;
         }
         for synchronised in [false, true] {
             if synchronised {
                 fixture.synchronise().await;
             }
             for (n, first) in [(0, 1), (2, 1), (4, 3), (6, 5), (8, 5)] {
-                let page = fixture.page(players[n], Query {
-                    limit: 5,
-                    around_me: true,
-                    ..Query::default()
-                });
+                let page = fixture.page(
+                    players[n],
+                    Query {
+                        limit: 5,
+                        around_me: true,
+                        ..Query::default()
+                    },
+                );
                 let page = page.await;
                 let ranks: Vec<u64> = page.entries.iter().map(|it| it.rank).collect();
                 assert_eq!(ranks, (first..first + 5).collect::<Vec<_>>(), "{n}");
@@ -119,10 +127,13 @@ async fn size_bounds_what_others_see_but_not_the_own_rank() {
         for (n, player) in players.iter().enumerate() {
             fixture.score(*player, -i64::try_from(n).unwrap()).await;
         }
-        let page = fixture.page(players[4], Query {
-            limit: 10,
-            ..Query::default()
-        });
+        let page = fixture.page(
+            players[4],
+            Query {
+                limit: 10,
+                ..Query::default()
+            },
+        );
         let page = page.await;
         assert_eq!((page.entries.len(), page.next_cursor), (3, None));
         let me = page.me.unwrap();
@@ -158,25 +169,38 @@ async fn group_ranks_its_members_for_members_only() {
         }
         let now = Timestamp::now();
         for member in [1, 3] {
-            join_group(&fixture.database, "g", players[member], now).await.unwrap();
+            join_group(&fixture.database, "g", players[member], now)
+                .await
+                .unwrap();
         }
         // Left a month ago.
         let long_ago = now - (30 * 24 + 1).hours();
-        join_group(&fixture.database, "g", players[2], long_ago).await.unwrap();
+        join_group(&fixture.database, "g", players[2], long_ago)
+            .await
+            .unwrap();
         let query = Query {
             limit: 10,
             group: Some("g".to_owned()),
             ..Query::default()
         };
         let page = fixture.page(players[3], query.clone()).await;
-        let seen: Vec<_> = page.entries.iter().map(|it| (it.rank, it.user_id)).collect();
+        let seen: Vec<_> = page
+            .entries
+            .iter()
+            .map(|it| (it.rank, it.user_id))
+            .collect();
         assert_eq!(seen, [(1, players[1]), (2, players[3])]);
         assert_eq!(page.me.unwrap().rank, 2);
         for stranger in [0, 2] {
             let name = crate::support::name();
-            let refused = fixture.boards.leaderboard(&name, players[stranger], &query, now);
+            let refused = fixture
+                .boards
+                .leaderboard(&name, players[stranger], &query, now);
             let refused = refused.await;
-            assert!(matches!(refused, Err(BoardError::UnknownGroup)), "{refused:?}");
+            assert!(
+                matches!(refused, Err(BoardError::UnknownGroup)),
+                "{refused:?}"
+            );
         }
     }
 }
@@ -192,10 +216,14 @@ async fn unknown_windows_and_boards_are_refused() {
             ..Query::default()
         };
         let (boards, now) = (&fixture.boards, Timestamp::now());
-        let read = boards.leaderboard(&crate::support::name(), player, &query, now).await;
+        let read = boards
+            .leaderboard(&crate::support::name(), player, &query, now)
+            .await;
         assert!(matches!(read, Err(BoardError::UnknownWindow)), "{read:?}");
         let other = "other".parse().unwrap();
-        let read = boards.leaderboard(&other, player, &Query::default(), now).await;
+        let read = boards
+            .leaderboard(&other, player, &Query::default(), now)
+            .await;
         assert!(matches!(read, Err(BoardError::UnknownBoard)), "{read:?}");
         // The current one may be empty.
         assert_eq!(fixture.top(player).await, []);

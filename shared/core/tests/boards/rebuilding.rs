@@ -74,12 +74,18 @@ async fn change_that_a_killed_process_did_not_apply_is_applied() {
         .unwrap();
         let check = fixture.boards.check_all(&window).await.unwrap();
         assert!(check.differences > 0, "{check:?}");
-        assert_eq!(fixture.number("SELECT differences FROM board_checks").await > 0, true);
+        assert_eq!(
+            fixture.number("SELECT differences FROM board_checks").await > 0,
+            true
+        );
         fixture.boards.synchronise(Timestamp::now()).await.unwrap();
         fixture.assert_equal_to_table(&window).await;
         let check = fixture.boards.check_all(&window).await.unwrap();
         assert_eq!(check.differences, 0);
-        assert_eq!(fixture.number("SELECT differences FROM board_checks").await, 0);
+        assert_eq!(
+            fixture.number("SELECT differences FROM board_checks").await,
+            0
+        );
     }
 }
 
@@ -116,7 +122,11 @@ async fn index_that_lags_is_not_read() {
         fixture.synchronise().await;
         let window = fixture.window("all");
         let long_ago = Timestamp::now() - 60.seconds();
-        fixture.index.set_mark(&window, long_ago, false).await.unwrap();
+        fixture
+            .index
+            .set_mark(&window, long_ago, false)
+            .await
+            .unwrap();
         // Unlike the table, so that it shows where the answer is from.
         sqlx::query("UPDATE scores SET score = 7, sort_key = -7")
             .execute(fixture.database.pool())
@@ -147,7 +157,10 @@ async fn one_process_keeps_the_index_current() {
         assert_eq!(fixture.index.mark(&window).await.unwrap(), before);
         // Its scores are in the index nevertheless.
         let board = Arc::clone(&fixture.board);
-        other.submit(&board, new(player, 8), Timestamp::now()).await.unwrap();
+        other
+            .submit(&board, new(player, 8), Timestamp::now())
+            .await
+            .unwrap();
         fixture.assert_equal_to_table(&window).await;
     }
 }

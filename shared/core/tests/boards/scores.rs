@@ -55,17 +55,22 @@ async fn largest_scores_are_exact_and_larger_ones_refused() {
         fixture.synchronise().await;
         let window = fixture.window("all");
         assert_eq!(fixture.assert_equal_to_table(&window).await, 4);
-        let page = fixture.page(players[3], avalon_core::social::boards::Query {
-            limit: 10,
-            ..Default::default()
-        });
+        let page = fixture.page(
+            players[3],
+            avalon_core::social::boards::Query {
+                limit: 10,
+                ..Default::default()
+            },
+        );
         let page = page.await;
         let seen: Vec<i64> = page.entries.iter().map(|entry| entry.score).collect();
         assert_eq!(seen, scores);
         assert_eq!(page.me.unwrap().score, -MAX_SCORE);
         // The sum would not fit; nothing is changed.
         for (player, score) in [(0, 1), (3, -1), (0, MAX_SCORE + 1)] {
-            let stored = fixture.score_at(players[player], score, Timestamp::now()).await;
+            let stored = fixture
+                .score_at(players[player], score, Timestamp::now())
+                .await;
             assert!(matches!(stored, Err(BoardError::OutOfRange)), "{stored:?}");
         }
         assert_eq!(fixture.assert_equal_to_table(&window).await, 4);
@@ -82,7 +87,11 @@ async fn repeated_request_is_added_once() {
                 ..new(player, 5)
             };
             let now = Timestamp::now();
-            fixture.boards.submit(&fixture.board, score, now).await.unwrap();
+            fixture
+                .boards
+                .submit(&fixture.board, score, now)
+                .await
+                .unwrap();
         }
         assert_eq!(fixture.number("SELECT score FROM scores").await, 10);
     }
@@ -105,6 +114,9 @@ async fn unknown_player_has_no_score() {
     for fixture in fixtures(plain()).await {
         let stranger = avalon_core::base::ids::UserId::new();
         let stored = fixture.score_at(stranger, 1, Timestamp::now()).await;
-        assert!(matches!(stored, Err(BoardError::UnknownPlayer)), "{stored:?}");
+        assert!(
+            matches!(stored, Err(BoardError::UnknownPlayer)),
+            "{stored:?}"
+        );
     }
 }

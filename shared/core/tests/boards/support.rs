@@ -144,12 +144,18 @@ impl Fixture {
 
     /// Users and ranks of the first entries.
     pub(crate) async fn top(&self, user: UserId) -> Vec<(u64, UserId)> {
-        let page = self.page(user, Query {
-            limit: 100,
-            ..Query::default()
-        });
+        let page = self.page(
+            user,
+            Query {
+                limit: 100,
+                ..Query::default()
+            },
+        );
         let page = page.await;
-        page.entries.iter().map(|it| (it.rank, it.user_id)).collect()
+        page.entries
+            .iter()
+            .map(|it| (it.rank, it.user_id))
+            .collect()
     }
 
     /// What the index has, however old its mark.

@@ -41,8 +41,13 @@ const DAY: &str = "2026-11-29";
 const DUE: &str = "2026-11-29T16:10:00Z";
 
 async fn granted(fixture: &Fixture, user: UserId) -> Vec<String> {
-    let all = rewards::list(&fixture.database, user, None, 10).await.unwrap();
-    all.rewards.into_iter().map(|reward| reward.source).collect()
+    let all = rewards::list(&fixture.database, user, None, 10)
+        .await
+        .unwrap();
+    all.rewards
+        .into_iter()
+        .map(|reward| reward.source)
+        .collect()
 }
 
 #[tokio::test]
@@ -61,7 +66,10 @@ async fn window_is_archived_and_prizes_are_granted_once() {
         assert_eq!((ended.archived, ended.prizes, ended.ended), (1, 3, 1));
         assert_eq!(boards.end_due(at(DUE)).await.unwrap(), Ended::default());
         let name = name();
-        let again = boards.end_now(&name, &DAY.parse().unwrap(), at(DUE)).await.unwrap();
+        let again = boards
+            .end_now(&name, &DAY.parse().unwrap(), at(DUE))
+            .await
+            .unwrap();
         assert_eq!(again, Ended::default());
 
         assert_eq!(
@@ -80,7 +88,11 @@ async fn window_is_archived_and_prizes_are_granted_once() {
             ..Query::default()
         };
         let page = fixture.page(players[5], query.clone()).await;
-        let seen: Vec<_> = page.entries.iter().map(|it| (it.rank, it.user_id, it.score)).collect();
+        let seen: Vec<_> = page
+            .entries
+            .iter()
+            .map(|it| (it.rank, it.user_id, it.score))
+            .collect();
         assert_eq!(seen, [(1, players[0], 100), (2, players[1], 99)]);
         assert_eq!(page.me.unwrap().rank, 6);
         let next = Query {
@@ -151,7 +163,10 @@ async fn two_workers_and_scores_at_once_end_a_window_once() {
         let archived: u64 = ended.iter().map(|ended| ended.archived).sum();
         let prizes: u64 = ended.iter().map(|ended| ended.prizes).sum();
         assert_eq!((archived, prizes), (1, 15));
-        assert_eq!(fixture.number("SELECT count(*) FROM board_archive").await, 30);
+        assert_eq!(
+            fixture.number("SELECT count(*) FROM board_archive").await,
+            30
+        );
         assert_eq!(fixture.number("SELECT count(*) FROM rewards").await, 15);
         // No score is left in the ended window, and every run counted in one window.
         let left = "SELECT count(*) FROM scores WHERE window_key = '2026-11-29'";
@@ -167,12 +182,20 @@ async fn late_score_counts_where_its_run_began_within_grace() {
         let player = fixture.player().await;
         let begun = at("2026-11-29T15:59:00Z");
         let submit = async |score: i64, now: Timestamp| {
-            let run = fixture.boards.open_run(&fixture.board, player, begun).await.unwrap();
+            let run = fixture
+                .boards
+                .open_run(&fixture.board, player, begun)
+                .await
+                .unwrap();
             let score = NewScore {
                 run: Some(run.id),
                 ..new(player, score)
             };
-            fixture.boards.submit(&fixture.board, score, now).await.unwrap();
+            fixture
+                .boards
+                .submit(&fixture.board, score, now)
+                .await
+                .unwrap();
         };
         let best = async |window: &'static str| -> Option<i64> {
             sqlx::query_scalar("SELECT score FROM scores WHERE window_key = $1")
@@ -184,9 +207,15 @@ async fn late_score_counts_where_its_run_began_within_grace() {
         submit(5, at("2026-11-29T16:09:59Z")).await;
         assert_eq!((best(DAY).await, best("2026-11-30").await), (Some(5), None));
         // Without a run it counts when it arrives; so does one after the grace, though no job has ended the window.
-        fixture.score_at(player, 6, at("2026-11-29T16:05:00Z")).await.unwrap();
+        fixture
+            .score_at(player, 6, at("2026-11-29T16:05:00Z"))
+            .await
+            .unwrap();
         submit(7, at("2026-11-29T16:10:00Z")).await;
-        assert_eq!((best(DAY).await, best("2026-11-30").await), (Some(5), Some(7)));
+        assert_eq!(
+            (best(DAY).await, best("2026-11-30").await),
+            (Some(5), Some(7))
+        );
     }
 }
 
@@ -200,8 +229,15 @@ async fn prizes_continue_where_a_killed_job_stopped() {
         // The products do not exist: the archive is written, and no prize.
         let failed = fixture.boards.end_due(at(DUE)).await;
         assert!(matches!(failed, Err(BoardError::Prize(_))), "{failed:?}");
-        assert_eq!(fixture.number("SELECT count(*) FROM board_archive").await, 4);
-        let late = fixture.boards.open_run(&fixture.board, players[3], at(NOON)).await.unwrap();
+        assert_eq!(
+            fixture.number("SELECT count(*) FROM board_archive").await,
+            4
+        );
+        let late = fixture
+            .boards
+            .open_run(&fixture.board, players[3], at(NOON))
+            .await
+            .unwrap();
         products(&fixture).await;
         let ended = fixture.boards.end_due(at(DUE)).await.unwrap();
         assert_eq!((ended.archived, ended.prizes, ended.ended), (0, 2, 1));
@@ -210,8 +246,25 @@ async fn prizes_continue_where_a_killed_job_stopped() {
             run: Some(late.id),
             ..new(players[3], 1000)
         };
-        let stored = fixture.boards.submit(&fixture.board, score, at(NOON) + 30.minutes()).await;
+        let stored = fixture
+            .boards
+            .submit(&fixture.board, score, at(NOON) + 30.minutes())
+            .await;
         assert!(matches!(stored, Err(BoardError::Closed)), "{stored:?}");
+    }
+}
+
+#[tokio::test]
+async fn window_without_an_end_is_never_ended() {
+    for fixture in fixtures(json!({})).await {
+        let player = fixture.player().await;
+        fixture.score(player, 1).await;
+        let (name, all) = (name(), "all".parse().unwrap());
+        let ended = fixture.boards.end_now(&name, &all, Timestamp::now()).await;
+        assert!(matches!(ended, Err(BoardError::Closed)), "{ended:?}");
+        let far = at("2999-01-01T00:00:00Z");
+        assert_eq!(fixture.boards.end_due(far).await.unwrap(), Ended::default());
+        assert_eq!(fixture.number("SELECT count(*) FROM scores").await, 1);
     }
 }
 
@@ -227,7 +280,8 @@ async fn hidden_players_win_no_prizes() {
             at: at(NOON),
             reason: None,
         };
-        let banned = avalon_core::accounts::users::set_ban(&fixture.database, players[0], Some(&ban));
+        let banned =
+            avalon_core::accounts::users::set_ban(&fixture.database, players[0], Some(&ban));
         banned.await.unwrap();
         fixture.boards.end_due(at(DUE)).await.unwrap();
         assert_eq!(granted(&fixture, players[0]).await.len(), 0);
@@ -251,7 +305,10 @@ async fn season_that_an_operator_moves_ends_at_its_new_time() {
         definitions.put(&moved, at(NOON)).await.unwrap();
         let board = definitions.get(&name()).await.unwrap();
         let midnight = at("2026-11-29T16:00:00Z");
-        let closed = fixture.boards.submit(&board, new(player, 9), midnight).await;
+        let closed = fixture
+            .boards
+            .submit(&board, new(player, 9), midnight)
+            .await;
         assert!(matches!(closed, Err(BoardError::Closed)), "{closed:?}");
         assert_eq!(fixture.boards.end_due(midnight).await.unwrap().ended, 1);
         // The last season is shown until the next one begins.

@@ -88,15 +88,18 @@ impl Boards {
         if row.state == WindowState::Ended {
             return Ok(ended);
         }
-        sqlx::query(
+        let taken = sqlx::query(
             "UPDATE board_windows SET due_at = $1
-             WHERE board = $2 AND window_key = $3 AND state <> 'ended'",
+             WHERE board = $2 AND window_key = $3 AND state <> 'ended' AND ends_at IS NOT NULL",
         )
         .bind(now.as_millisecond())
         .bind(board)
         .bind(window)
         .execute(self.database.pool())
         .await?;
+        if taken.rows_affected() == 0 {
+            return Err(BoardError::Closed);
+        }
         let due = Due {
             id,
             state: row.state,
@@ -140,9 +143,17 @@ impl Boards {
     async fn archive(&self, id: &WindowId, now: Timestamp) -> Result<bool, BoardError> {
         let board = self.definitions.get(&id.board).await;
         // The settings may have been removed meanwhile.
-        let settings = board.map(|board| board.settings.clone()).unwrap_or_default();
+        let settings = board
+            .map(|board| board.settings.clone())
+            .unwrap_or_default();
         let mut transaction = self.database.begin_copy().await?;
-        scores::lock(&mut transaction, self.database.dialect(), id, Lock::Exclusive).await?;
+        scores::lock(
+            &mut transaction,
+            self.database.dialect(),
+            id,
+            Lock::Exclusive,
+        )
+        .await?;
         let taken = sqlx::query(
             "UPDATE board_windows SET state = 'ending', prizes = $1, archived_at = $2
              WHERE board = $3 AND window_key = $4 AND state = 'open'",

@@ -19,13 +19,15 @@ use crate::storage::database::Database;
 const MAX_AGE: Duration = Duration::from_secs(5);
 
 type Known = BTreeMap<BoardName, Arc<Board>>;
+/// The boards, and when they were read.
+type Copied = Option<(Instant, Arc<Known>)>;
 
 /// The boards of this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Definitions {
     database: Database,
     configured: Arc<Known>,
-    copy: Arc<RwLock<Option<(Instant, Arc<Known>)>>>,
+    copy: Arc<RwLock<Copied>>,
 }
 
 impl Definitions {
@@ -76,7 +78,7 @@ impl Definitions {
         Ok(known)
     }
 
-    fn copied(&self) -> Option<(Instant, Arc<Known>)> {
+    fn copied(&self) -> Copied {
         let copy = self.copy.read().unwrap_or_else(PoisonError::into_inner);
         copy.clone()
     }

@@ -57,7 +57,8 @@ pub(super) async fn with_profiles(
         if banned && own != Some(place.user) {
             continue;
         }
-        let (nickname, avatar_url) = profile.map_or((None, None), |it| (it.nickname, it.avatar_url));
+        let (nickname, avatar_url) =
+            profile.map_or((None, None), |it| (it.nickname, it.avatar_url));
         entries.push(Entry {
             rank: place.rank,
             user_id: place.user,
@@ -86,7 +87,10 @@ async fn read(
         ),
         Dialect::Postgres => (include_str!("sql/profiles.sql"), users.join(",")),
     };
-    let rows = sqlx::query(sql).bind(list).fetch_all(database.pool()).await?;
+    let rows = sqlx::query(sql)
+        .bind(list)
+        .fetch_all(database.pool())
+        .await?;
     let profile = |row: &sqlx::any::AnyRow| {
         let banned_at: Option<i64> = row.try_get("banned_at")?;
         let profile = Profile {

@@ -167,7 +167,10 @@ async fn open_window(
     }
     let banned: Option<i64> = row.try_get("banned_at")?;
     let descending = row.try_get::<i64, _>("descending")? != 0;
-    Ok(Some((descending, super::hiding::reasons(banned.is_some(), false))))
+    Ok(Some((
+        descending,
+        super::hiding::reasons(banned.is_some(), false),
+    )))
 }
 
 /// A player's scores of a window that wait for a verdict: number and time, oldest first.

@@ -11,7 +11,10 @@ use crate::base::ids::UserId;
 ///
 /// Boards with a `hostedKey` are those whose scores go to WeChat's friends ranking: the intent to write one is
 /// stored here, beside the score.
-#[allow(clippy::unused_async, reason = "writes to the database once friends ranking exists")]
+#[allow(
+    clippy::unused_async,
+    reason = "writes to the database once friends ranking exists"
+)]
 pub(super) async fn improved(
     _connection: &mut AnyConnection,
     board: &Board,

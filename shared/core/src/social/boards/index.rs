@@ -134,6 +134,10 @@ pub trait BoardIndex: Send + Sync {
     ///
     /// # Errors
     /// [`BoardError::Index`].
-    async fn count(&self, board: &BoardName, user: UserId, now: Timestamp)
-    -> Result<u64, BoardError>;
+    async fn count(
+        &self,
+        board: &BoardName,
+        user: UserId,
+        now: Timestamp,
+    ) -> Result<u64, BoardError>;
 }

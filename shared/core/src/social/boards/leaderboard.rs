@@ -175,7 +175,9 @@ impl Boards {
         let asked = asked.or_else(|| query.cursor.as_ref().map(|cursor| cursor.window.clone()));
         let shown = board.shown_at(now).map(|window| window.key);
         let season = |key: &WindowKey| board.seasons.iter().any(|(name, ..)| name == key);
-        let known = asked.as_ref().is_none_or(|key| Some(key) == shown.as_ref() || season(key));
+        let known = asked
+            .as_ref()
+            .is_none_or(|key| Some(key) == shown.as_ref() || season(key));
         let key = asked.or(shown).ok_or(BoardError::UnknownWindow)?;
         let row = windows::find(&self.database, &board.id(key.clone())).await?;
         match row {
@@ -351,13 +353,7 @@ fn ranked_of(row: &sqlx::any::AnyRow) -> Result<Ranked, BoardError> {
 }
 
 /// Number of ranks before a page of an archive.
-fn first_rank(
-    around: bool,
-    me: Option<Ranked>,
-    after: Option<u64>,
-    total: u64,
-    limit: u64,
-) -> u64 {
+fn first_rank(around: bool, me: Option<Ranked>, after: Option<u64>, total: u64, limit: u64) -> u64 {
     match (around, me) {
         (true, Some(me)) => centred(me.rank.saturating_sub(1), total, limit),
         _ => after.unwrap_or(0),
@@ -378,7 +374,9 @@ fn archived_part(before: u64, ranked: Vec<Ranked>, me: Option<Ranked>, total: u6
 fn view_of(places: &[Position], request: &ViewRequest) -> View {
     let before = |place: &Position| {
         let before = places.partition_point(|other| other < place);
-        let own = places[..before].iter().any(|other| other.user == place.user);
+        let own = places[..before]
+            .iter()
+            .any(|other| other.user == place.user);
         (before - usize::from(own)) as u64
     };
     let total = places.len() as u64;
@@ -408,7 +406,11 @@ fn page_of(view: &View, own: Option<Own>, shown: u64, descending: bool) -> Page 
         .map(|(place, rank)| Ranked {
             rank,
             user: place.user,
-            score: if descending { -place.sort_key } else { place.sort_key },
+            score: if descending {
+                -place.sort_key
+            } else {
+                place.sort_key
+            },
         })
         .collect();
     let end = view.before + ranked.len() as u64;
@@ -442,7 +444,15 @@ mod tests {
             let read: Cursor = cursor.parse().unwrap();
             assert_eq!(read.to_string(), cursor);
         }
-        for odd in ["", "all", "all.x", "a b.1", "all.1.2", "all.1.2.3", "all.1.2.3.4"] {
+        for odd in [
+            "",
+            "all",
+            "all.x",
+            "a b.1",
+            "all.1.2",
+            "all.1.2.3",
+            "all.1.2.3.4",
+        ] {
             assert_eq!(odd.parse::<Cursor>(), Err(InvalidCursor), "{odd}");
         }
     }

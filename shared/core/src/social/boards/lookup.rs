@@ -51,10 +51,11 @@ impl Boards {
         let board = self.definitions.get(name).await?;
         let mut users = lookup.users.clone();
         for open_id in &lookup.open_ids {
-            let found: Option<UserId> = sqlx::query_scalar("SELECT id FROM users WHERE open_id = $1")
-                .bind(open_id)
-                .fetch_optional(self.database.pool())
-                .await?;
+            let found: Option<UserId> =
+                sqlx::query_scalar("SELECT id FROM users WHERE open_id = $1")
+                    .bind(open_id)
+                    .fetch_optional(self.database.pool())
+                    .await?;
             users.extend(found);
         }
         users.sort_unstable();

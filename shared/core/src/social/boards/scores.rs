@@ -148,7 +148,9 @@ async fn store_in(
         None => None,
         Some(run) => Some(runs::take(&mut transaction, run, &id.board, new, now).await?),
     };
-    if run.as_ref().is_some_and(|run| run.repeated) || repeats(&mut transaction, board, new, now).await? {
+    if run.as_ref().is_some_and(|run| run.repeated)
+        || repeats(&mut transaction, board, new, now).await?
+    {
         return Ok(Stored {
             outcome: ScoreOutcome::Repeated,
             window: id,
@@ -171,7 +173,10 @@ async fn store_in(
         extra: new.extra.as_deref(),
         at: now,
         descending: standing.descending,
-        hidden: hiding::reasons(standing.banned, standing.marked && board.settings.hold_marked),
+        hidden: hiding::reasons(
+            standing.banned,
+            standing.marked && board.settings.hold_marked,
+        ),
     };
     let change = write(&mut transaction, board, &row).await?;
     transaction.commit().await?;
@@ -258,7 +263,11 @@ async fn repeats(
     new: &NewScore,
     now: Timestamp,
 ) -> Result<bool, BoardError> {
-    let Some(key) = new.key.as_ref().filter(|_| board.settings.keep != Keep::Best) else {
+    let Some(key) = new
+        .key
+        .as_ref()
+        .filter(|_| board.settings.keep != Keep::Best)
+    else {
         return Ok(false);
     };
     let written = sqlx::query(
@@ -296,14 +305,16 @@ fn implausible(
         Keep::Sum => Some(new.score.abs()),
         Keep::Best | Keep::Last => standing.score.map(|score| (new.score - score).abs()),
     };
-    if step.zip(settings.max_step).is_some_and(|(step, max)| step > max) {
+    if step
+        .zip(settings.max_step)
+        .is_some_and(|(step, max)| step > max)
+    {
         return Some(HeldReason::Step);
     }
     let rate = settings.max_rate.zip(run);
     #[allow(clippy::cast_precision_loss, reason = "scores are within 2^53")]
-    let too_fast = rate.is_some_and(|(rate, run)| {
-        new.score.abs() as f64 > rate * run.duration(now).as_secs_f64()
-    });
+    let too_fast = rate
+        .is_some_and(|(rate, run)| new.score.abs() as f64 > rate * run.duration(now).as_secs_f64());
     too_fast.then_some(HeldReason::Rate)
 }
 

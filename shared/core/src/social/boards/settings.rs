@@ -319,13 +319,20 @@ impl Board {
         holds(!bounds.is_empty(), "max", "must not be less than min")?;
         let step = settings.max_step.is_none_or(|step| step > 0);
         holds(step, "maxStep", "must be at least 1")?;
-        let rate = settings.max_rate.is_none_or(|it| it.is_finite() && it > 0.0);
+        let rate = settings
+            .max_rate
+            .is_none_or(|it| it.is_finite() && it > 0.0);
         holds(rate, "maxRate", "must be greater than 0")?;
         let rated = settings.max_rate.is_none() || settings.runs == Runs::Required;
         holds(rated, "maxRate", "needs runs to be required")?;
         holds(settings.per_minute > 0, "perMinute", "must be at least 1")?;
-        holds(settings.size.is_none_or(|it| it > 0), "size", "must be at least 1")?;
-        let key = |key: &String| (1..=128).contains(&key.len()) && !key.chars().any(char::is_control);
+        holds(
+            settings.size.is_none_or(|it| it > 0),
+            "size",
+            "must be at least 1",
+        )?;
+        let key =
+            |key: &String| (1..=128).contains(&key.len()) && !key.chars().any(char::is_control);
         let hosted = settings.hosted_key.as_ref().is_none_or(key);
         holds(hosted, "hostedKey", "must have 1 to 128 bytes")?;
         holds(settings.grace <= MAX_GRACE, "grace", "must be at most 24h")?;
@@ -355,7 +362,11 @@ fn compiled_seasons(
     zone: &TimeZone,
 ) -> Result<Vec<(WindowKey, Timestamp, Timestamp)>, InvalidSetting> {
     let field = "seasons";
-    holds(settings.seasons.len() <= MAX_SEASONS, field, "at most 200 are allowed")?;
+    holds(
+        settings.seasons.len() <= MAX_SEASONS,
+        field,
+        "at most 200 are allowed",
+    )?;
     let needed = settings.window == WindowKind::Season || settings.seasons.is_empty();
     holds(needed, field, "need window to be season")?;
     let mut seasons = Vec::with_capacity(settings.seasons.len());
@@ -372,13 +383,21 @@ fn compiled_seasons(
     let apart = seasons.windows(2).all(|pair| pair[0].2 <= pair[1].1);
     holds(apart, field, "must not overlap")?;
     let names: BTreeSet<_> = seasons.iter().map(|(name, ..)| name).collect();
-    holds(names.len() == seasons.len(), field, "must have distinct names")?;
+    holds(
+        names.len() == seasons.len(),
+        field,
+        "must have distinct names",
+    )?;
     Ok(seasons)
 }
 
 fn check_prizes(settings: &BoardSettings) -> Result<(), InvalidSetting> {
     let field = "prizes";
-    holds(settings.prizes.len() <= MAX_PRIZES, field, "at most 50 are allowed")?;
+    holds(
+        settings.prizes.len() <= MAX_PRIZES,
+        field,
+        "at most 50 are allowed",
+    )?;
     let ends = settings.window != WindowKind::All || settings.prizes.is_empty();
     holds(ends, field, "need a window that ends")?;
     for prize in &settings.prizes {
@@ -389,7 +408,11 @@ fn check_prizes(settings: &BoardSettings) -> Result<(), InvalidSetting> {
             (None, Some(percent)) => percent > 0.0 && percent <= 100.0,
             _ => false,
         };
-        holds(last, field, "need either to, from `from` on, or percent, up to 100")?;
+        holds(
+            last,
+            field,
+            "need either to, from `from` on, or percent, up to 100",
+        )?;
         let items = !prize.items.is_empty() && prize.items.len() <= 20;
         holds(items, field, "need 1 to 20 items")?;
         let counted = prize.items.iter().all(|item| item.quantity > 0);

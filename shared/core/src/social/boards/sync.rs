@@ -145,7 +145,9 @@ impl Boards {
             boards.building().remove(&window);
             match built {
                 Ok(rows) => tracing::info!(%window, rows, "the index of a board was built"),
-                Err(error) => tracing::warn!(%window, %error, "the index of a board was not built, will retry"),
+                Err(error) => {
+                    tracing::warn!(%window, %error, "the index of a board was not built, will retry");
+                }
             }
         });
     }

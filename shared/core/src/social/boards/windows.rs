@@ -239,10 +239,11 @@ pub async fn backlog(database: &Database, now: Timestamp) -> Result<Backlog, Dat
         sqlx::query_scalar("SELECT min(due_at) FROM board_windows WHERE due_at IS NOT NULL")
             .fetch_one(database.pool())
             .await?;
-    let differences: i64 =
-        sqlx::query_scalar("SELECT CAST(coalesce(sum(differences), 0) AS BIGINT) FROM board_checks")
-            .fetch_one(database.pool())
-            .await?;
+    let differences: i64 = sqlx::query_scalar(
+        "SELECT CAST(coalesce(sum(differences), 0) AS BIGINT) FROM board_checks",
+    )
+    .fetch_one(database.pool())
+    .await?;
     let age = |at: Option<i64>| at.map_or(0, |at| (now - at).max(0));
     Ok(Backlog {
         held: held.try_get(0)?,

@@ -132,7 +132,10 @@ impl Ranking {
         let before = match request.start {
             Start::Top => 0,
             Start::After(place) => {
-                let taken = self.rows.get(&place.user).is_some_and(|row| row.1 == Some(place));
+                let taken = self
+                    .rows
+                    .get(&place.user)
+                    .is_some_and(|row| row.1 == Some(place));
                 self.places.before(&place) as u64 + u64::from(taken)
             }
             Start::Around(place) => centred(self.before(&place), total, limit),

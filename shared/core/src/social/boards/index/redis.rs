@@ -131,9 +131,7 @@ impl RedisIndex {
     }
 }
 
-async fn in_time<T>(
-    reply: impl Future<Output = Result<T, RedisError>>,
-) -> Result<T, BoardError> {
+async fn in_time<T>(reply: impl Future<Output = Result<T, RedisError>>) -> Result<T, BoardError> {
     match tokio::time::timeout(TIMEOUT, reply).await {
         Ok(reply) => reply.map_err(|error| BoardError::Index(error.to_string())),
         Err(_) => Err(BoardError::Index("no reply in time".to_owned())),
@@ -147,7 +145,10 @@ fn time_text(reached_at: i64) -> String {
 
 fn place_of(member: &str, sort_key: &str) -> Option<Position> {
     let (time, user) = member.split_at_checked(15)?;
-    #[allow(clippy::cast_possible_truncation, reason = "an integer within 2^53 - 1")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "an integer within 2^53 - 1"
+    )]
     let sort_key = sort_key.parse::<f64>().ok()? as i64;
     Some(Position {
         sort_key,
@@ -201,7 +202,9 @@ impl BoardIndex for RedisIndex {
             Start::After(place) => ("after", Some(place)),
             Start::Around(place) => ("around", Some(place)),
         };
-        call.arg(since.as_millisecond()).arg(request.limit).arg(what);
+        call.arg(since.as_millisecond())
+            .arg(request.limit)
+            .arg(what);
         let counted = request.counted.iter().map(|place| Some(*place));
         for place in std::iter::once(place).chain(counted) {
             match place {
@@ -251,7 +254,9 @@ impl BoardIndex for RedisIndex {
         create: bool,
     ) -> Result<(), BoardError> {
         let mut command = redis::cmd("SET");
-        command.arg(self.key(window, "mark")).arg(mark.as_millisecond());
+        command
+            .arg(self.key(window, "mark"))
+            .arg(mark.as_millisecond());
         if !create {
             command.arg("XX");
         }
