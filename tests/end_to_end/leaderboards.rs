@@ -23,7 +23,10 @@ async fn put(game: &Game, fleet: &Fleet, board: &str, settings: Value) {
 
 async fn count(database: &TestDatabase, sql: &'static str) -> i64 {
     let mut connection = PgConnection::connect(database.url()).await.unwrap();
-    sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+    sqlx::query_scalar(sql)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -48,7 +51,12 @@ async fn season_ends_once_while_workers_are_killed_and_scores_arrive() {
     put(&games[0], &fleet, "cup", season).await;
     // The other API reads it within seconds.
     let names: Vec<String> = (0..PLAYERS).map(|n| format!("player-{n}")).collect();
-    let players = join_all(names.iter().enumerate().map(|(n, name)| games[n % 2].player(name)));
+    let players = join_all(
+        names
+            .iter()
+            .enumerate()
+            .map(|(n, name)| games[n % 2].player(name)),
+    );
     let players = players.await;
     let first = join_all(players.iter().map(|player| async move {
         let body = json!({"board": "cup", "score": 1});
@@ -70,11 +78,15 @@ async fn season_ends_once_while_workers_are_killed_and_scores_arrive() {
             }
             let mut body = json!({"board": "cup", "score": score});
             if n % 2 == 0 {
-                let run = player.post("/api/wx/score/run", "r", json!({"board": "cup"})).await;
+                let run = player
+                    .post("/api/wx/score/run", "r", json!({"board": "cup"}))
+                    .await;
                 assert_eq!(run.status, 200, "{run:?}");
                 body["runId"] = run.body["runId"].clone();
             }
-            let response = player.post("/api/wx/score", &format!("s{score}"), body).await;
+            let response = player
+                .post("/api/wx/score", &format!("s{score}"), body)
+                .await;
             assert_eq!(response.status, 200, "{response:?}");
             accepted += 1;
         }
@@ -96,11 +108,20 @@ async fn season_ends_once_while_workers_are_killed_and_scores_arrive() {
     let players = i64::try_from(PLAYERS).unwrap();
     for (sql, expected) in [
         ("SELECT count(*) FROM board_archive", players),
-        ("SELECT count(DISTINCT rank) FROM board_archive WHERE rank <= 12", players),
+        (
+            "SELECT count(DISTINCT rank) FROM board_archive WHERE rank <= 12",
+            players,
+        ),
         ("SELECT count(*) FROM rewards", players),
-        ("SELECT CAST(sum(quantity) AS BIGINT) FROM inventory", players),
+        (
+            "SELECT CAST(sum(quantity) AS BIGINT) FROM inventory",
+            players,
+        ),
         ("SELECT count(*) FROM scores WHERE window_key = 's1'", 0),
-        ("SELECT count(*) FROM scores WHERE window_key = 's2'", players),
+        (
+            "SELECT count(*) FROM scores WHERE window_key = 's2'",
+            players,
+        ),
     ] {
         assert_eq!(count(&database, sql).await, expected, "{sql}");
     }
@@ -115,7 +136,12 @@ async fn flushed_redis_ranks_like_the_database_again_without_an_operator() {
     let games = [0, 1].map(|api| Game::of(&fleet.apis[api], &fleet.simulator));
     let workers = fleet.settings.command("workers").start().await;
     let names: Vec<String> = (0..PLAYERS).map(|n| format!("player-{n}")).collect();
-    let players = join_all(names.iter().enumerate().map(|(n, name)| games[n % 2].player(name)));
+    let players = join_all(
+        names
+            .iter()
+            .enumerate()
+            .map(|(n, name)| games[n % 2].player(name)),
+    );
     let players = players.await;
     drop(workers);
     // Sessions are in Redis too: scores come from the game server.
@@ -160,11 +186,16 @@ async fn flushed_redis_ranks_like_the_database_again_without_an_operator() {
     .await
     .unwrap();
     for api in &fleet.apis {
-        let lookup = games[0].client.post(format!("{}/admin/boards/score/lookup", api.ops));
+        let lookup = games[0]
+            .client
+            .post(format!("{}/admin/boards/score/lookup", api.ops));
         let lookup = lookup.bearer_auth(FleetSettings::ADMIN_TOKEN);
         let found = send(lookup.json(&json!({"userIds": users}))).await;
         let entries = found.body["entries"].as_array().unwrap();
-        let ranked: Vec<&str> = entries.iter().map(|it| it["userId"].as_str().unwrap()).collect();
+        let ranked: Vec<&str> = entries
+            .iter()
+            .map(|it| it["userId"].as_str().unwrap())
+            .collect();
         assert_eq!(ranked, truth);
     }
 }

@@ -71,11 +71,17 @@ async fn assert_equal(fixture: &Fixture) {
         assert_eq!(view.places, part);
         let first = n as u64 * 1000;
         assert_eq!(view.before, first);
-        assert_eq!(view.counts, (first..first + part.len() as u64).collect::<Vec<_>>());
+        assert_eq!(
+            view.counts,
+            (first..first + part.len() as u64).collect::<Vec<_>>()
+        );
         start = Start::After(*part.last().unwrap());
     }
-    let ranks: HashMap<UserId, usize> =
-        truth.iter().enumerate().map(|(rank, place)| (place.user, rank)).collect();
+    let ranks: HashMap<UserId, usize> = truth
+        .iter()
+        .enumerate()
+        .map(|(rank, place)| (place.user, rank))
+        .collect();
     for _ in 0..2000 {
         let place = truth[fastrand::usize(..truth.len())];
         let request = ViewRequest {
@@ -112,7 +118,11 @@ async fn update(fixture: &Arc<Fixture>, players: i64, count: i64) {
 fn print(what: &str, players: i64, mut times: Vec<Duration>) {
     times.sort_unstable();
     let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize];
-    println!("{what} at {players} players: p50 {:?}, p99 {:?}", at(0.5), at(0.99));
+    println!(
+        "{what} at {players} players: p50 {:?}, p99 {:?}",
+        at(0.5),
+        at(0.99)
+    );
 }
 
 async fn measure(fixture: &Fixture, players: i64) {
@@ -129,7 +139,10 @@ async fn measure(fixture: &Fixture, players: i64) {
         scores.push(begun.elapsed());
         let begun = Instant::now();
         let now = Timestamp::now();
-        let page = fixture.boards.leaderboard(&name(), player, &query, now).await;
+        let page = fixture
+            .boards
+            .leaderboard(&name(), player, &query, now)
+            .await;
         around.push(begun.elapsed());
         assert_eq!(page.unwrap().entries.len(), 20);
     }
@@ -191,5 +204,8 @@ async fn filled(fixture: &Fixture, players: i64) {
     let first = fixture.player().await;
     fixture.score(first, 1).await;
     fill(fixture, players).await;
-    sqlx::query("ANALYZE").execute(fixture.database.pool()).await.unwrap();
+    sqlx::query("ANALYZE")
+        .execute(fixture.database.pool())
+        .await
+        .unwrap();
 }
