@@ -98,7 +98,7 @@ CREATE TABLE held_scores (
 
 CREATE INDEX held_scores_waiting ON held_scores (board, id) WHERE verdict IS NULL;
 CREATE INDEX held_scores_judged ON held_scores (judged_at) WHERE judged_at IS NOT NULL;
-CREATE INDEX held_scores_player ON held_scores (user_id, board, window_key) WHERE verdict IS NULL;
+CREATE INDEX held_scores_player ON held_scores (user_id, board, window_key);
 
 -- The ranking of windows that have ended.
 CREATE TABLE board_archive (
@@ -134,6 +134,7 @@ CREATE TABLE group_members (
     PRIMARY KEY (group_id, user_id)
 );
 
+CREATE INDEX group_members_user ON group_members (user_id);
 CREATE INDEX group_members_expires_at ON group_members (expires_at);
 
 -- The last comparison of each window's index with the scores.

@@ -15,4 +15,5 @@ mod jobs;
 mod leftovers;
 mod operators;
 mod payments;
+mod personal_data;
 mod pushes;

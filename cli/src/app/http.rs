@@ -99,6 +99,7 @@ impl App {
             phase,
             events: self.events.clone(),
             boards: self.boards.clone(),
+            erase_delay: self.config.storage.erase_delay,
         })
     }
 

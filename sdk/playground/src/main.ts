@@ -35,6 +35,8 @@ const view = (name: string, player: string): PhoneView => {
     { group: GROUP },
   ];
   const added = new PhoneView(name, stage.addPhone(player, source), targets, () => inbox(player));
+  added.onPanel = (results) =>
+    stage.sim('POST', `/players/${stage.openid(player)}/subscriptions/panel`, { results });
   phones.push(added);
   return added;
 };

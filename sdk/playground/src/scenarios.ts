@@ -1,7 +1,7 @@
 /** Scenarios: what happens between phones, WeChat and the service, with what has to come out. */
-import { createClient } from '@avalon-wx/sdk';
-import type { PhoneView } from './phone-view.js';
-import { GAME_ORIGIN, type Stage } from './stage.js';
+import { TEMPLATE, type PhoneView } from './phone-view.js';
+import { gift } from './pushes-view.js';
+import type { Stage } from './stage.js';
 import type { TextKey } from './texts.js';
 
 export interface Cast {
@@ -74,6 +74,91 @@ export const SCENARIOS: readonly Scenario[] = [
       alice.sheet = undefined;
       expect(result === 'cancelled', `the purchase is ${result}`);
       expect(alice.lastOrder?.status === 'closed', `the order is ${alice.lastOrder?.status}`);
+    },
+  },
+  {
+    id: 'virtual',
+    title: 'scenarioVirtual',
+    async run({ alice }) {
+      alice.restartWith('virtual_payment');
+      try {
+        await alice.signIn();
+        const before = await quantity(alice);
+        await buy(alice, 'paid');
+        expect(alice.lastOrder?.channel === 'virtual_payment', `the channel is ${alice.lastOrder?.channel}`);
+        expect((await quantity(alice)) === before + 1, 'the item is missing');
+      } finally {
+        alice.restartWith('any');
+      }
+    },
+  },
+  {
+    id: 'coins',
+    title: 'scenarioCoins',
+    async run({ stage, alice }) {
+      await alice.signIn();
+      const before = await quantity(alice);
+      await stage.sim('POST', `/vpay/players/${stage.openid('alice')}/coins`, { bought: 100, granted: 0 });
+      const { coins } = alice.client;
+      await within(10_000, 'the coins did not arrive', async () => (await coins.balance()).balance >= 100);
+      const { balance } = await coins.balance();
+      const result = await coins.spend('gems-60', 1);
+      expect(result.status === 'paid', `the purchase is ${result.status}`);
+      expect((await quantity(alice)) === before + 1, 'the item is missing');
+      await within(5000, 'the coins were not taken', async () => (await coins.balance()).balance < balance);
+    },
+  },
+  {
+    id: 'gift',
+    title: 'scenarioGift',
+    async run({ stage, alice }) {
+      await alice.signIn();
+      const before = await quantity(alice);
+      await stage.sim('PUT', '/vpay/push-settings', { copies: 3 });
+      try {
+        await gift(stage, stage.openid('alice'));
+      } finally {
+        await stage.sim('PUT', '/vpay/push-settings', { copies: 1 });
+      }
+      await within(10_000, 'the gift did not arrive', async () => (await quantity(alice)) > before);
+      expect((await quantity(alice)) === before + 2, 'the gift was granted more than once');
+    },
+  },
+  {
+    id: 'subscription',
+    title: 'scenarioSubscription',
+    async run({ stage, alice }) {
+      await alice.signIn();
+      const openId = stage.openid('alice');
+      const received = async (): Promise<number> => {
+        const { sent } = await stage.sim('GET', `/players/${openId}/subscriptions`);
+        return (sent as unknown[]).length;
+      };
+      const before = await received();
+      alice.panel = 'accept';
+      const answers = await alice.client.social.subscribe([TEMPLATE]);
+      alice.panel = undefined;
+      expect(answers[TEMPLATE] === 'accept', 'the panel was refused');
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      const message = { openId, templateId: TEMPLATE, data: { thing1: 'Energy' } };
+      await stage.internal('POST', '/messages', message);
+      await within(10_000, 'no message was received', async () => (await received()) === before + 1);
+    },
+  },
+  {
+    id: 'leaderboard',
+    title: 'scenarioLeaderboard',
+    async run({ alice, bob }) {
+      await alice.signIn();
+      await bob.signIn();
+      const score = Math.floor(Date.now() / 1000);
+      await alice.client.scores.score('score', score);
+      await bob.client.scores.score('score', score + 1);
+      await within(5000, 'the scores are not ranked', async () => {
+        const { entries, me } = await alice.client.scores.leaderboard('score', { around: 'me', limit: 10 });
+        const best = entries.find((entry) => entry.score === score + 1);
+        return me?.score === score && best?.rank === me.rank - 1;
+      });
     },
   },
   {
@@ -158,8 +243,7 @@ export const SCENARIOS: readonly Scenario[] = [
       const card = alice.phone.sharing.cards.at(-1);
       if (!card) throw new Error('no card was sent');
       bob.phone.kill();
-      const game = bob.phone.open(card);
-      bob.connect(createClient({ baseUrl: GAME_ORIGIN, host: game.host }));
+      bob.connect(bob.phone.open(card));
       let level: string | undefined;
       bob.client.social.onEntry(({ query }) => (level = query['level']));
       await bob.signIn();

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::ProcessPush;
-use avalon_core::platform::pushes::{self, Outcome, judge};
+use avalon_core::platform::pushes::{self, Outcome, StoredPush, judge};
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::message_push::{Envelope, Event};
 
+use super::{account_cancelled, authorization_revoked, user_info_modified};
 use crate::job_errors;
 use crate::services::Services;
 
@@ -29,14 +30,18 @@ pub(crate) async fn handle(
     if let Some(outcome) = push.outcome {
         return Ok(outcome);
     }
-    let outcome = process(&services, &message).await?;
+    let outcome = process(&services, &push, &message).await?;
     pushes::processed(&services.database, push.id, outcome)
         .await
         .map_err(job_errors::database)?;
     Ok(outcome)
 }
 
-async fn process(services: &Services, message: &str) -> Result<Outcome, JobError> {
+async fn process(
+    services: &Services,
+    push: &StoredPush,
+    message: &str,
+) -> Result<Outcome, JobError> {
     // It was readable on receipt; a later version may be stricter.
     let Ok((envelope, _)) = Envelope::read(message) else {
         return Ok(Outcome::Invalid);
@@ -45,12 +50,17 @@ async fn process(services: &Services, message: &str) -> Result<Outcome, JobError
     let judged = judge(event.as_ref().map_err(|error| *error), &services.app_keys);
     match (judged.outcome, event) {
         (Some(outcome), _) => Ok(outcome),
-        (None, Ok(event)) => apply(services, event).await,
+        (None, Ok(event)) => apply(services, push, event).await,
         (None, Err(_)) => Ok(Outcome::Invalid),
     }
 }
 
-/// Applies an event that is accepted. None has an effect in this version beyond its row.
-async fn apply(_: &Services, _: Event) -> Result<Outcome, JobError> {
-    Ok(Outcome::Stored)
+/// Applies an event that is accepted. Those without an arm have no effect in this version beyond their row.
+async fn apply(services: &Services, push: &StoredPush, event: Event) -> Result<Outcome, JobError> {
+    match event {
+        Event::UserInfoModified(event) => user_info_modified::apply(services, event).await,
+        Event::AuthorizationRevoked(event) => authorization_revoked::apply(services, event).await,
+        Event::AccountCancelled(event) => account_cancelled::apply(services, push, event).await,
+        _ => Ok(Outcome::Stored),
+    }
 }

@@ -80,6 +80,7 @@ problem_codes! {
     NotEnoughItems: 409, NO, "The player owns fewer items than requested.";
     BoardClosed: 409, NO, "The board accepts no scores now.";
     PaymentRefused: 409, NO, "WeChat Pay rejected the order permanently.";
+    ErasureState: 409, NO, "The erasure of the player has begun and can no longer be revoked.";
     BodyTooLarge: 413, NO, "The body is too large.";
     UnsupportedMediaType: 415, NO, "The Content-Type is not supported. Send application/json.";
     FieldMissing: 422, NO, "A required field is missing.";

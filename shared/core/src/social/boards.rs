@@ -48,7 +48,7 @@ pub use entries::Entry;
 pub use error::BoardError;
 pub use groups::join as join_group;
 pub use held::{HeldScore, Judged};
-pub use hiding::{repeat_bans, set_banned};
+pub use hiding::{erase, repeat_bans, set_banned};
 pub use index::{BoardIndex, Change, MemoryIndex, Position, RedisIndex, Start, View, ViewRequest};
 pub use leaderboard::{Cursor, InvalidCursor, Leaderboard, Query};
 pub use lookup::{LookedUp, Lookup, MAX_PLAYERS as MAX_LOOKED_UP};

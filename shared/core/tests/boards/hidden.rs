@@ -47,6 +47,28 @@ async fn banned_player_is_ranked_for_no_one_else_until_the_ban_is_lifted() {
 }
 
 #[tokio::test]
+async fn erased_player_is_ranked_no_more() {
+    for fixture in fixtures(json!({"max": 100})).await {
+        let players = fixture.players(2).await;
+        for player in &players {
+            fixture.score(*player, 10).await;
+            fixture.score(*player, 200).await;
+        }
+        fixture.synchronise().await;
+        let mut transaction = fixture.database.begin().await.unwrap();
+        avalon_core::social::boards::erase(&mut transaction, players[0], Timestamp::now())
+            .await
+            .unwrap();
+        transaction.commit().await.unwrap();
+        fixture.boards.synchronise(Timestamp::now()).await.unwrap();
+        assert_eq!(fixture.top(players[1]).await, [(1, players[1])]);
+        fixture.assert_equal_to_table(&fixture.window("all")).await;
+        let held = "SELECT count(*) FROM held_scores";
+        assert_eq!(fixture.number(held).await, 1);
+    }
+}
+
+#[tokio::test]
 async fn score_that_was_stored_while_the_ban_was_is_hidden_later() {
     for fixture in fixtures(plain()).await {
         let player = fixture.player().await;

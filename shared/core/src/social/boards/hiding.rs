@@ -1,4 +1,4 @@
-//! Which players' scores others do not see: the banned, and on some boards those that WeChat lists as cheats. Each
+//! Which players' scores others do not see: the banned, the erased, and on some boards those that WeChat lists as cheats. Each
 //! reason is a bit of the column `hidden`. The index follows within seconds.
 
 use jiff::Timestamp;
@@ -38,6 +38,39 @@ pub async fn set_banned(
         .bind(now.as_millisecond())
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// Hides the scores of a player who is being erased, and deletes what the player sent with them or what others have
+/// observed; archives keep rank and score under the player's id, which leads to no one any more. Within the
+/// transaction that removes the profile.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn erase(
+    connection: &mut AnyConnection,
+    user: UserId,
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    sqlx::query(
+        "UPDATE scores SET extra = NULL, version = version + 1, changed_at = $2,
+             hidden = CASE WHEN hidden IN (0, 2) THEN hidden + 1 ELSE hidden END
+         WHERE user_id = $1",
+    )
+    .bind(user)
+    .bind(now.as_millisecond())
+    .execute(&mut *connection)
+    .await?;
+    for statement in [
+        "DELETE FROM held_scores WHERE user_id = $1",
+        "DELETE FROM group_members WHERE user_id = $1",
+        "DELETE FROM cheat_marks WHERE user_id = $1",
+    ] {
+        sqlx::query(statement)
+            .bind(user)
+            .execute(&mut *connection)
+            .await?;
+    }
     Ok(())
 }
 

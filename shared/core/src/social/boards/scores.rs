@@ -235,7 +235,7 @@ async fn standing(
          LEFT JOIN board_windows w ON w.board = $2 AND w.window_key = $3
          LEFT JOIN cheat_marks m ON m.user_id = u.id AND m.cleared_at IS NULL
          LEFT JOIN scores s ON s.board = $2 AND s.window_key = $3 AND s.user_id = u.id
-         WHERE u.id = $1",
+         WHERE u.id = $1 AND u.erased_at IS NULL",
     )
     .bind(user)
     .bind(&window.board)
