@@ -49,12 +49,13 @@ CREATE TABLE scores (
     -- Counts the changes of the row; the index ignores older ones.
     version           BIGINT NOT NULL,
     changed_at        BIGINT NOT NULL,
-    PRIMARY KEY (board, window_key, user_id)
+    PRIMARY KEY (user_id, board, window_key)
 );
 
 CREATE INDEX scores_ranked ON scores (board, window_key, sort_key, reached_at, user_id) WHERE hidden = 0;
 CREATE INDEX scores_changed ON scores (changed_at);
-CREATE INDEX scores_user ON scores (user_id);
+-- To read all rows of a window, hidden ones too.
+CREATE INDEX scores_window ON scores (board, window_key, user_id);
 
 -- Runs that a client has opened.
 CREATE TABLE score_runs (
@@ -110,8 +111,7 @@ CREATE TABLE board_archive (
     PRIMARY KEY (board, window_key, rank)
 );
 
-CREATE UNIQUE INDEX board_archive_player ON board_archive (board, window_key, user_id);
-CREATE INDEX board_archive_user ON board_archive (user_id);
+CREATE UNIQUE INDEX board_archive_player ON board_archive (user_id, board, window_key);
 
 -- Players on WeChat's list of cheats.
 CREATE TABLE cheat_marks (

@@ -137,7 +137,14 @@ pub const SECTIONS: &[Section] = &[
 ];
 
 /// Columns of JSON texts.
-const JSON: [&str; 6] = ["body", "channel_request", "detail", "extra", "items", "params"];
+const JSON: [&str; 6] = [
+    "body",
+    "channel_request",
+    "detail",
+    "extra",
+    "items",
+    "params",
+];
 
 /// A part of a section.
 #[derive(Clone, Debug)]

@@ -49,7 +49,7 @@ pub(super) async fn require_member(
 ) -> Result<(), BoardError> {
     let found: Option<i64> = sqlx::query_scalar(
         "SELECT expires_at FROM group_members
-         WHERE group_id = $1 AND user_id = $2 AND expires_at > $3",
+         WHERE group_id = $1 AND user_id = $2 AND coalesce(expires_at, 0) > $3",
     )
     .bind(group)
     .bind(user)

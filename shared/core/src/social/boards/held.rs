@@ -98,7 +98,8 @@ pub(super) async fn judge(
     now: Timestamp,
 ) -> Result<Judged, BoardError> {
     let window = sqlx::query_scalar(
-        "SELECT window_key FROM held_scores WHERE id = $1 AND board = $2 AND verdict IS NULL",
+        "SELECT window_key FROM held_scores
+         WHERE id = $1 AND coalesce(board, '') = $2 AND coalesce(verdict, '') = ''",
     )
     .bind(id)
     .bind(&board.name)
@@ -108,7 +109,7 @@ pub(super) async fn judge(
     let mut transaction = database.begin().await?;
     scores::lock(&mut transaction, database.dialect(), &window, Lock::Shared).await?;
     let row = sqlx::query(
-        "UPDATE held_scores SET verdict = $1, judged_at = $2 WHERE id = $3 AND verdict IS NULL
+        "UPDATE held_scores SET verdict = $1, judged_at = $2 WHERE id = $3 AND coalesce(verdict, '') = ''
          RETURNING user_id, score, extra, at",
     )
     .bind(if release { "released" } else { "rejected" })

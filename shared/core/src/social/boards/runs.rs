@@ -85,7 +85,8 @@ pub(super) async fn take(
 ) -> Result<Run, BoardError> {
     let taken: Option<i64> = sqlx::query_scalar(
         "UPDATE score_runs SET used_at = $1, score = $2
-         WHERE id = $3 AND user_id = $4 AND board = $5 AND used_at IS NULL AND expires_at > $1
+         WHERE id = $3 AND user_id = $4 AND board = $5 AND used_at IS NULL
+           AND coalesce(expires_at, 0) > $1
          RETURNING started_at",
     )
     .bind(now.as_millisecond())
