@@ -196,7 +196,7 @@ mod tests {
                 assert!(ids.insert(id.to_owned()), "{id} is used twice");
             }
         }
-        assert_eq!(ids.len(), 25);
+        assert_eq!(ids.len(), 28);
         for vague in ["list", "show", "create", "group", "items", "events"] {
             assert!(!ids.contains(vague), "{vague} does not name its operation");
         }

@@ -9,6 +9,7 @@ mod events;
 mod export;
 mod guesses;
 mod health;
+mod invites;
 mod jobs;
 mod log;
 mod metrics;
@@ -17,6 +18,7 @@ mod platform_stats;
 mod products;
 mod pushes;
 mod scores;
+mod shares;
 mod time_parameter;
 mod users;
 
@@ -27,6 +29,8 @@ use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::TokenVerifier;
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::social::boards::Boards;
+use avalon_core::social::invites::Invites;
+use avalon_core::social::shares::Shares;
 use avalon_core::storage::database::Database;
 use avalon_queue::{Queue, RedisEndpoint};
 use aws_lc_rs::{constant_time, digest};
@@ -77,6 +81,10 @@ pub struct OpsState {
     pub log: LogHandle,
     /// Players' sessions.
     pub sessions: Sessions,
+    /// Scenes of shares.
+    pub shares: Shares,
+    /// Invitations.
+    pub invites: Invites,
     /// Verifies players' tokens, for the game's other services.
     pub tokens: Arc<TokenVerifier>,
     /// Bearer token of the admin routes; `None`: every request is rejected.
@@ -103,6 +111,8 @@ sub_states! { OpsState as state =>
     Database: state.database.clone();
     LogHandle: state.log.clone();
     Sessions: state.sessions.clone();
+    Shares: state.shares.clone();
+    Invites: state.invites.clone();
     Arc<TokenVerifier>: Arc::clone(&state.tokens);
     Events: state.events.clone();
     Boards: state.boards.clone();
@@ -136,6 +146,8 @@ pub fn router(state: OpsState) -> Router {
         .merge(boards::routes())
         .merge(scores::routes())
         .merge(events::routes())
+        .merge(shares::routes())
+        .merge(invites::routes())
         .merge(log::routes())
         .merge(users::routes())
         .merge(erasures::routes())

@@ -17,3 +17,4 @@ mod operators;
 mod payments;
 mod personal_data;
 mod pushes;
+mod shares;

@@ -8,6 +8,7 @@ mod callbacks;
 mod connections;
 mod game_server;
 mod harness;
+mod invites;
 mod processes;
 mod purchases;
 mod queues;
@@ -27,6 +28,7 @@ fn drills_cover_every_alert_rule() {
         boards::ALERTS,
         callbacks::ALERTS,
         connections::ALERTS,
+        invites::ALERTS,
         processes::ALERTS,
         purchases::ALERTS,
         queues::ALERTS,

@@ -32,3 +32,4 @@ pub use services::{Payments, ProfileRules, Services};
 pub use social::check_boards::CheckBoards;
 pub use social::end_windows::EndWindows;
 pub use social::pull_cheats::PullCheats;
+pub use social::settle_invites::SettleInvites;

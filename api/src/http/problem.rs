@@ -5,6 +5,7 @@ use avalon_core::accounts::users::UserError;
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::payments::PaymentError;
 use avalon_core::social::boards::BoardError;
+use avalon_core::social::shares::ShareError;
 use avalon_core::storage::database::DatabaseError;
 use avalon_queue::StoreError;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -79,6 +80,15 @@ impl From<BoardError> for ApiError {
             tracing::error!(%error, "unexpected response of the database");
         }
         error.problem().into()
+    }
+}
+
+impl From<ShareError> for ApiError {
+    fn from(error: ShareError) -> Self {
+        match error {
+            ShareError::Database(error) => error.into(),
+            error => error.problem().into(),
+        }
     }
 }
 

@@ -1,8 +1,10 @@
-//! Scores, leaderboards, rewards, shares and groups.
+//! Scores, leaderboards, rewards, shares, groups and invitations.
 
+pub(crate) mod invites;
 pub(crate) mod leaderboard;
 pub(crate) mod rewards;
 pub(crate) mod scores;
+pub(crate) mod share;
 pub(crate) mod share_group;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -11,6 +13,8 @@ use crate::state::App;
 
 pub(crate) fn players() -> OpenApiRouter<App> {
     share_group::routes()
+        .merge(share::routes())
+        .merge(invites::routes())
         .merge(scores::routes())
         .merge(leaderboard::routes())
         .merge(rewards::routes())

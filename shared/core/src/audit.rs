@@ -75,6 +75,8 @@ pub enum AuditKind {
     OrderRefunded,
     /// An operator created or changed a product.
     ProductChanged,
+    /// An operator set the scene of a share.
+    ShareSceneChanged,
     /// An operator replayed a dead letter.
     JobReplayed,
     /// An operator deleted a dead letter.
@@ -328,9 +330,9 @@ mod tests {
             kinds.join(" "),
             "session_ended refresh_token_reused refresh_token_repeated session_replaced session_key_reset user_banned \
              user_unbanned nickname_refused signature_refused nonce_replayed admin_refused \
-             order_refunded product_changed job_replayed job_deleted push_replayed board_changed \
-             score_judged mark_cleared erasure_requested erasure_revoked player_erased player_exported \
-             keys_rotated"
+             order_refunded product_changed share_scene_changed job_replayed job_deleted push_replayed \
+             board_changed score_judged mark_cleared erasure_requested erasure_revoked player_erased \
+             player_exported keys_rotated"
         );
         let actors: Vec<&str> = Actor::VARIANTS.iter().map(Into::into).collect();
         assert_eq!(actors, ["player", "operator", "system"]);

@@ -2,4 +2,6 @@
 
 pub mod boards;
 pub mod config;
+pub mod invites;
 pub mod rewards;
+pub mod shares;

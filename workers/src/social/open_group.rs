@@ -5,6 +5,7 @@ use std::sync::Arc;
 use avalon_core::jobs::OpenGroup;
 use avalon_core::jobs::open_group::GroupOpened;
 use avalon_core::social::boards;
+use avalon_core::social::shares::ShareError;
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::EncryptedData;
 use jiff::Timestamp;
@@ -36,5 +37,17 @@ pub(crate) async fn handle(
     let joined = boards::join_group(&services.database, &open_gid, job.user_id, Timestamp::now());
     joined.await.map_err(job_errors::database)?;
     services.profile_metrics.data(kind, DataOutcome::Accepted);
+    if let Some(share_id) = &job.share_id {
+        let now = Timestamp::now();
+        let opened = services
+            .shares
+            .opened_in_group(job.user_id, share_id, &open_gid, now);
+        match opened.await {
+            Ok(()) => {}
+            Err(ShareError::Database(error)) => return Err(job_errors::database(error)),
+            // Checked by the route; it has expired since.
+            Err(error) => tracing::debug!(%error, "opening of a share not recorded"),
+        }
+    }
     Ok(GroupOpened { open_gid })
 }

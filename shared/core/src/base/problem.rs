@@ -69,6 +69,7 @@ problem_codes! {
     BoardNotFound: 404, NO, "The board does not exist.";
     WindowNotFound: 404, NO, "The board has no such window, or there is no score in it.";
     GroupNotFound: 404, NO, "The group does not exist, or the player has not opened a card in it lately.";
+    SceneNotFound: 404, NO, "The scene of the share does not exist or is not active now.";
     JobNotFound: 404, NO, "The job does not exist, belongs to another player, or its result has expired.";
     MethodNotAllowed: 405, NO, "The path does not support this method.";
     OutOfStock: 409, NO, "Insufficient stock.";

@@ -106,6 +106,27 @@ pub const SECTIONS: &[Section] = &[
                     FROM group_members WHERE user_id = $1 AND group_id > $2 ORDER BY group_id LIMIT $3",
     },
     Section {
+        name: "inviteCodes",
+        statement: "SELECT user_id AS key, code, created_at
+                    FROM invite_codes WHERE user_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3",
+    },
+    Section {
+        name: "invitation",
+        statement: "SELECT user_id AS key, share_id, device, client_ip, at, state, reached_at, settled_at
+                    FROM invites WHERE user_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3",
+    },
+    Section {
+        name: "shares",
+        statement: "SELECT id AS key, id, scene, variant, channel, created_at
+                    FROM shares WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+    },
+    Section {
+        name: "openedShares",
+        statement: "SELECT share_id || event AS key, share_id, event, group_id, at
+                    FROM share_events WHERE user_id = $1 AND share_id || event > $2
+                    ORDER BY share_id || event LIMIT $3",
+    },
+    Section {
         name: "pushes",
         statement: "SELECT id AS key, id, event, body, received_at, outcome, processed_at
                     FROM pushes WHERE open_id = (SELECT open_id FROM users WHERE id = $1) AND id > $2

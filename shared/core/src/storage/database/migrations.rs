@@ -51,6 +51,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             14 "0014_pushes",
             15 "0015_rewards",
             16 "0016_boards",
+            17 "0017_shares_and_invites",
             20 "0020_erasures",
         )
         .to_vec(),
@@ -69,6 +70,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             14 "0014_pushes",
             15 "0015_rewards",
             16 "0016_boards",
+            17 "0017_shares_and_invites",
             20 "0020_erasures",
         )
         .to_vec(),
