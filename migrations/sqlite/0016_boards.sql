@@ -134,7 +134,7 @@ CREATE TABLE group_members (
     PRIMARY KEY (group_id, user_id)
 );
 
-CREATE INDEX group_members_user ON group_members (user_id);
+CREATE INDEX group_members_user ON group_members (user_id, group_id);
 CREATE INDEX group_members_expires_at ON group_members (expires_at);
 
 -- The last comparison of each window's index with the scores.
