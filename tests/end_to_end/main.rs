@@ -27,6 +27,7 @@ mod fleet;
 mod full_disk;
 mod ids;
 mod keys;
+mod leaderboards;
 mod leftovers;
 mod metrics_page;
 mod nicknames;
