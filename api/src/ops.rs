@@ -4,9 +4,13 @@
 mod audit;
 mod board;
 mod coins;
+mod boards;
+mod erasures;
 mod events;
+mod export;
 mod guesses;
 mod health;
+mod invites;
 mod jobs;
 mod log;
 mod metrics;
@@ -14,6 +18,8 @@ mod orders;
 mod platform_stats;
 mod products;
 mod pushes;
+mod scores;
+mod shares;
 mod time_parameter;
 mod users;
 
@@ -23,11 +29,14 @@ use std::time::Duration;
 use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::TokenVerifier;
 use avalon_core::base::problem::ProblemCode;
+use avalon_core::social::boards::Boards;
+use avalon_core::social::invites::Invites;
+use avalon_core::social::shares::Shares;
 use avalon_core::storage::database::Database;
 use avalon_queue::{Queue, RedisEndpoint};
 use aws_lc_rs::{constant_time, digest};
 use axum::Router;
-use axum::extract::{FromRef, Request, State};
+use axum::extract::{FromRef, MatchedPath, Request, State};
 use axum::http::header;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -73,6 +82,10 @@ pub struct OpsState {
     pub log: LogHandle,
     /// Players' sessions.
     pub sessions: Sessions,
+    /// Scenes of shares.
+    pub shares: Shares,
+    /// Invitations.
+    pub invites: Invites,
     /// Verifies players' tokens, for the game's other services.
     pub tokens: Arc<TokenVerifier>,
     /// Bearer token of the admin routes; `None`: every request is rejected.
@@ -81,8 +94,12 @@ pub struct OpsState {
     pub guesses: Guesses,
     /// Ingests analytics events.
     pub events: Events,
+    /// Leaderboards.
+    pub boards: Boards,
     /// Limits statistics queries, which are expensive. They have database connections of their own.
     pub statistics: Arc<Semaphore>,
+    /// Time in which an erasure of a player can be revoked.
+    pub erase_delay: Duration,
     /// Phase of the process; it is ready only while [`Phase::Running`].
     pub phase: watch::Receiver<Phase>,
 }
@@ -95,8 +112,11 @@ sub_states! { OpsState as state =>
     Database: state.database.clone();
     LogHandle: state.log.clone();
     Sessions: state.sessions.clone();
+    Shares: state.shares.clone();
+    Invites: state.invites.clone();
     Arc<TokenVerifier>: Arc::clone(&state.tokens);
     Events: state.events.clone();
+    Boards: state.boards.clone();
     Arc<Semaphore>: Arc::clone(&state.statistics);
     watch::Receiver<Phase>: state.phase.clone();
 }
@@ -125,9 +145,15 @@ pub fn router(state: OpsState) -> Router {
         .merge(orders::routes())
         .merge(coins::routes())
         .merge(pushes::routes())
+        .merge(boards::routes())
+        .merge(scores::routes())
         .merge(events::routes())
+        .merge(shares::routes())
+        .merge(invites::routes())
         .merge(log::routes())
         .merge(users::routes())
+        .merge(erasures::routes())
+        .merge(export::routes())
         .merge(audit::routes())
         .merge(platform_stats::routes())
         .route_layer(from_fn_with_state(state.clone(), require_admin));
@@ -167,11 +193,17 @@ async fn require_admin(
         }
         _ => {
             let address = peer.0;
-            audit::refused(&state.database, peer, request.method(), request.uri()).await;
+            audit::refused(&state.database, peer, request.method(), &route(&request)).await;
             state.guesses.wrong(address).await;
             ApiError::from(ProblemCode::Unauthenticated).into_response()
         }
     }
+}
+
+/// The template of the request's route.
+fn route(request: &Request) -> String {
+    let matched = request.extensions().get::<MatchedPath>();
+    matched.map_or("unmatched", MatchedPath::as_str).to_owned()
 }
 
 fn authorization(request: &Request) -> Option<&str> {

@@ -11,6 +11,9 @@ use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::{TokenIssuer, TokenVerifier};
 use avalon_core::payments::inbox::InboxWriter;
 use avalon_core::payments::order_reader::OrderReader;
+use avalon_core::social::boards::Boards;
+use avalon_core::social::invites::Invites;
+use avalon_core::social::shares::Shares;
 use avalon_core::storage::database::Database;
 use avalon_queue::Queue;
 use avalon_wechat::pay::CallbackReceiver;
@@ -41,6 +44,8 @@ pub struct ApiState {
     pub inbox: InboxWriter,
     /// Receives WeChat's message push; `None`: it is not configured.
     pub pushes: Option<PushEndpoint>,
+    /// Leaderboards.
+    pub boards: Boards,
     /// Verifies players' tokens.
     pub tokens: Arc<TokenVerifier>,
     /// Ingests analytics events.
@@ -49,6 +54,10 @@ pub struct ApiState {
     pub issuer: Arc<TokenIssuer>,
     /// Players' sessions.
     pub sessions: Sessions,
+    /// Issues and tracks shares.
+    pub shares: Shares,
+    /// Lists invitations.
+    pub invites: Invites,
     /// Whether requests must be signed.
     pub signatures: SignaturePolicy,
     /// Rate limits.
@@ -122,6 +131,8 @@ pub(crate) use sub_states;
 sub_states! { App as App(state) =>
     Queue: state.queue.clone();
     Database: state.database.clone();
+    Boards: state.boards.clone();
+    SignaturePolicy: state.signatures;
     Option<CallbackReceiver>: state.pay.clone();
     OpenChannels: state.channels;
     OrderReader: state.orders.clone();
@@ -130,6 +141,8 @@ sub_states! { App as App(state) =>
     Arc<TokenIssuer>: Arc::clone(&state.issuer);
     Events: state.events.clone();
     Sessions: state.sessions.clone();
+    Shares: state.shares.clone();
+    Invites: state.invites.clone();
     RateLimits: state.rate_limits();
     Arc<TrustedProxies>: Arc::clone(&state.proxies);
     PayMetrics: state.pay_metrics.clone();

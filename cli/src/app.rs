@@ -15,6 +15,9 @@ use avalon_api::Events;
 use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::{TokenIssuer, TokenVerifier};
 use avalon_core::analytics::EventMetrics;
+use avalon_core::social::boards::{BoardMetrics, Boards};
+use avalon_core::social::invites::{InviteMetrics, Invites};
+use avalon_core::social::shares::{ShareIds, ShareMetrics, Shares};
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{JobStore, Queue, QueueMetrics, RedisEndpoint};
@@ -47,12 +50,18 @@ pub struct App {
     pub keyring: Arc<Keyring>,
     /// Players' sessions.
     pub sessions: Sessions,
+    /// Leaderboards.
+    pub boards: Boards,
     /// Signs players' tokens.
     pub issuer: Arc<TokenIssuer>,
     /// Verifies players' tokens.
     pub verifier: Arc<TokenVerifier>,
     /// WeChat Pay, if it is configured.
     pub pay: Option<PayClient>,
+    /// Issues and tracks shares.
+    pub shares: Shares,
+    /// Attributes, rewards and lists invitations.
+    pub invites: Invites,
     /// How events are accepted.
     pub events: Events,
     /// Metrics of calls to WeChat.
@@ -98,8 +107,26 @@ impl App {
         let queue = Queue::new(store, QueueMetrics::new(&registry)?);
         let database = Database::new(&config.database)?;
         let keyring = Arc::new(stores::keyring(&config)?);
+        let social = &config.social;
         Ok(Self {
+            shares: Shares::new(
+                database.clone(),
+                ShareIds::new(Arc::clone(&keyring), social.share_ttl),
+                social.shares.clone(),
+                ShareMetrics::new(&registry)?,
+            ),
+            invites: Invites::new(
+                database.clone(),
+                social.invites.clone(),
+                InviteMetrics::new(&registry)?,
+            ),
             sessions: stores::sessions(&config, &keyring, redis.as_ref(), &database),
+            boards: stores::boards(
+                &config,
+                redis.as_ref(),
+                &database,
+                BoardMetrics::new(&registry)?,
+            ),
             issuer: Arc::new(stores::issuer(&config)?),
             verifier: Arc::new(stores::verifier(&config)?),
             pay: pay_client(&config, role, &wechat_metrics)?,

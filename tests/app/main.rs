@@ -9,10 +9,13 @@
 )]
 
 mod accounts;
+mod boards;
 mod events;
 mod jobs;
 mod leftovers;
 mod operators;
 mod payments;
+mod personal_data;
 mod pushes;
 mod virtual_payment;
+mod shares;

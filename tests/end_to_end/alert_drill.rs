@@ -3,10 +3,12 @@
 //! them. Results are recorded in `docs/operations.md`.
 
 mod bills;
+mod boards;
 mod callbacks;
 mod connections;
 mod game_server;
 mod harness;
+mod invites;
 mod processes;
 mod purchases;
 mod queues;
@@ -23,8 +25,10 @@ use crate::dashboards::files;
 fn drills_cover_every_alert_rule() {
     let lists = [
         bills::ALERTS,
+        boards::ALERTS,
         callbacks::ALERTS,
         connections::ALERTS,
+        invites::ALERTS,
         processes::ALERTS,
         purchases::ALERTS,
         queues::ALERTS,

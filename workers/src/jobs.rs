@@ -6,7 +6,7 @@ use std::sync::Arc;
 use avalon_queue::{Handlers, JobContext};
 
 use crate::services::Services;
-use crate::{accounts, analytics, job_errors, payments, platform, social, upkeep};
+use crate::{accounts, analytics, job_errors, payments, personal, platform, social, upkeep};
 
 /// Returns the handlers of all job kinds.
 pub fn handlers(services: &Arc<Services>) -> Handlers {
@@ -43,12 +43,14 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
             payments::fulfil::handle,
             payments::reconcile::handle,
             platform::process_push::handle,
+            personal::report_erasure::handle,
             analytics::store_events::store,
             analytics::store_events::store_realtime,
             analytics::store_events::clickhouse,
             analytics::store_events::kafka,
             analytics::store_events::collector,
             upkeep::pull_platform_stats::handle,
+            social::pull_cheats::handle,
         ],
         repeated: [
             accounts::reconcile_bans::handle,
@@ -57,8 +59,15 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
             payments::sweep::handle,
             payments::retention::handle,
             platform::prune_pushes::handle,
+            social::end_windows::handle,
+            social::check_boards::handle,
+            social::prune_boards::handle,
+            personal::erase_player::handle,
             analytics::event_retention::handle,
             upkeep::prune_audit::handle,
+            social::settle_invites::handle,
+            social::reach_days::handle,
+            social::prune_shares::handle,
         ]
     )
 }

@@ -16,6 +16,13 @@ use crate::analytics::event_retention::EventRetention;
 use crate::payments::retention::Retention;
 use crate::payments::sweep::Sweep;
 use crate::platform::prune_pushes::PrunePushes;
+use crate::social::check_boards::CheckBoards;
+use crate::social::end_windows::EndWindows;
+use crate::social::prune_boards::PruneBoards;
+use crate::social::prune_shares::PruneShares;
+use crate::social::pull_cheats::PullCheats;
+use crate::social::reach_days::ReachDays;
+use crate::social::settle_invites::SettleInvites;
 use crate::upkeep::prune_audit::PruneAudit;
 use crate::upkeep::pull_platform_stats::PullPlatformStats;
 
@@ -25,6 +32,10 @@ pub(crate) struct Conditions {
     /// Whether WeChat's bills are compared with our orders. Pointless with a simulator that loses its orders
     /// on restart.
     pub(crate) compares_bills: bool,
+    /// Whether invitations are rewarded.
+    pub(crate) rewards_invites: bool,
+    /// Whether the milestone of invitations is a number of days.
+    pub(crate) counts_days: bool,
     /// Datasets of WeChat's daily figures to fetch; may be empty.
     pub(crate) platform_stats: Vec<Dataset>,
 }
@@ -54,16 +65,23 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// The schedule.
 #[rustfmt::skip]
-const SCHEDULE: [Entry; 8] = [
+const SCHEDULE: [Entry; 15] = [
     //      interval                           condition              jobs
     Entry { every: SECOND.saturating_mul(5),   when: always,          jobs: |_, _| one(&Sweep {}) },
     Entry { every: SECOND.saturating_mul(30),  when: always,          jobs: |_, _| one(&ReconcileBans {}) },
+    Entry { every: SECOND.saturating_mul(15),  when: always,          jobs: |_, _| one(&EndWindows {}) },
     Entry { every: MINUTE.saturating_mul(15),  when: compares_bills,  jobs: days_to_compare },
     Entry { every: MINUTE.saturating_mul(30),  when: pulls_figures,   jobs: figures_to_pull },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PruneAudit {}) },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&Retention {}) },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PrunePushes {}) },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&EventRetention {}) },
+    Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PruneBoards {}) },
+    Entry { every: HOUR.saturating_mul(24),    when: always,          jobs: |_, _| one(&CheckBoards {}) },
+    Entry { every: HOUR.saturating_mul(24),    when: always,          jobs: |_, _| one(&PullCheats {}) },
+    Entry { every: SECOND.saturating_mul(5),   when: rewards_invites, jobs: |_, _| one(&SettleInvites {}) },
+    Entry { every: MINUTE.saturating_mul(10),  when: counts_days,     jobs: |_, _| one(&ReachDays {}) },
+    Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PruneShares {}) },
 ];
 
 fn always(_: &Conditions) -> bool {
@@ -76,6 +94,14 @@ fn compares_bills(conditions: &Conditions) -> bool {
 
 fn pulls_figures(conditions: &Conditions) -> bool {
     !conditions.platform_stats.is_empty()
+}
+
+fn rewards_invites(conditions: &Conditions) -> bool {
+    conditions.rewards_invites
+}
+
+fn counts_days(conditions: &Conditions) -> bool {
+    conditions.counts_days
 }
 
 fn one<J: Job>(job: &J) -> Vec<NewJob> {
@@ -143,6 +169,8 @@ mod tests {
     fn conditions() -> Conditions {
         Conditions {
             compares_bills: true,
+            rewards_invites: true,
+            counts_days: true,
             platform_stats: vec![Dataset::Summary],
         }
     }

@@ -13,6 +13,10 @@ use avalon_core::payments::fulfilments::Webhooks;
 use avalon_core::payments::inbox_reader::InboxReader;
 use avalon_core::payments::orders::{HoldRules, PaymentWriter};
 use avalon_core::payments::{Channel, Platform};
+use avalon_core::social::boards::Boards;
+use avalon_core::social::invites::Invites;
+use avalon_core::social::invites::attribution::Attribution;
+use avalon_core::social::shares::Shares;
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{Enqueued, JobError, NewJob, Queue};
@@ -39,6 +43,8 @@ pub struct Services {
     pub players: SignInWriter,
     /// Players' sessions.
     pub sessions: Sessions,
+    /// Leaderboards.
+    pub boards: Boards,
     /// WeChat's APIs without an access token.
     pub wechat: WechatClient,
     /// WeChat's APIs with an access token.
@@ -63,6 +69,12 @@ pub struct Services {
     pub profile_metrics: ProfileMetrics,
     /// Stores and forwards events.
     pub analytics: Analytics,
+    /// Tracks shares.
+    pub shares: Shares,
+    /// Rewards invitations.
+    pub invites: Invites,
+    /// Reads what sign-ins say about invitations.
+    pub attribution: Attribution,
     /// Signs tokens.
     pub tokens: Arc<TokenIssuer>,
     /// Retention of the audit log.

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use avalon_core::audit;
-use avalon_core::payments::RefundStatus;
 use avalon_core::payments::backlog::{self, Backlog};
+use avalon_core::payments::{PaymentError, RefundStatus};
+use avalon_core::social::{boards, invites};
+use avalon_core::storage::database::Database;
 use avalon_metrics::metrics;
 use avalon_queue::ServerInfo;
 use avalon_queue::metrics::describe;
@@ -57,10 +59,25 @@ metrics! {
         unsettled: IntGauge = "avalon_coin_spends_unsettled",
         /// Age of the oldest of them.
         unsettled_oldest: Gauge = "avalon_coin_spends_unsettled_oldest_seconds",
+        /// Erasures of players that have begun and are not done.
+        erasures: IntGauge = "avalon_erasures_pending",
+        /// Time since the oldest of them began.
+        erasures_oldest: Gauge = "avalon_erasures_oldest_seconds",
         /// Differences between WeChat's bills and our orders in the last three reconciled days.
         differences: IntGauge = "avalon_reconciliation_differences",
         /// Unix time of the last finished reconciliation; 0: never.
         reconciled_at: IntGauge = "avalon_reconciliation_last_run_timestamp_seconds",
+    }
+
+    struct BoardGauges {
+        /// Implausible scores that wait for an operator.
+        held: IntGauge = "avalon_scores_held",
+        /// Age of the oldest score that waits for an operator.
+        held_oldest: Gauge = "avalon_scores_held_oldest_seconds",
+        /// Time since a window of a leaderboard should have ended; 0 if none is overdue.
+        overdue: Gauge = "avalon_board_windows_overdue_seconds",
+        /// Differences between the index of leaderboards and the scores that the last comparison found.
+        differences: IntGauge = "avalon_board_differences",
     }
 
     struct WebhookGauges {
@@ -68,6 +85,16 @@ metrics! {
         undelivered: IntGauge = "avalon_orders_undelivered",
         /// Age of the oldest webhook that the game server has not accepted.
         oldest: Gauge = "avalon_orders_undelivered_oldest_seconds",
+    }
+
+    struct InviteGauges {
+        /// Invitations for which rewards were granted, over all players and time.
+        rewarded: IntGauge = "avalon_invites_rewarded",
+    }
+
+    struct InviteBudget {
+        /// Maximum of `avalon_invites_rewarded` (`social.invites`).
+        budget: IntGauge = "avalon_invites_budget",
     }
 
     struct RedisMetrics {
@@ -95,30 +122,49 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the backlog of the database is cached.
 const CACHE_TTL: Duration = Duration::from_secs(5);
 
-/// The last backlog of the database and its time: frequent scrapes cause few queries.
+/// The current values of the database.
+#[derive(Clone, Debug)]
+struct Current {
+    backlog: Backlog,
+    boards: boards::Backlog,
+    invites_rewarded: i64,
+}
+
+impl Current {
+    async fn read(database: &Database) -> Result<Self, PaymentError> {
+        let now = Timestamp::now();
+        Ok(Self {
+            backlog: backlog::read(database, now).await?,
+            boards: boards::backlog(database, now).await?,
+            invites_rewarded: invites::rewarded(database).await?,
+        })
+    }
+}
+
+/// The last values of the database and their time: frequent scrapes cause few queries.
 #[derive(Clone, Default)]
-pub struct BacklogCache(Arc<Mutex<Option<(Instant, Backlog)>>>);
+pub struct BacklogCache(Arc<Mutex<Option<(Instant, Current)>>>);
 
 impl BacklogCache {
-    /// The backlog, at most a few seconds old; `None`: the database is unavailable.
-    async fn get(&self, state: &OpsState) -> Option<Backlog> {
+    /// The values, at most a few seconds old; `None`: the database is unavailable.
+    async fn get(&self, state: &OpsState) -> Option<Current> {
         let mut last = self.0.lock().await;
-        if let Some((at, backlog)) = &*last
+        if let Some((at, current)) = &*last
             && at.elapsed() < CACHE_TTL
         {
-            return Some(backlog.clone());
+            return Some(current.clone());
         }
-        let read = backlog::read(&state.database, Timestamp::now());
-        let backlog = match tokio::time::timeout(STORE_TIMEOUT, read).await {
-            Ok(Ok(backlog)) => backlog,
+        let read = Current::read(&state.database);
+        let current = match tokio::time::timeout(STORE_TIMEOUT, read).await {
+            Ok(Ok(current)) => current,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "backlog could not be read");
                 return None;
             }
             Err(_) => return None,
         };
-        *last = Some((Instant::now(), backlog.clone()));
-        Some(backlog)
+        *last = Some((Instant::now(), current.clone()));
+        Some(current)
     }
 }
 
@@ -162,14 +208,20 @@ async fn current_values(state: &OpsState) -> Result<Registry, prometheus::Error>
             None => vec![],
         }
     };
-    let (queue, backlog, servers) = tokio::join!(queue, state.backlog.get(state), servers);
+    let (queue, current, servers) = tokio::join!(queue, state.backlog.get(state), servers);
 
-    describe_own(&registry, state, queue.is_some(), backlog.is_some())?;
+    describe_own(&registry, state, queue.is_some(), current.is_some())?;
     if let Some((stats, consumers)) = queue {
         describe(&registry, &stats, &consumers)?;
     }
-    if let Some(backlog) = backlog {
-        describe_backlog(&registry, &backlog, state.tells_game)?;
+    if let Some(current) = current {
+        describe_backlog(&registry, &current.backlog, state.tells_game)?;
+        describe_boards(&registry, &current.boards)?;
+        let gauges = InviteGauges::new(&registry)?;
+        gauges.rewarded.set(current.invites_rewarded);
+    }
+    if let Some(budget) = state.invites.config().budget {
+        InviteBudget::new(&registry)?.budget.set(i64::from(budget));
     }
     describe_servers(&registry, &servers)?;
     Ok(registry)
@@ -216,6 +268,10 @@ fn describe_backlog(
     gauges
         .unsettled_oldest
         .set(seconds(backlog.coins_unsettled.oldest_ms));
+    gauges.erasures.set(backlog.erasures.count);
+    gauges
+        .erasures_oldest
+        .set(seconds(backlog.erasures.oldest_ms));
     gauges.differences.set(backlog.differences);
     let reconciled_at = backlog.reconciled_at.unwrap_or(0) / 1000;
     gauges.reconciled_at.set(reconciled_at);
@@ -232,6 +288,18 @@ fn describe_backlog(
         gauges.undelivered.set(backlog.undelivered.count);
         gauges.oldest.set(seconds(backlog.undelivered.oldest_ms));
     }
+    Ok(())
+}
+
+fn describe_boards(
+    registry: &Registry,
+    backlog: &boards::Backlog,
+) -> Result<(), prometheus::Error> {
+    let gauges = BoardGauges::new(registry)?;
+    gauges.held.set(backlog.held);
+    gauges.held_oldest.set(seconds(backlog.held_oldest_ms));
+    gauges.overdue.set(seconds(backlog.overdue_ms));
+    gauges.differences.set(backlog.differences);
     Ok(())
 }
 

@@ -84,7 +84,7 @@ async fn describe(state: &Users, user: UserInfo) -> Result<Value, ApiError> {
 }
 
 /// Describes a session without its secrets.
-fn session(session: &Session) -> Value {
+pub(super) fn session(session: &Session) -> Value {
     let time = IsoTime::from_millisecond;
     let mut described = json!({
         "sessionId": session.id,

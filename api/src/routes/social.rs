@@ -1,5 +1,10 @@
-//! Shares and groups.
+//! Scores, leaderboards, rewards, shares, groups and invitations.
 
+pub(crate) mod invites;
+pub(crate) mod leaderboard;
+pub(crate) mod rewards;
+pub(crate) mod scores;
+pub(crate) mod share;
 pub(crate) mod share_group;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -8,4 +13,9 @@ use crate::state::App;
 
 pub(crate) fn players() -> OpenApiRouter<App> {
     share_group::routes()
+        .merge(share::routes())
+        .merge(invites::routes())
+        .merge(scores::routes())
+        .merge(leaderboard::routes())
+        .merge(rewards::routes())
 }

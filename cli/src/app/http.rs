@@ -64,7 +64,10 @@ impl App {
             pay_metrics: avalon_api::PayMetrics::new(&self.registry)?,
             push_metrics: PushMetrics::new(&self.registry)?,
             events: self.events.clone(),
+            boards: self.boards.clone(),
             sessions: self.sessions.clone(),
+            shares: self.shares.clone(),
+            invites: self.invites.clone(),
             tokens: Arc::clone(&self.verifier),
             issuer: Arc::clone(&self.issuer),
             signatures: self.config.auth.signatures,
@@ -97,11 +100,15 @@ impl App {
             backlog: BacklogCache::default(),
             log,
             sessions: self.sessions.clone(),
+            shares: self.shares.clone(),
+            invites: self.invites.clone(),
             tokens: Arc::clone(&self.verifier),
             admin_token: self.config.admin.token.clone().map(Arc::new),
             guesses: Guesses::default(),
             phase,
             events: self.events.clone(),
+            boards: self.boards.clone(),
+            erase_delay: self.config.storage.erase_delay,
         })
     }
 

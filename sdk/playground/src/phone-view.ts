@@ -9,9 +9,10 @@ import type {
   ShareTarget,
   SheetAnswer,
 } from '@avalon-wx/wx-stand-in';
-import { ask, button, choice, el, toggle } from './dom.js';
+import { button, choice, el, toggle } from './dom.js';
 import { GAME_ORIGIN } from './stage.js';
 import { t } from './texts.js';
+import { answerWeChat } from './wechat-dialogs.js';
 
 const BOARD = 'score';
 const PAY_THROUGH = ['any', 'wechat_pay', 'virtual_payment'] as const;
@@ -31,6 +32,8 @@ export class PhoneView {
   panel: 'accept' | 'reject' | undefined;
   /** Hears of the answers on the panel, which WeChat's servers have before the game. */
   onPanel: (results: Record<string, string>) => Promise<unknown> = () => Promise.resolve();
+  /** Reads the subscribe messages that WeChat delivered. */
+  received: () => Promise<string> = () => Promise.resolve('');
   lastOrder: Order | undefined;
   private readonly status = el('p', { className: 'status' });
   private readonly products = el('ul', { data: { list: 'products' } });
@@ -43,7 +46,7 @@ export class PhoneView {
   constructor(
     readonly name: string,
     readonly phone: Phone,
-    private readonly targets: () => readonly ShareTarget[],
+    readonly targets: () => readonly ShareTarget[],
     private readonly inbox: () => ShareCard | undefined,
   ) {
     const heading = el('h3', { id: `phone-${name}` }, name);
@@ -66,7 +69,7 @@ export class PhoneView {
       this.element.append(el('h4', {}, t(title)), list);
     }
     this.element.append(this.screen);
-    this.answerWeChat();
+    answerWeChat(this.phone, this);
     this.restart();
   }
 
@@ -248,6 +251,7 @@ export class PhoneView {
       this.action(t('subscribe'), 'subscribe', async () =>
         JSON.stringify(await this.client.social.subscribe([TEMPLATE])),
       ),
+      this.action(t('messages'), 'messages', () => this.received()),
       this.action(t('track'), 'track', async () => {
         this.client.events.track('playground');
         return String(this.client.events.stats().queued);
@@ -278,53 +282,5 @@ export class PhoneView {
 
   private action(label: string, name: string, run: () => Promise<unknown>): HTMLButtonElement {
     return button(label, name, () => this.act(label, run));
-  }
-
-  /** The parts of WeChat that ask the player. */
-  private answerWeChat(): void {
-    const { payments, sharing, subscriptions, consents } = this.phone;
-    payments.answer = () => this.sheet ?? this.askForPayment();
-    sharing.picker = () =>
-      this.target ??
-      ask<ShareTarget | undefined>(
-        t('shareTitle'),
-        this.targets().map((target) => ['group' in target ? t('group') : target.friend, target] as const),
-        undefined,
-      );
-    subscriptions.panel = async (templates) => {
-      const choices = [
-        [t('accept'), 'accept'],
-        [t('reject'), 'reject'],
-      ] as const;
-      const answer = this.panel ?? (await ask<'accept' | 'reject'>(t('subscribeTitle'), choices, 'reject'));
-      const results = Object.fromEntries(templates.map((template) => [template, answer]));
-      await this.onPanel(results).catch(() => undefined);
-      return results;
-    };
-    consents.ask = () =>
-      ask<'accept' | 'refuse'>(
-        t('consentTitle'),
-        [
-          [t('accept'), 'accept'],
-          [t('reject'), 'refuse'],
-        ],
-        'refuse',
-      );
-  }
-
-  private askForPayment(): Promise<SheetAnswer> {
-    const code = el('input', { type: 'number', value: '-15015' });
-    const extra = el('label', {}, `${t('sheetFail')} `, code);
-    const fail = Symbol('fail');
-    return ask<SheetAnswer | symbol>(
-      `${t('sheetTitle')}: ${this.name}`,
-      [
-        [t('sheetPay'), 'pay'],
-        [t('sheetCancel'), { code: -2 }],
-        [t('sheetFail'), fail],
-      ],
-      { code: -2 },
-      extra,
-    ).then((answer) => (typeof answer === 'symbol' ? { code: Number(code.value) } : answer));
   }
 }

@@ -9,7 +9,7 @@ const GIFT = 'pack-gems';
 /** Returns the switches; `openid` names the player of the first phone. */
 export function pushesView(
   stage: Stage,
-  openid: () => string,
+  openid: () => Promise<string>,
   act: (run: () => Promise<unknown>) => () => void,
 ): HTMLElement {
   const settings = (changes: object) => stage.sim('PUT', '/vpay/push-settings', changes);
@@ -39,12 +39,14 @@ export function pushesView(
     button(
       t('gift'),
       'gift',
-      act(() => gift(stage, openid())),
+      act(async () => gift(stage, await openid())),
     ),
     button(
       t('giveCoins'),
       'give-coins',
-      act(() => stage.sim('POST', `/vpay/players/${openid()}/coins`, { bought: 100, granted: 0 })),
+      act(async () =>
+        stage.sim('POST', `/vpay/players/${await openid()}/coins`, { bought: 100, granted: 0 }),
+      ),
     ),
   );
 }

@@ -5,6 +5,7 @@ pub mod callback;
 pub mod cancel_order;
 pub mod change_coins;
 pub mod create_order;
+pub mod erase_player;
 pub mod events;
 pub mod login;
 pub mod open_group;
@@ -24,6 +25,7 @@ pub use callback::Callback;
 pub use cancel_order::CancelOrder;
 pub use change_coins::ChangeCoins;
 pub use create_order::CreateOrder;
+pub use erase_player::ErasePlayer;
 pub use events::{
     SendToClickhouse, SendToCollector, SendToKafka, StoreEvents, StoreRealtimeEvents,
 };

@@ -8,13 +8,16 @@ use std::sync::Arc;
 
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::ProcessPush;
-use avalon_core::platform::pushes::{self, Outcome, judge};
+use avalon_core::platform::pushes::{self, Outcome, StoredPush, judge};
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::message_push::{Envelope, Event};
 use jiff::Timestamp;
 
 use crate::job_errors;
-use crate::platform::{coins_credited, item_delivery, pushed_refund};
+use crate::platform::{
+    account_cancelled, authorization_revoked, coins_credited, item_delivery, pushed_refund,
+    user_info_modified,
+};
 use crate::services::Services;
 
 pub(crate) async fn handle(
@@ -31,7 +34,7 @@ pub(crate) async fn handle(
     if let Some(outcome) = push.outcome {
         return Ok(outcome);
     }
-    let outcome = process(&services, &message).await?;
+    let outcome = process(&services, &push, &message).await?;
     pushes::processed(&services.database, push.id, outcome)
         .await
         .map_err(job_errors::database)?;
@@ -39,7 +42,11 @@ pub(crate) async fn handle(
     Ok(outcome)
 }
 
-async fn process(services: &Services, message: &str) -> Result<Outcome, JobError> {
+async fn process(
+    services: &Services,
+    push: &StoredPush,
+    message: &str,
+) -> Result<Outcome, JobError> {
     // It was readable on receipt; a later version may be stricter.
     let Ok((envelope, _)) = Envelope::read(message) else {
         return Ok(Outcome::Invalid);
@@ -48,7 +55,7 @@ async fn process(services: &Services, message: &str) -> Result<Outcome, JobError
     let judged = judge(event.as_ref().map_err(|error| *error), &services.app_keys);
     match (judged.outcome, event) {
         (Some(outcome), _) => Ok(outcome),
-        (None, Ok(event)) => apply(services, event, &envelope).await,
+        (None, Ok(event)) => apply(services, push, event, &envelope).await,
         (None, Err(_)) => Ok(Outcome::Invalid),
     }
 }
@@ -56,6 +63,7 @@ async fn process(services: &Services, message: &str) -> Result<Outcome, JobError
 /// Applies an event that is accepted.
 async fn apply(
     services: &Services,
+    push: &StoredPush,
     event: Event,
     envelope: &Envelope,
 ) -> Result<Outcome, JobError> {
@@ -74,6 +82,9 @@ async fn apply(
             Ok(notice) => pushed_refund::apply(services, &notice).await,
             Err(_) => Ok(Outcome::Unverified),
         },
+        Event::UserInfoModified(event) => user_info_modified::apply(services, event).await,
+        Event::AuthorizationRevoked(event) => authorization_revoked::apply(services, event).await,
+        Event::AccountCancelled(event) => account_cancelled::apply(services, push, event).await,
         // The others have no effect in this version beyond their rows.
         _ => Ok(Outcome::Stored),
     }

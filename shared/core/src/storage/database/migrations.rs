@@ -50,7 +50,10 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             9 "0009_banned_players",
             14 "0014_pushes",
             15 "0015_rewards",
+            16 "0016_boards",
+            17 "0017_shares_and_invites",
             19 "0019_virtual_payment",
+            20 "0020_erasures",
         )
         .to_vec(),
         Dialect::Postgres => migrations!("postgres":
@@ -67,7 +70,10 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             13 "0013_orders_without_product_locks",
             14 "0014_pushes",
             15 "0015_rewards",
+            16 "0016_boards",
+            17 "0017_shares_and_invites",
             19 "0019_virtual_payment",
+            20 "0020_erasures",
         )
         .to_vec(),
     };
