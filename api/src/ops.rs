@@ -3,8 +3,8 @@
 
 mod audit;
 mod board;
-mod coins;
 mod boards;
+mod coins;
 mod erasures;
 mod events;
 mod export;

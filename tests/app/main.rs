@@ -17,5 +17,5 @@ mod operators;
 mod payments;
 mod personal_data;
 mod pushes;
-mod virtual_payment;
 mod shares;
+mod virtual_payment;

@@ -1,5 +1,5 @@
 //! Operators' changes of players' coins: presents, returns of spent coins, and decisions about changes whose
-//! outcome nobody knows. And players who had used what was refunded.
+//! outcome is unknown. And players who had used what was refunded.
 
 use avalon_core::audit::{self, AuditKind};
 use avalon_core::base::ids::OrderId;

@@ -55,7 +55,7 @@ metrics! {
         refunds_oldest: GaugeVec["status"] = "avalon_refunds_open_oldest_seconds",
         /// Orders that cannot be queried before their players sign in again.
         orders_waiting: IntGauge = "avalon_orders_waiting_for_player",
-        /// Changes of coins whose outcome nobody knows: an operator must decide.
+        /// Changes of coins whose outcome is unknown: an operator must decide.
         unsettled: IntGauge = "avalon_coin_spends_unsettled",
         /// Age of the oldest of them.
         unsettled_oldest: Gauge = "avalon_coin_spends_unsettled_oldest_seconds",

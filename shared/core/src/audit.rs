@@ -75,7 +75,7 @@ pub enum AuditKind {
     OrderRefunded,
     /// An operator granted coins or gave some back.
     CoinsChanged,
-    /// An operator decided a change of coins whose outcome nobody knew.
+    /// An operator decided a change of coins whose outcome was unknown.
     CoinsSettled,
     /// An operator created or changed a product.
     ProductChanged,

@@ -90,6 +90,10 @@ async fn create(
     };
     let first_query = pay.channels.get(channel)?.abilities().first_query;
     let sandbox = pay.sandbox && is_testable(job.platform, job.env_version);
+    // Test coins grant nothing, unless that is wanted, and a spend is nothing but a grant.
+    if sandbox && job.pay_with == PayWith::Coins && !pay.sandbox_grants {
+        return Err(job_errors::reject(ProblemCode::PaymentsDisabled));
+    }
     let new = NewOrder {
         platform: job.platform,
         pay_with: job.pay_with,

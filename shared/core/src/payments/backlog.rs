@@ -27,7 +27,7 @@ pub struct Backlog {
     pub refunds: Vec<(RefundStatus, Waiting)>,
     /// Orders that wait for their players' next sign-in.
     pub awaiting_sign_in: Waiting,
-    /// Changes of coins whose outcome nobody knows.
+    /// Changes of coins whose outcome is unknown.
     pub coins_unsettled: Waiting,
     /// Erasures of players that have begun and are not done.
     pub erasures: Waiting,

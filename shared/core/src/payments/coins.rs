@@ -86,7 +86,7 @@ pub enum CoinChangeState {
     Done,
     /// WeChat has refused it; nothing was changed.
     Refused,
-    /// Nobody knows, and it may not be repeated: an operator must decide.
+    /// Unknown, and it may not be repeated: an operator must decide.
     Unsettled,
 }
 

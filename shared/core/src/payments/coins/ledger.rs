@@ -96,7 +96,7 @@ pub async fn of_player(
     rows.iter().map(change_of).collect()
 }
 
-/// Changes whose outcome nobody knows.
+/// Changes whose outcome is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unsettled {
     /// Number of changes.
