@@ -27,7 +27,7 @@ use crate::services::Services;
 #[derive(Debug)]
 pub(crate) enum Attempt {
     /// The change has ended.
-    Ended(CoinChange),
+    Ended(CoinChangeState),
     /// It was refused: the player has too few coins.
     NotEnough,
     /// It waits for the player's next sign-in.
@@ -70,7 +70,7 @@ pub(crate) async fn attempt(services: &Services, change: &CoinChange) -> Result<
                 tracing::error!(bill_no = change.id, "a change of coins needs an operator");
                 services.metrics.spend(change.kind, SpendOutcome::Unsettled);
             }
-            return Ok(Attempt::Ended(change));
+            return Ok(Attempt::Ended(change.state));
         }
     };
     let caller = Caller {
@@ -195,11 +195,7 @@ async fn confirmed(
     }
     services.metrics.spend(change.kind, SpendOutcome::Done);
     settlement::enqueue_webhooks(services).await;
-    Ok(Attempt::Ended(CoinChange {
-        state: CoinChangeState::Done,
-        balance,
-        ..change.clone()
-    }))
+    Ok(Attempt::Ended(CoinChangeState::Done))
 }
 
 /// Records a clear answer that is no success.
@@ -236,10 +232,7 @@ async fn declined(
     services.metrics.spend(change.kind, outcome);
     Ok(match short {
         true => Attempt::NotEnough,
-        false => Attempt::Ended(CoinChange {
-            state: CoinChangeState::Refused,
-            ..change.clone()
-        }),
+        false => Attempt::Ended(CoinChangeState::Refused),
     })
 }
 

@@ -37,7 +37,7 @@ pub(crate) async fn spend(
         .await
         .map_err(job_errors::payment)?;
     match change_coins::attempt(services, &change).await? {
-        Attempt::Ended(change) if change.state == CoinChangeState::Done => Ok(CreatedOrder {
+        Attempt::Ended(CoinChangeState::Done) => Ok(CreatedOrder {
             order_id: order.id,
             pay_params: None,
         }),
