@@ -8,6 +8,7 @@ use avalon_core::base::fen::Fen;
 use avalon_core::base::ids::{OrderId, ProductId, UserId};
 use avalon_core::jobs::CreateOrder;
 use avalon_core::jobs::create_order::CreatedOrder;
+use avalon_core::payments::PayWith;
 use avalon_core::payments::config::LatePayment;
 use avalon_core::payments::products::{self, Product};
 use avalon_core::storage::database::Database;
@@ -54,6 +55,11 @@ impl Player {
             quantity,
             idempotency_key: key.to_owned(),
             client_ip: None,
+            platform: None,
+            env_version: None,
+            channel: None,
+            pay_with: PayWith::Money,
+            session_id: None,
         }
     }
 }
