@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::analysis::Analysis;
+use super::social_control;
 use super::text_check::Word;
 use crate::control::{BadRequest, Strict, merge_settings};
 use crate::players::is_openid;
@@ -23,6 +24,7 @@ pub(crate) fn routes(world: &Arc<World>) -> Router {
         .route("/words", put(set_words))
         .route("/analysis", put(set_analysis))
         .with_state(Arc::clone(world))
+        .merge(social_control::routes(world))
 }
 
 type Platform = State<Arc<World>>;
