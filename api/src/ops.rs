@@ -4,10 +4,12 @@
 mod audit;
 mod board;
 mod events;
+mod gifts;
 mod guesses;
 mod health;
 mod jobs;
 mod log;
+mod messages;
 mod metrics;
 mod orders;
 mod platform_stats;
@@ -45,6 +47,7 @@ use crate::state::sub_states;
 
 pub use guesses::Guesses;
 pub use log::{LogHandle, LogLevelError};
+pub use messages::MessageIntake;
 pub use metrics::{BacklogCache, describe_process};
 
 /// Number of statistics queries that a process runs concurrently.
@@ -78,6 +81,8 @@ pub struct OpsState {
     pub admin_token: Option<Arc<SecretString>>,
     /// Slows down guesses of the admin token.
     pub guesses: Guesses,
+    /// Accepts subscribe messages of the game server.
+    pub messages: MessageIntake,
     /// Ingests analytics events.
     pub events: Events,
     /// Limits statistics queries, which are expensive. They have database connections of their own.
@@ -123,6 +128,8 @@ pub fn router(state: OpsState) -> Router {
         .merge(products::routes())
         .merge(orders::routes())
         .merge(pushes::routes())
+        .merge(gifts::routes())
+        .merge(messages::routes())
         .merge(events::routes())
         .merge(log::routes())
         .merge(users::routes())

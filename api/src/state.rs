@@ -11,6 +11,7 @@ use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::{TokenIssuer, TokenVerifier};
 use avalon_core::payments::inbox::InboxWriter;
 use avalon_core::payments::order_reader::OrderReader;
+use avalon_core::social::messages::config::Templates;
 use avalon_core::storage::database::Database;
 use avalon_queue::Queue;
 use avalon_wechat::pay::CallbackReceiver;
@@ -38,6 +39,8 @@ pub struct ApiState {
     pub inbox: InboxWriter,
     /// Receives WeChat's message push; `None`: it is not configured.
     pub pushes: Option<PushEndpoint>,
+    /// Templates of subscribe messages.
+    pub templates: Arc<Templates>,
     /// Verifies players' tokens.
     pub tokens: Arc<TokenVerifier>,
     /// Ingests analytics events.
@@ -122,6 +125,7 @@ sub_states! { App as App(state) =>
     Option<CallbackReceiver>: state.pay.clone();
     OrderReader: state.orders.clone();
     InboxWriter: state.inbox.clone();
+    Arc<Templates>: Arc::clone(&state.templates);
     Arc<TokenVerifier>: Arc::clone(&state.tokens);
     Arc<TokenIssuer>: Arc::clone(&state.issuer);
     Events: state.events.clone();

@@ -35,6 +35,7 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
             accounts::probe_session_key::handle,
             accounts::reset_session_key::handle,
             social::open_group::handle,
+            social::report_message::handle,
             payments::create_order::handle,
             payments::cancel_order::handle,
             payments::callback::handle,
@@ -55,6 +56,10 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
             payments::sweep::handle,
             payments::retention::handle,
             platform::prune_pushes::handle,
+            social::send_message::handle,
+            social::write_hosted::handle,
+            social::sweep_social::handle,
+            social::prune_messages::handle,
             analytics::event_retention::handle,
             upkeep::prune_audit::handle,
         ]

@@ -27,4 +27,7 @@ pub use payments::sweep::Sweep;
 pub use payments::webhook::{Webhook, WebhookError, is_public};
 pub use payments::{channel, channels};
 pub use pools::{Pools, PoolsSettings};
-pub use services::{Payments, ProfileRules, Services};
+pub use services::{MessageRules, Payments, ProfileRules, Services};
+pub use social::hosted_sign_ins::HostedSignIns;
+pub use social::metrics::MessageMetrics;
+pub use social::sweep_social::SweepSocial;

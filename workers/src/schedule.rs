@@ -16,6 +16,8 @@ use crate::analytics::event_retention::EventRetention;
 use crate::payments::retention::Retention;
 use crate::payments::sweep::Sweep;
 use crate::platform::prune_pushes::PrunePushes;
+use crate::social::prune_messages::PruneMessages;
+use crate::social::sweep_social::SweepSocial;
 use crate::upkeep::prune_audit::PruneAudit;
 use crate::upkeep::pull_platform_stats::PullPlatformStats;
 
@@ -54,15 +56,17 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// The schedule.
 #[rustfmt::skip]
-const SCHEDULE: [Entry; 8] = [
+const SCHEDULE: [Entry; 10] = [
     //      interval                           condition              jobs
     Entry { every: SECOND.saturating_mul(5),   when: always,          jobs: |_, _| one(&Sweep {}) },
+    Entry { every: SECOND.saturating_mul(5),   when: always,          jobs: |_, _| one(&SweepSocial {}) },
     Entry { every: SECOND.saturating_mul(30),  when: always,          jobs: |_, _| one(&ReconcileBans {}) },
     Entry { every: MINUTE.saturating_mul(15),  when: compares_bills,  jobs: days_to_compare },
     Entry { every: MINUTE.saturating_mul(30),  when: pulls_figures,   jobs: figures_to_pull },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PruneAudit {}) },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&Retention {}) },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PrunePushes {}) },
+    Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PruneMessages {}) },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&EventRetention {}) },
 ];
 

@@ -4,6 +4,7 @@ use avalon_core::accounts::sessions::SessionError;
 use avalon_core::accounts::users::UserError;
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::payments::PaymentError;
+use avalon_core::social::messages::MessageError;
 use avalon_core::storage::database::DatabaseError;
 use avalon_queue::StoreError;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -73,6 +74,15 @@ impl From<PaymentError> for ApiError {
 impl From<DatabaseError> for ApiError {
     fn from(error: DatabaseError) -> Self {
         PaymentError::from(error).into()
+    }
+}
+
+impl From<MessageError> for ApiError {
+    fn from(error: MessageError) -> Self {
+        match error {
+            MessageError::Database(error) => error.into(),
+            error => error.problem().into(),
+        }
     }
 }
 

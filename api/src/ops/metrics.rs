@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use avalon_core::audit;
-use avalon_core::payments::RefundStatus;
 use avalon_core::payments::backlog::{self, Backlog};
+use avalon_core::payments::{PaymentError, RefundStatus};
+use avalon_core::social::{self, backlog::SocialBacklog};
 use avalon_metrics::metrics;
 use avalon_queue::ServerInfo;
 use avalon_queue::metrics::describe;
@@ -57,6 +58,13 @@ metrics! {
         reconciled_at: IntGauge = "avalon_reconciliation_last_run_timestamp_seconds",
     }
 
+    struct SocialGauges {
+        /// Gift packs that wait for an operator to map their ids.
+        gifts_waiting: IntGauge = "avalon_gifts_waiting",
+        /// Players whose scores wait for a sign-in, since WeChat refuses their session keys.
+        parked: IntGauge = "avalon_cloud_storage_parked",
+    }
+
     struct WebhookGauges {
         /// Webhooks of the last 7 days that the game server has not accepted.
         undelivered: IntGauge = "avalon_orders_undelivered",
@@ -91,18 +99,25 @@ const CACHE_TTL: Duration = Duration::from_secs(5);
 
 /// The last backlog of the database and its time: frequent scrapes cause few queries.
 #[derive(Clone, Default)]
-pub struct BacklogCache(Arc<Mutex<Option<(Instant, Backlog)>>>);
+pub struct BacklogCache(Arc<Mutex<Option<(Instant, Waiting)>>>);
+
+/// What waits in the database.
+type Waiting = (Backlog, SocialBacklog);
 
 impl BacklogCache {
     /// The backlog, at most a few seconds old; `None`: the database is unavailable.
-    async fn get(&self, state: &OpsState) -> Option<Backlog> {
+    async fn get(&self, state: &OpsState) -> Option<Waiting> {
         let mut last = self.0.lock().await;
         if let Some((at, backlog)) = &*last
             && at.elapsed() < CACHE_TTL
         {
             return Some(backlog.clone());
         }
-        let read = backlog::read(&state.database, Timestamp::now());
+        let read = async {
+            let payments = backlog::read(&state.database, Timestamp::now()).await?;
+            let social = social::backlog::read(&state.database).await?;
+            Ok::<_, PaymentError>((payments, social))
+        };
         let backlog = match tokio::time::timeout(STORE_TIMEOUT, read).await {
             Ok(Ok(backlog)) => backlog,
             Ok(Err(error)) => {
@@ -162,7 +177,10 @@ async fn current_values(state: &OpsState) -> Result<Registry, prometheus::Error>
     if let Some((stats, consumers)) = queue {
         describe(&registry, &stats, &consumers)?;
     }
-    if let Some(backlog) = backlog {
+    if let Some((backlog, social)) = backlog {
+        let gauges = SocialGauges::new(&registry)?;
+        gauges.gifts_waiting.set(social.gifts_waiting);
+        gauges.parked.set(social.hosted_parked);
         describe_backlog(&registry, &backlog, state.tells_game)?;
     }
     describe_servers(&registry, &servers)?;

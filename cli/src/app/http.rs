@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use avalon_api::limits::{Limits, LocalLimiter, RedisLimiter};
-use avalon_api::ops::{BacklogCache, Guesses, LogHandle, OpsState, Phase};
+use avalon_api::ops::{BacklogCache, Guesses, LogHandle, MessageIntake, OpsState, Phase};
 use avalon_api::{
     ApiState, Events, GuardMetrics, HeaderPolicy, HttpMetrics, PushEndpoint, PushMetrics,
     QueueRoom, TrustedProxies,
@@ -12,6 +12,7 @@ use avalon_core::analytics::EventMetrics;
 use avalon_core::payments::inbox::InboxWriter;
 use avalon_core::payments::order_reader::OrderReader;
 use avalon_core::platform::pushes::PushWriter;
+use avalon_core::social::messages::config::Templates;
 use avalon_queue::RedisEndpoint;
 use avalon_wechat::AppId;
 use axum::Router;
@@ -60,6 +61,7 @@ impl App {
             push_metrics: PushMetrics::new(&self.registry)?,
             events: self.events.clone(),
             sessions: self.sessions.clone(),
+            templates: self.templates(),
             tokens: Arc::clone(&self.verifier),
             issuer: Arc::clone(&self.issuer),
             signatures: self.config.auth.signatures,
@@ -97,7 +99,16 @@ impl App {
             guesses: Guesses::default(),
             phase,
             events: self.events.clone(),
+            messages: MessageIntake {
+                templates: self.templates(),
+                quiet_hours: self.config.social.messages.quiet_hours,
+            },
         })
+    }
+
+    /// The templates of subscribe messages.
+    fn templates(&self) -> Arc<Templates> {
+        Arc::new(Templates::new(self.config.social.templates.clone()))
     }
 
     /// The endpoint of WeChat's message push, if it is configured.
@@ -107,6 +118,7 @@ impl App {
             receiver: self.config.push.receiver(app_id, self.role)?,
             keys: app_keys(&self.config),
             writer: PushWriter::spawn(self.database.clone()),
+            database: self.database.clone(),
             queue: self.queue.clone(),
         })
     }

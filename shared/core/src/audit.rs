@@ -75,6 +75,8 @@ pub enum AuditKind {
     OrderRefunded,
     /// An operator created or changed a product.
     ProductChanged,
+    /// An operator mapped an id of WeChat's gift packs to items.
+    GiftChanged,
     /// An operator replayed a dead letter.
     JobReplayed,
     /// An operator deleted a dead letter.

@@ -6,12 +6,14 @@
 
 use std::sync::Arc;
 
+use avalon_core::base::ids::PushId;
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::ProcessPush;
 use avalon_core::platform::pushes::{self, Outcome, judge};
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::message_push::{Envelope, Event};
 
+use super::{gift_pack, subscriptions};
 use crate::job_errors;
 use crate::services::Services;
 
@@ -29,14 +31,14 @@ pub(crate) async fn handle(
     if let Some(outcome) = push.outcome {
         return Ok(outcome);
     }
-    let outcome = process(&services, &message).await?;
+    let outcome = process(&services, push.id, &message).await?;
     pushes::processed(&services.database, push.id, outcome)
         .await
         .map_err(job_errors::database)?;
     Ok(outcome)
 }
 
-async fn process(services: &Services, message: &str) -> Result<Outcome, JobError> {
+async fn process(services: &Services, push: PushId, message: &str) -> Result<Outcome, JobError> {
     // It was readable on receipt; a later version may be stricter.
     let Ok((envelope, _)) = Envelope::read(message) else {
         return Ok(Outcome::Invalid);
@@ -45,12 +47,18 @@ async fn process(services: &Services, message: &str) -> Result<Outcome, JobError
     let judged = judge(event.as_ref().map_err(|error| *error), &services.app_keys);
     match (judged.outcome, event) {
         (Some(outcome), _) => Ok(outcome),
-        (None, Ok(event)) => apply(services, event).await,
+        (None, Ok(event)) => apply(services, push, event).await,
         (None, Err(_)) => Ok(Outcome::Invalid),
     }
 }
 
-/// Applies an event that is accepted. None has an effect in this version beyond its row.
-async fn apply(_: &Services, _: Event) -> Result<Outcome, JobError> {
-    Ok(Outcome::Stored)
+/// Applies an event that is accepted. One without an arm has no effect beyond its row.
+async fn apply(services: &Services, push: PushId, event: Event) -> Result<Outcome, JobError> {
+    match event {
+        Event::GiftPack(pack) => gift_pack::apply(services, push, &pack).await,
+        Event::SubscriptionPopup(popup) => subscriptions::popup(services, push, &popup).await,
+        Event::SubscriptionChange(change) => subscriptions::change(services, push, &change).await,
+        Event::SubscriptionSent(sent) => subscriptions::sent(services, &sent).await,
+        _ => Ok(Outcome::Stored),
+    }
 }

@@ -6,9 +6,11 @@ use std::time::Duration;
 use avalon_core::base::ids::PushId;
 use avalon_core::jobs::ProcessPush;
 use avalon_core::platform::pushes::{self, NewPush, Outcome, PushWriter, Stored};
+use avalon_core::social::gifts;
+use avalon_core::storage::database::{Database, DatabaseError};
 use avalon_queue::{NewJob, Queue};
 use avalon_wechat::message_push::{
-    EventKind, Push, PushAnswer, PushQuery, PushReceiver, PushVerdict,
+    Event, EventKind, Push, PushAnswer, PushOutcome, PushQuery, PushReceiver, PushVerdict,
 };
 use avalon_wechat::virtual_payment::AppKeys;
 use jiff::Timestamp;
@@ -32,6 +34,8 @@ pub struct PushEndpoint {
     pub keys: AppKeys,
     /// Stores.
     pub writer: PushWriter,
+    /// Knows the players.
+    pub database: Database,
     /// Enqueues.
     pub queue: Queue,
 }
@@ -83,9 +87,29 @@ impl PushEndpoint {
         let judged = pushes::judge(event.as_ref().map_err(|error| *error), &self.keys);
         let new = NewPush::new(push, &self.keys, judged.outcome);
         let accepted = || Answer::Stored(kind.answer().answer(push.format, judged.answer));
-        let stored = tokio::time::timeout(STORE_TIMEOUT, self.writer.store(new)).await;
+        let recipient = match (&event, judged.outcome) {
+            (Ok(Event::GiftPack(gift)), None) => Some(&gift.open_id),
+            _ => None,
+        };
+        let store = async {
+            if let Some(open_id) = recipient
+                && !gifts::is_player(&self.database, open_id).await?
+            {
+                return Ok(None);
+            }
+            self.writer.store(new).await.map(Some)
+        };
+        let stored: Result<Result<_, DatabaseError>, _> =
+            tokio::time::timeout(STORE_TIMEOUT, store).await;
         let (label, answer) = match stored {
-            Ok(Ok(Stored::New(id))) => {
+            Ok(Ok(None)) => {
+                tracing::info!("gift refused, its player has never signed in");
+                let answer = kind
+                    .answer()
+                    .answer(push.format, PushOutcome::NotRegistered);
+                (PushLabel::NotRegistered, Answer::Stored(answer))
+            }
+            Ok(Ok(Some(Stored::New(id)))) => {
                 report(push, id, judged.outcome);
                 if judged.outcome.is_none() {
                     // Not awaited: a stored push is safe.
@@ -93,8 +117,8 @@ impl PushEndpoint {
                 }
                 (judged.outcome.into(), accepted())
             }
-            Ok(Ok(Stored::Duplicate)) => (PushLabel::Duplicate, accepted()),
-            Ok(Ok(Stored::Replayed)) => {
+            Ok(Ok(Some(Stored::Duplicate))) => (PushLabel::Duplicate, accepted()),
+            Ok(Ok(Some(Stored::Replayed))) => {
                 tracing::warn!("push refused, its query has signed another message");
                 (PushLabel::Replayed, Answer::NotAuthentic)
             }
@@ -119,7 +143,7 @@ impl PushEndpoint {
 fn report(push: &Push, id: PushId, outcome: Option<Outcome>) {
     let (event, push_id) = (push.kind().to_string(), id.to_string());
     match outcome {
-        None | Some(Outcome::Stored | Outcome::Test) => {}
+        None | Some(Outcome::Stored | Outcome::Applied | Outcome::Unmapped | Outcome::Test) => {}
         Some(Outcome::UnknownEvent) => {
             tracing::info!(push_id, "push of an event that this version does not know");
         }

@@ -112,6 +112,11 @@ id! {
     FulfilmentId
 }
 
+id! {
+    /// A subscribe message to a player.
+    MessageId
+}
+
 /// A product, as the operator named it: 1 to 32 letters, digits, hyphens or underscores.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -8,6 +8,8 @@
 //! |---|---|
 //! | none | accepted; a job processes it |
 //! | `stored` | processed: this version does nothing with the event beyond storing it |
+//! | `applied` | processed: its effect took place |
+//! | `unmapped` | a gift pack that waits until an operator has mapped its ids |
 //! | `unsupported` | answered with a failure: this version cannot do what the event demands |
 //! | `unverified` | answered with a failure: the payment signature was not verified |
 //! | `invalid` | answered with a failure: a known event without a required field |

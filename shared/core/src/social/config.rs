@@ -4,10 +4,18 @@
 use avalon_config::Violation;
 use serde::{Deserialize, Serialize};
 
+use super::messages::config::{MessagesConfig, Template, read_templates};
+
 /// `social`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
-pub struct SocialConfig {}
+pub struct SocialConfig {
+    /// Templates of subscribe messages.
+    #[serde(deserialize_with = "read_templates")]
+    pub templates: Vec<Template>,
+    /// Rules of subscribe messages.
+    pub messages: MessagesConfig,
+}
 
 impl SocialConfig {
     /// Checks the section's own rules.
@@ -15,6 +23,6 @@ impl SocialConfig {
     /// # Errors
     /// The first [`Violation`].
     pub fn check(&self) -> Result<(), Violation> {
-        Ok(())
+        self.messages.check(&self.templates)
     }
 }

@@ -25,6 +25,10 @@ use crate::base::stored_text::stored_as_text;
 pub enum Outcome {
     /// Processed; the row is all that this version does with the event.
     Stored,
+    /// Processed, with its effect here.
+    Applied,
+    /// A gift pack that waits until an operator has mapped its ids.
+    Unmapped,
     /// The event demands something that this version cannot do.
     Unsupported,
     /// The second signature of a payment event was not verified.

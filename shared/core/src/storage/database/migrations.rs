@@ -50,6 +50,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             9 "0009_banned_players",
             14 "0014_pushes",
             15 "0015_rewards",
+            18 "0018_messages",
         )
         .to_vec(),
         Dialect::Postgres => migrations!("postgres":
@@ -66,6 +67,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             13 "0013_orders_without_product_locks",
             14 "0014_pushes",
             15 "0015_rewards",
+            18 "0018_messages",
         )
         .to_vec(),
     };
