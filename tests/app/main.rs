@@ -10,8 +10,11 @@
 
 mod accounts;
 mod events;
+mod gifts;
+mod hosted;
 mod jobs;
 mod leftovers;
+mod messages;
 mod operators;
 mod payments;
 mod pushes;

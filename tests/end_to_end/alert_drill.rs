@@ -6,6 +6,7 @@ mod bills;
 mod callbacks;
 mod connections;
 mod game_server;
+mod gifts;
 mod harness;
 mod processes;
 mod purchases;
@@ -25,6 +26,7 @@ fn drills_cover_every_alert_rule() {
         bills::ALERTS,
         callbacks::ALERTS,
         connections::ALERTS,
+        gifts::ALERTS,
         processes::ALERTS,
         purchases::ALERTS,
         queues::ALERTS,
