@@ -125,7 +125,8 @@ pub(crate) fn welcome(config: &Config) {
     let ops = config.ops_listen(crate::config::Role::Dev);
     println!(
         "\navalon dev is running. Press Ctrl-C to stop it; data is stored in ./{DATA}.\n
-  API        http://{http}          documentation at http://{http}/docs
+  playground http://{http}          phones with the SDK, for a browser on this machine
+  API        http://{http}/api      documentation at http://{http}/docs
   operators  http://{ops}          /metrics /readyz /admin/jobs (token in {DATA}/dev-keys.toml)
   simulator  http://{simulator}          simulated WeChat and WeChat Pay, state at /_sim/state
 

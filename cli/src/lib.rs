@@ -16,6 +16,7 @@ mod healthcheck;
 mod jobs;
 mod keys;
 mod orders;
+mod playground;
 mod progress;
 mod pushes;
 mod run;

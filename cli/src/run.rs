@@ -17,7 +17,7 @@ use crate::app::{ApiStop, App, stores};
 use crate::config::{Config, Role};
 use crate::failure::Failure;
 use crate::signals::Logging;
-use crate::{certificates, descriptors, dev, signals, simulator};
+use crate::{certificates, descriptors, dev, playground, signals, simulator};
 
 /// Time for which the operators' listener continues to respond at the end.
 const OPS_GRACE: Duration = Duration::from_secs(2);
@@ -53,16 +53,23 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     let (phase, phases) = watch::channel(Phase::Starting);
     // Operators have access from here on, even while stores are down.
     let ops_stop = CancellationToken::new();
+    let operators = app.ops_router(log_handle, phases);
     servers.spawn(avalon_api::serve(
         Endpoint::operators(ops_socket)?,
-        app.ops_router(log_handle, phases),
+        operators.clone(),
         ops_stop.clone(),
         OPS_GRACE,
     ));
 
+    let mut page = None;
     if role == Role::Dev {
         let socket = listen("simulator.listen", config.simulator.listen).await?;
         let simulator = simulator::new(config)?;
+        page = Some(playground::router(
+            simulator.router(),
+            operators,
+            config.admin.token.as_ref(),
+        ));
         let (stop, ops_stop) = (stop.clone(), ops_stop.clone());
         servers.spawn(async move {
             let result = simulator.serve(socket, ops_stop.cancelled_owned()).await;
@@ -96,7 +103,10 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
             draining: stop.clone(),
             closing: closing.clone(),
         };
-        let router = app.api_router_with(&api_stop, http_metrics)?;
+        let mut router = app.api_router_with(&api_stop, http_metrics)?;
+        if let Some(page) = page {
+            router = router.merge(page);
+        }
         let per_address = config.limits.enabled(role);
         let endpoint = Endpoint {
             socket,

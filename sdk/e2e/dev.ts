@@ -70,7 +70,7 @@ export async function startDev(binary: string, settings: Record<string, string> 
 }
 
 /** Ends a child when this process ends, also by the runner's time limit. */
-export function endWith(child: ChildProcess): void {
+function endWith(child: ChildProcess): void {
   process.on('exit', () => child.kill('SIGKILL'));
   process.once('SIGTERM', () => process.exit(1));
 }

@@ -1,12 +1,11 @@
 /** The playground in Chromium against a running `avalon dev` (`AVALON`: its path). Screenshots go to `screenshots/`. */
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { chromium, type Browser, type Page } from 'playwright-core';
-import { endWith, startDev, type Dev } from './dev.js';
+import { startDev, type Dev } from './dev.js';
 
 const BINARY = process.env['AVALON'];
 const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
@@ -29,34 +28,18 @@ const SCENARIOS = [
 ];
 
 let dev: Dev;
-let server: ChildProcess;
 let browser: Browser;
 let origin: string;
 
 before(async () => {
   if (skip !== false || BINARY === undefined) return;
   dev = await startDev(BINARY);
-  const env = {
-    ...process.env,
-    PORT: '0',
-    AVALON_API: dev.api,
-    AVALON_OPS: dev.ops,
-    AVALON_SIMULATOR: dev.simulator,
-  };
-  server = spawn('node', [join(ROOT, 'playground/serve.mjs'), dev.folder], {
-    env,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  endWith(server);
-  origin = await new Promise((resolve) =>
-    server.stdout?.on('data', (line: Buffer) => resolve(/http:\S+/.exec(line.toString())?.[0] ?? '')),
-  );
+  origin = dev.api;
   browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
 });
 
 after(async () => {
   await browser?.close();
-  server?.kill();
   await dev?.stop();
 });
 

@@ -1,12 +1,15 @@
 // Builds the packages: TypeScript, then one ES module and one UMD (or CommonJS) file each, then the declarations in
-// one file and the API report. `--tests` also compiles the tests, `--update` accepts a changed API report.
+// one file and the API report, then the playground of `avalon dev`. `--tests` also compiles the tests, `--update`
+// accepts a changed API report and a changed playground.
 import { Extractor, ExtractorConfig } from '@microsoft/api-extractor';
 import resolve from '@rollup/plugin-node-resolve';
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rollup } from 'rollup';
+import { minify } from 'terser';
+import { internalNames } from './internal-names.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const tests = process.argv.includes('--tests');
@@ -37,25 +40,42 @@ function compile() {
     if (status !== 0) process.exit(1);
 }
 
+/** Ships the bundles minified: only here it is known which properties nothing else sees (internal-names.mjs). */
 async function bundle({ name, file, umd }) {
     const folder = join(root, 'packages', name);
     const banner = `/*! @avalon-wx/${name} ${version(folder)} | MIT OR Apache-2.0 */`;
-    const built = await rollup({ input: join(folder, 'build/src/index.js'), plugins: [resolve()] });
-    await built.write({ file: join(folder, `dist/${file}.js`), format: 'es', banner });
+    const names = internalNames(
+        join(folder, 'src/index.ts'),
+        join(folder, `dist/${file}.d.ts`),
+        join(folder, 'tsconfig.json'),
+    );
+    const built = await rollup({ input: join(folder, 'build/src/index.js'), plugins: [helpers, resolve()] });
+    const write = async (path, options) => {
+        const { output } = await built.generate({ ...options, banner });
+        const { code } = await minify(output[0].code, {
+            module: options.format === 'es',
+            ecma: 2015,
+            compress: { passes: 3, pure_getters: true, unsafe_arrows: true, keep_fargs: false },
+            mangle: { properties: { regex: new RegExp(`^(?:${names.join('|')})$`), keep_quoted: true } },
+            format: { comments: 'some' },
+        });
+        mkdirSync(dirname(join(folder, path)), { recursive: true });
+        writeFileSync(join(folder, path), `${code}\n`);
+    };
+    await write(`dist/${file}.js`, { format: 'es' });
     // `GameGlobal` rather than `this`, which is undefined in strict mode, and not `window`, which engines fake.
-    const intro = 'if (typeof GameGlobal === "object" && GameGlobal) GameGlobal.' + umd.name + ' = exports;';
-    await built.write({
-        file: join(folder, 'dist', umd.file),
-        format: 'umd',
-        name: umd.name,
-        outro: intro,
-        banner,
-        exports: 'named',
-    });
+    const outro = 'if (typeof GameGlobal === "object" && GameGlobal) GameGlobal.' + umd.name + ' = exports;';
+    await write(join('dist', umd.file), { format: 'umd', name: umd.name, outro, exports: 'named' });
     await built.close();
     // The package is a module; WeChat's npm support wants CommonJS with the ending `.js`.
     writeFileSync(join(folder, 'dist/umd/package.json'), '{"type":"commonjs"}\n');
 }
+
+/** The compiler's helpers, without what only foreign promise classes and symbols as keys need: a third of the size. */
+const helpers = {
+    name: 'helpers',
+    resolveId: (id) => (id === 'tslib' ? join(root, 'scripts/helpers.js') : null),
+};
 
 function version(folder) {
     return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).version;
@@ -102,22 +122,46 @@ function report({ name, file }) {
         process.exit(1);
     }
     // The declarations of the CommonJS file; its folder says that it is one.
+    mkdirSync(join(folder, 'dist/umd'), { recursive: true });
     cpSync(join(folder, `dist/${file}.d.ts`), join(folder, `dist/umd/${file}.d.ts`));
 }
 
+/** Builds the files that `avalon dev` embeds, and compares them with those that are committed. */
 async function playground() {
     const { status } = spawnSync('npx', ['tsc', '--project', 'playground'], { cwd: root, stdio: 'inherit' });
     if (status !== 0) process.exit(1);
     const built = await rollup({ input: join(root, 'playground/build/main.js'), plugins: [resolve()] });
-    await built.write({ file: join(root, 'playground/dist/playground.js'), format: 'es' });
+    const { output } = await built.generate({ format: 'es' });
     await built.close();
+    const context = readFileSync(join(root, 'packages/open-data-context/dist/umd/index.js'), 'utf8');
+    const read = (name) => readFileSync(join(root, 'playground', name), 'utf8');
+    const files = {
+        'index.html': read('index.html'),
+        'style.css': read('style.css'),
+        'playground.js': (await minify(output[0].code, { module: true })).code,
+        // The `index.js` of the open data context of a game.
+        'open-data-context.js': (await minify(`${context}\nGameGlobal.AvalonOpenData.start();`)).code,
+    };
+    const folder = join(root, '../cli/playground');
+    for (const [name, text] of Object.entries(files)) {
+        const file = join(folder, name);
+        if (existsSync(file) && readFileSync(file, 'utf8') === text) continue;
+        if (!update) {
+            console.error(
+                `The sources build another cli/playground/${name}; "npm run build -- --update" writes it.`,
+            );
+            process.exit(1);
+        }
+        mkdirSync(folder, { recursive: true });
+        writeFileSync(file, text);
+    }
 }
 
 schema();
 compile();
 for (const entry of BUNDLES) {
-    await bundle(entry);
     report(entry);
+    await bundle(entry);
 }
 await playground();
 cpSync(join(root, 'packages/sdk/dist/umd/avalon.js'), join(root, 'example/lib/avalon.js'));

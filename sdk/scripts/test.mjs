@@ -21,6 +21,10 @@ const files = ['wx-stand-in', 'open-data-context', 'sdk']
     .flatMap((folder) => readdirSync(folder).map((file) => join(folder, file)))
     .filter((file) => file.endsWith('.test.js') && file.includes(filter));
 run('node', '--test', '--test-reporter=dot', ...files);
+// Once more on the bundle that games get, in which the build has renamed properties.
+const bundled = files.filter((file) => file.includes('/packages/sdk/'));
+if (bundled.length > 0)
+    run('node', '--import', './scripts/bundle-hooks.mjs', '--test', '--test-reporter=dot', ...bundled);
 if (process.env.AVALON && filter === '') {
     run('npx', 'tsc', '-p', 'e2e');
     // One file after the other: each starts a service of its own. Timers of the games must not keep it running.

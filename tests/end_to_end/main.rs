@@ -39,6 +39,7 @@ mod payment_outages;
 mod payments;
 mod platform_keys;
 mod platform_stats;
+mod playground;
 mod profiles;
 mod protection;
 mod pushes;

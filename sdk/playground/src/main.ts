@@ -3,7 +3,7 @@ import { button, choice, el } from './dom.js';
 import { RequestLog } from './log.js';
 import { PhoneView } from './phone-view.js';
 import { SCENARIOS, type Cast, type Scenario } from './scenarios.js';
-import { Stage } from './stage.js';
+import { PLAYGROUND, Stage } from './stage.js';
 import { isChinese, setLanguage, t } from './texts.js';
 
 const parameters = new URLSearchParams(location.hash.slice(1));
@@ -11,7 +11,7 @@ setLanguage(parameters.get('lang') ?? navigator.language);
 document.documentElement.lang = isChinese() ? 'zh' : 'en';
 document.title = t('title');
 
-const source = await (await fetch('open-data-context.js')).text();
+const source = await (await fetch(`${PLAYGROUND}/open-data-context.js`)).text();
 const stage = new Stage();
 const log = new RequestLog();
 stage.onRequest = (logged) => log.add(logged);

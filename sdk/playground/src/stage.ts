@@ -12,6 +12,8 @@ import {
 const APP_ID = 'wx0123456789abcdef';
 /** The origin that the games know; requests go to the page's own. */
 export const GAME_ORIGIN = 'https://wx.example.com';
+/** Where `avalon dev` serves the page's files, the simulator's control routes and the operators' routes. */
+export const PLAYGROUND = '/playground';
 
 /** A request of a game with its answer. */
 export interface LoggedRequest {
@@ -34,13 +36,13 @@ export class Stage {
     };
     this.world = new World({
       transport: logged,
-      platform: simulatorPlatform(location.origin, APP_ID, fetchTransport()),
+      platform: simulatorPlatform(location.origin + PLAYGROUND, APP_ID, fetchTransport()),
     });
   }
 
   /** Adds a phone with the real open data context. */
   addPhone(player: string, source: string) {
-    const realm = frameRealm({ source: `${source}\nGameGlobal.AvalonOpenData.start();`, document });
+    const realm = frameRealm({ source, document });
     const phone = this.world.phone({ player, appId: APP_ID, realm });
     phone.settings.screen = { width: 320, height: 480, pixelRatio: 2 };
     return phone;
@@ -48,12 +50,12 @@ export class Stage {
 
   /** Calls a control route of the simulator. */
   sim(method: string, path: string, body?: object): Promise<Record<string, unknown>> {
-    return call(method, `/_sim${path}`, body);
+    return call(method, `${PLAYGROUND}/_sim${path}`, body);
   }
 
-  /** Calls a route for operators; the server of the playground adds the token. */
+  /** Calls a route for operators; `avalon dev` adds the token. */
   admin(method: string, path: string, body?: object): Promise<Record<string, unknown>> {
-    return call(method, `/admin${path}`, body);
+    return call(method, `${PLAYGROUND}/admin${path}`, body);
   }
 }
 

@@ -92,7 +92,7 @@ function single<C extends object>(options: ClientOptions, create: (core: Core) =
   };
   const known = global[SLOT];
   if (known) {
-    warn('createClient was called before; the first client is used');
+    warn('createClient: again');
     return known as C;
   }
   const client = create(createCore(options));

@@ -4,7 +4,7 @@ import type { AvalonError } from './base/errors.js';
 import type { Host } from './base/host.js';
 import { Ids } from './base/ids.js';
 import { AppState } from './base/lifecycle.js';
-import { Store } from './base/store.js';
+import { defined, isFunction, Store } from './base/store.js';
 import { readDevice, type Device } from './device.js';
 import { EventQueue } from './events/events.js';
 import { createForward } from './events/forward.js';
@@ -18,7 +18,11 @@ import { Session } from './session/session.js';
 import { SessionStore } from './session/stored.js';
 import { Entries } from './social/entries.js';
 
-/** What features are built from. */
+/**
+ * What features are built from.
+ *
+ * @internal
+ */
 export interface Core {
   readonly host: Host;
   readonly http: Http;
@@ -64,10 +68,11 @@ export function createCore(options: ClientOptions): Core {
     ids,
     signedIn: () => session.signedIn,
     envelope: () =>
-      Object.assign(
-        { platform: device.platform, scene: entries.current.scene },
-        appVersion ? { appVersion } : {},
-      ),
+      defined({
+        platform: device.platform,
+        scene: entries.current.scene,
+        appVersion: appVersion || undefined,
+      }),
     forward: createForward(host, forward),
   });
   recordPresets(host, app, events, device, failures, autoTrack);
@@ -76,7 +81,7 @@ export function createCore(options: ClientOptions): Core {
     if (type === 'signed-in') events.wake();
   });
   const { onNeedPrivacyAuthorization } = checked;
-  if (onNeedPrivacyAuthorization && typeof host.wx.onNeedPrivacyAuthorization === 'function') {
+  if (onNeedPrivacyAuthorization && isFunction(host.wx.onNeedPrivacyAuthorization)) {
     host.wx.onNeedPrivacyAuthorization(onNeedPrivacyAuthorization);
   }
   return {
@@ -96,9 +101,5 @@ export function createCore(options: ClientOptions): Core {
 
 function contextOf({ current }: Entries): { scene?: number; inviteCode?: string; shareId?: string } {
   const { scene, inviteCode, shareId } = current;
-  return Object.assign(
-    { scene },
-    inviteCode === undefined ? {} : { inviteCode },
-    shareId === undefined ? {} : { shareId },
-  );
+  return defined({ scene, inviteCode, shareId });
 }

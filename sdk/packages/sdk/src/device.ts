@@ -1,6 +1,6 @@
 /** Facts about the phone, from whichever calls its base library has. */
 import type { Host } from './base/host.js';
-import { isRecord } from './base/store.js';
+import { isFunction, isRecord } from './base/store.js';
 
 export interface Device {
   /** As WeChat names it: `ios`, `android`, `ohos`, `windows`, `mac`, `devtools`; `unknown` when it does not. */
@@ -22,7 +22,7 @@ export interface Device {
 export function readDevice({ wx }: Host): Device {
   const ask = (call: (() => object) | undefined): { readonly [name: string]: unknown } => {
     try {
-      const result = typeof call === 'function' ? call.call(wx) : undefined;
+      const result = isFunction(call) ? call.call(wx) : undefined;
       return isRecord(result) ? result : {};
     } catch {
       return {};

@@ -36,9 +36,9 @@ export function base64(bytes: Uint8Array): string {
   for (let index = 0; index < bytes.length; index += 3) {
     const left = bytes.length - index;
     const group = ((bytes[index] || 0) << 16) | ((bytes[index + 1] || 0) << 8) | (bytes[index + 2] || 0);
-    text += ALPHABET.charAt(group >> 18) + ALPHABET.charAt((group >> 12) & 63);
-    text += left > 1 ? ALPHABET.charAt((group >> 6) & 63) : '=';
-    text += left > 2 ? ALPHABET.charAt(group & 63) : '=';
+    for (let digit = 0; digit < 4; digit++) {
+      text += digit > left ? '=' : ALPHABET.charAt((group >> (18 - 6 * digit)) & 63);
+    }
   }
   return text;
 }

@@ -15,7 +15,7 @@ export class Emitter<E> {
       try {
         listener(event);
       } catch (error) {
-        warn('a listener of the game failed', error);
+        warn('listener', error);
       }
     }
   }

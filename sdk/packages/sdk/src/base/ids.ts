@@ -2,6 +2,7 @@
  * Random identifiers. They must be unique, not secret: without WeChat's secure source (base library 2.17.3) they mix
  * `Math.random`, the time and a counter.
  */
+import { isFunction } from './store.js';
 import { hex } from './bytes.js';
 import type { Host } from './host.js';
 
@@ -12,7 +13,7 @@ export class Ids {
 
   constructor(private readonly host: Host) {
     const crypto = host.wx.getUserCryptoManager;
-    if (typeof crypto !== 'function') return;
+    if (!isFunction(crypto)) return;
     try {
       crypto.call(host.wx).getRandomValues({
         length: 8,

@@ -1,4 +1,5 @@
 /** Foreground, background and network of the game, as one source for all parts of the SDK. */
+import { isFunction } from './store.js';
 import { Emitter } from './emitter.js';
 import type { Host } from './host.js';
 import type { WxEntry } from './wx.js';
@@ -23,7 +24,7 @@ export class AppState {
       this.foreground = false;
       this.hidden.emit();
     });
-    if (typeof wx.onNetworkStatusChange === 'function') {
+    if (isFunction(wx.onNetworkStatusChange)) {
       wx.onNetworkStatusChange(({ isConnected, networkType }) => {
         const returned = isConnected && !this.connected;
         this.connected = isConnected;

@@ -65,6 +65,23 @@ export function isRecord(value: unknown): value is { readonly [key: string]: unk
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+export function isFunction(value: unknown): value is (...values: never[]) => unknown {
+  return typeof value === 'function';
+}
+
+/** Returns the object without the values that are undefined. */
+export function defined<T extends object>(values: T): Present<T> {
+  for (const name of Object.keys(values) as (keyof T)[]) {
+    if (values[name] === undefined) delete values[name];
+  }
+  return values as unknown as Present<T>;
+}
+
+/** Optional where the value may be undefined. */
+type Present<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
+  [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
+};
+
 export function isString(value: unknown): value is string {
   return typeof value === 'string';
 }

@@ -44,6 +44,7 @@ export interface Events {
   stats(): EventStats;
 }
 
+/** @internal */
 export interface EventsParts {
   readonly host: Host;
   readonly http: Http;
@@ -128,7 +129,7 @@ export class EventQueue implements Events {
   }
 
   setTrackStatus(status: TrackStatus): void {
-    if (!isStatus(status)) return warn(`${String(status)} is not a TrackStatus`);
+    if (!isStatus(status)) return warn('setTrackStatus', status);
     this.status = status;
     this.parts.store.write(STATUS, status);
     if (status === 'stop') this.segments.clear();
@@ -177,18 +178,14 @@ export class EventQueue implements Events {
       const eventParams = this.properties.merge(this.withDuration(name, params));
       const size = utf8Length(JSON.stringify(eventParams));
       if (!isName(name) || size > MAX_PARAMS_BYTES) {
-        warn(`event ${String(name)} is not valid: the name, or more than 8 KiB of parameters`);
-        this.reject(size > MAX_PARAMS_BYTES ? 'EVENT_PARAMS_TOO_LARGE' : 'EVENT_NAME_INVALID', 1);
-        return undefined;
+        return this.refuse(name, size > MAX_PARAMS_BYTES ? 'EVENT_PARAMS_TOO_LARGE' : 'EVENT_NAME_INVALID');
       }
       const event = { eventId, eventName: name, eventParams, timestamp, sessionId: this.session.id };
       this.parts.forward(name, eventParams);
       return JSON.stringify(realtime ? Object.assign({ realtime }, event) : event);
     } catch (error) {
       // Such as a cycle in the parameters.
-      warn(`event ${String(name)} cannot be recorded`, error);
-      this.reject('EVENT_PARAMS_INVALID', 1);
-      return undefined;
+      return this.refuse(name, 'EVENT_PARAMS_INVALID', error);
     }
   }
 
@@ -220,6 +217,12 @@ export class EventQueue implements Events {
   private show(): void {
     this.session.show();
     if (this.segments.count > 0) this.sender.retryNow();
+  }
+
+  private refuse(name: unknown, code: string, ...reason: unknown[]): undefined {
+    warn(`event ${String(name)}: ${code}`, ...reason);
+    this.reject(code, 1);
+    return undefined;
   }
 
   private reject(code: string, count: number): void {

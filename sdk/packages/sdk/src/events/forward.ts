@@ -1,4 +1,5 @@
 /** Passes events on to WeChat's own reporting and to Aladdin, if the game wants that and they are there. */
+import { isFunction } from '../base/store.js';
 import type { Host } from '../base/host.js';
 import type { EventParams } from './properties.js';
 
@@ -19,8 +20,8 @@ export function createForward(
 ): (name: string, params: EventParams) => void {
   return (name, params) => {
     const id = forwarding.wechat && forwarding.wechat(name);
-    if (id !== undefined && typeof wx.reportEvent === 'function') wx.reportEvent(id, params);
-    if (forwarding.aladdin && typeof wx.aldSendEvent === 'function') {
+    if (id !== undefined && isFunction(wx.reportEvent)) wx.reportEvent(id, params);
+    if (forwarding.aladdin && isFunction(wx.aldSendEvent)) {
       wx.aldSendEvent(name, JSON.stringify(params).length < MAX_ALADDIN ? params : {});
     }
   };

@@ -1,4 +1,5 @@
 /** Events that the SDK records by itself: launch, show, hide, error, network. Names begin with `$`. */
+import { isFunction } from '../base/store.js';
 import type { AvalonError } from '../base/errors.js';
 import type { Emitter } from '../base/emitter.js';
 import type { Host } from '../base/host.js';
@@ -52,8 +53,8 @@ export function recordPresets(
 function recordErrors({ wx }: Host, events: EventQueue): void {
   const record = (message: unknown): void =>
     events.track('$error', { message: String(message).slice(0, MAX_MESSAGE) });
-  if (typeof wx.onError === 'function') wx.onError((error) => record((error && error.message) || error));
-  if (typeof wx.onUnhandledRejection === 'function') {
+  if (isFunction(wx.onError)) wx.onError((error) => record((error && error.message) || error));
+  if (isFunction(wx.onUnhandledRejection)) {
     wx.onUnhandledRejection(({ reason }) => record((reason && (reason as Error).message) || reason));
   }
 }

@@ -40,7 +40,7 @@ export class Properties {
     try {
       dynamic = this.dynamic && this.dynamic();
     } catch (error) {
-      warn('the function of dynamic properties failed', error);
+      warn('dynamic properties', error);
     }
     return Object.assign({}, this.stored, dynamic, params);
   }

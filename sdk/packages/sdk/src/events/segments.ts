@@ -15,6 +15,7 @@ export const MAX_SEGMENTS = 20;
 const KEY = 'events:';
 const FORMAT = '1';
 
+/** @internal */
 interface Segment {
   /** Part of the key; 0 until the segment is written for the first time. */
   id: number;

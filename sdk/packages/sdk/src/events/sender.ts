@@ -16,6 +16,7 @@ const TIMEOUT_MS = 8000;
 const BACKOFF_MS = 5000;
 const MAX_BACKOFF_MS = 5 * 60 * 1000;
 
+/** @internal */
 export interface SenderParts {
   readonly host: Host;
   readonly http: Http;

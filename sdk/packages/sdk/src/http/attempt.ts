@@ -4,6 +4,7 @@ import type { CancelToken } from '../base/cancel.js';
 import type { Host } from '../base/host.js';
 import type { WxFailure } from '../base/wx.js';
 
+/** @internal */
 export interface Attempt {
   readonly method: 'GET' | 'POST';
   readonly url: string;
@@ -12,7 +13,11 @@ export interface Attempt {
   readonly timeout: number;
 }
 
-/** An answer with any status. Header names are in lower case, `body` is parsed JSON or text. */
+/**
+ * An answer with any status. Header names are in lower case, `body` is parsed JSON or text.
+ *
+ * @internal
+ */
 export interface Answer {
   readonly status: number;
   readonly header: { readonly [name: string]: string };

@@ -1,6 +1,10 @@
 /** What the HTTP layer needs from the session. The session needs the HTTP layer in turn, hence the interface. */
 
-/** Identifies the player on requests. */
+/**
+ * Identifies the player on requests.
+ *
+ * @internal
+ */
 export interface Credentials {
   readonly token: string;
   readonly signingKey: string;
@@ -9,6 +13,7 @@ export interface Credentials {
 /** How to go on after an answer with 401 or 403. */
 export type Recovery = 'repeat' | 'give-up';
 
+/** @internal */
 export interface Authority {
   /** Returns valid credentials, renewing or signing in where that is allowed. */
   credentials(): Promise<Credentials>;

@@ -17,8 +17,13 @@ import { problem } from './problem.js';
 import { signatureHeaders } from './sign.js';
 import type { Priority, Slots } from './slots.js';
 
-/** How a call is performed. */
-export interface CallOptions {
+/**
+ * How a call is performed.
+ *
+ * @internal
+ */
+export /** @internal */
+interface CallOptions {
   readonly idempotencyKey?: string;
   /** Sent without credentials. */
   readonly anonymous?: boolean | undefined;
@@ -41,6 +46,7 @@ interface Call extends CallOptions {
   readonly body?: object | string | undefined;
 }
 
+/** @internal */
 export interface HttpParts {
   readonly host: Host;
   readonly baseUrl: string;

@@ -2,6 +2,7 @@
 import { base64, fromBase64, hex, utf8 } from '../base/bytes.js';
 import { hmacSha256, sha256 } from '../base/sha256.js';
 
+/** @internal */
 export interface ToSign {
   readonly method: string;
   /** Path and query as sent. */

@@ -10,6 +10,7 @@ const GAME_SLOTS = 3;
 const EVENT_SLOTS = 1;
 const POLL_SLOTS = 2;
 
+/** @internal */
 interface Waiting {
   readonly priority: Priority;
   start(): void;

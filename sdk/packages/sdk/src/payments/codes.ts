@@ -6,7 +6,11 @@
  */
 export type SheetVerdict = 'paid' | 'cancelled' | 'sign-again' | 'ask' | 'refused';
 
-/** The outcome of a sheet: WeChat's code, 0 for success, undefined when it gave none. */
+/**
+ * The outcome of a sheet: WeChat's code, 0 for success, undefined when it gave none.
+ *
+ * @internal
+ */
 export interface SheetResult {
   readonly verdict: SheetVerdict;
   readonly code: number | undefined;

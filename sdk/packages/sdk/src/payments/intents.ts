@@ -5,7 +5,8 @@
  * order is final.
  */
 import type { Order } from '../api/types.js';
-import { isNumber, isRecord, isString, type Store } from '../base/store.js';
+import { listOf, numbers, texts } from '../api/read.js';
+import { isString, type Store } from '../base/store.js';
 
 export interface Intent {
   /** The `Idempotency-Key` of the order. */
@@ -65,17 +66,12 @@ export function isFinal({ status }: Order): boolean {
 }
 
 function isIntents(value: unknown): value is Intent[] {
-  return (
-    Array.isArray(value) &&
-    value.every(
-      (intent) =>
-        isRecord(intent) &&
-        isString(intent['key']) &&
-        isString(intent['productId']) &&
-        isNumber(intent['quantity']) &&
-        isNumber(intent['createdAt']) &&
-        (intent['orderId'] === undefined || isString(intent['orderId'])) &&
-        typeof intent['sheetOpened'] === 'boolean',
-    )
+  return listOf(
+    value,
+    (intent): intent is Intent =>
+      texts(intent, 'key', 'productId') &&
+      numbers(intent, 'quantity', 'createdAt') &&
+      (intent['orderId'] === undefined || isString(intent['orderId'])) &&
+      typeof intent['sheetOpened'] === 'boolean',
   );
 }

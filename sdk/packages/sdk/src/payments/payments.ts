@@ -3,11 +3,10 @@
  * nothing: the order is asked for, at once and then less often, also after the call has returned.
  */
 import type { Item, Order, OrderStatus, Product } from '../api/types.js';
-import { field, isItem, isItems, isOrder, isProducts } from '../api/read.js';
+import { checked, field, isItem, isItems, isOrder, isProducts, listOf, numbers } from '../api/read.js';
 import { cancellable, type Cancellable } from '../base/cancel.js';
 import { Emitter } from '../base/emitter.js';
 import { invalid, toError } from '../base/errors.js';
-import { isNumber, isRecord } from '../base/store.js';
 import type { Core } from '../core.js';
 import { queryOf } from '../http/query.js';
 import type { CoinBalance, Coins } from './coins.js';
@@ -114,17 +113,9 @@ export function createPayments(core: Core): { payments: Payments; coins: Coins; 
 
 /** Wrong arguments are mistakes of the program, found at the first try. */
 function checkPurchase(productId: string, quantity: number): void {
-  if (!/^[\w-]{1,32}$/.test(productId)) throw invalid('productId has 1 to 32 letters, digits, - and _');
-  if (!(quantity >= 1 && quantity <= 10000 && Math.floor(quantity) === quantity)) {
-    throw invalid('quantity is a whole number from 1 to 10,000');
-  }
+  if (!/^[\w-]{1,32}$/.test(productId)) throw invalid('productId');
+  if (!(quantity >= 1 && quantity <= 10000 && Math.floor(quantity) === quantity)) throw invalid('quantity');
 }
 
-function readOrders(body: unknown): OrderPage | undefined {
-  const valid = isRecord(body) && Array.isArray(body['orders']) && body['orders'].every(isOrder);
-  return valid ? (body as unknown as OrderPage) : undefined;
-}
-
-function readBalance(body: unknown): CoinBalance | undefined {
-  return isRecord(body) && isNumber(body['balance']) ? (body as unknown as CoinBalance) : undefined;
-}
+const readOrders = checked<OrderPage>((body) => listOf(body['orders'], isOrder));
+const readBalance = checked<CoinBalance>((body) => numbers(body, 'balance'));

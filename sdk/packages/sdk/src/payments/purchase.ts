@@ -12,7 +12,7 @@
 import type { Order } from '../api/types.js';
 import { createCancel, type CancelToken } from '../base/cancel.js';
 import { AvalonError, toError } from '../base/errors.js';
-import { isRecord, isString } from '../base/store.js';
+import { defined, isRecord, isString } from '../base/store.js';
 import { wait } from '../base/wait.js';
 import type { SheetResult } from './codes.js';
 import type { Core } from '../core.js';
@@ -44,6 +44,7 @@ export type PayResult =
 export type RefusalCode =
   'PLATFORM_UNSUPPORTED' | 'CHANNEL_UNSUPPORTED' | 'SHEET_REFUSED' | 'ORDER_CLOSED' | 'ORDER_FAILED';
 
+/** @internal */
 interface Created {
   readonly orderId: string;
   /** Undefined when nothing is left to pay. */
@@ -258,7 +259,7 @@ export class Purchase {
 }
 
 function refused(code: RefusalCode, orderId: string, wxCode: number | undefined): PayResult {
-  return Object.assign({ status: 'refused' as const, code, orderId }, wxCode === undefined ? {} : { wxCode });
+  return defined({ status: 'refused' as const, code, orderId, wxCode });
 }
 
 function readCreated(body: unknown): Created | undefined {

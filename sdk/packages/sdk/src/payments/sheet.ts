@@ -1,5 +1,5 @@
 /** Opens WeChat's payment sheet for an order, through the channel that the service named. */
-import { isRecord, isString } from '../base/store.js';
+import { isFunction, isRecord, isString } from '../base/store.js';
 import type { Host } from '../base/host.js';
 import type { WxCallbacks } from '../base/wx.js';
 import { compareVersions, type Device } from '../device.js';
@@ -40,10 +40,10 @@ export function readPayParams(value: unknown): PayParams | undefined {
 export async function supportedChannels(host: Host, device: Device): Promise<ChannelName[]> {
   const channels: ChannelName[] = [];
   const { wx } = host;
-  if (typeof wx.requestMidasPaymentGameItem === 'function' && (await midasAllowed(host, device))) {
+  if (isFunction(wx.requestMidasPaymentGameItem) && (await midasAllowed(host, device))) {
     channels.push('virtual_payment');
   }
-  if (typeof wx.requestPayment === 'function') channels.push('wechat_pay');
+  if (isFunction(wx.requestPayment)) channels.push('wechat_pay');
   return channels;
 }
 
@@ -56,7 +56,7 @@ function midasAllowed(host: Host, { platform, system, baseLibrary }: Device): Pr
     }
   }
   const check = host.wx.checkIsSupportMidasPayment;
-  if (typeof check !== 'function') return Promise.resolve(!ios);
+  if (!isFunction(check)) return Promise.resolve(!ios);
   // When the question fails, the sheet itself gives the answer.
   return answer(host, !ios, (resolve) =>
     check.call(host.wx, {
@@ -70,7 +70,7 @@ function midasAllowed(host: Host, { platform, system, baseLibrary }: Device): Pr
 export function sessionKeyIsValid(host: Host): Promise<boolean> {
   const { wx } = host;
   return answer(host, true, (resolve) => {
-    if (typeof wx.checkSession !== 'function') return resolve(true);
+    if (!isFunction(wx.checkSession)) return resolve(true);
     ignoreRejection(wx.checkSession({ success: () => resolve(true), fail: () => resolve(false) }));
   });
 }
@@ -118,6 +118,6 @@ export function openSheet(host: Host, params: PayParams): Promise<SheetResult> {
 }
 
 function ignoreRejection(value: unknown): void {
-  if (isRecord(value) && typeof value['catch'] === 'function')
+  if (isRecord(value) && isFunction(value['catch']))
     (value as unknown as Promise<unknown>).catch(() => undefined);
 }

@@ -2,6 +2,7 @@
  * The ranking of friends or of a group, drawn by the open data context. The game sees its canvas and never its data.
  * The context has to be `@avalon-wx/open-data-context`, or one that understands its messages.
  */
+import { isFunction } from '../base/store.js';
 import { AvalonError } from '../base/errors.js';
 import type { Host } from '../base/host.js';
 import type { WxOpenDataContext } from '../base/wx.js';
@@ -55,7 +56,7 @@ export function createFriends({ wx }: Host, device: Device): Friends {
   let mode = 'offscreenCanvas';
   const open = (wanted: string | undefined): WxOpenDataContext => {
     if (context) return context;
-    if (typeof wx.getOpenDataContext !== 'function') throw new AvalonError('UNSUPPORTED');
+    if (!isFunction(wx.getOpenDataContext)) throw new AvalonError('UNSUPPORTED');
     if (wanted === 'screenCanvas' && compareVersions(device.baseLibrary, SCREEN_CANVAS) >= 0)
       mode = 'screenCanvas';
     context = wx.getOpenDataContext({ sharedCanvasMode: mode });
@@ -94,32 +95,31 @@ function place(target: WxOpenDataContext, { x, y, width, height }: Rect): void {
 }
 
 function message(
-  rect: Rect,
-  options: RankingOptions,
+  { x, y, width, height }: Rect,
+  { key, theme, order = 'desc', since, unit = '', title = '', own }: RankingOptions,
   kind: 'friends' | 'group',
-  from: { shareTicket?: string; groupId?: string },
+  { shareTicket = '', groupId = '' }: { shareTicket?: string; groupId?: string },
   { pixelRatio, language }: { pixelRatio: number; language: string },
 ): ShowMessage {
-  const { theme = 'light' } = options;
   return {
     avalon: FRIENDS_PROTOCOL,
     type: 'show',
     kind,
-    key: options.key,
-    x: rect.x,
-    y: rect.y,
-    width: rect.width,
-    height: rect.height,
+    key,
+    x,
+    y,
+    width,
+    height,
     pixelRatio,
     theme: theme === 'dark' ? 'dark' : 'light',
     colors: typeof theme === 'object' ? JSON.stringify(theme) : '',
-    order: options.order || 'desc',
-    since: options.since ? Math.floor(options.since.getTime() / 1000) : 0,
-    unit: options.unit || '',
-    title: options.title || '',
-    own: options.own === undefined ? '' : options.own,
+    order,
+    since: since ? Math.floor(since.getTime() / 1000) : 0,
+    unit,
+    title,
+    own: own === undefined ? '' : own,
     language,
-    shareTicket: from.shareTicket || '',
-    groupId: from.groupId || '',
+    shareTicket,
+    groupId,
   };
 }

@@ -1,6 +1,7 @@
 /** Scores and leaderboards of the service. Scores may wait in storage while the phone is offline. */
 import type { Cancellable, CancelToken } from '../base/cancel.js';
 import { invalid, toError } from '../base/errors.js';
+import { checked, listOf, numbers, texts } from '../api/read.js';
 import { isNumber, isRecord, isString } from '../base/store.js';
 import type { Core } from '../core.js';
 import { queryOf } from '../http/query.js';
@@ -97,7 +98,7 @@ export function createScores({ http, store, app, ids }: Core): Scores & { resume
     resume: wake,
     async score(board, score, options = {}) {
       checkBoard(board);
-      if (!isNumber(score)) throw invalid('score is not a number');
+      if (!isNumber(score)) throw invalid('score');
       const { extra, runId, keepOffline } = options;
       const entry = {
         key: ids.next(),
@@ -126,29 +127,19 @@ export function createScores({ http, store, app, ids }: Core): Scores & { resume
 }
 
 function checkBoard(board: string): void {
-  if (!isString(board) || board === '') throw invalid('board is not a name');
+  if (!isString(board) || board === '') throw invalid('board');
 }
 
 function isKept(value: unknown): value is Kept {
-  return isRecord(value) && isString(value['key']) && isRecord(value['body']);
+  return texts(value, 'key') && isRecord(value['body']);
 }
 
-function readRun(body: unknown): { runId: string; expires: number } | undefined {
-  const valid = isRecord(body) && isString(body['runId']) && isNumber(body['expires']);
-  return valid ? (body as unknown as { runId: string; expires: number }) : undefined;
-}
-
-function readScore(body: unknown): ScoreResult | undefined {
-  return isRecord(body) && typeof body['accepted'] === 'boolean'
-    ? (body as unknown as ScoreResult)
-    : undefined;
-}
-
-function readLeaderboard(body: unknown): Leaderboard | undefined {
-  const valid = isRecord(body) && Array.isArray(body['entries']) && body['entries'].every(isEntry);
-  return valid ? (body as unknown as Leaderboard) : undefined;
-}
+const readRun = checked<{ runId: string; expires: number }>(
+  (body) => texts(body, 'runId') && numbers(body, 'expires'),
+);
+const readScore = checked<ScoreResult>((body) => typeof body['accepted'] === 'boolean');
+const readLeaderboard = checked<Leaderboard>((body) => listOf(body['entries'], isEntry));
 
 function isEntry(value: unknown): value is LeaderboardEntry {
-  return isRecord(value) && isNumber(value['rank']) && isNumber(value['score']);
+  return numbers(value, 'rank', 'score');
 }

@@ -1,4 +1,5 @@
 /** The player's profile, through WeChat's `UserInfoButton`. WeChat has no other way in mini-games. */
+import { isFunction } from '../base/store.js';
 import type { UserInfo } from '../api/types.js';
 import { field, isUserInfo } from '../api/read.js';
 import type { Cancellable } from '../base/cancel.js';
@@ -55,7 +56,7 @@ export function createProfiles(host: Host, http: Http, session: Session): Profil
     update,
     button(options, onResult) {
       const create = host.wx.createUserInfoButton;
-      if (typeof create !== 'function') throw new AvalonError('UNSUPPORTED');
+      if (!isFunction(create)) throw new AvalonError('UNSUPPORTED');
       const button: WxUserInfoButton = create.call(host.wx, {
         withCredentials: true,
         lang: 'zh_CN',

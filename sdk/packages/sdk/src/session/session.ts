@@ -31,6 +31,7 @@ export interface SignInContext {
   readonly shareId?: string;
 }
 
+/** @internal */
 export interface SessionParts {
   readonly host: Host;
   readonly http: Http;

@@ -1,7 +1,7 @@
 /** What the session keeps in storage. */
 import type { SignedIn, UserInfo } from '../api/types.js';
-import { isUserInfo } from '../api/read.js';
-import { isNumber, isRecord, isString, type Store } from '../base/store.js';
+import { isUserInfo, listOf, numbers, texts } from '../api/read.js';
+import { isNumber, isString, type Store } from '../base/store.js';
 
 /** A stored session. Times are the server's Unix milliseconds. */
 export interface StoredSession {
@@ -71,13 +71,12 @@ export class SessionStore {
 
 function isSession(value: unknown): value is StoredSession {
   return (
-    isRecord(value) &&
-    ['token', 'refreshToken', 'signingKey'].every((name) => isString(value[name])) &&
-    ['since', 'expires', 'refreshSince', 'refreshExpires'].every((name) => isNumber(value[name])) &&
+    texts(value, 'token', 'refreshToken', 'signingKey') &&
+    numbers(value, 'since', 'expires', 'refreshSince', 'refreshExpires') &&
     isUserInfo(value['userInfo'])
   );
 }
 
 function isNumbers(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every(isNumber);
+  return listOf(value, isNumber);
 }

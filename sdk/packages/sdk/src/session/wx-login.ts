@@ -26,14 +26,14 @@ export function wxLogin(host: Host, stored: SessionStore, byPlayer: boolean): Pr
       reject(new AvalonError('SIGN_IN_FAILED', { message, retryable: true }));
     };
     // WeChat's own timeout does not exist on old versions.
-    const timer = host.setTimeout(() => fail('wx.login did not answer'), TIMEOUT_MS + 1000);
+    const timer = host.setTimeout(() => fail('timeout'), TIMEOUT_MS + 1000);
     try {
       host.wx.login({
         timeout: TIMEOUT_MS,
         success: ({ code }) => {
           host.clearTimeout(timer);
           if (typeof code === 'string' && code !== '') resolve(code);
-          else fail('wx.login returned no code');
+          else fail('no code');
         },
         fail: ({ errMsg }) => fail(errMsg),
       });

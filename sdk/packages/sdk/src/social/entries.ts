@@ -3,6 +3,7 @@
  * the previous entry and is no entry.
  */
 import { Emitter } from '../base/emitter.js';
+import { defined } from '../base/store.js';
 import type { Host } from '../base/host.js';
 import type { AppState } from '../base/lifecycle.js';
 import type { WxEntry } from '../base/wx.js';
@@ -76,14 +77,14 @@ export class Entries {
 
 function read(entry: WxEntry, cold: boolean): Entry {
   const query = entry.query || {};
-  const shareId = token(query, SHARE_ID);
-  const inviteCode = token(query, INVITE_CODE);
-  return Object.assign(
-    { scene: Number(entry.scene) || 0, query, cold },
-    shareId === undefined ? {} : { shareId },
-    inviteCode === undefined ? {} : { inviteCode },
-    entry.shareTicket ? { shareTicket: entry.shareTicket } : {},
-  );
+  return defined({
+    scene: Number(entry.scene) || 0,
+    query,
+    cold,
+    shareId: token(query, SHARE_ID),
+    inviteCode: token(query, INVITE_CODE),
+    shareTicket: entry.shareTicket || undefined,
+  });
 }
 
 function signatureOf(entry: WxEntry): string {

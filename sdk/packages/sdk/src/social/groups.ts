@@ -3,7 +3,7 @@ import { field } from '../api/read.js';
 import type { Cancellable } from '../base/cancel.js';
 import { AvalonError } from '../base/errors.js';
 import type { Host } from '../base/host.js';
-import { isString } from '../base/store.js';
+import { isFunction, isString } from '../base/store.js';
 import type { Core } from '../core.js';
 import type { Entry } from './entries.js';
 
@@ -13,7 +13,7 @@ export async function groupOf(
   { shareTicket, shareId }: Entry,
   options: Cancellable = {},
 ): Promise<string> {
-  if (!shareTicket) throw new AvalonError('UNSUPPORTED', { message: 'the entry does not come from a group' });
+  if (!shareTicket) throw new AvalonError('UNSUPPORTED', { message: 'no shareTicket' });
   // A sign-in changes the key that the data are encrypted with, so it comes first.
   await session.credentials();
   const data = await groupData(host, shareTicket);
@@ -27,8 +27,8 @@ function groupData({ wx }: Host, shareTicket: string): Promise<{ encryptedData: 
         encryptedData && iv ? resolve({ encryptedData, iv }) : reject(new AvalonError('UNSUPPORTED')),
       fail: ({ errMsg }: { errMsg: string }) => reject(new AvalonError('UNSUPPORTED', { message: errMsg })),
     };
-    if (typeof wx.getGroupEnterInfo === 'function') wx.getGroupEnterInfo(callbacks);
-    else if (typeof wx.getShareInfo === 'function') wx.getShareInfo({ ...callbacks, shareTicket });
-    else callbacks.fail({ errMsg: 'getGroupEnterInfo is missing' });
+    if (isFunction(wx.getGroupEnterInfo)) wx.getGroupEnterInfo(callbacks);
+    else if (isFunction(wx.getShareInfo)) wx.getShareInfo({ ...callbacks, shareTicket });
+    else callbacks.fail({ errMsg: 'getGroupEnterInfo' });
   });
 }

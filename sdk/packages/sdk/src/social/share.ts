@@ -2,9 +2,9 @@
  * Sharing: cards whose query leads the receiver back to the share, from code and from the menu. The menu has three
  * seconds, so a card is prepared for it; if none arrives in time, the game's own content is used.
  */
-import { readNothing } from '../api/read.js';
 import type { Cancellable, CancelToken } from '../base/cancel.js';
-import { isRecord, isString } from '../base/store.js';
+import { defined, isFunction } from '../base/store.js';
+import { checked, readNothing, texts } from '../api/read.js';
 import type { WxShareContent } from '../base/wx.js';
 import type { Core } from '../core.js';
 import type { Http } from '../http/http.js';
@@ -61,7 +61,7 @@ export class Shares {
     const first = this.menu === undefined;
     this.menu = { scene, extra };
     this.prepare();
-    if (typeof wx.showShareMenu === 'function') {
+    if (isFunction(wx.showShareMenu)) {
       wx.showShareMenu({ withShareTicket: true, menus: ['shareAppMessage', 'shareTimeline'] });
     }
     if (first) wx.onShareAppMessage(() => this.menuContent());
@@ -113,19 +113,13 @@ export function track(http: Http, shareId: string, event: 'shown' | 'opened'): v
 }
 
 function content(card: ShareCard | undefined, extra: ShareExtra): WxShareContent {
-  const own: WxShareContent = {};
-  const title = extra.title || (card && card.title);
-  const imageUrl = extra.imageUrl || (card && card.imageUrl);
-  const imageUrlId = extra.imageUrlId || (extra.imageUrl ? undefined : card && card.imageUrlId);
-  const query = card ? joinQueries(extra.query, card.query) : extra.query;
-  if (title) own.title = title;
-  if (imageUrl) own.imageUrl = imageUrl;
-  if (imageUrlId) own.imageUrlId = imageUrlId;
-  if (query) own.query = query;
-  return own;
+  const { title, imageUrl, imageUrlId }: ShareExtra = card || {};
+  return defined({
+    title: extra.title || title || undefined,
+    imageUrl: extra.imageUrl || imageUrl || undefined,
+    imageUrlId: extra.imageUrlId || (extra.imageUrl ? undefined : imageUrlId) || undefined,
+    query: (card ? joinQueries(extra.query, card.query) : extra.query) || undefined,
+  });
 }
 
-function readCard(body: unknown): ShareCard | undefined {
-  const valid = isRecord(body) && isString(body['shareId']) && isString(body['query']);
-  return valid ? (body as unknown as ShareCard) : undefined;
-}
+const readCard = checked<ShareCard>((body) => texts(body, 'shareId', 'query'));

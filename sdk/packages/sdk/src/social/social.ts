@@ -1,6 +1,6 @@
 /** Shares, invitations and messages. Entries with an invitation, a group or a share are tracked without further code. */
 import type { Cancellable } from '../base/cancel.js';
-import { isRecord, isString } from '../base/store.js';
+import { checked, texts } from '../api/read.js';
 import type { Item } from '../api/types.js';
 import type { Core } from '../core.js';
 import { queryOf } from '../http/query.js';
@@ -63,11 +63,5 @@ export function createSocial(core: Core): Social {
   };
 }
 
-function readInvites(body: unknown): Invites | undefined {
-  const valid = isRecord(body) && isString(body['inviteCode']) && Array.isArray(body['invited']);
-  return valid ? (body as unknown as Invites) : undefined;
-}
-
-function readRewards(body: unknown): RewardPage | undefined {
-  return isRecord(body) && Array.isArray(body['rewards']) ? (body as unknown as RewardPage) : undefined;
-}
+const readInvites = checked<Invites>((body) => texts(body, 'inviteCode') && Array.isArray(body['invited']));
+const readRewards = checked<RewardPage>((body) => Array.isArray(body['rewards']));

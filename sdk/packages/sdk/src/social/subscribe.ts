@@ -2,7 +2,7 @@
 import { readNothing } from '../api/read.js';
 import { AvalonError } from '../base/errors.js';
 import type { Host } from '../base/host.js';
-import { isRecord } from '../base/store.js';
+import { isFunction, isRecord } from '../base/store.js';
 import type { Core } from '../core.js';
 
 /** The player's answer for one template. */
@@ -27,7 +27,7 @@ export async function subscribe(
 
 function ask({ wx }: Host, tmplIds: string[]): Promise<{ [templateId: string]: SubscribeResult }> {
   return new Promise((resolve, reject) => {
-    if (typeof wx.requestSubscribeMessage !== 'function') return reject(new AvalonError('UNSUPPORTED'));
+    if (!isFunction(wx.requestSubscribeMessage)) return reject(new AvalonError('UNSUPPORTED'));
     wx.requestSubscribeMessage({
       tmplIds,
       success: (answer) => {
