@@ -3,7 +3,7 @@
 use avalon_metrics::metrics;
 use strum::{AsRefStr, IntoStaticStr, VariantArray};
 
-use crate::social::write_hosted::Written;
+use crate::social::write_hosted::WriteOutcome;
 
 /// What an attempt to send a message came to. The names are label values.
 #[derive(AsRefStr, Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
@@ -49,7 +49,7 @@ metrics! {
         /// Processed gift packs, by outcome.
         gifts: IntCounterVec["outcome" in GiftOutcome::VARIANTS] = "avalon_gifts_total",
         /// Writes of players' scores to WeChat's cloud storage, by outcome.
-        writes: IntCounterVec["outcome" in Written::VARIANTS] = "avalon_cloud_storage_writes_total",
+        writes: IntCounterVec["outcome" in WriteOutcome::VARIANTS] = "avalon_cloud_storage_writes_total",
     }
 }
 
@@ -68,7 +68,7 @@ impl MessageMetrics {
             .inc_by(count);
     }
 
-    pub(crate) fn written(&self, outcome: Written) {
+    pub(crate) fn written(&self, outcome: WriteOutcome) {
         self.writes.with_label_values(&[outcome]).inc();
     }
 }

@@ -35,7 +35,7 @@ impl Job for WriteHosted {
     const TIME_LIMIT: Duration = Duration::from_secs(45);
     const RESULT_TTL: Duration = Duration::from_secs(60);
     const DEAD_TTL: Option<Duration> = Some(Duration::from_secs(3600));
-    type Output = Option<Written>;
+    type Output = Option<WriteOutcome>;
 
     /// One job at a time per player.
     fn key(&self) -> Option<IdempotencyKey> {
@@ -50,7 +50,7 @@ impl Job for WriteHosted {
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
-pub(crate) enum Written {
+pub(crate) enum WriteOutcome {
     /// WeChat has the scores.
     Written,
     /// The session key is stale: the scores wait for the next sign-in.
@@ -65,7 +65,7 @@ pub(crate) async fn handle(
     services: Arc<Services>,
     job: WriteHosted,
     _: JobContext,
-) -> Result<Option<Written>, JobError> {
+) -> Result<Option<WriteOutcome>, JobError> {
     let database = &services.database;
     let now = Timestamp::now();
     let claimed = hosted::claim(database, job.user_id, now).await;
@@ -88,22 +88,22 @@ pub(crate) async fn handle(
     let written = match write(&services, &claim, &key.current, &intents).await {
         Ok(()) => {
             finish(&services, &claim, &intents).await?;
-            Written::Written
+            WriteOutcome::Written
         }
         Err(error) if error.class() == ErrorClass::SignInAgain => {
             park(&services, &claim, version).await?;
-            Written::Parked
+            WriteOutcome::Parked
         }
         Err(error) if error.class() == ErrorClass::Permanent => {
             tracing::error!(%error, "WeChat rejects scores of a player");
             finish(&services, &claim, &intents).await?;
-            Written::Rejected
+            WriteOutcome::Rejected
         }
         Err(error) => {
             let pause = hosted::failed(database, &claim, Timestamp::now()).await;
             let pause = pause.map_err(job_errors::database)?;
             tracing::warn!(%error, ?pause, "scores could not be written to WeChat, will retry");
-            Written::Failed
+            WriteOutcome::Failed
         }
     };
     services.messages.metrics.written(written);
