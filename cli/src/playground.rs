@@ -4,6 +4,8 @@
 //! requests reach the control routes of the simulator and, with the admin token, the operators' routes of this
 //! process. Therefore only pages of this origin on this machine are served, whatever address is listened on.
 
+mod live;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -17,7 +19,10 @@ use axum::routing::{any, get};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+use live::Live;
 
 /// A file of the page: path, media type, content.
 type File = (&'static str, &'static str, &'static str);
@@ -54,11 +59,21 @@ struct Target {
     authorization: Option<HeaderValue>,
 }
 
-/// Returns the routes of the page. `simulator` and `operators` are what it controls.
+impl Target {
+    fn authorize(&self, headers: &mut HeaderMap) {
+        headers.remove(header::AUTHORIZATION);
+        if let Some(authorization) = &self.authorization {
+            headers.insert(header::AUTHORIZATION, authorization.clone());
+        }
+    }
+}
+
+/// Returns the routes of the page. `simulator` and `operators` are what it controls; `stop` ends its streams.
 pub(crate) fn router(
     simulator: Router,
     operators: Router,
     admin_token: Option<&SecretString>,
+    stop: CancellationToken,
 ) -> Router {
     let bearer = admin_token
         .and_then(|token| HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok());
@@ -70,7 +85,13 @@ pub(crate) fn router(
         router: operators,
         authorization: bearer,
     };
+    let live = Live {
+        simulator: simulator.clone(),
+        operators: operators.clone(),
+        stop,
+    };
     let controls = Router::new()
+        .route("/live", get(live::stream).with_state(live))
         .route("/_sim/{*path}", any(forward).with_state(simulator))
         .route("/admin/{*path}", any(forward).with_state(operators));
     FILES
@@ -94,10 +115,7 @@ async fn forward(State(target): State<Target>, request: Request) -> Response {
     if let Some(peer) = peer {
         parts.extensions.insert(peer);
     }
-    parts.headers.remove(header::AUTHORIZATION);
-    if let Some(authorization) = target.authorization {
-        parts.headers.insert(header::AUTHORIZATION, authorization);
-    }
+    target.authorize(&mut parts.headers);
     let request = Request::from_parts(parts, body);
     target.router.oneshot(request).await.into_response()
 }

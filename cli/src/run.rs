@@ -69,6 +69,7 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
             simulator.router(),
             operators,
             config.admin.token.as_ref(),
+            stop.clone(),
         ));
         let (stop, ops_stop) = (stop.clone(), ops_stop.clone());
         servers.spawn(async move {

@@ -97,6 +97,61 @@ test('player_buys_on_the_sheet_with_the_keyboard', { skip }, async () => {
   await page.close();
 });
 
+test('orders_events_and_callbacks_update_live', { skip }, async () => {
+  const { page, errors } = await open('lang=en&scenario=purchase');
+  await page.waitForSelector('#result[data-outcome=passed]', { timeout: 30_000 });
+  const order = page.locator('[data-list="live-orders"] > li').first();
+  await order.getByText(/paid \(callback\)/).waitFor();
+  assert.match((await order.textContent()) as string, /gems-60: paid.*pending.*paid/s);
+  await page.locator('[data-list="live-callbacks"] li').first().waitFor();
+  const phone = page.locator('[data-phone="alice"]');
+  await phone.locator('[data-action="track"]').click();
+  await page.locator('[data-list="live-events"] [data-event="playground"]').waitFor({ timeout: 20_000 });
+  await page.locator('[data-list="live-events"]').scrollIntoViewIfNeeded();
+  await shot(page, 'service');
+  assert.deepEqual(errors, []);
+  await page.close();
+});
+
+test('answers_that_come_later_are_followed', { skip }, async () => {
+  const { page, errors } = await open('lang=en');
+  await page.locator('[data-toggle="later"]').check();
+  const phone = page.locator('[data-phone="bob"]');
+  await phone.locator('[data-action="sign-in"]').click();
+  await page
+    .locator('[data-list="followed-jobs"]')
+    .getByText(/login: .*succeeded/)
+    .waitFor();
+  await phone.locator('[data-action="buy-gems-60"]').waitFor();
+  assert.deepEqual(errors, []);
+  await page.close();
+});
+
+test('card_to_the_group_is_opened_on_another_phone', { skip }, async () => {
+  const { page, errors } = await open('lang=en');
+  await page.locator('[data-phone="alice"] [data-action="sign-in"]').click();
+  await page.locator('[data-phone="alice"] [data-action="buy-gems-60"]').waitFor();
+  await page.locator('[data-phone="alice"] [data-action="share"]').click();
+  await page.locator('dialog [data-action="dialog-the group"]').click();
+  const bob = page.locator('[data-phone="bob"]');
+  await bob.locator('[data-action="open-card"]').click();
+  await bob
+    .locator('.status')
+    .getByText(/Entry: |Open the last card: ok/)
+    .waitFor();
+  assert.deepEqual(errors, []);
+  await page.close();
+});
+
+test('both_languages_have_the_same_texts', async () => {
+  const { ENGLISH, CHINESE } = (await import(join(ROOT, 'playground/build/texts.js'))) as {
+    [name: string]: Record<string, string>;
+  };
+  assert.deepEqual(Object.keys(CHINESE ?? {}).sort(), Object.keys(ENGLISH ?? {}).sort());
+  for (const [key, text] of Object.entries(CHINESE ?? {}))
+    assert.ok(key === 'language' || /\p{Script=Han}/u.test(text), key);
+});
+
 test('ranking_is_drawn_by_the_open_data_context', { skip }, async () => {
   const { page } = await open('lang=en&scenario=ranking');
   await page.waitForSelector('#result[data-outcome]');

@@ -1,4 +1,5 @@
-// Compiles the TypeScript of the documents, and compares it with that of their translations.
+// Compiles the TypeScript of the documents, and compares it with that of their translations. It is run by
+// packages/sdk/test/docs.test.ts.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';

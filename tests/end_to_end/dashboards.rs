@@ -245,6 +245,16 @@ async fn insert_week_of_events(database: &mut sqlx::PgConnection, today: i64) {
          SELECT {today} - ago, ({today} - ago) * 86400000::bigint + step * 1000, 0, ago || '-' || step, 'ann',
                 (ARRAY['signed_in', 'order_paid', 'order_refunded'])[step], '{{}}', 'service', 1
          FROM generate_series(0, 6) ago, generate_series(1, 3) step;
+         INSERT INTO analytics_events (day, at, received_at, event_id, user_id, event_name, params, source, known)
+         SELECT {today} - 1, ({today} - 1) * 86400000::bigint, 0, name || '-' || params, 'ann', name, params::jsonb, 'client', 1
+         FROM (VALUES
+             ('$launch', '{{\"sdkVersion\":\"0.1.0\"}}'),
+             ('$client', '{{\"failures\":{{\"NETWORK\":2,\"TIMEOUT\":1}},\"dropped\":3}}'),
+             -- What a foreign client may send.
+             ('$client', '{{\"failures\":{{\"NETWORK\":\"many\"}},\"dropped\":\"all\"}}'),
+             ('$client', '{{\"failures\":7}}'),
+             ('$payment', '{{\"channel\":\"wechat_pay\",\"verdict\":\"cancelled\",\"code\":-2}}')
+         ) events (name, params);
          INSERT INTO analytics_user_days (user_id, day) VALUES ('ann', {today} - 6), ('ann', {today} - 5);
          INSERT INTO platform_stats (day, dataset, figures, fetched_at, changed_at) VALUES
              ((date '1970-01-01' + {today}::int - 6)::text, 'visits', '{{\"visit_uv\":7,\"visit_uv_new\":5}}', 0, 0),
@@ -289,13 +299,17 @@ async fn every_sql_panel_returns_rows() {
                     r#""players":1,"day 1":1,"day 1, WeChat":0.4,"day 3":0,"#
                 }
                 "Funnel" => r#""step":"3 order_refunded","players":1"#,
+                "SDK versions" => r#""metric":"0.1.0","starts":1"#,
+                "Failed calls by code" => r#""code":"NETWORK","failures":2,"players":1"#,
+                "Events dropped by clients" => r#""dropped":3"#,
+                "Payment sheets by code" => r#""verdict":"cancelled","code":"-2","sheets":1"#,
                 _ => "",
             };
             assert!(seen.contains(expected), "{board}, {panel}: {seen}");
             queries_run += 1;
         }
     }
-    assert!(queries_run >= 8, "only {queries_run} queries");
+    assert!(queries_run >= 12, "only {queries_run} queries");
 }
 
 #[test]

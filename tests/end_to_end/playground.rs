@@ -1,5 +1,7 @@
 //! The playground of `avalon dev`: what it serves, to whom, and that no other role has it.
 
+use std::time::{Duration, Instant};
+
 use avalon_test_support::{Avalon, FleetSettings, TestDatabase};
 use avalon_tests::{ApiResponse, Game, client, send};
 use reqwest::StatusCode;
@@ -102,4 +104,45 @@ async fn other_roles_have_no_playground() {
             "{path}"
         );
     }
+}
+
+/// Reads server-sent events until one contains `text`.
+async fn heard(stream: &mut reqwest::Response, text: &str) -> String {
+    let mut seen = String::new();
+    let read = async {
+        while !seen.contains(text) {
+            let chunk = stream.chunk().await.unwrap().expect("the stream goes on");
+            seen.push_str(&String::from_utf8_lossy(&chunk));
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(20), read).await;
+    assert!(ended.is_ok(), "no {text} in {seen}");
+    seen
+}
+
+#[tokio::test]
+async fn live_stream_reports_an_order_and_its_payment() {
+    let mut dev = Avalon::command("dev").start().await;
+    let game = Game::of(&dev, &dev);
+    let url = format!("{}/playground/live", dev.http);
+    let mut stream = client().get(url).send().await.unwrap();
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    heard(&mut stream, "event: orders").await;
+    let alice = game.player("alice").await;
+    let created = alice.order("gems-60", 1, "k1").await;
+    let order = created.body["orderId"].as_str().unwrap().to_owned();
+    heard(&mut stream, &order).await;
+    alice.pay(&created).await;
+    heard(&mut stream, r#""status":"paid""#).await;
+    // Reading does not fill the log.
+    assert!(!dev.log().contains("route=\"/admin"), "{}", dev.log());
+    // A connected page does not delay the end of the process.
+    let begun = Instant::now();
+    dev.terminate();
+    assert!(dev.wait_exit().await.success());
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
 }

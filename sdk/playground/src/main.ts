@@ -1,9 +1,13 @@
 /** Builds the page. `#lang=zh` selects the language, `#scenario=ID` runs a scenario. */
-import { button, choice, el } from './dom.js';
+import type { ShareCard, ShareTarget } from '@avalon-wx/wx-stand-in';
+import { button, choice, el, toggle } from './dom.js';
+import { Live } from './live.js';
 import { RequestLog } from './log.js';
 import { PhoneView } from './phone-view.js';
+import { pushesView } from './pushes-view.js';
 import { SCENARIOS, type Cast, type Scenario } from './scenarios.js';
-import { PLAYGROUND, Stage } from './stage.js';
+import { ServiceView } from './service-view.js';
+import { GROUP, PLAYGROUND, Stage } from './stage.js';
 import { isChinese, setLanguage, t } from './texts.js';
 
 const parameters = new URLSearchParams(location.hash.slice(1));
@@ -17,8 +21,23 @@ const log = new RequestLog();
 stage.onRequest = (logged) => log.add(logged);
 
 const names = ['alice', 'bob'];
-const view = (name: string, player: string): PhoneView =>
-  new PhoneView(name, stage.addPhone(player, source), () => names.filter((other) => other !== player));
+stage.world.group(GROUP, names);
+const phones: PhoneView[] = [];
+/** The latest card that another phone sent to the player or to the group. */
+const inbox = (player: string): ShareCard | undefined =>
+  phones
+    .flatMap(({ phone }) => phone.sharing.cards)
+    .filter(({ from, target }) => from !== player && ('group' in target || target.friend === player))
+    .at(-1);
+const view = (name: string, player: string): PhoneView => {
+  const targets = (): readonly ShareTarget[] => [
+    ...names.filter((other) => other !== player).map((friend) => ({ friend })),
+    { group: GROUP },
+  ];
+  const added = new PhoneView(name, stage.addPhone(player, source), targets, () => inbox(player));
+  phones.push(added);
+  return added;
+};
 const cast: Cast = {
   stage,
   alice: view('alice', 'alice'),
@@ -51,10 +70,13 @@ function otherLanguage(): HTMLElement {
   return switcher;
 }
 
+const fail = (error: Error): void => {
+  result.textContent = error.message;
+};
+const act = (run: () => Promise<unknown>) => () => void run().catch(fail);
+
 function callbacks(): HTMLElement {
   const order = (): string => cast.alice.lastOrder?._id ?? cast.bob.lastOrder?._id ?? '';
-  const act = (run: () => Promise<unknown>) => () =>
-    run().catch((error: Error) => (result.textContent = error.message));
   const last = async (): Promise<string> => {
     const answer = (await stage.sim('GET', `/pay/callbacks?outTradeNo=${order()}`)) as {
       callbacks: { id: string }[];
@@ -93,6 +115,9 @@ function callbacks(): HTMLElement {
   );
 }
 
+const service = new ServiceView(stage, new Live(), fail);
+stage.onJob = (job) => service.follow(job);
+
 document.body.append(
   el('header', {}, el('h1', {}, t('title')), el('p', {}, t('intro')), otherLanguage()),
   el(
@@ -109,8 +134,13 @@ document.body.append(
     result,
     el('h2', {}, t('callbacks')),
     callbacks(),
+    el('h2', {}, t('pushDelivery')),
+    pushesView(stage, () => stage.openid('alice'), act),
     el('h2', {}, t('phones')),
+    toggle(t('answerLater'), 'later', (on) => (stage.answerLater = on)),
     el('div', { className: 'phones' }, cast.alice.element, cast.bob.element, cast.tablet.element),
+    el('h2', {}, t('service')),
+    service.element,
     el('h2', {}, t('requests')),
     log.element,
   ),

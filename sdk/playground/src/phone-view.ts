@@ -1,6 +1,13 @@
 /** One phone on the page: its switches, what the game can do, and what it knows. */
 import { createClient, type AvalonError, type Client, type Order } from '@avalon-wx/sdk';
-import type { NetworkType, Phone, PhonePlatform, SheetAnswer, ShareTarget } from '@avalon-wx/wx-stand-in';
+import type {
+  NetworkType,
+  Phone,
+  PhonePlatform,
+  ShareCard,
+  ShareTarget,
+  SheetAnswer,
+} from '@avalon-wx/wx-stand-in';
 import { ask, button, choice, el, toggle } from './dom.js';
 import { GAME_ORIGIN } from './stage.js';
 import { t } from './texts.js';
@@ -26,7 +33,8 @@ export class PhoneView {
   constructor(
     readonly name: string,
     readonly phone: Phone,
-    private readonly targets: () => readonly string[],
+    private readonly targets: () => readonly ShareTarget[],
+    private readonly inbox: () => ShareCard | undefined,
   ) {
     const heading = el('h3', { id: `phone-${name}` }, name);
     this.status.setAttribute('role', 'status');
@@ -120,6 +128,14 @@ export class PhoneView {
         ),
       ),
     );
+  }
+
+  /** Opens a card that was sent to this player or to the group. */
+  openCard(card: ShareCard): void {
+    this.phone.kill();
+    const game = this.phone.open(card);
+    this.connect(createClient({ baseUrl: GAME_ORIGIN, host: game.host }));
+    this.client.social.onEntry((entry) => this.say(`${t('entry')}: ${JSON.stringify(entry.query)}`));
   }
 
   knowOrder(order: Order): void {
@@ -216,6 +232,26 @@ export class PhoneView {
         return String(this.client.events.stats().queued);
       }),
       this.action(t('coins'), 'coins', async () => String((await this.client.coins.balance()).balance)),
+      this.action(t('spendCoins'), 'spend', async () => {
+        const result = await this.client.coins.spend('gems-60', 1);
+        if (result.status === 'paid') this.knowOrder(result.order);
+        await this.refresh();
+        return result.status;
+      }),
+      this.action(t('openCard'), 'open-card', async () => {
+        const card = this.inbox();
+        if (card) this.openCard(card);
+        return card ? 'ok' : t('nothing');
+      }),
+      this.action(t('invites'), 'invites', async () => JSON.stringify(await this.client.social.invites())),
+      this.action(t('rewards'), 'rewards', async () =>
+        JSON.stringify((await this.client.social.rewards()).rewards),
+      ),
+      this.action(t('leaderboard'), 'leaderboard', async () => {
+        const { window, entries, me } = await this.client.scores.leaderboard(BOARD, { limit: 10 });
+        const rows = entries.map(({ rank, nickname, score }) => `${rank}. ${nickname ?? '?'} ${score}`);
+        return `${window}: ${rows.join(', ')}${me ? ` (${me.rank})` : ''}`;
+      }),
     );
   }
 
@@ -231,7 +267,7 @@ export class PhoneView {
       this.target ??
       ask<ShareTarget | undefined>(
         t('shareTitle'),
-        this.targets().map((name) => [name, { friend: name }] as const),
+        this.targets().map((target) => ['group' in target ? t('group') : target.friend, target] as const),
         undefined,
       );
     subscriptions.panel = async (templates) => {
