@@ -164,6 +164,7 @@ mod tests {
             ("get", "/api/wx/inventory", true),
             ("post", "/api/wx/consume", true),
             ("post", "/api/wx/report", true),
+            ("post", "/api/wx/subscriptions", true),
             ("get", "/api/jobs/{jobId}", true),
             ("get", "/api/jobs/{jobId}/events", true),
             ("get", "/.well-known/jwks.json", false),
@@ -192,7 +193,7 @@ mod tests {
                 assert!(ids.insert(id.to_owned()), "{id} is used twice");
             }
         }
-        assert_eq!(ids.len(), 21);
+        assert_eq!(ids.len(), 22);
         for vague in ["list", "show", "create", "group", "items", "events"] {
             assert!(!ids.contains(vague), "{vague} does not name its operation");
         }

@@ -79,7 +79,7 @@ pub(crate) enum PushLabel {
     Unverified,
     /// A known event without a required field; stored, answered with a failure.
     Invalid,
-    /// A gift for a player who has never signed in; not stored, answered with WeChat's code for that.
+    /// A gift for a player who has never signed in; stored, answered with WeChat's code for that.
     NotRegistered,
     /// Not authentic; not stored.
     Refused,
@@ -102,6 +102,7 @@ impl From<Option<Outcome>> for PushLabel {
             Some(Outcome::Unsupported) => Self::Unsupported,
             Some(Outcome::Unverified) => Self::Unverified,
             Some(Outcome::Invalid) => Self::Invalid,
+            Some(Outcome::NotRegistered) => Self::NotRegistered,
         }
     }
 }

@@ -316,7 +316,7 @@ mod tests {
             kinds.join(" "),
             "session_ended refresh_token_reused refresh_token_repeated session_replaced session_key_reset user_banned \
              user_unbanned nickname_refused signature_refused nonce_replayed admin_refused \
-             order_refunded product_changed job_replayed job_deleted push_replayed keys_rotated"
+             order_refunded product_changed gift_changed job_replayed job_deleted push_replayed keys_rotated"
         );
         let actors: Vec<&str> = Actor::VARIANTS.iter().map(Into::into).collect();
         assert_eq!(actors, ["player", "operator", "system"]);

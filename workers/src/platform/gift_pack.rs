@@ -45,7 +45,7 @@ pub(super) async fn apply(
                 order_id = pack.order_id,
                 "gift pack of a player who is gone"
             );
-            Outcome::Stored
+            Outcome::NotRegistered
         }
     })
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use avalon_core::base::ids::PushId;
 use avalon_core::jobs::ProcessPush;
-use avalon_core::platform::pushes::{self, NewPush, Outcome, PushWriter, Stored};
+use avalon_core::platform::pushes::{self, Judgement, NewPush, Outcome, PushWriter, Stored};
 use avalon_core::social::gifts;
 use avalon_core::storage::database::{Database, DatabaseError};
 use avalon_queue::{NewJob, Queue};
 use avalon_wechat::message_push::{
-    Event, EventKind, Push, PushAnswer, PushOutcome, PushQuery, PushReceiver, PushVerdict,
+    Event, EventKind, GiftPack, Push, PushAnswer, PushOutcome, PushQuery, PushReceiver, PushVerdict,
 };
 use avalon_wechat::virtual_payment::AppKeys;
 use jiff::Timestamp;
@@ -85,40 +85,35 @@ impl PushEndpoint {
         let kind = push.kind();
         let event = push.event();
         let judged = pushes::judge(event.as_ref().map_err(|error| *error), &self.keys);
-        let new = NewPush::new(push, &self.keys, judged.outcome);
-        let accepted = || Answer::Stored(kind.answer().answer(push.format, judged.answer));
-        let recipient = match (&event, judged.outcome) {
-            (Ok(Event::GiftPack(gift)), None) => Some(&gift.open_id),
-            _ => None,
-        };
-        let store = async {
-            if let Some(open_id) = recipient
-                && !gifts::is_player(&self.database, open_id).await?
-            {
-                return Ok(None);
-            }
-            self.writer.store(new).await.map(Some)
-        };
-        let stored: Result<Result<_, DatabaseError>, _> =
-            tokio::time::timeout(STORE_TIMEOUT, store).await;
-        let (label, answer) = match stored {
-            Ok(Ok(None)) => {
-                tracing::info!("gift refused, its player has never signed in");
-                let answer = kind
-                    .answer()
-                    .answer(push.format, PushOutcome::NotRegistered);
-                (PushLabel::NotRegistered, Answer::Stored(answer))
-            }
-            Ok(Ok(Some(Stored::New(id)))) => {
+        let stored = tokio::time::timeout(STORE_TIMEOUT, async {
+            let judged = match (&event, judged.outcome) {
+                (Ok(Event::GiftPack(gift)), None) => self.judge_recipient(gift).await?,
+                _ => judged,
+            };
+            let new = NewPush::new(push, &self.keys, judged.outcome);
+            let again = NewPush::clone(&new);
+            let stored = match self.writer.store(new).await? {
+                // Its player has signed in since the delivery before.
+                Stored::Duplicate if kind == EventKind::GiftPack && judged.outcome.is_none() => {
+                    pushes::accept_registered(&self.database, &again, Timestamp::now()).await?
+                }
+                stored => stored,
+            };
+            Ok::<_, DatabaseError>((stored, judged))
+        });
+        let answer =
+            |judged: Judgement| Answer::Stored(kind.answer().answer(push.format, judged.answer));
+        let (label, answer) = match stored.await {
+            Ok(Ok((Stored::New(id), judged))) => {
                 report(push, id, judged.outcome);
                 if judged.outcome.is_none() {
                     // Not awaited: a stored push is safe.
                     tokio::spawn(enqueue(self.queue.clone(), trace, id).in_current_span());
                 }
-                (judged.outcome.into(), accepted())
+                (judged.outcome.into(), answer(judged))
             }
-            Ok(Ok(Some(Stored::Duplicate))) => (PushLabel::Duplicate, accepted()),
-            Ok(Ok(Some(Stored::Replayed))) => {
+            Ok(Ok((Stored::Duplicate, judged))) => (PushLabel::Duplicate, answer(judged)),
+            Ok(Ok((Stored::Replayed, _))) => {
                 tracing::warn!("push refused, its query has signed another message");
                 (PushLabel::Replayed, Answer::NotAuthentic)
             }
@@ -137,6 +132,22 @@ impl PushEndpoint {
             answer,
         }
     }
+
+    /// WeChat wants to know at once whether the player of a gift has ever signed in.
+    async fn judge_recipient(&self, gift: &GiftPack) -> Result<Judgement, DatabaseError> {
+        Ok(
+            match gifts::is_player(&self.database, &gift.open_id).await? {
+                true => Judgement {
+                    outcome: None,
+                    answer: PushOutcome::Accepted,
+                },
+                false => Judgement {
+                    outcome: Some(Outcome::NotRegistered),
+                    answer: PushOutcome::NotRegistered,
+                },
+            },
+        )
+    }
 }
 
 /// Logs a push that an operator should know of.
@@ -144,6 +155,9 @@ fn report(push: &Push, id: PushId, outcome: Option<Outcome>) {
     let (event, push_id) = (push.kind().to_string(), id.to_string());
     match outcome {
         None | Some(Outcome::Stored | Outcome::Applied | Outcome::Unmapped | Outcome::Test) => {}
+        Some(Outcome::NotRegistered) => {
+            tracing::info!(push_id, "gift refused, its player has never signed in");
+        }
         Some(Outcome::UnknownEvent) => {
             tracing::info!(push_id, "push of an event that this version does not know");
         }

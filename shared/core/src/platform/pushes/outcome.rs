@@ -29,6 +29,8 @@ pub enum Outcome {
     Applied,
     /// A gift pack that waits until an operator has mapped its ids.
     Unmapped,
+    /// A gift pack for a player who has never signed in.
+    NotRegistered,
     /// The event demands something that this version cannot do.
     Unsupported,
     /// The second signature of a payment event was not verified.
