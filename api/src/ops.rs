@@ -3,7 +3,9 @@
 
 mod audit;
 mod board;
+mod erasures;
 mod events;
+mod export;
 mod gifts;
 mod guesses;
 mod health;
@@ -87,6 +89,8 @@ pub struct OpsState {
     pub events: Events,
     /// Limits statistics queries, which are expensive. They have database connections of their own.
     pub statistics: Arc<Semaphore>,
+    /// Time in which an erasure of a player can be revoked.
+    pub erase_delay: Duration,
     /// Phase of the process; it is ready only while [`Phase::Running`].
     pub phase: watch::Receiver<Phase>,
 }
@@ -133,6 +137,8 @@ pub fn router(state: OpsState) -> Router {
         .merge(events::routes())
         .merge(log::routes())
         .merge(users::routes())
+        .merge(erasures::routes())
+        .merge(export::routes())
         .merge(audit::routes())
         .merge(platform_stats::routes())
         .route_layer(from_fn_with_state(state.clone(), require_admin));

@@ -1,7 +1,7 @@
 //! The playground of `avalon dev`: phones with the real SDK and a simulated WeChat, in a browser.
 //!
 //! The page is built from `sdk/playground` and embedded, so that `dev` needs no Node. Below `/playground` its
-//! requests reach the control routes of the simulator and, with the admin token, the operators' routes of this
+//! requests reach the control routes of the simulator and, with the admin token, the operators' and internal routes of this
 //! process. Therefore only pages of this origin on this machine are served, whatever address is listened on.
 
 mod live;
@@ -93,6 +93,7 @@ pub(crate) fn router(
     let controls = Router::new()
         .route("/live", get(live::stream).with_state(live))
         .route("/_sim/{*path}", any(forward).with_state(simulator))
+        .route("/internal/{*path}", any(forward).with_state(operators.clone()))
         .route("/admin/{*path}", any(forward).with_state(operators));
     FILES
         .into_iter()

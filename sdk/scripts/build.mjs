@@ -55,7 +55,13 @@ async function bundle({ name, file, umd }) {
         const { code } = await minify(output[0].code, {
             module: options.format === 'es',
             ecma: 2015,
-            compress: { passes: 3, pure_getters: true, unsafe_arrows: true, keep_fargs: false },
+            compress: {
+                passes: 3,
+                pure_getters: true,
+                unsafe_arrows: true,
+                keep_fargs: false,
+                hoist_funs: true,
+            },
             mangle: { properties: { regex: new RegExp(`^(?:${names.join('|')})$`), keep_quoted: true } },
             format: { comments: 'some' },
         });

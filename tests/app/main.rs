@@ -17,4 +17,5 @@ mod leftovers;
 mod messages;
 mod operators;
 mod payments;
+mod personal_data;
 mod pushes;

@@ -20,6 +20,7 @@ mod configuration;
 mod connections;
 mod dashboards;
 mod data_migration;
+mod erasure;
 mod events;
 mod failovers;
 mod fleet;

@@ -58,7 +58,7 @@ pub struct TestApp {
     expected: Mutex<BTreeSet<String>>,
     allowed_dead: Mutex<BTreeSet<String>>,
     // Last: everything else is on them.
-    _database: TestDatabase,
+    database: TestDatabase,
     _folder: TempDir,
 }
 
@@ -129,7 +129,7 @@ impl TestAppBuilder {
             queue_file,
             expected: Mutex::default(),
             allowed_dead: Mutex::default(),
-            _database: database,
+            database,
             _folder: folder,
         }
     }
@@ -149,6 +149,11 @@ impl TestApp {
     /// The SQLite file of the queue.
     pub fn queue_file(&self) -> &Path {
         &self.queue_file
+    }
+
+    /// The URL of the database.
+    pub fn database_url(&self) -> &str {
+        self.database.url()
     }
 
     /// Declares that the test leaves unfinished jobs of this kind.

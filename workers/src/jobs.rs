@@ -6,7 +6,7 @@ use std::sync::Arc;
 use avalon_queue::{Handlers, JobContext};
 
 use crate::services::Services;
-use crate::{accounts, analytics, job_errors, payments, platform, social, upkeep};
+use crate::{accounts, analytics, job_errors, payments, personal, platform, social, upkeep};
 
 /// Returns the handlers of all job kinds.
 pub fn handlers(services: &Arc<Services>) -> Handlers {
@@ -42,6 +42,7 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
             payments::fulfil::handle,
             payments::reconcile::handle,
             platform::process_push::handle,
+            personal::report_erasure::handle,
             analytics::store_events::store,
             analytics::store_events::store_realtime,
             analytics::store_events::clickhouse,
@@ -60,6 +61,7 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
             social::write_hosted::handle,
             social::sweep_social::handle,
             social::prune_messages::handle,
+            personal::erase_player::handle,
             analytics::event_retention::handle,
             upkeep::prune_audit::handle,
         ]

@@ -8,6 +8,7 @@ pub mod config;
 mod job_errors;
 mod jobs;
 mod payments;
+mod personal;
 mod platform;
 mod pools;
 mod schedule;

@@ -52,6 +52,10 @@ metrics! {
         refunds: IntGaugeVec["status"] = "avalon_refunds_open",
         /// Age of the oldest refund in progress, by status.
         refunds_oldest: GaugeVec["status"] = "avalon_refunds_open_oldest_seconds",
+        /// Erasures of players that have begun and are not done.
+        erasures: IntGauge = "avalon_erasures_pending",
+        /// Time since the oldest of them began.
+        erasures_oldest: Gauge = "avalon_erasures_oldest_seconds",
         /// Differences between WeChat's bills and our orders in the last three reconciled days.
         differences: IntGauge = "avalon_reconciliation_differences",
         /// Unix time of the last finished reconciliation; 0: never.
@@ -223,6 +227,10 @@ fn describe_backlog(
     gauges.inbox_oldest.set(seconds(backlog.inbox.oldest_ms));
     gauges.orders_pending.set(backlog.orders_pending);
     gauges.orders_overdue.set(backlog.orders_overdue);
+    gauges.erasures.set(backlog.erasures.count);
+    gauges
+        .erasures_oldest
+        .set(seconds(backlog.erasures.oldest_ms));
     gauges.differences.set(backlog.differences);
     let reconciled_at = backlog.reconciled_at.unwrap_or(0) / 1000;
     gauges.reconciled_at.set(reconciled_at);

@@ -59,7 +59,7 @@ sub_states! { OpsState as state =>
     };
 }
 
-async fn player(database: &Database, open_id: String) -> Result<UserInfo, ApiError> {
+pub(super) async fn player(database: &Database, open_id: String) -> Result<UserInfo, ApiError> {
     // No player's; Postgres cannot compare it.
     if open_id.contains('\0') {
         return Err(ProblemCode::UserNotFound.into());
@@ -84,7 +84,7 @@ async fn describe(state: &Users, user: UserInfo) -> Result<Value, ApiError> {
 }
 
 /// Describes a session without its secrets.
-fn session(session: &Session) -> Value {
+pub(super) fn session(session: &Session) -> Value {
     let time = IsoTime::from_millisecond;
     let mut described = json!({
         "sessionId": session.id,

@@ -103,6 +103,7 @@ impl App {
                 templates: self.templates(),
                 quiet_hours: self.config.social.messages.quiet_hours,
             },
+            erase_delay: self.config.storage.erase_delay,
         })
     }
 

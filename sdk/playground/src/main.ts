@@ -5,7 +5,8 @@ import { Live } from './live.js';
 import { RequestLog } from './log.js';
 import { PhoneView } from './phone-view.js';
 import { pushesView } from './pushes-view.js';
-import { SCENARIOS, type Cast, type Scenario } from './scenarios.js';
+import type { Cast, Scenario } from './scenario.js';
+import { SCENARIOS } from './scenarios.js';
 import { ServiceView } from './service-view.js';
 import { GROUP, PLAYGROUND, Stage } from './stage.js';
 import { isChinese, setLanguage, t } from './texts.js';
@@ -23,6 +24,7 @@ stage.onRequest = (logged) => log.add(logged);
 const names = ['alice', 'bob'];
 stage.world.group(GROUP, names);
 const phones: PhoneView[] = [];
+const shelf = el('div', { className: 'phones' });
 /** The latest card that another phone sent to the player or to the group. */
 const inbox = (player: string): ShareCard | undefined =>
   phones
@@ -35,6 +37,10 @@ const view = (name: string, player: string): PhoneView => {
     { group: GROUP },
   ];
   const added = new PhoneView(name, stage.addPhone(player, source), targets, () => inbox(player));
+  added.onPanel = (results) =>
+    stage.sim('POST', `/players/${stage.openid(player)}/subscriptions/panel`, { results });
+  added.received = async () =>
+    JSON.stringify((await stage.sim('GET', `/players/${stage.openid(player)}/subscriptions`))['sent']);
   phones.push(added);
   return added;
 };
@@ -43,6 +49,12 @@ const cast: Cast = {
   alice: view('alice', 'alice'),
   bob: view('bob', 'bob'),
   tablet: view('alice-2', 'alice'),
+  guest: () => {
+    const name = `guest-${Date.now()}`;
+    const added = view(name, name);
+    shelf.append(added.element);
+    return added;
+  },
 };
 const result = el('p', { id: 'result' });
 result.setAttribute('role', 'status');
@@ -72,6 +84,11 @@ function otherLanguage(): HTMLElement {
 
 const fail = (error: Error): void => {
   result.textContent = error.message;
+};
+/** WeChat's id of Alice, who signs in for it if she has not. */
+const openidOfAlice = async (): Promise<string> => {
+  await cast.alice.client.login({ byPlayer: true });
+  return stage.openid('alice');
 };
 const act = (run: () => Promise<unknown>) => () => void run().catch(fail);
 
@@ -115,6 +132,7 @@ function callbacks(): HTMLElement {
   );
 }
 
+shelf.append(...phones.map(({ element }) => element));
 const service = new ServiceView(stage, new Live(), fail);
 stage.onJob = (job) => service.follow(job);
 
@@ -135,10 +153,10 @@ document.body.append(
     el('h2', {}, t('callbacks')),
     callbacks(),
     el('h2', {}, t('pushDelivery')),
-    pushesView(stage, () => stage.openid('alice'), act),
+    pushesView(stage, openidOfAlice, act),
     el('h2', {}, t('phones')),
     toggle(t('answerLater'), 'later', (on) => (stage.answerLater = on)),
-    el('div', { className: 'phones' }, cast.alice.element, cast.bob.element, cast.tablet.element),
+    shelf,
     el('h2', {}, t('service')),
     service.element,
     el('h2', {}, t('requests')),

@@ -1,6 +1,7 @@
 /** One phone on the page: its switches, what the game can do, and what it knows. */
-import { createClient, type AvalonError, type Client, type Order } from '@avalon-wx/sdk';
+import { createClient, type AvalonError, type Client, type Order, type WxLike } from '@avalon-wx/sdk';
 import type {
+  Game,
   NetworkType,
   Phone,
   PhonePlatform,
@@ -8,11 +9,16 @@ import type {
   ShareTarget,
   SheetAnswer,
 } from '@avalon-wx/wx-stand-in';
-import { ask, button, choice, el, toggle } from './dom.js';
+import { button, choice, el, toggle } from './dom.js';
 import { GAME_ORIGIN } from './stage.js';
 import { t } from './texts.js';
+import { answerWeChat } from './wechat-dialogs.js';
 
 const BOARD = 'score';
+const PAY_THROUGH = ['any', 'wechat_pay', 'virtual_payment'] as const;
+export type PayThrough = (typeof PAY_THROUGH)[number];
+/** The template of subscribe messages that `avalon dev` configures. */
+export const TEMPLATE = 'template-1';
 const FULL = 10 * 1024 * 1024;
 
 export class PhoneView {
@@ -22,6 +28,12 @@ export class PhoneView {
   sheet: SheetAnswer | undefined;
   /** Chooses the target of a share without the player. */
   target: ShareTarget | undefined;
+  /** Answers the panel of subscribe messages without the player. */
+  panel: 'accept' | 'reject' | undefined;
+  /** Hears of the answers on the panel, which WeChat's servers have before the game. */
+  onPanel: (results: Record<string, string>) => Promise<unknown> = () => Promise.resolve();
+  /** Reads the subscribe messages that WeChat delivered. */
+  received: () => Promise<string> = () => Promise.resolve('');
   lastOrder: Order | undefined;
   private readonly status = el('p', { className: 'status' });
   private readonly products = el('ul', { data: { list: 'products' } });
@@ -29,11 +41,12 @@ export class PhoneView {
   private readonly orders = el('ul', { data: { list: 'orders' } });
   private readonly screen = el('canvas', { width: 640, height: 480, hidden: true });
   private drawing = 0;
+  private payThrough: PayThrough = 'any';
 
   constructor(
     readonly name: string,
     readonly phone: Phone,
-    private readonly targets: () => readonly ShareTarget[],
+    readonly targets: () => readonly ShareTarget[],
     private readonly inbox: () => ShareCard | undefined,
   ) {
     const heading = el('h3', { id: `phone-${name}` }, name);
@@ -56,18 +69,27 @@ export class PhoneView {
       this.element.append(el('h4', {}, t(title)), list);
     }
     this.element.append(this.screen);
-    this.answerWeChat();
+    answerWeChat(this.phone, this);
     this.restart();
   }
 
   /** Restarts the game; storage stays. */
   restart(): void {
-    const game = this.phone.launch();
-    this.connect(createClient({ baseUrl: GAME_ORIGIN, host: game.host }));
+    this.connect(this.phone.launch());
   }
 
-  /** Uses the client of a game that was started by a card. */
-  connect(client: Client): void {
+  /** Restarts the game on a phone that has only one of WeChat's sheets. */
+  restartWith(payThrough: PayThrough): void {
+    this.payThrough = payThrough;
+    this.restart();
+  }
+
+  /** Creates the client of a game that was started, also by a card. */
+  connect({ host }: Game): void {
+    const wx: WxLike = { ...host.wx };
+    if (this.payThrough === 'wechat_pay') delete wx.requestMidasPaymentGameItem;
+    if (this.payThrough === 'virtual_payment') delete wx.requestPayment;
+    const client = createClient({ baseUrl: GAME_ORIGIN, host: { ...host, wx } });
     this.client = client;
     client.onSession(({ type }) => this.say(type));
     client.payments.onOrder((order) => this.knowOrder(order));
@@ -133,8 +155,7 @@ export class PhoneView {
   /** Opens a card that was sent to this player or to the group. */
   openCard(card: ShareCard): void {
     this.phone.kill();
-    const game = this.phone.open(card);
-    this.connect(createClient({ baseUrl: GAME_ORIGIN, host: game.host }));
+    this.connect(this.phone.open(card));
     this.client.social.onEntry((entry) => this.say(`${t('entry')}: ${JSON.stringify(entry.query)}`));
   }
 
@@ -205,6 +226,9 @@ export class PhoneView {
           this.restart();
         },
       ),
+      choice(t('payThrough'), 'pay-through', PAY_THROUGH, this.payThrough, (value) =>
+        this.restartWith(value as PayThrough),
+      ),
       choice(t('network'), 'network', ['wifi', '5g', '3g', 'none'], network.type, (value) => {
         network.type = value as NetworkType;
       }),
@@ -225,8 +249,9 @@ export class PhoneView {
       this.action(t('ranking'), 'ranking', async () => this.showRanking()),
       this.action(t('hideRanking'), 'hide-ranking', async () => this.hideRanking()),
       this.action(t('subscribe'), 'subscribe', async () =>
-        JSON.stringify(await this.client.social.subscribe(['template-1'])),
+        JSON.stringify(await this.client.social.subscribe([TEMPLATE])),
       ),
+      this.action(t('messages'), 'messages', () => this.received()),
       this.action(t('track'), 'track', async () => {
         this.client.events.track('playground');
         return String(this.client.events.stats().queued);
@@ -257,54 +282,5 @@ export class PhoneView {
 
   private action(label: string, name: string, run: () => Promise<unknown>): HTMLButtonElement {
     return button(label, name, () => this.act(label, run));
-  }
-
-  /** The parts of WeChat that ask the player. */
-  private answerWeChat(): void {
-    const { payments, sharing, subscriptions, consents } = this.phone;
-    payments.answer = () => this.sheet ?? this.askForPayment();
-    sharing.picker = () =>
-      this.target ??
-      ask<ShareTarget | undefined>(
-        t('shareTitle'),
-        this.targets().map((target) => ['group' in target ? t('group') : target.friend, target] as const),
-        undefined,
-      );
-    subscriptions.panel = async (templates) => {
-      const answer = await ask<'accept' | 'reject'>(
-        t('subscribeTitle'),
-        [
-          [t('accept'), 'accept'],
-          [t('reject'), 'reject'],
-        ],
-        'reject',
-      );
-      return Object.fromEntries(templates.map((template) => [template, answer]));
-    };
-    consents.ask = () =>
-      ask<'accept' | 'refuse'>(
-        t('consentTitle'),
-        [
-          [t('accept'), 'accept'],
-          [t('reject'), 'refuse'],
-        ],
-        'refuse',
-      );
-  }
-
-  private askForPayment(): Promise<SheetAnswer> {
-    const code = el('input', { type: 'number', value: '-15015' });
-    const extra = el('label', {}, `${t('sheetFail')} `, code);
-    const fail = Symbol('fail');
-    return ask<SheetAnswer | symbol>(
-      `${t('sheetTitle')}: ${this.name}`,
-      [
-        [t('sheetPay'), 'pay'],
-        [t('sheetCancel'), { code: -2 }],
-        [t('sheetFail'), fail],
-      ],
-      { code: -2 },
-      extra,
-    ).then((answer) => (typeof answer === 'symbol' ? { code: Number(code.value) } : answer));
   }
 }

@@ -3,12 +3,13 @@ import { button, choice, el } from './dom.js';
 import type { Stage } from './stage.js';
 import { t } from './texts.js';
 
-const GIFT = 'gift-1';
+/** The id of the pack's content in WeChat's console. */
+const GIFT = 'pack-gems';
 
 /** Returns the switches; `openid` names the player of the first phone. */
 export function pushesView(
   stage: Stage,
-  openid: () => string,
+  openid: () => Promise<string>,
   act: (run: () => Promise<unknown>) => () => void,
 ): HTMLElement {
   const settings = (changes: object) => stage.sim('PUT', '/vpay/push-settings', changes);
@@ -38,19 +39,21 @@ export function pushesView(
     button(
       t('gift'),
       'gift',
-      act(() => gift(stage, openid())),
+      act(async () => gift(stage, await openid())),
     ),
     button(
       t('giveCoins'),
       'give-coins',
-      act(() => stage.sim('POST', `/vpay/players/${openid()}/coins`, { bought: 100, granted: 0 })),
+      act(async () =>
+        stage.sim('POST', `/vpay/players/${await openid()}/coins`, { bought: 100, granted: 0 }),
+      ),
     ),
   );
 }
 
-/** Sends a gift pack of WeChat's game centre to a player: two packs of sixty gems. */
+/** Sends a gift pack of WeChat's game centre to a player: two times sixty gems. */
 export async function gift(stage: Stage, openid: string): Promise<string> {
-  await stage.admin('PUT', `/gifts/${GIFT}`, { items: [{ productId: 'gems-60', quantity: 2 }] });
+  await stage.admin('PUT', `/gifts/${GIFT}`, { items: [{ productId: 'gems-60', quantity: 1 }] });
   const orderId = `playground-${Date.now()}`;
   await stage.sim('POST', '/vpay/pushes', {
     event: 'minigame_deliver_goods',
@@ -60,11 +63,11 @@ export async function gift(stage: Stage, openid: string): Promise<string> {
         OrderId: orderId,
         IsPreview: 0,
         ToUserOpenid: openid,
-        Zone: 0,
+        Zone: 2001,
         GiftTypeId: 1,
-        GiftId: GIFT,
+        GiftId: 'gift-1',
         SendTime: Math.floor(Date.now() / 1000),
-        GoodsList: [{ Id: 'gems-60', Num: 2 }],
+        GoodsList: [{ Id: GIFT, Num: 2 }],
       },
     },
   });

@@ -95,6 +95,11 @@ export class Stage {
     return call(method, `${PLAYGROUND}/_sim${path}`, body);
   }
 
+  /** Calls a route for the game's own servers; `avalon dev` adds the token. */
+  internal(method: string, path: string, body?: object): Promise<Record<string, unknown>> {
+    return call(method, `${PLAYGROUND}/internal${path}`, body);
+  }
+
   /** Calls a route for operators; `avalon dev` adds the token. */
   admin(method: string, path: string, body?: object): Promise<Record<string, unknown>> {
     return call(method, `${PLAYGROUND}/admin${path}`, body);

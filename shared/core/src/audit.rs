@@ -83,6 +83,14 @@ pub enum AuditKind {
     JobDeleted,
     /// An operator had a message of WeChat processed again.
     PushReplayed,
+    /// The erasure of a player was requested, by WeChat or an operator.
+    ErasureRequested,
+    /// An operator revoked the erasure of a player before it began.
+    ErasureRevoked,
+    /// A player was erased.
+    PlayerErased,
+    /// An operator exported the data of a player.
+    PlayerExported,
     /// Data encrypted at rest was encrypted again with the current key.
     KeysRotated,
 }
@@ -316,7 +324,8 @@ mod tests {
             kinds.join(" "),
             "session_ended refresh_token_reused refresh_token_repeated session_replaced session_key_reset user_banned \
              user_unbanned nickname_refused signature_refused nonce_replayed admin_refused \
-             order_refunded product_changed gift_changed job_replayed job_deleted push_replayed keys_rotated"
+             order_refunded product_changed gift_changed job_replayed job_deleted push_replayed \
+             erasure_requested erasure_revoked player_erased player_exported keys_rotated"
         );
         let actors: Vec<&str> = Actor::VARIANTS.iter().map(Into::into).collect();
         assert_eq!(actors, ["player", "operator", "system"]);

@@ -4,6 +4,7 @@
 pub mod callback;
 pub mod cancel_order;
 pub mod create_order;
+pub mod erase_player;
 pub mod events;
 pub mod login;
 pub mod open_group;
@@ -22,6 +23,7 @@ use crate::base::problem::{Problem, ProblemCode};
 pub use callback::Callback;
 pub use cancel_order::CancelOrder;
 pub use create_order::CreateOrder;
+pub use erase_player::ErasePlayer;
 pub use events::{
     SendToClickhouse, SendToCollector, SendToKafka, StoreEvents, StoreRealtimeEvents,
 };

@@ -53,6 +53,9 @@ pub enum PaymentError {
     /// The player would hold more than this many unpaid pieces of the product, the maximum.
     #[error("a player may hold at most {0} unpaid pieces of this product")]
     TooManyHeld(i64),
+    /// The player was erased; a new sign-in is a new player.
+    #[error("the player was erased")]
+    PlayerErased,
     /// The idempotency key belongs to a different request.
     #[error("the idempotency key was used with another request")]
     KeyReused,
@@ -110,6 +113,7 @@ impl PaymentError {
                     "At most {max} pieces of this product may be unpaid at a time."
                 ));
             }
+            Self::PlayerErased => ProblemCode::SessionEnded,
             Self::KeyReused => ProblemCode::IdempotencyKeyReused,
             Self::UnknownOrder => ProblemCode::OrderNotFound,
             Self::StateForbids(status) => {

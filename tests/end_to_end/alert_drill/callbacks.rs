@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use avalon_test_support::FleetSettings;
+use avalon_tests::send;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;
@@ -12,6 +14,7 @@ use super::harness::{Drill, Stores};
 pub(super) const ALERTS: &[&str] = &[
     "CallbacksContradictOrders",
     "CallbacksWithBadSignatures",
+    "ErasuresStuck",
     "InboxWaits",
     "OrdersOverdue",
     "OrdersWithoutCallbacks",
@@ -33,6 +36,7 @@ async fn drill() {
             "a-shared-secret-of-the-game",
         )
         .env("AVALON_FULFIL__ALLOW_PRIVATE_ADDRESSES", "true")
+        .env("AVALON_STORAGE__ERASE_DELAY", "0s")
         .start(1, 1)
         .await;
     let mut drill = Drill::of(fleet, ALERTS).await;
@@ -40,6 +44,7 @@ async fn drill() {
     let paid = no_callbacks(&mut drill).await;
     forged_callbacks(&mut drill, &paid).await;
     webhooks_rejected(&mut drill, &game_server).await;
+    erasure_not_accepted(&mut drill, &game_server).await;
     workers_stopped(&mut drill, stores.database.url()).await;
     drill.finish();
 }
@@ -107,6 +112,28 @@ async fn webhooks_rejected(drill: &mut Drill, game_server: &GameServer) {
         .await;
     game_server.refuse(true);
     drill.order_and_pay().await;
+    drill.fires(&fault).await;
+    game_server.refuse(false);
+    drill.ends(fault).await;
+}
+
+async fn erasure_not_accepted(drill: &mut Drill, game_server: &GameServer) {
+    let fault = drill
+        .fault(
+            "the game server rejects the webhook of an erasure",
+            &["ErasuresStuck"],
+        )
+        .await;
+    game_server.refuse(true);
+    let bob = drill.game.login("sim-bob").await;
+    let open_id = bob.body["userInfo"]["openId"].as_str().unwrap();
+    let ops = &drill.fleet.apis[0].ops;
+    let request = drill
+        .game
+        .client
+        .post(format!("{ops}/admin/users/{open_id}/erase"))
+        .bearer_auth(FleetSettings::ADMIN_TOKEN);
+    assert_eq!(send(request).await.status, 202);
     drill.fires(&fault).await;
     game_server.refuse(false);
     drill.ends(fault).await;

@@ -32,6 +32,7 @@ mod prometheus_server;
 mod redis_cluster;
 mod redis_sentinel;
 mod redis_server;
+mod search;
 mod shared;
 mod tcp_proxy;
 
@@ -52,5 +53,6 @@ pub use prometheus_server::PrometheusServer;
 pub use redis_cluster::RedisCluster;
 pub use redis_sentinel::RedisSentinels;
 pub use redis_server::RedisServer;
+pub use search::{RedisHit, search_database, search_redis};
 pub use shared::{shared_postgres_url, shared_redis_url, unique_prefix};
 pub use tcp_proxy::TcpProxy;

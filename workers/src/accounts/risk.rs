@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use avalon_core::platform::config::{RiskConfig, RiskMode, WhenUnavailable};
 use avalon_core::platform::risk::RiskCache;
+use avalon_core::storage::documents::DocumentError;
 use avalon_metrics::metrics;
 use avalon_wechat::{
     ErrorClass, OpenId, PlatformClient, RiskQuery, RiskRank, RiskScene, WechatError,
@@ -116,6 +117,11 @@ impl Risk {
             outage: Outage::default(),
             observations: Arc::new(Semaphore::new(MAX_OBSERVATIONS)),
         })
+    }
+
+    /// Removes what is cached of a player.
+    pub(crate) async fn forget(&self, open_id: &str) -> Result<(), DocumentError> {
+        self.cache.forget(open_id).await
     }
 
     /// Decides whether the player may order.

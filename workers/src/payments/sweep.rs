@@ -1,11 +1,12 @@
 //! The sweeper: enqueues the work that the database knows and the queue has lost. That is callbacks and pushes
-//! without a job, orders and refunds whose next query is overdue, and webhooks that were never enqueued.
+//! without a job, orders and refunds whose next query is overdue, erasures, and webhooks that were never enqueued.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_core::jobs::{Callback, MAINTENANCE, ProcessPush, SettleRefund};
 use avalon_core::payments::{inbox, order_rows, orders, refunds};
+use avalon_core::personal::{Step, erasure};
 use avalon_core::platform::pushes;
 use avalon_queue::{IdempotencyKey, Job, JobContext, JobError, QueueName, RetryPolicy};
 use jiff::Timestamp;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job_errors;
 use crate::payments::settlement;
+use crate::personal::erase_player;
 use crate::schedule;
 use crate::services::Services;
 
@@ -49,6 +51,9 @@ pub struct Swept {
     pub refunds: usize,
     /// Webhooks.
     pub fulfilments: usize,
+    /// Erasures of players.
+    #[serde(default)]
+    pub erasures: usize,
 }
 
 /// A query is overdue when its own job should have done it this long ago.
@@ -115,6 +120,16 @@ pub(crate) async fn handle(
             let new = services.enqueue(&settle).await?;
             swept.refunds += usize::from(new);
         }
+    }
+    for erasure in erasure::due(database, before(OVERDUE), BATCH)
+        .await
+        .map_err(job_errors::database)?
+    {
+        let new = match erasure.step {
+            Step::Notifying => erase_player::report(&services, &erasure).await?,
+            _ => erase_player::enqueue(&services, &erasure).await?,
+        };
+        swept.erasures += usize::from(new);
     }
     settlement::enqueue_webhooks(&services).await;
     services.analytics.relay.wake();

@@ -6,14 +6,15 @@
 
 use std::sync::Arc;
 
-use avalon_core::base::ids::PushId;
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::ProcessPush;
-use avalon_core::platform::pushes::{self, Outcome, judge};
+use avalon_core::platform::pushes::{self, Outcome, StoredPush, judge};
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::message_push::{Envelope, Event};
 
-use super::{gift_pack, subscriptions};
+use super::{
+    account_cancelled, authorization_revoked, gift_pack, subscriptions, user_info_modified,
+};
 use crate::job_errors;
 use crate::services::Services;
 
@@ -31,14 +32,18 @@ pub(crate) async fn handle(
     if let Some(outcome) = push.outcome {
         return Ok(outcome);
     }
-    let outcome = process(&services, push.id, &message).await?;
+    let outcome = process(&services, &push, &message).await?;
     pushes::processed(&services.database, push.id, outcome)
         .await
         .map_err(job_errors::database)?;
     Ok(outcome)
 }
 
-async fn process(services: &Services, push: PushId, message: &str) -> Result<Outcome, JobError> {
+async fn process(
+    services: &Services,
+    push: &StoredPush,
+    message: &str,
+) -> Result<Outcome, JobError> {
     // It was readable on receipt; a later version may be stricter.
     let Ok((envelope, _)) = Envelope::read(message) else {
         return Ok(Outcome::Invalid);
@@ -52,12 +57,17 @@ async fn process(services: &Services, push: PushId, message: &str) -> Result<Out
     }
 }
 
-/// Applies an event that is accepted. One without an arm has no effect beyond its row.
-async fn apply(services: &Services, push: PushId, event: Event) -> Result<Outcome, JobError> {
+/// Applies an event that is accepted. Those without an arm have no effect in this version beyond their row.
+async fn apply(services: &Services, push: &StoredPush, event: Event) -> Result<Outcome, JobError> {
     match event {
-        Event::GiftPack(pack) => gift_pack::apply(services, push, &pack).await,
-        Event::SubscriptionPopup(popup) => subscriptions::popup(services, push, &popup).await,
-        Event::SubscriptionChange(change) => subscriptions::change(services, push, &change).await,
+        Event::UserInfoModified(event) => user_info_modified::apply(services, event).await,
+        Event::AuthorizationRevoked(event) => authorization_revoked::apply(services, event).await,
+        Event::AccountCancelled(event) => account_cancelled::apply(services, push, event).await,
+        Event::GiftPack(pack) => gift_pack::apply(services, push.id, &pack).await,
+        Event::SubscriptionPopup(popup) => subscriptions::popup(services, push.id, &popup).await,
+        Event::SubscriptionChange(change) => {
+            subscriptions::change(services, push.id, &change).await
+        }
         Event::SubscriptionSent(sent) => subscriptions::sent(services, &sent).await,
         _ => Ok(Outcome::Stored),
     }

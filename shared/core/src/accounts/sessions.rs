@@ -209,6 +209,21 @@ impl Sessions {
         self.change(user, now, PlayerSessions::lift_ban).await
     }
 
+    /// Removes all that is stored of a player's sessions, which ends them.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn erase(&self, user: UserId) -> Result<(), SessionError> {
+        let key = document_of(user);
+        for _ in 0..MAX_TRIES {
+            let Some(seen) = self.store.get(&key).await? else {
+                return Ok(());
+            };
+            self.store.remove(&key, &seen).await?;
+        }
+        Err(contended())
+    }
+
     /// Changes a player's sessions by compare-and-set, with retries. A change without effect is not
     /// written. A write may have happened although its reply was lost, so `change` must recognise its
     /// own result.
@@ -242,9 +257,13 @@ impl Sessions {
                 tokio::time::sleep(pause).await;
             }
         }
-        let why = "too many concurrent changes of one player's sessions";
-        Err(DocumentError::Unavailable(why.to_owned()).into())
+        Err(contended())
     }
+}
+
+fn contended() -> SessionError {
+    let why = "too many concurrent changes of one player's sessions";
+    DocumentError::Unavailable(why.to_owned()).into()
 }
 
 fn document_of(user: UserId) -> String {

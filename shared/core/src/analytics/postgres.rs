@@ -148,19 +148,21 @@ async fn profiles(
     pool: &PgPool,
     group: &Group<'_>,
 ) -> Result<HashMap<String, Profile>, DatabaseError> {
-    let mut ids: Vec<&str> = group.players.iter().map(|(user, _)| *user).collect();
+    // The rows are in the order of their players.
+    let mut ids: Vec<&str> = group.rows.iter().map(|(_, _, user)| *user).collect();
     ids.dedup();
-    let rows = sqlx::query_as::<_, (String, String, Option<String>, Option<String>)>(
-        "SELECT id, open_id, country, city FROM users WHERE id = ANY($1)",
+    let rows = sqlx::query_as::<_, (String, String, Option<String>, Option<String>, bool)>(
+        "SELECT id, open_id, country, city, erased_at IS NOT NULL FROM users WHERE id = ANY($1)",
     )
     .bind(ids)
     .fetch_all(pool)
     .await?;
-    let profile = |(id, open_id, country, city)| {
+    let profile = |(id, open_id, country, city, erased)| {
         let profile = Profile {
             open_id,
             country,
             city,
+            erased,
         };
         (id, profile)
     };

@@ -23,6 +23,8 @@ pub struct Home {
     pub country: Option<String>,
     /// As WeChat writes it.
     pub city: Option<String>,
+    /// The player was erased: openid, parameters and session are not forwarded.
+    pub erased: bool,
 }
 
 /// Reads profiles.
@@ -67,7 +69,7 @@ async fn read(
 ) -> Result<HashMap<String, Home>, DatabaseError> {
     let places: Vec<String> = (1..=players.len()).map(|n| format!("${n}")).collect();
     let sql = format!(
-        "SELECT id, country, city FROM users WHERE id IN ({})",
+        "SELECT id, country, city, erased_at FROM users WHERE id IN ({})",
         places.join(", ")
     );
     let mut query = sqlx::query(AssertSqlSafe(sql));
@@ -80,6 +82,7 @@ async fn read(
             let home = Home {
                 country: row.try_get("country")?,
                 city: row.try_get("city")?,
+                erased: row.try_get::<Option<i64>, _>("erased_at")?.is_some(),
             };
             Ok((row.try_get("id")?, home))
         })

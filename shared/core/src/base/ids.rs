@@ -117,6 +117,11 @@ id! {
     MessageId
 }
 
+id! {
+    /// An erasure of a player, the `webhook-id` of its report to the game server.
+    ErasureId
+}
+
 /// A product, as the operator named it: 1 to 32 letters, digits, hyphens or underscores.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

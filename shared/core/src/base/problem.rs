@@ -76,6 +76,7 @@ problem_codes! {
     RefundTooLarge: 409, NO, "The refund exceeds the remaining amount or quantity of the order.";
     NotEnoughItems: 409, NO, "The player owns fewer items than requested.";
     PaymentRefused: 409, NO, "WeChat Pay rejected the order permanently.";
+    ErasureState: 409, NO, "The erasure of the player has begun and can no longer be revoked.";
     BodyTooLarge: 413, NO, "The body is too large.";
     UnsupportedMediaType: 415, NO, "The Content-Type is not supported. Send application/json.";
     FieldMissing: 422, NO, "A required field is missing.";

@@ -1,4 +1,4 @@
-//! Gauges of the payment tables: pending work, and the findings of the last reconciliations. The database
+//! Gauges of the payment tables, and of erasures: pending work, and the findings of the last reconciliations. The database
 //! counts them from its indexes at each call.
 
 use jiff::Timestamp;
@@ -25,6 +25,8 @@ pub struct Backlog {
     pub undelivered: Waiting,
     /// Refunds in progress, by state.
     pub refunds: Vec<(RefundStatus, Waiting)>,
+    /// Erasures of players that have begun and are not done.
+    pub erasures: Waiting,
     /// Differences found in the last three reconciled days.
     pub differences: i64,
     /// When a reconciliation last completed, Unix ms; none: never.
@@ -77,6 +79,11 @@ pub async fn read(database: &Database, now: Timestamp) -> Result<Backlog, Paymen
     )
     .fetch_all(pool)
     .await?;
+    let erasures = sqlx::query(
+        "SELECT count(*), min(started_at) FROM erasures WHERE step <> 'done' AND started_at IS NOT NULL",
+    )
+    .fetch_one(pool)
+    .await?;
     // Postgres sums big integers as NUMERIC.
     let compared = sqlx::query(
         "SELECT CAST(coalesce(sum(differences), 0) AS BIGINT), max(at)
@@ -94,6 +101,7 @@ pub async fn read(database: &Database, now: Timestamp) -> Result<Backlog, Paymen
         orders_overdue: orders.try_get(1)?,
         undelivered: waiting(&undelivered)?,
         refunds,
+        erasures: waiting(&erasures)?,
         differences: compared.try_get(0)?,
         reconciled_at: compared.try_get(1)?,
     })

@@ -48,6 +48,18 @@ impl RiskCache {
             unavailable(&error);
         }
     }
+
+    /// Removes a player's rank.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn forget(&self, open_id: &str) -> Result<(), DocumentError> {
+        let key = key(open_id);
+        while let Some(rank) = self.documents.get(&key).await? {
+            self.documents.remove(&key, &rank).await?;
+        }
+        Ok(())
+    }
 }
 
 fn key(open_id: &str) -> String {

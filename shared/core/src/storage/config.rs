@@ -309,6 +309,9 @@ pub struct StorageConfig {
     /// Retention of the audit log.
     #[serde(with = "text::duration")]
     pub audit_retention: Duration,
+    /// Time in which an operator's erasure of a player can be revoked.
+    #[serde(with = "text::duration")]
+    pub erase_delay: Duration,
 }
 
 impl Default for StorageConfig {
@@ -317,6 +320,7 @@ impl Default for StorageConfig {
             encryption_key: None,
             previous_encryption_keys: Vec::new(),
             audit_retention: Duration::from_secs(180 * 24 * 60 * 60),
+            erase_delay: Duration::from_secs(24 * 60 * 60),
         }
     }
 }

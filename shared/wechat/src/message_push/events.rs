@@ -38,6 +38,7 @@ pub use subscription_sent::{SentMessage, SubscriptionSent};
 pub use user_info_modified::UserInfoModified;
 
 use super::{AnswerForm, DuplicateKey, Envelope, InvalidEvent, SignedPayload};
+use crate::OpenId;
 use crate::virtual_payment::AppKeys;
 
 macro_rules! events {
@@ -152,6 +153,25 @@ impl EventKind {
 }
 
 impl Event {
+    /// Returns the player whom the event names, whether or not its payload was verified.
+    fn player(&self) -> Option<OpenId> {
+        match self {
+            Self::ItemDelivery(payload) => payload.player(),
+            Self::CoinsCredited(payload) => payload.player(),
+            Self::RechargeCentreCredited(payload) => payload.player(),
+            Self::Refund(payload) => payload.player(),
+            Self::GiftPack(event) => Some(event.open_id.clone()),
+            Self::UserInfoModified(event) => Some(event.open_id.clone()),
+            Self::AuthorizationRevoked(event) => Some(event.open_id.clone()),
+            Self::AccountCancelled(event) => Some(event.open_id.clone()),
+            Self::SubscriptionPopup(event) => Some(event.open_id.clone()),
+            Self::SubscriptionChange(event) => Some(event.open_id.clone()),
+            Self::SubscriptionSent(event) => Some(event.open_id.clone()),
+            Self::ChallengeQuery(event) => Some(event.open_id.clone()),
+            Self::MediaCheck(_) | Self::PlatformNotice(_) | Self::Unknown => None,
+        }
+    }
+
     /// Returns the key that identifies what the event reports; payment events only if they verify.
     pub(super) fn own_key(&self, keys: &AppKeys) -> Option<DuplicateKey> {
         match self {
@@ -172,6 +192,14 @@ impl Event {
             | Self::Unknown => None,
         }
     }
+}
+
+/// Returns the player whom a message is about, so that it is found when the player is erased: the one whom its
+/// event names, else the sender.
+pub(super) fn player_of(envelope: &Envelope) -> Option<OpenId> {
+    let event = Event::read(envelope).ok();
+    let named = event.and_then(|event| event.player());
+    named.or_else(|| envelope.from_user_name.clone().map(OpenId::new))
 }
 
 /// Reads the signed payload of a payment event.

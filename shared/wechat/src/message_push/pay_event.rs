@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::fields::Fields;
 use super::signature::is_equal;
 use super::{DuplicateKey, InvalidEvent};
+use crate::OpenId;
 use crate::virtual_payment::{AppKey, AppKeys, Env, pay_event_sig};
 
 /// A payload that was not verified yet.
@@ -78,6 +79,12 @@ impl<T> SignedPayload<T> {
     /// Returns the payload as received.
     pub fn payload(&self) -> &str {
         &self.payload
+    }
+
+    /// Returns the player whom the payload names, verified or not.
+    pub(super) fn player(&self) -> Option<OpenId> {
+        let fields: Map<String, Value> = serde_json::from_str(&self.payload).ok()?;
+        Fields(&fields).text("OpenId").map(OpenId::new)
     }
 
     fn is_signed_with(&self, key: &AppKey, signature: &str) -> bool {

@@ -11,14 +11,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::events;
 use super::message::{self, Envelope, PushFormat};
 use super::query::Signed;
 use super::{
     DecryptError, DuplicateKey, Event, EventKind, InvalidEvent, PushCredential, PushCredentials,
     PushError, PushQuery, Unreadable,
 };
-use crate::AppId;
 use crate::virtual_payment::AppKeys;
+use crate::{AppId, OpenId};
 
 /// What the endpoint accepts. `Debug` redacts secrets.
 #[derive(Clone, Debug)]
@@ -203,6 +204,11 @@ impl Push {
     /// When it lacks a field without which the event means nothing.
     pub fn event(&self) -> Result<Event, InvalidEvent> {
         Event::read(&self.envelope)
+    }
+
+    /// Returns the player whom the message is about, as far as it names one. Not verified in payment events.
+    pub fn player(&self) -> Option<OpenId> {
+        events::player_of(&self.envelope)
     }
 
     /// Returns the key that all deliveries of this message share: the event's own key if it is verified,

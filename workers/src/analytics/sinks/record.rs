@@ -50,14 +50,17 @@ impl Delivery {
         let (head, line) = (&self.batch.head, &row.line);
         let player = head.players.get(line.player);
         let location = player.and_then(|player| self.locations.get(&player.user_id));
+        let erased = location.is_some_and(|location| location.erased);
         Record {
             id: &row.id,
             user_id: player.map_or("", |player| &player.user_id),
-            open_id: player.and_then(|player| player.open_id.as_deref()),
+            open_id: player
+                .and_then(|player| player.open_id.as_deref())
+                .filter(|_| !erased),
             event_name: &line.name,
-            event_params: &line.params,
+            event_params: if erased { empty_object() } else { &line.params },
             timestamp: Timestamp::from_millisecond(line.at).unwrap_or_default(),
-            session_id: line.session_id.as_deref(),
+            session_id: line.session_id.as_deref().filter(|_| !erased),
             received_at: Timestamp::from_millisecond(head.received_at).unwrap_or_default(),
             source: head.source.into(),
             known: row.known,
@@ -68,4 +71,9 @@ impl Delivery {
             city: location.and_then(|location| location.city.as_deref()),
         }
     }
+}
+
+/// The parameters of a player who was erased.
+fn empty_object() -> &'static RawValue {
+    serde_json::from_str("{}").unwrap_or(RawValue::NULL)
 }

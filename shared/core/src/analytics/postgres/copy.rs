@@ -17,6 +17,8 @@ pub(super) struct Profile {
     pub(super) open_id: String,
     pub(super) country: Option<String>,
     pub(super) city: Option<String>,
+    /// Nothing of the player is stored but that there was an event.
+    pub(super) erased: bool,
 }
 
 /// Sends the rows of a group as the input of a COPY statement.
@@ -54,15 +56,18 @@ fn line(
     let player = head.players.get(line.player);
     let open_id = player.and_then(|player| player.open_id.as_deref());
     let open_id = open_id.or(profile.map(|profile| &*profile.open_id));
+    let erased = profile.is_some_and(|profile| profile.erased);
+    let personal = |value| if erased { None } else { value };
+    let params = if erased { "{}" } else { line.params.get() };
     number(text, Some(row.day.number()), '\t');
     number(text, Some(line.at), '\t');
     number(text, Some(head.received_at), '\t');
     field(text, Some(&row.id), '\t');
     field(text, Some(user), '\t');
-    field(text, open_id, '\t');
+    field(text, personal(open_id), '\t');
     field(text, Some(&line.name), '\t');
-    field(text, Some(line.params.get()), '\t');
-    field(text, line.session_id.as_deref(), '\t');
+    field(text, Some(params), '\t');
+    field(text, personal(line.session_id.as_deref()), '\t');
     field(text, Some(head.source.into()), '\t');
     number(text, Some(i64::from(row.known)), '\t');
     field(text, head.client.app_version.as_deref(), '\t');

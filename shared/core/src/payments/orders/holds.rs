@@ -92,7 +92,7 @@ pub(super) async fn lock_player(
     Ok(())
 }
 
-/// Counts what the player holds unpaid.
+/// Counts what the player holds unpaid. A player who was erased orders no more.
 pub(super) async fn held(
     connection: &mut AnyConnection,
     user: UserId,
@@ -101,13 +101,17 @@ pub(super) async fn held(
     let row = sqlx::query(
         "SELECT count(*) AS orders,
                 CAST(coalesce(sum(CASE WHEN product_id = $1 THEN quantity ELSE 0 END), 0) AS BIGINT)
-                    AS pieces
+                    AS pieces,
+                (SELECT count(*) FROM users WHERE id = $2 AND erased_at IS NOT NULL) AS erased
          FROM orders WHERE user_id = $2 AND status = 'pending'",
     )
     .bind(product)
     .bind(user)
     .fetch_one(connection)
     .await?;
+    if row.try_get::<i64, _>("erased")? > 0 {
+        return Err(PaymentError::PlayerErased);
+    }
     Ok(Held {
         orders: row.try_get("orders")?,
         pieces: row.try_get("pieces")?,

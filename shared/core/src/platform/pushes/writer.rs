@@ -28,6 +28,7 @@ pub struct NewPush {
     duplicate_key: String,
     query_key: Option<String>,
     event: String,
+    open_id: Option<String>,
     credential: String,
     mode: &'static str,
     format: &'static str,
@@ -57,6 +58,7 @@ impl NewPush {
             duplicate_key: storable(push.duplicate_key(keys).as_str()),
             query_key: plain.then(|| storable(push.query_key().as_str())),
             event: storable(event).chars().take(MAX_EVENT).collect(),
+            open_id: push.player().map(|player| storable(player.as_str())),
             credential: push.credential.clone(),
             mode: match push.mode {
                 PushMode::Plain => "plain",
@@ -204,8 +206,8 @@ async fn write(database: &Database, pushes: &[NewPush]) -> Result<HashSet<PushId
     for push in pushes {
         let inserted = sqlx::query(
             "INSERT INTO pushes (id, duplicate_key, query_key, event, credential, mode, format, body,
-                                 received_at, outcome, processed_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
+                                 received_at, outcome, processed_at, open_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING",
         )
         .bind(push.id)
         .bind(&push.duplicate_key)
@@ -218,6 +220,7 @@ async fn write(database: &Database, pushes: &[NewPush]) -> Result<HashSet<PushId
         .bind(now)
         .bind(push.outcome)
         .bind(push.outcome.map(|_| now))
+        .bind(&push.open_id)
         .execute(&mut *transaction)
         .await?;
         if inserted.rows_affected() > 0 {

@@ -51,6 +51,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             14 "0014_pushes",
             15 "0015_rewards",
             18 "0018_messages",
+            20 "0020_erasures",
         )
         .to_vec(),
         Dialect::Postgres => migrations!("postgres":
@@ -68,6 +69,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             14 "0014_pushes",
             15 "0015_rewards",
             18 "0018_messages",
+            20 "0020_erasures",
         )
         .to_vec(),
     };
