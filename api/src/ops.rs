@@ -9,6 +9,7 @@ mod export;
 mod gifts;
 mod guesses;
 mod health;
+mod invites;
 mod jobs;
 mod log;
 mod messages;
@@ -17,6 +18,7 @@ mod orders;
 mod platform_stats;
 mod products;
 mod pushes;
+mod shares;
 mod time_parameter;
 mod users;
 
@@ -26,6 +28,8 @@ use std::time::Duration;
 use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::TokenVerifier;
 use avalon_core::base::problem::ProblemCode;
+use avalon_core::social::invites::Invites;
+use avalon_core::social::shares::Shares;
 use avalon_core::storage::database::Database;
 use avalon_queue::{Queue, RedisEndpoint};
 use aws_lc_rs::{constant_time, digest};
@@ -77,6 +81,10 @@ pub struct OpsState {
     pub log: LogHandle,
     /// Players' sessions.
     pub sessions: Sessions,
+    /// Scenes of shares.
+    pub shares: Shares,
+    /// Invitations.
+    pub invites: Invites,
     /// Verifies players' tokens, for the game's other services.
     pub tokens: Arc<TokenVerifier>,
     /// Bearer token of the admin routes; `None`: every request is rejected.
@@ -103,6 +111,8 @@ sub_states! { OpsState as state =>
     Database: state.database.clone();
     LogHandle: state.log.clone();
     Sessions: state.sessions.clone();
+    Shares: state.shares.clone();
+    Invites: state.invites.clone();
     Arc<TokenVerifier>: Arc::clone(&state.tokens);
     Events: state.events.clone();
     Arc<Semaphore>: Arc::clone(&state.statistics);
@@ -135,6 +145,8 @@ pub fn router(state: OpsState) -> Router {
         .merge(gifts::routes())
         .merge(messages::routes())
         .merge(events::routes())
+        .merge(shares::routes())
+        .merge(invites::routes())
         .merge(log::routes())
         .merge(users::routes())
         .merge(erasures::routes())

@@ -11,7 +11,9 @@ use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::{TokenIssuer, TokenVerifier};
 use avalon_core::payments::inbox::InboxWriter;
 use avalon_core::payments::order_reader::OrderReader;
+use avalon_core::social::invites::Invites;
 use avalon_core::social::messages::config::Templates;
+use avalon_core::social::shares::Shares;
 use avalon_core::storage::database::Database;
 use avalon_queue::Queue;
 use avalon_wechat::pay::CallbackReceiver;
@@ -49,6 +51,10 @@ pub struct ApiState {
     pub issuer: Arc<TokenIssuer>,
     /// Players' sessions.
     pub sessions: Sessions,
+    /// Issues and tracks shares.
+    pub shares: Shares,
+    /// Lists invitations.
+    pub invites: Invites,
     /// Whether requests must be signed.
     pub signatures: SignaturePolicy,
     /// Rate limits.
@@ -130,6 +136,8 @@ sub_states! { App as App(state) =>
     Arc<TokenIssuer>: Arc::clone(&state.issuer);
     Events: state.events.clone();
     Sessions: state.sessions.clone();
+    Shares: state.shares.clone();
+    Invites: state.invites.clone();
     RateLimits: state.rate_limits();
     Arc<TrustedProxies>: Arc::clone(&state.proxies);
     PayMetrics: state.pay_metrics.clone();

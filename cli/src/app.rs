@@ -15,6 +15,8 @@ use avalon_api::Events;
 use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::{TokenIssuer, TokenVerifier};
 use avalon_core::analytics::EventMetrics;
+use avalon_core::social::invites::{InviteMetrics, Invites};
+use avalon_core::social::shares::{ShareIds, ShareMetrics, Shares};
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{JobStore, Queue, QueueMetrics, RedisEndpoint};
@@ -53,6 +55,10 @@ pub struct App {
     pub verifier: Arc<TokenVerifier>,
     /// WeChat Pay, if it is configured.
     pub pay: Option<PayClient>,
+    /// Issues and tracks shares.
+    pub shares: Shares,
+    /// Attributes, rewards and lists invitations.
+    pub invites: Invites,
     /// How events are accepted.
     pub events: Events,
     /// Metrics of calls to WeChat.
@@ -98,7 +104,19 @@ impl App {
         let queue = Queue::new(store, QueueMetrics::new(&registry)?);
         let database = Database::new(&config.database)?;
         let keyring = Arc::new(stores::keyring(&config)?);
+        let social = &config.social;
         Ok(Self {
+            shares: Shares::new(
+                database.clone(),
+                ShareIds::new(Arc::clone(&keyring), social.share_ttl),
+                social.shares.clone(),
+                ShareMetrics::new(&registry)?,
+            ),
+            invites: Invites::new(
+                database.clone(),
+                social.invites.clone(),
+                InviteMetrics::new(&registry)?,
+            ),
             sessions: stores::sessions(&config, &keyring, redis.as_ref(), &database),
             issuer: Arc::new(stores::issuer(&config)?),
             verifier: Arc::new(stores::verifier(&config)?),

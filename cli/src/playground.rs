@@ -93,7 +93,10 @@ pub(crate) fn router(
     let controls = Router::new()
         .route("/live", get(live::stream).with_state(live))
         .route("/_sim/{*path}", any(forward).with_state(simulator))
-        .route("/internal/{*path}", any(forward).with_state(operators.clone()))
+        .route(
+            "/internal/{*path}",
+            any(forward).with_state(operators.clone()),
+        )
         .route("/admin/{*path}", any(forward).with_state(operators));
     FILES
         .into_iter()

@@ -19,3 +19,4 @@ mod operators;
 mod payments;
 mod personal_data;
 mod pushes;
+mod shares;

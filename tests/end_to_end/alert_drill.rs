@@ -8,6 +8,7 @@ mod connections;
 mod game_server;
 mod gifts;
 mod harness;
+mod invites;
 mod processes;
 mod purchases;
 mod queues;
@@ -27,6 +28,7 @@ fn drills_cover_every_alert_rule() {
         callbacks::ALERTS,
         connections::ALERTS,
         gifts::ALERTS,
+        invites::ALERTS,
         processes::ALERTS,
         purchases::ALERTS,
         queues::ALERTS,

@@ -41,6 +41,10 @@ pub(crate) fn files(folder: &str) -> Vec<(String, String)> {
     files
 }
 
+/// Invitations with a budget, so that its metric exists.
+pub(crate) const INVITES: &str = r#"{"milestone": {"days": 1},
+    "inviter": [{"productId": "gems-60", "quantity": 1}], "budget": 10}"#;
+
 async fn ask(prometheus: &PrometheusServer, path: &str, parameters: &[(&str, &str)]) -> Value {
     let text = prometheus.get(path, parameters).await;
     serde_json::from_str::<Value>(&text).unwrap()["data"].take()
@@ -147,6 +151,7 @@ async fn every_query_has_data_and_no_alert_fires_when_healthy() {
     let fleet = FleetSettings::new(database.url(), &shared_redis_url().await)
         .with_payments()
         .env("AVALON_REDIS__KEY_PREFIX", unique_prefix())
+        .env("AVALON_SOCIAL__INVITES", INVITES)
         .env("AVALON_FULFIL__WEBHOOK_URL", game_server().await)
         .env(
             "AVALON_FULFIL__WEBHOOK_SECRET",

@@ -105,6 +105,7 @@ async fn metrics_page_matches_a_running_system() {
         )
         // Orders need an access token, whose age is then exposed.
         .env("AVALON_RISK__ORDERS", "observe")
+        .env("AVALON_SOCIAL__INVITES", crate::dashboards::INVITES)
         .env("AVALON_FULFIL__ALLOW_PRIVATE_ADDRESSES", "true")
         .start(1, 1)
         .await;

@@ -160,6 +160,8 @@ impl Game {
             device_id: None,
             device_type: None,
             invite_code: None,
+            share_id: None,
+            client_ip: None,
             scene: None,
         });
         format!("/api/jobs/{id}?key={}", key.expose())

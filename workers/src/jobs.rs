@@ -64,6 +64,9 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
             personal::erase_player::handle,
             analytics::event_retention::handle,
             upkeep::prune_audit::handle,
+            social::settle_invites::handle,
+            social::reach_days::handle,
+            social::prune_shares::handle,
         ]
     )
 }

@@ -31,4 +31,5 @@ pub use pools::{Pools, PoolsSettings};
 pub use services::{MessageRules, Payments, ProfileRules, Services};
 pub use social::hosted_sign_ins::HostedSignIns;
 pub use social::metrics::MessageMetrics;
+pub use social::settle_invites::SettleInvites;
 pub use social::sweep_social::SweepSocial;

@@ -17,6 +17,10 @@ pub struct PoolsSettings {
     pub pool: PoolSettings,
     /// Whether the schedule compares WeChat's bills with our orders.
     pub compares_bills: bool,
+    /// Whether invitations are rewarded.
+    pub rewards_invites: bool,
+    /// Whether the milestone of invitations is a number of days.
+    pub counts_days: bool,
     /// Datasets of WeChat's daily figures to fetch; may be empty.
     pub platform_stats: Vec<Dataset>,
 }
@@ -52,6 +56,8 @@ impl Pools {
             .collect();
         let conditions = Conditions {
             compares_bills: settings.compares_bills,
+            rewards_invites: settings.rewards_invites,
+            counts_days: settings.counts_days,
             platform_stats: settings.platform_stats.clone(),
         };
         Self {

@@ -17,6 +17,9 @@ use crate::payments::retention::Retention;
 use crate::payments::sweep::Sweep;
 use crate::platform::prune_pushes::PrunePushes;
 use crate::social::prune_messages::PruneMessages;
+use crate::social::prune_shares::PruneShares;
+use crate::social::reach_days::ReachDays;
+use crate::social::settle_invites::SettleInvites;
 use crate::social::sweep_social::SweepSocial;
 use crate::upkeep::prune_audit::PruneAudit;
 use crate::upkeep::pull_platform_stats::PullPlatformStats;
@@ -27,6 +30,10 @@ pub(crate) struct Conditions {
     /// Whether WeChat's bills are compared with our orders. Pointless with a simulator that loses its orders
     /// on restart.
     pub(crate) compares_bills: bool,
+    /// Whether invitations are rewarded.
+    pub(crate) rewards_invites: bool,
+    /// Whether the milestone of invitations is a number of days.
+    pub(crate) counts_days: bool,
     /// Datasets of WeChat's daily figures to fetch; may be empty.
     pub(crate) platform_stats: Vec<Dataset>,
 }
@@ -56,7 +63,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// The schedule.
 #[rustfmt::skip]
-const SCHEDULE: [Entry; 10] = [
+const SCHEDULE: [Entry; 13] = [
     //      interval                           condition              jobs
     Entry { every: SECOND.saturating_mul(5),   when: always,          jobs: |_, _| one(&Sweep {}) },
     Entry { every: SECOND.saturating_mul(5),   when: always,          jobs: |_, _| one(&SweepSocial {}) },
@@ -68,6 +75,9 @@ const SCHEDULE: [Entry; 10] = [
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PrunePushes {}) },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PruneMessages {}) },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&EventRetention {}) },
+    Entry { every: SECOND.saturating_mul(5),   when: rewards_invites, jobs: |_, _| one(&SettleInvites {}) },
+    Entry { every: MINUTE.saturating_mul(10),  when: counts_days,     jobs: |_, _| one(&ReachDays {}) },
+    Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PruneShares {}) },
 ];
 
 fn always(_: &Conditions) -> bool {
@@ -80,6 +90,14 @@ fn compares_bills(conditions: &Conditions) -> bool {
 
 fn pulls_figures(conditions: &Conditions) -> bool {
     !conditions.platform_stats.is_empty()
+}
+
+fn rewards_invites(conditions: &Conditions) -> bool {
+    conditions.rewards_invites
+}
+
+fn counts_days(conditions: &Conditions) -> bool {
+    conditions.counts_days
 }
 
 fn one<J: Job>(job: &J) -> Vec<NewJob> {
@@ -147,6 +165,8 @@ mod tests {
     fn conditions() -> Conditions {
         Conditions {
             compares_bills: true,
+            rewards_invites: true,
+            counts_days: true,
             platform_stats: vec![Dataset::Summary],
         }
     }

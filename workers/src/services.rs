@@ -11,7 +11,10 @@ use avalon_core::accounts::tokens::TokenIssuer;
 use avalon_core::payments::fulfilments::Webhooks;
 use avalon_core::payments::inbox_reader::InboxReader;
 use avalon_core::payments::orders::{HoldRules, PaymentWriter};
+use avalon_core::social::invites::Invites;
+use avalon_core::social::invites::attribution::Attribution;
 use avalon_core::social::messages::config::MessagesConfig;
+use avalon_core::social::shares::Shares;
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{Enqueued, JobError, NewJob, Queue};
@@ -68,6 +71,12 @@ pub struct Services {
     pub profile_metrics: ProfileMetrics,
     /// Stores and forwards events.
     pub analytics: Analytics,
+    /// Tracks shares.
+    pub shares: Shares,
+    /// Rewards invitations.
+    pub invites: Invites,
+    /// Reads what sign-ins say about invitations.
+    pub attribution: Attribution,
     /// Signs tokens.
     pub tokens: Arc<TokenIssuer>,
     /// Retention of the audit log.

@@ -1,10 +1,13 @@
-//! Jobs about shares, groups, messages and the friends ranking.
+//! Jobs about shares, groups, invitations, messages and the friends ranking.
 
 pub(crate) mod hosted_sign_ins;
 pub(crate) mod metrics;
 pub(crate) mod open_group;
 pub(crate) mod prune_messages;
+pub(crate) mod prune_shares;
+pub(crate) mod reach_days;
 pub(crate) mod report_message;
 pub(crate) mod send_message;
+pub(crate) mod settle_invites;
 pub(crate) mod sweep_social;
 pub(crate) mod write_hosted;

@@ -293,6 +293,8 @@ mod tests {
             device_id: None,
             device_type: None,
             invite_code: None,
+            share_id: None,
+            client_ip: None,
             scene: None,
         }
     }

@@ -5,6 +5,7 @@ use avalon_core::accounts::users::UserError;
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::payments::PaymentError;
 use avalon_core::social::messages::MessageError;
+use avalon_core::social::shares::ShareError;
 use avalon_core::storage::database::DatabaseError;
 use avalon_queue::StoreError;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -68,6 +69,15 @@ impl From<PaymentError> for ApiError {
             tracing::error!(%error, "unexpected response of the database");
         }
         error.problem().into()
+    }
+}
+
+impl From<ShareError> for ApiError {
+    fn from(error: ShareError) -> Self {
+        match error {
+            ShareError::Database(error) => error.into(),
+            error => error.problem().into(),
+        }
     }
 }
 

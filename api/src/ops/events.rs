@@ -138,7 +138,10 @@ async fn remove(
 }
 
 /// The span of a query, by default the last seven days.
-fn span(from: Option<TimeParameter>, to: Option<TimeParameter>) -> Result<Span, Problem> {
+pub(super) fn span(
+    from: Option<TimeParameter>,
+    to: Option<TimeParameter>,
+) -> Result<Span, Problem> {
     let to = to.map_or_else(Timestamp::now, |TimeParameter(time)| time);
     let from = match from {
         Some(TimeParameter(time)) => time,
@@ -154,7 +157,7 @@ fn span(from: Option<TimeParameter>, to: Option<TimeParameter>) -> Result<Span, 
 }
 
 /// Waits until another statistics query may run.
-async fn permit(statistics: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
+pub(super) async fn permit(statistics: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
     // Never closed.
     let permit = statistics.acquire_owned().await;
     permit.map_err(|_| ProblemCode::Internal.into())

@@ -11,6 +11,7 @@ use avalon_core::social::messages::{self, NewMessage, Recipient};
 use avalon_core::storage::database::Database;
 use avalon_queue::{NewJob, Queue};
 use avalon_wechat::OpenId;
+use aws_lc_rs::digest::{SHA256, digest};
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
@@ -84,13 +85,14 @@ async fn send(
     RequestKey(idempotency_key): RequestKey,
     JsonBody(body): JsonBody<MessageBody>,
 ) -> Result<Response, ApiError> {
-    let digest = json!([
+    let request = json!([
         body.user_id,
         body.open_id,
         body.template_id,
         body.data,
         body.page
-    ]);
+    ])
+    .to_string();
     let recipient = body.recipient()?;
     let template = state.intake.templates.find(&body.template_id)?;
     let data = template
@@ -113,7 +115,8 @@ async fn send(
         data,
         page,
         idempotency_key,
-        request_digest: digest.to_string(),
+        // Not the request itself, which may name the player.
+        request_digest: hex::encode(digest(&SHA256, request.as_bytes())),
         due_at,
     };
     let message_id = messages::create(&state.database, &new, now).await?;

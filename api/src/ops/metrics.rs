@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use avalon_core::audit;
 use avalon_core::payments::backlog::{self, Backlog};
 use avalon_core::payments::{PaymentError, RefundStatus};
-use avalon_core::social::{self, backlog::SocialBacklog};
+use avalon_core::social::backlog::{self as social, SocialBacklog};
+use avalon_core::social::invites;
+use avalon_core::storage::database::Database;
 use avalon_metrics::metrics;
 use avalon_queue::ServerInfo;
 use avalon_queue::metrics::describe;
@@ -76,6 +78,16 @@ metrics! {
         oldest: Gauge = "avalon_orders_undelivered_oldest_seconds",
     }
 
+    struct InviteGauges {
+        /// Invitations for which rewards were granted, over all players and time.
+        rewarded: IntGauge = "avalon_invites_rewarded",
+    }
+
+    struct InviteBudget {
+        /// Maximum of `avalon_invites_rewarded` (`social.invites`).
+        budget: IntGauge = "avalon_invites_budget",
+    }
+
     struct RedisMetrics {
         /// Memory used by Redis.
         used_memory: IntGaugeVec["node"] = "avalon_redis_used_memory_bytes",
@@ -101,37 +113,48 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the backlog of the database is cached.
 const CACHE_TTL: Duration = Duration::from_secs(5);
 
-/// The last backlog of the database and its time: frequent scrapes cause few queries.
-#[derive(Clone, Default)]
-pub struct BacklogCache(Arc<Mutex<Option<(Instant, Waiting)>>>);
+/// The current values of the database.
+#[derive(Clone, Debug)]
+struct Current {
+    backlog: Backlog,
+    social: SocialBacklog,
+    invites_rewarded: i64,
+}
 
-/// What waits in the database.
-type Waiting = (Backlog, SocialBacklog);
+impl Current {
+    async fn read(database: &Database) -> Result<Self, PaymentError> {
+        Ok(Self {
+            backlog: backlog::read(database, Timestamp::now()).await?,
+            social: social::read(database).await?,
+            invites_rewarded: invites::rewarded(database).await?,
+        })
+    }
+}
+
+/// The last values of the database and their time: frequent scrapes cause few queries.
+#[derive(Clone, Default)]
+pub struct BacklogCache(Arc<Mutex<Option<(Instant, Current)>>>);
 
 impl BacklogCache {
-    /// The backlog, at most a few seconds old; `None`: the database is unavailable.
-    async fn get(&self, state: &OpsState) -> Option<Waiting> {
+    /// The values, at most a few seconds old; `None`: the database is unavailable.
+    async fn get(&self, state: &OpsState) -> Option<Current> {
         let mut last = self.0.lock().await;
-        if let Some((at, backlog)) = &*last
+        if let Some((at, current)) = &*last
             && at.elapsed() < CACHE_TTL
         {
-            return Some(backlog.clone());
+            return Some(current.clone());
         }
-        let read = async {
-            let payments = backlog::read(&state.database, Timestamp::now()).await?;
-            let social = social::backlog::read(&state.database).await?;
-            Ok::<_, PaymentError>((payments, social))
-        };
-        let backlog = match tokio::time::timeout(STORE_TIMEOUT, read).await {
-            Ok(Ok(backlog)) => backlog,
+        let read = Current::read(&state.database);
+        let current = match tokio::time::timeout(STORE_TIMEOUT, read).await {
+            Ok(Ok(current)) => current,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "backlog could not be read");
                 return None;
             }
             Err(_) => return None,
         };
-        *last = Some((Instant::now(), backlog.clone()));
-        Some(backlog)
+        *last = Some((Instant::now(), current.clone()));
+        Some(current)
     }
 }
 
@@ -175,17 +198,22 @@ async fn current_values(state: &OpsState) -> Result<Registry, prometheus::Error>
             None => vec![],
         }
     };
-    let (queue, backlog, servers) = tokio::join!(queue, state.backlog.get(state), servers);
+    let (queue, current, servers) = tokio::join!(queue, state.backlog.get(state), servers);
 
-    describe_own(&registry, state, queue.is_some(), backlog.is_some())?;
+    describe_own(&registry, state, queue.is_some(), current.is_some())?;
     if let Some((stats, consumers)) = queue {
         describe(&registry, &stats, &consumers)?;
     }
-    if let Some((backlog, social)) = backlog {
+    if let Some(current) = current {
+        describe_backlog(&registry, &current.backlog, state.tells_game)?;
+        let gauges = InviteGauges::new(&registry)?;
+        gauges.rewarded.set(current.invites_rewarded);
         let gauges = SocialGauges::new(&registry)?;
-        gauges.gifts_waiting.set(social.gifts_waiting);
-        gauges.parked.set(social.hosted_parked);
-        describe_backlog(&registry, &backlog, state.tells_game)?;
+        gauges.gifts_waiting.set(current.social.gifts_waiting);
+        gauges.parked.set(current.social.hosted_parked);
+    }
+    if let Some(budget) = state.invites.config().budget {
+        InviteBudget::new(&registry)?.budget.set(i64::from(budget));
     }
     describe_servers(&registry, &servers)?;
     Ok(registry)

@@ -1,5 +1,7 @@
-//! Shares, groups and messages.
+//! Shares, groups, invitations and messages.
 
+pub(crate) mod invites;
+pub(crate) mod share;
 pub(crate) mod share_group;
 pub(crate) mod subscriptions;
 
@@ -8,5 +10,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::state::App;
 
 pub(crate) fn players() -> OpenApiRouter<App> {
-    share_group::routes().merge(subscriptions::routes())
+    share_group::routes()
+        .merge(share::routes())
+        .merge(invites::routes())
+        .merge(subscriptions::routes())
 }

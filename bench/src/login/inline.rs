@@ -29,6 +29,8 @@ impl Inline {
             device_id: None,
             device_type: None,
             invite_code: None,
+            share_id: None,
+            client_ip: None,
             scene: None,
         };
         let context = JobContext {

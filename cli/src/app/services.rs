@@ -10,6 +10,7 @@ use avalon_core::payments::inbox_reader::InboxReader;
 use avalon_core::payments::orders::PaymentWriter;
 use avalon_core::platform::risk::{self, RiskCache};
 use avalon_core::platform::token::{self, PlatformTokens, Timing, TokenMetrics};
+use avalon_core::social::invites::attribution::Attribution;
 use avalon_core::storage::documents::{Documents, MemoryDocuments, RedisDocuments};
 use avalon_queue::{Handlers, PoolSettings, QueueName};
 use avalon_wechat::pay::{CallbackReceiver, PayClient, PayClientError};
@@ -93,6 +94,9 @@ impl App {
             profiles: ProfileRules::new(app_id, &config.profile),
             profile_metrics: ProfileMetrics::new(&self.registry)?,
             analytics,
+            shares: self.shares.clone(),
+            invites: self.invites.clone(),
+            attribution: Attribution::new(self.shares.ids().clone(), config.social.invites.window),
             tokens: Arc::clone(&self.issuer),
             audit_retention: config.storage.audit_retention,
         })
@@ -129,6 +133,8 @@ impl App {
             },
             // The simulator of `dev` loses its orders when it stops; the database does not.
             compares_bills: self.role != Role::Dev,
+            rewards_invites: config.social.invites.rewards(),
+            counts_days: config.social.invites.days().is_some(),
             platform_stats: config.platform_stats.datasets(),
         })
     }

@@ -77,6 +77,8 @@ pub enum AuditKind {
     ProductChanged,
     /// An operator mapped an id of WeChat's gift packs to items.
     GiftChanged,
+    /// An operator set the scene of a share.
+    ShareSceneChanged,
     /// An operator replayed a dead letter.
     JobReplayed,
     /// An operator deleted a dead letter.
@@ -324,7 +326,7 @@ mod tests {
             kinds.join(" "),
             "session_ended refresh_token_reused refresh_token_repeated session_replaced session_key_reset user_banned \
              user_unbanned nickname_refused signature_refused nonce_replayed admin_refused \
-             order_refunded product_changed gift_changed job_replayed job_deleted push_replayed \
+             order_refunded product_changed gift_changed share_scene_changed job_replayed job_deleted push_replayed \
              erasure_requested erasure_revoked player_erased player_exported keys_rotated"
         );
         let actors: Vec<&str> = Actor::VARIANTS.iter().map(Into::into).collect();

@@ -4,5 +4,7 @@ pub mod backlog;
 pub mod config;
 pub mod gifts;
 pub mod hosted;
+pub mod invites;
 pub mod messages;
 pub mod rewards;
+pub mod shares;

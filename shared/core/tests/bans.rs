@@ -65,6 +65,7 @@ impl Shop {
             session: id,
             device_type: None,
             scene: None,
+            touch: None,
         };
         let stored = sign_in::store(&self.database, &self.keyring, &exchanged, &facts, now).await;
         let user = stored.unwrap().user.id;

@@ -63,6 +63,7 @@ impl Player {
             session: SessionId::new(),
             device_type: None,
             scene: None,
+            touch: None,
         };
         let (database, keyring) = (&self.database, &self.keyring);
         let stored = sign_in::store(database, keyring, &exchanged, &facts, at(second)).await;

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::scaled_rules;
 
-const TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(120);
 /// Default scrape interval, milliseconds.
 const SCRAPE_MS: u64 = 500;
 /// Scrape interval for drills in which `/metrics` may wait for a store, milliseconds.

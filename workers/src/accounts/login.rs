@@ -14,6 +14,8 @@ use avalon_core::base::ids::SessionId;
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::jobs::login::SignedIn;
 use avalon_core::jobs::{self, Login};
+use avalon_core::social::invites::InviteOutcome;
+use avalon_core::social::invites::attribution::{Claim, Touch};
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::{Code2Session, ErrorClass, JsCode, WechatError};
 use backon::{ExponentialBuilder, Retryable};
@@ -61,7 +63,8 @@ pub async fn handle(
     let stored = tokio::time::timeout(STORE_TIMEOUT, stored).await;
     match stored {
         Ok(Ok((signed_in, replaced))) => {
-            let event = facts_of(&login, session).event(&signed_in.user_info);
+            let facts = facts_of(&login, session, None);
+            let event = facts.event(&signed_in.user_info);
             services.analytics.relay.forward(&event, Timestamp::now());
             services.hosted.note(signed_in.user_info.id);
             // Only sessions of other devices: a daily sign-in on the same device is not worth recording.
@@ -105,9 +108,10 @@ fn unstored<T, E>(stored: Result<Result<T, SignInError>, E>) -> JobError {
     }
 }
 
-fn facts_of(login: &Login, session: SessionId) -> SignInFacts<'_> {
+fn facts_of(login: &Login, session: SessionId, touch: Option<Touch>) -> SignInFacts<'_> {
     SignInFacts {
         session,
+        touch,
         device_type: login.device_type.as_deref(),
         scene: login.scene,
     }
@@ -127,9 +131,23 @@ async fn sign_in(
         tokens,
         ..
     } = services;
-    let facts = facts_of(login, session);
+    let claim = Claim {
+        share_id: login.share_id.as_deref(),
+        invite_code: login.invite_code.as_deref(),
+        device: login.device_id.as_deref(),
+        client_ip: login.client_ip,
+    };
+    let touch = services.attribution.touch(claim, now);
+    let facts = facts_of(login, session, touch);
     let stored = players.store(exchanged, &facts, now).await?;
-    let SignedInPlayer { user, banned } = stored;
+    let SignedInPlayer {
+        user,
+        banned,
+        invited,
+    } = stored;
+    if invited {
+        services.invites.count(InviteOutcome::Attributed);
+    }
     if banned {
         return Err(SignInError::Banned);
     }

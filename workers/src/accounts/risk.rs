@@ -1,4 +1,4 @@
-//! Decides whether a risky player may order. WeChat rates the player, the configuration decides what follows
+//! Decides whether a risky player may order or be rewarded. WeChat rates the player, the configuration decides what follows
 //! from the rank and from a missing answer.
 
 use std::net::IpAddr;
@@ -18,8 +18,14 @@ use tokio::sync::Semaphore;
 
 /// Timeout of WeChat's answer, including an access token: the player waits for more than this.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Purpose of a check; a label value.
-const ORDER: &str = "order";
+/// Purpose of a check. The names are label values.
+#[derive(AsRefStr, Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+enum Purpose {
+    Order,
+    Invite,
+}
+
 /// Maximum number of concurrent checks for which no order waits.
 const MAX_OBSERVATIONS: usize = 64;
 
@@ -35,9 +41,9 @@ pub struct Subject<'a> {
 /// Whether the player may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The player may order.
+    /// The player may order, or be rewarded.
     GoOn,
-    /// The player must not order.
+    /// The player must not.
     Deny,
     /// WeChat does not answer, and the configuration requires an answer. Retrying may help.
     Unknown,
@@ -69,7 +75,7 @@ enum Outcome {
 metrics! {
     struct RiskMetrics {
         /// Risk checks of players, by purpose and outcome.
-        checks: IntCounterVec["purpose" in [ORDER], "outcome" in Outcome::VARIANTS]
+        checks: IntCounterVec["purpose" in Purpose::VARIANTS, "outcome" in Outcome::VARIANTS]
             = "avalon_risk_checks_total",
     }
 }
@@ -126,24 +132,45 @@ impl Risk {
 
     /// Decides whether the player may order.
     pub async fn of_order(&self, platform: &PlatformClient, subject: Subject<'_>) -> Verdict {
-        match self.config.orders {
+        self.check(Purpose::Order, platform, subject).await
+    }
+
+    /// Decides whether the player's invitation may be rewarded.
+    pub async fn of_invite(&self, platform: &PlatformClient, subject: Subject<'_>) -> Verdict {
+        self.check(Purpose::Invite, platform, subject).await
+    }
+
+    fn mode(&self, purpose: Purpose) -> RiskMode {
+        match purpose {
+            Purpose::Order => self.config.orders,
+            Purpose::Invite => self.config.invites,
+        }
+    }
+
+    async fn check(
+        &self,
+        purpose: Purpose,
+        platform: &PlatformClient,
+        subject: Subject<'_>,
+    ) -> Verdict {
+        match self.mode(purpose) {
             RiskMode::Off => Verdict::GoOn,
             RiskMode::Observe => {
-                self.observe(platform, subject);
+                self.observe(purpose, platform, subject);
                 Verdict::GoOn
             }
             RiskMode::Block => {
-                let outcome = self.outcome(platform, subject).await;
-                self.record(outcome);
+                let outcome = self.outcome(purpose, platform, subject).await;
+                self.record(purpose, outcome);
                 self.verdict(outcome)
             }
         }
     }
 
-    /// Checks the player in the background: the order does not wait for what has no consequence.
-    fn observe(&self, platform: &PlatformClient, subject: Subject<'_>) {
+    /// Checks the player in the background: nothing waits for what has no consequence.
+    fn observe(&self, purpose: Purpose, platform: &PlatformClient, subject: Subject<'_>) {
         let Ok(place) = Arc::clone(&self.observations).try_acquire_owned() else {
-            self.record(Outcome::Unavailable);
+            self.record(purpose, Outcome::Unavailable);
             return;
         };
         let (risk, platform) = (self.clone(), platform.clone());
@@ -153,7 +180,7 @@ impl Risk {
                 open_id: &open_id,
                 client_ip,
             };
-            risk.record(risk.outcome(&platform, subject).await);
+            risk.record(purpose, risk.outcome(purpose, &platform, subject).await);
             drop(place);
         });
     }
@@ -167,21 +194,26 @@ impl Risk {
         }
     }
 
-    fn record(&self, outcome: Outcome) {
-        let mode = self.config.orders;
+    fn record(&self, purpose: Purpose, outcome: Outcome) {
+        let mode = self.mode(purpose);
         self.metrics
             .checks
-            .with_label_values(&[ORDER, outcome.as_ref()])
+            .with_label_values(&[purpose.as_ref(), outcome.as_ref()])
             .inc();
         if self.verdict(outcome) != Verdict::GoOn {
-            tracing::info!(?outcome, ?mode, "player rejected as a risk");
+            tracing::info!(?purpose, ?outcome, ?mode, "player rejected as a risk");
         }
     }
 
-    async fn outcome(&self, platform: &PlatformClient, subject: Subject<'_>) -> Outcome {
+    async fn outcome(
+        &self,
+        purpose: Purpose,
+        platform: &PlatformClient,
+        subject: Subject<'_>,
+    ) -> Outcome {
         let rank = match self.cache.get(subject.open_id).await {
             Some(rank) => rank,
-            None if self.spares_waiting() && self.outage.is_on(Instant::now()) => {
+            None if self.spares_waiting(purpose) && self.outage.is_on(Instant::now()) => {
                 return Outcome::Unavailable;
             }
             None => {
@@ -203,8 +235,8 @@ impl Risk {
 
     /// Whether an outage lets players order: then they need not wait for WeChat. Players who would be rejected
     /// wait instead.
-    fn spares_waiting(&self) -> bool {
-        self.config.orders == RiskMode::Observe
+    fn spares_waiting(&self, purpose: Purpose) -> bool {
+        self.mode(purpose) == RiskMode::Observe
             || self.config.when_unavailable == WhenUnavailable::Allow
     }
 

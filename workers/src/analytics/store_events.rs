@@ -31,7 +31,7 @@ pub(crate) async fn store(
     StoreEvents(batch): StoreEvents,
     _: JobContext,
 ) -> Result<(), JobError> {
-    deliver(&services, &services.analytics.database, batch).await
+    store_batch(&services, batch).await
 }
 
 pub(crate) async fn store_realtime(
@@ -39,7 +39,17 @@ pub(crate) async fn store_realtime(
     StoreRealtimeEvents(batch): StoreRealtimeEvents,
     _: JobContext,
 ) -> Result<(), JobError> {
-    deliver(&services, &services.analytics.database, batch).await
+    store_batch(&services, batch).await
+}
+
+/// Stores a batch, and records which invited players have reached their milestone with it. Repeating the job
+/// repeats both, which changes nothing.
+async fn store_batch(services: &Services, batch: EventBatch) -> Result<(), JobError> {
+    // Also by events that the catalogue samples out.
+    let reached = services.invites.reached_by(&batch);
+    deliver(services, &services.analytics.database, batch).await?;
+    let reached = services.invites.reach(&reached, Timestamp::now()).await;
+    reached.map(drop).map_err(job_errors::database)
 }
 
 pub(crate) async fn clickhouse(

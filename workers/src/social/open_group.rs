@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use avalon_core::jobs::OpenGroup;
 use avalon_core::jobs::open_group::GroupOpened;
+use avalon_core::social::shares::ShareError;
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::EncryptedData;
+use jiff::Timestamp;
 
 use crate::accounts::client_data;
 use crate::accounts::metrics::{DataKind, DataOutcome};
@@ -31,5 +33,17 @@ pub(crate) async fn handle(
         return Err(job_errors::field("encryptedData: it names no group"));
     };
     services.profile_metrics.data(kind, DataOutcome::Accepted);
+    if let Some(share_id) = &job.share_id {
+        let now = Timestamp::now();
+        let opened = services
+            .shares
+            .opened_in_group(job.user_id, share_id, &open_gid, now);
+        match opened.await {
+            Ok(()) => {}
+            Err(ShareError::Database(error)) => return Err(job_errors::database(error)),
+            // Checked by the route; it has expired since.
+            Err(error) => tracing::debug!(%error, "opening of a share not recorded"),
+        }
+    }
     Ok(GroupOpened { open_gid })
 }

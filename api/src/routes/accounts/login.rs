@@ -1,12 +1,15 @@
 //! `POST /api/wx/login`: exchanges a `wx.login` code for a session, through a job.
 
+use std::net::IpAddr;
+
 use avalon_core::base::problem::Problem;
 use avalon_core::jobs::login::SignedIn;
 use avalon_core::jobs::{Login, ReadSecret};
 use avalon_wechat::JsCode;
 use axum::extract::State;
 use axum::response::Response;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -24,6 +27,9 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(login))
 }
 
+/// Maximum length of an invite code or share id, in bytes.
+const MAX_INVITATION: usize = 64;
+
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct LoginRequest {
@@ -36,16 +42,31 @@ struct LoginRequest {
     /// Such as `ios`, `android`, `pc`.
     #[schema(max_length = 32)]
     device_type: Option<String>,
-    /// Code of the player who sent the invitation.
+    /// Code of the player who sent the invitation. One that is not valid is ignored.
+    #[serde(default, deserialize_with = "lenient")]
     #[schema(max_length = 64)]
     invite_code: Option<String>,
+    /// Id of the share whose card was opened, from its query. One that is not valid is ignored.
+    #[serde(default, deserialize_with = "lenient")]
+    #[schema(max_length = 64)]
+    share_id: Option<String>,
     /// WeChat's scene value: how the game was opened.
     #[schema(minimum = 0)]
     scene: Option<i64>,
 }
 
+/// Reads what must never prevent a sign-in: anything but a short plain text counts as absent.
+fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = match Value::deserialize(deserializer)? {
+        Value::String(text) => text,
+        _ => return Ok(None),
+    };
+    let plain = text.len() <= MAX_INVITATION && !text.chars().any(char::is_control);
+    Ok(plain.then_some(text))
+}
+
 impl LoginRequest {
-    fn into_login(self) -> Result<Login, Problem> {
+    fn into_login(self, address: IpAddr) -> Result<Login, Problem> {
         let code = JsCode::parse(&self.code).map_err(|error| invalid_field("code", error))?;
         if self
             .scene
@@ -56,11 +77,14 @@ impl LoginRequest {
                 "must be one of WeChat's scene values",
             ));
         }
+        let is_invited = self.invite_code.is_some() || self.share_id.is_some();
         Ok(Login {
+            client_ip: is_invited.then_some(address),
             code: code.expose_secret().to_owned(),
             device_id: plain("deviceId", self.device_id, 128)?,
             device_type: plain("deviceType", self.device_type, 32)?,
-            invite_code: plain("inviteCode", self.invite_code, 64)?,
+            invite_code: self.invite_code,
+            share_id: self.share_id,
             scene: self.scene,
         })
     }
@@ -91,7 +115,7 @@ async fn login(
     jobs: JobResponder,
     JsonBody(request): JsonBody<LoginRequest>,
 ) -> Result<Response, ApiError> {
-    let login = request.into_login()?;
+    let login = request.into_login(address)?;
     if let Some(device) = &login.device_id {
         let key = Counted::device(address, device);
         limits.check(Limit::SignInDevice, key).await?;

@@ -3,8 +3,11 @@
 
 use avalon_core::jobs::OpenGroup;
 use avalon_core::jobs::open_group::GroupOpened;
+use avalon_core::social::shares::{ShareError, Shares};
 use avalon_wechat::OpenId;
+use axum::extract::State;
 use axum::response::Response;
+use jiff::Timestamp;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -34,6 +37,9 @@ struct ShareGroupRequest {
     /// Base64 of 16 bytes.
     #[schema(min_length = 24, max_length = 24)]
     iv: String,
+    /// Id of the share whose card was opened, from its query.
+    #[schema(max_length = 64)]
+    share_id: Option<String>,
 }
 
 /// Returns the id of the group in which a share was opened.
@@ -52,17 +58,27 @@ struct ShareGroupRequest {
     security(("token" = [])),
 )]
 async fn group(
+    State(shares): State<Shares>,
     Player(player): Player,
     jobs: JobResponder,
     JsonBody(request): JsonBody<ShareGroupRequest>,
 ) -> Result<Response, ApiError> {
-    let ShareGroupRequest { encrypted_data, iv } = request;
+    let ShareGroupRequest {
+        encrypted_data,
+        iv,
+        share_id,
+    } = request;
     well_formed(&encrypted_data, &iv)?;
+    if let Some(share_id) = &share_id {
+        let share = shares.ids().verify(share_id, Timestamp::now());
+        share.ok_or(ShareError::UnknownShare)?;
+    }
     let job = OpenGroup {
         user_id: player.sub,
         open_id: OpenId::new(&*player.oid),
         encrypted_data,
         iv,
+        share_id,
     };
     jobs.respond(&job).await
 }

@@ -1,6 +1,6 @@
-//! What a sign-in writes to the database: the player, new or updated, with WeChat's session key, and the
-//! sign-in event. One statement on Postgres, hence one round trip, since a player waits for it. The
-//! session itself is created by `sessions`.
+//! What a sign-in writes to the database: the player, new or updated, with WeChat's session key, the sign-in
+//! event, and who invited a new player. One statement on Postgres, hence one round trip, since a player waits for
+//! it. The session itself is created by `sessions`.
 
 mod writer;
 
@@ -17,6 +17,7 @@ use crate::analytics::SIGNED_IN;
 use crate::analytics::outbox::{self, ServiceEvent};
 use crate::base::base64_bytes;
 use crate::base::ids::{SessionId, UserId};
+use crate::social::invites::attribution::{self, Touch};
 use crate::storage::config::Dialect;
 use crate::storage::database::{Database, DatabaseError};
 use crate::storage::keyring::{Keyring, KeyringError};
@@ -57,9 +58,11 @@ pub struct SignedInPlayer {
     pub user: UserInfo,
     /// Whether the player is banned.
     pub banned: bool,
+    /// Whether the player is new and was invited by another one.
+    pub invited: bool,
 }
 
-/// SQLite cannot change two tables in one statement: the event is a second one in the transaction.
+/// SQLite cannot change two tables in one statement: the event and the invitation are others in the transaction.
 const SQLITE: &str = include_str!("sql/sign_in.sql");
 
 /// Parameters of the sign-in event.
@@ -71,6 +74,8 @@ pub struct SignInFacts<'a> {
     pub device_type: Option<&'a str>,
     /// WeChat's scene value: how the game was opened.
     pub scene: Option<i64>,
+    /// What the client says about an invitation; counts for a new player only.
+    pub touch: Option<Touch>,
 }
 
 impl SignInFacts<'_> {
@@ -111,6 +116,8 @@ struct SignInRow {
     event_id: String,
     event_name: &'static str,
     params: Value,
+    #[serde(flatten)]
+    touch: Option<Touch>,
 }
 
 impl SignInRow {
@@ -133,6 +140,7 @@ impl SignInRow {
             event_id: event_id(facts.session),
             event_name: SIGNED_IN,
             params: facts.params(),
+            touch: facts.touch.clone(),
         })
     }
 }
@@ -169,7 +177,12 @@ async fn store_one(database: &Database, row: &SignInRow) -> Result<SignedInPlaye
                 .bind(&row.session_key_kid)
                 .bind(&row.session_key_digest)
                 .bind(row.at);
-            let player = player_of(&stored.fetch_one(&mut *transaction).await?)?;
+            let mut player = player_of(&stored.fetch_one(&mut *transaction).await?)?;
+            // A player who has the id of this sign-in is new.
+            if let Some(touch) = row.touch.as_ref().filter(|_| player.user.id == row.user_id) {
+                player.invited =
+                    attribution::attribute(&mut transaction, row.user_id, touch, row.at).await?;
+            }
             if !player.banned {
                 let event = ServiceEvent {
                     id: row.event_id.clone(),
@@ -196,5 +209,9 @@ fn player_of(row: &AnyRow) -> Result<SignedInPlayer, SignInError> {
     Ok(SignedInPlayer {
         user: users::user_of(row)?,
         banned: row.try_get::<Option<i64>, _>("banned_at")?.is_some(),
+        // SQLite's statement has no such column.
+        invited: row
+            .try_get::<i64, _>("invited")
+            .is_ok_and(|invited| invited != 0),
     })
 }

@@ -66,6 +66,7 @@ problem_codes! {
     UserNotFound: 404, NO, "The player does not exist.";
     ProductNotFound: 404, NO, "The product does not exist or is not for sale.";
     OrderNotFound: 404, NO, "The order does not exist or belongs to another player.";
+    SceneNotFound: 404, NO, "The scene of the share does not exist or is not active now.";
     JobNotFound: 404, NO, "The job does not exist, belongs to another player, or its result has expired.";
     MethodNotAllowed: 405, NO, "The path does not support this method.";
     OutOfStock: 409, NO, "Insufficient stock.";

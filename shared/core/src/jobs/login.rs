@@ -1,6 +1,7 @@
 //! Sign-in: `wx.login`'s code becomes a player, a session and a token.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use avalon_queue::{IdempotencyKey, Job, QueueName, RetryPolicy};
@@ -27,6 +28,12 @@ pub struct Login {
     /// Invite code of another player.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invite_code: Option<String>,
+    /// Id of the share through which the game was opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share_id: Option<String>,
+    /// Address of the client, if it sent an invitation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ip: Option<IpAddr>,
     /// WeChat's scene value of how the game was opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scene: Option<i64>,
@@ -133,6 +140,8 @@ mod tests {
             device_id: device.map(str::to_owned),
             device_type: None,
             invite_code: None,
+            share_id: None,
+            client_ip: None,
             scene: None,
         }
     }

@@ -22,6 +22,9 @@ pub struct OpenGroup {
     pub encrypted_data: String,
     /// Initialisation vector, base64 of 16 bytes.
     pub iv: String,
+    /// Id of the share whose card was opened, signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share_id: Option<String>,
 }
 
 impl fmt::Debug for OpenGroup {

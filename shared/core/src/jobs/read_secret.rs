@@ -70,6 +70,8 @@ mod tests {
             device_id: device.map(str::to_owned),
             device_type: None,
             invite_code: None,
+            share_id: None,
+            client_ip: None,
             scene: None,
         })
     }

@@ -79,6 +79,47 @@ pub const SECTIONS: &[Section] = &[
                     FROM rewards WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3",
     },
     Section {
+        name: "inviteCodes",
+        statement: "SELECT user_id AS key, code, created_at
+                    FROM invite_codes WHERE user_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3",
+    },
+    Section {
+        name: "invitation",
+        statement: "SELECT user_id AS key, share_id, device, client_ip, at, state, reached_at, settled_at
+                    FROM invites WHERE user_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3",
+    },
+    Section {
+        name: "shares",
+        statement: "SELECT id AS key, id, scene, variant, channel, created_at
+                    FROM shares WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+    },
+    Section {
+        name: "openedShares",
+        statement: "SELECT share_id || event AS key, share_id, event, group_id, at
+                    FROM share_events WHERE user_id = $1 AND share_id || event > $2
+                    ORDER BY share_id || event LIMIT $3",
+    },
+    Section {
+        name: "giftPacks",
+        statement: "SELECT order_id AS key, order_id, gift_id, content, received_at, granted_at
+                    FROM gift_orders WHERE user_id = $1 AND order_id > $2 ORDER BY order_id LIMIT $3",
+    },
+    Section {
+        name: "subscriptions",
+        statement: "SELECT template_id AS key, template_id, by_client, by_wechat, used, updated_at
+                    FROM subscriptions WHERE user_id = $1 AND template_id > $2 ORDER BY template_id LIMIT $3",
+    },
+    Section {
+        name: "messages",
+        statement: "SELECT id AS key, id, template_id, data, page, status, created_at, sending_at
+                    FROM messages WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+    },
+    Section {
+        name: "hostedScores",
+        statement: "SELECT key, key AS ranking, score, at
+                    FROM hosted_scores WHERE user_id = $1 AND key > $2 ORDER BY key LIMIT $3",
+    },
+    Section {
         name: "pushes",
         statement: "SELECT id AS key, id, event, body, received_at, outcome, processed_at
                     FROM pushes WHERE open_id = (SELECT open_id FROM users WHERE id = $1) AND id > $2
@@ -110,7 +151,15 @@ pub const SECTIONS: &[Section] = &[
 ];
 
 /// Columns of JSON texts.
-const JSON: [&str; 5] = ["body", "channel_request", "detail", "items", "params"];
+const JSON: [&str; 7] = [
+    "body",
+    "channel_request",
+    "content",
+    "data",
+    "detail",
+    "items",
+    "params",
+];
 
 /// A part of a section.
 #[derive(Clone, Debug)]

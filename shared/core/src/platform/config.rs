@@ -66,13 +66,15 @@ impl WechatConfig {
     }
 }
 
-/// `risk`: WeChat's risk rank of a player is queried before a sale. Off by default: WeChat has to enable
+/// `risk`: WeChat's risk rank of a player is queried before a sale or a reward. Off by default: WeChat has to enable
 /// it for the account.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub struct RiskConfig {
     /// Handling of orders of risky players.
     pub orders: RiskMode,
+    /// Handling of invitations of risky players: whether they are rewarded.
+    pub invites: RiskMode,
     /// Players of this rank or a higher one are risky: 0 (everyone) to 4.
     pub block_from_rank: RiskRank,
     /// Handling of players whose rank WeChat does not return.
@@ -86,6 +88,7 @@ impl Default for RiskConfig {
     fn default() -> Self {
         Self {
             orders: RiskMode::Off,
+            invites: RiskMode::Off,
             block_from_rank: RiskRank::HIGHEST,
             when_unavailable: WhenUnavailable::Allow,
             cache: Duration::from_secs(600),
@@ -101,7 +104,7 @@ pub enum RiskMode {
     Off,
     /// Ranks are logged and counted, without consequence.
     Observe,
-    /// Their orders are rejected.
+    /// Their orders are rejected, their invitations not rewarded.
     Block,
 }
 

@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 use ulid::Ulid;
 use utoipa::ToSchema;
@@ -119,16 +120,37 @@ pub async fn list(
         Some(last) if rows.len() == limit => Some(last.try_get("id")?),
         _ => None,
     };
-    let rewards = rows.iter().map(|row| {
-        let (items, at): (String, i64) = (row.try_get("items")?, row.try_get("at")?);
-        Ok(Reward {
-            source: row.try_get("source")?,
-            items: serde_json::from_str(&items).map_err(|_| damaged("rewards.items"))?,
-            at: Timestamp::from_millisecond(at).map_err(|_| damaged("rewards.at"))?,
-        })
-    });
     Ok(Rewards {
-        rewards: rewards.collect::<Result<_, PaymentError>>()?,
+        rewards: rows.iter().map(reward_of).collect::<Result<_, _>>()?,
         next_cursor,
+    })
+}
+
+/// Lists a player's rewards of invitations, newest first.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn of_invites(
+    database: &Database,
+    user: UserId,
+    limit: i64,
+) -> Result<Vec<Reward>, PaymentError> {
+    let rows = sqlx::query(
+        "SELECT source, items, at FROM rewards WHERE user_id = $1 AND source LIKE 'invite:%'
+         ORDER BY id DESC LIMIT $2",
+    )
+    .bind(user)
+    .bind(limit)
+    .fetch_all(database.pool())
+    .await?;
+    rows.iter().map(reward_of).collect()
+}
+
+fn reward_of(row: &AnyRow) -> Result<Reward, PaymentError> {
+    let (items, at): (String, i64) = (row.try_get("items")?, row.try_get("at")?);
+    Ok(Reward {
+        source: row.try_get("source")?,
+        items: serde_json::from_str(&items).map_err(|_| damaged("rewards.items"))?,
+        at: Timestamp::from_millisecond(at).map_err(|_| damaged("rewards.at"))?,
     })
 }

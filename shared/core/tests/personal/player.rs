@@ -182,6 +182,16 @@ impl Player {
                  VALUES ('a1', 1, 'nickname_refused', $1, 'player', '203.0.113.7', $2)",
                 vec![&user, NICKNAME],
             ),
+            (
+                "INSERT INTO invites (user_id, inviter_id, device, client_ip, at, state)
+                 VALUES ($1, 'someone', $2, $2, 1, 'invited')",
+                vec![&user, DEVICE],
+            ),
+            (
+                "INSERT INTO share_events (share_id, event, user_id, group_id, at)
+                 VALUES ('s', 'opened', $1, $2, 1)",
+                vec![&user, DEVICE],
+            ),
         ] {
             let mut query = sqlx::query(statement);
             for value in values {
@@ -241,6 +251,7 @@ async fn sign_in(database: &Database, keyring: &Keyring) -> UserInfo {
         session: SessionId::new(),
         device_type: None,
         scene: None,
+        touch: None,
     };
     let stored = sign_in::store(database, keyring, &exchanged, &facts, Timestamp::now()).await;
     stored.unwrap().user

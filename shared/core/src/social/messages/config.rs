@@ -9,8 +9,7 @@ use avalon_config::{Violation, rule, text};
 use avalon_wechat::{MessageLanguage, MiniProgramState};
 use jiff::tz::Offset;
 use jiff::{Span, Timestamp, civil::Time};
-use serde::de::{self, SeqAccess};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::{FieldError, FieldKind, FieldName, MessageError};
 
@@ -214,38 +213,6 @@ impl fmt::Display for QuietHours {
         let (from, to) = (self.from.strftime("%H:%M"), self.to.strftime("%H:%M"));
         write!(f, "{from}-{to}")
     }
-}
-
-/// Reads a list of tables or, as in a variable, their JSON.
-///
-/// # Errors
-/// When it is neither.
-pub fn read_templates<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<Template>, D::Error> {
-    struct Visitor;
-
-    impl<'de> de::Visitor<'de> for Visitor {
-        type Value = Vec<Template>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list of tables with name, id and fields")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-            let mut templates = Vec::new();
-            while let Some(template) = items.next_element()? {
-                templates.push(template);
-            }
-            Ok(templates)
-        }
-
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-            serde_json::from_str(text).map_err(E::custom)
-        }
-    }
-
-    deserializer.deserialize_any(Visitor)
 }
 
 #[cfg(test)]
