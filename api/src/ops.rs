@@ -34,7 +34,7 @@ use avalon_core::storage::database::Database;
 use avalon_queue::{Queue, RedisEndpoint};
 use aws_lc_rs::{constant_time, digest};
 use axum::Router;
-use axum::extract::{FromRef, Request, State};
+use axum::extract::{FromRef, MatchedPath, Request, State};
 use axum::http::header;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -190,11 +190,17 @@ async fn require_admin(
         }
         _ => {
             let address = peer.0;
-            audit::refused(&state.database, peer, request.method(), request.uri()).await;
+            audit::refused(&state.database, peer, request.method(), &route(&request)).await;
             state.guesses.wrong(address).await;
             ApiError::from(ProblemCode::Unauthenticated).into_response()
         }
     }
+}
+
+/// The template of the request's route.
+fn route(request: &Request) -> String {
+    let matched = request.extensions().get::<MatchedPath>();
+    matched.map_or("unmatched", MatchedPath::as_str).to_owned()
 }
 
 fn authorization(request: &Request) -> Option<&str> {

@@ -10,6 +10,7 @@ mod database_copy;
 mod descriptors;
 mod dev;
 mod dev_keys;
+mod dev_social;
 mod doctor;
 mod failure;
 mod healthcheck;

@@ -23,6 +23,7 @@ const SCENARIOS = [
   'refund',
   'devices',
   'invite',
+  'reward',
   'ranking',
   'offline',
 ];

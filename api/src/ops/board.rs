@@ -97,7 +97,13 @@ async fn require_token(
         // A wrong token is recorded; a browser that has not prompted for it yet is not.
         (Some(_), _) => {
             let address = peer.0;
-            audit::refused(&state.database, peer, request.method(), request.uri()).await;
+            audit::refused(
+                &state.database,
+                peer,
+                request.method(),
+                request.uri().path(),
+            )
+            .await;
             state.guesses.wrong(address).await;
         }
         (None, _) => {}

@@ -65,9 +65,8 @@ export const SOCIAL: readonly Scenario[] = [
         'the inviter was not rewarded',
         async () => (await quantity(alice)) === before + 1,
       );
-      const { invited: list } = await alice.client.social.invites();
+      const { invited: list, rewards } = await alice.client.social.invites();
       expect(list.length > 0, 'the invitation is not listed');
-      const { rewards } = await alice.client.social.rewards();
       expect(rewards.length > 0, 'the reward is not listed');
     },
   },

@@ -40,9 +40,9 @@ async fn cleaned_profile_is_empty_until_the_client_submits_it_again() {
             updated.unwrap().unwrap().user.nickname.as_deref(),
             Some(NICKNAME)
         );
-        let nobody = OpenId::new("oNobody");
+        let unknown = OpenId::new("oUnknown");
         assert!(
-            !consent::clear_profile(database, &nobody, now)
+            !consent::clear_profile(database, &unknown, now)
                 .await
                 .unwrap()
         );
@@ -67,7 +67,7 @@ async fn withdrawn_consent_deletes_the_profile_and_its_places() {
         assert_eq!((user.nickname, user.country, user.city), (None, None, None));
         assert!(user.union_id.is_some(), "the account stays");
         assert!(
-            !consent::withdraw(database, &OpenId::new("oNobody"), now)
+            !consent::withdraw(database, &OpenId::new("oUnknown"), now)
                 .await
                 .unwrap()
         );
