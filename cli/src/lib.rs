@@ -90,7 +90,7 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
     let ended = runtime.block_on(async {
         match arguments.command {
             Command::Dev | Command::All | Command::Api | Command::Workers(_) => {
-                run::run(config, role, log).await
+                Box::pin(run::run(config, role, log)).await
             }
             Command::Simulator => simulator::run(config).await,
             Command::Migrate { command: None } => run::migrate(&config).await,
