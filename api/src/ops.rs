@@ -3,6 +3,7 @@
 
 mod audit;
 mod board;
+mod boards;
 mod erasures;
 mod events;
 mod export;
@@ -18,6 +19,7 @@ mod orders;
 mod platform_stats;
 mod products;
 mod pushes;
+mod scores;
 mod shares;
 mod time_parameter;
 mod users;
@@ -28,6 +30,7 @@ use std::time::Duration;
 use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::TokenVerifier;
 use avalon_core::base::problem::ProblemCode;
+use avalon_core::social::boards::Boards;
 use avalon_core::social::invites::Invites;
 use avalon_core::social::shares::Shares;
 use avalon_core::storage::database::Database;
@@ -95,6 +98,8 @@ pub struct OpsState {
     pub messages: MessageIntake,
     /// Ingests analytics events.
     pub events: Events,
+    /// Leaderboards.
+    pub boards: Boards,
     /// Limits statistics queries, which are expensive. They have database connections of their own.
     pub statistics: Arc<Semaphore>,
     /// Time in which an erasure of a player can be revoked.
@@ -115,6 +120,7 @@ sub_states! { OpsState as state =>
     Invites: state.invites.clone();
     Arc<TokenVerifier>: Arc::clone(&state.tokens);
     Events: state.events.clone();
+    Boards: state.boards.clone();
     Arc<Semaphore>: Arc::clone(&state.statistics);
     watch::Receiver<Phase>: state.phase.clone();
 }
@@ -144,6 +150,8 @@ pub fn router(state: OpsState) -> Router {
         .merge(pushes::routes())
         .merge(gifts::routes())
         .merge(messages::routes())
+        .merge(boards::routes())
+        .merge(scores::routes())
         .merge(events::routes())
         .merge(shares::routes())
         .merge(invites::routes())

@@ -11,6 +11,7 @@ use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::{TokenIssuer, TokenVerifier};
 use avalon_core::payments::inbox::InboxWriter;
 use avalon_core::payments::order_reader::OrderReader;
+use avalon_core::social::boards::Boards;
 use avalon_core::social::invites::Invites;
 use avalon_core::social::messages::config::Templates;
 use avalon_core::social::shares::Shares;
@@ -41,6 +42,8 @@ pub struct ApiState {
     pub inbox: InboxWriter,
     /// Receives WeChat's message push; `None`: it is not configured.
     pub pushes: Option<PushEndpoint>,
+    /// Leaderboards.
+    pub boards: Boards,
     /// Templates of subscribe messages.
     pub templates: Arc<Templates>,
     /// Verifies players' tokens.
@@ -128,6 +131,8 @@ pub(crate) use sub_states;
 sub_states! { App as App(state) =>
     Queue: state.queue.clone();
     Database: state.database.clone();
+    Boards: state.boards.clone();
+    SignaturePolicy: state.signatures;
     Option<CallbackReceiver>: state.pay.clone();
     OrderReader: state.orders.clone();
     InboxWriter: state.inbox.clone();

@@ -3,6 +3,7 @@
 
 pub mod app;
 mod arguments;
+mod boards;
 mod certificates;
 pub mod config;
 mod copy;
@@ -101,6 +102,7 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
             Command::Jobs { command } => jobs::run(&config, command).await,
             Command::Keys { command } => keys::run(&config, command).await,
             Command::Orders { command } => orders::run(&config, command).await,
+            Command::Boards { command } => boards::run(&config, command).await,
             Command::Pushes { command } => pushes::run(&config, command).await,
             Command::Sessions { command } => sessions::run(&config, command).await,
             Command::Config { .. } | Command::Doctor { .. } | Command::Openapi => Ok(()),

@@ -4,6 +4,7 @@
 //! holds the control routes.
 
 mod analysis;
+mod cheats;
 mod control;
 mod fields;
 mod game_analysis;
@@ -33,12 +34,13 @@ pub(crate) use subscriptions::Answer as PanelAnswer;
 use crate::state::World;
 use ingress::Api;
 
-const APIS: [Api; 14] = [
+const APIS: [Api; 15] = [
     token_calls::TOKEN,
     token_calls::STABLE_TOKEN,
     sessions::CHECK,
     sessions::RESET,
     risk_rank::API,
+    cheats::API,
     text_check::GENERAL,
     text_check::GAME,
     game_analysis::API,

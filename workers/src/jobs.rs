@@ -49,6 +49,7 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
             analytics::store_events::kafka,
             analytics::store_events::collector,
             upkeep::pull_platform_stats::handle,
+            social::pull_cheats::handle,
         ],
         repeated: [
             accounts::reconcile_bans::handle,
@@ -61,6 +62,9 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
             social::write_hosted::handle,
             social::sweep_social::handle,
             social::prune_messages::handle,
+            social::end_windows::handle,
+            social::check_boards::handle,
+            social::prune_boards::handle,
             personal::erase_player::handle,
             analytics::event_retention::handle,
             upkeep::prune_audit::handle,

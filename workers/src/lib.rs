@@ -31,5 +31,8 @@ pub use pools::{Pools, PoolsSettings};
 pub use services::{MessageRules, Payments, ProfileRules, Services};
 pub use social::hosted_sign_ins::HostedSignIns;
 pub use social::metrics::MessageMetrics;
+pub use social::check_boards::CheckBoards;
+pub use social::end_windows::EndWindows;
+pub use social::pull_cheats::PullCheats;
 pub use social::settle_invites::SettleInvites;
 pub use social::sweep_social::SweepSocial;

@@ -1,6 +1,9 @@
-//! Shares, groups, invitations and messages.
+//! Scores, leaderboards, rewards, shares, groups, invitations and messages.
 
 pub(crate) mod invites;
+pub(crate) mod leaderboard;
+pub(crate) mod rewards;
+pub(crate) mod scores;
 pub(crate) mod share;
 pub(crate) mod share_group;
 pub(crate) mod subscriptions;
@@ -14,4 +17,7 @@ pub(crate) fn players() -> OpenApiRouter<App> {
         .merge(share::routes())
         .merge(invites::routes())
         .merge(subscriptions::routes())
+        .merge(scores::routes())
+        .merge(leaderboard::routes())
+        .merge(rewards::routes())
 }

@@ -60,6 +60,7 @@ impl App {
             pay_metrics: avalon_api::PayMetrics::new(&self.registry)?,
             push_metrics: PushMetrics::new(&self.registry)?,
             events: self.events.clone(),
+            boards: self.boards.clone(),
             sessions: self.sessions.clone(),
             templates: self.templates(),
             shares: self.shares.clone(),
@@ -103,6 +104,7 @@ impl App {
             guesses: Guesses::default(),
             phase,
             events: self.events.clone(),
+            boards: self.boards.clone(),
             messages: MessageIntake {
                 templates: self.templates(),
                 quiet_hours: self.config.social.messages.quiet_hours,
