@@ -26,6 +26,7 @@ mod failovers;
 mod fleet;
 mod full_disk;
 mod ids;
+mod invites;
 mod keys;
 mod leaderboards;
 mod leftovers;

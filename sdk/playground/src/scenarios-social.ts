@@ -90,6 +90,7 @@ export const SOCIAL: readonly Scenario[] = [
   {
     id: 'leaderboard',
     title: 'scenarioLeaderboard',
+    needs: '/api/wx/leaderboard/{board}',
     async run({ alice, bob }) {
       await alice.signIn();
       await bob.signIn();
@@ -106,6 +107,7 @@ export const SOCIAL: readonly Scenario[] = [
   {
     id: 'season',
     title: 'scenarioSeason',
+    needs: '/api/wx/leaderboard/{board}',
     async run({ stage, alice }) {
       await alice.signIn();
       const before = await quantity(alice);
@@ -128,6 +130,7 @@ export const SOCIAL: readonly Scenario[] = [
   {
     id: 'gift',
     title: 'scenarioGift',
+    needs: '/api/wx/subscriptions',
     async run({ stage, alice }) {
       await alice.signIn();
       const before = await quantity(alice);
@@ -144,6 +147,7 @@ export const SOCIAL: readonly Scenario[] = [
   {
     id: 'subscription',
     title: 'scenarioSubscription',
+    needs: '/api/wx/subscriptions',
     async run({ stage, alice }) {
       await alice.signIn();
       const openId = stage.openid('alice');
