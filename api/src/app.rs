@@ -163,6 +163,10 @@ mod tests {
             ("post", "/api/wx/cancelOrder/{orderId}", true),
             ("get", "/api/wx/inventory", true),
             ("post", "/api/wx/consume", true),
+            ("post", "/api/wx/score", true),
+            ("post", "/api/wx/score/run", true),
+            ("get", "/api/wx/leaderboard/{board}", true),
+            ("get", "/api/wx/rewards", true),
             ("post", "/api/wx/report", true),
             ("get", "/api/jobs/{jobId}", true),
             ("get", "/api/jobs/{jobId}/events", true),
@@ -192,7 +196,7 @@ mod tests {
                 assert!(ids.insert(id.to_owned()), "{id} is used twice");
             }
         }
-        assert_eq!(ids.len(), 24);
+        assert_eq!(ids.len(), 28);
         for vague in ["list", "show", "create", "group", "items", "events"] {
             assert!(!ids.contains(vague), "{vague} does not name its operation");
         }

@@ -3,6 +3,7 @@
 
 mod audit;
 mod board;
+mod boards;
 mod erasures;
 mod events;
 mod export;
@@ -16,6 +17,7 @@ mod orders;
 mod platform_stats;
 mod products;
 mod pushes;
+mod scores;
 mod shares;
 mod time_parameter;
 mod users;
@@ -26,6 +28,7 @@ use std::time::Duration;
 use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::TokenVerifier;
 use avalon_core::base::problem::ProblemCode;
+use avalon_core::social::boards::Boards;
 use avalon_core::social::invites::Invites;
 use avalon_core::social::shares::Shares;
 use avalon_core::storage::database::Database;
@@ -90,6 +93,8 @@ pub struct OpsState {
     pub guesses: Guesses,
     /// Ingests analytics events.
     pub events: Events,
+    /// Leaderboards.
+    pub boards: Boards,
     /// Limits statistics queries, which are expensive. They have database connections of their own.
     pub statistics: Arc<Semaphore>,
     /// Time in which an erasure of a player can be revoked.
@@ -110,6 +115,7 @@ sub_states! { OpsState as state =>
     Invites: state.invites.clone();
     Arc<TokenVerifier>: Arc::clone(&state.tokens);
     Events: state.events.clone();
+    Boards: state.boards.clone();
     Arc<Semaphore>: Arc::clone(&state.statistics);
     watch::Receiver<Phase>: state.phase.clone();
 }
@@ -137,6 +143,8 @@ pub fn router(state: OpsState) -> Router {
         .merge(products::routes())
         .merge(orders::routes())
         .merge(pushes::routes())
+        .merge(boards::routes())
+        .merge(scores::routes())
         .merge(events::routes())
         .merge(shares::routes())
         .merge(invites::routes())

@@ -11,6 +11,7 @@ use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::{TokenIssuer, TokenVerifier};
 use avalon_core::payments::inbox::InboxWriter;
 use avalon_core::payments::order_reader::OrderReader;
+use avalon_core::social::boards::Boards;
 use avalon_core::social::invites::Invites;
 use avalon_core::social::shares::Shares;
 use avalon_core::storage::database::Database;
@@ -40,6 +41,8 @@ pub struct ApiState {
     pub inbox: InboxWriter,
     /// Receives WeChat's message push; `None`: it is not configured.
     pub pushes: Option<PushEndpoint>,
+    /// Leaderboards.
+    pub boards: Boards,
     /// Verifies players' tokens.
     pub tokens: Arc<TokenVerifier>,
     /// Ingests analytics events.
@@ -125,6 +128,8 @@ pub(crate) use sub_states;
 sub_states! { App as App(state) =>
     Queue: state.queue.clone();
     Database: state.database.clone();
+    Boards: state.boards.clone();
+    SignaturePolicy: state.signatures;
     Option<CallbackReceiver>: state.pay.clone();
     OrderReader: state.orders.clone();
     InboxWriter: state.inbox.clone();

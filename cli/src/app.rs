@@ -15,6 +15,7 @@ use avalon_api::Events;
 use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::tokens::{TokenIssuer, TokenVerifier};
 use avalon_core::analytics::EventMetrics;
+use avalon_core::social::boards::{BoardMetrics, Boards};
 use avalon_core::social::invites::{InviteMetrics, Invites};
 use avalon_core::social::shares::{ShareIds, ShareMetrics, Shares};
 use avalon_core::storage::database::Database;
@@ -49,6 +50,8 @@ pub struct App {
     pub keyring: Arc<Keyring>,
     /// Players' sessions.
     pub sessions: Sessions,
+    /// Leaderboards.
+    pub boards: Boards,
     /// Signs players' tokens.
     pub issuer: Arc<TokenIssuer>,
     /// Verifies players' tokens.
@@ -118,6 +121,12 @@ impl App {
                 InviteMetrics::new(&registry)?,
             ),
             sessions: stores::sessions(&config, &keyring, redis.as_ref(), &database),
+            boards: stores::boards(
+                &config,
+                redis.as_ref(),
+                &database,
+                BoardMetrics::new(&registry)?,
+            ),
             issuer: Arc::new(stores::issuer(&config)?),
             verifier: Arc::new(stores::verifier(&config)?),
             pay: pay_client(&config, role, &wechat_metrics)?,

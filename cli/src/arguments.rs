@@ -6,6 +6,7 @@ use crate::config::Role;
 use avalon_core::base::ids::SessionId;
 use avalon_core::payments::OrderStatus;
 use avalon_core::platform::pushes::{Outcome, PushStatus};
+use avalon_core::social::boards::{BoardName, WindowKey};
 use avalon_core::storage::config::DatabaseUrl;
 use avalon_queue::{JobId, QueueName};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -56,6 +57,11 @@ pub(crate) enum Command {
     Pushes {
         #[command(subcommand)]
         command: PushesCommand,
+    },
+    /// Compares leaderboards' index with the scores, builds it again; ends windows.
+    Boards {
+        #[command(subcommand)]
+        command: BoardsCommand,
     },
     /// Inspects and terminates players' sessions.
     Sessions {
@@ -236,6 +242,30 @@ pub(crate) enum PushesCommand {
     },
 }
 
+#[derive(Subcommand)]
+pub(crate) enum BoardsCommand {
+    /// Compares the whole index of open windows with the scores. Fails if there are differences.
+    Check {
+        /// Board; all by default.
+        board: Option<BoardName>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Builds the index of open windows from the scores. The service reads the scores meanwhile.
+    Rebuild {
+        /// Board; all by default.
+        board: Option<BoardName>,
+    },
+    /// Ends a window now: archives the ranking and grants the prizes. Its scores are final.
+    Close {
+        /// Board.
+        board: BoardName,
+        /// Window, such as 2026-11-29 or the name of a season.
+        window: WindowKey,
+    },
+}
+
 fn push_status() -> impl TypedValueParser<Value = PushStatus> {
     let outcomes = Outcome::VARIANTS.iter().map(<&str>::from);
     let names = std::iter::once(PushStatus::PENDING).chain(outcomes);
@@ -379,6 +409,7 @@ impl Command {
             Self::Jobs { .. }
             | Self::Orders { .. }
             | Self::Pushes { .. }
+            | Self::Boards { .. }
             | Self::Sessions { .. }
             | Self::Healthcheck { .. } => Role::Jobs,
             Self::Keys { .. } => Role::Keys,

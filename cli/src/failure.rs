@@ -68,6 +68,12 @@ pub(crate) enum Failure {
         "the running service holds the sessions of the embedded engine: use POST /admin/users/ID/signOut"
     )]
     EmbeddedSessions,
+    #[error(
+        "the index of the embedded engine is inside the running service, which builds it at each start"
+    )]
+    EmbeddedIndex,
+    #[error(transparent)]
+    Board(#[from] avalon_core::social::boards::BoardError),
     #[error("the queue did not confirm the job")]
     NotEnqueued,
     #[error("job {0} failed: {1}")]

@@ -3,6 +3,7 @@
 
 pub mod app;
 mod arguments;
+mod boards;
 mod certificates;
 pub mod config;
 mod copy;
@@ -10,6 +11,7 @@ mod database_copy;
 mod descriptors;
 mod dev;
 mod dev_keys;
+mod dev_social;
 mod doctor;
 mod failure;
 mod healthcheck;
@@ -89,7 +91,7 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
     let ended = runtime.block_on(async {
         match arguments.command {
             Command::Dev | Command::All | Command::Api | Command::Workers(_) => {
-                run::run(config, role, log).await
+                Box::pin(run::run(config, role, log)).await
             }
             Command::Simulator => simulator::run(config).await,
             Command::Migrate { command: None } => run::migrate(&config).await,
@@ -100,6 +102,7 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
             Command::Jobs { command } => jobs::run(&config, command).await,
             Command::Keys { command } => keys::run(&config, command).await,
             Command::Orders { command } => orders::run(&config, command).await,
+            Command::Boards { command } => boards::run(&config, command).await,
             Command::Pushes { command } => pushes::run(&config, command).await,
             Command::Sessions { command } => sessions::run(&config, command).await,
             Command::Config { .. } | Command::Doctor { .. } | Command::Openapi => Ok(()),

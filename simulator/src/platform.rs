@@ -4,6 +4,7 @@
 //! holds the control routes.
 
 mod analysis;
+mod cheats;
 mod control;
 mod fields;
 mod game_analysis;
@@ -27,12 +28,13 @@ pub(crate) use state::PlatformState;
 use crate::state::World;
 use ingress::Api;
 
-const APIS: [Api; 11] = [
+const APIS: [Api; 12] = [
     token_calls::TOKEN,
     token_calls::STABLE_TOKEN,
     sessions::CHECK,
     sessions::RESET,
     risk_rank::API,
+    cheats::API,
     text_check::GENERAL,
     text_check::GAME,
     game_analysis::API,

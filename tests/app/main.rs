@@ -9,6 +9,7 @@
 )]
 
 mod accounts;
+mod boards;
 mod events;
 mod jobs;
 mod leftovers;

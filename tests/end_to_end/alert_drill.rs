@@ -3,6 +3,7 @@
 //! them. Results are recorded in `docs/operations.md`.
 
 mod bills;
+mod boards;
 mod callbacks;
 mod connections;
 mod game_server;
@@ -24,6 +25,7 @@ use crate::dashboards::files;
 fn drills_cover_every_alert_rule() {
     let lists = [
         bills::ALERTS,
+        boards::ALERTS,
         callbacks::ALERTS,
         connections::ALERTS,
         invites::ALERTS,

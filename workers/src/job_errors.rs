@@ -9,6 +9,7 @@ use avalon_core::accounts::users::UserError;
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::jobs;
 use avalon_core::payments::PaymentError;
+use avalon_core::social::boards::BoardError;
 use avalon_core::storage::database::DatabaseError;
 use avalon_queue::{JobError, StoreError};
 use avalon_wechat::{ErrorClass, WechatError};
@@ -78,6 +79,17 @@ pub(crate) fn session_keys(error: SessionKeyError) -> JobError {
             JobError::Fail(jobs::failure(&ProblemCode::Internal.into()))
         }
         SessionKeyError::Keyring(_) | SessionKeyError::NotText => reject(ProblemCode::SignInAgain),
+    }
+}
+
+pub(crate) fn board(error: BoardError) -> JobError {
+    let failure = jobs::failure(&error.problem());
+    if error.is_transient() {
+        tracing::warn!(%error, "leaderboards unavailable, will retry");
+        JobError::retry(failure)
+    } else {
+        tracing::error!(%error, "leaderboards failed");
+        JobError::Fail(failure)
     }
 }
 

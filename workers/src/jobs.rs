@@ -48,6 +48,7 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
             analytics::store_events::kafka,
             analytics::store_events::collector,
             upkeep::pull_platform_stats::handle,
+            social::pull_cheats::handle,
         ],
         repeated: [
             accounts::reconcile_bans::handle,
@@ -56,6 +57,9 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
             payments::sweep::handle,
             payments::retention::handle,
             platform::prune_pushes::handle,
+            social::end_windows::handle,
+            social::check_boards::handle,
+            social::prune_boards::handle,
             personal::erase_player::handle,
             analytics::event_retention::handle,
             upkeep::prune_audit::handle,

@@ -29,4 +29,7 @@ pub use payments::webhook::{Webhook, WebhookError, is_public};
 pub use payments::{channel, channels};
 pub use pools::{Pools, PoolsSettings};
 pub use services::{Payments, ProfileRules, Services};
+pub use social::check_boards::CheckBoards;
+pub use social::end_windows::EndWindows;
+pub use social::pull_cheats::PullCheats;
 pub use social::settle_invites::SettleInvites;

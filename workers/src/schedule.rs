@@ -16,7 +16,11 @@ use crate::analytics::event_retention::EventRetention;
 use crate::payments::retention::Retention;
 use crate::payments::sweep::Sweep;
 use crate::platform::prune_pushes::PrunePushes;
+use crate::social::check_boards::CheckBoards;
+use crate::social::end_windows::EndWindows;
+use crate::social::prune_boards::PruneBoards;
 use crate::social::prune_shares::PruneShares;
+use crate::social::pull_cheats::PullCheats;
 use crate::social::reach_days::ReachDays;
 use crate::social::settle_invites::SettleInvites;
 use crate::upkeep::prune_audit::PruneAudit;
@@ -61,16 +65,20 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// The schedule.
 #[rustfmt::skip]
-const SCHEDULE: [Entry; 11] = [
+const SCHEDULE: [Entry; 15] = [
     //      interval                           condition              jobs
     Entry { every: SECOND.saturating_mul(5),   when: always,          jobs: |_, _| one(&Sweep {}) },
     Entry { every: SECOND.saturating_mul(30),  when: always,          jobs: |_, _| one(&ReconcileBans {}) },
+    Entry { every: SECOND.saturating_mul(15),  when: always,          jobs: |_, _| one(&EndWindows {}) },
     Entry { every: MINUTE.saturating_mul(15),  when: compares_bills,  jobs: days_to_compare },
     Entry { every: MINUTE.saturating_mul(30),  when: pulls_figures,   jobs: figures_to_pull },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PruneAudit {}) },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&Retention {}) },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PrunePushes {}) },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&EventRetention {}) },
+    Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PruneBoards {}) },
+    Entry { every: HOUR.saturating_mul(24),    when: always,          jobs: |_, _| one(&CheckBoards {}) },
+    Entry { every: HOUR.saturating_mul(24),    when: always,          jobs: |_, _| one(&PullCheats {}) },
     Entry { every: SECOND.saturating_mul(5),   when: rewards_invites, jobs: |_, _| one(&SettleInvites {}) },
     Entry { every: MINUTE.saturating_mul(10),  when: counts_days,     jobs: |_, _| one(&ReachDays {}) },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PruneShares {}) },

@@ -11,6 +11,7 @@ use avalon_core::accounts::tokens::TokenIssuer;
 use avalon_core::payments::fulfilments::Webhooks;
 use avalon_core::payments::inbox_reader::InboxReader;
 use avalon_core::payments::orders::{HoldRules, PaymentWriter};
+use avalon_core::social::boards::Boards;
 use avalon_core::social::invites::Invites;
 use avalon_core::social::invites::attribution::Attribution;
 use avalon_core::social::shares::Shares;
@@ -40,6 +41,8 @@ pub struct Services {
     pub players: SignInWriter,
     /// Players' sessions.
     pub sessions: Sessions,
+    /// Leaderboards.
+    pub boards: Boards,
     /// WeChat's APIs without an access token.
     pub wechat: WechatClient,
     /// WeChat's APIs with an access token.

@@ -4,6 +4,7 @@ use avalon_core::accounts::sessions::SessionError;
 use avalon_core::accounts::users::UserError;
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::payments::PaymentError;
+use avalon_core::social::boards::BoardError;
 use avalon_core::social::shares::ShareError;
 use avalon_core::storage::database::DatabaseError;
 use avalon_queue::StoreError;
@@ -65,6 +66,17 @@ impl From<PaymentError> for ApiError {
         if error.is_transient() {
             tracing::warn!(%error, "database unavailable");
         } else if matches!(error, PaymentError::Database(_)) {
+            tracing::error!(%error, "unexpected response of the database");
+        }
+        error.problem().into()
+    }
+}
+
+impl From<BoardError> for ApiError {
+    fn from(error: BoardError) -> Self {
+        if error.is_transient() {
+            tracing::warn!(%error, "leaderboards unavailable");
+        } else if matches!(error, BoardError::Database(_)) {
             tracing::error!(%error, "unexpected response of the database");
         }
         error.problem().into()

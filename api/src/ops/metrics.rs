@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use avalon_core::audit;
 use avalon_core::payments::backlog::{self, Backlog};
 use avalon_core::payments::{PaymentError, RefundStatus};
-use avalon_core::social::invites;
+use avalon_core::social::{boards, invites};
 use avalon_core::storage::database::Database;
 use avalon_metrics::metrics;
 use avalon_queue::ServerInfo;
@@ -63,6 +63,17 @@ metrics! {
         reconciled_at: IntGauge = "avalon_reconciliation_last_run_timestamp_seconds",
     }
 
+    struct BoardGauges {
+        /// Implausible scores that wait for an operator.
+        held: IntGauge = "avalon_scores_held",
+        /// Age of the oldest score that waits for an operator.
+        held_oldest: Gauge = "avalon_scores_held_oldest_seconds",
+        /// Time since a window of a leaderboard should have ended; 0 if none is overdue.
+        overdue: Gauge = "avalon_board_windows_overdue_seconds",
+        /// Differences between the index of leaderboards and the scores that the last comparison found.
+        differences: IntGauge = "avalon_board_differences",
+    }
+
     struct WebhookGauges {
         /// Webhooks of the last 7 days that the game server has not accepted.
         undelivered: IntGauge = "avalon_orders_undelivered",
@@ -109,13 +120,16 @@ const CACHE_TTL: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 struct Current {
     backlog: Backlog,
+    boards: boards::Backlog,
     invites_rewarded: i64,
 }
 
 impl Current {
     async fn read(database: &Database) -> Result<Self, PaymentError> {
+        let now = Timestamp::now();
         Ok(Self {
-            backlog: backlog::read(database, Timestamp::now()).await?,
+            backlog: backlog::read(database, now).await?,
+            boards: boards::backlog(database, now).await?,
             invites_rewarded: invites::rewarded(database).await?,
         })
     }
@@ -196,6 +210,7 @@ async fn current_values(state: &OpsState) -> Result<Registry, prometheus::Error>
     }
     if let Some(current) = current {
         describe_backlog(&registry, &current.backlog, state.tells_game)?;
+        describe_boards(&registry, &current.boards)?;
         let gauges = InviteGauges::new(&registry)?;
         gauges.rewarded.set(current.invites_rewarded);
     }
@@ -262,6 +277,18 @@ fn describe_backlog(
         gauges.undelivered.set(backlog.undelivered.count);
         gauges.oldest.set(seconds(backlog.undelivered.oldest_ms));
     }
+    Ok(())
+}
+
+fn describe_boards(
+    registry: &Registry,
+    backlog: &boards::Backlog,
+) -> Result<(), prometheus::Error> {
+    let gauges = BoardGauges::new(registry)?;
+    gauges.held.set(backlog.held);
+    gauges.held_oldest.set(seconds(backlog.held_oldest_ms));
+    gauges.overdue.set(seconds(backlog.overdue_ms));
+    gauges.differences.set(backlog.differences);
     Ok(())
 }
 

@@ -1,6 +1,9 @@
-//! Shares, groups and invitations.
+//! Scores, leaderboards, rewards, shares, groups and invitations.
 
 pub(crate) mod invites;
+pub(crate) mod leaderboard;
+pub(crate) mod rewards;
+pub(crate) mod scores;
 pub(crate) mod share;
 pub(crate) mod share_group;
 
@@ -12,4 +15,7 @@ pub(crate) fn players() -> OpenApiRouter<App> {
     share_group::routes()
         .merge(share::routes())
         .merge(invites::routes())
+        .merge(scores::routes())
+        .merge(leaderboard::routes())
+        .merge(rewards::routes())
 }

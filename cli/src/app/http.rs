@@ -59,6 +59,7 @@ impl App {
             pay_metrics: avalon_api::PayMetrics::new(&self.registry)?,
             push_metrics: PushMetrics::new(&self.registry)?,
             events: self.events.clone(),
+            boards: self.boards.clone(),
             sessions: self.sessions.clone(),
             shares: self.shares.clone(),
             invites: self.invites.clone(),
@@ -101,6 +102,7 @@ impl App {
             guesses: Guesses::default(),
             phase,
             events: self.events.clone(),
+            boards: self.boards.clone(),
             erase_delay: self.config.storage.erase_delay,
         })
     }

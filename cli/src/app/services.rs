@@ -77,6 +77,7 @@ impl App {
             keyring: Arc::clone(&self.keyring),
             players: SignInWriter::spawn(&self.database, &self.keyring),
             sessions: self.sessions.clone(),
+            boards: self.boards.clone(),
             wechat: client,
             platform,
             risk,

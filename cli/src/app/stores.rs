@@ -6,6 +6,7 @@ use std::time::Duration;
 use avalon_core::accounts::sessions::{self, Sessions};
 use avalon_core::accounts::tokens::{TokenIssuer, TokenVerifier};
 use avalon_core::jobs::QUEUES;
+use avalon_core::social::boards::{BoardIndex, BoardMetrics, Boards, MemoryIndex, RedisIndex};
 use avalon_core::storage::claim::{ClaimError, FileClaim, Sharing};
 use avalon_core::storage::database::{Database, create_private_folder};
 use avalon_core::storage::documents::{Documents, RedisDocuments, SqlDocuments};
@@ -167,6 +168,32 @@ pub(crate) fn sessions(
     let sessions = Sessions::new(store, Arc::clone(keyring), config.auth.session_rules());
     tokio::spawn(begin_nonces(sessions.clone()));
     sessions
+}
+
+/// Leaderboards, with their index in Redis if that is configured, else in the one process.
+pub(crate) fn boards(
+    config: &Config,
+    redis: Option<&RedisEndpoint>,
+    database: &Database,
+    metrics: BoardMetrics,
+) -> Boards {
+    Boards::spawn(
+        database,
+        board_index(config, redis),
+        &config.social,
+        metrics,
+    )
+}
+
+/// The index of leaderboards.
+pub(crate) fn board_index(config: &Config, redis: Option<&RedisEndpoint>) -> Arc<dyn BoardIndex> {
+    match redis {
+        Some(endpoint) => {
+            let prefix = &config.redis.key_prefix;
+            Arc::new(RedisIndex::new(endpoint.clone(), prefix))
+        }
+        None => Arc::new(MemoryIndex::default()),
+    }
 }
 
 /// Writes the markers of nonces as soon as their store is available.

@@ -16,6 +16,8 @@ setLanguage(parameters.get('lang') ?? navigator.language);
 document.documentElement.lang = isChinese() ? 'zh' : 'en';
 document.title = t('title');
 
+const { paths } = (await (await fetch('/openapi.json')).json()) as { paths: Record<string, unknown> };
+const scenarios = SCENARIOS.filter(({ needs }) => needs === undefined || needs in paths);
 const source = await (await fetch(`${PLAYGROUND}/open-data-context.js`)).text();
 const stage = new Stage();
 const log = new RequestLog();
@@ -145,7 +147,7 @@ document.body.append(
     el(
       'div',
       { className: 'row' },
-      ...SCENARIOS.map((scenario) =>
+      ...scenarios.map((scenario) =>
         button(t(scenario.title), `scenario-${scenario.id}`, () => run(scenario)),
       ),
     ),
@@ -167,5 +169,5 @@ document.body.append(
 Object.assign(window, { playground: cast });
 document.body.dataset['ready'] = 'yes';
 
-const wanted = SCENARIOS.find(({ id }) => id === parameters.get('scenario'));
+const wanted = scenarios.find(({ id }) => id === parameters.get('scenario'));
 if (wanted) await run(wanted);

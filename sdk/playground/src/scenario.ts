@@ -16,6 +16,8 @@ export interface Cast {
 export interface Scenario {
   readonly id: string;
   readonly title: TextKey;
+  /** A route of the service without which the scenario is not shown. */
+  readonly needs?: string;
   run(cast: Cast): Promise<void>;
 }
 

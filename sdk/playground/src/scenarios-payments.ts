@@ -27,6 +27,7 @@ export const PAYMENTS: readonly Scenario[] = [
   {
     id: 'virtual',
     title: 'scenarioVirtual',
+    needs: '/api/wx/coins',
     async run({ alice }) {
       alice.restartWith('virtual_payment');
       try {
@@ -43,6 +44,7 @@ export const PAYMENTS: readonly Scenario[] = [
   {
     id: 'coins',
     title: 'scenarioCoins',
+    needs: '/api/wx/coins',
     async run({ stage, alice }) {
       await alice.signIn();
       const before = await quantity(alice);

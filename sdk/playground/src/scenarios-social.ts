@@ -65,9 +65,8 @@ export const SOCIAL: readonly Scenario[] = [
         'the inviter was not rewarded',
         async () => (await quantity(alice)) === before + 1,
       );
-      const { invited: list } = await alice.client.social.invites();
+      const { invited: list, rewards } = await alice.client.social.invites();
       expect(list.length > 0, 'the invitation is not listed');
-      const { rewards } = await alice.client.social.rewards();
       expect(rewards.length > 0, 'the reward is not listed');
     },
   },
@@ -91,6 +90,7 @@ export const SOCIAL: readonly Scenario[] = [
   {
     id: 'leaderboard',
     title: 'scenarioLeaderboard',
+    needs: '/api/wx/leaderboard/{board}',
     async run({ alice, bob }) {
       await alice.signIn();
       await bob.signIn();
@@ -107,6 +107,7 @@ export const SOCIAL: readonly Scenario[] = [
   {
     id: 'season',
     title: 'scenarioSeason',
+    needs: '/api/wx/leaderboard/{board}',
     async run({ stage, alice }) {
       await alice.signIn();
       const before = await quantity(alice);
@@ -129,6 +130,7 @@ export const SOCIAL: readonly Scenario[] = [
   {
     id: 'gift',
     title: 'scenarioGift',
+    needs: '/api/wx/subscriptions',
     async run({ stage, alice }) {
       await alice.signIn();
       const before = await quantity(alice);
@@ -145,6 +147,7 @@ export const SOCIAL: readonly Scenario[] = [
   {
     id: 'subscription',
     title: 'scenarioSubscription',
+    needs: '/api/wx/subscriptions',
     async run({ stage, alice }) {
       await alice.signIn();
       const openId = stage.openid('alice');

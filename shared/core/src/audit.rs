@@ -83,6 +83,12 @@ pub enum AuditKind {
     JobDeleted,
     /// An operator had a message of WeChat processed again.
     PushReplayed,
+    /// An operator created or changed a leaderboard.
+    BoardChanged,
+    /// An operator judged a held score.
+    ScoreJudged,
+    /// An operator removed the mark of a player whom WeChat lists as a cheat.
+    MarkCleared,
     /// The erasure of a player was requested, by WeChat or an operator.
     ErasureRequested,
     /// An operator revoked the erasure of a player before it began.
@@ -325,7 +331,8 @@ mod tests {
             "session_ended refresh_token_reused refresh_token_repeated session_replaced session_key_reset user_banned \
              user_unbanned nickname_refused signature_refused nonce_replayed admin_refused \
              order_refunded product_changed share_scene_changed job_replayed job_deleted push_replayed \
-             erasure_requested erasure_revoked player_erased player_exported keys_rotated"
+             board_changed score_judged mark_cleared erasure_requested erasure_revoked player_erased \
+             player_exported keys_rotated"
         );
         let actors: Vec<&str> = Actor::VARIANTS.iter().map(Into::into).collect();
         assert_eq!(actors, ["player", "operator", "system"]);

@@ -19,6 +19,8 @@ pub enum Api {
     ResetSessionKey,
     /// `POST /wxa/getuserriskrank`: a player's risk rank.
     RiskRank,
+    /// `GET /wxa/game/content_spam/get_cheat_data`: observed cheats.
+    CheatData,
     /// `POST /wxa/msg_sec_check`: whether a text may be shown.
     MsgSecCheck,
     /// `POST /wxa/game/content_spam/msg_sec_check`: the text check for games.
@@ -101,6 +103,7 @@ impl Api {
             Self::CheckSession => "/wxa/checksession",
             Self::ResetSessionKey => "/wxa/resetusersessionkey",
             Self::RiskRank => "/wxa/getuserriskrank",
+            Self::CheatData => "/wxa/game/content_spam/get_cheat_data",
             Self::MsgSecCheck => "/wxa/msg_sec_check",
             Self::GameMsgSecCheck => "/wxa/game/content_spam/msg_sec_check",
             Self::GameAnalysis => "/datacube/getgameanalysisdata",

@@ -8,6 +8,7 @@
 mod access_token;
 mod api;
 mod breaker;
+mod cheat_data;
 mod check_session;
 mod client;
 mod client_data;
@@ -40,6 +41,7 @@ mod visit_trend;
 
 pub use access_token::{AccessToken, AccessTokenError, AccessTokens};
 pub use api::Api;
+pub use cheat_data::{CheatObservation, MAX_CHEAT_ROWS};
 pub use check_session::SessionCheck;
 pub use client::{AppId, WechatClient, WechatClientError, WechatSettings};
 pub use client_data::DataError;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::analysis::Analysis;
+use super::cheats::Cheat;
 use super::text_check::Word;
 use crate::control::{BadRequest, Strict, merge_settings};
 use crate::players::is_openid;
@@ -21,6 +22,7 @@ pub(crate) fn routes(world: &Arc<World>) -> Router {
         .route("/tokens/invalidate", post(invalidate))
         .route("/players/{openid}/risk", put(set_rank))
         .route("/words", put(set_words))
+        .route("/cheats", put(set_cheats))
         .route("/analysis", put(set_analysis))
         .with_state(Arc::clone(world))
 }
@@ -94,6 +96,21 @@ async fn set_words(
     let answer = json!({"words": words});
     world.state().platform.words = words;
     Ok(Json(answer))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CheatsRequest {
+    cheats: Vec<Cheat>,
+}
+
+async fn set_cheats(
+    State(world): Platform,
+    Strict(CheatsRequest { cheats }): Strict<CheatsRequest>,
+) -> Json<Value> {
+    let answer = json!({"cheats": cheats});
+    world.state().platform.cheats = cheats;
+    Json(answer)
 }
 
 /// Absent fields do not change.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::analysis::Analysis;
+use super::cheats::Cheat;
 use super::text_check::Word;
 use super::tokens::Tokens;
 
@@ -12,6 +13,8 @@ pub(crate) struct PlatformState {
     pub(crate) tokens: Tokens,
     /// Risk ranks by openid; a missing player has rank 0.
     pub(crate) ranks: HashMap<String, u8>,
+    /// Players who were observed cheating.
+    pub(crate) cheats: Vec<Cheat>,
     /// Words that make a text risky.
     pub(crate) words: Vec<Word>,
     pub(crate) analysis: Analysis,

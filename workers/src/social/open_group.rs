@@ -1,9 +1,10 @@
-//! The job behind `share/group`: reads the group in which a share was opened.
+//! The job behind `share/group`: reads the group in which a share was opened, and makes the player a member.
 
 use std::sync::Arc;
 
 use avalon_core::jobs::OpenGroup;
 use avalon_core::jobs::open_group::GroupOpened;
+use avalon_core::social::boards;
 use avalon_core::social::shares::ShareError;
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::EncryptedData;
@@ -32,6 +33,9 @@ pub(crate) async fn handle(
         services.profile_metrics.data(kind, DataOutcome::NoGroup);
         return Err(job_errors::field("encryptedData: it names no group"));
     };
+    // The player may read the rankings of the group.
+    let joined = boards::join_group(&services.database, &open_gid, job.user_id, Timestamp::now());
+    joined.await.map_err(job_errors::database)?;
     services.profile_metrics.data(kind, DataOutcome::Accepted);
     if let Some(share_id) = &job.share_id {
         let now = Timestamp::now();

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::accounts::sessions::{SessionError, Sessions};
 use crate::accounts::users::{self, UserError};
 use crate::base::ids::UserId;
+use crate::social::boards;
 use crate::storage::database::Database;
 
 /// Bans could not be compared.
@@ -28,6 +29,9 @@ const PAGE: i64 = 500;
 /// # Errors
 /// See [`BanError`].
 pub async fn reconcile(database: &Database, sessions: &Sessions) -> Result<u64, BanError> {
+    // Scores that were stored while the ban was.
+    let hidden = boards::repeat_bans(database, Timestamp::now()).await;
+    hidden.map_err(UserError::from)?;
     let (mut restored, mut after) = (0, None);
     loop {
         let page = users::banned_after(database, after, PAGE).await?;

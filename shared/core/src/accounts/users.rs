@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::base::ids::UserId;
 use crate::base::iso_time;
+use crate::social::boards;
 use crate::storage::database::{Database, DatabaseError};
 
 /// A player, as clients and the game server see it.
@@ -152,18 +153,21 @@ pub async fn banned_after(
     rows.iter().map(id_of).collect()
 }
 
-/// Bans a player, or changes the reason of a ban; `None` lifts it. Does not end the player's sessions:
+/// Bans a player, or changes the reason of a ban; `None` lifts it. Hides the player's scores. Does not end the player's sessions:
 /// `Sessions::ban` does.
 ///
 /// # Errors
 /// [`UserError::Database`].
 pub async fn set_ban(database: &Database, id: UserId, ban: Option<&Ban>) -> Result<(), UserError> {
+    let mut transaction = database.begin().await?;
     sqlx::query("UPDATE users SET banned_at = $2, ban_reason = $3 WHERE id = $1")
         .bind(id.to_string())
         .bind(ban.map(|ban| ban.at.as_millisecond()))
         .bind(ban.and_then(|ban| ban.reason.clone()))
-        .execute(database.pool())
+        .execute(&mut *transaction)
         .await?;
+    boards::set_banned(&mut transaction, id, ban.is_some(), Timestamp::now()).await?;
+    transaction.commit().await?;
     Ok(())
 }
 

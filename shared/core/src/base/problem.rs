@@ -66,6 +66,9 @@ problem_codes! {
     UserNotFound: 404, NO, "The player does not exist.";
     ProductNotFound: 404, NO, "The product does not exist or is not for sale.";
     OrderNotFound: 404, NO, "The order does not exist or belongs to another player.";
+    BoardNotFound: 404, NO, "The board does not exist.";
+    WindowNotFound: 404, NO, "The board has no such window, or there is no score in it.";
+    GroupNotFound: 404, NO, "The group does not exist, or the player has not opened a card in it lately.";
     SceneNotFound: 404, NO, "The scene of the share does not exist or is not active now.";
     JobNotFound: 404, NO, "The job does not exist, belongs to another player, or its result has expired.";
     MethodNotAllowed: 405, NO, "The path does not support this method.";
@@ -76,6 +79,7 @@ problem_codes! {
     StockChanged: 409, NO, "The stock of the product differs from the expected stock. Read it again.";
     RefundTooLarge: 409, NO, "The refund exceeds the remaining amount or quantity of the order.";
     NotEnoughItems: 409, NO, "The player owns fewer items than requested.";
+    BoardClosed: 409, NO, "The board accepts no scores now.";
     PaymentRefused: 409, NO, "WeChat Pay rejected the order permanently.";
     ErasureState: 409, NO, "The erasure of the player has begun and can no longer be revoked.";
     BodyTooLarge: 413, NO, "The body is too large.";
@@ -83,6 +87,7 @@ problem_codes! {
     FieldMissing: 422, NO, "A required field is missing.";
     FieldInvalid: 422, NO, "A field has an invalid value.";
     WatermarkRefused: 422, NO, "The encrypted data were issued for another app or too long ago. Fetch them again.";
+    RunInvalid: 422, NO, "The run does not exist, has expired or was used. Start a new one.";
     IdempotencyKeyReused: 422, NO, "The Idempotency-Key was used for a different request. Use a new one.";
     RateLimited: 429, YES, "Too many requests. Wait for Retry-After seconds.";
     JobUndecodable: 500, NO, "This version of the service cannot read the job.";

@@ -79,6 +79,33 @@ pub const SECTIONS: &[Section] = &[
                     FROM rewards WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3",
     },
     Section {
+        name: "scores",
+        statement: "SELECT board || '/' || window_key AS key, board, window_key, score, reached_at, extra
+                    FROM scores WHERE user_id = $1 AND board || '/' || window_key > $2
+                    ORDER BY board || '/' || window_key LIMIT $3",
+    },
+    Section {
+        name: "endedWindows",
+        statement: "SELECT board || '/' || window_key AS key, board, window_key, rank, score
+                    FROM board_archive WHERE user_id = $1 AND board || '/' || window_key > $2
+                    ORDER BY board || '/' || window_key LIMIT $3",
+    },
+    Section {
+        name: "heldScores",
+        statement: "SELECT id AS key, id, board, window_key, score, extra, reason, at, verdict, judged_at
+                    FROM held_scores WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+    },
+    Section {
+        name: "cheatMarks",
+        statement: "SELECT user_id AS key, cheat_type, risk_level, observed, marked_at, cleared_at
+                    FROM cheat_marks WHERE user_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3",
+    },
+    Section {
+        name: "groups",
+        statement: "SELECT group_id AS key, group_id, expires_at
+                    FROM group_members WHERE user_id = $1 AND group_id > $2 ORDER BY group_id LIMIT $3",
+    },
+    Section {
         name: "inviteCodes",
         statement: "SELECT user_id AS key, code, created_at
                     FROM invite_codes WHERE user_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3",
@@ -131,7 +158,14 @@ pub const SECTIONS: &[Section] = &[
 ];
 
 /// Columns of JSON texts.
-const JSON: [&str; 5] = ["body", "channel_request", "detail", "items", "params"];
+const JSON: [&str; 6] = [
+    "body",
+    "channel_request",
+    "detail",
+    "extra",
+    "items",
+    "params",
+];
 
 /// A part of a section.
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use super::boards::config::BoardsConfig;
 use super::invites::config::InvitesConfig;
 use super::shares::config::ShareScenes;
 
@@ -15,6 +16,12 @@ use super::shares::config::ShareScenes;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub struct SocialConfig {
+    /// Time in which a run must end.
+    #[serde(with = "text::duration")]
+    pub run_ttl: Duration,
+    /// Leaderboards by name, unless an operator has changed them.
+    #[serde(deserialize_with = "structured")]
+    pub boards: BoardsConfig,
     /// Time for which a share's id is valid.
     #[serde(with = "text::duration")]
     pub share_ttl: Duration,
@@ -29,6 +36,8 @@ pub struct SocialConfig {
 impl Default for SocialConfig {
     fn default() -> Self {
         Self {
+            run_ttl: Duration::from_secs(3600),
+            boards: BoardsConfig::default(),
             share_ttl: Duration::from_secs(30 * 24 * 3600),
             shares: ShareScenes::default(),
             invites: InvitesConfig::default(),
@@ -36,6 +45,8 @@ impl Default for SocialConfig {
     }
 }
 
+/// A longer run would let its score count in a window that ended a day ago.
+const MAX_RUN_TTL: Duration = Duration::from_secs(24 * 3600);
 /// A share's row is stored this long, and its id must not outlive it.
 const MAX_SHARE_TTL: Duration = Duration::from_secs(366 * 24 * 3600);
 
@@ -45,6 +56,12 @@ impl SocialConfig {
     /// # Errors
     /// The first [`Violation`].
     pub fn check(&self) -> Result<(), Violation> {
+        rule(
+            (Duration::from_secs(1)..=MAX_RUN_TTL).contains(&self.run_ttl),
+            "social.run_ttl",
+            "must be between 1s and 24h",
+        )?;
+        self.boards.check()?;
         rule(
             self.share_ttl > Duration::ZERO && self.share_ttl <= MAX_SHARE_TTL,
             "social.share_ttl",

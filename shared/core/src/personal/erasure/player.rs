@@ -5,6 +5,7 @@ use sqlx::Row;
 
 use super::rows::claim;
 use super::{Erasure, ErasureError, Identity, Step};
+use crate::social::boards;
 use crate::storage::database::Database;
 use crate::storage::keyring::Keyring;
 
@@ -51,6 +52,7 @@ pub async fn begin(
         .bind(now.as_millisecond())
         .execute(&mut *transaction)
         .await?;
+    boards::erase(&mut transaction, erasure.user_id, now).await?;
     // The table of the first version, which nothing reads.
     sqlx::query("DELETE FROM sessions WHERE user_id = $1")
         .bind(erasure.user_id)

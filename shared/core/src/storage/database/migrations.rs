@@ -50,6 +50,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             9 "0009_banned_players",
             14 "0014_pushes",
             15 "0015_rewards",
+            16 "0016_boards",
             17 "0017_shares_and_invites",
             20 "0020_erasures",
         )
@@ -68,6 +69,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             13 "0013_orders_without_product_locks",
             14 "0014_pushes",
             15 "0015_rewards",
+            16 "0016_boards",
             17 "0017_shares_and_invites",
             20 "0020_erasures",
         )
