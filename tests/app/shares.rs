@@ -249,6 +249,26 @@ async fn players_whom_wechat_ranks_as_risky_are_refused() {
 }
 
 #[tokio::test]
+async fn reward_that_is_no_product_leaves_no_dead_letters() {
+    let invites = json!({
+        "milestone": {"event": "level_5"}, "inviter": [{"productId": "gone", "quantity": 1}],
+    });
+    let app = game(&invites, |app| app).await;
+    let alice = app.sign_in("alice").await;
+    let code = share(&app, &alice).await["inviteCode"].clone();
+    let bob = login(&app, "bob", json!({"inviteCode": code})).await;
+    let reached = app.admin(Method::POST, "/internal/milestones");
+    let body = json!({"userId": bob["userInfo"]["_id"], "milestone": "level_5"});
+    assert_eq!(app.send(reached.json(&body)).await.status, 200);
+    settle(&app).await;
+    settle(&app).await;
+    assert_eq!(state(&app, &alice).await, "reached");
+    let failed = "avalon_invites_total{outcome=\"failed\"} 1";
+    let text = metrics(&app).await;
+    assert!(text.lines().any(|line| line == failed), "{text}");
+}
+
+#[tokio::test]
 async fn own_second_account_on_the_same_device_is_refused() {
     let app = game(&level_5(), |app| app).await;
     let alice = login(&app, "alice", json!({"deviceId": "phone"})).await;

@@ -47,7 +47,7 @@ const BATCH: i64 = 200;
 const CONCURRENT: usize = 8;
 /// Pause while WeChat gives no risk rank that the configuration requires, or the sessions are unavailable.
 const UNKNOWN_PAUSE: Duration = Duration::from_secs(60);
-/// Pause when a reward is no product: an operator must act.
+/// Pause when a reward is no product, or the database refuses a statement: an operator must act.
 const FAILED_PAUSE: Duration = Duration::from_secs(600);
 
 pub(crate) async fn handle(
@@ -80,13 +80,18 @@ async fn settle(services: &Services, invite: &DueInvite, now: Timestamp) -> Resu
     };
     match services.invites.settle(invite, assessment, now).await {
         Ok(state) => Ok(state.is_some()),
-        Err(PaymentError::UnknownProduct) => {
+        Err(error) if error.is_transient() => Err(job_errors::payment(error)),
+        // A dead letter of each run would not help: an operator must act.
+        Err(error) => {
             let user_id = invite.user_id;
-            tracing::error!(%user_id, "a reward of social.invites is no product; create it");
+            if matches!(error, PaymentError::UnknownProduct) {
+                tracing::error!(%user_id, "a reward of social.invites is no product; create it");
+            } else {
+                tracing::error!(%error, %user_id, "an invitation could not be settled");
+            }
             services.invites.count(InviteOutcome::Failed);
             postpone(services, invite, now, FAILED_PAUSE).await
         }
-        Err(error) => Err(job_errors::payment(error)),
     }
 }
 
