@@ -1,12 +1,10 @@
 //! Personal data: WeChat's notices about players, erasure and its revocation, export.
 
 use avalon_core::base::ids::ErasureId;
-use avalon_core::jobs::{CreateOrder, ErasePlayer, ResetSessionKey};
-use avalon_queue::{Job, NewJob};
+use avalon_core::jobs::ErasePlayer;
 use avalon_tests::app::{TestApp, TestAppBuilder};
 use avalon_tests::client;
 use avalon_tests::wechat_push::{credentials, push};
-use avalon_wechat::OpenId;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -76,11 +74,6 @@ async fn continue_now(app: &TestApp) {
         app.app.queue.enqueue(&job).await.unwrap();
         app.run_due().await;
     }
-}
-
-async fn dead_letters(app: &TestApp) -> usize {
-    let list = app.send(app.admin(Method::GET, "/admin/jobs")).await;
-    list.body["jobs"].as_array().unwrap().len()
 }
 
 #[tokio::test]
@@ -186,20 +179,9 @@ async fn operator_erases_revokes_and_exports() {
     assert_eq!(revoked.status, 204, "{revoked:?}");
     assert_eq!(profile(&app, &alice).await["openId"], open_id(&alice));
 
-    // A dead letter that names the player: no order is created from this payload.
-    let named = ResetSessionKey {
-        open_id: OpenId::new(open_id(&alice)),
-    };
-    let mut broken = NewJob::from_job(&named);
-    (broken.queue, broken.kind) = (CreateOrder::QUEUE, CreateOrder::KIND.to_owned());
-    app.app.queue.enqueue(broken).await.unwrap();
-    app.run_due().await;
-    assert_eq!(dead_letters(&app).await, 1);
-
     let requested = app.send(app.admin(Method::POST, &path("erase"))).await;
     assert_eq!(requested.status, 202, "{requested:?}");
     continue_now(&app).await;
-    assert_eq!(dead_letters(&app).await, 0);
     let erased = sqlx::query_scalar("SELECT open_id FROM users WHERE id = $1")
         .bind(user_id(&alice).to_owned())
         .fetch_one(app.app.database.pool());
