@@ -9,6 +9,7 @@ use crate::analytics::outbox::{self, ServiceEvent};
 use crate::base::ids::ErasureId;
 use crate::base::iso_time::IsoTime;
 use crate::payments::fulfilments::Webhooks;
+use crate::social::boards;
 use crate::storage::database::{Database, DatabaseError};
 
 /// Name of the service's event, by which sinks learn of an erasure.
@@ -52,6 +53,8 @@ pub async fn complete(
     .bind(erasure.user_id)
     .execute(&mut *transaction)
     .await?;
+    // Once more: a score that was on its way when the erasure began has been stored since.
+    boards::erase(&mut transaction, erasure.user_id, now).await?;
     // That the player was invited, opened a share and was rewarded stays: it names no one.
     sqlx::query("UPDATE invites SET client_ip = NULL, device = NULL WHERE user_id = $1")
         .bind(erasure.user_id)
