@@ -33,7 +33,8 @@ use crate::{ApiResponse, client, send};
 
 /// The app that the simulator knows.
 pub const APP_ID: &str = "wx0123456789abcdef";
-const APP_SECRET: &str = "simulated-secret";
+/// Its secret.
+pub const APP_SECRET: &str = "simulated-secret";
 const ADMIN_TOKEN: &str = "admin-token-of-tests-0123456789abcdef";
 /// More jobs than this in one call of [`run_due`] never end.
 const MAX_JOBS: usize = 10_000;

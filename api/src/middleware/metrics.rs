@@ -79,6 +79,8 @@ pub(crate) enum PushLabel {
     Unverified,
     /// A known event without a required field; stored, answered with a failure.
     Invalid,
+    /// A gift for a player who has never signed in; stored, answered with WeChat's code for that.
+    NotRegistered,
     /// Not authentic; not stored.
     Refused,
     /// Plain mode: its query has signed another message; not stored.
@@ -94,12 +96,13 @@ pub(crate) enum PushLabel {
 impl From<Option<Outcome>> for PushLabel {
     fn from(outcome: Option<Outcome>) -> Self {
         match outcome {
-            None | Some(Outcome::Stored) => Self::Accepted,
+            None | Some(Outcome::Stored | Outcome::Applied | Outcome::Unmapped) => Self::Accepted,
             Some(Outcome::UnknownEvent) => Self::UnknownEvent,
             Some(Outcome::Test) => Self::Test,
             Some(Outcome::Unsupported) => Self::Unsupported,
             Some(Outcome::Unverified) => Self::Unverified,
             Some(Outcome::Invalid) => Self::Invalid,
+            Some(Outcome::NotRegistered) => Self::NotRegistered,
         }
     }
 }

@@ -12,7 +12,9 @@ use avalon_core::platform::pushes::{self, Outcome, StoredPush, judge};
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::message_push::{Envelope, Event};
 
-use super::{account_cancelled, authorization_revoked, user_info_modified};
+use super::{
+    account_cancelled, authorization_revoked, gift_pack, subscriptions, user_info_modified,
+};
 use crate::job_errors;
 use crate::services::Services;
 
@@ -61,6 +63,12 @@ async fn apply(services: &Services, push: &StoredPush, event: Event) -> Result<O
         Event::UserInfoModified(event) => user_info_modified::apply(services, event).await,
         Event::AuthorizationRevoked(event) => authorization_revoked::apply(services, event).await,
         Event::AccountCancelled(event) => account_cancelled::apply(services, push, event).await,
+        Event::GiftPack(pack) => gift_pack::apply(services, push.id, &pack).await,
+        Event::SubscriptionPopup(popup) => subscriptions::popup(services, push.id, &popup).await,
+        Event::SubscriptionChange(change) => {
+            subscriptions::change(services, push.id, &change).await
+        }
+        Event::SubscriptionSent(sent) => subscriptions::sent(services, &sent).await,
         _ => Ok(Outcome::Stored),
     }
 }

@@ -26,9 +26,9 @@ pub const fn handling(kind: EventKind) -> Handling {
         | EventKind::CoinsCredited
         | EventKind::RechargeCentreCredited
         | EventKind::Refund => Refuse("virtual payment is not supported"),
-        EventKind::GiftPack => Refuse("gift packs are not supported"),
         EventKind::ChallengeQuery => Refuse("challenges are not supported"),
-        EventKind::UserInfoModified
+        EventKind::GiftPack
+        | EventKind::UserInfoModified
         | EventKind::AuthorizationRevoked
         | EventKind::AccountCancelled
         | EventKind::SubscriptionPopup

@@ -52,6 +52,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             15 "0015_rewards",
             16 "0016_boards",
             17 "0017_shares_and_invites",
+            18 "0018_messages",
             20 "0020_erasures",
         )
         .to_vec(),
@@ -71,6 +72,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             15 "0015_rewards",
             16 "0016_boards",
             17 "0017_shares_and_invites",
+            18 "0018_messages",
             20 "0020_erasures",
         )
         .to_vec(),
