@@ -168,6 +168,7 @@ mod tests {
             ("get", "/api/wx/leaderboard/{board}", true),
             ("get", "/api/wx/rewards", true),
             ("post", "/api/wx/report", true),
+            ("post", "/api/wx/subscriptions", true),
             ("get", "/api/jobs/{jobId}", true),
             ("get", "/api/jobs/{jobId}/events", true),
             ("get", "/.well-known/jwks.json", false),
@@ -196,7 +197,7 @@ mod tests {
                 assert!(ids.insert(id.to_owned()), "{id} is used twice");
             }
         }
-        assert_eq!(ids.len(), 28);
+        assert_eq!(ids.len(), 29);
         for vague in ["list", "show", "create", "group", "items", "events"] {
             assert!(!ids.contains(vague), "{vague} does not name its operation");
         }

@@ -8,11 +8,13 @@ mod coins;
 mod erasures;
 mod events;
 mod export;
+mod gifts;
 mod guesses;
 mod health;
 mod invites;
 mod jobs;
 mod log;
+mod messages;
 mod metrics;
 mod orders;
 mod platform_stats;
@@ -55,6 +57,7 @@ use crate::state::sub_states;
 
 pub use guesses::Guesses;
 pub use log::{LogHandle, LogLevelError};
+pub use messages::MessageIntake;
 pub use metrics::{BacklogCache, describe_process};
 
 /// Number of statistics queries that a process runs concurrently.
@@ -92,6 +95,8 @@ pub struct OpsState {
     pub admin_token: Option<Arc<SecretString>>,
     /// Slows down guesses of the admin token.
     pub guesses: Guesses,
+    /// Accepts subscribe messages of the game server.
+    pub messages: MessageIntake,
     /// Ingests analytics events.
     pub events: Events,
     /// Leaderboards.
@@ -145,6 +150,8 @@ pub fn router(state: OpsState) -> Router {
         .merge(orders::routes())
         .merge(coins::routes())
         .merge(pushes::routes())
+        .merge(gifts::routes())
+        .merge(messages::routes())
         .merge(boards::routes())
         .merge(scores::routes())
         .merge(events::routes())

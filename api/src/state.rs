@@ -13,6 +13,7 @@ use avalon_core::payments::inbox::InboxWriter;
 use avalon_core::payments::order_reader::OrderReader;
 use avalon_core::social::boards::Boards;
 use avalon_core::social::invites::Invites;
+use avalon_core::social::messages::config::Templates;
 use avalon_core::social::shares::Shares;
 use avalon_core::storage::database::Database;
 use avalon_queue::Queue;
@@ -46,6 +47,8 @@ pub struct ApiState {
     pub pushes: Option<PushEndpoint>,
     /// Leaderboards.
     pub boards: Boards,
+    /// Templates of subscribe messages.
+    pub templates: Arc<Templates>,
     /// Verifies players' tokens.
     pub tokens: Arc<TokenVerifier>,
     /// Ingests analytics events.
@@ -137,6 +140,7 @@ sub_states! { App as App(state) =>
     OpenChannels: state.channels;
     OrderReader: state.orders.clone();
     InboxWriter: state.inbox.clone();
+    Arc<Templates>: Arc::clone(&state.templates);
     Arc<TokenVerifier>: Arc::clone(&state.tokens);
     Arc<TokenIssuer>: Arc::clone(&state.issuer);
     Events: state.events.clone();

@@ -12,11 +12,16 @@ mod ingress;
 mod retention;
 mod risk_rank;
 mod sessions;
+mod social_control;
 mod state;
+mod storage_limits;
+mod subscribe;
+mod subscriptions;
 mod text_check;
 mod token_calls;
 mod tokens;
 mod trends;
+mod user_storage;
 
 use std::sync::Arc;
 
@@ -24,11 +29,12 @@ use axum::Router;
 
 pub(crate) use control::routes as control_routes;
 pub(crate) use state::PlatformState;
+pub(crate) use subscriptions::Answer as PanelAnswer;
 
 use crate::state::World;
 use ingress::Api;
 
-const APIS: [Api; 12] = [
+const APIS: [Api; 15] = [
     token_calls::TOKEN,
     token_calls::STABLE_TOKEN,
     sessions::CHECK,
@@ -41,6 +47,9 @@ const APIS: [Api; 12] = [
     trends::SUMMARY,
     trends::VISITS,
     retention::API,
+    subscribe::API,
+    user_storage::SET,
+    user_storage::REMOVE,
 ];
 
 /// Returns the API names used by faults and the request log.

@@ -11,10 +11,13 @@ mod bills;
 mod cancelpay;
 mod clock;
 mod console;
+mod console_gifts;
 mod console_orders;
 mod console_pushes;
+mod console_subscriptions;
 mod credentials;
 mod fields;
+mod gift_breaker;
 mod ingress;
 mod ladder;
 mod ledger;
@@ -75,6 +78,8 @@ pub(crate) fn routes(world: &Arc<World>, settings: &VirtualPaymentSimulatorSetti
         .merge(console::routes(&vpay))
         .merge(console_orders::routes(&vpay))
         .merge(console_pushes::routes(&vpay))
+        .merge(console_gifts::routes(&vpay))
+        .merge(console_subscriptions::routes(&vpay))
         .merge(sheet::routes(&vpay));
     CALLS
         .into_iter()

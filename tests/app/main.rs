@@ -11,8 +11,11 @@
 mod accounts;
 mod boards;
 mod events;
+mod gifts;
+mod hosted;
 mod jobs;
 mod leftovers;
+mod messages;
 mod operators;
 mod payments;
 mod personal_data;

@@ -7,6 +7,7 @@ mod boards;
 mod callbacks;
 mod connections;
 mod game_server;
+mod gifts;
 mod harness;
 mod invites;
 mod processes;
@@ -29,6 +30,7 @@ fn drills_cover_every_alert_rule() {
         boards::ALERTS,
         callbacks::ALERTS,
         connections::ALERTS,
+        gifts::ALERTS,
         invites::ALERTS,
         processes::ALERTS,
         purchases::ALERTS,

@@ -10,6 +10,7 @@ use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::jobs;
 use avalon_core::payments::PaymentError;
 use avalon_core::social::boards::BoardError;
+use avalon_core::social::messages::MessageError;
 use avalon_core::storage::database::DatabaseError;
 use avalon_queue::{JobError, StoreError};
 use avalon_wechat::{ErrorClass, WechatError};
@@ -66,6 +67,13 @@ pub(crate) fn payment(error: PaymentError) -> JobError {
 /// Maps a session key that cannot be decrypted to a missing one: the next sign-in stores a new one.
 pub(crate) fn database(error: DatabaseError) -> JobError {
     payment(PaymentError::Database(error))
+}
+
+pub(crate) fn message(error: MessageError) -> JobError {
+    match error {
+        MessageError::Database(error) => database(error),
+        error => JobError::Reject(jobs::failure(&error.problem())),
+    }
 }
 
 pub(crate) fn session_keys(error: SessionKeyError) -> JobError {

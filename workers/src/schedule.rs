@@ -19,10 +19,12 @@ use crate::platform::prune_pushes::PrunePushes;
 use crate::social::check_boards::CheckBoards;
 use crate::social::end_windows::EndWindows;
 use crate::social::prune_boards::PruneBoards;
+use crate::social::prune_messages::PruneMessages;
 use crate::social::prune_shares::PruneShares;
 use crate::social::pull_cheats::PullCheats;
 use crate::social::reach_days::ReachDays;
 use crate::social::settle_invites::SettleInvites;
+use crate::social::sweep_social::SweepSocial;
 use crate::upkeep::prune_audit::PruneAudit;
 use crate::upkeep::pull_platform_stats::PullPlatformStats;
 
@@ -65,9 +67,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// The schedule.
 #[rustfmt::skip]
-const SCHEDULE: [Entry; 15] = [
+const SCHEDULE: [Entry; 17] = [
     //      interval                           condition              jobs
     Entry { every: SECOND.saturating_mul(5),   when: always,          jobs: |_, _| one(&Sweep {}) },
+    Entry { every: SECOND.saturating_mul(5),   when: always,          jobs: |_, _| one(&SweepSocial {}) },
     Entry { every: SECOND.saturating_mul(30),  when: always,          jobs: |_, _| one(&ReconcileBans {}) },
     Entry { every: SECOND.saturating_mul(15),  when: always,          jobs: |_, _| one(&EndWindows {}) },
     Entry { every: MINUTE.saturating_mul(15),  when: compares_bills,  jobs: days_to_compare },
@@ -75,6 +78,7 @@ const SCHEDULE: [Entry; 15] = [
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PruneAudit {}) },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&Retention {}) },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PrunePushes {}) },
+    Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PruneMessages {}) },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&EventRetention {}) },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PruneBoards {}) },
     Entry { every: HOUR.saturating_mul(24),    when: always,          jobs: |_, _| one(&CheckBoards {}) },

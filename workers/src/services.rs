@@ -16,12 +16,13 @@ use avalon_core::payments::{Channel, Platform};
 use avalon_core::social::boards::Boards;
 use avalon_core::social::invites::Invites;
 use avalon_core::social::invites::attribution::Attribution;
+use avalon_core::social::messages::config::MessagesConfig;
 use avalon_core::social::shares::Shares;
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{Enqueued, JobError, NewJob, Queue};
 use avalon_wechat::virtual_payment::{AppKeys, VirtualPaymentClient};
-use avalon_wechat::{AppId, PlatformClient, WechatClient};
+use avalon_wechat::{AppId, MessageLanguage, MiniProgramState, PlatformClient, WechatClient};
 
 use crate::accounts::metrics::ProfileMetrics;
 use crate::accounts::risk::Risk;
@@ -30,6 +31,8 @@ use crate::job_errors;
 use crate::payments::channels::Channels;
 use crate::payments::metrics::PayMetrics;
 use crate::payments::webhook::Webhook;
+use crate::social::hosted_sign_ins::HostedSignIns;
+use crate::social::metrics::MessageMetrics;
 
 /// What handlers work with.
 pub struct Services {
@@ -63,6 +66,10 @@ pub struct Services {
     pub webhook: Option<Webhook>,
     /// Counts orders and callbacks.
     pub metrics: PayMetrics,
+    /// Rules of subscribe messages, with the metrics of social jobs.
+    pub messages: MessageRules,
+    /// Receives players who sign in, whose scores may wait for that.
+    pub hosted: HostedSignIns,
     /// Rules for profiles and other client data.
     pub profiles: ProfileRules,
     /// Counts client data.
@@ -105,6 +112,33 @@ pub struct Payments {
     pub refund_late_payments: bool,
     /// Age at which processed callbacks and delivered webhooks are deleted.
     pub inbox_retention: Duration,
+}
+
+/// Rules of subscribe messages.
+pub struct MessageRules {
+    /// Maximum number of messages that a player receives in 24 hours.
+    pub per_day: u32,
+    /// A message that waits for longer is not sent any more.
+    pub max_age: Duration,
+    /// The version of the game that a tap opens.
+    pub state: MiniProgramState,
+    /// The language of the frame.
+    pub language: MessageLanguage,
+    /// Counts messages, gift packs and writes for the friends ranking.
+    pub metrics: MessageMetrics,
+}
+
+impl MessageRules {
+    /// Creates the rules from the configuration.
+    pub fn new(config: &MessagesConfig, metrics: MessageMetrics) -> Self {
+        Self {
+            per_day: config.per_day,
+            max_age: config.max_age,
+            state: config.state,
+            language: config.language,
+            metrics,
+        }
+    }
 }
 
 impl Payments {

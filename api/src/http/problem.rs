@@ -5,6 +5,7 @@ use avalon_core::accounts::users::UserError;
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::payments::PaymentError;
 use avalon_core::social::boards::BoardError;
+use avalon_core::social::messages::MessageError;
 use avalon_core::social::shares::ShareError;
 use avalon_core::storage::database::DatabaseError;
 use avalon_queue::StoreError;
@@ -95,6 +96,15 @@ impl From<ShareError> for ApiError {
 impl From<DatabaseError> for ApiError {
     fn from(error: DatabaseError) -> Self {
         PaymentError::from(error).into()
+    }
+}
+
+impl From<MessageError> for ApiError {
+    fn from(error: MessageError) -> Self {
+        match error {
+            MessageError::Database(error) => error.into(),
+            error => error.problem().into(),
+        }
     }
 }
 

@@ -79,6 +79,8 @@ pub(crate) enum PushLabel {
     Unverified,
     /// A known event without a required field; stored, answered with a failure.
     Invalid,
+    /// A gift for a player who has never signed in; stored, answered with WeChat's code for that.
+    NotRegistered,
     /// Not authentic; not stored.
     Refused,
     /// Plain mode: its query has signed another message; not stored.
@@ -99,6 +101,7 @@ impl From<Option<Outcome>> for PushLabel {
             Some(Outcome::Unsupported) => Self::Unsupported,
             Some(Outcome::Unverified) => Self::Unverified,
             Some(Outcome::Invalid) => Self::Invalid,
+            Some(Outcome::NotRegistered) => Self::NotRegistered,
             // The others are those of jobs.
             _ => Self::Accepted,
         }

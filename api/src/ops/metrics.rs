@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use avalon_core::audit;
 use avalon_core::payments::backlog::{self, Backlog};
 use avalon_core::payments::{PaymentError, RefundStatus};
+use avalon_core::social::backlog::{self as social, SocialBacklog};
 use avalon_core::social::{boards, invites};
 use avalon_core::storage::database::Database;
 use avalon_metrics::metrics;
@@ -69,6 +70,13 @@ metrics! {
         reconciled_at: IntGauge = "avalon_reconciliation_last_run_timestamp_seconds",
     }
 
+    struct SocialGauges {
+        /// Gift packs that wait for an operator to map their ids.
+        gifts_waiting: IntGauge = "avalon_gifts_waiting",
+        /// Players whose scores wait for a sign-in, since WeChat refuses their session keys.
+        parked: IntGauge = "avalon_cloud_storage_parked",
+    }
+
     struct BoardGauges {
         /// Implausible scores that wait for an operator.
         held: IntGauge = "avalon_scores_held",
@@ -126,6 +134,7 @@ const CACHE_TTL: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 struct Current {
     backlog: Backlog,
+    social: SocialBacklog,
     boards: boards::Backlog,
     invites_rewarded: i64,
 }
@@ -136,6 +145,7 @@ impl Current {
         Ok(Self {
             backlog: backlog::read(database, now).await?,
             boards: boards::backlog(database, now).await?,
+            social: social::read(database).await?,
             invites_rewarded: invites::rewarded(database).await?,
         })
     }
@@ -219,6 +229,9 @@ async fn current_values(state: &OpsState) -> Result<Registry, prometheus::Error>
         describe_boards(&registry, &current.boards)?;
         let gauges = InviteGauges::new(&registry)?;
         gauges.rewarded.set(current.invites_rewarded);
+        let gauges = SocialGauges::new(&registry)?;
+        gauges.gifts_waiting.set(current.social.gifts_waiting);
+        gauges.parked.set(current.social.hosted_parked);
     }
     if let Some(budget) = state.invites.config().budget {
         InviteBudget::new(&registry)?.budget.set(i64::from(budget));

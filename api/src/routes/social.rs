@@ -1,4 +1,4 @@
-//! Scores, leaderboards, rewards, shares, groups and invitations.
+//! Scores, leaderboards, rewards, shares, groups, invitations and messages.
 
 pub(crate) mod invites;
 pub(crate) mod leaderboard;
@@ -6,6 +6,7 @@ pub(crate) mod rewards;
 pub(crate) mod scores;
 pub(crate) mod share;
 pub(crate) mod share_group;
+pub(crate) mod subscriptions;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -15,6 +16,7 @@ pub(crate) fn players() -> OpenApiRouter<App> {
     share_group::routes()
         .merge(share::routes())
         .merge(invites::routes())
+        .merge(subscriptions::routes())
         .merge(scores::routes())
         .merge(leaderboard::routes())
         .merge(rewards::routes())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use avalon_api::limits::{Limits, LocalLimiter, RedisLimiter};
-use avalon_api::ops::{BacklogCache, Guesses, LogHandle, OpsState, Phase};
+use avalon_api::ops::{BacklogCache, Guesses, LogHandle, MessageIntake, OpsState, Phase};
 use avalon_api::{
     ApiState, Events, GuardMetrics, HeaderPolicy, HttpMetrics, OpenChannels, PushEndpoint,
     PushMetrics, QueueRoom, TrustedProxies,
@@ -12,6 +12,7 @@ use avalon_core::analytics::EventMetrics;
 use avalon_core::payments::inbox::InboxWriter;
 use avalon_core::payments::order_reader::OrderReader;
 use avalon_core::platform::pushes::PushWriter;
+use avalon_core::social::messages::config::Templates;
 use avalon_queue::RedisEndpoint;
 use avalon_wechat::AppId;
 use axum::Router;
@@ -66,6 +67,7 @@ impl App {
             events: self.events.clone(),
             boards: self.boards.clone(),
             sessions: self.sessions.clone(),
+            templates: self.templates(),
             shares: self.shares.clone(),
             invites: self.invites.clone(),
             tokens: Arc::clone(&self.verifier),
@@ -108,8 +110,17 @@ impl App {
             phase,
             events: self.events.clone(),
             boards: self.boards.clone(),
+            messages: MessageIntake {
+                templates: self.templates(),
+                quiet_hours: self.config.social.messages.quiet_hours,
+            },
             erase_delay: self.config.storage.erase_delay,
         })
+    }
+
+    /// The templates of subscribe messages.
+    fn templates(&self) -> Arc<Templates> {
+        Arc::new(Templates::new(self.config.social.templates.clone()))
     }
 
     /// The endpoint of WeChat's message push, if it is configured.
@@ -119,6 +130,7 @@ impl App {
             receiver: self.config.push.receiver(app_id, self.role)?,
             keys: self.config.vpay.app_keys(),
             writer: PushWriter::spawn(self.database.clone()),
+            database: self.database.clone(),
             queue: self.queue.clone(),
         })
     }

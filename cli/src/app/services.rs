@@ -18,8 +18,8 @@ use avalon_wechat::virtual_payment::VirtualPaymentClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
 use avalon_workers::channels::{Channels, VirtualPayment, WechatPay};
 use avalon_workers::{
-    Analytics, PayMetrics, Payments, PoolsSettings, ProfileMetrics, ProfileRules, Risk, Services,
-    Webhook,
+    Analytics, HostedSignIns, MessageMetrics, MessageRules, PayMetrics, Payments, PoolsSettings,
+    ProfileMetrics, ProfileRules, Risk, Services, Webhook,
 };
 
 use super::{App, AppError};
@@ -104,6 +104,11 @@ impl App {
             push_retention: config.pay.inbox_retention,
             webhook,
             metrics: PayMetrics::new(&self.registry)?,
+            messages: MessageRules::new(
+                &config.social.messages,
+                MessageMetrics::new(&self.registry)?,
+            ),
+            hosted: HostedSignIns::spawn(&self.database),
             profiles: ProfileRules::new(app_id, &config.profile),
             profile_metrics: ProfileMetrics::new(&self.registry)?,
             analytics,

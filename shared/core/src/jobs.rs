@@ -15,6 +15,7 @@ pub mod read_secret;
 pub mod reconcile;
 pub mod refund;
 pub mod reset_session_key;
+pub mod send_message;
 pub mod update_user_info;
 
 use avalon_queue::{Failure, QueueName};
@@ -37,6 +38,7 @@ pub use read_secret::ReadSecret;
 pub use reconcile::Reconcile;
 pub use refund::SettleRefund;
 pub use reset_session_key::ResetSessionKey;
+pub use send_message::SendMessage;
 pub use update_user_info::UpdateUserInfo;
 
 /// Sign-ins.

@@ -43,6 +43,12 @@ pub enum Api {
     VpayPresent,
     /// `POST /wxa/game/queryorderinfo`: the state of a purchase.
     VpayQueryOrder,
+    /// `POST /cgi-bin/message/subscribe/send`: sends a subscribe message.
+    SubscribeSend,
+    /// `POST /wxa/set_user_storage`: writes a player's cloud storage.
+    SetUserStorage,
+    /// `POST /wxa/remove_user_storage`: removes keys of a player's cloud storage.
+    RemoveUserStorage,
     /// `POST /v3/pay/transactions/jsapi`: creates an order.
     PayJsapi,
     /// `GET /v3/pay/transactions/…`: the state of an order.
@@ -115,6 +121,9 @@ impl Api {
             Self::VpayCancelSpend => "/wxa/game/cancelpay",
             Self::VpayPresent => "/wxa/game/present",
             Self::VpayQueryOrder => "/wxa/game/queryorderinfo",
+            Self::SubscribeSend => "/cgi-bin/message/subscribe/send",
+            Self::SetUserStorage => "/wxa/set_user_storage",
+            Self::RemoveUserStorage => "/wxa/remove_user_storage",
             Self::PayJsapi => "/v3/pay/transactions/jsapi",
             Self::PayQuery | Self::PayClose => "/v3/pay/transactions",
             Self::PayRefund | Self::PayRefundQuery | Self::PayAbnormalRefund => {

@@ -26,6 +26,11 @@ impl ErrCode {
     /// The player was not in the game within the last two hours, which some APIs require.
     pub const INACTIVE_PLAYER: ErrCode = ErrCode(61010);
 
+    /// A subscribe message was not sent: the player accepts none of the template.
+    pub const NOT_SUBSCRIBED: ErrCode = ErrCode(43101);
+    /// A subscribe message was not sent, since another one to the player was being sent.
+    pub const CONCURRENT_MESSAGES: ErrCode = ErrCode(43108);
+
     /// Classifies the code, by WeChat's global return codes and the tables of its APIs.
     ///
     /// An unknown code is [`ErrorClass::Permanent`]: retrying a request that was rejected for an
@@ -70,8 +75,12 @@ impl ErrCode {
 
     /// Whether [`Self::class`] or the runbook knows the code: only these become metric labels.
     pub(crate) fn is_known(self) -> bool {
-        // Blocked player, inactive player, risky content.
-        let in_runbook = matches!(self.0, 40226 | 61010 | 87014);
+        // Blocked player, inactive player, risky content; messages without subscription, with sensitive words, with an
+        // invalid field, of an unknown template; four limits of the cloud storage.
+        let in_runbook = matches!(
+            self.0,
+            40226 | 61010 | 87014 | 43101 | 45168 | 47003 | 40037 | 87016..=87019
+        );
         let of_virtual_payment = VirtualPaymentCode::of(self).is_some();
         in_runbook || of_virtual_payment || self.class() != ErrorClass::Permanent
     }

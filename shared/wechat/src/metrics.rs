@@ -172,6 +172,7 @@ mod tests {
             "code2session stable_token check_session reset_session_key risk_rank cheat_data \
              msg_sec_check game_msg_sec_check game_analysis summary_trend visit_trend retain_info \
              vpay_balance vpay_spend vpay_cancel_spend vpay_present vpay_query_order \
+             subscribe_send set_user_storage remove_user_storage \
              pay_jsapi pay_query pay_close pay_refund pay_refund_query pay_abnormal_refund pay_certificates pay_bill"
         );
         assert_eq!(

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::analysis::Analysis;
 use super::cheats::Cheat;
+use super::social_control;
 use super::text_check::Word;
 use crate::control::{BadRequest, Strict, merge_settings};
 use crate::players::is_openid;
@@ -25,6 +26,7 @@ pub(crate) fn routes(world: &Arc<World>) -> Router {
         .route("/cheats", put(set_cheats))
         .route("/analysis", put(set_analysis))
         .with_state(Arc::clone(world))
+        .merge(social_control::routes(world))
 }
 
 type Platform = State<Arc<World>>;

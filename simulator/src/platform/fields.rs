@@ -31,6 +31,10 @@ impl<'a> Fields<'a> {
         self.get(name, Value::as_bool)
     }
 
+    pub(crate) fn object(&self, name: &str) -> Result<Option<&'a Map<String, Value>>, i64> {
+        self.get(name, Value::as_object)
+    }
+
     pub(crate) fn list(&self, name: &str) -> Result<Option<&'a Vec<Value>>, i64> {
         self.get(name, Value::as_array)
     }

@@ -30,8 +30,10 @@ pub(crate) struct Api {
     /// Whether calls require a valid access token.
     pub(crate) requires_token: bool,
     /// Returns the fields of a success, or the errcode.
-    pub(crate) run: fn(&World, &mut State, &Call<'_>) -> Result<Value, i64>,
+    pub(crate) run: Run,
 }
+
+type Run = fn(&World, &mut State, &Call<'_>) -> Result<Value, i64>;
 
 /// The only method that an API accepts.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub(crate) struct Call<'a> {
     query: &'a BTreeMap<String, String>,
     /// Empty for a GET.
     pub(crate) body: Fields<'a>,
+    /// The body as sent, which signatures are made over.
+    pub(crate) raw: &'a [u8],
 }
 
 impl Call<'_> {
@@ -107,7 +111,7 @@ fn run(
     if !state.quotas.try_acquire(api.name, limit, now) {
         return Err(errcode::MINUTE_QUOTA);
     }
-    let body = match api.method {
+    let fields = match api.method {
         Verb::Get => Map::new(),
         Verb::Post if body.is_empty() => return Err(errcode::EMPTY_BODY),
         Verb::Post => serde_json::from_slice(body).map_err(|_| errcode::NOT_JSON)?,
@@ -115,7 +119,11 @@ fn run(
     let call = Call {
         now,
         query,
-        body: Fields(&body),
+        body: Fields(&fields),
+        raw: match api.method {
+            Verb::Get => &[],
+            Verb::Post => body,
+        },
     };
     (api.run)(world, &mut state, &call)
 }

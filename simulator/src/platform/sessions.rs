@@ -43,8 +43,9 @@ fn reset(_: &World, state: &mut State, call: &Call<'_>) -> Result<Value, i64> {
     }))
 }
 
-/// Checks the signature against the player's current session key and returns the openid.
-fn verify_signature<'c>(state: &State, call: &'c Call<'_>) -> Result<&'c str, i64> {
+/// Checks the signature of the body, which is empty for a GET, against the player's current session key; returns the
+/// openid.
+pub(super) fn verify_signature<'c>(state: &State, call: &'c Call<'_>) -> Result<&'c str, i64> {
     let openid = call.query("openid").ok_or(errcode::INVALID_ARGUMENTS)?;
     let signature = call.query("signature").ok_or(errcode::INVALID_ARGUMENTS)?;
     if call.query("sig_method") != Some("hmac_sha256") {
@@ -52,7 +53,7 @@ fn verify_signature<'c>(state: &State, call: &'c Call<'_>) -> Result<&'c str, i6
     }
     let player = state.players.get(openid).ok_or(errcode::INVALID_OPENID)?;
     let key = hmac::Key::new(HMAC_SHA256, player.session_key.as_bytes());
-    if hex::encode(hmac::sign(&key, b"")) == signature {
+    if hex::encode(hmac::sign(&key, call.raw)) == signature {
         Ok(openid)
     } else {
         Err(errcode::SIGNATURE)

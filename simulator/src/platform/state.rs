@@ -1,9 +1,10 @@
 //! The state of the platform APIs: tokens, risk ranks, risky words and analysis settings.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::analysis::Analysis;
 use super::cheats::Cheat;
+use super::subscriptions::Subscriptions;
 use super::text_check::Word;
 use super::tokens::Tokens;
 
@@ -18,4 +19,9 @@ pub(crate) struct PlatformState {
     /// Words that make a text risky.
     pub(crate) words: Vec<Word>,
     pub(crate) analysis: Analysis,
+    /// Cloud storage by openid and key.
+    pub(crate) storage: HashMap<String, BTreeMap<String, String>>,
+    /// Pairs of friends, the smaller openid first.
+    pub(crate) friends: BTreeSet<(String, String)>,
+    pub(crate) subscriptions: Subscriptions,
 }

@@ -156,6 +156,7 @@ async fn push_any(
         answer: request.answer.unwrap_or(answer),
         delivers: None,
         out_trade_no: None,
+        gift: None,
     };
     let id = push_delivery::send_first(&vpay, push).await;
     view(&vpay, id)

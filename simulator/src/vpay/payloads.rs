@@ -61,6 +61,7 @@ pub(crate) fn paid(order: &Order, per_piece: bool) -> NewPush {
     NewPush {
         delivers: Some((order.env, order.out_trade_no.clone())),
         out_trade_no: Some(order.out_trade_no.clone()),
+        gift: None,
         ..payment(event, ladder, order.env, payload, false)
     }
 }
@@ -91,6 +92,7 @@ pub(crate) fn refund(refund: &Refund<'_>) -> NewPush {
     add_wechat_pay(&mut payload, refund.wechat_pay);
     NewPush {
         out_trade_no: refund.out_trade_no.map(str::to_owned),
+        gift: None,
         ..payment(REFUND, Ladder::Event, refund.env, payload, false)
     }
 }
@@ -155,6 +157,7 @@ fn payment(event: &str, ladder: Ladder, env: Env, payload: Value, is_mock: bool)
         answer: AnswerForm::ErrCode,
         delivers: None,
         out_trade_no: None,
+        gift: None,
     }
 }
 

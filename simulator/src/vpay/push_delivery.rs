@@ -165,6 +165,9 @@ fn record(vpay: &Vpay, id: u64, attempt: Attempt) -> bool {
         return is_accepted;
     };
     push.attempts.push(attempt);
+    if let Some(gift) = push.gift.clone() {
+        state.gifts.answered(&gift, is_accepted);
+    }
     if is_accepted {
         push.status = Status::Accepted;
         let order = push.delivers.clone();

@@ -47,6 +47,8 @@ pub(crate) struct NewPush {
     pub(crate) delivers: Option<(Env, String)>,
     /// The order that it is about.
     pub(crate) out_trade_no: Option<String>,
+    /// The gift pack whose circuit breaker counts its answers.
+    pub(crate) gift: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -78,6 +80,7 @@ pub(crate) struct Push {
     pub(crate) attempts: Vec<Attempt>,
     #[serde(skip)]
     pub(crate) delivers: Option<(Env, String)>,
+    pub(crate) gift: Option<String>,
 }
 
 /// One attempt to send a push.
@@ -119,6 +122,7 @@ impl Pushes {
             created_at: now,
             attempts: Vec::new(),
             delivers: new.delivers,
+            gift: new.gift,
         });
         id
     }

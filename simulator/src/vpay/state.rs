@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::behaviour::Behaviour;
 use super::bills::Bills;
 use super::credentials::VirtualPaymentSimulatorSettings;
+use super::gift_breaker::GiftBreaker;
 use super::ledger::Ledgers;
 use super::orders::Orders;
 use super::products::Catalogue;
@@ -76,6 +77,7 @@ pub(crate) struct VpayState {
     pub(crate) sheets: HashMap<String, Sheet>,
     pub(crate) policy: PushPolicy,
     pub(crate) pushes: Pushes,
+    pub(crate) gifts: GiftBreaker,
 }
 
 impl VpayState {

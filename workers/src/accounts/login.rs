@@ -67,6 +67,7 @@ pub async fn handle(
             let facts = facts_of(&login, session, None);
             let event = facts.event(&signed_in.user_info);
             services.analytics.relay.forward(&event, Timestamp::now());
+            services.hosted.note(signed_in.user_info.id);
             // Only sessions of other devices: a daily sign-in on the same device is not worth recording.
             for ended in replaced {
                 let event = AuditEvent::new(AuditKind::SessionReplaced, Actor::Player)

@@ -15,8 +15,8 @@ use jiff::Timestamp;
 
 use crate::job_errors;
 use crate::platform::{
-    account_cancelled, authorization_revoked, coins_credited, item_delivery, pushed_refund,
-    user_info_modified,
+    account_cancelled, authorization_revoked, coins_credited, gift_pack, item_delivery,
+    pushed_refund, subscriptions, user_info_modified,
 };
 use crate::services::Services;
 
@@ -85,6 +85,12 @@ async fn apply(
         Event::UserInfoModified(event) => user_info_modified::apply(services, event).await,
         Event::AuthorizationRevoked(event) => authorization_revoked::apply(services, event).await,
         Event::AccountCancelled(event) => account_cancelled::apply(services, push, event).await,
+        Event::GiftPack(pack) => gift_pack::apply(services, push.id, &pack).await,
+        Event::SubscriptionPopup(popup) => subscriptions::popup(services, push.id, &popup).await,
+        Event::SubscriptionChange(change) => {
+            subscriptions::change(services, push.id, &change).await
+        }
+        Event::SubscriptionSent(sent) => subscriptions::sent(services, &sent).await,
         // The others have no effect in this version beyond their rows.
         _ => Ok(Outcome::Stored),
     }

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use avalon_core::base::ids::PushId;
 use avalon_core::jobs::ProcessPush;
-use avalon_core::platform::pushes::{self, NewPush, Outcome, PushWriter, Stored};
+use avalon_core::platform::pushes::{self, Judgement, NewPush, Outcome, PushWriter, Stored};
+use avalon_core::social::gifts;
+use avalon_core::storage::database::{Database, DatabaseError};
 use avalon_queue::{NewJob, Queue};
 use avalon_wechat::message_push::{
-    EventKind, Push, PushAnswer, PushQuery, PushReceiver, PushVerdict,
+    Event, EventKind, GiftPack, Push, PushAnswer, PushOutcome, PushQuery, PushReceiver, PushVerdict,
 };
 use avalon_wechat::virtual_payment::AppKeys;
 use jiff::Timestamp;
@@ -32,6 +34,8 @@ pub struct PushEndpoint {
     pub keys: AppKeys,
     /// Stores.
     pub writer: PushWriter,
+    /// Knows the players.
+    pub database: Database,
     /// Enqueues.
     pub queue: Queue,
 }
@@ -81,20 +85,35 @@ impl PushEndpoint {
         let kind = push.kind();
         let event = push.event();
         let judged = pushes::judge(event.as_ref().map_err(|error| *error), &self.keys);
-        let new = NewPush::new(push, &self.keys, judged.outcome);
-        let accepted = || Answer::Stored(kind.answer().answer(push.format, judged.answer));
-        let stored = tokio::time::timeout(STORE_TIMEOUT, self.writer.store(new)).await;
-        let (label, answer) = match stored {
-            Ok(Ok(Stored::New(id))) => {
+        let stored = tokio::time::timeout(STORE_TIMEOUT, async {
+            let judged = match (&event, judged.outcome) {
+                (Ok(Event::GiftPack(gift)), None) => self.judge_recipient(gift).await?,
+                _ => judged,
+            };
+            let new = NewPush::new(push, &self.keys, judged.outcome);
+            let again = NewPush::clone(&new);
+            let stored = match self.writer.store(new).await? {
+                // Its player has signed in since the delivery before.
+                Stored::Duplicate if kind == EventKind::GiftPack && judged.outcome.is_none() => {
+                    pushes::accept_registered(&self.database, &again, Timestamp::now()).await?
+                }
+                stored => stored,
+            };
+            Ok::<_, DatabaseError>((stored, judged))
+        });
+        let answer =
+            |judged: Judgement| Answer::Stored(kind.answer().answer(push.format, judged.answer));
+        let (label, answer) = match stored.await {
+            Ok(Ok((Stored::New(id), judged))) => {
                 report(push, id, judged.outcome);
                 if judged.outcome.is_none() {
                     // Not awaited: a stored push is safe.
                     tokio::spawn(enqueue(self.queue.clone(), trace, id).in_current_span());
                 }
-                (judged.outcome.into(), accepted())
+                (judged.outcome.into(), answer(judged))
             }
-            Ok(Ok(Stored::Duplicate)) => (PushLabel::Duplicate, accepted()),
-            Ok(Ok(Stored::Replayed)) => {
+            Ok(Ok((Stored::Duplicate, judged))) => (PushLabel::Duplicate, answer(judged)),
+            Ok(Ok((Stored::Replayed, _))) => {
                 tracing::warn!("push refused, its query has signed another message");
                 (PushLabel::Replayed, Answer::NotAuthentic)
             }
@@ -113,13 +132,32 @@ impl PushEndpoint {
             answer,
         }
     }
+
+    /// WeChat wants to know at once whether the player of a gift has ever signed in.
+    async fn judge_recipient(&self, gift: &GiftPack) -> Result<Judgement, DatabaseError> {
+        Ok(
+            match gifts::is_player(&self.database, &gift.open_id).await? {
+                true => Judgement {
+                    outcome: None,
+                    answer: PushOutcome::Accepted,
+                },
+                false => Judgement {
+                    outcome: Some(Outcome::NotRegistered),
+                    answer: PushOutcome::NotRegistered,
+                },
+            },
+        )
+    }
 }
 
 /// Logs a push that an operator should know of.
 fn report(push: &Push, id: PushId, outcome: Option<Outcome>) {
     let (event, push_id) = (push.kind().to_string(), id.to_string());
     match outcome {
-        None | Some(Outcome::Stored | Outcome::Test) => {}
+        None | Some(Outcome::Stored | Outcome::Applied | Outcome::Unmapped | Outcome::Test) => {}
+        Some(Outcome::NotRegistered) => {
+            tracing::info!(push_id, "gift refused, its player has never signed in");
+        }
         Some(Outcome::UnknownEvent) => {
             tracing::info!(push_id, "push of an event that this version does not know");
         }

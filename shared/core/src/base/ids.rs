@@ -113,6 +113,11 @@ id! {
 }
 
 id! {
+    /// A subscribe message to a player.
+    MessageId
+}
+
+id! {
     /// An erasure of a player, the `webhook-id` of its report to the game server.
     ErasureId
 }

@@ -127,6 +127,26 @@ pub const SECTIONS: &[Section] = &[
                     ORDER BY share_id || event LIMIT $3",
     },
     Section {
+        name: "giftPacks",
+        statement: "SELECT order_id AS key, order_id, gift_id, content, received_at, granted_at
+                    FROM gift_orders WHERE user_id = $1 AND order_id > $2 ORDER BY order_id LIMIT $3",
+    },
+    Section {
+        name: "subscriptions",
+        statement: "SELECT template_id AS key, template_id, by_client, by_wechat, used, updated_at
+                    FROM subscriptions WHERE user_id = $1 AND template_id > $2 ORDER BY template_id LIMIT $3",
+    },
+    Section {
+        name: "messages",
+        statement: "SELECT id AS key, id, template_id, data, page, status, created_at, sending_at
+                    FROM messages WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+    },
+    Section {
+        name: "hostedScores",
+        statement: "SELECT key, key AS ranking, score, at
+                    FROM hosted_scores WHERE user_id = $1 AND key > $2 ORDER BY key LIMIT $3",
+    },
+    Section {
         name: "pushes",
         statement: "SELECT id AS key, id, event, body, received_at, outcome, processed_at
                     FROM pushes WHERE open_id = (SELECT open_id FROM users WHERE id = $1) AND id > $2
@@ -158,9 +178,11 @@ pub const SECTIONS: &[Section] = &[
 ];
 
 /// Columns of JSON texts.
-const JSON: [&str; 6] = [
+const JSON: [&str; 8] = [
     "body",
     "channel_request",
+    "content",
+    "data",
     "detail",
     "extra",
     "items",

@@ -12,6 +12,9 @@
 //! | `mismatch`, `unknown_order`, `unknown_product` | a payment that contradicts what is known here: an operator must look |
 //! | `sandbox` | test money, which grants nothing |
 //! | `stored` | processed: this version does nothing with the event beyond storing it |
+//! | `applied` | processed: its effect took place |
+//! | `unmapped` | a gift pack that waits until an operator has mapped its ids |
+//! | `not_registered` | answered with WeChat's code: a gift pack for a player who has never signed in |
 //! | `unsupported` | answered with a failure: this version cannot do what the event demands |
 //! | `unverified` | answered with a failure: the payment signature was not verified |
 //! | `invalid` | answered with a failure: a known event without a required field |
@@ -31,4 +34,4 @@ pub use rows::{
     PendingPush, PushFilter, PushStatus, StoredPush, by_id, delete_processed, list, processed,
     replay, unprocessed,
 };
-pub use writer::{NewPush, PushWriter, Stored};
+pub use writer::{NewPush, PushWriter, Stored, accept_registered};

@@ -109,6 +109,9 @@ impl Boards {
         config: &SocialConfig,
         metrics: BoardMetrics,
     ) -> Self {
+        for name in config.boards.0.keys() {
+            metrics.board(name);
+        }
         let parts = Parts {
             definitions: Definitions::new(database.clone(), &config.boards),
             database: database.clone(),

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::boards::config::BoardsConfig;
 use super::invites::config::InvitesConfig;
+use super::messages::config::{MessagesConfig, Template};
 use super::shares::config::ShareScenes;
 
 /// `social`.
@@ -31,6 +32,11 @@ pub struct SocialConfig {
     /// What invitations are worth.
     #[serde(deserialize_with = "structured")]
     pub invites: InvitesConfig,
+    /// Templates of subscribe messages.
+    #[serde(deserialize_with = "structured")]
+    pub templates: Vec<Template>,
+    /// Rules of subscribe messages.
+    pub messages: MessagesConfig,
 }
 
 impl Default for SocialConfig {
@@ -41,6 +47,8 @@ impl Default for SocialConfig {
             share_ttl: Duration::from_secs(30 * 24 * 3600),
             shares: ShareScenes::default(),
             invites: InvitesConfig::default(),
+            templates: Vec::new(),
+            messages: MessagesConfig::default(),
         }
     }
 }
@@ -67,7 +75,8 @@ impl SocialConfig {
             "social.share_ttl",
             "must be longer than 0s and at most 366d",
         )?;
-        self.invites.check()
+        self.invites.check()?;
+        self.messages.check(&self.templates)
     }
 }
 

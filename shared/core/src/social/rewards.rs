@@ -111,8 +111,8 @@ pub async fn list(
          ORDER BY id DESC LIMIT $3",
     )
     .bind(user)
-    // Greater than every ULID.
-    .bind(cursor.unwrap_or("~"))
+    // No ULID is greater, in any collation.
+    .bind(cursor.unwrap_or("ZZZZZZZZZZZZZZZZZZZZZZZZZZ"))
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(database.pool())
     .await?;

@@ -9,12 +9,13 @@ use crate::analytics::outbox::{self, ServiceEvent};
 use crate::base::ids::ErasureId;
 use crate::base::iso_time::IsoTime;
 use crate::payments::fulfilments::Webhooks;
+use crate::social::boards;
 use crate::storage::database::{Database, DatabaseError};
 
 /// Name of the service's event, by which sinks learn of an erasure.
 const ERASED: &str = "player_erased";
 
-/// Removes what the audit log and invitations have of the player, and records the end of the erasure: with the webhook to the game
+/// Removes what the audit log, invitations and messages have of the player, and records the end of the erasure: with the webhook to the game
 /// server, for which the identity is stored until it is delivered, and with an event for the sinks.
 ///
 /// # Errors
@@ -52,6 +53,8 @@ pub async fn complete(
     .bind(erasure.user_id)
     .execute(&mut *transaction)
     .await?;
+    // Once more: a score that was on its way when the erasure began has been stored since.
+    boards::erase(&mut transaction, erasure.user_id, now).await?;
     // That the player was invited, opened a share and was rewarded stays: it names no one.
     sqlx::query("UPDATE invites SET client_ip = NULL, device = NULL WHERE user_id = $1")
         .bind(erasure.user_id)
@@ -61,6 +64,17 @@ pub async fn complete(
         .bind(erasure.user_id)
         .execute(&mut *transaction)
         .await?;
+    for sql in [
+        "DELETE FROM messages WHERE user_id = $1",
+        "DELETE FROM subscriptions WHERE user_id = $1",
+        "DELETE FROM hosted_scores WHERE user_id = $1",
+        "DELETE FROM hosted_players WHERE user_id = $1",
+    ] {
+        sqlx::query(sql)
+            .bind(erasure.user_id)
+            .execute(&mut *transaction)
+            .await?;
+    }
     let event = ServiceEvent {
         id: format!("{ERASED}:{}", erasure.id),
         user_id: erasure.user_id.to_string(),

@@ -106,7 +106,10 @@ mod tests {
             unverified.answer,
             PushOutcome::Failed("no AppKey is configured")
         );
-        let unsupported = judged(gift(0));
+        assert_eq!(judged(gift(0)), accepted(None));
+        let challenge = json!({"Event": "query_challenge_reward", "QueryReward": {
+            "ToUserOpenid": "o", "ItemID": "1"}});
+        let unsupported = judged(challenge);
         assert_eq!(unsupported.outcome, Some(Outcome::Unsupported));
         assert!(matches!(unsupported.answer, PushOutcome::Failed(_)));
         let invalid = judged(json!({"Event": "minigame_deliver_goods"}));

@@ -41,6 +41,12 @@ pub enum Outcome {
     Sandbox,
     /// Processed; the row is all that this version does with the event.
     Stored,
+    /// Processed, with its effect here.
+    Applied,
+    /// A gift pack that waits until an operator has mapped its ids.
+    Unmapped,
+    /// A gift pack for a player who has never signed in.
+    NotRegistered,
     /// The event demands something that this version cannot do.
     Unsupported,
     /// The second signature of a payment event was not verified.

@@ -103,6 +103,27 @@ impl PushWriter {
     }
 }
 
+/// Makes a gift pending whose player had not signed in at an earlier delivery: it counts as new. Any other
+/// duplicate stays one.
+///
+/// # Errors
+/// When the database fails.
+pub async fn accept_registered(
+    database: &Database,
+    push: &NewPush,
+    now: Timestamp,
+) -> Result<Stored, DatabaseError> {
+    let id = sqlx::query_scalar(
+        "UPDATE pushes SET outcome = NULL, processed_at = NULL, replayed_at = $2
+         WHERE duplicate_key = $1 AND coalesce(outcome, '') = 'not_registered' RETURNING id",
+    )
+    .bind(&push.duplicate_key)
+    .bind(now.as_millisecond())
+    .fetch_optional(database.pool())
+    .await?;
+    Ok(id.map_or(Stored::Duplicate, Stored::New))
+}
+
 struct Writer {
     database: Database,
     session: Session,

@@ -1,6 +1,7 @@
 //! Metrics of leaderboards. API and workers share them, so a process registers them once for both.
 
 use avalon_metrics::metrics;
+use strum::VariantArray;
 
 use super::names::BoardName;
 use super::scores::ScoreOutcome;
@@ -16,6 +17,14 @@ metrics! {
 }
 
 impl BoardMetrics {
+    /// Creates the series of a board, at 0: `increase()` misses the first increment of one that did not exist.
+    pub(super) fn board(&self, board: &BoardName) {
+        for outcome in ScoreOutcome::VARIANTS {
+            let labels = [board.as_str(), outcome.into()];
+            self.scores.with_label_values(&labels);
+        }
+    }
+
     /// Counts a score. Names of boards that do not exist are not labels.
     pub(super) fn score(&self, board: &BoardName, outcome: ScoreOutcome) {
         let labels = [board.as_str(), outcome.into()];

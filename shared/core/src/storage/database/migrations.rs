@@ -52,6 +52,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             15 "0015_rewards",
             16 "0016_boards",
             17 "0017_shares_and_invites",
+            18 "0018_messages",
             19 "0019_virtual_payment",
             20 "0020_erasures",
         )
@@ -72,6 +73,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             15 "0015_rewards",
             16 "0016_boards",
             17 "0017_shares_and_invites",
+            18 "0018_messages",
             19 "0019_virtual_payment",
             20 "0020_erasures",
         )
