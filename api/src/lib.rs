@@ -24,6 +24,7 @@ pub use middleware::metrics::{
 pub use middleware::request_signature;
 pub use routes::analytics::events::Events;
 pub use routes::analytics::queue_room::QueueRoom;
+pub use routes::payments::shop::OpenChannels;
 pub use routes::platform::PushEndpoint;
 pub use server::bounds::{Bounds, Timeouts};
 pub use server::serve::{Endpoint, serve};

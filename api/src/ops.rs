@@ -4,6 +4,7 @@
 mod audit;
 mod board;
 mod boards;
+mod coins;
 mod erasures;
 mod events;
 mod export;
@@ -147,6 +148,7 @@ pub fn router(state: OpsState) -> Router {
     let admin = jobs::routes()
         .merge(products::routes())
         .merge(orders::routes())
+        .merge(coins::routes())
         .merge(pushes::routes())
         .merge(gifts::routes())
         .merge(messages::routes())

@@ -26,6 +26,7 @@ use crate::middleware::client_address::TrustedProxies;
 use crate::middleware::metrics::{GuardMetrics, HttpMetrics, PayMetrics, PushMetrics};
 use crate::middleware::rate_limits::RateLimits;
 use crate::routes::analytics::events::Events;
+use crate::routes::payments::shop::OpenChannels;
 use crate::routes::platform::PushEndpoint;
 
 /// What the public routes are built from.
@@ -36,6 +37,8 @@ pub struct ApiState {
     pub database: Database,
     /// Checks callbacks of WeChat Pay; `None`: payments are not configured.
     pub pay: Option<CallbackReceiver>,
+    /// The payment channels that are configured.
+    pub channels: OpenChannels,
     /// Reads orders.
     pub orders: OrderReader,
     /// Stores payment callbacks.
@@ -134,6 +137,7 @@ sub_states! { App as App(state) =>
     Boards: state.boards.clone();
     SignaturePolicy: state.signatures;
     Option<CallbackReceiver>: state.pay.clone();
+    OpenChannels: state.channels;
     OrderReader: state.orders.clone();
     InboxWriter: state.inbox.clone();
     Arc<Templates>: Arc::clone(&state.templates);

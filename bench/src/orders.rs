@@ -10,7 +10,7 @@ use avalon_core::base::ids::{OrderId, ProductId, UserId};
 use avalon_core::payments::fulfilments::Webhooks;
 use avalon_core::payments::orders::{self, HoldRules, NewOrder, PayBack, Payment};
 use avalon_core::payments::products::{self, Product};
-use avalon_core::payments::{Cause, Channel, OrderStatus};
+use avalon_core::payments::{Cause, Channel, OrderStatus, PayWith};
 use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::Database;
 use avalon_wechat::OpenId;
@@ -95,14 +95,9 @@ async fn product(
     limit_per_user: Option<i64>,
 ) -> Outcome<ProductId> {
     let product = Product {
-        product_id: UserId::new().to_string().parse()?,
-        name: "Gems".to_owned(),
-        description: None,
-        image_url: None,
-        price: Fen::new(100)?,
         limit_per_user,
         stock,
-        active: true,
+        ..Product::new(UserId::new().to_string().parse()?, "Gems", Fen::new(100)?)
     };
     Ok(products::put(database, &product).await?.product_id)
 }
@@ -160,6 +155,8 @@ impl Shop {
             product_id: self.product.clone(),
             quantity: 1,
             channel: Channel::WechatPay,
+            platform: None,
+            pay_with: PayWith::Money,
             idempotency_key: OrderId::new().to_string(),
             request_digest: String::new(),
             holds: UNBOUNDED,
@@ -178,7 +175,8 @@ impl Shop {
     async fn pay(&self, id: OrderId) -> Outcome<()> {
         let now = jiff::Timestamp::now();
         let payment = Payment {
-            transaction_id: format!("t-{id}"),
+            channel: Channel::WechatPay,
+            transaction_id: Some(format!("t-{id}")),
             total: Fen::new(100)?,
             currency: "CNY".to_owned(),
             at: now,

@@ -160,7 +160,7 @@ impl Shop {
 
     /// Number of callbacks that the workers have processed, by outcome.
     pub(crate) async fn processed(&self) -> Outcome<Counts> {
-        let name = "avalon_payment_callbacks_total{outcome=\"";
+        let name = "avalon_payment_callbacks_total{channel=\"wechat_pay\",outcome=\"";
         self.counted(&self.0.workers_ops, name).await
     }
 

@@ -14,7 +14,7 @@ pub use avalon_api::config::{AdminConfig, HttpConfig, LimitsConfig, OpsConfig};
 pub use avalon_config::{ConfigError, process_env};
 pub use avalon_core::accounts::config::{AuthConfig, ProfileConfig};
 pub use avalon_core::analytics::config::AnalyticsConfig;
-pub use avalon_core::payments::config::{FulfilConfig, PayConfig};
+pub use avalon_core::payments::config::{FulfilConfig, PayConfig, VpayConfig};
 pub use avalon_core::platform::config::{PlatformStatsConfig, RiskConfig, WechatConfig};
 pub use avalon_core::platform::pushes::config::PushConfig;
 pub use avalon_core::social::config::SocialConfig;
@@ -47,6 +47,8 @@ pub struct Config {
     pub wechat: WechatConfig,
     /// The merchant at WeChat Pay.
     pub pay: PayConfig,
+    /// The app at WeChat's virtual payment.
+    pub vpay: VpayConfig,
     /// WeChat's message push.
     pub push: PushConfig,
     /// Leaderboards, shares, invitations and messages.

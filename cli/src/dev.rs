@@ -10,11 +10,13 @@ use crate::dev_keys::DevKeys;
 use crate::dev_social;
 use avalon_config::HttpUrl;
 use avalon_core::base::fen::Fen;
-use avalon_core::payments::config::{NotifyUrl, PayConfig};
+use avalon_core::payments::Channel;
+use avalon_core::payments::config::{ChannelsConfig, NotifyUrl, PayConfig};
 use avalon_core::payments::products::{self, Product};
 use avalon_core::platform::config::WechatConfig;
 use avalon_core::storage::database::Database;
-use avalon_simulator::PayCredentials;
+use avalon_simulator::{PayCredentials, VirtualPaymentCredentials};
+use avalon_wechat::message_push::{EncodingAesKey, PushCredential, PushToken};
 use avalon_wechat::pay::{MchId, Serial};
 use secrecy::SecretString;
 
@@ -35,7 +37,32 @@ pub(crate) fn complete(config: &mut Config) -> Result<(), Failure> {
     if config.wechat.api_base == WechatConfig::default().api_base {
         config.wechat.api_base = simulator.clone();
     }
-    simulated_pay(config, simulator)
+    simulated_pay(config, simulator)?;
+    simulated_virtual_payment(config)
+}
+
+/// Sets the simulator as virtual payment, unless it is configured. WeChat Pay remains the channel of clients that
+/// name neither a platform nor a channel.
+fn simulated_virtual_payment(config: &mut Config) -> Result<(), Failure> {
+    let test = VirtualPaymentCredentials::TEST;
+    if !config.vpay.enabled() {
+        let secret = |key: &str| Some(SecretString::from(key));
+        config.vpay.offer_id = Some(test.offer_id.to_owned());
+        config.vpay.app_key = secret(test.app_key);
+        config.vpay.sandbox_app_key = secret(test.sandbox_app_key);
+    }
+    if config.pay.channels == ChannelsConfig::default() {
+        config.pay.channels.default = Some(Channel::WechatPay);
+    }
+    if !config.push.enabled() {
+        let key = EncodingAesKey::parse(test.encoding_aes_key);
+        config.push.credentials = vec![PushCredential {
+            name: "simulator".to_owned(),
+            token: PushToken::new(SecretString::from(test.push_token)),
+            key: Some(key.map_err(|error| setting("push.credentials", error))?),
+        }];
+    }
+    Ok(())
 }
 
 /// Sets the simulator as WeChat Pay, with its own merchant unless one is configured.
@@ -89,32 +116,81 @@ pub(crate) fn simulated_app(config: &mut Config) {
         .get_or_insert_with(|| SecretString::from(APP_SECRET));
 }
 
+/// A sample product.
+struct Sample {
+    id: &'static str,
+    name: &'static str,
+    /// In fen.
+    price: i64,
+    limit_per_user: Option<i64>,
+    stock: Option<i64>,
+    coin_price: Option<i64>,
+    coins: Option<i64>,
+}
+
+/// Items for money or coins, and a pack of coins, of which the simulator sells one for 10 fen.
+const SAMPLES: [Sample; 4] = [
+    Sample {
+        id: "gems-60",
+        name: "60 gems",
+        price: 600,
+        limit_per_user: None,
+        stock: None,
+        coin_price: Some(60),
+        coins: None,
+    },
+    Sample {
+        id: "starter-pack",
+        name: "Starter pack",
+        price: 100,
+        limit_per_user: Some(1),
+        stock: None,
+        coin_price: None,
+        coins: None,
+    },
+    Sample {
+        id: "golden-cup",
+        name: "Golden cup of the season",
+        price: 8800,
+        limit_per_user: Some(2),
+        stock: Some(1000),
+        coin_price: None,
+        coins: None,
+    },
+    Sample {
+        id: "coins-60",
+        name: "60 coins",
+        price: 600,
+        limit_per_user: None,
+        stock: None,
+        coin_price: None,
+        coins: Some(60),
+    },
+];
+
+/// The sample products that WeChat's console has, with their prices in fen: coins have no product there.
+pub(crate) fn virtual_products() -> Vec<(String, i64)> {
+    let items = SAMPLES.iter().filter(|sample| sample.coins.is_none());
+    items
+        .map(|sample| (sample.id.to_owned(), sample.price))
+        .collect()
+}
+
 /// Creates sample products if there are none.
 pub(crate) async fn stock(database: &Database) -> Result<(), Failure> {
     if !products::list(database, false).await?.is_empty() {
         return Ok(());
     }
-    let samples = [
-        ("gems-60", "60 gems", 600, None, None),
-        ("starter-pack", "Starter pack", 100, Some(1), None),
-        (
-            "golden-cup",
-            "Golden cup of the season",
-            8800,
-            Some(2),
-            Some(1000),
-        ),
-    ];
-    for (id, name, price, limit_per_user, stock) in samples {
+    for sample in SAMPLES {
+        let id = sample.id.parse().map_err(|error| setting("dev", error))?;
+        let price = Fen::new(sample.price).map_err(|error| setting("dev", error))?;
         let product = Product {
-            product_id: id.parse().map_err(|error| setting("dev", error))?,
-            name: name.to_owned(),
-            description: None,
-            image_url: None,
-            price: Fen::new(price).map_err(|error| setting("dev", error))?,
-            limit_per_user,
-            stock,
-            active: true,
+            limit_per_user: sample.limit_per_user,
+            stock: sample.stock,
+            virtual_product_id: sample.coins.is_none().then(|| sample.id.to_owned()),
+            coin_price: sample.coin_price,
+            coins: sample.coins,
+            ..Product::new(id, sample.name, price)
         };
         products::put(database, &product).await?;
     }

@@ -1,9 +1,10 @@
 //! `avalon simulator`, and the simulator inside `avalon dev`.
 
 use crate::config::Config;
-use avalon_core::payments::config::PayConfig;
+use avalon_core::payments::config::{NotifyUrl, PayConfig};
 use avalon_simulator::{
     PayMerchant, PaySetupError, PaySimulatorSettings, Simulator, SimulatorSettings,
+    VirtualPaymentSimulatorSettings,
 };
 use secrecy::ExposeSecret;
 
@@ -25,7 +26,25 @@ pub(crate) fn new(config: &Config) -> Result<Simulator, Failure> {
         .ok_or_else(|| required("wechat.app_secret"))?;
     let mut settings = SimulatorSettings::new(app_id, secret.expose_secret());
     settings.pay = Some(pay(&config.pay)?);
+    settings.virtual_payment = Some(virtual_payment(config)?);
     Ok(Simulator::new(settings))
+}
+
+/// The app's virtual payment, with the sample products of `avalon dev`, and its message push, which goes to the
+/// service on this machine.
+fn virtual_payment(config: &Config) -> Result<VirtualPaymentSimulatorSettings, Failure> {
+    let test = VirtualPaymentSimulatorSettings::test();
+    let mut settings = test.map_err(|problem| Failure::Setting {
+        key: "simulator",
+        problem,
+    })?;
+    let push = NotifyUrl::on_this_machine(config.http.listen);
+    settings.push_url = push.ok().and_then(|url| {
+        let url = url.as_url().join("/api/wx/push").ok()?;
+        Some(url.to_string())
+    });
+    settings.products = dev::virtual_products();
+    Ok(settings)
 }
 
 fn pay(config: &PayConfig) -> Result<PaySimulatorSettings, Failure> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use avalon_core::jobs::Reconcile;
 use avalon_queue::{JobState, NewJob};
-use avalon_test_support::TestDatabase;
+use avalon_test_support::{TestDatabase, eventually};
 use avalon_tests::app::TestApp;
 use avalon_workers::Sweep;
 use sqlx::{Connection, SqliteConnection};
@@ -49,8 +49,16 @@ async fn outage_makes_no_dead_letters_of_scheduled_jobs() {
     let rename = sqlx::raw_sql("ALTER TABLE inbox RENAME TO hidden");
     rename.execute(&mut connection).await.unwrap();
     let sweep = app.app.queue.enqueue(&Sweep {}).await.unwrap().id();
-    app.run_due().await;
-    let ended = app.app.queue.store().get(sweep).await.unwrap().unwrap();
+    let ended = eventually(Duration::from_secs(20), async || {
+        app.run_due().await;
+        let job = app.app.queue.store().get(sweep).await.unwrap().unwrap();
+        if job.state.is_final() {
+            Ok(job)
+        } else {
+            Err(job.state)
+        }
+    })
+    .await;
     assert_eq!(ended.state, JobState::Rejected, "{ended:?}");
     assert_eq!(ended.error.unwrap().code, "STORE_UNAVAILABLE");
 }

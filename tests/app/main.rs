@@ -21,3 +21,4 @@ mod payments;
 mod personal_data;
 mod pushes;
 mod shares;
+mod virtual_payment;

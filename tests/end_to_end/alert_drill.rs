@@ -16,6 +16,7 @@ mod queues;
 mod refunds;
 mod scaled_rules;
 mod stores;
+mod virtual_payment;
 mod wechat;
 
 use std::collections::BTreeSet;
@@ -36,6 +37,7 @@ fn drills_cover_every_alert_rule() {
         queues::ALERTS,
         refunds::ALERTS,
         stores::ALERTS,
+        virtual_payment::ALERTS,
         wechat::ALERTS,
     ];
     let driven: BTreeSet<&str> = lists.concat().into_iter().collect();

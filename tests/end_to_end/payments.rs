@@ -249,8 +249,9 @@ async fn invalid_callbacks_grant_nothing() {
         .collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [204, 204, 204, 204, 204, 204, 204, 401, 401, 401]);
-    let metric =
-        |outcome: &str| format!("avalon_payment_callbacks_total{{outcome=\"{outcome}\"}} ");
+    let metric = |outcome: &str| {
+        format!("avalon_payment_callbacks_total{{channel=\"wechat_pay\",outcome=\"{outcome}\"}} ")
+    };
     eventually_eq(TIMEOUT, true, async || {
         let text = game
             .client

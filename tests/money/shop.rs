@@ -8,6 +8,7 @@ use avalon_core::base::fen::Fen;
 use avalon_core::base::ids::{OrderId, ProductId, UserId};
 use avalon_core::jobs::CreateOrder;
 use avalon_core::jobs::create_order::CreatedOrder;
+use avalon_core::payments::PayWith;
 use avalon_core::payments::config::LatePayment;
 use avalon_core::payments::products::{self, Product};
 use avalon_core::storage::database::Database;
@@ -54,6 +55,11 @@ impl Player {
             quantity,
             idempotency_key: key.to_owned(),
             client_ip: None,
+            platform: None,
+            env_version: None,
+            channel: None,
+            pay_with: PayWith::Money,
+            session_id: None,
         }
     }
 }
@@ -155,14 +161,13 @@ impl Shop {
         limit_per_user: Option<i64>,
     ) -> ProductId {
         let product = Product {
-            product_id: UserId::new().to_string().parse().unwrap(),
-            name: "Gems".to_owned(),
-            description: None,
-            image_url: None,
-            price: Fen::new(price).unwrap(),
             limit_per_user,
             stock,
-            active: true,
+            ..Product::new(
+                UserId::new().to_string().parse().unwrap(),
+                "Gems",
+                Fen::new(price).unwrap(),
+            )
         };
         products::put(&self.database, &product).await.unwrap();
         product.product_id

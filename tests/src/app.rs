@@ -18,7 +18,10 @@ use avalon_core::accounts::tokens::SigningKey;
 use avalon_core::jobs::QUEUES;
 use avalon_core::storage::keyring::EncryptionKey;
 use avalon_queue::{Handlers, JobStore, Leased, Settlement, Sqlite};
-use avalon_simulator::{PayCredentials, PaySimulatorSettings, Simulator, SimulatorSettings};
+use avalon_simulator::{
+    PayCredentials, PaySimulatorSettings, Simulator, SimulatorSettings, VirtualPaymentCredentials,
+    VirtualPaymentSimulatorSettings,
+};
 use avalon_test_support::TestDatabase;
 use reqwest::{Method, RequestBuilder};
 use secrecy::ExposeSecret;
@@ -84,6 +87,17 @@ impl TestAppBuilder {
         self
     }
 
+    /// Configures virtual payment and its message push. WeChat Pay remains the channel of orders that name none.
+    #[must_use]
+    pub fn virtual_payment(self) -> Self {
+        let test = VirtualPaymentCredentials::TEST;
+        self.set("VPAY__OFFER_ID", test.offer_id)
+            .set("VPAY__APP_KEY", test.app_key)
+            .set("VPAY__SANDBOX_APP_KEY", test.sandbox_app_key)
+            .set("PAY__CHANNELS__DEFAULT", "wechat_pay")
+            .set("PUSH__CREDENTIALS", crate::wechat_push::credentials())
+    }
+
     /// Starts it.
     pub async fn start(self) -> TestApp {
         self.start_over(|engine| engine).await
@@ -98,7 +112,7 @@ impl TestAppBuilder {
         let database = self.database.unwrap_or_else(TestDatabase::sqlite);
         let (api_socket, api) = socket().await;
         let (ops_socket, ops) = socket().await;
-        let simulator = simulator().await;
+        let simulator = simulator(&api).await;
         let queue_file = folder.path().join("queue.db");
         let mut settings = defaults(database.url(), &api, &simulator, &queue_file);
         settings.extend(self.settings);
@@ -347,9 +361,12 @@ fn defaults(
     .to_vec()
 }
 
-async fn simulator() -> String {
+async fn simulator(api: &str) -> String {
     let mut settings = SimulatorSettings::new(APP_ID, APP_SECRET);
     settings.pay = Some(PaySimulatorSettings::test().unwrap());
+    let mut virtual_payment = VirtualPaymentSimulatorSettings::test().unwrap();
+    virtual_payment.push_url = Some(format!("{api}/api/wx/push"));
+    settings.virtual_payment = Some(virtual_payment);
     let (socket, url) = socket().await;
     tokio::spawn(Simulator::new(settings).serve(socket, std::future::pending()));
     url

@@ -39,6 +39,8 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
             payments::create_order::handle,
             payments::cancel_order::handle,
             payments::callback::handle,
+            payments::read_coins::handle,
+            payments::change_coins::handle,
             payments::fulfil::handle,
             payments::reconcile::handle,
             platform::process_push::handle,

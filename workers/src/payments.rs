@@ -4,6 +4,7 @@
 
 pub(crate) mod callback;
 pub(crate) mod cancel_order;
+pub(crate) mod change_coins;
 pub mod channel;
 pub mod channels;
 pub(crate) mod check_order;
@@ -11,9 +12,12 @@ pub(crate) mod create_order;
 pub(crate) mod fulfil;
 pub(crate) mod metrics;
 pub(crate) mod offer;
+pub(crate) mod read_coins;
 pub(crate) mod reconcile;
 pub(crate) mod refund;
+pub(crate) mod resume;
 pub(crate) mod retention;
 pub(crate) mod settlement;
+pub(crate) mod spend_coins;
 pub(crate) mod sweep;
 pub(crate) mod webhook;

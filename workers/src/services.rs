@@ -8,9 +8,11 @@ use avalon_core::accounts::profiles::AvatarHosts;
 use avalon_core::accounts::sessions::Sessions;
 use avalon_core::accounts::sign_in::SignInWriter;
 use avalon_core::accounts::tokens::TokenIssuer;
+use avalon_core::payments::config::ChannelsConfig;
 use avalon_core::payments::fulfilments::Webhooks;
 use avalon_core::payments::inbox_reader::InboxReader;
 use avalon_core::payments::orders::{HoldRules, PaymentWriter};
+use avalon_core::payments::{Channel, Platform};
 use avalon_core::social::boards::Boards;
 use avalon_core::social::invites::Invites;
 use avalon_core::social::invites::attribution::Attribution;
@@ -19,7 +21,7 @@ use avalon_core::social::shares::Shares;
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{Enqueued, JobError, NewJob, Queue};
-use avalon_wechat::virtual_payment::AppKeys;
+use avalon_wechat::virtual_payment::{AppKeys, VirtualPaymentClient};
 use avalon_wechat::{AppId, MessageLanguage, MiniProgramState, PlatformClient, WechatClient};
 
 use crate::accounts::metrics::ProfileMetrics;
@@ -90,6 +92,16 @@ pub struct Services {
 pub struct Payments {
     /// The configured channels.
     pub channels: Channels,
+    /// Which platform pays through which channel.
+    pub platforms: ChannelsConfig,
+    /// Whether builds that are not released order in the sandbox.
+    pub sandbox: bool,
+    /// Whether orders of the sandbox grant items.
+    pub sandbox_grants: bool,
+    /// Time for which a player may not buy who had used what was refunded; none: no time.
+    pub refund_block: Option<Duration>,
+    /// Calls virtual payment for coins, if it is configured.
+    pub coins: Option<VirtualPaymentClient>,
     /// Records payments that callbacks report.
     pub writer: PaymentWriter,
     /// Bounds on unpaid orders.
@@ -126,6 +138,14 @@ impl MessageRules {
             language: config.language,
             metrics,
         }
+    }
+}
+
+impl Payments {
+    /// Returns the channel of a platform.
+    pub(crate) fn channel_of(&self, platform: Option<Platform>) -> Result<Channel, JobError> {
+        let chosen = self.platforms.choose(platform, self.coins.is_some());
+        self.channels.get(chosen).map(|_| chosen)
     }
 }
 

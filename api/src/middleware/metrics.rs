@@ -96,13 +96,14 @@ pub(crate) enum PushLabel {
 impl From<Option<Outcome>> for PushLabel {
     fn from(outcome: Option<Outcome>) -> Self {
         match outcome {
-            None | Some(Outcome::Stored | Outcome::Applied | Outcome::Unmapped) => Self::Accepted,
             Some(Outcome::UnknownEvent) => Self::UnknownEvent,
             Some(Outcome::Test) => Self::Test,
             Some(Outcome::Unsupported) => Self::Unsupported,
             Some(Outcome::Unverified) => Self::Unverified,
             Some(Outcome::Invalid) => Self::Invalid,
             Some(Outcome::NotRegistered) => Self::NotRegistered,
+            // The others are those of jobs.
+            _ => Self::Accepted,
         }
     }
 }

@@ -54,6 +54,12 @@ metrics! {
         refunds: IntGaugeVec["status"] = "avalon_refunds_open",
         /// Age of the oldest refund in progress, by status.
         refunds_oldest: GaugeVec["status"] = "avalon_refunds_open_oldest_seconds",
+        /// Orders that cannot be queried before their players sign in again.
+        orders_waiting: IntGauge = "avalon_orders_waiting_for_player",
+        /// Changes of coins whose outcome is unknown: an operator must decide.
+        unsettled: IntGauge = "avalon_coin_spends_unsettled",
+        /// Age of the oldest of them.
+        unsettled_oldest: Gauge = "avalon_coin_spends_unsettled_oldest_seconds",
         /// Erasures of players that have begun and are not done.
         erasures: IntGauge = "avalon_erasures_pending",
         /// Time since the oldest of them began.
@@ -270,6 +276,11 @@ fn describe_backlog(
     gauges.inbox_oldest.set(seconds(backlog.inbox.oldest_ms));
     gauges.orders_pending.set(backlog.orders_pending);
     gauges.orders_overdue.set(backlog.orders_overdue);
+    gauges.orders_waiting.set(backlog.awaiting_sign_in.count);
+    gauges.unsettled.set(backlog.coins_unsettled.count);
+    gauges
+        .unsettled_oldest
+        .set(seconds(backlog.coins_unsettled.oldest_ms));
     gauges.erasures.set(backlog.erasures.count);
     gauges
         .erasures_oldest

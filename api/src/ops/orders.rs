@@ -6,7 +6,7 @@ use avalon_core::audit::{self, AuditKind};
 use avalon_core::base::fen::Fen;
 use avalon_core::base::ids::OrderId;
 use avalon_core::base::iso_time::IsoTime;
-use avalon_core::base::problem::Problem;
+use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::jobs::SettleRefund;
 use avalon_core::payments::order_rows::{self, HistoryEntry};
 use avalon_core::payments::refunds::{self, NewRefund};
@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 
 use super::OpsState;
 use super::audit::by_operator;
+use super::coins;
 use super::jobs::accept;
 use super::time_parameter::TimeParameter;
 use crate::http::extract::{JsonBody, Peer, QueryOf, invalid_field};
@@ -163,6 +164,9 @@ async fn refund(
     RequestKey(key): RequestKey,
     JsonBody(body): JsonBody<RefundBody>,
 ) -> Result<Response, ApiError> {
+    if !coins::is_refundable(&state, order_id).await? {
+        return Err(ProblemCode::RefundElsewhere.into());
+    }
     let new = body.into_refund(order_id, key)?;
     let refund = refunds::request(&state.database, &new, Timestamp::now()).await?;
     let event = by_operator(AuditKind::OrderRefunded, peer)

@@ -4,6 +4,7 @@ use avalon_core::audit::{self, AuditKind};
 use avalon_core::base::fen::Fen;
 use avalon_core::base::ids::{InvalidProductId, ProductId};
 use avalon_core::base::problem::Problem;
+use avalon_core::payments::Platform;
 use avalon_core::payments::products::{self, Product};
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::Uri;
@@ -53,6 +54,10 @@ struct ProductBody {
     limit_per_user: Option<i64>,
     stock: Option<i64>,
     active: Option<bool>,
+    virtual_product_id: Option<String>,
+    coin_price: Option<i64>,
+    coins: Option<i64>,
+    platforms: Option<Vec<Platform>>,
     /// The stock that the client has read.
     expected_stock: Option<i64>,
 }
@@ -77,7 +82,39 @@ impl ProductBody {
             let rule = "must be an https URL of at most 1024 characters";
             return Err(invalid_field("imageUrl", rule));
         }
+        let (virtual_product_id, coins) = (self.virtual_product_id, self.coins);
+        if virtual_product_id
+            .as_deref()
+            .is_some_and(|id| !is_virtual_id(id))
+        {
+            let rule = "1 to 64 letters, digits, underscores and hyphens are needed";
+            return Err(invalid_field("virtualProductId", rule));
+        }
+        if let Some(price) = self.coin_price {
+            bounded("coinPrice", price, 1..=MAX_COUNTED)?;
+        }
+        if let Some(coins) = coins {
+            bounded("coins", coins, 1..=MAX_COUNTED)?;
+            if price.get() % coins != 0 {
+                let rule = "price must be a whole number of fen per coin";
+                return Err(invalid_field("coins", rule));
+            }
+            if virtual_product_id.is_some() || self.coin_price.is_some() {
+                let rule = "a coin pack has neither virtualProductId nor coinPrice";
+                return Err(invalid_field("coins", rule));
+            }
+        }
+        if self.platforms.as_ref().is_some_and(Vec::is_empty) {
+            return Err(invalid_field(
+                "platforms",
+                "must name a platform, or be omitted",
+            ));
+        }
         Ok(Product {
+            virtual_product_id,
+            coin_price: self.coin_price,
+            coins,
+            platforms: self.platforms,
             product_id,
             name: self.name,
             description: self.description.map(description).transpose()?,
@@ -101,6 +138,14 @@ fn description(text: String) -> Result<String, Problem> {
         return Err(invalid_field("description", rule));
     }
     Ok(text)
+}
+
+/// Whether WeChat's console can have a product with this id.
+fn is_virtual_id(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
 }
 
 fn is_https(text: &str) -> bool {
@@ -174,6 +219,12 @@ mod tests {
             ("imageUrl", json!("http://example.com/a.png")),
             ("imageUrl", json!("https://")),
             ("imageUrl", json!("a.png")),
+            ("virtualProductId", json!("a b")),
+            ("virtualProductId", json!("")),
+            ("coinPrice", json!(0)),
+            ("coins", json!(0)),
+            ("coins", json!(7)),
+            ("platforms", json!([])),
         ] {
             let problem = read(&json!({ name: odd })).unwrap_err();
             assert!(problem.detail.starts_with(name), "{problem}");

@@ -1,5 +1,6 @@
 //! Products, orders, the inventory, and WeChat Pay's callbacks.
 
+pub(crate) mod coins;
 pub(crate) mod inventory;
 pub(crate) mod orders;
 pub(crate) mod pay_notify;
@@ -14,6 +15,7 @@ pub(crate) fn players() -> OpenApiRouter<App> {
     products::routes()
         .merge(orders::routes())
         .merge(inventory::routes())
+        .merge(coins::routes())
 }
 
 pub(crate) fn callbacks() -> OpenApiRouter<App> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use avalon_api::limits::{Limits, LocalLimiter, RedisLimiter};
 use avalon_api::ops::{BacklogCache, Guesses, LogHandle, MessageIntake, OpsState, Phase};
 use avalon_api::{
-    ApiState, Events, GuardMetrics, HeaderPolicy, HttpMetrics, PushEndpoint, PushMetrics,
-    QueueRoom, TrustedProxies,
+    ApiState, Events, GuardMetrics, HeaderPolicy, HttpMetrics, OpenChannels, PushEndpoint,
+    PushMetrics, QueueRoom, TrustedProxies,
 };
 use avalon_core::analytics::EventMetrics;
 use avalon_core::payments::inbox::InboxWriter;
@@ -19,7 +19,7 @@ use axum::Router;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::services::{app_keys, callback_receiver};
+use super::services::callback_receiver;
 use super::stores::CLEAN_UP_EVERY;
 use super::{App, AppError};
 use crate::config::Config;
@@ -53,6 +53,11 @@ impl App {
             queue: self.queue.clone(),
             database: self.database.clone(),
             pay: callback_receiver(&self.config, self.pay.as_ref())?,
+            channels: OpenChannels {
+                platforms: self.config.pay.channels,
+                wechat_pay: self.config.pay.enabled(),
+                virtual_payment: self.config.vpay.enabled(),
+            },
             orders: OrderReader::spawn(&self.database),
             inbox: InboxWriter::spawn(self.database.clone()),
             pushes: self.push_endpoint(),
@@ -123,7 +128,7 @@ impl App {
         let app_id = self.config.wechat.app_id.clone().map(AppId::new)?;
         Some(PushEndpoint {
             receiver: self.config.push.receiver(app_id, self.role)?,
-            keys: app_keys(&self.config),
+            keys: self.config.vpay.app_keys(),
             writer: PushWriter::spawn(self.database.clone()),
             database: self.database.clone(),
             queue: self.queue.clone(),

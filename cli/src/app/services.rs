@@ -14,9 +14,9 @@ use avalon_core::social::invites::attribution::Attribution;
 use avalon_core::storage::documents::{Documents, MemoryDocuments, RedisDocuments};
 use avalon_queue::{Handlers, PoolSettings, QueueName};
 use avalon_wechat::pay::{CallbackReceiver, PayClient, PayClientError};
-use avalon_wechat::virtual_payment::AppKeys;
+use avalon_wechat::virtual_payment::VirtualPaymentClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
-use avalon_workers::channels::{Channels, WechatPay};
+use avalon_workers::channels::{Channels, VirtualPayment, WechatPay};
 use avalon_workers::{
     Analytics, HostedSignIns, MessageMetrics, MessageRules, PayMetrics, Payments, PoolsSettings,
     ProfileMetrics, ProfileRules, Risk, Services, Webhook,
@@ -56,8 +56,25 @@ impl App {
             Some(_) => Webhooks::Stored,
             None => Webhooks::Off,
         };
-        let payments = self.pay.clone().map(|client| Payments {
-            channels: Channels::default().with(WechatPay::new(client)),
+        let coins = config.vpay.client_settings();
+        let coins = coins.map(|settings| VirtualPaymentClient::new(platform.clone(), settings));
+        let mut channels = Channels::default();
+        if let Some(client) = self.pay.clone() {
+            channels = channels.with(WechatPay::new(client));
+        }
+        if let Some(client) = coins.clone() {
+            let keyring = Arc::clone(&self.keyring);
+            let (app_id, database) = (app_id.clone(), self.database.clone());
+            channels = channels.with(VirtualPayment::new(client, app_id, database, keyring));
+        }
+        let refund_block = config.vpay.refund_block;
+        let payments = (!channels.is_empty()).then(|| Payments {
+            channels,
+            platforms: config.pay.channels,
+            sandbox: config.vpay.sandbox,
+            sandbox_grants: config.vpay.sandbox_grants,
+            refund_block: (!refund_block.is_zero()).then_some(refund_block),
+            coins,
             writer: PaymentWriter::spawn(&self.database, webhooks),
             holds: config.pay.hold_rules(),
             reconcile_after: config.pay.reconcile_after,
@@ -83,7 +100,7 @@ impl App {
             risk,
             pay: payments,
             inbox: InboxReader::spawn(&self.database),
-            app_keys: app_keys(config),
+            app_keys: config.vpay.app_keys(),
             push_retention: config.pay.inbox_retention,
             webhook,
             metrics: PayMetrics::new(&self.registry)?,
@@ -139,12 +156,6 @@ impl App {
             platform_stats: config.platform_stats.datasets(),
         })
     }
-}
-
-/// The AppKeys of virtual payment, which verify its pushes.
-pub(crate) fn app_keys(_: &Config) -> AppKeys {
-    // Virtual payment has no settings yet: no payment event verifies, and none is acknowledged.
-    AppKeys::default()
 }
 
 /// Checks callbacks of WeChat Pay, if it is configured: with the client's keys, or without a client with

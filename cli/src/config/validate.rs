@@ -2,6 +2,7 @@
 //! sections.
 
 use avalon_config::{Violation, rule};
+use avalon_core::payments::Channel;
 
 use super::{Config, Role};
 
@@ -15,6 +16,7 @@ pub(super) fn check(config: &Config, role: Role) -> Result<(), Violation> {
     config.queue.check()?;
     config.wechat.check()?;
     config.pay.check()?;
+    config.vpay.check()?;
     config.push.check()?;
     config.social.check()?;
     config.profile.check()?;
@@ -25,7 +27,22 @@ pub(super) fn check(config: &Config, role: Role) -> Result<(), Violation> {
     config.telemetry.check()?;
     config.workers.check()?;
     config.analytics.check()?;
+    check_channels(config, role)?;
     check_role(config, role)
+}
+
+/// Checks that every channel of `pay.channels` is configured.
+fn check_channels(config: &Config, role: Role) -> Result<(), Violation> {
+    // The simulator of `dev` is both channels.
+    let configured = |channel| match channel {
+        Channel::WechatPay => role == Role::Dev || config.pay.enabled(),
+        Channel::VirtualPayment => role == Role::Dev || config.vpay.enabled(),
+    };
+    rule(
+        config.pay.channels.named().all(configured),
+        "pay.channels",
+        "names a channel that is not configured (see pay.mch_id and vpay.offer_id)",
+    )
 }
 
 fn check_role(config: &Config, role: Role) -> Result<(), Violation> {

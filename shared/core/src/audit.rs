@@ -73,6 +73,10 @@ pub enum AuditKind {
     AdminRefused,
     /// An operator refunded an order.
     OrderRefunded,
+    /// An operator granted coins or gave some back.
+    CoinsChanged,
+    /// An operator decided a change of coins whose outcome was unknown.
+    CoinsSettled,
     /// An operator created or changed a product.
     ProductChanged,
     /// An operator mapped an id of WeChat's gift packs to items.

@@ -3,12 +3,14 @@
 
 pub mod callback;
 pub mod cancel_order;
+pub mod change_coins;
 pub mod create_order;
 pub mod erase_player;
 pub mod events;
 pub mod login;
 pub mod open_group;
 pub mod process_push;
+pub mod read_coins;
 pub mod read_secret;
 pub mod reconcile;
 pub mod refund;
@@ -22,6 +24,7 @@ use crate::base::problem::{Problem, ProblemCode};
 
 pub use callback::Callback;
 pub use cancel_order::CancelOrder;
+pub use change_coins::ChangeCoins;
 pub use create_order::CreateOrder;
 pub use erase_player::ErasePlayer;
 pub use events::{
@@ -30,6 +33,7 @@ pub use events::{
 pub use login::Login;
 pub use open_group::OpenGroup;
 pub use process_push::ProcessPush;
+pub use read_coins::ReadCoins;
 pub use read_secret::ReadSecret;
 pub use reconcile::Reconcile;
 pub use refund::SettleRefund;

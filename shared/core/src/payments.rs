@@ -4,6 +4,8 @@
 
 pub mod backlog;
 pub mod cause;
+pub mod channel_refunds;
+pub mod coins;
 pub mod config;
 pub mod events;
 pub mod fulfilments;
@@ -15,6 +17,7 @@ pub mod order_rows;
 pub mod orders;
 pub mod outcome;
 pub mod pay_params;
+pub mod platform;
 pub mod products;
 pub mod reconciliation;
 mod refund_items;
@@ -23,6 +26,8 @@ pub mod refunds;
 pub mod search;
 pub mod statement;
 pub mod status;
+pub mod virtual_orders;
+pub mod virtual_request;
 
 use crate::base::problem::{Problem, ProblemCode};
 use crate::storage::database::DatabaseError;
@@ -30,6 +35,7 @@ use crate::storage::database::DatabaseError;
 pub use cause::Cause;
 pub use outcome::CallbackOutcome;
 pub use pay_params::PayParams;
+pub use platform::{EnvVersion, PayWith, Platform};
 pub use status::{Channel, OrderStatus, RefundStatus};
 
 /// Why a product, order, refund or inventory was not changed.

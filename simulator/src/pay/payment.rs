@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::callbacks::Subject;
@@ -24,6 +25,9 @@ pub(crate) struct PayOptions {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RequestPayment {
+    /// Not WeChat's: the service names the channel of its parameters, and clients pass them on as they are.
+    #[serde(default, rename = "channel")]
+    _channel: IgnoredAny,
     app_id: String,
     time_stamp: String,
     nonce_str: String,

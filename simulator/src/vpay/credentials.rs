@@ -45,6 +45,8 @@ pub struct VirtualPaymentSimulatorSettings {
     pub(crate) http: reqwest::Client,
     /// URL of the message push; none until it is set in the console.
     pub push_url: Option<String>,
+    /// Products that are published in both environments, with the price of one piece in fen.
+    pub products: Vec<(String, i64)>,
 }
 
 impl VirtualPaymentSimulatorSettings {
@@ -68,6 +70,7 @@ impl VirtualPaymentSimulatorSettings {
             user_name: credentials.user_name.to_owned(),
             http,
             push_url: None,
+            products: Vec::new(),
         })
     }
 

@@ -31,6 +31,15 @@ impl Default for Catalogue {
 }
 
 impl Catalogue {
+    /// The default, with these products and prices in each environment.
+    pub(crate) fn with(products: &[(String, i64)]) -> Self {
+        let mut catalogue = Self::default();
+        for published in &mut catalogue.0 {
+            published.products.extend(products.iter().cloned());
+        }
+        catalogue
+    }
+
     pub(crate) fn of(&self, env: Env) -> &Published {
         &self.0[env.index()]
     }

@@ -88,6 +88,7 @@ impl VpayState {
         Self {
             offer_id: settings.offer_id.clone(),
             app_keys: settings.app_keys.clone(),
+            catalogue: Catalogue::with(&settings.products),
             policy: PushPolicy::new(settings),
             ..Self::default()
         }

@@ -22,6 +22,7 @@ use backon::{ExponentialBuilder, Retryable};
 use jiff::Timestamp;
 
 use crate::job_errors;
+use crate::payments::resume;
 use crate::services::Services;
 
 /// Time limit of storing the sign-in. Together with the exchange it must fit into the job's time limit.
@@ -75,6 +76,7 @@ pub async fn handle(
                     .with("by", session.to_string());
                 audit::record_in_background(&services.database, event);
             }
+            resume::after_sign_in(&services, signed_in.user_info.id);
             Ok(signed_in)
         }
         // The event was stored with the player, but there is no session. Removed in the background.

@@ -8,7 +8,7 @@ use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::Callback;
 use avalon_core::payments::inbox::{self, Entry};
 use avalon_core::payments::{
-    CallbackOutcome, Cause, PaymentError, RefundStatus, refund_outcomes, refunds,
+    CallbackOutcome, Cause, Channel, PaymentError, RefundStatus, refund_outcomes, refunds,
 };
 use avalon_queue::{JobContext, JobError};
 use jiff::Timestamp;
@@ -42,7 +42,7 @@ pub(crate) async fn handle(
             .await
             .map_err(job_errors::payment)?;
     }
-    services.metrics.callback(outcome);
+    services.metrics.callback(outcome, entry.received.channel);
     if outcome.needs_attention() {
         tracing::error!(inbox_id = %entry.id, %outcome, "a payment callback needs an operator");
     }
@@ -76,7 +76,9 @@ async fn process(
     let received_at = Timestamp::from_millisecond(entry.received_at).unwrap_or_default();
     match channel.read_callback(&entry.received, received_at).await {
         Ok(CallbackEvent::Payment(report)) => {
-            if settlement::apply_reported(services, &report, entry.id).await? {
+            if settlement::apply_reported(services, &report, Cause::Callback, Some(entry.id))
+                .await?
+            {
                 return Ok(Processed {
                     outcome: CallbackOutcome::Granted,
                     recorded: true,
@@ -86,7 +88,9 @@ async fn process(
             applied.map(Processed::from)
         }
         Ok(CallbackEvent::Refund(report)) => {
-            apply_refund(services, &report).await.map(Processed::from)
+            apply_refund(services, entry.received.channel, &report)
+                .await
+                .map(Processed::from)
         }
         Err(CallbackError::Rejected(outcome)) => Ok(outcome.into()),
         Err(CallbackError::UnknownKey) if last_attempt => Ok(CallbackOutcome::UnknownSerial.into()),
@@ -96,6 +100,7 @@ async fn process(
 
 async fn apply_refund(
     services: &Services,
+    channel: Channel,
     report: &RefundReport,
 ) -> Result<CallbackOutcome, JobError> {
     let database = &services.database;
@@ -129,7 +134,7 @@ async fn apply_refund(
             Ok(CallbackOutcome::Mismatch)
         }
         Ok((after, changed)) => {
-            refund::announce(services, &before, &after, changed.as_ref()).await;
+            refund::announce(services, channel, &before, &after, changed.as_ref()).await;
             Ok(CallbackOutcome::Refund)
         }
         Err(PaymentError::UnknownOrder) => Ok(CallbackOutcome::UnknownRefund),

@@ -31,9 +31,9 @@ pub(crate) async fn handle(
         };
         match standing {
             Standing::Paid | Standing::Contradicts => {}
-            Standing::Closed | Standing::Absent => {
+            Standing::Closed | Standing::Absent | Standing::AwaitsSignIn => {
                 let (to, cause) = (OrderStatus::Closed, Cause::Cancelled);
-                settlement::end(&services, order.id, to, cause, standing).await?;
+                settlement::end(&services, &order, to, cause, standing).await?;
             }
             Standing::Unpaid => return Err(job_errors::retry(ProblemCode::PayBusy)),
         }
@@ -42,7 +42,9 @@ pub(crate) async fn handle(
     // The payment was recorded before, by its callback for example; the player had seen an unpaid order. If so
     // configured, the player's wish is met nevertheless; the refund's key makes it one. An order whose items
     // were used stays paid.
-    if order.status == OrderStatus::Paid && settlement::payments(&services)?.refund_late_payments {
+    if order.status == OrderStatus::Paid
+        && settlement::refunds_late_payments(&services, order.channel)?
+    {
         settlement::pay_back(&services, &order).await?;
         order = find(&services, &job).await?;
     }

@@ -14,6 +14,7 @@ use avalon_core::jobs;
 use avalon_core::payments::inbox::Received;
 use avalon_core::payments::order_rows::Order;
 use avalon_core::payments::orders::Payment;
+use avalon_core::payments::products::Product;
 use avalon_core::payments::refunds::Refund;
 use avalon_core::payments::statement::{Account, StatementRow};
 use avalon_core::payments::{CallbackOutcome, PayParams, RefundStatus};
@@ -29,14 +30,17 @@ pub trait PaymentChannel: Send + Sync {
     /// Returns the channel's name, and the account that orders are paid to.
     fn account(&self) -> Account<'_>;
 
+    /// Returns what this server can have the channel do.
+    fn abilities(&self) -> Abilities;
+
     /// Time after which an offer can no longer be paid.
     fn offer_ttl(&self) -> Duration;
 
-    /// Builds the request that registers an order with the channel.
+    /// Builds the request that registers an order of `product` with the channel.
     ///
     /// # Errors
-    /// [`ErrorClass::Internal`].
-    fn order_request(&self, order: &Order) -> Result<String, ChannelError>;
+    /// [`ErrorClass::Internal`], and [`ErrorClass::Permanent`] when the channel would refuse the purchase.
+    fn order_request(&self, order: &Order, wish: &Wish<'_>) -> Result<String, ChannelError>;
 
     /// Registers an order with the channel by a stored request, and obtains an offer to pay it.
     ///
@@ -57,7 +61,8 @@ pub trait PaymentChannel: Send + Sync {
     /// Any [`ChannelError`]; [`ErrorClass::Absent`] when the channel does not know the order.
     async fn query(&self, order: &Order) -> Result<ChannelStatus, ChannelError>;
 
-    /// Closes an unpaid order, so that it can no longer be paid. Closing it twice succeeds.
+    /// Closes an unpaid order, so that it can no longer be paid. Closing it twice succeeds. Not called when
+    /// [`Abilities::closes`] is false.
     ///
     /// # Errors
     /// Any [`ChannelError`]; [`ErrorClass::AlreadyPaid`] when the player was faster.
@@ -100,11 +105,34 @@ pub trait PaymentChannel: Send + Sync {
     async fn statement(&self, day: Date) -> Result<Option<Vec<StatementRow>>, ChannelError>;
 }
 
+/// What a server can have a channel do. Without these calls, the channel's operators act in its console, and
+/// it reports what they did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abilities {
+    /// Whether unpaid orders can be closed. If not, they are closed here alone, and a payment may still arrive.
+    pub closes: bool,
+    /// Whether payments can be refunded.
+    pub refunds: bool,
+    /// Whether there are statements to compare with.
+    pub statements: bool,
+    /// When an order is first queried, unless that is configured to be earlier; none: as configured.
+    pub first_query: Option<Duration>,
+}
+
+/// What a request needs beside its order.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// The product.
+    pub product: &'a Product,
+    /// Whether the order is a test, without real money.
+    pub sandbox: bool,
+}
+
 /// An offer to pay an order.
 #[derive(Clone, Debug)]
 pub struct Offer {
-    /// Stored with the order, for [`PaymentChannel::renew`].
-    pub reference: String,
+    /// Stored with the order, for [`PaymentChannel::renew`]; none: the request alone is needed.
+    pub reference: Option<String>,
     /// What the client pays with.
     pub pay_params: PayParams,
 }
@@ -191,6 +219,9 @@ pub enum ErrorClass {
     Closed,
     /// The channel refuses permanently.
     Permanent,
+    /// The channel can do nothing for the player before a new sign-in: it refused this version of the session
+    /// key, or there is none (0).
+    SignInAgain(i64),
     /// The channel does not know the order or refund. Unsigned: a request may still be in flight.
     Absent,
     /// A defect here: nothing was sent.
@@ -258,6 +289,7 @@ impl From<ChannelError> for JobError {
                 failure: jobs::failure(&ProblemCode::PayBusy.into()),
             },
             ErrorClass::Internal => job_errors::reject(ProblemCode::Internal),
+            ErrorClass::SignInAgain(_) => job_errors::reject(ProblemCode::SignInAgain),
             ErrorClass::Transient
             | ErrorClass::QueryFirst
             | ErrorClass::AlreadyPaid

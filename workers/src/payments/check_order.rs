@@ -95,9 +95,15 @@ async fn check(services: &Services, order: &Order) -> Result<(), JobError> {
         Standing::Paid => Ok(()),
         Standing::Absent if !expired => check_again(services, order).await,
         Standing::Unpaid | Standing::Contradicts => check_again(services, order).await,
+        // Closed here; the query is made up for after the sign-in.
+        Standing::AwaitsSignIn if expired => {
+            let (to, cause) = (OrderStatus::Closed, Cause::Expired);
+            settlement::end(services, order, to, cause, Standing::AwaitsSignIn).await
+        }
+        Standing::AwaitsSignIn => Ok(()),
         Standing::Closed | Standing::Absent => {
             let (to, cause) = (OrderStatus::Closed, Cause::Expired);
-            settlement::end(services, order.id, to, cause, standing).await
+            settlement::end(services, order, to, cause, standing).await
         }
     }
 }
@@ -110,6 +116,7 @@ async fn final_check(services: &Services, order: &Order) -> Result<(), JobError>
     };
     match standing {
         Standing::Paid => Ok(()),
+        Standing::AwaitsSignIn => Ok(()),
         Standing::Unpaid => Err(job_errors::retry(ProblemCode::PayBusy)),
         Standing::Closed | Standing::Absent | Standing::Contradicts => {
             orders::finish_checks(&services.database, order.id)

@@ -5,13 +5,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use avalon_core::accounts::users;
+use avalon_core::base::fen::Fen;
 use avalon_core::base::ids::OrderId;
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::create_order::CreatedOrder;
 use avalon_core::jobs::{self, CreateOrder};
 use avalon_core::payments::order_rows::Order;
 use avalon_core::payments::orders::{self, NewOrder};
-use avalon_core::payments::{Cause, OrderStatus};
+use avalon_core::payments::{
+    Cause, Channel, EnvVersion, OrderStatus, PayWith, Platform, channel_refunds,
+};
 use avalon_queue::{JobContext, JobError};
 use jiff::Timestamp;
 
@@ -20,6 +23,7 @@ use crate::job_errors;
 use crate::payments::metrics::OrderRequest;
 use crate::payments::offer::offer;
 use crate::payments::settlement;
+use crate::payments::spend_coins;
 use crate::services::Services;
 
 /// From this attempt on the request counts as unavailable, and an unknown risk as a refusal: the player
@@ -68,25 +72,56 @@ async fn create(
     if ban.map_err(job_errors::user)?.is_some() {
         return Err(job_errors::reject(ProblemCode::UserBanned));
     }
+    if let Some(block) = pay.refund_block {
+        let from = Timestamp::now()
+            .checked_sub(block)
+            .unwrap_or(Timestamp::MIN);
+        let used = channel_refunds::has_used_refunded(&services.database, job.user_id, from).await;
+        if used.map_err(job_errors::payment)? {
+            return Err(job_errors::reject(ProblemCode::RefundBlocked));
+        }
+    }
+    let channel = match job.pay_with {
+        PayWith::Coins => Channel::VirtualPayment,
+        PayWith::Money => match job.channel {
+            Some(channel) => channel,
+            None => pay.channel_of(job.platform)?,
+        },
+    };
+    let first_query = pay.channels.get(channel)?.abilities().first_query;
+    let sandbox = pay.sandbox && is_testable(job.platform, job.env_version);
+    // Test coins grant nothing, unless that is wanted, and a spend is nothing but a grant.
+    if sandbox && job.pay_with == PayWith::Coins && !pay.sandbox_grants {
+        return Err(job_errors::reject(ProblemCode::PaymentsDisabled));
+    }
     let new = NewOrder {
+        platform: job.platform,
+        pay_with: job.pay_with,
         request_digest: job.digest(),
         user_id: job.user_id,
         open_id: job.open_id,
         product_id: job.product_id,
         quantity: job.quantity,
-        channel: pay.channels.default_channel()?,
+        channel,
         idempotency_key: job.idempotency_key,
         holds: pay.holds,
-        first_check: pay.reconcile_after,
+        first_check: first_query.map_or(pay.reconcile_after, |own| own.min(pay.reconcile_after)),
     };
     let order = orders::create(&services.database, &new, Timestamp::now())
         .await
         .map_err(job_errors::payment)?;
     let id = order.id;
     // Whatever happens from here on, the client learns which order it is about.
-    proceed(&services, order, job.client_ip, slow)
+    proceed(&services, order, job.client_ip, sandbox, slow)
         .await
         .map_err(|error| about(error, id))
+}
+
+/// Whether WeChat lets this build of the game buy in the sandbox, which only the server decides: a released game
+/// may not, and Apple has none.
+fn is_testable(platform: Option<Platform>, version: Option<EnvVersion>) -> bool {
+    matches!(version, Some(EnvVersion::Develop | EnvVersion::Trial))
+        && platform != Some(Platform::Ios)
 }
 
 /// Names the order in the job's error.
@@ -106,10 +141,21 @@ async fn proceed(
     services: &Services,
     order: Order,
     client_ip: Option<IpAddr>,
+    sandbox: bool,
     slow: bool,
 ) -> Result<CreatedOrder, JobError> {
     match order.status {
         OrderStatus::Pending => {}
+        // A repeat of a spend that WeChat has confirmed.
+        OrderStatus::Paid if order.pay_with == PayWith::Coins => {
+            return Ok(CreatedOrder {
+                order_id: order.id,
+                pay_params: None,
+            });
+        }
+        OrderStatus::Failed if order.failure.as_deref() == Some(Cause::NotEnoughCoins.as_str()) => {
+            return Err(job_errors::reject(ProblemCode::NotEnoughCoins));
+        }
         OrderStatus::Failed if order.failure.as_deref() == Some(Cause::Risk.as_str()) => {
             return Err(job_errors::reject(ProblemCode::RiskDenied));
         }
@@ -117,11 +163,15 @@ async fn proceed(
         _ => return Err(job_errors::reject(ProblemCode::OrderState)),
     }
     if order.submitted_at.is_none() {
-        services.metrics.order(OrderStatus::Pending);
+        services.metrics.order(OrderStatus::Pending, order.channel);
     }
     // From here on the order is queried, whatever happens to this job.
-    let reconcile_after = settlement::payments(services)?.reconcile_after;
-    settlement::check_later(services, order.id, order.checks, reconcile_after).await?;
+    let pay = settlement::payments(services)?;
+    let first_query = settlement::channel_of(services, &order)?
+        .abilities()
+        .first_query;
+    let first_query = first_query.map_or(pay.reconcile_after, |own| own.min(pay.reconcile_after));
+    settlement::check_later(services, order.id, order.checks, first_query).await?;
     // An order that may be known to the channel is not assessed again.
     if order.channel_request.is_none() {
         let subject = Subject {
@@ -136,26 +186,29 @@ async fn proceed(
                 return Err(job_errors::retry(ProblemCode::WechatBusy));
             }
             Verdict::Deny | Verdict::Unknown => {
-                deny(services, order.id).await?;
+                deny(services, &order).await?;
                 return Err(job_errors::reject(ProblemCode::RiskDenied));
             }
         }
     }
+    if order.total_fee == Fen::ZERO {
+        return spend_coins::spend(services, &order, sandbox).await;
+    }
     Ok(CreatedOrder {
-        pay_params: offer(services, &order).await?,
+        pay_params: Some(offer(services, &order, sandbox).await?),
         order_id: order.id,
     })
 }
 
 /// Ends an order that was not offered and therefore cannot be paid.
-async fn deny(services: &Services, id: OrderId) -> Result<(), JobError> {
+async fn deny(services: &Services, order: &Order) -> Result<(), JobError> {
     let (database, failed, now) = (&services.database, OrderStatus::Failed, Timestamp::now());
-    let ended = orders::end_unpaid(database, id, failed, Cause::Risk, None, now)
+    let ended = orders::end_unpaid(database, order.id, failed, Cause::Risk, None, now)
         .await
         .map_err(job_errors::payment)?;
     if ended.is_some() {
-        services.metrics.order(failed);
-        tracing::info!(order_id = %id, "order refused, the player is a risk");
+        services.metrics.order(failed, order.channel);
+        tracing::info!(order_id = %order.id, "order refused, the player is a risk");
     }
     Ok(())
 }

@@ -3,38 +3,76 @@
 
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::payments::order_rows::Order;
-use avalon_core::payments::{Cause, OrderStatus, PayParams, orders};
+use avalon_core::payments::{Cause, OrderStatus, PayParams, orders, products};
 use avalon_queue::JobError;
 use jiff::Timestamp;
 
 use crate::job_errors;
-use crate::payments::channel::{ChannelError, ErrorClass, Offer};
+use crate::payments::channel::{ChannelError, ErrorClass, Offer, Wish};
 use crate::payments::settlement::{self, Standing};
 use crate::services::Services;
 
 /// Returns the parameters that the client pays the order with.
-pub(crate) async fn offer(services: &Services, order: &Order) -> Result<PayParams, JobError> {
+pub(crate) async fn offer(
+    services: &Services,
+    order: &Order,
+    sandbox: bool,
+) -> Result<PayParams, JobError> {
     let channel = settlement::channel_of(services, order)?;
     if let Some(pay_params) = channel.renew(order).await? {
         return Ok(pay_params);
     }
-    let now = Timestamp::now();
-    let request = match &order.channel_request {
+    let request = request(services, order, sandbox).await?;
+    match channel.offer(order, &request).await {
+        Ok(offer) => accepted(services, order, offer, Timestamp::now()).await,
+        Err(error) => Err(declined(services, order, error).await?),
+    }
+}
+
+/// Returns the order's request to its channel, which is stored before it is first sent.
+pub(crate) async fn request(
+    services: &Services,
+    order: &Order,
+    sandbox: bool,
+) -> Result<String, JobError> {
+    let channel = settlement::channel_of(services, order)?;
+    Ok(match &order.channel_request {
         Some(request) => request.clone(),
         None => {
             // Stored before it is sent: whatever happens now, a repeat sends the same bytes.
-            let request = channel.order_request(order)?;
-            orders::store_request(&services.database, order.id, &request, now)
+            let product = products::by_id(&services.database, &order.product_id).await;
+            let product = product.map_err(job_errors::payment)?;
+            let product =
+                product.ok_or_else(|| job_errors::reject(ProblemCode::ProductNotFound))?;
+            let wish = Wish {
+                product: &product,
+                sandbox,
+            };
+            let request = match channel.order_request(order, &wish) {
+                Err(error) if error.class == ErrorClass::Permanent => {
+                    return Err(unsellable(services, order, &error).await?);
+                }
+                request => request?,
+            };
+            orders::store_request(&services.database, order.id, &request, Timestamp::now())
                 .await
                 .map_err(job_errors::payment)?
                 // Cancelled meanwhile.
                 .ok_or_else(|| job_errors::reject(ProblemCode::OrderState))?
         }
-    };
-    match channel.offer(order, &request).await {
-        Ok(offer) => accepted(services, order, offer, now).await,
-        Err(error) => Err(declined(services, order, error).await?),
-    }
+    })
+}
+
+/// Ends an order that the channel would refuse as it is: the product is not set up for it.
+async fn unsellable(
+    services: &Services,
+    order: &Order,
+    error: &ChannelError,
+) -> Result<JobError, JobError> {
+    tracing::error!(%error, order_id = %order.id, product_id = %order.product_id, "the product cannot be sold");
+    let (to, cause) = (OrderStatus::Failed, Cause::RefusedByChannel);
+    settlement::end(services, order, to, cause, Standing::Closed).await?;
+    Ok(job_errors::reject(ProblemCode::PaymentRefused))
 }
 
 /// Stores the offer, unless the order has ended.
@@ -44,9 +82,14 @@ async fn accepted(
     offer: Offer,
     now: Timestamp,
 ) -> Result<PayParams, JobError> {
-    let status = orders::store_offer(&services.database, order.id, &offer.reference, now)
-        .await
-        .map_err(job_errors::payment)?;
+    let status = orders::store_offer(
+        &services.database,
+        order.id,
+        offer.reference.as_deref(),
+        now,
+    )
+    .await
+    .map_err(job_errors::payment)?;
     if status != OrderStatus::Pending {
         // It ended during the call, when the channel did not know it. If closing it fails now, the final
         // check does it.
@@ -71,6 +114,7 @@ async fn declined(
         ErrorClass::Transient
         | ErrorClass::RateLimited
         | ErrorClass::Misconfigured
+        | ErrorClass::SignInAgain(_)
         | ErrorClass::Internal => return Ok(error.into()),
     }
     let permanent = error.class == ErrorClass::Permanent;
@@ -80,16 +124,18 @@ async fn declined(
             Standing::Paid | Standing::Contradicts => job_errors::reject(ProblemCode::OrderState),
             standing @ Standing::Closed => {
                 let (to, cause) = (OrderStatus::Closed, Cause::ClosedByChannel);
-                settlement::end(services, order.id, to, cause, standing).await?;
+                settlement::end(services, order, to, cause, standing).await?;
                 job_errors::reject(ProblemCode::OrderState)
             }
             // Permanently refused and unknown there: it can no longer be paid.
             standing @ Standing::Absent if permanent => {
                 let (to, cause) = (OrderStatus::Failed, Cause::RefusedByChannel);
-                settlement::end(services, order.id, to, cause, standing).await?;
+                settlement::end(services, order, to, cause, standing).await?;
                 job_errors::reject(ProblemCode::PaymentRefused)
             }
-            Standing::Absent | Standing::Unpaid => job_errors::retry(ProblemCode::PayBusy),
+            Standing::Absent | Standing::Unpaid | Standing::AwaitsSignIn => {
+                job_errors::retry(ProblemCode::PayBusy)
+            }
         },
     )
 }

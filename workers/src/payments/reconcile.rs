@@ -36,7 +36,8 @@ pub(crate) async fn handle(
         return Ok(0);
     }
     let mut statements = Vec::new();
-    for channel in pay.channels.iter() {
+    let comparable = |channel: &&dyn PaymentChannel| channel.abilities().statements;
+    for channel in pay.channels.iter().filter(comparable) {
         statements.push(statement(&services, channel, &job).await?);
     }
     let found = reconciliation::compare(database, job.day, &statements, Timestamp::now())
@@ -121,9 +122,11 @@ async fn resolve_payment(services: &Services, number: &str) -> Result<(), JobErr
         Standing::Paid => Ok(()),
         // Statement and query contradict each other, or the payment contradicts the order, which is for an
         // operator.
-        Standing::Unpaid | Standing::Closed | Standing::Absent | Standing::Contradicts => {
-            Err(job_errors::retry(ProblemCode::PayBusy))
-        }
+        Standing::Unpaid
+        | Standing::Closed
+        | Standing::Absent
+        | Standing::AwaitsSignIn
+        | Standing::Contradicts => Err(job_errors::retry(ProblemCode::PayBusy)),
     }
 }
 

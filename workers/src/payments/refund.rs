@@ -8,7 +8,7 @@ use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::SettleRefund;
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::refunds::{self, Refund};
-use avalon_core::payments::{OrderStatus, RefundStatus, refund_outcomes};
+use avalon_core::payments::{Channel, OrderStatus, RefundStatus, refund_outcomes};
 use avalon_queue::{JobContext, JobError};
 use jiff::Timestamp;
 
@@ -23,12 +23,13 @@ const INTERVALS: [u64; 8] = [2, 60, 60, 60, 300, 600, 1200, 1800];
 /// Reports a refund's change of state: to operators, and to the game server when the order changed.
 pub(crate) async fn announce(
     services: &Services,
+    channel: Channel,
     before: &Refund,
     after: &Refund,
     changed: Option<&Order>,
 ) {
     if after.status != before.status {
-        services.metrics.refund(after.status);
+        services.metrics.refund(after.status, channel);
     }
     if after.status == RefundStatus::Closed && before.status != RefundStatus::Closed {
         tracing::error!(
@@ -41,7 +42,7 @@ pub(crate) async fn announce(
     if let Some(order) = changed {
         // A partial refund does not change the order's state.
         if order.status == OrderStatus::Refunded {
-            services.metrics.order(order.status);
+            services.metrics.order(order.status, channel);
         }
         settlement::enqueue_webhooks(services).await;
         services.analytics.relay.wake();
@@ -182,7 +183,8 @@ async fn apply(
     )
     .await;
     let (after, changed) = applied.map_err(job_errors::payment)?;
-    announce(services, refund, &after, changed.as_ref()).await;
+    let channel = order_of(services, refund).await?.channel;
+    announce(services, channel, refund, &after, changed.as_ref()).await;
     if status == RefundStatus::Succeeded && after.status != status {
         tracing::error!(refund_id = %id, "a refund exceeds what was paid, it was not counted");
     }

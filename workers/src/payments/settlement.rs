@@ -9,7 +9,9 @@ use avalon_core::jobs::SettleRefund;
 use avalon_core::payments::order_rows::Order;
 use avalon_core::payments::orders::{self, Paid, PayBack, Payment, ReportedPayment};
 use avalon_core::payments::refunds::{self, NewRefund, Refund};
-use avalon_core::payments::{CallbackOutcome, Cause, OrderStatus, events, fulfilments};
+use avalon_core::payments::{
+    CallbackOutcome, Cause, Channel, OrderStatus, events, fulfilments, virtual_orders,
+};
 use avalon_queue::JobError;
 use jiff::Timestamp;
 
@@ -32,8 +34,10 @@ pub(crate) enum Standing {
     Paid,
     /// It can still be paid.
     Unpaid,
-    /// It is closed, by the channel's signature.
+    /// It is closed, by the channel's signature, or here alone if the channel closes no orders.
     Closed,
+    /// It cannot be queried before its player signs in again.
+    AwaitsSignIn,
     /// The channel does not know it, by an unsigned error.
     Absent,
     /// It was paid in a way that contradicts the order: nothing was granted, and an operator must look. That
@@ -91,6 +95,10 @@ async fn query_and(
 ) -> Result<Standing, JobError> {
     let channel = channel_of(services, order)?;
     let outcome = match channel.query(order).await {
+        // Test money grants nothing, unless that is wanted.
+        Ok(ChannelStatus::Paid(_)) if order.sandbox && !payments(services)?.sandbox_grants => {
+            return Ok(Standing::Unpaid);
+        }
         Ok(ChannelStatus::Paid(report)) => apply_and(services, &report, cause, pay_back).await?,
         Ok(ChannelStatus::Contradictory(outcome)) => outcome,
         Ok(ChannelStatus::Closed) => return Ok(Standing::Closed),
@@ -98,13 +106,23 @@ async fn query_and(
         Err(error) if error.class == ErrorClass::Absent && !has_offer(channel, order) => {
             return Ok(Standing::Absent);
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => match error.class {
+            ErrorClass::SignInAgain(key_version) => {
+                let (database, now) = (&services.database, Timestamp::now());
+                virtual_orders::await_sign_in(database, order, key_version, now)
+                    .await
+                    .map_err(job_errors::payment)?;
+                tracing::info!(order_id = %order.id, "the order awaits its player's next sign-in");
+                return Ok(Standing::AwaitsSignIn);
+            }
+            _ => return Err(error.into()),
+        },
     };
     Ok(match outcome {
         CallbackOutcome::Granted | CallbackOutcome::Duplicate => Standing::Paid,
         outcome => {
             tracing::error!(order_id = %order.id, %outcome, "a paid order needs an operator");
-            services.metrics.callback(outcome);
+            services.metrics.callback(outcome, order.channel);
             Standing::Contradicts
         }
     })
@@ -133,17 +151,18 @@ async fn apply_and(
     let payment = &report.payment;
     if report.refunded {
         // Our own refunds are of orders that are paid here.
-        let before = orders::refunded_elsewhere(database, id, &payment.transaction_id, now)
-            .await
-            .map_err(job_errors::payment)?;
+        let before =
+            orders::refunded_elsewhere(database, id, payment.transaction_id.as_deref(), now)
+                .await
+                .map_err(job_errors::payment)?;
         if let Some(before) = before {
             if before.status == OrderStatus::Pending {
-                services.metrics.order(OrderStatus::Closed);
+                services.metrics.order(OrderStatus::Closed, payment.channel);
             }
             return Ok(CallbackOutcome::RefundedThere);
         }
     }
-    let pay_back = match payments(services)?.refund_late_payments {
+    let pay_back = match refunds_late_payments(services, payment.channel)? {
         true => pay_back,
         false => PayBack::Never,
     };
@@ -177,12 +196,23 @@ async fn apply_and(
     }
 }
 
+/// Whether a payment that arrives after the order was closed is refunded. A channel that cannot be made to
+/// refund leaves the player the items.
+pub(crate) fn refunds_late_payments(
+    services: &Services,
+    channel: Channel,
+) -> Result<bool, JobError> {
+    let payments = payments(services)?;
+    Ok(payments.refund_late_payments && payments.channels.get(channel)?.abilities().refunds)
+}
+
 /// Records a payment that a callback reported, together with those of other callbacks and with the callback's
-/// outcome. Returns whether it did: otherwise the payment is no common case, and [`apply`] decides.
+/// outcome, if there is one. Returns whether it did: otherwise the payment is no common case, and [`apply`] decides.
 pub(crate) async fn apply_reported(
     services: &Services,
     report: &PaymentReport,
-    callback: InboxId,
+    cause: Cause,
+    callback: Option<InboxId>,
 ) -> Result<bool, JobError> {
     let Ok(order) = report.order_number.parse::<OrderId>() else {
         return Ok(false);
@@ -190,12 +220,12 @@ pub(crate) async fn apply_reported(
     if report.refunded {
         return Ok(false);
     }
-    let (payment, cause) = (&report.payment, Cause::Callback);
+    let payment = &report.payment;
     let reported = ReportedPayment {
         order,
         payment: payment.clone(),
         cause,
-        callback: Some(callback),
+        callback,
     };
     let Some(order) = payments(services)?.writer.pay(reported).await else {
         return Ok(false);
@@ -209,7 +239,7 @@ pub(crate) async fn apply_reported(
 
 /// Counts and logs a payment that was recorded.
 fn announce(services: &Services, order: &Order, payment: &Payment, cause: Cause) {
-    services.metrics.order(OrderStatus::Paid);
+    services.metrics.order(OrderStatus::Paid, order.channel);
     services.metrics.paid(cause, payment.at);
     tracing::info!(order_id = %order.id, %cause, "order paid");
 }
@@ -256,7 +286,11 @@ async fn close_and(
     order: &Order,
     pay_back: PayBack,
 ) -> Result<Standing, JobError> {
-    match channel_of(services, order)?.close(order).await {
+    let channel = channel_of(services, order)?;
+    if !channel.abilities().closes {
+        return Ok(Standing::Closed);
+    }
+    match channel.close(order).await {
         Ok(()) => Ok(Standing::Closed),
         Err(error) => match error.class {
             ErrorClass::AlreadyPaid
@@ -268,25 +302,30 @@ async fn close_and(
     }
 }
 
-/// Ends an order that can no longer be paid, according to `standing`. The request of an order that the
+/// Ends an order that can no longer be paid, according to `standing`. One that is closed only here may have been
+/// paid in its last moments, and is queried once more. The request of an order that the
 /// channel merely does not know may still be in flight: it is queried once more, later.
 pub(crate) async fn end(
     services: &Services,
-    id: OrderId,
+    order: &Order,
     to: OrderStatus,
     cause: Cause,
     standing: Standing,
 ) -> Result<(), JobError> {
     let now = Timestamp::now();
+    let closes = channel_of(services, order)?.abilities().closes;
+    let id = order.id;
     let final_check = match standing {
-        Standing::Closed => None,
+        Standing::Closed if closes => None,
+        // The query is made up for after the sign-in.
+        Standing::AwaitsSignIn => None,
         _ => Some(now.checked_add(FINAL_CHECK_AFTER).unwrap_or(Timestamp::MAX)),
     };
     let ended = orders::end_unpaid(&services.database, id, to, cause, final_check, now)
         .await
         .map_err(job_errors::payment)?;
     if ended.is_some() {
-        services.metrics.order(to);
+        services.metrics.order(to, order.channel);
         tracing::info!(order_id = %id, status = %to, %cause, "order ended unpaid");
     }
     Ok(())

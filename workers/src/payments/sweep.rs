@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_core::jobs::{Callback, MAINTENANCE, ProcessPush, SettleRefund};
-use avalon_core::payments::{inbox, order_rows, orders, refunds};
+use avalon_core::payments::{channel_refunds, coins, inbox, order_rows, orders, refunds};
 use avalon_core::personal::{Step, erasure};
 use avalon_core::platform::pushes;
 use avalon_queue::{IdempotencyKey, Job, JobContext, JobError, QueueName, RetryPolicy};
@@ -13,8 +13,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::job_errors;
-use crate::payments::settlement;
+use crate::payments::{resume, settlement};
 use crate::personal::erase_player;
+use crate::platform::pushed_refund;
 use crate::schedule;
 use crate::services::Services;
 
@@ -49,6 +50,9 @@ pub struct Swept {
     pub orders: usize,
     /// Queries of refunds.
     pub refunds: usize,
+    /// Changes of coins.
+    #[serde(default)]
+    pub coins: usize,
     /// Webhooks.
     pub fulfilments: usize,
     /// Erasures of players.
@@ -120,6 +124,18 @@ pub(crate) async fn handle(
             let new = services.enqueue(&settle).await?;
             swept.refunds += usize::from(new);
         }
+    }
+    let tried = before(OVERDUE);
+    for id in coins::due(database, tried, BATCH)
+        .await
+        .map_err(job_errors::payment)?
+    {
+        swept.coins += usize::from(resume::enqueue_change(&services, id).await?);
+    }
+    let refunds = channel_refunds::overdue(database, BATCH).await;
+    for id in refunds.map_err(job_errors::payment)? {
+        pushed_refund::apply_stored(&services, &id).await?;
+        swept.refunds += 1;
     }
     for erasure in erasure::due(database, before(OVERDUE), BATCH)
         .await

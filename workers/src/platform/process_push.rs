@@ -11,11 +11,13 @@ use avalon_core::jobs::ProcessPush;
 use avalon_core::platform::pushes::{self, Outcome, StoredPush, judge};
 use avalon_queue::{JobContext, JobError};
 use avalon_wechat::message_push::{Envelope, Event};
+use jiff::Timestamp;
 
-use super::{
-    account_cancelled, authorization_revoked, gift_pack, subscriptions, user_info_modified,
-};
 use crate::job_errors;
+use crate::platform::{
+    account_cancelled, authorization_revoked, coins_credited, gift_pack, item_delivery,
+    pushed_refund, subscriptions, user_info_modified,
+};
 use crate::services::Services;
 
 pub(crate) async fn handle(
@@ -36,6 +38,7 @@ pub(crate) async fn handle(
     pushes::processed(&services.database, push.id, outcome)
         .await
         .map_err(job_errors::database)?;
+    services.metrics.push(outcome);
     Ok(outcome)
 }
 
@@ -52,14 +55,33 @@ async fn process(
     let judged = judge(event.as_ref().map_err(|error| *error), &services.app_keys);
     match (judged.outcome, event) {
         (Some(outcome), _) => Ok(outcome),
-        (None, Ok(event)) => apply(services, push, event).await,
+        (None, Ok(event)) => apply(services, push, event, &envelope).await,
         (None, Err(_)) => Ok(Outcome::Invalid),
     }
 }
 
-/// Applies an event that is accepted. Those without an arm have no effect in this version beyond their row.
-async fn apply(services: &Services, push: &StoredPush, event: Event) -> Result<Outcome, JobError> {
+/// Applies an event that is accepted.
+async fn apply(
+    services: &Services,
+    push: &StoredPush,
+    event: Event,
+    envelope: &Envelope,
+) -> Result<Outcome, JobError> {
+    let at = envelope.create_time.unwrap_or_else(Timestamp::now);
+    let keys = &services.app_keys;
     match event {
+        Event::ItemDelivery(payload) => match payload.open(keys) {
+            Ok(notice) => item_delivery::apply(services, &notice, at).await,
+            Err(_) => Ok(Outcome::Unverified),
+        },
+        Event::CoinsCredited(payload) => match payload.open(keys) {
+            Ok(notice) => coins_credited::apply(services, &notice, at).await,
+            Err(_) => Ok(Outcome::Unverified),
+        },
+        Event::Refund(payload) => match payload.open(keys) {
+            Ok(notice) => pushed_refund::apply(services, &notice).await,
+            Err(_) => Ok(Outcome::Unverified),
+        },
         Event::UserInfoModified(event) => user_info_modified::apply(services, event).await,
         Event::AuthorizationRevoked(event) => authorization_revoked::apply(services, event).await,
         Event::AccountCancelled(event) => account_cancelled::apply(services, push, event).await,
@@ -69,6 +91,7 @@ async fn apply(services: &Services, push: &StoredPush, event: Event) -> Result<O
             subscriptions::change(services, push.id, &change).await
         }
         Event::SubscriptionSent(sent) => subscriptions::sent(services, &sent).await,
+        // The others have no effect in this version beyond their rows.
         _ => Ok(Outcome::Stored),
     }
 }

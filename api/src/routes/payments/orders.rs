@@ -2,15 +2,13 @@
 //! does not.
 
 use avalon_core::base::ids::OrderId;
-use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::cancel_order::OrderAnswer;
 use avalon_core::jobs::{CancelOrder, CreateOrder};
 use avalon_core::payments::order_reader::OrderReader;
 use avalon_core::payments::order_rows::{self, Order};
-use avalon_core::payments::{OrderStatus, PaymentError};
+use avalon_core::payments::{Channel, EnvVersion, OrderStatus, PayWith, PaymentError, Platform};
 use avalon_core::storage::database::Database;
 use avalon_wechat::OpenId;
-use avalon_wechat::pay::CallbackReceiver;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
@@ -26,13 +24,14 @@ use crate::http::problem_sets::problems;
 use crate::middleware::caller::Player;
 use crate::middleware::client_address::ClientAddress;
 use crate::routes::payments::shop::{
-    MAX_ORDERED, OrderPath, RequestKey, bounded, order_of_player, product_id,
+    MAX_ORDERED, OpenChannels, OrderPath, RequestKey, bounded, order_of_player, product_id,
 };
 use crate::state::App;
 
 problems! {
     CreateProblems: PLAYER BODY JOB DATABASE PAY; HeaderInvalid RiskDenied ProductNotFound
         OutOfStock LimitReached TooManyPending OrderState PaymentRefused IdempotencyKeyReused
+        NotEnoughCoins RefundBlocked SignInAgain
 }
 problems! { ShowProblems: PLAYER DATABASE; OrderNotFound }
 problems! { ListProblems: PLAYER DATABASE; QueryInvalid }
@@ -55,9 +54,22 @@ struct CreateOrderRequest {
     /// Number of pieces.
     #[schema(minimum = 1, maximum = 10_000)]
     quantity: i64,
+    /// Where the player buys, as `wx.getDeviceInfo().platform` names it: decides the payment channel.
+    #[serde(default)]
+    platform: Option<Platform>,
+    /// The build of the mini-game, as `wx.getAccountInfoSync` names it; builds that are not released may order in
+    /// the sandbox, if the server is so configured.
+    #[serde(default)]
+    env_version: Option<EnvVersion>,
+    /// The payment channel, instead of the platform's.
+    #[serde(default)]
+    channel: Option<Channel>,
+    /// What to pay with: money, by default, or the player's coins.
+    #[serde(default)]
+    pay_with: PayWith,
 }
 
-/// An order that can be paid.
+/// An order that can be paid, or that was paid with coins.
 #[derive(ToSchema)]
 #[schema(as = CreatedOrder, rename_all = "camelCase")]
 #[allow(dead_code, reason = "describes the job's result")]
@@ -65,14 +77,43 @@ struct CreatedOrderBody {
     /// The order.
     #[schema(example = "01JZ5N4V7W8X9YABCDEFGHJKMN")]
     order_id: String,
-    pay_params: PayParamsBody,
+    /// None: it is paid.
+    pay_params: Option<PayParamsBody>,
 }
 
-/// The parameters of `wx.requestPayment`, under its names.
+/// The parameters of the client's payment call, under its names.
 #[derive(ToSchema)]
-#[schema(as = PayParams, rename_all = "camelCase")]
+#[schema(as = PayParams)]
+#[serde(untagged)]
 #[allow(dead_code, reason = "describes the job's result")]
-struct PayParamsBody {
+enum PayParamsBody {
+    WechatPay(WechatPayParams),
+    VirtualPayment(VirtualPaymentParams),
+}
+
+/// The parameters of `wx.requestMidasPaymentGameItem`.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[allow(dead_code, reason = "describes the job's result")]
+struct VirtualPaymentParams {
+    #[schema(example = "virtual_payment")]
+    channel: String,
+    /// `goods` or `coins`.
+    mode: String,
+    /// To be passed on as a string, byte for byte.
+    sign_data: String,
+    pay_sig: String,
+    /// Valid until the player's next sign-in; a repeated request signs again.
+    signature: String,
+}
+
+/// The parameters of `wx.requestPayment`.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[allow(dead_code, reason = "describes the job's result")]
+struct WechatPayParams {
+    #[schema(example = "wechat_pay")]
+    channel: String,
     /// Unix seconds, as text.
     time_stamp: String,
     nonce_str: String,
@@ -105,7 +146,7 @@ struct PayParamsBody {
     security(("token" = [])),
 )]
 async fn create(
-    State(pay): State<Option<CallbackReceiver>>,
+    State(channels): State<OpenChannels>,
     ClientAddress(address): ClientAddress,
     Player(player): Player,
     RequestKey(idempotency_key): RequestKey,
@@ -118,18 +159,18 @@ async fn create(
         product_id: product_id(request.product_id)?,
         quantity: bounded("quantity", request.quantity, 1..=MAX_ORDERED)?,
         idempotency_key,
+        platform: request.platform,
+        env_version: request.env_version,
+        channel: request.channel,
+        pay_with: request.pay_with,
+        session_id: Some(player.sid),
         client_ip: Some(address),
     };
-    payments_enabled(pay.as_ref())?;
+    channels.require(match order.pay_with {
+        PayWith::Money => order.channel,
+        PayWith::Coins => Some(Channel::VirtualPayment),
+    })?;
     jobs.respond(&order).await
-}
-
-/// Rejects a request whose job no worker could execute.
-fn payments_enabled(pay: Option<&CallbackReceiver>) -> Result<(), ProblemCode> {
-    match pay {
-        Some(_) => Ok(()),
-        None => Err(ProblemCode::PaymentsDisabled),
-    }
 }
 
 /// Returns an order.
@@ -238,7 +279,7 @@ async fn list(
 )]
 async fn cancel(
     State(orders): State<OrderReader>,
-    State(pay): State<Option<CallbackReceiver>>,
+    State(channels): State<OpenChannels>,
     Player(player): Player,
     OrderPath(order_id): OrderPath,
     jobs: JobResponder,
@@ -249,7 +290,7 @@ async fn cancel(
         OrderStatus::Closed => return Ok(uncached(Json(OrderAnswer { order }))),
         status => return Err(PaymentError::StateForbids(status).into()),
     }
-    payments_enabled(pay.as_ref())?;
+    channels.require_any()?;
     let user_id = player.sub;
     jobs.respond(&CancelOrder { order_id, user_id }).await
 }

@@ -5,15 +5,63 @@ use std::ops::RangeInclusive;
 
 use avalon_core::base::ids::{OrderId, ProductId, UserId};
 use avalon_core::base::problem::{Problem, ProblemCode};
-use avalon_core::payments::PaymentError;
+use avalon_core::payments::config::ChannelsConfig;
 use avalon_core::payments::order_reader::OrderReader;
 use avalon_core::payments::order_rows::Order;
+use avalon_core::payments::products::Product;
+use avalon_core::payments::{Channel, PayWith, PaymentError, Platform};
 use axum::extract::{FromRequestParts, Path};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 
 use crate::http::extract::invalid_field;
 use crate::http::problem::ApiError;
+
+/// The payment channels that are configured.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenChannels {
+    /// Which platform pays through which channel.
+    pub platforms: ChannelsConfig,
+    /// Whether WeChat Pay is configured.
+    pub wechat_pay: bool,
+    /// Whether virtual payment is configured.
+    pub virtual_payment: bool,
+}
+
+impl OpenChannels {
+    /// Rejects a request whose job no worker could execute.
+    pub(crate) fn require_any(self) -> Result<(), ProblemCode> {
+        match self.wechat_pay || self.virtual_payment {
+            true => Ok(()),
+            false => Err(ProblemCode::PaymentsDisabled),
+        }
+    }
+
+    pub(crate) fn require_virtual_payment(self) -> Result<(), ProblemCode> {
+        match self.virtual_payment {
+            true => Ok(()),
+            false => Err(ProblemCode::PaymentsDisabled),
+        }
+    }
+
+    /// Rejects an order through a channel that is not configured.
+    pub(crate) fn require(self, channel: Option<Channel>) -> Result<(), ProblemCode> {
+        match channel {
+            None => self.require_any(),
+            Some(Channel::VirtualPayment) => self.require_virtual_payment(),
+            Some(Channel::WechatPay) if self.wechat_pay => Ok(()),
+            Some(Channel::WechatPay) => Err(ProblemCode::PaymentsDisabled),
+        }
+    }
+
+    /// Whether a product can be bought on a platform, with money or with coins.
+    pub(crate) fn sell(self, product: &Product, platform: Platform) -> bool {
+        let channel = self.platforms.choose(Some(platform), self.virtual_payment);
+        let coins = Channel::VirtualPayment;
+        product.is_sold(Some(platform), channel, PayWith::Money)
+            || self.virtual_payment && product.is_sold(Some(platform), coins, PayWith::Coins)
+    }
+}
 
 /// Maximum number of pieces in one order.
 pub(crate) const MAX_ORDERED: i64 = 10_000;

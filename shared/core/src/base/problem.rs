@@ -79,6 +79,9 @@ problem_codes! {
     StockChanged: 409, NO, "The stock of the product differs from the expected stock. Read it again.";
     RefundTooLarge: 409, NO, "The refund exceeds the remaining amount or quantity of the order.";
     NotEnoughItems: 409, NO, "The player owns fewer items than requested.";
+    NotEnoughCoins: 409, NO, "The player has fewer coins than this costs.";
+    RefundElsewhere: 409, NO, "This payment is refunded in WeChat's console of virtual payment, or by the platform, not here.";
+    RefundBlocked: 403, NO, "The player may not buy for a while: items of a refunded payment had been used.";
     BoardClosed: 409, NO, "The board accepts no scores now.";
     PaymentRefused: 409, NO, "WeChat Pay rejected the order permanently.";
     ErasureState: 409, NO, "The erasure of the player has begun and can no longer be revoked.";

@@ -8,8 +8,8 @@ use avalon_queue::{IdempotencyKey, Job, QueueName, RetryPolicy};
 use avalon_wechat::OpenId;
 use serde::{Deserialize, Serialize};
 
-use crate::base::ids::{OrderId, ProductId, UserId};
-use crate::payments::PayParams;
+use crate::base::ids::{OrderId, ProductId, SessionId, UserId};
+use crate::payments::{Channel, EnvVersion, PayParams, PayWith, Platform};
 
 /// Creates an order and has it offered.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,6 +24,21 @@ pub struct CreateOrder {
     pub quantity: i64,
     /// The client's name of this request: the same one gives the same order.
     pub idempotency_key: String,
+    /// Where the player buys.
+    #[serde(default)]
+    pub platform: Option<Platform>,
+    /// The build of the mini-game; none counts as released.
+    #[serde(default)]
+    pub env_version: Option<EnvVersion>,
+    /// The channel that the client asks for.
+    #[serde(default)]
+    pub channel: Option<Channel>,
+    /// What the player pays with.
+    #[serde(default)]
+    pub pay_with: PayWith,
+    /// The player's session: after a new sign-in, a repeat is another job, which signs with the new session key.
+    #[serde(default)]
+    pub session_id: Option<SessionId>,
     /// The player's address, for WeChat's risk assessment.
     #[serde(default)]
     pub client_ip: Option<IpAddr>,
@@ -36,7 +51,11 @@ impl CreateOrder {
 
     /// Digest of the request: the same key with another digest is refused.
     pub fn digest(&self) -> String {
-        format!("{}:{}", self.product_id, self.quantity)
+        let product = format!("{}:{}", self.product_id, self.quantity);
+        match self.pay_with {
+            PayWith::Money => product,
+            PayWith::Coins => format!("{product}:coins"),
+        }
     }
 }
 
@@ -55,7 +74,8 @@ impl Job for CreateOrder {
 
     fn key(&self) -> Option<IdempotencyKey> {
         let (user, name, digest) = (self.user_id, &self.idempotency_key, self.digest());
-        let key = format!("create:{user}:{name}:{digest}");
+        let session = self.session_id.map(|id| id.to_string()).unwrap_or_default();
+        let key = format!("create:{user}:{name}:{digest}:{session}");
         Some(IdempotencyKey::new(key, Self::SAME_JOB))
     }
 
@@ -75,6 +95,7 @@ impl Job for CreateOrder {
 pub struct CreatedOrder {
     /// The order.
     pub order_id: OrderId,
-    /// The parameters of the client's payment call.
-    pub pay_params: PayParams,
+    /// The parameters of the client's payment call; none: it is paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pay_params: Option<PayParams>,
 }

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use sqlx::Row;
 
-use super::{PaymentError, RefundStatus};
+use super::{PaymentError, RefundStatus, coins, virtual_orders};
 use crate::storage::database::Database;
 
 /// An order is overdue this long after it should have been closed.
@@ -25,6 +25,10 @@ pub struct Backlog {
     pub undelivered: Waiting,
     /// Refunds in progress, by state.
     pub refunds: Vec<(RefundStatus, Waiting)>,
+    /// Orders that wait for their players' next sign-in.
+    pub awaiting_sign_in: Waiting,
+    /// Changes of coins whose outcome is unknown.
+    pub coins_unsettled: Waiting,
     /// Erasures of players that have begun and are not done.
     pub erasures: Waiting,
     /// Differences found in the last three reconciled days.
@@ -95,7 +99,15 @@ pub async fn read(database: &Database, now: Timestamp) -> Result<Backlog, Paymen
     for row in &open {
         refunds.push((row.try_get(2)?, waiting(row)?));
     }
+    let awaiting = virtual_orders::waiting(database).await?;
+    let unsettled = coins::unsettled(database).await?;
+    let since = |count, oldest: Option<i64>| Waiting {
+        count,
+        oldest_ms: oldest.map_or(0, |oldest| (now - oldest).max(0)),
+    };
     Ok(Backlog {
+        awaiting_sign_in: since(awaiting.orders, awaiting.oldest),
+        coins_unsettled: since(unsettled.changes, unsettled.oldest),
         inbox: waiting(&inbox)?,
         orders_pending: orders.try_get(0)?,
         orders_overdue: orders.try_get(1)?,

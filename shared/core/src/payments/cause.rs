@@ -40,6 +40,14 @@ pub enum Cause {
     /// The player was rejected as a risk before the order was offered.
     #[strum(serialize = "taken for a risk")]
     Risk,
+    /// The player had too few coins.
+    NotEnoughCoins,
+    /// WeChat confirmed the spend of coins.
+    CoinsSpent,
+    /// The coins were given back.
+    CoinsReturned,
+    /// The message push reported the payment.
+    Push,
     /// A full refund was requested.
     #[strum(serialize = "refund")]
     RefundRequested,

@@ -2,6 +2,7 @@
 //! webhook to the game server).
 
 mod fulfil;
+mod virtual_payment;
 
 use std::{
     fmt,
@@ -21,6 +22,7 @@ use url::{Host, Url};
 
 use super::orders::HoldRules;
 pub use fulfil::{FulfilConfig, WebhookSecret, WebhookSecretError, WebhookUrl, WebhookUrlError};
+pub use virtual_payment::{ChannelsConfig, VpayConfig};
 
 /// `pay`: the merchant at WeChat Pay. Without `mch_id` there are no payments, and no other key is
 /// needed.
@@ -58,6 +60,8 @@ pub struct PayConfig {
     /// WeChat Pay's public key, PEM.
     #[serde(deserialize_with = "platform_public_key")]
     pub platform_public_key: Option<String>,
+    /// Which platform pays through which channel.
+    pub channels: ChannelsConfig,
     /// Age at which an unpaid order is closed.
     #[serde(with = "text::duration")]
     pub order_ttl: Duration,
@@ -100,6 +104,7 @@ impl Default for PayConfig {
             notify_url: None,
             platform_public_key_id: None,
             platform_public_key: None,
+            channels: ChannelsConfig::default(),
             order_ttl: Duration::from_secs(30 * 60),
             scarce_order_ttl: Duration::from_secs(5 * 60),
             scarce_stock: 100,

@@ -7,7 +7,9 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 use utoipa::ToSchema;
 
+use super::platform::PayWith;
 use super::status::{Channel, OrderStatus};
+use super::virtual_request::{Mode, VirtualRequest};
 use super::{PaymentError, damaged};
 use crate::base::fen::Fen;
 use crate::base::ids::{OrderId, ProductId, UserId};
@@ -44,6 +46,15 @@ pub struct Order {
     pub channel: Channel,
     /// The state.
     pub status: OrderStatus,
+    /// What it is paid with; absent: money.
+    #[serde(default, skip_serializing_if = "is_money")]
+    pub pay_with: PayWith,
+    /// Number of coins that it buys or costs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coins: Option<i64>,
+    /// Whether it is a test of virtual payment, without real money; absent: no.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub sandbox: bool,
     /// Our number of the order at WeChat (`out_trade_no`), once it may be known there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -95,6 +106,26 @@ pub struct Order {
     pub(super) holds_stock: bool,
 }
 
+impl Order {
+    /// What virtual payment was asked for it.
+    pub fn virtual_request(&self) -> Option<VirtualRequest> {
+        VirtualRequest::of(self.channel, self.channel_request.as_deref())
+    }
+
+    /// Whether its payment grants items: that of coins does not, since WeChat credits them.
+    pub fn grants_items(&self) -> bool {
+        self.coins.is_none() || self.pay_with == PayWith::Coins
+    }
+}
+
+fn is_money(with: &PayWith) -> bool {
+    *with == PayWith::Money
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 /// Reads the columns that `sql/order_*.sql` select.
 pub(super) fn order_of(row: &AnyRow) -> Result<Order, PaymentError> {
     let time = |column: &str| -> Result<Option<Timestamp>, PaymentError> {
@@ -104,6 +135,10 @@ pub(super) fn order_of(row: &AnyRow) -> Result<Order, PaymentError> {
     };
     let id: OrderId = row.try_get("id")?;
     let submitted_at: Option<i64> = row.try_get("submitted_at")?;
+    let channel: Channel = row.try_get("channel")?;
+    let channel_request: Option<String> = row.try_get("channel_request")?;
+    let virtual_request = VirtualRequest::of(channel, channel_request.as_deref());
+    let virtual_request = virtual_request.as_ref();
     Ok(Order {
         id,
         user_id: row.try_get("user_id")?,
@@ -113,8 +148,14 @@ pub(super) fn order_of(row: &AnyRow) -> Result<Order, PaymentError> {
         quantity: row.try_get("quantity")?,
         total_fee: row.try_get("total_fee")?,
         refunded_fee: row.try_get("refunded_fee")?,
-        channel: row.try_get("channel")?,
+        channel,
         status: row.try_get("status")?,
+        pay_with: match virtual_request.map(|request| request.mode) {
+            Some(Mode::Spend) => PayWith::Coins,
+            _ => PayWith::Money,
+        },
+        coins: virtual_request.and_then(VirtualRequest::coins),
+        sandbox: virtual_request.is_some_and(VirtualRequest::is_sandbox),
         wx_order_id: submitted_at.map(|_| id),
         offer: row.try_get("offer")?,
         transaction_id: row.try_get("transaction_id")?,
@@ -122,7 +163,7 @@ pub(super) fn order_of(row: &AnyRow) -> Result<Order, PaymentError> {
         created_at: time("created_at")?.ok_or_else(|| damaged("orders.created_at"))?,
         expires_at: time("expires_at")?.ok_or_else(|| damaged("orders.expires_at"))?,
         paid_at: time("paid_at")?,
-        channel_request: row.try_get("channel_request")?,
+        channel_request,
         submitted_at,
         offered_at: row.try_get("offered_at")?,
         checks: integer(row, "checks")?,

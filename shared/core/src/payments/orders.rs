@@ -59,11 +59,12 @@ pub async fn store_request(
 pub async fn store_offer(
     database: &Database,
     id: OrderId,
-    offer: &str,
+    offer: Option<&str>,
     now: Timestamp,
 ) -> Result<OrderStatus, PaymentError> {
     sqlx::query_scalar(
-        "UPDATE orders SET prepay_id = $1, prepaid_at = $2 WHERE id = $3 RETURNING status",
+        "UPDATE orders SET prepay_id = coalesce($1, prepay_id), prepaid_at = $2 WHERE id = $3
+         RETURNING status",
     )
     .bind(offer)
     .bind(now.as_millisecond())

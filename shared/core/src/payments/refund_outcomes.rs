@@ -8,7 +8,7 @@ use super::fulfilments::Webhooks;
 use super::order_rows::{self, Order};
 use super::orders::{move_stock, set_status, store_webhook};
 use super::refunds::{self, Refund, Sums, refund_of, sums};
-use super::status::{OrderStatus, RefundStatus};
+use super::status::{Channel, OrderStatus, RefundStatus};
 use super::{Cause, PaymentError, events, refund_items};
 use crate::analytics::outbox;
 use crate::base::fen::Fen;
@@ -28,7 +28,35 @@ pub async fn apply(
     webhooks: Webhooks,
     now: Timestamp,
 ) -> Result<(Refund, Option<Order>), PaymentError> {
+    let report = Report {
+        status,
+        channel_refund_id,
+    };
     let mut transaction = database.begin().await?;
+    let applied = apply_in(&mut transaction, id, report, webhooks, now).await?;
+    transaction.commit().await?;
+    Ok(applied)
+}
+
+/// A report of a refund's state.
+#[derive(Clone, Copy)]
+pub(super) struct Report<'a> {
+    pub(super) status: RefundStatus,
+    pub(super) channel_refund_id: Option<&'a str>,
+}
+
+/// Applies a report within a transaction.
+pub(super) async fn apply_in(
+    transaction: &mut AnyConnection,
+    id: RefundId,
+    report: Report<'_>,
+    webhooks: Webhooks,
+    now: Timestamp,
+) -> Result<(Refund, Option<Order>), PaymentError> {
+    let Report {
+        status,
+        channel_refund_id,
+    } = report;
     let order_id: Option<OrderId> =
         sqlx::query_scalar("SELECT order_id FROM refunds WHERE id = $1")
             .bind(id)
@@ -36,7 +64,7 @@ pub async fn apply(
             .await?;
     let order_id = order_id.ok_or(PaymentError::UnknownOrder)?;
     // Like every change of refunds, this locks the order's row first, so that no two changes deadlock.
-    let order = order_rows::lock(&mut transaction, order_id).await?;
+    let order = order_rows::lock(transaction, order_id).await?;
     let order = order.ok_or(PaymentError::UnknownOrder)?;
     let row = sqlx::query(refunds::BY_ID)
         .bind(id)
@@ -56,28 +84,28 @@ pub async fn apply(
     let ended = matches!(status, RefundStatus::Succeeded | RefundStatus::Closed);
     let changed = match status {
         RefundStatus::Succeeded => {
-            Some(succeed(&mut transaction, &order, &refund, webhooks, now).await?)
+            Some(succeed(transaction, &order, &refund, webhooks, now).await?)
         }
-        _ => adjust_order(&mut transaction, &order, &refund, ended, now)
+        _ => adjust_order(transaction, &order, &refund, ended, now)
             .await?
             .map(|order| (order, None)),
     };
     let revoked = match status {
         RefundStatus::Succeeded => changed.as_ref().and_then(|(_, revoked)| *revoked),
         RefundStatus::Closed => {
-            refund_items::give_back(&mut transaction, &order, &refund, now).await?;
+            refund_items::give_back(transaction, &order, &refund, now).await?;
             let current = changed.as_ref().map_or(&order, |(order, _)| order);
             if refund.automatic && current.status == OrderStatus::Paid {
                 // The webhook of the payment was withheld: the payment stands after all.
                 let source = format!("order:{order_id}");
                 let kind = "order.paid";
-                store_webhook(&mut transaction, webhooks, current, kind, &source, now).await?;
+                store_webhook(transaction, webhooks, current, kind, &source, now).await?;
             }
             None
         }
         // Reopened: what is decided again takes effect again.
         _ if refund.status == RefundStatus::Closed => {
-            Some(refund_items::take(&mut transaction, &order, &refund, now).await?)
+            Some(refund_items::take(transaction, &order, &refund, now).await?)
         }
         _ => refund.revoked,
     };
@@ -95,9 +123,8 @@ pub async fn apply(
         .as_ref()
         .is_some_and(|(changed, _)| order.holds_stock && !changed.holds_stock)
     {
-        move_stock(&mut transaction, &order, 1).await?;
+        move_stock(transaction, &order, 1).await?;
     }
-    transaction.commit().await?;
     Ok((refund_of(&row)?, changed.map(|(order, _)| order)))
 }
 
@@ -168,7 +195,8 @@ async fn succeed(
     };
     set_status(connection, order.id, status, Cause::RefundSucceeded, now).await?;
     outbox::insert(connection, &events::refunded(&changed, refund), now).await?;
-    if full {
+    // Parts were never reported for WeChat Pay, where our own operator decides them.
+    if full || order.channel == Channel::VirtualPayment {
         let source = format!("refund:{}", refund.refund_id);
         let kind = "order.refunded";
         store_webhook(connection, webhooks, &changed, kind, &source, now).await?;

@@ -61,7 +61,8 @@ pub struct StatusSum {
     pub refunded_fee: Fen,
 }
 
-/// Sums the orders that were created in a period, by state.
+/// Sums the orders that were created in a period, by state, without tests of virtual payment: the environment is
+/// that of the stored request ([`super::virtual_request`]).
 ///
 /// # Errors
 /// [`PaymentError::Database`].
@@ -73,7 +74,9 @@ pub async fn sums(
     let rows = sqlx::query(
         "SELECT status, count(*) AS orders, CAST(sum(total_fee) AS BIGINT) AS total_fee,
                 CAST(sum(refunded_fee) AS BIGINT) AS refunded_fee
-         FROM orders WHERE created_at >= $1 AND created_at < $2 GROUP BY status ORDER BY status",
+         FROM orders WHERE created_at >= $1 AND created_at < $2
+           AND NOT (channel = 'virtual_payment' AND coalesce(channel_request, '') LIKE '%\"env\":1%')
+         GROUP BY status ORDER BY status",
     )
     .bind(from.as_millisecond())
     .bind(to.as_millisecond())

@@ -7,6 +7,10 @@
 //! | outcome of the row | meaning |
 //! |---|---|
 //! | none | accepted; a job processes it |
+//! | `granted`, `refunded`, `duplicate` | the payment or refund is recorded, or was before |
+//! | `waits` | a refund whose payment is not known yet |
+//! | `mismatch`, `unknown_order`, `unknown_product` | a payment that contradicts what is known here: an operator must look |
+//! | `sandbox` | test money, which grants nothing |
 //! | `stored` | processed: this version does nothing with the event beyond storing it |
 //! | `applied` | processed: its effect took place |
 //! | `unmapped` | a gift pack that waits until an operator has mapped its ids |

@@ -64,16 +64,7 @@ impl World {
         let metrics = ShareMetrics::new(&Registry::new()).unwrap();
         let week = Duration::from_secs(7 * 24 * 3600);
         for id in ["gems", "cup"] {
-            let product = Product {
-                product_id: id.parse().unwrap(),
-                name: id.to_owned(),
-                description: None,
-                image_url: None,
-                price: Fen::new(100).unwrap(),
-                limit_per_user: None,
-                stock: None,
-                active: true,
-            };
+            let product = Product::new(id.parse().unwrap(), id, Fen::new(100).unwrap());
             products::put(&database, &product).await.unwrap();
         }
         Self {

@@ -4,7 +4,7 @@ use avalon_core::base::fen::Fen;
 use avalon_core::payments::fulfilments::Webhooks;
 use avalon_core::payments::orders::{self, Paid, PayBack, Payment};
 use avalon_core::payments::products;
-use avalon_core::payments::{Cause, OrderStatus, PaymentError};
+use avalon_core::payments::{Cause, Channel, OrderStatus, PaymentError};
 use avalon_test_support::TestDatabase;
 use jiff::Timestamp;
 
@@ -38,7 +38,8 @@ async fn rules_hold_concurrently(database: TestDatabase) {
             tasks.push(tokio::spawn(async move {
                 if n < 5 {
                     let payment = Payment {
-                        transaction_id: format!("t-{id}"),
+                        channel: Channel::WechatPay,
+                        transaction_id: Some(format!("t-{id}")),
                         total: Fen::new(100).unwrap(),
                         currency: "CNY".to_owned(),
                         at: now,

@@ -61,7 +61,7 @@ async fn orders_without_stock_never_wait_for_the_product() {
             // Refunded at the channel before it was known here.
             let new = shop.new_order(key + 2, PLENTY, 1);
             let order = orders::create(&opened, &new, now).await.unwrap();
-            orders::refunded_elsewhere(&opened, order.id, &format!("t{key}"), now)
+            orders::refunded_elsewhere(&opened, order.id, Some(&format!("t{key}")), now)
                 .await
                 .unwrap();
         });

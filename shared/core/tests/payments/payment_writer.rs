@@ -17,7 +17,8 @@ use crate::shop::{Shop, database};
 
 fn payment(order: &Order, transaction: &str) -> Payment {
     Payment {
-        transaction_id: transaction.to_owned(),
+        channel: Channel::WechatPay,
+        transaction_id: Some(transaction.to_owned()),
         total: order.total_fee,
         currency: "CNY".to_owned(),
         at: Timestamp::now(),

@@ -12,7 +12,7 @@ use avalon_core::payments::orders::{
 use avalon_core::payments::products::{self, Product};
 use avalon_core::payments::refunds::{self, NewRefund, Refund};
 use avalon_core::payments::{
-    Cause, Channel, OrderStatus, PaymentError, RefundStatus, inventory, refund_outcomes,
+    Cause, Channel, OrderStatus, PayWith, PaymentError, RefundStatus, inventory, refund_outcomes,
 };
 use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::Database;
@@ -67,14 +67,8 @@ impl Shop {
             [0, 1].map(|_| format!("p-{}", Ulid::generate()).parse().unwrap());
         for (id, stock) in products.iter().zip([Some(STOCK), None]) {
             let product = Product {
-                product_id: id.clone(),
-                name: "Gems".to_owned(),
-                description: None,
-                image_url: None,
-                price: Fen::new(100).unwrap(),
-                limit_per_user: None,
                 stock,
-                active: true,
+                ..Product::new(id.clone(), "Gems", Fen::new(100).unwrap())
             };
             products::put(database, &product).await.unwrap();
         }
@@ -95,6 +89,8 @@ impl Shop {
             product_id: self.products[product].clone(),
             quantity,
             channel: Channel::WechatPay,
+            platform: None,
+            pay_with: PayWith::Money,
             idempotency_key: key.to_string(),
             request_digest: format!("{product}:{quantity}"),
             holds: UNBOUNDED,
@@ -114,7 +110,8 @@ impl Shop {
     pub(crate) async fn pay(&self, order: &Order, pay_back: PayBack) -> Paid {
         let now = Timestamp::now();
         let payment = Payment {
-            transaction_id: format!("t-{}", order.id),
+            channel: Channel::WechatPay,
+            transaction_id: Some(format!("t-{}", order.id)),
             total: order.total_fee,
             currency: "CNY".to_owned(),
             at: now,

@@ -5,7 +5,7 @@ use avalon_core::payments::fulfilments::Webhooks;
 use avalon_core::payments::orders::{self, Paid, PayBack, Payment};
 use avalon_core::payments::refunds::{self, NewRefund};
 use avalon_core::payments::{
-    Cause, OrderStatus, PaymentError, RefundStatus, inventory, refund_outcomes,
+    Cause, Channel, OrderStatus, PaymentError, RefundStatus, inventory, refund_outcomes,
 };
 use avalon_test_support::TestDatabase;
 use jiff::Timestamp;
@@ -114,7 +114,8 @@ impl Shop {
                 };
                 let total = order.total_fee.get() - i64::from(!right);
                 let payment = Payment {
-                    transaction_id: format!("t-{}-{transaction}", order.id),
+                    channel: Channel::WechatPay,
+                    transaction_id: Some(format!("t-{}-{transaction}", order.id)),
                     total: Fen::new(total).unwrap(),
                     currency: "CNY".to_owned(),
                     at: now,

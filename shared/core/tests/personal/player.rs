@@ -16,7 +16,7 @@ use avalon_core::base::ids::{OrderId, SessionId};
 use avalon_core::payments::fulfilments::Webhooks;
 use avalon_core::payments::orders::{self, HoldRules, NewOrder, PayBack, Payment};
 use avalon_core::payments::products::{self, Product};
-use avalon_core::payments::{Cause, Channel, PaymentError};
+use avalon_core::payments::{Cause, Channel, PayWith, PaymentError};
 use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::Database;
 use avalon_core::storage::keyring::{EncryptionKey, Keyring};
@@ -54,16 +54,7 @@ impl Player {
             ..DatabaseConfig::default()
         };
         let metrics = EventMetrics::new(&Registry::new()).unwrap();
-        let product = Product {
-            product_id: "gems".parse().unwrap(),
-            name: "Gems".to_owned(),
-            description: None,
-            image_url: None,
-            price: Fen::new(100).unwrap(),
-            limit_per_user: None,
-            stock: None,
-            active: true,
-        };
+        let product = Product::new("gems".parse().unwrap(), "Gems", Fen::new(100).unwrap());
         products::put(&database, &product).await.unwrap();
         let user = sign_in(&database, &keyring).await;
         Self {
@@ -87,6 +78,8 @@ impl Player {
             product_id: "gems".parse().unwrap(),
             quantity: 2,
             channel: Channel::WechatPay,
+            platform: None,
+            pay_with: PayWith::Money,
             idempotency_key: key.to_owned(),
             request_digest: key.to_owned(),
             holds: HoldRules {
@@ -110,7 +103,8 @@ impl Player {
     pub(crate) async fn pay(&self, order: OrderId) {
         let now = Timestamp::now();
         let payment = Payment {
-            transaction_id: format!("t-{order}"),
+            channel: Channel::WechatPay,
+            transaction_id: Some(format!("t-{order}")),
             total: Fen::new(200).unwrap(),
             currency: "CNY".to_owned(),
             at: now,

@@ -21,10 +21,11 @@ use avalon_wechat::pay::{
 };
 use jiff::Timestamp;
 use jiff::civil::Date;
+use serde::Serialize;
 
 use crate::payments::channel::{
-    CallbackError, CallbackEvent, ChannelError, ChannelStatus, ErrorClass, Offer, PaymentChannel,
-    PaymentReport, RefundState,
+    Abilities, CallbackError, CallbackEvent, ChannelError, ChannelStatus, ErrorClass, Offer,
+    PaymentChannel, PaymentReport, RefundState, Wish,
 };
 
 /// WeChat's offers (`prepay_id`) expire after this.
@@ -37,6 +38,14 @@ pub struct WechatPay {
     client: PayClient,
 }
 
+/// The parameters of the client's payment call, and of which channel they are.
+#[derive(Serialize)]
+struct NamedParams<T> {
+    channel: Channel,
+    #[serde(flatten)]
+    parameters: T,
+}
+
 impl WechatPay {
     /// A channel that calls through this client.
     pub fn new(client: PayClient) -> Self {
@@ -46,7 +55,11 @@ impl WechatPay {
     fn sign(&self, prepay_id: &PrepayId) -> Result<PayParams, ChannelError> {
         let signed = self.client.pay_params(prepay_id);
         let parameters = signed.map_err(ChannelError::internal)?;
-        PayParams::new(&parameters).map_err(ChannelError::internal)
+        let named = NamedParams {
+            channel: Channel::WechatPay,
+            parameters,
+        };
+        PayParams::new(&named).map_err(ChannelError::internal)
     }
 }
 
@@ -61,11 +74,20 @@ impl PaymentChannel for WechatPay {
         }
     }
 
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            closes: true,
+            refunds: true,
+            statements: true,
+            first_query: None,
+        }
+    }
+
     fn offer_ttl(&self) -> Duration {
         OFFER_TTL
     }
 
-    fn order_request(&self, order: &Order) -> Result<String, ChannelError> {
+    fn order_request(&self, order: &Order, _: &Wish<'_>) -> Result<String, ChannelError> {
         let name = format!("{} x{}", order.product_name, order.quantity);
         let description =
             Description::lossy(&name).or_else(|| Description::lossy(&order.id.to_string()));
@@ -86,7 +108,7 @@ impl PaymentChannel for WechatPay {
         let prepay_id = self.client.submit_order(request).await.map_err(failure)?;
         Ok(Offer {
             pay_params: self.sign(&prepay_id)?,
-            reference: prepay_id.into_string(),
+            reference: Some(prepay_id.into_string()),
         })
     }
 
@@ -212,7 +234,8 @@ fn report(
     Ok(PaymentReport {
         order_number: transaction.out_trade_no.clone(),
         payment: Payment {
-            transaction_id: transaction_id.as_str().to_owned(),
+            channel: Channel::WechatPay,
+            transaction_id: Some(transaction_id.as_str().to_owned()),
             total: from_wire(transaction.amount.total),
             currency: currency.unwrap_or("CNY").to_owned(),
             at: transaction.success_time.unwrap_or_else(Timestamp::now),

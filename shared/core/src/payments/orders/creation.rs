@@ -7,11 +7,13 @@ use jiff::Timestamp;
 use sqlx::AnyConnection;
 
 use super::super::order_rows::{Order, order_of};
+use super::super::platform::{PayWith, Platform};
 use super::super::products::{Product, product_of};
 use super::super::status::{Channel, OrderStatus};
 use super::super::{Cause, PaymentError};
 use super::holds::{self, HoldRules};
 use super::record;
+use crate::base::fen::Fen;
 use crate::base::ids::{OrderId, ProductId, UserId};
 use crate::storage::database::Database;
 
@@ -28,6 +30,10 @@ pub struct NewOrder {
     pub quantity: i64,
     /// The payment channel.
     pub channel: Channel,
+    /// Where the player buys; none: unknown.
+    pub platform: Option<Platform>,
+    /// What the player pays with.
+    pub pay_with: PayWith,
     /// The same key of the same player gives the same order.
     pub idempotency_key: String,
     /// Digest of the request: the same key with another digest is refused.
@@ -69,6 +75,9 @@ async fn create_once(
         return Ok(Some(order));
     }
     let product = for_sale(&mut transaction, &new.product_id).await?;
+    if !product.is_sold(new.platform, new.channel, new.pay_with) {
+        return Err(PaymentError::UnknownProduct);
+    }
     if product.stock.is_some_and(|stock| stock < new.quantity) {
         return Err(PaymentError::OutOfStock);
     }
@@ -81,10 +90,11 @@ async fn create_once(
     let held = holds::held(&mut transaction, new.user_id, &new.product_id).await?;
     new.holds.admit(held, &product, new.quantity)?;
     let pieces = u32::try_from(new.quantity).map_err(|_| PaymentError::Amount)?;
-    let total = product
-        .price
-        .checked_mul(pieces)
-        .ok_or(PaymentError::Amount)?;
+    let total = match new.pay_with {
+        PayWith::Money => product.price.checked_mul(pieces),
+        PayWith::Coins => Some(Fen::ZERO),
+    };
+    let total = total.ok_or(PaymentError::Amount)?;
     let (now_ms, after) = (now.as_millisecond(), |wait: Duration| {
         now.as_millisecond()
             .saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
@@ -136,7 +146,8 @@ async fn for_sale(
     product: &ProductId,
 ) -> Result<Product, PaymentError> {
     let row = sqlx::query(
-        "SELECT id, name, description, image_url, price, limit_per_user, stock, active
+        "SELECT id, name, description, image_url, price, limit_per_user, stock, active,
+                virtual_product_id, coin_price, coins, platforms
          FROM products WHERE id = $1 AND active = 1",
     )
     .bind(product)

@@ -133,14 +133,8 @@ mod tests {
 
     fn product(stock: Option<i64>) -> Product {
         Product {
-            product_id: "gems".parse().unwrap(),
-            name: "Gems".to_owned(),
-            description: None,
-            image_url: None,
-            price: Fen::new(1).unwrap(),
-            limit_per_user: None,
             stock,
-            active: true,
+            ..Product::new("gems".parse().unwrap(), "Gems", Fen::new(1).unwrap())
         }
     }
 

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use sqlx::AnyConnection;
 
 use super::super::fulfilments::Webhooks;
 use super::super::order_rows::{self, Order, order_of};
 use super::super::refunds::{self, NewRefund, Refund};
-use super::super::status::OrderStatus;
+use super::super::status::{Channel, OrderStatus};
 use super::super::{Cause, PaymentError, events, inventory};
 use super::{move_stock, record, store_webhook};
 use crate::analytics::outbox;
@@ -18,8 +19,11 @@ use crate::storage::database::Database;
 /// A payment that the channel reported under its signature.
 #[derive(Clone, Debug)]
 pub struct Payment {
-    /// The channel's number of the payment.
-    pub transaction_id: String,
+    /// The channel that reports it, which must be the order's.
+    pub channel: Channel,
+    /// The channel's number of the payment; none for payments that the channel does not number, such as those
+    /// through Apple: then the order's own number identifies the payment.
+    pub transaction_id: Option<String>,
     /// The price of the order, coupons included.
     pub total: Fen,
     /// Must be `CNY`.
@@ -76,12 +80,15 @@ pub async fn pay(
         .bind(id)
         .bind(payment.total)
         .bind(&payment.currency)
+        .bind(payment.channel)
         .fetch_optional(&mut *transaction)
         .await?;
     let Some(row) = row else {
         return Ok(match order_rows::find(&mut transaction, id).await? {
             None => Paid::Unknown,
             Some(order) if order.status.was_paid() && same_payment(&order, payment) => {
+                number_payment(&mut transaction, &order, payment).await?;
+                transaction.commit().await?;
                 Paid::Before(order)
             }
             Some(order) => Paid::Mismatch(order),
@@ -100,15 +107,17 @@ pub async fn pay(
     }
     let source = format!("order:{id}");
     let (user, product) = (order.user_id, &order.product_id);
-    inventory::grant(
-        &mut transaction,
-        user,
-        product,
-        order.quantity,
-        &source,
-        now,
-    )
-    .await?;
+    if order.grants_items() {
+        inventory::grant(
+            &mut transaction,
+            user,
+            product,
+            order.quantity,
+            &source,
+            now,
+        )
+        .await?;
+    }
     record(&mut transaction, id, OrderStatus::Paid, cause, now).await?;
     outbox::insert(&mut transaction, &events::paid(&order), now).await?;
     let mut refund = None;
@@ -146,7 +155,7 @@ pub async fn pay(
 pub async fn refunded_elsewhere(
     database: &Database,
     id: OrderId,
-    transaction_id: &str,
+    transaction_id: Option<&str>,
     now: Timestamp,
 ) -> Result<Option<Order>, PaymentError> {
     let mut transaction = database.begin().await?;
@@ -177,7 +186,28 @@ pub async fn refunded_elsewhere(
 }
 
 fn same_payment(order: &Order, payment: &Payment) -> bool {
-    order.total_fee == payment.total
+    order.channel == payment.channel
+        && order.total_fee == payment.total
         && payment.currency == "CNY"
-        && order.transaction_id.as_deref() == Some(&payment.transaction_id)
+        && match (&order.transaction_id, &payment.transaction_id) {
+            (Some(ours), Some(reported)) => ours == reported,
+            _ => true,
+        }
+}
+
+/// Adds the number of a payment that was recorded without it: refunds may name nothing else.
+async fn number_payment(
+    connection: &mut AnyConnection,
+    order: &Order,
+    payment: &Payment,
+) -> Result<(), PaymentError> {
+    if order.transaction_id.is_some() || payment.transaction_id.is_none() {
+        return Ok(());
+    }
+    sqlx::query("UPDATE orders SET transaction_id = $1 WHERE id = $2 AND transaction_id IS NULL")
+        .bind(&payment.transaction_id)
+        .bind(order.id)
+        .execute(connection)
+        .await?;
+    Ok(())
 }

@@ -12,7 +12,7 @@ use ulid::Ulid;
 
 use super::super::fulfilments::Webhooks;
 use super::super::order_rows::{Order, order_of};
-use super::super::{CallbackOutcome, Cause, PaymentError, events};
+use super::super::{CallbackOutcome, Cause, Channel, PaymentError, events};
 use super::payment::Payment;
 use super::webhook_body;
 use crate::base::fen::Fen;
@@ -92,7 +92,8 @@ impl BatchWorker for Writer {
 #[derive(Serialize)]
 struct PaymentRow<'a> {
     order_id: OrderId,
-    transaction_id: &'a str,
+    channel: Channel,
+    transaction_id: Option<&'a str>,
     paid_at: i64,
     total: Fen,
 }
@@ -134,7 +135,8 @@ async fn write(
     let ids: Vec<_> = payments.keys().map(ToString::to_string).collect();
     let rows = payments.values().map(|reported| PaymentRow {
         order_id: reported.order,
-        transaction_id: &reported.payment.transaction_id,
+        channel: reported.payment.channel,
+        transaction_id: reported.payment.transaction_id.as_deref(),
         paid_at: reported.payment.at.as_millisecond(),
         total: reported.payment.total,
     });

@@ -37,7 +37,12 @@ pub async fn erase(
                  SELECT 'order:' || id FROM orders WHERE user_id = $1
                  UNION ALL
                  SELECT 'refund:' || refunds.id FROM refunds JOIN orders ON orders.id = refunds.order_id
-                 WHERE orders.user_id = $1)",
+                 WHERE orders.user_id = $1
+                 UNION ALL
+                 SELECT 'coins:' || id FROM coin_changes WHERE user_id = $1
+                 UNION ALL
+                 SELECT 'return:' || id FROM coin_changes WHERE user_id = $1)",
+            "UPDATE coin_changes SET open_id = $3 WHERE user_id = $1 AND open_id = $2",
             "UPDATE event_outbox SET open_id = $3 WHERE user_id = $1 AND open_id = $2",
         ] {
             sqlx::query(statement)

@@ -22,12 +22,12 @@ pub enum Handling {
 pub const fn handling(kind: EventKind) -> Handling {
     use Handling::{Process, Record, Refuse};
     match kind {
+        EventKind::ChallengeQuery => Refuse("challenges are not supported"),
         EventKind::ItemDelivery
         | EventKind::CoinsCredited
         | EventKind::RechargeCentreCredited
-        | EventKind::Refund => Refuse("virtual payment is not supported"),
-        EventKind::ChallengeQuery => Refuse("challenges are not supported"),
-        EventKind::GiftPack
+        | EventKind::Refund
+        | EventKind::GiftPack
         | EventKind::UserInfoModified
         | EventKind::AuthorizationRevoked
         | EventKind::AccountCancelled

@@ -23,6 +23,22 @@ use crate::base::stored_text::stored_as_text;
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Outcome {
+    /// The order is paid, and its items are granted or its coins credited.
+    Granted,
+    /// Had taken effect before.
+    Duplicate,
+    /// A refund is recorded.
+    Refunded,
+    /// A refund whose payment is not known yet; it takes effect with the payment.
+    Waits,
+    /// Contradicts the order; nothing was changed.
+    Mismatch,
+    /// The order does not exist here.
+    UnknownOrder,
+    /// No product has this id in WeChat's console.
+    UnknownProduct,
+    /// An order of the sandbox, which grants nothing (`vpay.sandbox_grants`).
+    Sandbox,
     /// Processed; the row is all that this version does with the event.
     Stored,
     /// Processed, with its effect here.

@@ -53,6 +53,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             16 "0016_boards",
             17 "0017_shares_and_invites",
             18 "0018_messages",
+            19 "0019_virtual_payment",
             20 "0020_erasures",
         )
         .to_vec(),
@@ -73,6 +74,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             16 "0016_boards",
             17 "0017_shares_and_invites",
             18 "0018_messages",
+            19 "0019_virtual_payment",
             20 "0020_erasures",
         )
         .to_vec(),

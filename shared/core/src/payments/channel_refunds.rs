@@ -1,0 +1,289 @@
+//! Refunds that happened at the channel, by an operator of its console or by the platform, and that it merely
+//! reports. They may be reported before the payment is known, and then take effect with it.
+
+use jiff::{SignedDuration, Timestamp};
+use sqlx::{AnyConnection, Row};
+
+use super::fulfilments::Webhooks;
+use super::order_rows::{self, Order};
+use super::refunds::{self, NewRefund, Refund};
+use super::status::{Channel, RefundStatus};
+use super::{PaymentError, refund_outcomes};
+use crate::base::fen::Fen;
+use crate::base::ids::{OrderId, UserId};
+use crate::base::iso_time;
+use crate::storage::database::Database;
+
+/// A refund as the channel reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportedRefund {
+    /// The channel's number of the refund, which identifies it.
+    pub refund_id: String,
+    /// The order's number at the channel.
+    pub out_trade_no: Option<String>,
+    /// The channel's number of the payment.
+    pub transaction_id: Option<String>,
+    /// The amount.
+    pub amount: Fen,
+    /// Who decided it, for operators.
+    pub source: String,
+}
+
+/// What a report changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refunded {
+    /// The refund is recorded and its items are revoked.
+    Now(Box<Order>, Box<Refund>),
+    /// It was recorded before.
+    Before,
+    /// Its payment is not known here, or not yet: it takes effect with the payment.
+    Waits,
+    /// It is more than is left of the payment; nothing was changed.
+    TooMuch(Box<Order>),
+}
+
+/// Records a refund. Repeating it changes nothing.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn report(
+    database: &Database,
+    reported: &ReportedRefund,
+    webhooks: Webhooks,
+    now: Timestamp,
+) -> Result<Refunded, PaymentError> {
+    sqlx::query(
+        "INSERT INTO channel_refunds (id, out_trade_no, transaction_id, amount, source, at)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(&reported.refund_id)
+    .bind(&reported.out_trade_no)
+    .bind(&reported.transaction_id)
+    .bind(reported.amount)
+    .bind(&reported.source)
+    .bind(now.as_millisecond())
+    .execute(database.pool())
+    .await?;
+    apply(database, &reported.refund_id, webhooks, now).await
+}
+
+/// Lists refunds that wait for this payment.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn waiting_for(
+    database: &Database,
+    out_trade_no: &str,
+    transaction_id: Option<&str>,
+) -> Result<Vec<String>, PaymentError> {
+    Ok(sqlx::query_scalar(
+        "SELECT id FROM channel_refunds WHERE order_id IS NULL AND out_trade_no = $1
+         UNION
+         SELECT id FROM channel_refunds
+         WHERE order_id IS NULL AND transaction_id = $2 AND out_trade_no IS NULL",
+    )
+    .bind(out_trade_no)
+    .bind(transaction_id.unwrap_or_default())
+    .fetch_all(database.pool())
+    .await?)
+}
+
+/// Lists refunds that waited for a payment which is recorded by now: the process that recorded it has stopped
+/// before it applied them.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn overdue(database: &Database, limit: i64) -> Result<Vec<String>, PaymentError> {
+    Ok(sqlx::query_scalar(
+        "SELECT channel_refunds.id FROM channel_refunds
+         JOIN orders ON orders.id = channel_refunds.out_trade_no
+         WHERE channel_refunds.order_id IS NULL AND channel_refunds.out_trade_no IS NOT NULL
+           AND orders.status = 'paid' LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(database.pool())
+    .await?)
+}
+
+/// Applies a stored report if its payment is known.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn apply(
+    database: &Database,
+    refund_id: &str,
+    webhooks: Webhooks,
+    now: Timestamp,
+) -> Result<Refunded, PaymentError> {
+    let mut transaction = database.begin().await?;
+    let row = sqlx::query(
+        "SELECT out_trade_no, transaction_id, amount, source, order_id
+         FROM channel_refunds WHERE id = $1",
+    )
+    .bind(refund_id)
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(row) = row else {
+        return Ok(Refunded::Waits);
+    };
+    if row.try_get::<Option<String>, _>("order_id")?.is_some() {
+        return Ok(Refunded::Before);
+    }
+    let (number, payment): (Option<String>, Option<String>) =
+        (row.try_get("out_trade_no")?, row.try_get("transaction_id")?);
+    let id = order_of(&mut transaction, number.as_deref(), payment.as_deref()).await?;
+    // Like every change of refunds, this locks the order first.
+    let order = match id {
+        Some(id) => order_rows::lock(&mut transaction, id).await?,
+        None => None,
+    };
+    let Some(order) = order.filter(|order| order.status.was_paid()) else {
+        return Ok(Refunded::Waits);
+    };
+    let new = NewRefund {
+        order_id: order.id,
+        amount: Some(row.try_get("amount")?),
+        quantity: (!order.grants_items()).then_some(0),
+        reason: format!(
+            "refunded at the channel ({})",
+            row.try_get::<String, _>("source")?
+        ),
+        // No client can send it: an `Idempotency-Key` has no spaces.
+        idempotency_key: format!("channel {refund_id}"),
+        request_digest: "channel".to_owned(),
+    };
+    // Another report of it may have been applied while this one waited for the order.
+    let claimed =
+        sqlx::query("UPDATE channel_refunds SET order_id = $1 WHERE id = $2 AND order_id IS NULL")
+            .bind(order.id)
+            .bind(refund_id)
+            .execute(&mut *transaction)
+            .await?;
+    if claimed.rows_affected() == 0 {
+        return Ok(Refunded::Before);
+    }
+    let refund = match refunds::decide(&mut transaction, &order, &new, now).await {
+        Ok(refund) => refund,
+        // Examined: it is not tried again.
+        Err(PaymentError::TooMuch | PaymentError::StateForbids(_)) => {
+            transaction.commit().await?;
+            return Ok(Refunded::TooMuch(Box::new(order)));
+        }
+        Err(error) => return Err(error),
+    };
+    // A millisecond later, so that the history is in order.
+    let then = now
+        .checked_add(SignedDuration::from_millis(1))
+        .unwrap_or(now);
+    let report = refund_outcomes::Report {
+        status: RefundStatus::Succeeded,
+        channel_refund_id: Some(refund_id),
+    };
+    let applied =
+        refund_outcomes::apply_in(&mut transaction, refund.refund_id, report, webhooks, then)
+            .await?;
+    let (refund, changed) = applied;
+    transaction.commit().await?;
+    Ok(Refunded::Now(
+        Box::new(changed.unwrap_or(order)),
+        Box::new(refund),
+    ))
+}
+
+async fn order_of(
+    connection: &mut AnyConnection,
+    out_trade_no: Option<&str>,
+    transaction_id: Option<&str>,
+) -> Result<Option<OrderId>, PaymentError> {
+    if let Some(number) = out_trade_no {
+        if let Ok(id) = number.parse() {
+            return Ok(Some(id));
+        }
+        let store = sqlx::query_scalar("SELECT order_id FROM store_orders WHERE out_trade_no = $1");
+        let store: Option<OrderId> = store.bind(number).fetch_optional(&mut *connection).await?;
+        if store.is_some() {
+            return Ok(store);
+        }
+    }
+    let Some(payment) = transaction_id else {
+        return Ok(None);
+    };
+    Ok(
+        sqlx::query_scalar("SELECT id FROM orders WHERE channel = $1 AND transaction_id = $2")
+            .bind(Channel::VirtualPayment)
+            .bind(payment)
+            .fetch_optional(connection)
+            .await?,
+    )
+}
+
+/// What a player used up before its payment was refunded.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlayerRefunds {
+    /// The player.
+    pub open_id: String,
+    /// Number of refunds whose items the player had used, in part or all.
+    pub refunds: i64,
+    /// Number of these items.
+    pub items: i64,
+    /// When the last one was refunded; ISO 8601, UTC.
+    #[serde(serialize_with = "iso_time::serialize")]
+    pub last_at: Timestamp,
+}
+
+/// Lists players who had used what was refunded since `from`, most items first.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn players(
+    database: &Database,
+    from: Timestamp,
+    limit: i64,
+) -> Result<Vec<PlayerRefunds>, PaymentError> {
+    let rows = sqlx::query(
+        "SELECT orders.open_id AS open_id, count(*) AS refunds,
+                CAST(sum(refunds.quantity - refunds.revoked) AS BIGINT) AS items,
+                max(refunds.ended_at) AS last_at
+         FROM refunds JOIN orders ON orders.id = refunds.order_id
+         WHERE refunds.revoked < refunds.quantity AND refunds.ended_at >= $1
+           AND refunds.status = 'succeeded'
+         GROUP BY orders.open_id ORDER BY items DESC, orders.open_id LIMIT $2",
+    )
+    .bind(from.as_millisecond())
+    .bind(limit)
+    .fetch_all(database.pool())
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(PlayerRefunds {
+                open_id: row.try_get("open_id")?,
+                refunds: row.try_get("refunds")?,
+                items: row.try_get("items")?,
+                last_at: Timestamp::from_millisecond(row.try_get("last_at")?)
+                    .map_err(|_| super::damaged("refunds.ended_at"))?,
+            })
+        })
+        .collect()
+}
+
+/// Whether a player had used what was refunded since `from`.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn has_used_refunded(
+    database: &Database,
+    user: UserId,
+    from: Timestamp,
+) -> Result<bool, PaymentError> {
+    let found: Option<i64> = sqlx::query_scalar(
+        "SELECT CAST(1 AS BIGINT) FROM refunds JOIN orders ON orders.id = refunds.order_id
+         WHERE refunds.revoked < refunds.quantity AND refunds.ended_at >= $2
+           AND refunds.status = 'succeeded' AND orders.user_id = $1 LIMIT 1",
+    )
+    .bind(user)
+    .bind(from.as_millisecond())
+    .fetch_optional(database.pool())
+    .await?;
+    Ok(found.is_some())
+}
