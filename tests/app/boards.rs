@@ -149,7 +149,7 @@ async fn board_says_who_may_report() {
         assert_eq!(response.body["best"], 7, "{response:?}");
     }
     let unknown = app.admin(Method::POST, "/internal/scores");
-    let body = json!({"openId": "nobody", "board": "server", "score": 7});
+    let body = json!({"openId": "unknown", "board": "server", "score": 7});
     let unknown = app.send(unknown.json(&body)).await;
     unknown.assert_problem(404, "USER_NOT_FOUND");
     let limited = put(&app, "limited", json!({"perMinute": 1})).await;

@@ -207,11 +207,11 @@ async fn invalid_messages_are_refused_with_their_reason() {
     }
     let message = game.app.admin(Method::POST, "/internal/messages");
     let body = json!({"openId": "unknown", "templateId": "t2", "data": {"thing1": "a"}});
-    let nobody = game
+    let unknown = game
         .app
         .send(message.header("idempotency-key", "k4").json(&body))
         .await;
-    nobody.assert_problem(404, "USER_NOT_FOUND");
+    unknown.assert_problem(404, "USER_NOT_FOUND");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ pub enum BoardError {
     /// There is no such board.
     #[error("no such board")]
     UnknownBoard,
-    /// The board has no such window, or nobody has a score in it.
+    /// The board has no such window, or no player has a score in it.
     #[error("no such window")]
     UnknownWindow,
     /// No window accepts the score.
