@@ -58,6 +58,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: PushesCommand,
     },
+    /// Shows the changes of a player's coins; decides those whose outcome is unknown.
+    Coins {
+        #[command(subcommand)]
+        command: CoinsCommand,
+    },
     /// Compares leaderboards' index with the scores, builds it again; ends windows.
     Boards {
         #[command(subcommand)]
@@ -208,6 +213,37 @@ pub(crate) struct OrderSelection {
     /// Maximum number of results.
     #[arg(long, default_value_t = 100)]
     pub(crate) limit: u32,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum CoinsCommand {
+    /// Shows the changes of a player's coins, newest first.
+    Show {
+        /// WeChat's id of the player.
+        open_id: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Records whether WeChat has applied a change whose outcome is unknown, as its console shows.
+    Settle {
+        /// Number of the change (`bill_no`); of a spend the order's id.
+        id: String,
+        /// What WeChat did.
+        outcome: SpendOutcome,
+        /// Why, for the audit log.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// What WeChat did with a change of coins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SpendOutcome {
+    /// It has applied the change.
+    Applied,
+    /// It has not.
+    NotApplied,
 }
 
 #[derive(Subcommand)]
@@ -409,6 +445,7 @@ impl Command {
             Self::Jobs { .. }
             | Self::Orders { .. }
             | Self::Pushes { .. }
+            | Self::Coins { .. }
             | Self::Boards { .. }
             | Self::Sessions { .. }
             | Self::Healthcheck { .. } => Role::Jobs,

@@ -62,6 +62,8 @@ pub(crate) enum Failure {
     ChecksFailed(usize),
     #[error("push {0} does not exist")]
     NoSuchPush(String),
+    #[error("there is no change of coins {0} whose outcome is unknown")]
+    NotUnsettled(String),
     #[error("player {0} does not exist")]
     NoSuchPlayer(String),
     #[error(

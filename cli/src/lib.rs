@@ -5,6 +5,7 @@ pub mod app;
 mod arguments;
 mod boards;
 mod certificates;
+mod coins;
 pub mod config;
 mod copy;
 mod database_copy;
@@ -104,6 +105,7 @@ fn begin(arguments: Arguments) -> Result<(), Failure> {
             Command::Orders { command } => orders::run(&config, command).await,
             Command::Boards { command } => boards::run(&config, command).await,
             Command::Pushes { command } => pushes::run(&config, command).await,
+            Command::Coins { command } => coins::run(&config, command).await,
             Command::Sessions { command } => sessions::run(&config, command).await,
             Command::Config { .. } | Command::Doctor { .. } | Command::Openapi => Ok(()),
         }

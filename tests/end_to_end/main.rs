@@ -55,4 +55,5 @@ mod sessions;
 mod sign_in;
 mod tracing;
 mod transport;
+mod virtual_payment;
 mod wechat_outages;

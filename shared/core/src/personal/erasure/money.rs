@@ -42,7 +42,11 @@ pub async fn erase(
                  SELECT 'coins:' || id FROM coin_changes WHERE user_id = $1
                  UNION ALL
                  SELECT 'return:' || id FROM coin_changes WHERE user_id = $1)",
-            "UPDATE coin_changes SET open_id = $3 WHERE user_id = $1 AND open_id = $2",
+            // Without a session key no call can be made for the player any more.
+            "UPDATE coin_changes SET open_id = $3, next_try_at = NULL, key_version = NULL,
+                 state = CASE WHEN state <> 'pending' THEN state WHEN sent_at IS NULL THEN 'refused'
+                         ELSE 'unsettled' END
+             WHERE user_id = $1 AND open_id = $2",
             "UPDATE event_outbox SET open_id = $3 WHERE user_id = $1 AND open_id = $2",
         ] {
             sqlx::query(statement)
