@@ -74,6 +74,11 @@ impl VpayConfig {
             "must not be empty",
         )?;
         rule(
+            self.enabled() || self.app_key.is_none() && self.sandbox_app_key.is_none(),
+            "vpay.offer_id",
+            "required beside the AppKeys (offerId in the console of virtual payment)",
+        )?;
+        rule(
             !self.enabled() || self.app_key.is_some(),
             "vpay.app_key",
             "required beside vpay.offer_id (AppKey of the production environment)",
@@ -186,6 +191,38 @@ impl ChannelsConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn half_a_configuration_is_refused() {
+        let key = || Some(SecretString::from("key"));
+        let whole = VpayConfig {
+            offer_id: Some("1".to_owned()),
+            app_key: key(),
+            ..VpayConfig::default()
+        };
+        assert!(whole.check().is_ok());
+        let refused = |config: VpayConfig| config.check().unwrap_err().key;
+        let no_offer = VpayConfig {
+            offer_id: None,
+            ..whole.clone()
+        };
+        assert_eq!(refused(no_offer), "vpay.offer_id");
+        let no_key = VpayConfig {
+            app_key: None,
+            ..whole.clone()
+        };
+        assert_eq!(refused(no_key), "vpay.app_key");
+        let no_sandbox_key = VpayConfig {
+            sandbox: true,
+            ..whole.clone()
+        };
+        assert_eq!(refused(no_sandbox_key), "vpay.sandbox_app_key");
+        let only_previous = VpayConfig {
+            previous_sandbox_app_key: key(),
+            ..whole
+        };
+        assert_eq!(refused(only_previous), "vpay.previous_sandbox_app_key");
+    }
 
     #[test]
     fn platform_comes_before_default_before_what_is_available() {
