@@ -197,7 +197,7 @@ mod tests {
                 assert!(ids.insert(id.to_owned()), "{id} is used twice");
             }
         }
-        assert_eq!(ids.len(), 29);
+        assert_eq!(ids.len(), 30);
         for vague in ["list", "show", "create", "group", "items", "events"] {
             assert!(!ids.contains(vague), "{vague} does not name its operation");
         }

@@ -13,7 +13,7 @@ use avalon_core::payments::Channel;
 use avalon_core::payments::inbox::{CallbackKind, InboxWriter, Received};
 use avalon_core::storage::config::DatabaseConfig;
 use avalon_core::storage::database::{Database, DatabaseError, Session};
-use avalon_test_support::TestDatabase;
+use avalon_test_support::{TestDatabase, eventually};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::time::{Instant, timeout};
 
@@ -45,13 +45,22 @@ async fn notes(on: &TestDatabase) -> Database {
         first.unwrap().commit().await.unwrap();
         second.unwrap().commit().await.unwrap();
     }
-    settle().await;
+    settle(&database).await;
     database
 }
 
 /// Released connections arrive in the pool.
-async fn settle() {
-    tokio::time::sleep(Duration::from_millis(50)).await;
+async fn settle(database: &Database) {
+    eventually(Duration::from_secs(10), async || {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let now = database.connections();
+        if now.idle == now.open {
+            Ok(())
+        } else {
+            Err(now)
+        }
+    })
+    .await;
 }
 
 async fn run(database: &Database, sql: &'static str) -> Result<u64, DatabaseError> {
@@ -102,7 +111,7 @@ async fn changed_result_type_fails_no_single_statement() {
     // A transaction cannot be repeated here, but the next one succeeds.
     for _ in 0..4 {
         transact(&database).await.unwrap();
-        settle().await;
+        settle(&database).await;
     }
     operator(&on, "ALTER TABLE notes ALTER COLUMN note TYPE TEXT").await;
     let first = transact(&database).await.unwrap_err();
@@ -128,7 +137,7 @@ async fn lost_prepared_statements_fail_no_statement() {
         .await
         .unwrap();
     drop(connection);
-    settle().await;
+    settle(&database).await;
     for _ in 0..4 {
         assert_eq!(
             run(&database, "UPDATE notes SET note = note")
@@ -146,11 +155,11 @@ async fn terminated_connections_cost_no_read_and_no_transaction() {
     let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                      WHERE datname = current_database() AND pid <> pg_backend_pid()";
     operator(&on, terminate).await;
-    settle().await;
+    settle(&database).await;
     let (first, second) = tokio::join!(read(&database), read(&database));
     assert_eq!((first.unwrap(), second.unwrap()), (1, 1));
     operator(&on, terminate).await;
-    settle().await;
+    settle(&database).await;
     let (first, second) = tokio::join!(transact(&database), transact(&database));
     first.unwrap();
     second.unwrap();
@@ -176,7 +185,7 @@ async fn terminated_session_costs_one_use_and_a_failed_one_is_left_in_no_transac
     let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                      WHERE datname = current_database() AND pid <> pg_backend_pid()";
     operator(&on, terminate).await;
-    settle().await;
+    settle(&database).await;
     assert!(count(&mut session).await.unwrap_err().is_transient());
     assert_eq!(count(&mut session).await.unwrap(), 1);
     // Fails within a transaction that has a lock.
@@ -216,7 +225,7 @@ async fn callback_is_stored_after_its_connection_was_terminated() {
     let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                      WHERE datname = current_database() AND pid <> pg_backend_pid()";
     operator(&on, terminate).await;
-    settle().await;
+    settle(&database).await;
     inbox.store(callback()).await.unwrap();
     let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM inbox")
         .fetch_one(database.pool())
@@ -310,7 +319,7 @@ async fn failed_commit_leaves_the_sqlite_pool_usable() {
             .await
             .unwrap();
         assert!(transaction.commit().await.is_err());
-        settle().await;
+        settle(&database).await;
         run(
             &database,
             "INSERT INTO notes SELECT coalesce(max(note), 0) + 1 FROM notes",
@@ -335,10 +344,10 @@ async fn full_sqlite_file_is_transient_until_there_is_room() {
         .await
         .unwrap();
     drop(connection);
-    settle().await;
+    settle(&database).await;
     let full = run(&database, "INSERT INTO notes VALUES (zeroblob(100000))").await;
     assert!(full.is_err_and(|error| error.is_transient() && error.has_code("13")));
-    settle().await;
+    settle(&database).await;
     // The limit was the connection's; it is closed.
     run(&database, "INSERT INTO notes VALUES (zeroblob(100000))")
         .await

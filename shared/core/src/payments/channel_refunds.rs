@@ -153,12 +153,13 @@ pub async fn apply(
         request_digest: "channel".to_owned(),
     };
     // Another report of it may have been applied while this one waited for the order.
-    let claimed =
-        sqlx::query("UPDATE channel_refunds SET order_id = $1 WHERE id = $2 AND order_id IS NULL")
-            .bind(order.id)
-            .bind(refund_id)
-            .execute(&mut *transaction)
-            .await?;
+    let claimed = sqlx::query(
+        "UPDATE channel_refunds SET order_id = $1 WHERE id = $2 AND coalesce(order_id, '') = ''",
+    )
+    .bind(order.id)
+    .bind(refund_id)
+    .execute(&mut *transaction)
+    .await?;
     if claimed.rows_affected() == 0 {
         return Ok(Refunded::Before);
     }

@@ -81,7 +81,7 @@ pub async fn decide(
     }
     let done = sqlx::query(
         "UPDATE coin_changes SET state = 'refused', ended_at = $1
-         WHERE id = $2 AND state = 'unsettled'",
+         WHERE id = $2 AND coalesce(state, '') = 'unsettled'",
     )
     .bind(now.as_millisecond())
     .bind(&change.id)
