@@ -13,9 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use avalon_queue::{JobId, JobState, JobStore, RedisStreams};
+use avalon_queue::{JobId, JobState, JobStore, PoolSettings, RedisStreams};
 use avalon_test_support::{RedisSentinels, RedisServer, TcpProxy, eventually};
-use engines::{LONG, Runs, all_succeed, enqueue, probe, redis_settings, redis_streams, start};
+use engines::{
+    LONG, Runs, all_succeed, enqueue, probe, redis_settings, redis_streams, start, start_with,
+};
 use tokio::task::JoinHandle;
 
 /// Maximum time without service after the new primary is reachable.
@@ -192,11 +194,18 @@ const SWITCH: Duration = Duration::from_secs(3);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sentinel_failovers_interrupt_jobs_for_seconds() {
     let mut servers = RedisSentinels::start().await;
-    let settings = redis_settings(2);
-    let store = || Arc::new(redis_streams(&servers.url(), settings.clone()));
+    let redis = redis_settings(2);
+    let store = || Arc::new(redis_streams(&servers.url(), redis.clone()));
     let (api, worker) = (store(), store());
     let runs = Runs::default();
-    let pool = start(&worker, &runs);
+    // What was settled at the old primary only is repeated when its lease expires.
+    let settings = PoolSettings {
+        concurrency: 16,
+        block: Duration::from_millis(500),
+        lease_timeout: Duration::from_secs(5),
+        ..PoolSettings::default()
+    };
+    let pool = start_with(&worker, &runs, settings);
     let before = enqueue(&api, (0..50).map(probe).collect()).await;
     all_succeed(&api, &before).await;
 
@@ -209,7 +218,7 @@ async fn sentinel_failovers_interrupt_jobs_for_seconds() {
     servers.fail_over().await;
     let ended = Instant::now();
     let (primary, replica) = servers.primary_and_replica().await;
-    let current = redis_streams(&primary.url(), settings.clone());
+    let current = redis_streams(&primary.url(), redis.clone());
     tokio::time::sleep(SWITCH).await;
     let after = enqueue(&api, (100_000..100_050).map(probe).collect()).await;
     // As the new primary sees them.
@@ -221,7 +230,7 @@ async fn sentinel_failovers_interrupt_jobs_for_seconds() {
     // Because the primary died.
     let old = primary.port();
     primary.await_replica().await;
-    let current = redis_streams(&replica.url(), settings.clone());
+    let current = redis_streams(&replica.url(), redis.clone());
     let flow = Flow::start(&api, 200_000);
     tokio::time::sleep(Duration::from_millis(300)).await;
     let (primary, _) = servers.primary_and_replica().await;

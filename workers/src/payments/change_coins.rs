@@ -92,7 +92,7 @@ pub(crate) async fn attempt(services: &Services, change: &CoinChange) -> Result<
         }
         Err(error) => {
             if is_first {
-                let cleared = coins::not_applied(database, &change.id).await;
+                let cleared = coins::not_applied(database, &change).await;
                 cleared.map_err(job_errors::payment)?;
             }
             declined(services, &change, &error, key.version).await

@@ -174,14 +174,23 @@ async fn clear_refusal_keeps_the_number_fresh() {
         let (_, new) = spend(&shop, &database, 1).await;
         let start = Timestamp::now();
         let change = coins::record(&database, &new, start).await.unwrap();
-        coins::begin(&database, &change.id, start).await.unwrap();
-        coins::not_applied(&database, &change.id).await.unwrap();
+        let begin = async |at| coins::begin(&database, &change.id, at).await.unwrap();
+        let Begun::Call { change: first, .. } = begin(start).await else {
+            panic!("the change is pending");
+        };
+        coins::not_applied(&database, &first).await.unwrap();
         let later = start.checked_add(HOUR * 100).unwrap();
-        let again = coins::begin(&database, &change.id, later).await.unwrap();
-        assert!(
-            matches!(again, Begun::Call { is_first: true, .. }),
-            "{}",
-            test.engine()
-        );
+        let Begun::Call {
+            change: second,
+            is_first: true,
+        } = begin(later).await
+        else {
+            panic!("{}: the number is not fresh", test.engine());
+        };
+        // A call that began meanwhile may have been applied: the refusal of the other says nothing of it.
+        begin(later).await;
+        coins::not_applied(&database, &second).await.unwrap();
+        let too_late = later.checked_add(HOUR * 47).unwrap();
+        assert!(matches!(begin(too_late).await, Begun::Ended(_)));
     }
 }
