@@ -44,11 +44,11 @@ struct LoginRequest {
     device_type: Option<String>,
     /// Code of the player who sent the invitation. One that is not valid is ignored.
     #[serde(default, deserialize_with = "lenient")]
-    #[schema(max_length = 64)]
+    #[schema(value_type = Option<serde_json::Value>)]
     invite_code: Option<String>,
     /// Id of the share whose card was opened, from its query. One that is not valid is ignored.
     #[serde(default, deserialize_with = "lenient")]
-    #[schema(max_length = 64)]
+    #[schema(value_type = Option<serde_json::Value>)]
     share_id: Option<String>,
     /// WeChat's scene value: how the game was opened.
     #[schema(minimum = 0)]

@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use jiff::Timestamp;
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -24,6 +24,14 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(show))
 }
 
+/// Whose surroundings are asked for.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Around {
+    /// The player's own.
+    Me,
+}
+
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct LeaderboardQuery {
@@ -33,8 +41,8 @@ struct LeaderboardQuery {
     /// `nextCursor` of the previous page.
     cursor: Option<String>,
     /// `me`: the page has the player in the middle.
-    #[param(pattern = "^me$")]
-    around: Option<String>,
+    #[param(inline)]
+    around: Option<Around>,
     /// A window such as `2026-11-29`, `2026-W48`, `2026-11` or a season; the current one by default.
     window: Option<String>,
     /// Id of a group from `getShareGroup`: ranks its members only.
@@ -64,11 +72,7 @@ async fn show(
     if !(1..=100).contains(&limit) {
         return Err(invalid_query("limit", "must be between 1 and 100").into());
     }
-    let around_me = match query.around.as_deref() {
-        None => false,
-        Some("me") => true,
-        Some(_) => return Err(invalid_query("around", "must be me").into()),
-    };
+    let around_me = query.around.is_some();
     let cursor = query.cursor.map(|cursor| cursor.parse()).transpose();
     let window = query.window.map(|window| window.parse()).transpose();
     let query = Query {
