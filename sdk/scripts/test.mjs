@@ -32,7 +32,8 @@ if (process.env.AVALON && filter === '') {
         run(
             'node',
             '--test',
-            '--test-reporter=dot',
+            // A run that is ended by force writes no details of failures with `dot`.
+            '--test-reporter=spec',
             '--test-force-exit',
             '--test-timeout=240000',
             `e2e/build/${name}.test.js`,
