@@ -17,7 +17,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::manual_worker::{interleave, sweep};
-use crate::script::{Conditions, Moment, Name, PLAYERS, Script, Step};
+use crate::script::{Conditions, Moment, PLAYERS, Script, Step};
 use crate::shop::{Player, Shop};
 use crate::virtual_payment::customers::Customers;
 

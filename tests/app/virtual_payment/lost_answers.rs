@@ -119,7 +119,7 @@ async fn lost_answers_of_presents_grant_nothing_twice() {
 #[tokio::test]
 async fn lost_answers_of_queries_grant_nothing_twice() {
     for fault in lost("vpay_query_order") {
-        let settings = TestApp::builder().set("PAY__RECONCILE_AFTER", "100ms");
+        let settings = TestApp::builder().set("PAY__RECONCILE_AFTER", "2s");
         let shop = Shop::open_with(settings).await;
         let (id, params) = shop.offered("k", "cup", 2).await;
         shop.sheet(&params, json!({"notify": "never"})).await;

@@ -54,7 +54,8 @@ impl Shop {
 
 #[tokio::test]
 async fn lost_push_is_made_up_for_at_the_next_sign_in() {
-    let settings = TestApp::builder().set("PAY__RECONCILE_AFTER", "200ms");
+    // The first query comes after the payment and the end of the session key.
+    let settings = TestApp::builder().set("PAY__RECONCILE_AFTER", "2s");
     let mut shop = Shop::open_with(settings).await;
     let (id, params) = shop.offered("k", "cup", 1).await;
     shop.sheet(&params, json!({"notify": "never"})).await;
@@ -79,7 +80,7 @@ async fn lost_push_is_made_up_for_at_the_next_sign_in() {
 
 #[tokio::test]
 async fn lost_push_is_made_up_for_within_two_seconds_a_day_later() {
-    let settings = TestApp::builder().set("PAY__RECONCILE_AFTER", "100ms");
+    let settings = TestApp::builder().set("PAY__RECONCILE_AFTER", "2s");
     let mut shop = Shop::open_with(settings).await;
     let (id, params) = shop.offered("k", "cup", 2).await;
     shop.sheet(&params, json!({"notify": "never"})).await;
