@@ -32,6 +32,7 @@ async fn open(database: &TestDatabase, redis: &RedisServer, apis: usize, workers
         .env("AVALON_PUSH__CREDENTIALS", credentials())
         .env("AVALON_VPAY__OFFER_ID", test.offer_id)
         .env("AVALON_VPAY__APP_KEY", test.app_key)
+        .env("AVALON_QUEUE__LEASE_TIMEOUT", "5s")
         .start(apis, workers)
         .await;
     // Workers are killed, perhaps within a job whose lease expires after the test.

@@ -35,10 +35,10 @@ async fn books_of_both_channels_stay_consistent(database: TestDatabase, runs: u6
 
 #[tokio::test]
 async fn any_interleaving_of_both_channels_is_consistent_on_sqlite() {
-    books_of_both_channels_stay_consistent(TestDatabase::sqlite(), 30).await;
+    books_of_both_channels_stay_consistent(TestDatabase::sqlite(), 20).await;
 }
 
 #[tokio::test]
 async fn any_interleaving_of_both_channels_is_consistent_on_postgres() {
-    books_of_both_channels_stay_consistent(TestDatabase::postgres().await, 30).await;
+    books_of_both_channels_stay_consistent(TestDatabase::postgres().await, 12).await;
 }
