@@ -4,6 +4,8 @@
 mod kills;
 mod outages;
 
+use std::time::Duration;
+
 use avalon_simulator::VirtualPaymentCredentials;
 use avalon_test_support::{Fleet, FleetSettings, RedisServer, TestDatabase};
 use avalon_tests::send;
@@ -68,16 +70,20 @@ async fn sell_to(fleet: &Fleet, player: usize) -> Vec<Sold> {
     let mut sold = Vec::new();
     for number in 0..ORDERS_PER_PLAYER {
         let url = format!("{}/api/wx/createOrder", fleet.apis[0].http);
-        let request = fleet
-            .client()
-            .post(url)
-            .bearer_auth(body["token"].as_str().unwrap());
-        let request = request.header("idempotency-key", format!("k{number}"));
         let order = json!({"productId": "cup", "quantity": 1, "channel": "virtual_payment"});
-        let response = send(request.json(&order)).await;
-        assert_eq!(response.status, 200, "{response:?}");
+        // A repeat continues: under load a request may not wait for its job.
+        let created = loop {
+            let request = fleet.client().post(&url).json(&order);
+            let request = request.header("idempotency-key", format!("k{number}"));
+            let response = send(request.bearer_auth(body["token"].as_str().unwrap())).await;
+            match response.status.as_u16() {
+                200 => break response.body,
+                202 | 503 => tokio::time::sleep(Duration::from_millis(100)).await,
+                _ => panic!("{response:?}"),
+            }
+        };
         sold.push(Sold {
-            order: response.body["orderId"].as_str().unwrap().to_owned(),
+            order: created["orderId"].as_str().unwrap().to_owned(),
             open_id: open_id.to_owned(),
         });
     }
