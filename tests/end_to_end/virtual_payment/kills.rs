@@ -34,7 +34,7 @@ async fn push_all(client: &Client, apis: &[String], deliveries: &[&Sold]) {
     all.collect::<Vec<_>>().await;
 }
 
-/// Kills one worker after the other until told otherwise; returns the number of kills.
+/// Kills one worker after the other until `finished` is set; returns the number of kills.
 async fn kill_in_turn(workers: &mut [Avalon], finished: &AtomicBool) -> u32 {
     let mut kills = 0;
     while kills < MIN_KILLS || !finished.load(Ordering::Relaxed) {
