@@ -7,6 +7,7 @@
 //! - Hidden players (banned, or marked as cheats) and held scores are in no ranking that others see.
 
 mod checks;
+mod clean_up;
 mod closing;
 pub mod config;
 mod definitions;
@@ -22,6 +23,7 @@ mod lookup;
 mod marks;
 mod metrics;
 mod names;
+mod prizes;
 mod prune;
 mod runs;
 mod scores;

@@ -132,6 +132,9 @@ pub(super) async fn judge(
                     score: row.try_get("score")?,
                     extra: extra.as_deref(),
                     at: Timestamp::from_millisecond(at).unwrap_or(now),
+                    current: board
+                        .window_at(now)
+                        .is_some_and(|it| it.key == window.window),
                     descending,
                     hidden,
                 };

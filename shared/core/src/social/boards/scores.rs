@@ -172,6 +172,9 @@ async fn store_in(
         score: new.score,
         extra: new.extra.as_deref(),
         at: now,
+        current: board
+            .window_at(now)
+            .is_some_and(|current| current.key == id.window),
         descending: standing.descending,
         hidden: hiding::reasons(
             standing.banned,
@@ -350,6 +353,8 @@ pub(super) struct Written<'a> {
     pub(super) extra: Option<&'a str>,
     /// When the player reached it.
     pub(super) at: Timestamp,
+    /// Whether the window is the current one: a score of an earlier one does not replace a newer one at WeChat.
+    pub(super) current: bool,
     pub(super) descending: bool,
     /// Of a new row.
     pub(super) hidden: i64,
@@ -398,6 +403,8 @@ pub(super) async fn write(
         ranked: written.try_get::<i64, _>("hidden")? == 0,
         version: written.try_get("version")?,
     };
-    hooks::improved(connection, board, row.user, score, row.at).await?;
+    if row.current {
+        hooks::improved(connection, board, row.user, score, row.at).await?;
+    }
     Ok(Some(change))
 }
