@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, Row};
 use super::Boards;
 use super::error::BoardError;
 use super::names::{BoardName, WindowId, WindowKey};
-use super::scores::{self, Lock};
+use super::window_lock::{self, Lock};
 use super::windows::WindowState;
 
 /// What ending windows did.
@@ -137,7 +137,7 @@ impl Boards {
             .map(|board| board.settings.clone())
             .unwrap_or_default();
         let mut transaction = self.database.begin_copy().await?;
-        scores::lock(
+        window_lock::lock(
             &mut transaction,
             self.database.dialect(),
             id,

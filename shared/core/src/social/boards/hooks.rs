@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use sqlx::AnyConnection;
 
+use super::board::Board;
 use super::error::BoardError;
-use super::settings::Board;
 use crate::base::ids::UserId;
 use crate::social::hosted;
 

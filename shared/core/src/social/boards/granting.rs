@@ -7,7 +7,7 @@ use sqlx::Row;
 use super::Boards;
 use super::error::BoardError;
 use super::names::WindowId;
-use super::settings::Prize;
+use super::prize::Prize;
 use crate::base::ids::UserId;
 use crate::payments::PaymentError;
 use crate::social::rewards;
