@@ -186,6 +186,10 @@ async fn score_of_an_ended_season_leaves_the_friends_ranking() {
 
         put(Timestamp::now() - 1.minute()).await;
         game.run(&EndWindows {}).await;
+        let state = "SELECT state FROM board_windows WHERE board = 'cup'";
+        let state = sqlx::query_scalar(state).fetch_one(game.app.app.database.pool());
+        let state: String = state.await.unwrap();
+        assert_eq!(state, "ended");
         game.sweep().await;
         assert_eq!(game.stored().await, json!({}));
         assert_eq!(game.calls("remove_user_storage").await, 1);
