@@ -17,7 +17,7 @@ use crate::app::{ApiStop, App, stores};
 use crate::config::{Config, Role};
 use crate::failure::Failure;
 use crate::signals::Logging;
-use crate::{certificates, descriptors, dev, dev_social, playground, signals, simulator};
+use crate::{certificates, descriptors, dev, dev_friends, playground, signals, simulator};
 
 /// Time for which the operators' listener continues to respond at the end.
 const OPS_GRACE: Duration = Duration::from_secs(2);
@@ -87,7 +87,7 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     }
     if role == Role::Dev {
         dev::stock(&app.database).await?;
-        dev_social::seed(&app).await?;
+        dev_friends::seed(&app).await?;
     }
     let pools = match role.runs_workers() {
         true => Some(Pools::start(

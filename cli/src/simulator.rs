@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 
 use crate::failure::Failure;
 use crate::run::listen;
-use crate::{dev, dev_social, signals};
+use crate::{dev, dev_friends, signals};
 
 /// Creates a simulator of the configured app and merchant, with a sample merchant if none is configured.
 pub(crate) fn new(config: &Config) -> Result<Simulator, Failure> {
@@ -20,7 +20,7 @@ pub(crate) fn new(config: &Config) -> Result<Simulator, Failure> {
 /// Creates the simulator of `avalon dev`, whose players have friends.
 pub(crate) fn of_dev(config: &Config) -> Result<Simulator, Failure> {
     let mut settings = settings(config)?;
-    dev_social::befriend(&mut settings);
+    dev_friends::befriend(&mut settings);
     Ok(Simulator::new(settings))
 }
 
