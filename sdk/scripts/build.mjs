@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rollup } from 'rollup';
 import { minify } from 'terser';
-import { asyncFunctions } from './async-functions.mjs';
+import { toEs2015 } from './to-es2015.mjs';
 import { internalNames } from './internal-names.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -75,23 +75,24 @@ function minifying(names, module) {
             passes: 5,
             pure_getters: true,
             unsafe_arrows: true,
-            unsafe_comps: true,
             keep_fargs: false,
             hoist_funs: true,
         },
-        mangle: { properties: { regex: new RegExp(`^(?:${names.join('|')})$`), keep_quoted: true } },
+        // `builtins`: names of the DOM as well, which is not there.
+        mangle: {
+            properties: { regex: new RegExp(`^(?:${names.join('|')})$`), keep_quoted: true, builtins: true },
+        },
         format: { comments: 'some', preserve_annotations: true },
     };
 }
 
-/** Turns async functions into generators, and supplies the helpers of that and of the compiler. */
+/** Turns async functions into generators, and supplies the helper of that. */
 const HELPERS = join(root, 'scripts/helpers.js');
 const helpers = {
     name: 'helpers',
-    resolveId: (id) => (id === 'tslib' ? HELPERS : null),
     transform(code, id) {
         if (id === HELPERS || !id.includes('/build/')) return null;
-        const rewritten = asyncFunctions(code);
+        const rewritten = toEs2015(code);
         return { code: `import { resumed } from ${JSON.stringify(HELPERS)};\n${rewritten}`, map: null };
     },
 };

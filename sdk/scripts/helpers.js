@@ -1,6 +1,6 @@
-// Helpers of code for the bundles.
+// The helper of code for the bundles.
 
-/** Returns an async function of a generator: `yield` is its `await` (async-functions.mjs). */
+/** Returns an async function of a generator: `yield` is its `await` (to-es2015.mjs). */
 export function resumed(generator) {
   return (...values) =>
     new Promise((resolve, reject) => {
@@ -18,11 +18,4 @@ export function resumed(generator) {
       const iterator = generator(...values);
       next();
     });
-}
-
-/** `{ names…, ...rest } = source`; the compiler imports it. */
-export function __rest(source, names) {
-  const rest = Object.assign({}, source);
-  for (const name of names) delete rest[name];
-  return rest;
 }

@@ -6,7 +6,7 @@ import type { WxEntry } from './wx.js';
 
 /** @internal */
 export interface AppState {
-  readonly shown: Emitter<WxEntry>;
+  readonly returned: Emitter<WxEntry>;
   readonly hidden: Emitter<void>;
   /** The network returned. */
   readonly online: Emitter<void>;
@@ -18,7 +18,7 @@ export interface AppState {
 /** Follows `onShow`, `onHide` and the network. Removes no listener of the game. */
 export function followApp({ wx }: Host): AppState {
   const app: AppState = {
-    shown: emitter(),
+    returned: emitter(),
     hidden: emitter(),
     online: emitter(),
     networkChanged: emitter(),
@@ -28,7 +28,7 @@ export function followApp({ wx }: Host): AppState {
   let known = 'unknown';
   wx.onShow((entry) => {
     app.foreground = true;
-    app.shown.emit(entry);
+    app.returned.emit(entry);
   });
   wx.onHide(() => {
     app.foreground = false;
@@ -36,10 +36,10 @@ export function followApp({ wx }: Host): AppState {
   });
   if (isFunction(wx.onNetworkStatusChange)) {
     wx.onNetworkStatusChange(({ isConnected, networkType }) => {
-      const returned = isConnected && !app.connected;
+      const isBack = isConnected && !app.connected;
       app.connected = isConnected;
       if (networkType !== known) app.networkChanged.emit((known = networkType));
-      if (returned) app.online.emit();
+      if (isBack) app.online.emit();
     });
   }
   return app;

@@ -29,26 +29,10 @@ export function sha256(...parts: Uint8Array[]): Uint8Array {
   view.setUint32(message.length - 8, length / 0x20000000);
   view.setUint32(message.length - 4, length << 3);
   const state = INITIAL.slice();
-  const words: number[] = [];
+  const words = new Int32Array(64);
   for (let offset = 0; offset < message.length; offset += BLOCK) {
-    const s = state.slice() as [number, number, number, number, number, number, number, number];
-    for (let i = 0; i < 64; i++) {
-      words[i] = i < 16 ? view.getInt32(offset + i * 4) : expand(words, i);
-      // The state moves by one place each round, which leaves index 0 to the sum of both.
-      const [a, b, c, , e, f, g, h] = s;
-      const first =
-        h +
-        (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) +
-        ((e & f) ^ (~e & g)) +
-        (ROUND[i] as number) +
-        (words[i] as number);
-      s.unshift((first + (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))) | 0);
-      s[4] = (s[4] + first) | 0;
-      s.pop();
-    }
-    s.forEach((word, index) => {
-      state[index] = ((state[index] as number) + word) | 0;
-    });
+    for (let index = 0; index < 16; index++) words[index] = view.getInt32(offset + index * 4);
+    compress(state, words);
   }
   state.forEach((word, index) => view.setInt32(index * 4, word));
   return message.slice(0, 32);
@@ -62,17 +46,32 @@ export function hmacSha256(key: Uint8Array, message: Uint8Array): Uint8Array {
   return sha256(pad(0x5c), sha256(pad(0x36), message));
 }
 
-/** The word that the message schedule adds. */
-function expand(words: number[], i: number): number {
-  const a = words[i - 15] as number;
-  const b = words[i - 2] as number;
-  return (
-    ((words[i - 16] as number) +
-      (rotate(a, 7) ^ rotate(a, 18) ^ (a >>> 3)) +
-      (words[i - 7] as number) +
-      (rotate(b, 17) ^ rotate(b, 19) ^ (b >>> 10))) |
-    0
-  );
+function compress(state: number[], w: Int32Array): void {
+  for (let i = 16; i < 64; i++) {
+    const a = w[i - 15] as number;
+    const b = w[i - 2] as number;
+    const s0 = rotate(a, 7) ^ rotate(a, 18) ^ (a >>> 3);
+    const s1 = rotate(b, 17) ^ rotate(b, 19) ^ (b >>> 10);
+    w[i] = (w[i - 16] as number) + s0 + (w[i - 7] as number) + s1;
+  }
+  let [a, b, c, d, e, f, g, h] = state as [number, number, number, number, number, number, number, number];
+  for (let i = 0; i < 64; i++) {
+    const s1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
+    const t1 = (h + s1 + ((e & f) ^ (~e & g)) + (ROUND[i] as number) + (w[i] as number)) | 0;
+    const s0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
+    const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
+    h = g;
+    g = f;
+    f = e;
+    e = (d + t1) | 0;
+    d = c;
+    c = b;
+    b = a;
+    a = (t1 + t2) | 0;
+  }
+  [a, b, c, d, e, f, g, h].forEach((word, index) => {
+    state[index] = ((state[index] as number) + word) | 0;
+  });
 }
 
 function rotate(word: number, bits: number): number {

@@ -2,13 +2,17 @@
 import type { CancelToken } from './cancel.js';
 import type { Host } from './host.js';
 
+/**
+ * What may end a wait: an emitter of anything.
+ *
+ * @internal
+ */
+interface Source {
+  listen(listener: () => void): () => void;
+}
+
 /** Resolves after `ms`, or as soon as one of the sources fires. */
-export function wait(
-  host: Host,
-  ms: number,
-  cancel?: CancelToken,
-  ...early: { listen(listener: () => void): () => void }[]
-): Promise<void> {
+export function wait(host: Host, ms: number, cancel?: CancelToken, ...early: Source[]): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       host.clearTimeout(timer);

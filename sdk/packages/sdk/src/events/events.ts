@@ -176,7 +176,7 @@ function createEvents(core: Core, presets?: (core: Core, queue: EventQueue) => v
     hiddenAt = host.now();
     void queue.flush();
   });
-  app.shown.listen(() => {
+  app.returned.listen(() => {
     shownAt = host.now();
     if (shownAt - hiddenAt > NEW_SESSION_MS) sessionId = ids();
     hiddenAt = Infinity;

@@ -29,7 +29,7 @@ export function recordPresets(
   }
   // Some versions of WeChat call `onShow` for the start as well, some do not: the launch stands for it.
   let first = true;
-  app.shown.listen(({ scene }) => {
+  app.returned.listen(({ scene }) => {
     if (!first && on('show')) track('$show', { scene });
     first = false;
   });

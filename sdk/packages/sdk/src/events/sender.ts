@@ -62,7 +62,7 @@ export function createSender({ core, segments, envelope, allowed, reject }: Send
       const batch = segments.head(limit, MAX_BATCH_BYTES);
       const head = JSON.stringify({ sentAt: host.now(), ...envelope() }).slice(0, -1);
       try {
-        const rejected = await http.post('report', `${head},"events":[${batch.join(',')}]}`, readRejected, {
+        const rejected = await http.submit('report', `${head},"events":[${batch.join(',')}]}`, readRejected, {
           priority: 'event',
           attempts: 1,
           timeout: TIMEOUT_MS,

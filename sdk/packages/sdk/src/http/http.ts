@@ -64,7 +64,7 @@ export interface Http {
   /** Reads `/api/wx/{path}`. */
   load<T>(path: string, read: Reader<T>, options?: CallOptions): Promise<T>;
   /** Posts an object or JSON text to `/api/wx/{path}`. */
-  post<T>(
+  submit<T>(
     path: string,
     body: object | string | undefined,
     read: Reader<T>,
@@ -138,7 +138,7 @@ export function createHttp({ host, baseUrl, app, clock, ids, failures }: HttpPar
         if (call.priority === 'event')
           throw new AvalonError('NETWORK', { message: error.message, retryable: true });
         if (app.foreground) await wait(host, BACKOFF_MS, cancel);
-        else await wait(host, 0x7fffffff, cancel, app.shown);
+        else await wait(host, 0x7fffffff, cancel, app.returned);
       } else if (
         authority &&
         used &&
@@ -190,7 +190,7 @@ export function createHttp({ host, baseUrl, app, clock, ids, failures }: HttpPar
   const http: Http = {
     load: (path, read, options = {}) =>
       cancellable(perform({ method: 'GET', path: API + path, ...options }, read), options.cancel),
-    post: (path, body, read, options = {}) => {
+    submit: (path, body, read, options = {}) => {
       const data = typeof body === 'object' ? JSON.stringify(body) : body;
       return cancellable(
         perform({ method: 'POST', path: API + path, data, ...options }, read),

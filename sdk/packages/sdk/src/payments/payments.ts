@@ -65,7 +65,7 @@ export const payments = part((core): { readonly payments: Payments; readonly coi
     http.load(`getOrder/${encodeURIComponent(orderId)}`, readOrder, options);
   const cancel = async (orderId: string, options?: Cancellable): Promise<Order> => {
     try {
-      return await http.post(`cancelOrder/${encodeURIComponent(orderId)}`, undefined, readOrder, options);
+      return await http.submit(`cancelOrder/${encodeURIComponent(orderId)}`, undefined, readOrder, options);
     } catch (error) {
       if (toError(error).code === 'ORDER_STATE') return order(orderId, options);
       throw error;
@@ -102,7 +102,7 @@ export const payments = part((core): { readonly payments: Payments; readonly coi
       inventory: (options) => http.load('inventory', list<Item>('items', ITEM), options),
       async consume(productId, quantity, { key = ids(), cancel: token } = {}) {
         checkPurchase(productId, quantity);
-        return http.post('consume', { productId, quantity }, field<Item>('item', ITEM), {
+        return http.submit('consume', { productId, quantity }, field<Item>('item', ITEM), {
           idempotencyKey: key,
           cancel: token,
         });

@@ -84,7 +84,7 @@ export function createPurchase(
     const channel = channels.length === 1 ? channels[0] : undefined;
     const body = { productId, quantity, platform, envVersion, channel, payWith };
     try {
-      return await http.post('createOrder', body, readCreated, { idempotencyKey: key, timeout: 15000 });
+      return await http.submit('createOrder', body, readCreated, { idempotencyKey: key, timeout: 15000 });
     } catch (thrown) {
       const { code, orderId } = toError(thrown);
       if (code !== 'ORDER_STATE' || orderId === undefined) throw thrown;
@@ -94,7 +94,7 @@ export function createPurchase(
 
   /** A sheet may never report anything. Once the game is back in front, the order is asked for instead. */
   const unanswered = async (intent: Intent, token: CancelToken): Promise<SheetResult> => {
-    await wait(host, LONGEST_SHEET_MS, token, app.shown);
+    await wait(host, LONGEST_SHEET_MS, token, app.returned);
     for (const end = host.now() + SILENT_SHEET_MS; !token.cancelled && host.now() < end;) {
       await wait(host, SILENT_ASK_MS, token);
       if (token.cancelled || (await isSettled(intent))) break;
@@ -139,7 +139,7 @@ export function createPurchase(
     let order: Order | undefined;
     for (let count = 0; ; count++) {
       const pause = ASK_MS[Math.min(count, ASK_MS.length - 1)] as number;
-      if (pause) await wait(host, pause, undefined, app.shown);
+      if (pause) await wait(host, pause, undefined, app.returned);
       // The next question, or the next start, may be answered.
       order = (await question(intent).catch(nothing)) || order;
       if ((order && isFinal(order)) || host.now() + pause >= end) return order;

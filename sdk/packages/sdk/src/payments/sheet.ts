@@ -24,7 +24,9 @@ const ANSWER_MS = 3000;
 /** Reads `payParams` of an order. A channel that this version does not know is undefined. */
 export function readPayParams(value: unknown): PayParams | undefined {
   if (!isRecord(value)) return undefined;
-  const { channel = 'wechat_pay', ...parameters } = value;
+  const { channel = 'wechat_pay' } = value;
+  const parameters: { [name: string]: unknown } = { ...value };
+  delete parameters['channel'];
   if (channel === 'wechat_pay' && fits(parameters, 'package')) return { channel, parameters };
   if (channel !== 'virtual_payment' || !fits(parameters, 'signData paySig signature')) return undefined;
   const { signData, paySig, signature } = parameters;

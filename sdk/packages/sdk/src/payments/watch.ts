@@ -60,7 +60,7 @@ export function createWatch(
         if (code === 'ORDER_NOT_FOUND') intents.remove(intent);
         if (code === 'SESSION_REPLACED' || code === 'USER_BANNED') return;
       }
-      await wait(host, (DELAYS_S[count] || MAX_DELAY_S) * 1000, undefined, app.shown);
+      await wait(host, (DELAYS_S[count] || MAX_DELAY_S) * 1000, undefined, app.returned);
     }
   };
 

@@ -75,7 +75,7 @@ export const scores = part((core): { readonly scores: Scores } => {
   };
 
   const send = ({ key, body }: Kept, attempts: number, cancel?: CancelToken): Promise<ScoreResult> =>
-    http.post('score', body, readScore, { idempotencyKey: key, attempts, cancel });
+    http.submit('score', body, readScore, { idempotencyKey: key, attempts, cancel });
 
   /** Sends what waits, in order; stops at the first that cannot be sent now. */
   const resume = shared(async (): Promise<void> => {
@@ -91,7 +91,7 @@ export const scores = part((core): { readonly scores: Scores } => {
   });
   const wake = (): void => void resume();
   app.online.listen(wake);
-  app.shown.listen(wake);
+  app.returned.listen(wake);
   if (core.session.player()) core.host.setTimeout(wake, 0);
 
   return {
@@ -111,7 +111,7 @@ export const scores = part((core): { readonly scores: Scores } => {
       },
       async run(board, options) {
         checkBoard(board);
-        return http.post('score/run', { board }, readRun, options);
+        return http.submit('score/run', { board }, readRun, options);
       },
       async leaderboard(board, query = {}) {
         checkBoard(board);

@@ -48,7 +48,7 @@ export const profile = part(({ host: { wx }, http, session }): { readonly profil
     options?: Cancellable,
   ): Promise<UserInfo> => {
     const body = encryptedData && iv ? { encryptedData, iv } : { rawData, signature };
-    const user = await http.post('updateUserInfo', body, read, options);
+    const user = await http.submit('updateUserInfo', body, read, options);
     session.setPlayer(user);
     return user;
   };

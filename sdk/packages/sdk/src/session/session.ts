@@ -103,7 +103,7 @@ export function createSession({ host, http, clock, ids, store, deviceType, conte
     const body = { code, deviceId: deviceIdOf(store, ids), deviceType, ...context() };
     try {
       const session = accept(
-        fromAnswer(await http.post('login', body, readSignedIn, ANONYMOUS), clock.time()),
+        fromAnswer(await http.submit('login', body, readSignedIn, ANONYMOUS), clock.time()),
       );
       changes.emit({ type: 'signed-in', user: session.userInfo });
       return session;
@@ -118,7 +118,7 @@ export function createSession({ host, http, clock, ids, store, deviceType, conte
     if (!current) return enter(false);
     const { refreshToken } = current;
     try {
-      const answer = await http.post('refreshToken', { refreshToken }, readSignedIn, ANONYMOUS);
+      const answer = await http.submit('refreshToken', { refreshToken }, readSignedIn, ANONYMOUS);
       return accept(fromAnswer(answer, clock.time()));
     } catch (error) {
       const { code } = toError(error);
@@ -153,7 +153,7 @@ export function createSession({ host, http, clock, ids, store, deviceType, conte
     async signOut(everywhere) {
       if (!current) return;
       try {
-        await http.post(`logout${everywhere ? '?everywhere=true' : ''}`, undefined, readNothing, {
+        await http.submit(`logout${everywhere ? '?everywhere=true' : ''}`, undefined, readNothing, {
           attempts: 2,
         });
       } finally {

@@ -44,7 +44,7 @@ export function createEntries({ wx }: Host, app: AppState): Entries {
   app.hidden.listen(() => {
     hidden = true;
   });
-  app.shown.listen((entry) => {
+  app.returned.listen((entry) => {
     const signature = signatureOf(entry);
     // The return from the picker; and some versions of WeChat call `onShow` for the start as well.
     const repeated = signature === known && (picking || !hidden);

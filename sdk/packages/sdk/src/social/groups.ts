@@ -17,7 +17,7 @@ export async function groupOf(
   // A sign-in changes the key that the data are encrypted with, so it comes first.
   await session.credentials();
   const data = await groupData(host, shareTicket);
-  return http.post('share/group', { ...data, shareId }, readGroup, options);
+  return http.submit('share/group', { ...data, shareId }, readGroup, options);
 }
 
 function readGroup(body: unknown): string | undefined {

@@ -46,7 +46,7 @@ export function createShares(core: Core): Shares {
   let prepared: Promise<ShareCard> | undefined;
 
   const create = (scene: string, channel: string, cancel?: CancelToken): Promise<ShareCard> =>
-    http.post('share', { scene, channel }, readCard, {
+    http.submit('share', { scene, channel }, readCard, {
       priority: 'urgent',
       attempts: 2,
       timeout: MENU_MS,
@@ -110,7 +110,7 @@ export function createShares(core: Core): Shares {
 
 /** Reports what happened to a share. A failure concerns the statistics only. */
 export function track(http: Http, shareId: string, event: 'shown' | 'opened'): void {
-  ignore(http.post('share/track', { shareId, event }, readNothing));
+  ignore(http.submit('share/track', { shareId, event }, readNothing));
 }
 
 function content(card: ShareCard | undefined, extra: ShareExtra): WxShareContent {

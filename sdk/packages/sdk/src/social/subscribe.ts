@@ -18,7 +18,7 @@ export async function subscribe({ host, http }: Core, templateIds: string[]): Pr
   if (!length || length > MAX_TEMPLATES) throw invalid(`1 to ${MAX_TEMPLATES} templates`);
   const results = await panel(host, templateIds);
   // The service counts what may be sent; a lost report costs messages, not the player's answer.
-  ignore(http.post('subscriptions', { results }, readNothing));
+  ignore(http.submit('subscriptions', { results }, readNothing));
   return results;
 }
 

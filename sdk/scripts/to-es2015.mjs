@@ -1,12 +1,13 @@
-// Rewrites a bundle for size: ES2015 has no async functions, and the compiler's own rewriting repeats `this`, `arguments`
-// and a class of promises in each. Ours use none of them, so one call around a generator is enough. Declarations become
-// `let`, which is shorter than `const` and merges with its neighbours; the compiler has checked assignments.
+// Rewrites modules from ES2018 to ES2015, for size. ES2015 has no async functions, and the compiler's own rewriting repeats
+// `this`, `arguments` and a class of promises in each; ours use none of them, so one call around a generator is enough.
+// Spread objects become one call of `Object.assign` instead of nested ones. Declarations become `let`, which is shorter
+// than `const` and merges with its neighbours; the compiler has checked assignments.
 import ts from 'typescript';
 
 const { SyntaxKind: Kind, NodeFlags: Flags } = ts;
 
 /** Returns the code with `resumed(function* …)` for each async function; the code declares `resumed`. */
-export function asyncFunctions(code) {
+export function toEs2015(code) {
     const source = ts.createSourceFile('bundle.js', code, ts.ScriptTarget.ES2017, true, ts.ScriptKind.JS);
     const transformer = (context) => {
         const { factory } = context;
@@ -26,11 +27,27 @@ export function asyncFunctions(code) {
             );
             return factory.createCallExpression(factory.createIdentifier('resumed'), [], [generator]);
         };
+        /** `{ a, ...b, c }` as `Object.assign({ a }, b, { c })`. */
+        const assigned = (properties) => {
+            const parts = [[]];
+            for (const property of properties) {
+                if (ts.isSpreadAssignment(property)) parts.push(property.expression, []);
+                else parts.at(-1).push(property);
+            }
+            const sources = parts.filter((source, index) => index === 0 || source.length !== 0);
+            const values = sources.map((source) =>
+                Array.isArray(source) ? factory.createObjectLiteralExpression(source) : source,
+            );
+            const assign = factory.createPropertyAccessExpression(factory.createIdentifier('Object'), 'assign');
+            return factory.createCallExpression(assign, [], values);
+        };
         const visit = (original) => {
             const node = ts.visitEachChild(original, visit, context);
             if (ts.isAwaitExpression(node)) return factory.createYieldExpression(undefined, node.expression);
             if (ts.isVariableDeclarationList(node) && node.flags & Flags.Const)
                 return factory.createVariableDeclarationList(node.declarations, Flags.Let);
+            if (ts.isObjectLiteralExpression(node) && node.properties.some(ts.isSpreadAssignment))
+                return assigned(node.properties);
             if (!node.modifiers?.some(({ kind }) => kind === Kind.AsyncKeyword)) return node;
             const call = rewritten(node);
             if (ts.isMethodDeclaration(node)) return factory.createPropertyAssignment(node.name, call);
