@@ -14,7 +14,9 @@ export function toEs2015(code) {
         const rewritten = (node) => {
             forbidThis(node.body, node);
             const { parameters, body } = node;
-            const block = ts.isBlock(body) ? body : factory.createBlock([factory.createReturnStatement(body)]);
+            const block = ts.isBlock(body)
+                ? body
+                : factory.createBlock([factory.createReturnStatement(body)]);
             const star = factory.createToken(Kind.AsteriskToken);
             const generator = factory.createFunctionExpression(
                 [],
@@ -38,7 +40,10 @@ export function toEs2015(code) {
             const values = sources.map((source) =>
                 Array.isArray(source) ? factory.createObjectLiteralExpression(source) : source,
             );
-            const assign = factory.createPropertyAccessExpression(factory.createIdentifier('Object'), 'assign');
+            const assign = factory.createPropertyAccessExpression(
+                factory.createIdentifier('Object'),
+                'assign',
+            );
             return factory.createCallExpression(assign, [], values);
         };
         const visit = (original) => {
