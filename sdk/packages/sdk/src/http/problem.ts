@@ -8,12 +8,12 @@ export function problem(body: unknown, answered: number, header: Answer['header'
   const { code, detail, status, retryable, requestId, retryAfter, orderId } = (
     isRecord(body) ? body : {}
   ) as { [name: string]: unknown };
-  const waiting = Number(header['retry-after']);
-  const seconds = waiting >= 0 ? waiting : retryAfter;
+  const named = Number(header['retry-after']);
+  const seconds = named >= 0 ? named : retryAfter;
   const known = isString(code);
   return new AvalonError(known ? code : `HTTP_${answered}`, {
     message: text(detail),
-    status: isNumber(status) ? status : answered,
+    status: (isNumber(status) && status) || answered,
     // An answer without a code comes from a proxy; 5xx and 429 of those pass.
     retryable: known ? retryable === true : answered >= 500 || answered === 429,
     requestId: text(requestId) || header['x-request-id'],
