@@ -9,14 +9,16 @@ export type Reader<T> = (body: unknown) => T | undefined;
 
 /**
  * Whether the value is an object with these fields: names with spaces between them, of texts, or of numbers with `#` in
- * front of the name.
+ * front of the name. Any object has the fields of an empty text.
  */
 export function fits(value: unknown, fields: string): value is Body {
   return (
     isRecord(value) &&
     fields
       .split(' ')
-      .every((name) => (name.charAt(0) === '#' ? isNumber(value[name.slice(1)]) : isString(value[name])))
+      .every(
+        (name) => !name || (name.charAt(0) === '#' ? isNumber(value[name.slice(1)]) : isString(value[name])),
+      )
   );
 }
 
@@ -28,9 +30,7 @@ export function listOf<T>(value: unknown, fields: string): value is T[] {
 /** Returns a reader of whole objects with these fields, and with a list where `list` names one. */
 export function whole<T>(fields: string, list?: string, entries = ''): Reader<T> {
   return (body) =>
-    (fields ? fits(body, fields) : isRecord(body)) && (!list || listOf((body as Body)[list], entries))
-      ? (body as unknown as T)
-      : undefined;
+    fits(body, fields) && (!list || listOf(body[list], entries)) ? (body as unknown as T) : undefined;
 }
 
 /** Returns a reader of one field that holds an object with these fields. */
