@@ -48,7 +48,13 @@ pub(crate) fn befriend(settings: &mut SimulatorSettings) {
 pub(crate) async fn seed(app: &App) -> Result<(), Failure> {
     let simulator = format!("http://{}", app.config.simulator.listen);
     let wechat = app.config.wechat.api_base.as_str().trim_end_matches('/');
-    let Some(app_id) = app.config.wechat.app_id.as_ref().filter(|_| wechat == simulator) else {
+    let Some(app_id) = app
+        .config
+        .wechat
+        .app_id
+        .as_ref()
+        .filter(|_| wechat == simulator)
+    else {
         return Ok(());
     };
     let now = Timestamp::now();
