@@ -1,7 +1,7 @@
 //! Coins: bought, spent once per intent, given back, presented.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Shop;
 
@@ -22,17 +22,6 @@ impl Shop {
             json!({"productId": "cup", "quantity": 1, "payWith": "coins"}),
         )
         .await
-    }
-
-    async fn fault(&self, fault: Value) {
-        let url = format!("{}/_sim/faults", self.app.simulator);
-        let set = avalon_tests::client()
-            .put(url)
-            .json(&fault)
-            .send()
-            .await
-            .unwrap();
-        assert!(set.status().is_success(), "{set:?}");
     }
 
     async fn operator(&self, path: &str, key: &str, amount: i64) -> avalon_tests::ApiResponse {
@@ -89,7 +78,7 @@ async fn answers_lost_after_the_effect_spend_nothing_twice() {
     for fault in faults {
         let shop = Shop::open().await;
         shop.give_coins(100).await;
-        shop.fault(fault.clone()).await;
+        shop.simulate_fault(fault.clone()).await;
         let unclear = shop.spend("k").await;
         assert_eq!(unclear.status, 202, "{fault}: {unclear:?}");
         assert_eq!(
@@ -97,7 +86,7 @@ async fn answers_lost_after_the_effect_spend_nothing_twice() {
             0,
             "not before WeChat has answered clearly"
         );
-        shop.fault(json!({})).await;
+        shop.simulate_fault(json!({})).await;
         let id = shop.get("/api/wx/orders").await["orders"][0]["_id"].clone();
         shop.until(id.as_str().unwrap(), "paid").await;
         assert_eq!((shop.owned().await, shop.coins().await), (1, 40), "{fault}");
@@ -119,10 +108,12 @@ async fn returned_coins_take_the_items_back_only_as_a_whole() {
     shop.operator(&path, "too-much", 41)
         .await
         .assert_problem(409, "REFUND_TOO_LARGE");
-    shop.fault(json!({"outage": "reset", "outageAfter": true, "api": "vpay_cancel_spend"}))
-        .await;
+    shop.simulate_fault(
+        json!({"outage": "reset", "outageAfter": true, "api": "vpay_cancel_spend"}),
+    )
+    .await;
     assert_eq!(shop.operator(&path, "rest", 40).await.status, 202);
-    shop.fault(json!({})).await;
+    shop.simulate_fault(json!({})).await;
     shop.sweep_until(id, "refunded").await;
     assert_eq!((shop.owned().await, shop.coins().await), (0, 60));
 }

@@ -12,13 +12,14 @@ mod payment;
 mod payment_writer;
 
 use jiff::Timestamp;
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, Row};
 use ulid::Ulid;
 
 use super::fulfilments::Webhooks;
 use super::order_rows::Order;
 use super::status::OrderStatus;
-use super::{Cause, PaymentError};
+use super::virtual_request::VirtualRequest;
+use super::{Cause, PaymentError, virtual_orders};
 use crate::base::ids::{FulfilmentId, OrderId};
 use crate::base::iso_time::IsoTime;
 use crate::storage::database::Database;
@@ -40,16 +41,29 @@ pub async fn store_request(
     request: &str,
     now: Timestamp,
 ) -> Result<Option<String>, PaymentError> {
-    Ok(sqlx::query_scalar(
+    let mut transaction = database.begin().await?;
+    let stored = sqlx::query(
         "UPDATE orders SET channel_request = coalesce(channel_request, $1),
                            submitted_at = coalesce(submitted_at, $2)
-         WHERE id = $3 AND status = 'pending' RETURNING channel_request",
+         WHERE id = $3 AND status = 'pending' RETURNING channel, channel_request",
     )
     .bind(request)
     .bind(now.as_millisecond())
     .bind(id)
-    .fetch_optional(database.pool())
-    .await?)
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(stored) = stored else {
+        return Ok(None);
+    };
+    let (channel, request): (_, String) = (
+        stored.try_get("channel")?,
+        stored.try_get("channel_request")?,
+    );
+    if VirtualRequest::of(channel, Some(&request)).is_some_and(|it| it.is_sandbox()) {
+        virtual_orders::mark_sandbox(&mut transaction, id).await?;
+    }
+    transaction.commit().await?;
+    Ok(Some(request))
 }
 
 /// Stores the channel's offer, and returns the order's state, which may have changed meanwhile.

@@ -83,16 +83,11 @@ pub async fn of_player(
     open_id: &OpenId,
     limit: i64,
 ) -> Result<Vec<CoinChange>, PaymentError> {
-    let rows = sqlx::query(
-        "SELECT coin_changes.id, user_id, coin_changes.open_id, kind, order_id, amount, sandbox,
-                state, reason, coin_changes.created_at, sent_at, balance, key_version, tries
-         FROM coin_changes JOIN users ON users.id = coin_changes.user_id
-         WHERE users.open_id = $1 ORDER BY coin_changes.created_at DESC, coin_changes.id LIMIT $2",
-    )
-    .bind(open_id.as_str())
-    .bind(limit)
-    .fetch_all(database.pool())
-    .await?;
+    let rows = sqlx::query(include_str!("../sql/coin_changes_of_player.sql"))
+        .bind(open_id.as_str())
+        .bind(limit)
+        .fetch_all(database.pool())
+        .await?;
     rows.iter().map(change_of).collect()
 }
 
@@ -119,41 +114,5 @@ pub async fn unsettled(database: &Database) -> Result<Unsettled, PaymentError> {
     Ok(Unsettled {
         changes: row.try_get("changes")?,
         oldest: row.try_get("oldest")?,
-    })
-}
-
-/// Sums of a player's confirmed changes, without test coins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LedgerSums {
-    /// Coins spent.
-    pub spent: i64,
-    /// Coins given back.
-    pub returned: i64,
-    /// Coins granted.
-    pub granted: i64,
-    /// Whether a change is pending or unsettled, so that WeChat may know more or less.
-    pub in_flux: bool,
-}
-
-/// Sums a player's changes.
-///
-/// # Errors
-/// [`PaymentError::Database`].
-pub async fn sums_of_player(database: &Database, user: UserId) -> Result<LedgerSums, PaymentError> {
-    let row = sqlx::query(
-        "SELECT CAST(coalesce(sum(CASE WHEN kind = 'spend' AND state = 'done' THEN amount END), 0) AS BIGINT) AS spent,
-                CAST(coalesce(sum(CASE WHEN kind = 'return' AND state = 'done' THEN amount END), 0) AS BIGINT) AS returned,
-                CAST(coalesce(sum(CASE WHEN kind = 'present' AND state = 'done' THEN amount END), 0) AS BIGINT) AS granted,
-                count(CASE WHEN state IN ('pending', 'unsettled') THEN 1 END) AS open_changes
-         FROM coin_changes WHERE user_id = $1 AND sandbox = 0",
-    )
-    .bind(user)
-    .fetch_one(database.pool())
-    .await?;
-    Ok(LedgerSums {
-        spent: row.try_get("spent")?,
-        returned: row.try_get("returned")?,
-        granted: row.try_get("granted")?,
-        in_flux: row.try_get::<i64, _>("open_changes")? > 0,
     })
 }
