@@ -56,6 +56,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             19 "0019_virtual_payment",
             20 "0020_erasures",
             21 "0021_coin_audits",
+            22 "0022_hosted_windows",
         )
         .to_vec(),
         Dialect::Postgres => migrations!("postgres":
@@ -78,6 +79,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             19 "0019_virtual_payment",
             20 "0020_erasures",
             21 "0021_coin_audits",
+            22 "0022_hosted_windows",
         )
         .to_vec(),
     };
