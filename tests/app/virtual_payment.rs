@@ -3,6 +3,7 @@
 mod audits;
 mod coins;
 mod deliveries;
+mod lost_answers;
 mod refunds;
 mod waiting;
 
@@ -167,14 +168,6 @@ impl Shop {
         );
         let exchanged = client.get(url).send().await.unwrap();
         assert_eq!(exchanged.status(), 200);
-    }
-
-    /// Has the simulator fail, or none of its calls any more.
-    async fn simulate_fault(&self, fault: Value) {
-        let url = format!("{}/_sim/faults", self.app.simulator);
-        let set = avalon_tests::client().put(url).json(&fault);
-        let set = set.send().await.unwrap();
-        assert!(set.status().is_success(), "{set:?}");
     }
 
     /// Number of calls of an API that the simulator has answered.

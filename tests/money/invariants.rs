@@ -6,12 +6,13 @@ use std::collections::HashMap;
 use avalon_core::base::ids::RefundId;
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::refunds::{self, Refund};
-use avalon_core::payments::{OrderStatus, RefundStatus, inventory, products};
+use avalon_core::payments::{Channel, OrderStatus, RefundStatus, inventory, products};
 use avalon_queue::{JobState, JobStore};
 use serde_json::Value;
 
 use crate::run::{LIMIT, Run, STOCK};
 use crate::shop::Player;
+use crate::tally::Tally;
 
 /// Failures that injected faults and worker crashes may cause. A dead letter with any other is a defect.
 const EXPECTED_FAILURES: [&str; 6] = [
@@ -23,35 +24,11 @@ const EXPECTED_FAILURES: [&str; 6] = [
     "WEBHOOK_FAILED",
 ];
 
-/// Counts of what happened, to show that the runs exercised something.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) orders: usize,
-    pub(crate) paid: usize,
-    pub(crate) late: usize,
-    pub(crate) refunds: usize,
-    pub(crate) refunded: usize,
-    pub(crate) closed: usize,
-    pub(crate) dead_letters: usize,
-}
-
-impl Tally {
-    pub(crate) fn add(&mut self, other: Self) {
-        self.orders += other.orders;
-        self.paid += other.paid;
-        self.late += other.late;
-        self.refunds += other.refunds;
-        self.refunded += other.refunded;
-        self.closed += other.closed;
-        self.dead_letters += other.dead_letters;
-    }
-}
-
 /// A row of `inventory_ledger`.
-struct Entry {
-    source: String,
+pub(crate) struct Entry {
+    pub(crate) source: String,
     product: String,
-    delta: i64,
+    pub(crate) delta: i64,
 }
 
 impl Run<'_> {
@@ -65,7 +42,8 @@ impl Run<'_> {
         let mut tally = Tally::default();
         let (mut ours, mut our_refunds) = (0, 0);
         let mut held = [0, 0];
-        for player in &self.players {
+        let mut known = Vec::new();
+        for player in &self.everyone().await {
             let ledger = self.ledger(*player).await;
             self.ledger_matches_balance(*player, &ledger).await;
             let orders = order_rows::of_user(&self.shop.database, player.0, None, None, 100);
@@ -81,20 +59,35 @@ impl Run<'_> {
                     .count();
 
                 let late = self.history_is_legal(&order).await;
-                order_matches_wechat(&order, their_order);
                 granted_once(&order, &ledger);
                 for refund in &refunds {
-                    let their_refund = their_refunds.get(&refund.refund_id.to_string());
-                    refund_matches_wechat(refund, their_refund);
                     revoked_once(refund, &ledger);
                 }
-                money_adds_up(&order, &refunds);
-                self.late_payment_was_refunded(&order, late, &refunds).await;
-                let paid_back = self.automatic_refunds_take_all(&order).await;
-                self.webhooks_match(&order, paid_back).await;
+                match order.channel {
+                    Channel::WechatPay => {
+                        order_matches_wechat(&order, their_order);
+                        for refund in &refunds {
+                            let their_refund = their_refunds.get(&refund.refund_id.to_string());
+                            refund_matches_wechat(refund, their_refund);
+                        }
+                        money_adds_up(&order, &refunds);
+                        self.late_payment_was_refunded(&order, late, &refunds).await;
+                        let paid_back = self.automatic_refunds_take_all(&order).await;
+                        self.webhooks_match(&order, paid_back).await;
+                    }
+                    Channel::VirtualPayment => {
+                        let checked = self.virtual_order(&order, &refunds, &ledger).await;
+                        tally.add(checked.tally);
+                        // The store sells without regard to our limit.
+                        late_ones += usize::from(checked.is_of_the_store);
+                        known.push(checked.number);
+                    }
+                }
 
-                let product = usize::from(order.product_id == self.products[1]);
-                if holds_stock(order.status) {
+                // Packs of coins have neither stock nor limit.
+                let mut products = self.products.iter();
+                let product = products.position(|product| *product == order.product_id);
+                if let (Some(product), true) = (product, holds_stock(order.status)) {
                     held[product] += order.quantity;
                     bought += if product == 1 { order.quantity } else { 0 };
                 }
@@ -119,6 +112,7 @@ impl Run<'_> {
         );
         self.stock_is_conserved(held[0]).await;
         self.acknowledged_is_stored().await;
+        tally.add(self.virtual_books(&known).await);
         tally.dead_letters = self.dead_letters_are_expected().await;
         tally
     }
@@ -281,7 +275,7 @@ impl Run<'_> {
     }
 }
 
-fn by(list: Vec<Value>, name: &str) -> HashMap<String, Value> {
+pub(crate) fn by(list: Vec<Value>, name: &str) -> HashMap<String, Value> {
     list.into_iter()
         .map(|item| (item[name].as_str().unwrap().to_owned(), item))
         .collect()
@@ -341,7 +335,7 @@ fn granted_once(order: &Order, ledger: &[Entry]) {
         .iter()
         .map(|entry| entry.delta)
         .collect();
-    let due = match order.status.was_paid() {
+    let due = match order.status.was_paid() && order.grants_items() {
         true => vec![order.quantity],
         false => vec![],
     };
@@ -354,7 +348,7 @@ fn revoked_once(refund: &Refund, ledger: &[Entry]) {
     assert!(revoked <= refund.quantity, "{refund:?}");
 }
 
-fn money_adds_up(order: &Order, refunds: &[Refund]) {
+pub(crate) fn money_adds_up(order: &Order, refunds: &[Refund]) {
     let back: i64 = refunds
         .iter()
         .filter(|refund| refund.status == RefundStatus::Succeeded)

@@ -132,11 +132,11 @@ async fn outage_ends_the_run_and_leaves_the_player_due() {
     let shop = Shop::open().await;
     let path = format!("/admin/users/{}/coins", shop.open_id);
     shop.change(&path, "p", 7).await;
-    shop.simulate_fault(json!({"errcode": -1, "api": "vpay_balance"}))
+    shop.fault(json!({"errcode": -1, "api": "vpay_balance"}))
         .await;
     shop.audit().await;
     assert_eq!(shop.outcome("failed").await, 1.0);
-    shop.simulate_fault(json!({})).await;
+    shop.fault(json!({})).await;
     shop.audit().await;
     assert_eq!(shop.outcome("agrees").await, 1.0);
 }
@@ -146,7 +146,7 @@ async fn outage_ends_the_run_and_leaves_the_player_due() {
 async fn change_that_can_never_be_sent_is_ended() {
     let shop = Shop::open().await;
     let path = format!("/admin/users/{}/coins", shop.open_id);
-    shop.simulate_fault(json!({"errcode": -1, "api": "vpay_present"}))
+    shop.fault(json!({"errcode": -1, "api": "vpay_present"}))
         .await;
     shop.change(&path, "p", 7).await;
     // No number of WeChat's begins so.

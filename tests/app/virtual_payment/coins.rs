@@ -1,22 +1,22 @@
 //! Coins: bought, spent once per intent, given back, presented.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Shop;
 
 impl Shop {
-    async fn coins(&self) -> i64 {
+    pub(super) async fn coins(&self) -> i64 {
         self.get("/api/wx/coins").await["balance"].as_i64().unwrap()
     }
 
-    async fn give_coins(&self, bought: i64) {
+    pub(super) async fn give_coins(&self, bought: i64) {
         let path = format!("players/{}/coins", self.open_id);
         self.simulate(Method::POST, &path, json!({"bought": bought}))
             .await;
     }
 
-    async fn spend(&self, key: &str) -> avalon_tests::ApiResponse {
+    pub(super) async fn spend(&self, key: &str) -> avalon_tests::ApiResponse {
         self.order(
             key,
             json!({"productId": "cup", "quantity": 1, "payWith": "coins"}),
@@ -24,7 +24,23 @@ impl Shop {
         .await
     }
 
-    async fn operator(&self, path: &str, key: &str, amount: i64) -> avalon_tests::ApiResponse {
+    pub(super) async fn fault(&self, fault: Value) {
+        let url = format!("{}/_sim/faults", self.app.simulator);
+        let set = avalon_tests::client()
+            .put(url)
+            .json(&fault)
+            .send()
+            .await
+            .unwrap();
+        assert!(set.status().is_success(), "{set:?}");
+    }
+
+    pub(super) async fn operator(
+        &self,
+        path: &str,
+        key: &str,
+        amount: i64,
+    ) -> avalon_tests::ApiResponse {
         let request = self
             .app
             .admin(Method::POST, path)
@@ -70,30 +86,6 @@ async fn spend_grants_once_and_is_repeatable() {
 }
 
 #[tokio::test]
-async fn answers_lost_after_the_effect_spend_nothing_twice() {
-    let faults = [
-        json!({"errcode": -1, "errorAfter": true, "api": "vpay_spend"}),
-        json!({"outage": "reset", "outageAfter": true, "api": "vpay_spend"}),
-    ];
-    for fault in faults {
-        let shop = Shop::open().await;
-        shop.give_coins(100).await;
-        shop.simulate_fault(fault.clone()).await;
-        let unclear = shop.spend("k").await;
-        assert_eq!(unclear.status, 202, "{fault}: {unclear:?}");
-        assert_eq!(
-            shop.owned().await,
-            0,
-            "not before WeChat has answered clearly"
-        );
-        shop.simulate_fault(json!({})).await;
-        let id = shop.get("/api/wx/orders").await["orders"][0]["_id"].clone();
-        shop.until(id.as_str().unwrap(), "paid").await;
-        assert_eq!((shop.owned().await, shop.coins().await), (1, 40), "{fault}");
-    }
-}
-
-#[tokio::test]
 async fn returned_coins_take_the_items_back_only_as_a_whole() {
     let shop = Shop::open().await;
     shop.give_coins(60).await;
@@ -108,12 +100,10 @@ async fn returned_coins_take_the_items_back_only_as_a_whole() {
     shop.operator(&path, "too-much", 41)
         .await
         .assert_problem(409, "REFUND_TOO_LARGE");
-    shop.simulate_fault(
-        json!({"outage": "reset", "outageAfter": true, "api": "vpay_cancel_spend"}),
-    )
-    .await;
+    shop.fault(json!({"outage": "reset", "outageAfter": true, "api": "vpay_cancel_spend"}))
+        .await;
     assert_eq!(shop.operator(&path, "rest", 40).await.status, 202);
-    shop.simulate_fault(json!({})).await;
+    shop.fault(json!({})).await;
     shop.sweep_until(id, "refunded").await;
     assert_eq!((shop.owned().await, shop.coins().await), (0, 60));
 }

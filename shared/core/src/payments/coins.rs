@@ -27,7 +27,10 @@ use crate::storage::database::Database;
 
 pub use attempts::{Begun, await_sign_in, begin, due, not_applied, refuse, resume};
 pub use effects::{confirm, decide};
-pub use ledger::{CoinBalance, Unsettled, balance_of, of_player, store_balance, unsettled};
+pub use ledger::{
+    CoinBalance, LedgerSums, Unsettled, balance_of, of_player, store_balance, sums_of_player,
+    unsettled,
+};
 
 /// What a change does.
 #[derive(

@@ -116,3 +116,39 @@ pub async fn unsettled(database: &Database) -> Result<Unsettled, PaymentError> {
         oldest: row.try_get("oldest")?,
     })
 }
+
+/// Sums of a player's confirmed changes, without test coins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LedgerSums {
+    /// Coins spent.
+    pub spent: i64,
+    /// Coins given back.
+    pub returned: i64,
+    /// Coins granted.
+    pub granted: i64,
+    /// Whether a change is pending or unsettled, so that WeChat may know more or less.
+    pub in_flux: bool,
+}
+
+/// Sums a player's changes.
+///
+/// # Errors
+/// [`PaymentError::Database`].
+pub async fn sums_of_player(database: &Database, user: UserId) -> Result<LedgerSums, PaymentError> {
+    let row = sqlx::query(
+        "SELECT CAST(coalesce(sum(CASE WHEN kind = 'spend' AND state = 'done' THEN amount END), 0) AS BIGINT) AS spent,
+                CAST(coalesce(sum(CASE WHEN kind = 'return' AND state = 'done' THEN amount END), 0) AS BIGINT) AS returned,
+                CAST(coalesce(sum(CASE WHEN kind = 'present' AND state = 'done' THEN amount END), 0) AS BIGINT) AS granted,
+                count(CASE WHEN state IN ('pending', 'unsettled') THEN 1 END) AS open_changes
+         FROM coin_changes WHERE user_id = $1 AND sandbox = 0",
+    )
+    .bind(user)
+    .fetch_one(database.pool())
+    .await?;
+    Ok(LedgerSums {
+        spent: row.try_get("spent")?,
+        returned: row.try_get("returned")?,
+        granted: row.try_get("granted")?,
+        in_flux: row.try_get::<i64, _>("open_changes")? > 0,
+    })
+}

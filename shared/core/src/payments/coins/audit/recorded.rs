@@ -7,6 +7,7 @@ use sqlx::any::AnyRow;
 use super::super::super::PaymentError;
 use super::super::super::status::{Channel, OrderStatus};
 use super::super::super::virtual_request::{Mode, VirtualRequest};
+use super::super::{LedgerSums, sums_of_player};
 use super::{SETTLED_AFTER, Sums, millis};
 use crate::base::ids::UserId;
 use crate::storage::database::Database;
@@ -58,18 +59,12 @@ pub async fn recorded(
     user: UserId,
     now: Timestamp,
 ) -> Result<Recorded, PaymentError> {
-    let row = sqlx::query(
-        "SELECT CAST(coalesce(sum(CASE WHEN kind = 'spend' AND state = 'done' THEN amount END), 0) AS BIGINT) AS spent,
-                CAST(coalesce(sum(CASE WHEN kind = 'return' AND state = 'done' THEN amount END), 0) AS BIGINT) AS returned,
-                CAST(coalesce(sum(CASE WHEN kind = 'present' AND state = 'done' THEN amount END), 0) AS BIGINT) AS granted,
-                count(CASE WHEN state IN ('pending', 'unsettled') THEN 1 END) AS open_changes
-         FROM coin_changes WHERE user_id = $1 AND sandbox = 0",
-    )
-    .bind(user)
-    .fetch_one(database.pool())
-    .await?;
-    let (spent, returned): (i64, i64) = (row.try_get("spent")?, row.try_get("returned")?);
-    let granted: i64 = row.try_get("granted")?;
+    let LedgerSums {
+        spent,
+        returned,
+        granted,
+        in_flux,
+    } = sums_of_player(database, user).await?;
     let packs = Packs::of_player(database, user, now).await?;
     Ok(Recorded {
         saved: Range {
@@ -84,7 +79,7 @@ pub async fn recorded(
             least: spent - returned,
             most: spent + packs.refunded,
         },
-        in_flux: packs.in_flux || row.try_get::<i64, _>("open_changes")? > 0,
+        in_flux: packs.in_flux || in_flux,
     })
 }
 
