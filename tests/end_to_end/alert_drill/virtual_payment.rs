@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use super::harness::{Drill, Stores};
 
 pub(super) const ALERTS: &[&str] = &[
+    "CoinAuditDiffers",
     "CoinSpendsUnsettled",
     "DeliveriesContradictOrders",
     "OrdersWithoutDeliveries",
@@ -51,6 +52,7 @@ async fn drill() {
     other_app_key(&mut drill, test.app_key).await;
     let mut database = PgConnection::connect(stores.database.url()).await.unwrap();
     unsettled(&mut drill, &mut database).await;
+    unknown_coins(&mut drill, &mut database).await;
     locked(&mut drill, &mut database).await;
     drill.finish();
 }
@@ -147,6 +149,32 @@ async fn unsettled(drill: &mut Drill, database: &mut PgConnection) {
     let decision = json!({"applied": true, "reason": "shown in the console"});
     let settle = operator(drill, "POST", &format!("coins/{number}/settle"));
     assert_eq!(send(settle.json(&decision)).await.status, 200);
+    drill.ends(fault).await;
+}
+
+async fn unknown_coins(drill: &mut Drill, database: &mut PgConnection) {
+    let fault = drill
+        .fault(
+            "a player has coins at WeChat of which nothing here knows",
+            &["CoinAuditDiffers"],
+        )
+        .await;
+    let alice = Client::sign_in(&drill.game, "alice").await;
+    let path = format!("vpay/players/{}/coins", alice.open_id);
+    drill.game.simulator(&path, json!({"bought": 50})).await;
+    // As after a first comparison that agreed, and one half an hour ago that did not.
+    let compared = "UPDATE coin_audits SET due_at = 0, saved_before = 0, presented_before = 0,
+                    spent_before = 0, differing = 1";
+    let compared = sqlx::query(compared).execute(&mut *database).await.unwrap();
+    assert_eq!(
+        compared.rows_affected(),
+        1,
+        "the present has enrolled the player"
+    );
+    drill.fires(&fault).await;
+    let accept = drill.fleet.settings.command("coins").arg("accept");
+    let accept = accept.arg(&alice.open_id).arg("--reason").arg("a drill");
+    assert!(accept.run().await.status.success());
     drill.ends(fault).await;
 }
 
