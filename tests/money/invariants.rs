@@ -1,7 +1,7 @@
 //! The invariants that hold once a run has settled: our books are consistent in themselves and agree
 //! with WeChat's.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use avalon_core::base::ids::RefundId;
 use avalon_core::payments::order_rows::{self, Order};
@@ -47,7 +47,7 @@ impl Run<'_> {
             let ledger = self.ledger(*player).await;
             self.ledger_matches_balance(*player, &ledger).await;
             let orders = order_rows::of_user(&self.shop.database, player.0, None, None, 100);
-            let (mut bought, mut late_ones) = (0, 0);
+            let (mut bought, mut late_ones, mut sources) = (0, 0, HashSet::new());
             for order in orders.await.unwrap() {
                 let refunds = refunds::of_order(&self.shop.database, order.id);
                 let refunds = refunds.await.unwrap();
@@ -60,8 +60,10 @@ impl Run<'_> {
 
                 let late = self.history_is_legal(&order).await;
                 granted_once(&order, &ledger);
+                sources.insert(format!("order:{}", order.id));
                 for refund in &refunds {
                     revoked_once(refund, &ledger);
+                    sources.insert(format!("refund:{}", refund.refund_id));
                 }
                 match order.channel {
                     Channel::WechatPay => {
@@ -99,6 +101,7 @@ impl Run<'_> {
                 tally.refunded += usize::from(order.status == OrderStatus::Refunded);
                 tally.closed += usize::from(order.status == OrderStatus::Closed);
             }
+            accounted_for(&ledger, &sources);
             assert!(
                 late_ones > 0 || bought <= LIMIT,
                 "{bought} exceed the limit"
@@ -340,6 +343,17 @@ fn granted_once(order: &Order, ledger: &[Entry]) {
         false => vec![],
     };
     assert_eq!(granted, due, "grants match the payment: {order:?}");
+}
+
+/// Nothing but an order grants items, and only a failed refund gives them back.
+fn accounted_for(ledger: &[Entry], sources: &HashSet<String>) {
+    for entry in ledger.iter().filter(|entry| entry.delta > 0) {
+        let mut parts = entry.source.splitn(3, ':');
+        let (kind, id) = (parts.next().unwrap(), parts.next().unwrap_or_default());
+        let is_granted_again = kind == "order" && parts.next().is_some();
+        let is_known = sources.contains(&format!("{kind}:{id}"));
+        assert!(is_known && !is_granted_again, "{}", entry.source);
+    }
 }
 
 fn revoked_once(refund: &Refund, ledger: &[Entry]) {
