@@ -53,10 +53,8 @@ async fn shuffled_repeated_deliveries_grant_once_despite_kills() {
     let orders = size("AVALON_TEST_ORDERS", 400);
     let (database, redis) = (TestDatabase::postgres().await, RedisServer::start().await);
     let mut fleet = open(&database, &redis, 2, 2).await;
-    // A job that has lost five workers is dead; the sweeper repeats sweeps and queries. Those of deliveries are not
-    // declared: none may die.
+    // A sweep that has lost five workers is dead; there is always a next one.
     fleet.allow_dead("maintenance");
-    fleet.allow_dead("order");
     let sold = sell(&fleet, orders).await;
     let mut deliveries: Vec<&Sold> = sold.iter().chain(&sold).chain(&sold).collect();
     fastrand::shuffle(&mut deliveries);
