@@ -41,8 +41,8 @@ async fn open(database: &TestDatabase, redis: &RedisServer, apis: usize, workers
     for queue in ["maintenance", "callback", "order", "event"] {
         fleet.expect_leftover(queue);
     }
-    // So may be queries that WeChat has not answered or that have lost five workers: the sweeper repeats them. Jobs of
-    // deliveries are not declared: none may die.
+    // Queries that WeChat has not answered, or that have lost five workers, may be dead: the sweeper repeats them. Jobs
+    // of deliveries are not declared: none may die.
     fleet.allow_dead("order");
     let cup = json!({"name": "Cup", "price": 600, "virtualProductId": "cup"});
     let put = fleet
