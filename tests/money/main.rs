@@ -9,6 +9,7 @@
 )]
 
 mod cancellations;
+mod checks;
 mod find;
 mod flaky_store;
 mod game_server;

@@ -9,7 +9,7 @@ use avalon_core::payments::virtual_request::Mode;
 use avalon_core::payments::{OrderStatus, PayWith};
 use serde_json::Value;
 
-use crate::invariants::{Entry, by, money_adds_up};
+use crate::checks::{Entry, by, money_adds_up};
 use crate::run::Run;
 use crate::shop::Player;
 use crate::tally::Tally;

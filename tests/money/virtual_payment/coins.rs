@@ -10,7 +10,7 @@ use avalon_core::payments::order_rows::Order;
 use serde_json::Value;
 
 use super::customers::Customer;
-use crate::invariants::{Entry, by};
+use crate::checks::{Entry, by};
 use crate::run::Run;
 use crate::tally::Tally;
 

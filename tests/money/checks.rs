@@ -1,0 +1,116 @@
+//! Checks of a single order, refund or ledger, for [`crate::invariants`].
+
+use std::collections::{HashMap, HashSet};
+
+use avalon_core::payments::order_rows::Order;
+use avalon_core::payments::refunds::Refund;
+use avalon_core::payments::{OrderStatus, RefundStatus};
+use serde_json::Value;
+
+/// A row of `inventory_ledger`.
+pub(crate) struct Entry {
+    pub(crate) source: String,
+    pub(crate) product: String,
+    pub(crate) delta: i64,
+}
+
+pub(crate) fn by(list: Vec<Value>, name: &str) -> HashMap<String, Value> {
+    list.into_iter()
+        .map(|item| (item[name].as_str().unwrap().to_owned(), item))
+        .collect()
+}
+
+pub(crate) fn holds_stock(status: OrderStatus) -> bool {
+    use OrderStatus::{Paid, Pending, Refunding};
+    matches!(status, Pending | Paid | Refunding)
+}
+
+pub(crate) fn order_matches_wechat(order: &Order, theirs: Option<&Value>) {
+    let state = theirs.map_or("absent", |order| order["tradeState"].as_str().unwrap());
+    let expected: &[&str] = match order.status {
+        status if status.was_paid() => &["SUCCESS", "REFUND"],
+        _ => &["CLOSED", "absent"],
+    };
+    assert!(expected.contains(&state), "{state} at WeChat: {order:?}");
+    if let Some(theirs) = theirs.filter(|_| order.status.was_paid()) {
+        assert_eq!(theirs["total"], order.total_fee.get(), "{order:?}");
+        let transaction = theirs["transactionId"].as_str();
+        assert_eq!(transaction, order.transaction_id.as_deref(), "{order:?}");
+    }
+}
+
+pub(crate) fn refund_matches_wechat(refund: &Refund, theirs: Option<&Value>) {
+    let state = theirs.map_or("absent", |refund| refund["status"].as_str().unwrap());
+    let expected: &[&str] = match refund.status {
+        RefundStatus::Succeeded => &["SUCCESS"],
+        RefundStatus::Closed => &["CLOSED", "absent"],
+        _ => &[],
+    };
+    assert!(expected.contains(&state), "{state} at WeChat: {refund:?}");
+    if let Some(theirs) = theirs {
+        assert_eq!(theirs["refund"], refund.amount.get(), "{refund:?}");
+    }
+}
+
+/// Items revoked by the refund, net of those restored.
+fn revoked_by(refund: &Refund, ledger: &[Entry]) -> i64 {
+    let source = format!("refund:{}", refund.refund_id);
+    ledger
+        .iter()
+        .filter(|entry| entry.source.starts_with(&source))
+        .map(|entry| -entry.delta)
+        .sum()
+}
+
+fn caused_by<'a>(source: &str, ledger: &'a [Entry]) -> Vec<&'a Entry> {
+    ledger
+        .iter()
+        .filter(|entry| entry.source == source)
+        .collect()
+}
+
+pub(crate) fn granted_once(order: &Order, ledger: &[Entry]) {
+    let granted: Vec<i64> = caused_by(&format!("order:{}", order.id), ledger)
+        .iter()
+        .map(|entry| entry.delta)
+        .collect();
+    let due = match order.status.was_paid() && order.grants_items() {
+        true => vec![order.quantity],
+        false => vec![],
+    };
+    assert_eq!(granted, due, "grants match the payment: {order:?}");
+}
+
+/// Nothing but an order grants items, and only a failed refund gives them back.
+pub(crate) fn accounted_for(ledger: &[Entry], sources: &HashSet<String>) {
+    for entry in ledger.iter().filter(|entry| entry.delta > 0) {
+        let mut parts = entry.source.splitn(3, ':');
+        let (kind, id) = (parts.next().unwrap(), parts.next().unwrap_or_default());
+        let is_granted_again = kind == "order" && parts.next().is_some();
+        let is_known = sources.contains(&format!("{kind}:{id}"));
+        assert!(is_known && !is_granted_again, "{}", entry.source);
+    }
+}
+
+pub(crate) fn revoked_once(refund: &Refund, ledger: &[Entry]) {
+    let revoked = revoked_by(refund, ledger);
+    assert_eq!(revoked, refund.revoked.unwrap_or(0), "{refund:?}");
+    assert!(revoked <= refund.quantity, "{refund:?}");
+}
+
+pub(crate) fn money_adds_up(order: &Order, refunds: &[Refund]) {
+    let back: i64 = refunds
+        .iter()
+        .filter(|refund| refund.status == RefundStatus::Succeeded)
+        .map(|refund| refund.amount.get())
+        .sum();
+    assert_eq!(back, order.refunded_fee.get(), "{order:?}");
+    assert!(back <= order.total_fee.get(), "{order:?}");
+    let full = back == order.total_fee.get();
+    assert_eq!(full, order.status == OrderStatus::Refunded, "{order:?}");
+    assert_ne!(
+        order.status,
+        OrderStatus::Refunding,
+        "nothing is in progress"
+    );
+}
