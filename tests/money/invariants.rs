@@ -1,14 +1,15 @@
 //! The invariants that hold once a run has settled: our books are consistent in themselves and agree
 //! with WeChat's.
 
-use std::collections::HashMap;
-
 use avalon_core::base::ids::RefundId;
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::refunds::{self, Refund};
-use avalon_core::payments::{OrderStatus, RefundStatus, inventory, products};
+use avalon_core::payments::{OrderStatus, inventory, products};
 use avalon_queue::{JobState, JobStore};
-use serde_json::Value;
+use avalon_tests::books::{
+    Entry, by, granted_once, money_adds_up, order_matches_wechat, refund_matches_wechat,
+    revoked_once,
+};
 
 use crate::run::{LIMIT, Run, STOCK};
 use crate::shop::Player;
@@ -45,13 +46,6 @@ impl Tally {
         self.closed += other.closed;
         self.dead_letters += other.dead_letters;
     }
-}
-
-/// A row of `inventory_ledger`.
-struct Entry {
-    source: String,
-    product: String,
-    delta: i64,
 }
 
 impl Run<'_> {
@@ -281,92 +275,7 @@ impl Run<'_> {
     }
 }
 
-fn by(list: Vec<Value>, name: &str) -> HashMap<String, Value> {
-    list.into_iter()
-        .map(|item| (item[name].as_str().unwrap().to_owned(), item))
-        .collect()
-}
-
 fn holds_stock(status: OrderStatus) -> bool {
     use OrderStatus::{Paid, Pending, Refunding};
     matches!(status, Pending | Paid | Refunding)
-}
-
-fn order_matches_wechat(order: &Order, theirs: Option<&Value>) {
-    let state = theirs.map_or("absent", |order| order["tradeState"].as_str().unwrap());
-    let expected: &[&str] = match order.status {
-        status if status.was_paid() => &["SUCCESS", "REFUND"],
-        _ => &["CLOSED", "absent"],
-    };
-    assert!(expected.contains(&state), "{state} at WeChat: {order:?}");
-    if let Some(theirs) = theirs.filter(|_| order.status.was_paid()) {
-        assert_eq!(theirs["total"], order.total_fee.get(), "{order:?}");
-        let transaction = theirs["transactionId"].as_str();
-        assert_eq!(transaction, order.transaction_id.as_deref(), "{order:?}");
-    }
-}
-
-fn refund_matches_wechat(refund: &Refund, theirs: Option<&Value>) {
-    let state = theirs.map_or("absent", |refund| refund["status"].as_str().unwrap());
-    let expected: &[&str] = match refund.status {
-        RefundStatus::Succeeded => &["SUCCESS"],
-        RefundStatus::Closed => &["CLOSED", "absent"],
-        _ => &[],
-    };
-    assert!(expected.contains(&state), "{state} at WeChat: {refund:?}");
-    if let Some(theirs) = theirs {
-        assert_eq!(theirs["refund"], refund.amount.get(), "{refund:?}");
-    }
-}
-
-/// Items revoked by the refund, net of those restored.
-fn revoked_by(refund: &Refund, ledger: &[Entry]) -> i64 {
-    let source = format!("refund:{}", refund.refund_id);
-    ledger
-        .iter()
-        .filter(|entry| entry.source.starts_with(&source))
-        .map(|entry| -entry.delta)
-        .sum()
-}
-
-fn caused_by<'a>(source: &str, ledger: &'a [Entry]) -> Vec<&'a Entry> {
-    ledger
-        .iter()
-        .filter(|entry| entry.source == source)
-        .collect()
-}
-
-fn granted_once(order: &Order, ledger: &[Entry]) {
-    let granted: Vec<i64> = caused_by(&format!("order:{}", order.id), ledger)
-        .iter()
-        .map(|entry| entry.delta)
-        .collect();
-    let due = match order.status.was_paid() {
-        true => vec![order.quantity],
-        false => vec![],
-    };
-    assert_eq!(granted, due, "grants match the payment: {order:?}");
-}
-
-fn revoked_once(refund: &Refund, ledger: &[Entry]) {
-    let revoked = revoked_by(refund, ledger);
-    assert_eq!(revoked, refund.revoked.unwrap_or(0), "{refund:?}");
-    assert!(revoked <= refund.quantity, "{refund:?}");
-}
-
-fn money_adds_up(order: &Order, refunds: &[Refund]) {
-    let back: i64 = refunds
-        .iter()
-        .filter(|refund| refund.status == RefundStatus::Succeeded)
-        .map(|refund| refund.amount.get())
-        .sum();
-    assert_eq!(back, order.refunded_fee.get(), "{order:?}");
-    assert!(back <= order.total_fee.get(), "{order:?}");
-    let full = back == order.total_fee.get();
-    assert_eq!(full, order.status == OrderStatus::Refunded, "{order:?}");
-    assert_ne!(
-        order.status,
-        OrderStatus::Refunding,
-        "nothing is in progress"
-    );
 }

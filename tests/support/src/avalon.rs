@@ -84,11 +84,16 @@ impl Avalon {
 
     /// Kills it if it is running and starts it again with the same ports, folder and settings.
     pub async fn restart(&mut self) {
+        self.launch();
+        self.wait_ready().await;
+        self.leftovers().due();
+    }
+
+    /// Like `restart`, without waiting until it is ready: a store may be down.
+    pub fn launch(&mut self) {
         self.process.kill();
         self.process = spawn(&self.command, &self.folder);
         self.stopped.store(false, Ordering::Relaxed);
-        self.wait_ready().await;
-        self.leftovers().due();
     }
 
     /// Sends SIGKILL and waits for the exit.
