@@ -21,4 +21,5 @@ mod schedule;
 mod sequences;
 mod shrink;
 mod simulator;
+mod start_order;
 mod world;

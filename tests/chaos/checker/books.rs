@@ -54,6 +54,7 @@ impl Facts<'_> {
         let missing = self.journal.entries().orders.clone();
         let missing = missing.into_iter().filter(|order| !ids.contains(order));
         found.extend(missing.map(|order| format!("an order that players know is gone: {order}")));
+        found.extend(self.acknowledged_is_stored().await);
         println!(
             "{} orders, {} of them at WeChat Pay, {} refunds there",
             ids.len(),
@@ -61,6 +62,21 @@ impl Facts<'_> {
             their_refunds.len()
         );
         found
+    }
+
+    /// Every callback that was acknowledged is in the inbox; a forgery may have been removed from it.
+    async fn acknowledged_is_stored(&self) -> Option<String> {
+        let callbacks = self.world.wechat.list("pay/callbacks", "callbacks").await;
+        let genuine = callbacks
+            .iter()
+            .flat_map(|callback| callback["attempts"].as_array().cloned().unwrap_or_default());
+        let acknowledged = genuine.filter(|attempt| attempt["status"] == 204).count();
+        let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM inbox")
+            .fetch_one(&self.rows)
+            .await
+            .unwrap();
+        let lost = stored < i64::try_from(acknowledged).unwrap();
+        lost.then(|| format!("{acknowledged} callbacks were acknowledged, {stored} are stored"))
     }
 
     async fn ledger(&self) -> Vec<Entry> {
