@@ -49,6 +49,9 @@ pub struct HttpConfig {
     /// Maximum of `Prefer: wait`.
     #[serde(with = "text::duration")]
     pub max_wait: Duration,
+    /// Time for which the oldest ready job of a queue may have been waiting before requests for it are refused.
+    #[serde(with = "text::duration")]
+    pub max_queue_wait: Duration,
     /// Time for which requests are still accepted after `/readyz` has begun to fail. See
     /// [`HttpConfig::drain_delay`] for the default.
     #[serde(with = "text::optional_duration")]
@@ -104,6 +107,7 @@ impl Default for HttpConfig {
             request_timeout: Duration::from_secs(35),
             wait: Duration::from_secs(5),
             max_wait: Duration::from_secs(30),
+            max_queue_wait: Duration::from_secs(15),
             drain_delay: None,
             trusted_proxies: Vec::new(),
             tls_certificate: None,
@@ -164,6 +168,7 @@ impl HttpConfig {
             (self.head_timeout, "http.head_timeout"),
             (self.idle_timeout, "http.idle_timeout"),
             (self.write_timeout, "http.write_timeout"),
+            (self.max_queue_wait, "http.max_queue_wait"),
         ] {
             rule(
                 timeout >= Duration::from_secs(1),

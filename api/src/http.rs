@@ -1,5 +1,6 @@
 //! What routes parse requests and build responses with.
 
+pub(crate) mod admission;
 pub(crate) mod completion;
 pub(crate) mod compression;
 pub(crate) mod extract;

@@ -15,6 +15,7 @@ mod server;
 mod state;
 
 pub use app::{openapi, router};
+pub use http::admission::Admission;
 pub use http::headers::HeaderPolicy;
 pub use middleware::client_address::TrustedProxies;
 pub use middleware::limits;

@@ -20,6 +20,7 @@ use avalon_queue::Queue;
 use avalon_wechat::pay::CallbackReceiver;
 use tokio_util::sync::CancellationToken;
 
+use crate::http::admission::Admission;
 use crate::http::extract::BodyLimit;
 use crate::http::job_response::HoldSettings;
 use crate::middleware::client_address::TrustedProxies;
@@ -63,6 +64,8 @@ pub struct ApiState {
     pub invites: Invites,
     /// Whether requests must be signed.
     pub signatures: SignaturePolicy,
+    /// Refuses requests while their queues are too far behind.
+    pub admission: Admission,
     /// Rate limits.
     pub limits: Limits,
     /// The proxies whose `X-Forwarded-For` is trusted.
@@ -133,6 +136,7 @@ pub(crate) use sub_states;
 
 sub_states! { App as App(state) =>
     Queue: state.queue.clone();
+    Admission: state.admission.clone();
     Database: state.database.clone();
     Boards: state.boards.clone();
     SignaturePolicy: state.signatures;

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
+use crate::http::admission::Admission;
 use crate::http::preference::Preference;
 use crate::http::problem::ApiError;
 use crate::middleware::trace_context::Trace;
@@ -73,6 +74,7 @@ pub(crate) struct HoldSettings {
 /// Extractor of everything that a response through a job takes from the request and the state.
 pub(crate) struct JobResponder {
     queue: Queue,
+    admission: Admission,
     trace: Trace,
     preference: Preference,
     hold: Duration,
@@ -82,6 +84,7 @@ pub(crate) struct JobResponder {
 impl<S: Sync> FromRequestParts<S> for JobResponder
 where
     Queue: FromRef<S>,
+    Admission: FromRef<S>,
     HoldSettings: FromRef<S>,
 {
     type Rejection = ApiError;
@@ -91,6 +94,7 @@ where
         let preference = Preference::of(&parts.headers, settings.max);
         Ok(Self {
             queue: Queue::from_ref(state),
+            admission: Admission::from_ref(state),
             trace: parts
                 .extensions
                 .get()
@@ -113,10 +117,11 @@ impl JobResponder {
     /// Enqueues the job, holds the request as preferred, and responds.
     ///
     /// # Errors
-    /// When the queue does not accept the job. A job that failed is a response, not an error.
+    /// When the queue is too far behind, or does not accept the job. A job that failed is a response, not an error.
     pub(crate) async fn respond(self, job: impl Into<NewJob>) -> Result<Response, ApiError> {
         let deadline = Instant::now() + self.hold;
         let mut job = job.into().traced(self.trace.0.to_string());
+        self.admission.check(&job.queue)?;
         if !self.hold.is_zero() {
             job = job.awaited();
         }
@@ -267,6 +272,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::middleware::metrics::GuardMetrics;
     use crate::middleware::trace_context::TraceParent;
 
     #[derive(Clone)]
@@ -275,6 +281,13 @@ mod tests {
     impl FromRef<State> for Queue {
         fn from_ref(State(queue): &State) -> Self {
             queue.clone()
+        }
+    }
+
+    impl FromRef<State> for Admission {
+        fn from_ref(State(queue): &State) -> Self {
+            let metrics = GuardMetrics::new(&Registry::new()).unwrap();
+            Self::new(queue.clone(), Duration::from_secs(15), metrics)
         }
     }
 

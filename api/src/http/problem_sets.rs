@@ -26,7 +26,7 @@ sets! {
     /// Of routes that enqueue jobs or read them.
     QUEUE: QueueUnavailable RequestTimeout;
     /// Of routes that respond with the result of a job.
-    JOB: QueueUnavailable RequestTimeout DeadlineExceeded JobTimedOut;
+    JOB: QueueUnavailable Overloaded RequestTimeout DeadlineExceeded JobTimedOut;
     /// Of routes that read or write the database.
     DATABASE: StoreUnavailable RequestTimeout;
     /// Of routes whose jobs call WeChat's platform APIs.

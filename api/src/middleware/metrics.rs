@@ -5,6 +5,7 @@ use std::time::Duration;
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::platform::pushes::Outcome;
 use avalon_metrics::metrics;
+use avalon_queue::QueueName;
 use avalon_wechat::message_push::{EventKind, PushVerdict};
 use prometheus::exponential_buckets;
 use strum::{AsRefStr, IntoStaticStr, VariantArray};
@@ -41,6 +42,8 @@ metrics! {
         uncounted: IntCounter = "avalon_rate_limit_uncounted_total",
         /// Requests whose token, session or signature was rejected, by problem code.
         refused: IntCounterVec["code"] = "avalon_callers_refused_total",
+        /// Requests refused because their queue is too far behind, by queue.
+        shed: IntCounterVec["queue"] = "avalon_requests_shed_total",
     }
 
     /// Counts payment callbacks at ingress; workers count the outcomes of those that were stored. Cheap
@@ -195,6 +198,10 @@ impl GuardMetrics {
 
     pub(crate) fn refused(&self, code: ProblemCode) {
         self.refused.with_label_values(&[&code.to_string()]).inc();
+    }
+
+    pub(crate) fn shed(&self, queue: &QueueName) {
+        self.shed.with_label_values(&[queue.as_str()]).inc();
     }
 }
 

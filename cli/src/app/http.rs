@@ -5,8 +5,8 @@ use std::sync::Arc;
 use avalon_api::limits::{Limits, LocalLimiter, RedisLimiter};
 use avalon_api::ops::{BacklogCache, Guesses, LogHandle, MessageIntake, OpsState, Phase};
 use avalon_api::{
-    ApiState, Events, GuardMetrics, HeaderPolicy, HttpMetrics, OpenChannels, PushEndpoint,
-    PushMetrics, QueueRoom, TrustedProxies,
+    Admission, ApiState, Events, GuardMetrics, HeaderPolicy, HttpMetrics, OpenChannels,
+    PushEndpoint, PushMetrics, QueueRoom, TrustedProxies,
 };
 use avalon_core::analytics::EventMetrics;
 use avalon_core::payments::inbox::InboxWriter;
@@ -49,7 +49,10 @@ impl App {
         http_metrics: HttpMetrics,
     ) -> Result<Router, AppError> {
         let http = &self.config.http;
+        let guard_metrics = GuardMetrics::new(&self.registry)?;
+        let queue = self.queue.clone();
         let state = ApiState {
+            admission: Admission::new(queue, http.max_queue_wait, guard_metrics.clone()),
             queue: self.queue.clone(),
             database: self.database.clone(),
             pay: callback_receiver(&self.config, self.pay.as_ref())?,
@@ -61,7 +64,7 @@ impl App {
             orders: OrderReader::spawn(&self.database),
             inbox: InboxWriter::spawn(self.database.clone()),
             pushes: self.push_endpoint(),
-            guard_metrics: GuardMetrics::new(&self.registry)?,
+            guard_metrics,
             pay_metrics: avalon_api::PayMetrics::new(&self.registry)?,
             push_metrics: PushMetrics::new(&self.registry)?,
             events: self.events.clone(),

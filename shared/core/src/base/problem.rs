@@ -103,6 +103,7 @@ problem_codes! {
     PayMisconfigured: 503, NO, "WeChat Pay rejects the credentials of the service. An operator must fix the configuration.";
     PaymentsDisabled: 503, NO, "Payments are not configured.";
     QueueUnavailable: 503, YES, "The job queue is unavailable.";
+    Overloaded: 503, YES, "The service is behind with such requests. Wait for Retry-After seconds.";
     SessionsUnavailable: 503, YES, "The session store is unavailable.";
     StoreUnavailable: 503, YES, "The database is unavailable.";
     RequestTimeout: 503, YES, "The request timed out.";
