@@ -103,10 +103,12 @@ async fn measure(mut probe: Player, fault: String) -> Recovery {
 pub(crate) fn answers(seen: &[Seen], from: Instant, to: Instant) -> String {
     let mut counts = std::collections::BTreeMap::<&str, usize>::new();
     let mut slowest = Duration::ZERO;
-    for it in seen
+    let meanwhile = seen
         .iter()
         .filter(|it| it.at + it.took >= from && it.at <= to)
-    {
+        // Sent on purpose.
+        .filter(|it| it.what != "ended session");
+    for it in meanwhile {
         *counts.entry(&it.answer).or_default() += 1;
         if it.what != "job" {
             slowest = slowest.max(it.took);

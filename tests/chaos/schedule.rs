@@ -14,6 +14,8 @@ const FIRST: u64 = 2000;
 const MAX_ACTIVE: usize = 3;
 /// Pause after a fault in a sequence of single ones, in ms: longer than the recovery takes.
 const PAUSE: u64 = 8000;
+/// The same after WeChat's rate limit, whose quota is one of a minute.
+const QUOTA: u64 = 65_000;
 
 /// A fault with its time, in ms since the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,8 +75,9 @@ impl Sequence {
         let mut steps = Vec::new();
         for fault in selected(only) {
             let lasts = fault.draw_duration(&mut rng).clamp(1, 6000);
+            let limited = fault == Fault::Wechat("limited");
             steps.push(Step { at, lasts, fault });
-            at += lasts + PAUSE;
+            at += lasts + if limited { QUOTA } else { PAUSE };
         }
         Self {
             seed,

@@ -1,6 +1,8 @@
 //! Every payment that WeChat Pay holds is granted once and every refund takes back once; ledger, stock and orders
 //! agree with WeChat's books.
 
+use std::collections::{BTreeSet, HashMap};
+
 use avalon_core::base::ids::OrderId;
 use avalon_core::payments::{Channel, PayWith, order_rows, refunds};
 use avalon_tests::books::{
@@ -29,12 +31,14 @@ impl Facts<'_> {
             let order = order_rows::by_id(&self.database, id).await.unwrap();
             let order = order.expect("the order exists");
             let refunds = refunds::of_order(&self.database, id).await.unwrap();
-            found.extend(asserted(|| granted_once(&order, &ledger)));
+            let entries = |id: String| ledger.get(&id).map_or(&[][..], Vec::as_slice);
+            found.extend(asserted(|| granted_once(&order, entries(id.to_string()))));
             if order.pay_with == PayWith::Money {
                 found.extend(asserted(|| money_adds_up(&order, &refunds)));
             }
             for refund in &refunds {
-                found.extend(asserted(|| revoked_once(refund, &ledger)));
+                let entries = entries(refund.refund_id.to_string());
+                found.extend(asserted(|| revoked_once(refund, entries)));
             }
             if order.channel != Channel::WechatPay {
                 continue;
@@ -51,6 +55,7 @@ impl Facts<'_> {
         if (ours, our_refunds) != (theirs.len(), their_refunds.len()) {
             found.push("WeChat Pay has an order or a refund that we do not".to_owned());
         }
+        let ids: BTreeSet<String> = ids.into_iter().collect();
         let missing = self.journal.entries().orders.clone();
         let missing = missing.into_iter().filter(|order| !ids.contains(order));
         found.extend(missing.map(|order| format!("an order that players know is gone: {order}")));
@@ -79,17 +84,23 @@ impl Facts<'_> {
         lost.then(|| format!("{acknowledged} callbacks were acknowledged, {stored} are stored"))
     }
 
-    async fn ledger(&self) -> Vec<Entry> {
+    /// The ledger, by the id of the order or the refund that caused an entry.
+    async fn ledger(&self) -> HashMap<String, Vec<Entry>> {
         let rows = sqlx::query("SELECT source, product_id, delta FROM inventory_ledger")
             .fetch_all(&self.rows)
             .await
             .unwrap();
-        let entry = |row: &sqlx::postgres::PgRow| Entry {
-            source: row.get("source"),
-            product: row.get("product_id"),
-            delta: row.get("delta"),
-        };
-        rows.iter().map(entry).collect()
+        let mut ledger = HashMap::<String, Vec<Entry>>::new();
+        for row in rows {
+            let source: String = row.get("source");
+            let cause = source.split(':').nth(1).unwrap_or_default().to_owned();
+            ledger.entry(cause).or_default().push(Entry {
+                source,
+                product: row.get("product_id"),
+                delta: row.get("delta"),
+            });
+        }
+        ledger
     }
 
     async fn ledger_is_consistent(&self) -> Vec<String> {
@@ -120,6 +131,7 @@ impl Facts<'_> {
                 .fetch_all(&self.rows)
                 .await
                 .unwrap();
+        let sources: BTreeSet<String> = sources.into_iter().collect();
         let entries = self.journal.entries();
         let lost = entries.consumed.iter().filter(|it| !sources.contains(it));
         found.extend(lost.map(|it| format!("an accepted use is not in the ledger: {it}")));

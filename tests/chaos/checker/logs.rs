@@ -3,7 +3,7 @@
 use super::Facts;
 
 /// Secrets that players got and that are searched for, from the first ones and the last ones.
-const SEARCHED: usize = 60;
+const SEARCHED: usize = 15;
 
 impl Facts<'_> {
     pub(super) fn logs(&self) -> Vec<String> {
@@ -17,7 +17,9 @@ impl Facts<'_> {
         for process in &self.world.processes {
             let log = process.log();
             for secret in &secrets {
-                if let Some(line) = log.lines().find(|line| line.contains(secret)) {
+                if log.contains(secret)
+                    && let Some(line) = log.lines().find(|line| line.contains(secret))
+                {
                     found.push(format!("a secret is in a log: {line}"));
                 }
             }
