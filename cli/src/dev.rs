@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use crate::config::Config;
 use crate::dev_keys::DevKeys;
-use crate::dev_social;
+use crate::{dev_friends, dev_social};
 use avalon_config::HttpUrl;
 use avalon_core::base::fen::Fen;
 use avalon_core::payments::Channel;
@@ -32,6 +32,7 @@ pub(crate) fn complete(config: &mut Config) -> Result<(), Failure> {
     DevKeys::load_or_create(Path::new(DATA))?.fill(config);
     simulated_app(config);
     dev_social::fill(config)?;
+    dev_friends::fill(config);
     let simulator = format!("http://{}", config.simulator.listen);
     let simulator: HttpUrl = parsed("simulator.listen", &simulator)?;
     if config.wechat.api_base == WechatConfig::default().api_base {

@@ -11,6 +11,7 @@ mod copy;
 mod database_copy;
 mod descriptors;
 mod dev;
+mod dev_friends;
 mod dev_keys;
 mod dev_social;
 mod doctor;

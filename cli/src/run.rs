@@ -17,7 +17,7 @@ use crate::app::{ApiStop, App, stores};
 use crate::config::{Config, Role};
 use crate::failure::Failure;
 use crate::signals::Logging;
-use crate::{certificates, descriptors, dev, playground, signals, simulator};
+use crate::{certificates, descriptors, dev, dev_friends, playground, signals, simulator};
 
 /// Time for which the operators' listener continues to respond at the end.
 const OPS_GRACE: Duration = Duration::from_secs(2);
@@ -64,7 +64,7 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     let mut page = None;
     if role == Role::Dev {
         let socket = listen("simulator.listen", config.simulator.listen).await?;
-        let simulator = simulator::new(config)?;
+        let simulator = simulator::of_dev(config)?;
         page = Some(playground::router(
             simulator.router(),
             operators,
@@ -87,6 +87,7 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
     }
     if role == Role::Dev {
         dev::stock(&app.database).await?;
+        dev_friends::seed(&app).await?;
     }
     let pools = match role.runs_workers() {
         true => Some(Pools::start(

@@ -10,10 +10,21 @@ use secrecy::ExposeSecret;
 
 use crate::failure::Failure;
 use crate::run::listen;
-use crate::{dev, signals};
+use crate::{dev, dev_friends, signals};
 
 /// Creates a simulator of the configured app and merchant, with a sample merchant if none is configured.
 pub(crate) fn new(config: &Config) -> Result<Simulator, Failure> {
+    settings(config).map(Simulator::new)
+}
+
+/// Creates the simulator of `avalon dev`, whose players have friends.
+pub(crate) fn of_dev(config: &Config) -> Result<Simulator, Failure> {
+    let mut settings = settings(config)?;
+    dev_friends::befriend(&mut settings);
+    Ok(Simulator::new(settings))
+}
+
+fn settings(config: &Config) -> Result<SimulatorSettings, Failure> {
     let app_id = config
         .wechat
         .app_id
@@ -27,7 +38,7 @@ pub(crate) fn new(config: &Config) -> Result<Simulator, Failure> {
     let mut settings = SimulatorSettings::new(app_id, secret.expose_secret());
     settings.pay = Some(pay(&config.pay)?);
     settings.virtual_payment = Some(virtual_payment(config)?);
-    Ok(Simulator::new(settings))
+    Ok(settings)
 }
 
 /// The app's virtual payment, with the sample products of `avalon dev`, and its message push, which goes to the

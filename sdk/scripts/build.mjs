@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rollup } from 'rollup';
 import { minify } from 'terser';
+import { toEs2015 } from './to-es2015.mjs';
 import { internalNames } from './internal-names.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -52,19 +53,7 @@ async function bundle({ name, file, umd }) {
     const built = await rollup({ input: join(folder, 'build/src/index.js'), plugins: [helpers, resolve()] });
     const write = async (path, options) => {
         const { output } = await built.generate({ ...options, banner });
-        const { code } = await minify(output[0].code, {
-            module: options.format === 'es',
-            ecma: 2015,
-            compress: {
-                passes: 3,
-                pure_getters: true,
-                unsafe_arrows: true,
-                keep_fargs: false,
-                hoist_funs: true,
-            },
-            mangle: { properties: { regex: new RegExp(`^(?:${names.join('|')})$`), keep_quoted: true } },
-            format: { comments: 'some' },
-        });
+        const { code } = await minify(output[0].code, minifying(names, options.format === 'es'));
         mkdirSync(dirname(join(folder, path)), { recursive: true });
         writeFileSync(join(folder, path), `${code}\n`);
     };
@@ -77,10 +66,35 @@ async function bundle({ name, file, umd }) {
     writeFileSync(join(folder, 'dist/umd/package.json'), '{"type":"commonjs"}\n');
 }
 
-/** The compiler's helpers, without what only foreign promise classes and symbols as keys need: a third of the size. */
+/** Options of terser; `names` are those of properties that it may shorten. */
+function minifying(names, module) {
+    return {
+        module,
+        ecma: 2015,
+        compress: {
+            passes: 5,
+            pure_getters: true,
+            unsafe_arrows: true,
+            keep_fargs: false,
+            hoist_funs: true,
+        },
+        // `builtins`: names of the DOM as well, which is not there.
+        mangle: {
+            properties: { regex: new RegExp(`^(?:${names.join('|')})$`), keep_quoted: true, builtins: true },
+        },
+        format: { comments: 'some', preserve_annotations: true },
+    };
+}
+
+/** Turns async functions into generators, and supplies the helper of that. */
+const HELPERS = join(root, 'scripts/helpers.js');
 const helpers = {
     name: 'helpers',
-    resolveId: (id) => (id === 'tslib' ? join(root, 'scripts/helpers.js') : null),
+    transform(code, id) {
+        if (id === HELPERS || !id.includes('/build/')) return null;
+        const rewritten = toEs2015(code);
+        return { code: `import { resumed } from ${JSON.stringify(HELPERS)};\n${rewritten}`, map: null };
+    },
 };
 
 function version(folder) {

@@ -1,6 +1,6 @@
 // Names of properties that only the SDK's own code uses, which the build shortens: members of its classes and of
 // interfaces marked `@internal`. A name that also occurs anywhere else (in public types, in values that are stored or
-// sent, in a text, in declarations of WeChat or of the language) keeps its spelling everywhere.
+// sent, in a text, in exports, in declarations of WeChat or of the language) keeps its spelling everywhere.
 import ts from 'typescript';
 
 /** Returns the names. `entry` exports the public API, `published` is its rolled-up declaration file. */
@@ -37,7 +37,9 @@ export function internalNames(entry, published, config) {
         return (symbol?.declarations ?? []).length > 0 && symbol.declarations.every(isInternal);
     };
     const internal = new Set();
-    const others = new Set();
+    // In UMD, exports are properties.
+    const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(entry)));
+    const others = new Set(exported.map(({ name }) => name));
     const visit = (node) => {
         if (ts.isStringLiteralLike(node)) others.add(node.text);
         if (node.name && ts.isIdentifier(node.name)) {

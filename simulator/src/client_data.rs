@@ -14,6 +14,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
@@ -71,28 +72,42 @@ async fn encrypt(
     }
     let key = session_key(&openid, generation);
     let mut data = request.data.unwrap_or_else(|| profile(&player));
+    if let Some(overrides) = request.watermark.unwrap_or_else(|| Some(Map::new())) {
+        data = with_watermark(data, &world.settings.app_id, now);
+        if let Some(watermark) = data["watermark"].as_object_mut() {
+            watermark.extend(overrides);
+        }
+    }
+    Ok(Json(seal(data, &key)?).into_response())
+}
+
+/// Adds WeChat's watermark to an object.
+pub(crate) fn with_watermark(
+    mut data: Map<String, Value>,
+    app_id: &str,
+    now: Timestamp,
+) -> Map<String, Value> {
+    let watermark = json!({"appid": app_id, "timestamp": now.as_second()});
+    data.insert("watermark".to_owned(), watermark);
+    data
+}
+
+/// Encrypts an object under a session key, and signs its public part.
+pub(crate) fn seal(data: Map<String, Value>, key: &str) -> Result<Value, BadRequest> {
     let public: Map<String, Value> = data
         .iter()
         .filter(|(name, _)| !PRIVATE_FIELDS.contains(&name.as_str()))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     let raw_data = Value::Object(public).to_string();
-    if let Some(overrides) = request.watermark.unwrap_or_else(|| Some(Map::new())) {
-        let mut watermark = Map::new();
-        watermark.insert("appid".to_owned(), json!(world.settings.app_id));
-        watermark.insert("timestamp".to_owned(), json!(now.as_second()));
-        watermark.extend(overrides);
-        data.insert("watermark".to_owned(), watermark.into());
-    }
-    let (encrypted_data, iv) = encrypt_data(&Value::Object(data).to_string(), &key)
+    let (encrypted_data, iv) = encrypt_data(&Value::Object(data).to_string(), key)
         .ok_or_else(|| BadRequest("the session key is not valid".to_owned()))?;
-    Ok(Json(json!({
+    Ok(json!({
         "encryptedData": encrypted_data,
         "iv": iv,
-        "signature": sign(&raw_data, &key),
+        "signature": sign(&raw_data, key),
         "rawData": raw_data,
     }))
-    .into_response())
 }
 
 /// Returns a profile with gender and region blank, as WeChat has sent them since 2021.

@@ -34,6 +34,7 @@ pub use pay::{
     DuplicateError, KeyMode, OrderPaidCode, PayBehaviour, PayCredentials, PayMerchant,
     PaySetupError, PaySimulatorSettings, RefundOutcome,
 };
+pub use players::openid;
 pub use settings::{Behaviour, ContentType, SessionKeyRotation, SimulatorSettings};
 pub use vpay::{VirtualPaymentCredentials, VirtualPaymentSimulatorSettings};
 

@@ -8,6 +8,8 @@ mod cheats;
 mod control;
 mod fields;
 mod game_analysis;
+mod group_control;
+mod groups;
 mod ingress;
 mod retention;
 mod risk_rank;

@@ -111,8 +111,8 @@ impl Player {
     }
 }
 
-/// Returns the openid in this app: `o` and 27 characters.
-pub(crate) fn openid(app_id: &str, name: &str) -> String {
+/// Returns the openid of the player of this name in this app: `o` and 27 characters.
+pub fn openid(app_id: &str, name: &str) -> String {
     derive_id(&format!("openid:{app_id}:{name}"))
 }
 

@@ -1,5 +1,7 @@
 //! Settings of the simulated platform: its app, and the behaviour that can change while it runs.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::{PaySimulatorSettings, VirtualPaymentSimulatorSettings};
@@ -17,6 +19,10 @@ pub struct SimulatorSettings {
     pub pay: Option<PaySimulatorSettings>,
     /// The app's virtual payment; none disables it.
     pub virtual_payment: Option<VirtualPaymentSimulatorSettings>,
+    /// Pairs of names of players who are friends at the start.
+    pub friends: Vec<(String, String)>,
+    /// Players who have signed in before the start, by name, with their hosted data.
+    pub hosted: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl SimulatorSettings {
@@ -28,6 +34,8 @@ impl SimulatorSettings {
             behaviour: Behaviour::default(),
             pay: None,
             virtual_payment: None,
+            friends: Vec::new(),
+            hosted: BTreeMap::new(),
         }
     }
 }

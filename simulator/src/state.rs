@@ -16,7 +16,7 @@ use crate::platform::PlatformState;
 use crate::players::Players;
 use crate::quota::Quotas;
 use crate::requests::RequestLog;
-use crate::settings::Behaviour;
+use crate::settings::{Behaviour, SessionKeyRotation};
 use crate::vpay::{Clock, VpayState};
 
 /// The platform: its settings, its state, and whether it is shutting down.
@@ -88,14 +88,19 @@ pub(crate) struct State {
 
 impl State {
     fn new(settings: &SimulatorSettings) -> Self {
+        let mut players = Players::default();
+        for name in settings.hosted.keys() {
+            let rotation = SessionKeyRotation::Never;
+            players.sign_in(&settings.app_id, name, rotation, Timestamp::now());
+        }
         Self {
             behaviour: settings.behaviour.clone(),
             faults: Faults::default(),
             codes: CodeBook::default(),
-            players: Players::default(),
+            players,
             quotas: Quotas::default(),
             requests: RequestLog::default(),
-            platform: PlatformState::default(),
+            platform: PlatformState::new(settings),
             pay: PayState::new(settings.pay.as_ref()),
             vpay: VpayState::new(settings.virtual_payment.as_ref()),
         }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use avalon_core::base::ids::UserId;
 use avalon_core::social::hosted;
-use avalon_queue::NewJob;
+use avalon_queue::{Job, NewJob};
 use avalon_test_support::TestDatabase;
 use avalon_tests::app::{APP_ID, APP_SECRET, TestApp};
-use avalon_workers::SweepSocial;
-use jiff::Timestamp;
+use avalon_workers::{EndWindows, SweepSocial};
+use jiff::{Timestamp, ToSpan};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -16,6 +16,7 @@ struct Game {
     app: TestApp,
     user: UserId,
     open_id: String,
+    token: String,
 }
 
 impl Game {
@@ -28,30 +29,28 @@ impl Game {
             app,
             user,
             open_id: text(&body["userInfo"]["openId"]),
+            token: text(&body["token"]),
         }
     }
 
-    async fn intend(&self, key: &str, score: Option<i64>) {
+    async fn intend(&self, key: &str, score: i64) {
         let mut transaction = self.app.app.database.begin().await.unwrap();
         let now = Timestamp::now();
-        match score {
-            Some(score) => hosted::intend(&mut transaction, self.user, key, score, now).await,
-            None => hosted::intend_removal(&mut transaction, self.user, key, now).await,
-        }
-        .unwrap();
+        let intended = hosted::intend(&mut transaction, self.user, key, score, now);
+        intended.await.unwrap();
         transaction.commit().await.unwrap();
+    }
+
+    async fn run(&self, job: &impl Job) {
+        let enqueued = self.app.app.queue.enqueue(NewJob::from_job(job));
+        enqueued.await.unwrap();
+        self.app.run_due().await;
     }
 
     async fn sweep(&self) {
         // Longer than intents are collected, and than the key of the sweep lives.
         tokio::time::sleep(Duration::from_millis(2600)).await;
-        self.app
-            .app
-            .queue
-            .enqueue(NewJob::from_job(&SweepSocial {}))
-            .await
-            .unwrap();
-        self.app.run_due().await;
+        self.run(&SweepSocial {}).await;
     }
 
     async fn simulator(&self, method: Method, path: &str, body: Option<Value>) -> Value {
@@ -98,12 +97,12 @@ async fn thousand_scores_are_few_calls_and_the_last_one_wins() {
     for database in [TestDatabase::sqlite(), TestDatabase::postgres().await] {
         let game = Game::start(database).await;
         for score in 1..=1000 {
-            game.intend("score", Some(score)).await;
+            game.intend("score", score).await;
         }
         game.sweep().await;
         assert_eq!(game.calls("set_user_storage").await, 1);
         assert_eq!(game.score().await, 1000);
-        game.intend("level", Some(7)).await;
+        game.intend("level", 7).await;
         game.sweep().await;
         assert_eq!(game.calls("set_user_storage").await, 2);
         assert!(
@@ -116,8 +115,8 @@ async fn thousand_scores_are_few_calls_and_the_last_one_wins() {
         game.sweep().await;
         assert_eq!(game.calls("set_user_storage").await, 2);
 
-        game.intend("score", None).await;
-        game.intend("level", Some(i64::MAX)).await;
+        game.intend("score", i64::MIN).await;
+        game.intend("level", i64::MAX).await;
         game.sweep().await;
         assert_eq!(game.calls("remove_user_storage").await, 1);
         assert_eq!(
@@ -145,10 +144,10 @@ async fn dead_key_costs_one_call_and_the_sign_in_catches_up() {
             mint(&game).await
         );
         game.simulator(Method::GET, &exchange, None).await;
-        game.intend("score", Some(1)).await;
+        game.intend("score", 1).await;
         game.sweep().await;
         for score in 2..5 {
-            game.intend("score", Some(score)).await;
+            game.intend("score", score).await;
             game.sweep().await;
         }
         assert_eq!(game.calls("set_user_storage").await, 1);
@@ -167,6 +166,36 @@ async fn dead_key_costs_one_call_and_the_sign_in_catches_up() {
     }
 }
 
+#[tokio::test]
+async fn score_of_an_ended_season_leaves_the_friends_ranking() {
+    for database in [TestDatabase::sqlite(), TestDatabase::postgres().await] {
+        let game = Game::start(database).await;
+        let put = async |to: Timestamp| {
+            let season = json!({"name": "s1", "from": "2020-01-01", "to": to.to_string()});
+            let cup = json!({"window": "season", "grace": "0s", "seasons": [season], "hostedKey": "score"});
+            let put = game.app.admin(Method::PUT, "/admin/boards/cup").json(&cup);
+            assert_eq!(game.app.send(put).await.status, 200);
+        };
+        put(Timestamp::now() + 1.hour()).await;
+        let score = game.app.request(Method::POST, "/api/wx/score");
+        let score = score.json(&json!({"board": "cup", "score": 16}));
+        let score = game.app.send(score.bearer_auth(&game.token)).await;
+        assert_eq!(score.status, 200, "{score:?}");
+        game.sweep().await;
+        assert_eq!(game.score().await, 16);
+
+        put(Timestamp::now() - 1.minute()).await;
+        game.run(&EndWindows {}).await;
+        let state = "SELECT state FROM board_windows WHERE board = 'cup'";
+        let state = sqlx::query_scalar(state).fetch_one(game.app.app.database.pool());
+        let state: String = state.await.unwrap();
+        assert_eq!(state, "ended");
+        game.sweep().await;
+        assert_eq!(game.stored().await, json!({}));
+        assert_eq!(game.calls("remove_user_storage").await, 1);
+    }
+}
+
 async fn mint(game: &Game) -> String {
     let minted = game
         .simulator(Method::POST, "/_sim/codes", Some(json!({"name": "alice"})))
@@ -179,7 +208,7 @@ async fn outage_delays_the_write_and_limits_reject_it() {
     let game = Game::start(TestDatabase::sqlite()).await;
     let faults = |faults: Value| game.simulator(Method::PUT, "/_sim/faults", Some(faults));
     faults(json!({"api": "set_user_storage", "outage": "http502"})).await;
-    game.intend("score", Some(1)).await;
+    game.intend("score", 1).await;
     game.sweep().await;
     assert!(
         game.metric("avalon_cloud_storage_writes_total{outcome=\"failed\"} 1")
@@ -194,7 +223,7 @@ async fn outage_delays_the_write_and_limits_reject_it() {
     for code in [87016, 87017, 87018, 87019] {
         faults(json!({"api": "set_user_storage", "errcode": code})).await;
         let calls = game.calls("set_user_storage").await;
-        game.intend("score", Some(code)).await;
+        game.intend("score", code).await;
         game.sweep().await;
         faults(json!({})).await;
         game.sweep().await;
@@ -210,7 +239,7 @@ async fn outage_delays_the_write_and_limits_reject_it() {
 #[tokio::test]
 async fn friends_see_each_others_scores() {
     let game = Game::start(TestDatabase::sqlite()).await;
-    game.intend("score", Some(16)).await;
+    game.intend("score", 16).await;
     game.sweep().await;
     let bob = game.app.sign_in("bob").await;
     let bob = bob["userInfo"]["openId"].as_str().unwrap();

@@ -12,6 +12,7 @@ mod accounts;
 mod boards;
 mod events;
 mod gifts;
+mod groups;
 mod hosted;
 mod jobs;
 mod leftovers;

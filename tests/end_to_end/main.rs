@@ -20,6 +20,7 @@ mod configuration;
 mod connections;
 mod dashboards;
 mod data_migration;
+mod dev_friends;
 mod erasure;
 mod events;
 mod failovers;

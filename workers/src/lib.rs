@@ -4,6 +4,7 @@
 
 mod accounts;
 mod analytics;
+mod batches;
 pub mod config;
 mod job_errors;
 mod jobs;

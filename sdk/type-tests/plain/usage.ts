@@ -1,9 +1,12 @@
 // Right use compiles and wrong use does not, without any typings of WeChat, browsers or Node.
 import {
   AvalonError,
+  composeClient,
   createBasicClient,
   createCancel,
   createClient,
+  payments,
+  social,
   type Client,
   type PayResult,
 } from '@avalon-wx/sdk';
@@ -11,6 +14,7 @@ import { start } from '@avalon-wx/open-data-context';
 
 const client: Client = createClient({ baseUrl: 'https://wx.example.com', autoTrack: { error: false } });
 const basic = createBasicClient({ baseUrl: 'https://wx.example.com' });
+const composed = composeClient({ baseUrl: 'https://wx.example.com' }, payments, social);
 
 export async function right(): Promise<string> {
   const user = await client.login({ byPlayer: true });
@@ -30,6 +34,13 @@ export async function right(): Promise<string> {
   return `${user.nickname ?? user._id} ${items.length}`;
 }
 
+export async function parts(): Promise<string> {
+  await composed.login();
+  const { balance } = await composed.coins.balance();
+  const card = await composed.social.share('level');
+  return `${balance} ${card?.shareId ?? ''} ${(await composed.payments.products()).length}`;
+}
+
 export function errors(error: unknown): boolean {
   return error instanceof AvalonError && error.retryable;
 }
@@ -47,6 +58,10 @@ export function wrong(): void {
   client.user = undefined;
   // @ts-expect-error the basic client has no social features
   void basic.social;
+  // @ts-expect-error only the named parts are there
+  void composed.events;
+  // @ts-expect-error only parts of this package compose a client
+  composeClient({ baseUrl: 'https://wx.example.com' }, { payments });
   // @ts-expect-error a status that does not exist
   client.events.setTrackStatus('off');
   // @ts-expect-error an order's state is not any text

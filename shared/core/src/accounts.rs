@@ -3,6 +3,7 @@
 pub mod bans;
 pub mod config;
 pub mod profiles;
+pub mod sample_players;
 pub mod session_keys;
 pub mod sessions;
 pub mod sign_in;

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::analysis::Analysis;
 use super::cheats::Cheat;
+use super::group_control;
 use super::social_control;
 use super::text_check::Word;
 use crate::control::{BadRequest, Strict, merge_settings};
@@ -27,6 +28,7 @@ pub(crate) fn routes(world: &Arc<World>) -> Router {
         .route("/analysis", put(set_analysis))
         .with_state(Arc::clone(world))
         .merge(social_control::routes(world))
+        .merge(group_control::routes(world))
 }
 
 type Platform = State<Arc<World>>;

@@ -9,6 +9,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::state::pair;
 use super::subscriptions::Answer;
 use crate::control::{BadRequest, Strict};
 use crate::players::{is_name, openid};
@@ -49,12 +50,8 @@ async fn set_friends(
         ));
     }
     let id = |name: &str| openid(&world.settings.app_id, name);
-    let sorted = |(a, b): &(String, String)| {
-        let (a, b) = (id(a), id(b));
-        if a < b { (a, b) } else { (b, a) }
-    };
-    let friends = pairs.iter().map(sorted).collect();
-    world.state().platform.friends = friends;
+    let friends = pairs.iter().map(|(a, b)| pair(id(a), id(b)));
+    world.state().platform.friends = friends.collect();
     Ok(Json(json!({"pairs": pairs.len()})))
 }
 
@@ -62,14 +59,14 @@ async fn set_friends(
 /// data.
 async fn friends_storage(State(world): Platform, Path(openid): Path<String>) -> Json<Value> {
     let state = world.state();
-    let is_shown = |other: &String| {
-        let pair = if *other < openid {
-            (other.clone(), openid.clone())
-        } else {
-            (openid.clone(), other.clone())
-        };
-        *other == openid || state.platform.friends.contains(&pair)
-    };
+    let friends = &state.platform.friends;
+    let is_shown =
+        |other: &String| *other == openid || friends.contains(&pair(other.clone(), openid.clone()));
+    Json(rows_of(&state, is_shown))
+}
+
+/// The hosted data of these players, without those who have none.
+pub(super) fn rows_of(state: &crate::state::State, is_shown: impl Fn(&String) -> bool) -> Value {
     let list = |pairs: &BTreeMap<String, String>| -> Vec<Value> {
         pairs
             .iter()
@@ -88,7 +85,7 @@ async fn friends_storage(State(world): Platform, Path(openid): Path<String>) -> 
             json!({"nickname": name(&openid), "openid": openid, "avatarUrl": "", "KVDataList": list})
         })
         .collect();
-    Json(json!({"data": data}))
+    json!({"data": data})
 }
 
 async fn storage(State(world): Platform, Path(openid): Path<String>) -> Json<Value> {

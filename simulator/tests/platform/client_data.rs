@@ -18,7 +18,7 @@ async fn encrypt(sim: &TestSimulator, openid: &Value, request: Value) -> Value {
 }
 
 /// Decrypts independently of the simulator's own code.
-fn decrypt(answer: &Value, key: &Value) -> Option<Value> {
+pub(crate) fn decrypt(answer: &Value, key: &Value) -> Option<Value> {
     let bytes = |value: &Value| BASE64_STANDARD.decode(value.as_str().unwrap()).unwrap();
     let key = UnboundCipherKey::new(&AES_128, &bytes(key)).unwrap();
     let key = PaddedBlockDecryptingKey::cbc_pkcs7(key).unwrap();

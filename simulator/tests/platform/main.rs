@@ -10,6 +10,7 @@ mod client_data;
 mod code2session;
 mod control;
 mod faults;
+mod groups;
 mod harness;
 mod pay;
 mod vpay;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_core::jobs::MAINTENANCE;
-use avalon_core::payments::{PaymentError, fulfilments, inbox};
+use avalon_core::payments::{fulfilments, inbox};
 use avalon_queue::{IdempotencyKey, Job, JobContext, JobError, QueueName, RetryPolicy};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::batches::delete_in_batches;
 use crate::job_errors;
 use crate::schedule;
 use crate::services::Services;
@@ -33,11 +34,6 @@ impl Job for Retention {
     }
 }
 
-/// Rows per batch.
-const BATCH: i64 = 1000;
-/// Batches of each table per job; the next job continues.
-const BATCHES: usize = 100;
-
 pub(crate) async fn handle(
     services: Arc<Services>,
     _: Retention,
@@ -50,26 +46,12 @@ pub(crate) async fn handle(
         .checked_sub(pay.inbox_retention)
         .unwrap_or(Timestamp::MIN);
     let database = &services.database;
-    let callbacks = in_batches(|| inbox::delete_processed(database, before, BATCH)).await?;
-    let webhooks = in_batches(|| fulfilments::delete_delivered(database, before, BATCH)).await?;
+    let callbacks = |limit| inbox::delete_processed(database, before, limit);
+    let callbacks = delete_in_batches(callbacks, job_errors::payment).await?;
+    let webhooks = |limit| fulfilments::delete_delivered(database, before, limit);
+    let webhooks = delete_in_batches(webhooks, job_errors::payment).await?;
     if callbacks + webhooks > 0 {
         tracing::info!(callbacks, webhooks, "deleted old callbacks and webhooks");
     }
     Ok(callbacks + webhooks)
-}
-
-/// Deletes batches until one is not full.
-async fn in_batches<F>(delete_batch: impl Fn() -> F) -> Result<u64, JobError>
-where
-    F: Future<Output = Result<u64, PaymentError>>,
-{
-    let mut deleted = 0;
-    for _ in 0..BATCHES {
-        let batch = delete_batch().await.map_err(job_errors::payment)?;
-        deleted += batch;
-        if batch < BATCH.unsigned_abs() {
-            break;
-        }
-    }
-    Ok(deleted)
 }

@@ -1,5 +1,4 @@
-//! Deletes processed pushes that are older than `pay.inbox_retention`, in batches, so that no transaction is
-//! long.
+//! Deletes processed pushes that are older than `pay.inbox_retention`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use avalon_queue::{IdempotencyKey, Job, JobContext, JobError, QueueName, RetryPo
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::batches::delete_in_batches;
 use crate::job_errors;
 use crate::schedule;
 use crate::services::Services;
@@ -33,11 +33,6 @@ impl Job for PrunePushes {
     }
 }
 
-/// Rows per batch.
-const BATCH: i64 = 1000;
-/// Batches per job; the next job continues.
-const BATCHES: usize = 100;
-
 pub(crate) async fn handle(
     services: Arc<Services>,
     _: PrunePushes,
@@ -46,16 +41,8 @@ pub(crate) async fn handle(
     let before = Timestamp::now()
         .checked_sub(services.push_retention)
         .unwrap_or(Timestamp::MIN);
-    let mut deleted = 0;
-    for _ in 0..BATCHES {
-        let batch = pushes::delete_processed(&services.database, before, BATCH)
-            .await
-            .map_err(job_errors::database)?;
-        deleted += batch;
-        if batch < BATCH.unsigned_abs() {
-            break;
-        }
-    }
+    let delete = |limit| pushes::delete_processed(&services.database, before, limit);
+    let deleted = delete_in_batches(delete, job_errors::database).await?;
     if deleted > 0 {
         tracing::info!(deleted, "deleted old pushes");
     }

@@ -1,4 +1,4 @@
-//! Deletes messages, and records of applied pushes, that are older than `pay.inbox_retention`, in batches.
+//! Deletes messages, and records of applied pushes, that are older than `pay.inbox_retention`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use avalon_queue::{IdempotencyKey, Job, JobContext, JobError, QueueName, RetryPo
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::batches::delete_in_batches;
 use crate::job_errors;
 use crate::schedule;
 use crate::services::Services;
@@ -32,11 +33,6 @@ impl Job for PruneMessages {
     }
 }
 
-/// Rows of each table per batch.
-const BATCH: i64 = 1000;
-/// Batches per job; the next job continues.
-const BATCHES: usize = 100;
-
 pub(crate) async fn handle(
     services: Arc<Services>,
     _: PruneMessages,
@@ -45,15 +41,6 @@ pub(crate) async fn handle(
     let before = Timestamp::now()
         .checked_sub(services.push_retention)
         .unwrap_or(Timestamp::MIN);
-    let mut deleted = 0;
-    for _ in 0..BATCHES {
-        let batch = messages::delete_old(&services.database, before, BATCH)
-            .await
-            .map_err(job_errors::message)?;
-        deleted += batch;
-        if batch == 0 {
-            break;
-        }
-    }
-    Ok(deleted)
+    let delete = |limit| messages::delete_old(&services.database, before, limit);
+    delete_in_batches(delete, job_errors::message).await
 }

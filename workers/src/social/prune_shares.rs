@@ -1,5 +1,4 @@
-//! Deletes shares that are too old for the funnel, and addresses of invited players who reached no milestone, in
-//! batches, so that no transaction is long.
+//! Deletes shares that are too old for the funnel, and addresses of invited players who reached no milestone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use avalon_queue::{IdempotencyKey, Job, JobContext, JobError, QueueName, RetryPo
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::batches::delete_in_batches;
 use crate::job_errors;
 use crate::schedule;
 use crate::services::Services;
@@ -40,11 +40,6 @@ impl Job for PruneShares {
     }
 }
 
-/// Rows per batch.
-const BATCH: i64 = 1000;
-/// Batches per job; the next job continues.
-const BATCHES: usize = 100;
-
 pub(crate) async fn handle(
     services: Arc<Services>,
     _: PruneShares,
@@ -52,25 +47,12 @@ pub(crate) async fn handle(
 ) -> Result<u64, JobError> {
     let now = Timestamp::now();
     let before = |age| now.checked_sub(age).unwrap_or(Timestamp::MIN);
-    let mut deleted = 0;
-    for _ in 0..BATCHES {
-        let batch = retention::delete_old(&services.database, before(RETENTION), BATCH)
-            .await
-            .map_err(job_errors::database)?;
-        deleted += batch;
-        if batch < BATCH.unsigned_abs() {
-            break;
-        }
-    }
-    for _ in 0..BATCHES {
-        let before = before(ADDRESS_RETENTION);
-        let batch = invites::forget_addresses(&services.database, before, BATCH)
-            .await
-            .map_err(job_errors::database)?;
-        if batch < BATCH.unsigned_abs() {
-            break;
-        }
-    }
+    let database = &services.database;
+    let shares = |limit| retention::delete_old(database, before(RETENTION), limit);
+    let deleted = delete_in_batches(shares, job_errors::database).await?;
+    let before = before(ADDRESS_RETENTION);
+    let addresses = |limit| invites::forget_addresses(database, before, limit);
+    delete_in_batches(addresses, job_errors::database).await?;
     if deleted > 0 {
         tracing::info!(deleted, "deleted old shares");
     }

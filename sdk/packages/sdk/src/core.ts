@@ -1,22 +1,18 @@
-/** The parts that every client has: requests, session, events. Features are added to it. */
-import { Emitter } from './base/emitter.js';
+/** What every client has: requests, the session, entries. Features are parts that are built on it. */
+import { emitter, type Emitter } from './base/emitter.js';
 import type { AvalonError } from './base/errors.js';
 import type { Host } from './base/host.js';
-import { Ids } from './base/ids.js';
-import { AppState } from './base/lifecycle.js';
-import { defined, isFunction, Store } from './base/store.js';
+import { createIds, type Ids } from './base/ids.js';
+import { followApp, type AppState } from './base/lifecycle.js';
+import { createStore, type Store } from './base/store.js';
+import { defined, isFunction, nothing } from './base/values.js';
 import { readDevice, type Device } from './device.js';
-import { EventQueue } from './events/events.js';
-import { createForward } from './events/forward.js';
-import { recordPresets } from './events/presets.js';
-import { ServerClock } from './http/clock.js';
-import { Http } from './http/http.js';
-import { Slots } from './http/slots.js';
+import type { EventParams } from './events/properties.js';
+import { createClock, type ServerClock } from './http/clock.js';
+import { createHttp, type Http } from './http/http.js';
 import { checkOptions, type ClientOptions } from './options.js';
-import { createProfiles, type Profiles } from './session/profile.js';
-import { Session } from './session/session.js';
-import { SessionStore } from './session/stored.js';
-import { Entries } from './social/entries.js';
+import { createSession, type Session } from './session/session.js';
+import { createEntries, type Entries } from './social/entries.js';
 
 /**
  * What features are built from.
@@ -25,6 +21,7 @@ import { Entries } from './social/entries.js';
  */
 export interface Core {
   readonly host: Host;
+  readonly options: ClientOptions;
   readonly http: Http;
   readonly store: Store;
   readonly app: AppState;
@@ -32,60 +29,54 @@ export interface Core {
   readonly device: Device;
   readonly clock: ServerClock;
   readonly session: Session;
-  readonly profile: Profiles;
-  readonly events: EventQueue;
   readonly entries: Entries;
+  /** Hears of every failed call. */
+  readonly failures: Emitter<AvalonError>;
+  /** Records an event; ignored by clients without events. */
+  record(name: string, params: EventParams): void;
+  /** Calls `work` after the start with a stored session, and after every sign-in. */
+  whenSignedIn(work: () => void): void;
+}
+
+/** A feature of clients: a function that returns their members. Those of this package are the only ones. */
+export type Part<T extends object> = (core: never) => T;
+
+/** Declares a part. */
+export function part<T extends object>(create: (core: Core) => T): Part<T> {
+  return create;
 }
 
 /** Builds the core and starts it. */
-export function createCore(options: ClientOptions): Core {
-  const checked = checkOptions(options);
-  const { host, baseUrl, sign = true, autoTrack = {}, forward = {} } = checked;
-  const app = new AppState(host);
-  const store = new Store(host);
-  const ids = new Ids(host);
+export function createCore(given: ClientOptions): Core {
+  const options = checkOptions(given);
+  const { host, baseUrl, onNeedPrivacyAuthorization } = options;
+  const app = followApp(host);
+  const store = createStore(host);
+  const ids = createIds(host);
   const device = readDevice(host);
-  const clock = new ServerClock(host);
-  const failures = new Emitter<AvalonError>();
-  const http = new Http({ host, baseUrl, app, slots: new Slots(), clock, ids, sign, failures });
-  const entries = new Entries(host, app);
-  const session = new Session({
+  const clock = createClock(host);
+  const failures = emitter<AvalonError>();
+  const http = createHttp({ host, baseUrl, app, clock, ids, failures });
+  const entries = createEntries(host, app);
+  const session = createSession({
     host,
     http,
     clock,
     ids,
-    stored: new SessionStore(store),
+    store,
     deviceType: device.platform,
-    context: () => contextOf(entries),
+    context() {
+      const { scene, inviteCode, shareId } = entries.latest();
+      return defined({ scene, inviteCode, shareId });
+    },
   });
   http.authority = session;
-  const appVersion = (checked.appVersion || device.appVersion).slice(0, 32);
-  const events = new EventQueue({
-    host,
-    http,
-    store,
-    app,
-    ids,
-    signedIn: () => session.signedIn,
-    envelope: () =>
-      defined({
-        platform: device.platform,
-        scene: entries.current.scene,
-        appVersion: appVersion || undefined,
-      }),
-    forward: createForward(host, forward),
-  });
-  recordPresets(host, app, events, device, failures, autoTrack);
-  events.listen();
-  session.events.add(({ type }) => {
-    if (type === 'signed-in') events.wake();
-  });
-  const { onNeedPrivacyAuthorization } = checked;
   if (onNeedPrivacyAuthorization && isFunction(host.wx.onNeedPrivacyAuthorization)) {
     host.wx.onNeedPrivacyAuthorization(onNeedPrivacyAuthorization);
   }
   return {
     host,
+    options,
     http,
     store,
     app,
@@ -93,13 +84,14 @@ export function createCore(options: ClientOptions): Core {
     device,
     clock,
     session,
-    profile: createProfiles(host, http, session),
-    events,
     entries,
+    failures,
+    record: nothing,
+    whenSignedIn(work) {
+      if (session.player()) host.setTimeout(work, 0);
+      session.changes.listen(({ type }) => {
+        if (type === 'signed-in') work();
+      });
+    },
   };
-}
-
-function contextOf({ current }: Entries): { scene?: number; inviteCode?: string; shareId?: string } {
-  const { scene, inviteCode, shareId } = current;
-  return defined({ scene, inviteCode, shareId });
 }

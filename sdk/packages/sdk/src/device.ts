@@ -1,6 +1,6 @@
 /** Facts about the phone, from whichever calls its base library has. */
 import type { Host } from './base/host.js';
-import { isFunction, isRecord } from './base/store.js';
+import { attempt, isRecord, text } from './base/values.js';
 
 export interface Device {
   /** As WeChat names it: `ios`, `android`, `ohos`, `windows`, `mac`, `devtools`; `unknown` when it does not. */
@@ -18,50 +18,48 @@ export interface Device {
   readonly facts: { readonly [name: string]: string };
 }
 
-/** Reads the facts; a call that fails or returns nonsense leaves them unknown. */
+/** Reads the facts; a call that is missing, fails or returns nonsense leaves them unknown. */
 export function readDevice({ wx }: Host): Device {
-  const ask = (call: (() => object) | undefined): { readonly [name: string]: unknown } => {
-    try {
-      const result = isFunction(call) ? call.call(wx) : undefined;
-      return isRecord(result) ? result : {};
-    } catch {
-      return {};
-    }
+  const ask = (name: Call): { readonly [name: string]: unknown } => {
+    const result = attempt(() => (wx[name] as () => unknown)());
+    return isRecord(result) ? result : {};
   };
-  const newer = Object.assign({}, ask(wx.getDeviceInfo), ask(wx.getAppBaseInfo), ask(wx.getWindowInfo));
-  const facts = 'platform' in newer ? newer : ask(wx.getSystemInfoSync);
-  const text = (name: string): string => (typeof facts[name] === 'string' ? (facts[name] as string) : '');
-  const account = ask(wx.getAccountInfoSync)['miniProgram'];
+  const newer = { ...ask('getDeviceInfo'), ...ask('getAppBaseInfo'), ...ask('getWindowInfo') };
+  const facts: { readonly [name: string]: unknown } = 'platform' in newer ? newer : ask('getSystemInfoSync');
+  const fact = (name: string): string => text(facts[name]) || '';
+  const account = ask('getAccountInfoSync')['miniProgram'];
   const program = isRecord(account) ? account : {};
-  const platform = text('platform') || 'unknown';
-  const pixelRatio = Number(facts['pixelRatio']) || 1;
+  const platform = fact('platform') || 'unknown';
+  const system = fact('system');
+  const baseLibrary = fact('SDKVersion');
   return {
     platform,
-    system: text('system'),
-    baseLibrary: text('SDKVersion'),
+    system,
+    baseLibrary,
     // Unknown before base library 2.11.2; nearly every player has a release.
     envVersion: String(program['envVersion'] || 'release'),
     appVersion: String(program['version'] || ''),
-    pixelRatio,
-    language: text('language') || 'zh_CN',
+    pixelRatio: Number(facts['pixelRatio']) || 1,
+    language: fact('language') || 'zh_CN',
     facts: {
       platform,
-      brand: text('brand'),
-      model: text('model'),
-      system: text('system'),
-      wechat: text('version'),
-      baseLibrary: text('SDKVersion'),
+      brand: fact('brand'),
+      model: fact('model'),
+      system,
+      wechat: fact('version'),
+      baseLibrary,
     },
   };
 }
 
-/** Compares two dotted versions: negative when `a` is older. */
-export function compareVersions(a: string, b: string): number {
-  const left = a.split('.').map(Number);
-  const right = b.split('.').map(Number);
-  for (let index = 0; index < Math.max(left.length, right.length); index++) {
-    const difference = (left[index] || 0) - (right[index] || 0);
-    if (difference !== 0) return difference;
-  }
-  return 0;
+type Call = 'getDeviceInfo' | 'getAppBaseInfo' | 'getWindowInfo' | 'getSystemInfoSync' | 'getAccountInfoSync';
+
+/** Whether a dotted version is this one or a newer one. */
+export function isAtLeast(version: string, floor: string): boolean {
+  const parts = version.split('.');
+  let difference = 0;
+  floor.split('.').forEach((digits, index) => {
+    difference = difference || (Number(parts[index]) || 0) - Number(digits);
+  });
+  return difference >= 0;
 }

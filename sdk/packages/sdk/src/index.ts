@@ -3,7 +3,23 @@
  *
  * @packageDocumentation
  */
-export { createBasicClient, createClient, type BasicClient, type Client } from './client.js';
+export {
+  composeClient,
+  createBasicClient,
+  createClient,
+  signing,
+  type BasicClient,
+  type Client,
+  type Members,
+  type SessionClient,
+} from './client.js';
+export type { Part } from './core.js';
+export { profile } from './session/profile.js';
+export { events, manualEvents } from './events/events.js';
+export { payments } from './payments/payments.js';
+export { social } from './social/social.js';
+export { scores } from './scores/scores.js';
+export { friends } from './scores/friends.js';
 export type { ClientOptions } from './options.js';
 export { AvalonError, type ClientErrorCode, type ErrorDetails } from './base/errors.js';
 export { createCancel, type Cancellable, type CancelSource, type CancelToken } from './base/cancel.js';

@@ -4,7 +4,7 @@ import { globalHost, type Host } from './base/host.js';
 import type { PrivacyListener } from './base/wx.js';
 import type { AutoTrack } from './events/presets.js';
 import type { Forwarding } from './events/forward.js';
-import { isFunction, isRecord, isString } from './base/store.js';
+import { isFunction, isRecord, isString } from './base/values.js';
 
 export interface ClientOptions {
   /** Origin of the service, such as `https://wx.example.com`, as registered in WeChat's console. */

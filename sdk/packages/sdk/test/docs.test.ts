@@ -48,8 +48,11 @@ async function run(document: string): Promise<Seen> {
   const { host } = phone.launch({ query: { level: '3' } });
   const createClient = (options: object): sdk.Client =>
     sdk.createClient({ baseUrl: ORIGIN, autoTrack: QUIET, host, ...options });
+  // A second client of the game, which has one in all other examples.
+  const composeClient = (_options: object, ...parts: sdk.Part<object>[]): object =>
+    sdk.composeClient({ baseUrl: ORIGIN, host: { ...host, global: {} } }, ...parts);
   const modules: { [name: string]: object } = {
-    '@avalon-wx/sdk': { ...sdk, createClient },
+    '@avalon-wx/sdk': { ...sdk, createClient, composeClient },
     '@avalon-wx/wx-stand-in': standIn,
   };
   const bridge: { [name: string]: unknown } = {};
@@ -106,6 +109,7 @@ const EXPECTED: { [document: string]: (seen: Seen) => unknown } = {
     assert.equal(drawn, 1);
     assert.deepEqual(service.scores, [{ board: 'score', score: 950 }]);
     assert.ok(messages.includes('We will remind you.'));
+    assert.equal(service.orders[0]?.status, 'paid');
   },
   'docs/engines.md': ({ drawn, phone }) => {
     assert.equal(drawn, 1);

@@ -1,7 +1,7 @@
 /** The sample game, and the packages as npm installs them. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -73,6 +73,53 @@ test('example_is_played_on_the_stand_in', async () => {
   assert.equal(phone.game?.openData.messages.length, 1);
   assert.equal(await tap(0, 3), '{"TEMPLATE_ID":"accept"}');
   assert.equal(await tap(1, 3), 'user-alice');
+});
+
+/** The files below a folder, relative to it. */
+function filesOf(folder: string, below = ''): string[] {
+  return readdirSync(join(folder, below), { withFileTypes: true }).flatMap((entry) =>
+    entry.isDirectory() ? filesOf(folder, join(below, entry.name)) : [join(below, entry.name)],
+  );
+}
+
+test('example_has_what_devtools_demands_of_a_project', () => {
+  const json = (name: string) =>
+    JSON.parse(readFileSync(join(EXAMPLE, name), 'utf8')) as { [key: string]: never };
+  const project: { compileType?: string; appid?: string; libVersion?: string; miniprogramRoot?: string } =
+    json('project.config.json');
+  assert.equal(project.compileType, 'game');
+  assert.ok(project.appid);
+  assert.match(project.libVersion ?? '', /^\d+\.\d+\.\d+$/);
+  assert.equal(project.miniprogramRoot, undefined, 'the game is in the root');
+
+  const game: {
+    deviceOrientation?: string;
+    openDataContext?: string;
+    networkTimeout?: { [task: string]: number };
+  } = json('game.json');
+  const known =
+    'deviceOrientation showStatusBar networkTimeout workers subpackages openDataContext permission';
+  for (const name of Object.keys(game)) assert.ok(known.split(' ').includes(name), name);
+  assert.match(game.deviceOrientation ?? '', /^(portrait|landscape|landscapeLeft|landscapeRight)$/);
+  for (const timeout of Object.values(game.networkTimeout ?? {})) assert.ok(timeout <= 60_000);
+
+  const files = filesOf(EXAMPLE);
+  const context = `${game.openDataContext}/`;
+  for (const entry of ['game.js', 'game.json', `${context}index.js`]) assert.ok(files.includes(entry), entry);
+  const ignored = ['README.md', 'project.config.json'];
+  let bytes = 0;
+  for (const file of files.filter((name) => !ignored.includes(name))) {
+    assert.match(file, /\.(js|json)$/, 'a file that would not be uploaded');
+    const code = readFileSync(join(EXAMPLE, file), 'utf8');
+    bytes += Buffer.byteLength(code);
+    for (const [, name = ''] of code.matchAll(/\brequire\('([^']*)'\)/g)) {
+      const target = join(dirname(file), name);
+      assert.ok(name.startsWith('./') && files.includes(target), `${file} requires ${name}`);
+      // The game and its open data context cannot load each other's files.
+      assert.equal(target.startsWith(context), file.startsWith(context), `${file} requires ${name}`);
+    }
+  }
+  assert.ok(bytes < 4 * 1024 * 1024, 'the main package has at most 4 MB');
 });
 
 test('packed_packages_work_where_they_are_installed', () => {

@@ -40,6 +40,28 @@ test('retryable_problem_is_repeated_after_retry_after', async () => {
   assert.ok((times[1] as number) - (times[0] as number) >= 1000);
 });
 
+test('body_names_the_pause_where_no_header_does', async () => {
+  const { clock, client, service } = await signedIn();
+  const times: number[] = [];
+  service.override = (_request, path) => {
+    if (path !== '/api/wx/inventory') return undefined;
+    const body = { code: 'STORE_UNAVAILABLE', retryable: true, retryAfter: 7 };
+    return times.push(clock.now()) < 2 ? { status: 503, body } : undefined;
+  };
+  await clock.until(client.payments.inventory());
+  assert.ok((times[1] as number) - (times[0] as number) >= 7000);
+});
+
+test('answers_without_a_date_leave_the_clock_alone', async () => {
+  const { clock, client, service } = await signedIn();
+  const before = client.now() - clock.now();
+  for (const date of ['', 'soon']) {
+    service.override = () => ({ status: 200, header: { date }, body: { items: [] } });
+    await clock.until(client.payments.inventory());
+    assert.equal(client.now() - clock.now(), before);
+  }
+});
+
 test('permanent_problem_is_thrown_with_its_facts', async () => {
   const { clock, client, service } = await signedIn();
   service.override = (_request, path) =>

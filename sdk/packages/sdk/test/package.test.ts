@@ -64,12 +64,13 @@ test('version_equals_that_of_the_package', () => {
   assert.equal((JSON.parse(read('sdk/package.json')) as { version: string }).version, SDK_VERSION);
 });
 
-async function sizeOf(entry: string, names?: string): Promise<number> {
-  const input = join(WORKSPACE, 'packages', entry);
+/** Bytes of a module that games would bundle: minified, compressed. `SDK` in it is the built package. */
+async function sizeOf(entry: string, module = 'export * from SDK;'): Promise<number> {
+  const input = JSON.stringify(join(WORKSPACE, 'packages', entry));
   const virtual = {
     name: 'virtual',
     resolveId: (id: string) => (id === 'entry' ? id : null),
-    load: (id: string) => (id === 'entry' ? `export ${names ?? '*'} from ${JSON.stringify(input)};` : null),
+    load: (id: string) => (id === 'entry' ? module.replace('SDK', input) : null),
   };
   const bundle = await rollup({ input: 'entry', plugins: [virtual, nodeResolve()] });
   const { output } = await bundle.generate({ format: 'es' });
@@ -77,17 +78,35 @@ async function sizeOf(entry: string, names?: string): Promise<number> {
   return gzipSync(code as string, { level: 9 }).length;
 }
 
+/** The module of a game that names its parts. */
+function composed(...parts: string[]): string {
+  const names = ['composeClient', ...parts].join();
+  return `import { ${names} } from SDK; export default composeClient(${["{ baseUrl: '' }", ...parts].join()});`;
+}
+
 test('sizes_stay_within_their_budgets', async () => {
+  const SDK = 'sdk/dist/avalon.js';
   const sizes = {
-    full: await sizeOf('sdk/dist/avalon.js'),
-    basic: await sizeOf('sdk/dist/avalon.js', '{ createBasicClient }'),
+    full: await sizeOf(SDK),
+    basic: await sizeOf(SDK, 'export { createBasicClient } from SDK;'),
+    session: await sizeOf(SDK, composed()),
+    signedEvents: await sizeOf(SDK, composed('signing', 'events')),
+    signedPayments: await sizeOf(SDK, composed('signing', 'payments')),
+    eventsAndPayments: await sizeOf(SDK, composed('manualEvents', 'payments')),
     openData: await sizeOf('open-data-context/dist/index.js'),
   };
-  assert.ok(sizes.full < 15.75 * 1024, `full: ${sizes.full}`);
-  assert.ok(sizes.basic < 13.75 * 1024, `basic: ${sizes.basic}`);
-  assert.ok(sizes.openData < 6 * 1024, `open data context: ${sizes.openData}`);
-  assert.ok(sizes.basic < sizes.full - 2000, 'social features are not removed');
   console.log(`sizes, minified and gzipped: ${JSON.stringify(sizes)}`);
+  const budgets: typeof sizes = {
+    full: 14 * 1024,
+    basic: 12.1 * 1024,
+    session: 6 * 1024,
+    signedEvents: 9.25 * 1024,
+    signedPayments: 9.75 * 1024,
+    eventsAndPayments: 10.75 * 1024,
+    openData: 6 * 1024,
+  };
+  for (const [name, budget] of Object.entries(budgets))
+    assert.ok(sizes[name as keyof typeof sizes] < budget, `${name}: ${sizes[name as keyof typeof sizes]}`);
 });
 
 test('umd_runs_where_promises_are_macrotasks', async () => {

@@ -209,6 +209,23 @@ test('sheet_codes_are_reported_as_events', async () => {
   assert.equal(event?.eventParams['verdict'], 'refused');
 });
 
+test('orders_are_listed_page_by_page', async () => {
+  const { clock, client, service } = await shop();
+  const order = { _id: 'o1', status: 'paid', productId: 'gems' };
+  const paths: string[] = [];
+  service.override = (_request, path) => {
+    if (!path.startsWith('/api/wx/orders')) return undefined;
+    paths.push(path);
+    const orders = path.includes('status=closed') ? [{ _id: 'o2' }] : [order];
+    return { status: 200, body: { orders, nextCursor: 'c' } };
+  };
+  const page = await clock.until(client.payments.orders({ status: 'paid', limit: 2, cursor: 'a b' }));
+  assert.deepEqual(page, { orders: [order], nextCursor: 'c' });
+  assert.deepEqual(paths, ['/api/wx/orders?status=paid&limit=2&cursor=a%20b']);
+  const malformed = await clock.until(rejection(client.payments.orders({ status: 'closed' })));
+  assert.equal(malformed.code, 'MALFORMED_ANSWER');
+});
+
 test('coins_are_read_and_spent_without_a_sheet', async () => {
   const { clock, client, phone, service } = await shop();
   assert.deepEqual(await clock.until(client.coins.balance()), {

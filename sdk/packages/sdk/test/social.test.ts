@@ -149,12 +149,15 @@ test('old_base_libraries_lack_features_and_say_so', async () => {
 
 test('invites_and_rewards_are_read', async () => {
   const { clock, client } = await signedIn();
-  assert.deepEqual(await clock.until(client.social.invites()), {
-    inviteCode: 'code-1',
-    invited: [],
-    rewards: [],
-  });
-  assert.deepEqual(await clock.until(client.social.rewards({ limit: 5 })), { rewards: [], nextCursor: null });
+  const { inviteCode, invited, rewards } = await clock.until(client.social.invites());
+  assert.equal(inviteCode, 'code-1');
+  assert.deepEqual(
+    invited.map(({ state }) => state),
+    ['rewarded'],
+  );
+  const page = await clock.until(client.social.rewards({ limit: 5 }));
+  assert.deepEqual(page, { rewards, nextCursor: null });
+  assert.deepEqual(page.rewards[0]?.items, [{ productId: 'gems', quantity: 1 }]);
 });
 
 test('score_run_and_leaderboard', async () => {

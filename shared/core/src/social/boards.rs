@@ -6,12 +6,17 @@
 //! - A window ends once: the archive is written under a lock that excludes scores.
 //! - Hidden players (banned, or marked as cheats) and held scores are in no ranking that others see.
 
+mod archive;
+mod board;
 mod checks;
+mod clean_up;
 mod closing;
 pub mod config;
+mod cursor;
 mod definitions;
 mod entries;
 mod error;
+mod granting;
 mod groups;
 mod held;
 mod hiding;
@@ -22,12 +27,17 @@ mod lookup;
 mod marks;
 mod metrics;
 mod names;
+mod plausibility;
+mod prize;
 mod prune;
 mod runs;
+mod score_row;
 mod scores;
+mod season;
 mod settings;
 mod sync;
 mod table;
+mod window_lock;
 mod windows;
 
 use std::ops::Deref;
@@ -41,8 +51,10 @@ use crate::base::ids::UserId;
 use crate::social::config::SocialConfig;
 use crate::storage::database::Database;
 
+pub use board::{Board, InvalidSetting, MAX_SCORE};
 pub use checks::Check;
 pub use closing::Ended;
+pub use cursor::{Cursor, InvalidCursor};
 pub use definitions::Definitions;
 pub use entries::Entry;
 pub use error::BoardError;
@@ -50,17 +62,16 @@ pub use groups::join as join_group;
 pub use held::{HeldScore, Judged};
 pub use hiding::{erase, repeat_bans, set_banned};
 pub use index::{BoardIndex, Change, MemoryIndex, Position, RedisIndex, Start, View, ViewRequest};
-pub use leaderboard::{Cursor, InvalidCursor, Leaderboard, Query};
+pub use leaderboard::{Leaderboard, Query};
 pub use lookup::{LookedUp, Lookup, MAX_PLAYERS as MAX_LOOKED_UP};
 pub use marks::{Mark, Observation};
 pub use metrics::BoardMetrics;
 pub use names::{BoardName, InvalidName, WindowId, WindowKey};
+pub use prize::Prize;
 pub use runs::OpenedRun;
 pub use scores::{NewScore, ScoreOutcome};
-pub use settings::{
-    Board, BoardSettings, InvalidSetting, Keep, MAX_SCORE, Order, Prize, Runs, Season, SeasonTime,
-    WindowKind, Writer,
-};
+pub use season::{Season, SeasonTime};
+pub use settings::{BoardSettings, Keep, Order, Runs, WindowKind, Writer};
 pub use table::{rows as score_rows, view as view_table};
 pub use windows::{Backlog, Window, WindowRow, WindowState, backlog, open as open_windows};
 

@@ -8,6 +8,8 @@
 //! WeChat accepts a write only under the player's current session key. A refused key parks the player until a sign-in
 //! stores a newer one; no other retry would help.
 
+mod removal;
+
 use std::time::Duration;
 
 use avalon_wechat::{OpenId, RankingScore};
@@ -17,6 +19,8 @@ use sqlx::{AnyConnection, Row};
 use crate::base::ids::UserId;
 use crate::storage::config::Dialect;
 use crate::storage::database::{Database, DatabaseError};
+
+pub(crate) use removal::{EndedScores, intend_removal};
 
 /// Time for which intents are collected before they are written.
 const COLLECT: Duration = Duration::from_secs(1);
@@ -41,29 +45,6 @@ pub async fn intend(
     user: UserId,
     key: &str,
     score: i64,
-    now: Timestamp,
-) -> Result<(), DatabaseError> {
-    change(connection, user, key, Some(score), now).await
-}
-
-/// Intends a player's score to be removed, as after the end of a window.
-///
-/// # Errors
-/// When the database fails.
-pub async fn intend_removal(
-    connection: &mut AnyConnection,
-    user: UserId,
-    key: &str,
-    now: Timestamp,
-) -> Result<(), DatabaseError> {
-    change(connection, user, key, None, now).await
-}
-
-async fn change(
-    connection: &mut AnyConnection,
-    user: UserId,
-    key: &str,
-    score: Option<i64>,
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
     // A parked player stays due when it was: the sign-in decides.

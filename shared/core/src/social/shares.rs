@@ -7,8 +7,11 @@
 pub mod config;
 pub mod funnel;
 pub mod id;
+mod look;
 mod metrics;
 pub mod retention;
+mod scene_name;
+mod scene_rules;
 pub mod scenes;
 
 use jiff::Timestamp;

@@ -7,7 +7,9 @@
     reason = "a test that can't go on has failed"
 )]
 
+mod cluster;
 mod hidden;
+mod hosted;
 mod judging;
 mod large;
 mod plausibility;

@@ -41,41 +41,59 @@ pub(crate) fn settings(json: Value) -> BoardSettings {
 pub(crate) async fn fixtures(json: Value) -> Vec<Fixture> {
     let mut fixtures = Vec::new();
     for test in TestDatabase::both().await {
+        let (index, redis): (Arc<dyn BoardIndex>, _) = match test.url().starts_with("sqlite") {
+            true => (Arc::new(MemoryIndex::default()), None),
+            false => redis_index(&shared_redis_url().await),
+        };
+        fixtures.push(Fixture::new(test, index, redis, json.clone()).await);
+    }
+    fixtures
+}
+
+/// An index under keys of its own.
+fn redis_index(url: &str) -> (Arc<dyn BoardIndex>, Option<(RedisEndpoint, String)>) {
+    let endpoint = RedisEndpoint::new(url).unwrap();
+    let prefix = unique_prefix();
+    let index = RedisIndex::new(endpoint.clone(), &prefix);
+    (Arc::new(index), Some((endpoint, prefix)))
+}
+
+impl Fixture {
+    /// Postgres and this Redis.
+    pub(crate) async fn on_redis(url: &str, json: Value) -> Self {
+        let (index, redis) = redis_index(url);
+        Self::new(TestDatabase::postgres().await, index, redis, json).await
+    }
+
+    async fn new(
+        test: TestDatabase,
+        index: Arc<dyn BoardIndex>,
+        redis: Option<(RedisEndpoint, String)>,
+        json: Value,
+    ) -> Self {
         let config = DatabaseConfig {
             url: test.url().parse().unwrap(),
             ..DatabaseConfig::default()
         };
         let database = Database::new(&config).unwrap();
         database.migrate().await.unwrap();
-        let (index, redis): (Arc<dyn BoardIndex>, _) = match test.url().starts_with("sqlite") {
-            true => (Arc::new(MemoryIndex::default()), None),
-            false => {
-                let endpoint = RedisEndpoint::new(&shared_redis_url().await).unwrap();
-                let prefix = unique_prefix();
-                let index = RedisIndex::new(endpoint.clone(), &prefix);
-                (Arc::new(index), Some((endpoint, prefix)))
-            }
-        };
         let config = SocialConfig {
-            boards: BoardsConfig(BTreeMap::from([(name(), settings(json.clone()))])),
+            boards: BoardsConfig(BTreeMap::from([(name(), settings(json))])),
             ..SocialConfig::default()
         };
         let metrics = BoardMetrics::new(&Registry::new()).unwrap();
         let boards = Boards::new(&database, Arc::clone(&index), &config, metrics);
         let board = boards.definitions().get(&name()).await.unwrap();
-        fixtures.push(Fixture {
+        Self {
             database,
             index,
             boards,
             redis,
             board,
             _test: test,
-        });
+        }
     }
-    fixtures
-}
 
-impl Fixture {
     /// Another process on the same stores. Without Redis there is none: the index is that of the process.
     pub(crate) fn another_process(&self) -> Boards {
         if self.redis.is_none() {

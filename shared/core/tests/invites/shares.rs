@@ -7,11 +7,13 @@ on_both! {
     shown_and_opened_count_once_and_never_for_the_sharer,
     invalid_share_ids_are_indistinguishable,
     funnel_counts_players_rewards_and_spending,
+    funnel_has_players_who_came_by_a_code_alone,
     old_shares_are_deleted_with_their_events,
 }
 
 mod on {
     use avalon_core::analytics::counts::Span;
+    use avalon_core::base::ids::UserId;
     use avalon_core::social::shares::config::{SceneName, ShareScene};
     use avalon_core::social::shares::{ShareError, ShareEvent, funnel, retention, scenes};
     use jiff::{SignedDuration, Timestamp};
@@ -132,20 +134,8 @@ mod on {
         for (id, refunded, paid_after) in
             [("a", 0, 1000), ("b", 300, 2000), ("c", 0, week + 60_000)]
         {
-            sqlx::query(
-                "INSERT INTO orders (id, user_id, open_id, product_id, product_name, quantity,
-                     total_fee, refunded_fee, channel, status, idempotency_key, request_digest,
-                     holds_stock, created_at, expires_at, paid_at)
-                 VALUES ($1, $2, 'o', 'cup', 'cup', 1, 1000, $3, 'wechat_pay', 'paid', $1, '', 0, 0,
-                     0, $4)",
-            )
-            .bind(id)
-            .bind(new[1])
-            .bind(refunded)
-            .bind(now.as_millisecond() + paid_after)
-            .execute(world.database.pool())
-            .await
-            .unwrap();
+            let paid_at = now.as_millisecond() + paid_after;
+            pay(&world, new[1], id, refunded, paid_at).await;
         }
         let hour = SignedDuration::from_hours(1);
         let span = Span {
@@ -167,6 +157,60 @@ mod on {
             to: now - hour,
         };
         assert_eq!(funnel::funnel(&world.database, before).await.unwrap(), []);
+    }
+
+    pub(super) async fn funnel_has_players_who_came_by_a_code_alone(world: World) {
+        let gems = json!([{"productId": "gems", "quantity": 1}]);
+        let invites = world.invites(&json!({"milestone": {"event": "e"}, "inviter": gems}));
+        let alice = world.player("alice").await;
+        let (code, share) = (world.code(alice).await, world.share(alice).await);
+        let players = world.invited(&code, "coded", 3).await;
+        world.sign_in("bob", Some(&share), Some(&code), None).await;
+        let now = Timestamp::now();
+        invites.reach(&players[..2], now).await.unwrap();
+        settle_all(&invites, 2).await;
+        pay(&world, players[2], "a", 0, now.as_millisecond() + 1000).await;
+        let hour = SignedDuration::from_hours(1);
+        let span = Span {
+            from: now - hour,
+            to: now + hour,
+        };
+        let rows = funnel::funnel(&world.database, span).await.unwrap();
+        let [by_code, by_share] = &rows[..] else {
+            panic!("two rows: {rows:?}");
+        };
+        assert_eq!(
+            (&*by_code.scene, &*by_code.variant, &*by_code.channel),
+            ("", "", "invite_code")
+        );
+        assert_eq!((by_code.issued, by_code.shown, by_code.opened), (0, 0, 0));
+        assert_eq!(
+            (by_code.new_players, by_code.rewarded, by_code.spent),
+            (3, 2, 1000)
+        );
+        assert_eq!((&*by_share.channel, by_share.new_players), ("menu", 1));
+        let before = Span {
+            from: now - hour,
+            to: now - hour,
+        };
+        assert_eq!(funnel::funnel(&world.database, before).await.unwrap(), []);
+    }
+
+    /// A paid order of ten yuan, of which this is refunded.
+    async fn pay(world: &World, user: UserId, id: &str, refunded: i64, paid_at: i64) {
+        sqlx::query(
+            "INSERT INTO orders (id, user_id, open_id, product_id, product_name, quantity,
+                 total_fee, refunded_fee, channel, status, idempotency_key, request_digest,
+                 holds_stock, created_at, expires_at, paid_at)
+             VALUES ($1, $2, 'o', 'cup', 'cup', 1, 1000, $3, 'wechat_pay', 'paid', $1, '', 0, 0, 0, $4)",
+        )
+        .bind(id)
+        .bind(user)
+        .bind(refunded)
+        .bind(paid_at)
+        .execute(world.database.pool())
+        .await
+        .unwrap();
     }
 
     pub(super) async fn old_shares_are_deleted_with_their_events(world: World) {

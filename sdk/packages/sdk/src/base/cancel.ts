@@ -1,4 +1,5 @@
 /** Cancellation of calls. */
+import { emitter } from './emitter.js';
 import { AvalonError } from './errors.js';
 
 /** Passed to a call that may be cancelled. */
@@ -21,43 +22,35 @@ export interface CancelSource {
 
 /** Returns a source of cancellation. */
 export function createCancel(): CancelSource {
-  let listeners: (() => void)[] = [];
+  const { listen, emit } = emitter<void>();
   let cancelled = false;
   return {
     token: {
       get cancelled() {
         return cancelled;
       },
-      onCancel(listener) {
-        listeners.push(listener);
-        return () => {
-          listeners = listeners.filter((known) => known !== listener);
-        };
-      },
+      onCancel: listen,
     },
     cancel() {
       if (cancelled) return;
       cancelled = true;
-      for (const listener of listeners.splice(0)) listener();
+      emit();
     },
   };
+}
+
+/** Whether there is a token and it is cancelled. */
+export function isCancelled(token: CancelToken | undefined): boolean {
+  return !!token && token.cancelled;
 }
 
 /** Rejects with `CANCELLED` as soon as the token is cancelled, whatever the promise does. */
 export function cancellable<T>(promise: Promise<T>, token: CancelToken | undefined): Promise<T> {
   if (!token) return promise;
   return new Promise<T>((resolve, reject) => {
-    const stop = token.onCancel(() => reject(new AvalonError('CANCELLED')));
-    if (token.cancelled) reject(new AvalonError('CANCELLED'));
-    promise.then(
-      (value) => {
-        stop();
-        resolve(value);
-      },
-      (error) => {
-        stop();
-        reject(error);
-      },
-    );
+    const abort = (): void => reject(new AvalonError('CANCELLED'));
+    const stop = token.onCancel(abort);
+    if (token.cancelled) abort();
+    promise.then(resolve, reject).then(stop);
   });
 }

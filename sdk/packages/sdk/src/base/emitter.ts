@@ -1,24 +1,31 @@
 /** A list of listeners. A listener that throws disturbs neither the SDK nor the other listeners. */
-export class Emitter<E> {
-  private listeners: ((event: E) => void)[] = [];
 
+/** @internal */
+export interface Emitter<E> {
   /** Adds a listener; returns a function that removes it. */
-  add(listener: (event: E) => void): () => void {
-    this.listeners.push(listener);
-    return () => {
-      this.listeners = this.listeners.filter((known) => known !== listener);
-    };
-  }
+  listen(listener: (event: E) => void): () => void;
+  emit(event: E): void;
+}
 
-  emit(event: E): void {
-    for (const listener of this.listeners.slice()) {
-      try {
-        listener(event);
-      } catch (error) {
-        warn('listener', error);
+export function emitter<E>(): Emitter<E> {
+  let listeners: ((event: E) => void)[] = [];
+  return {
+    listen(listener) {
+      listeners.push(listener);
+      return () => {
+        listeners = listeners.filter((known) => known !== listener);
+      };
+    },
+    emit(event) {
+      for (const listener of listeners.slice()) {
+        try {
+          listener(event);
+        } catch (error) {
+          warn('listener', error);
+        }
       }
-    }
-  }
+    },
+  };
 }
 
 declare const console: { warn(...values: unknown[]): void } | undefined;

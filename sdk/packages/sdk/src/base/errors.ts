@@ -30,11 +30,11 @@ export interface ErrorDetails {
 /** Every failure of a call of the SDK. */
 export class AvalonError extends Error {
   /** A stable upper-case word: a `ClientErrorCode`, or a code of the service. */
-  readonly code: string;
+  readonly code!: string;
   /** The HTTP status; 0 when no answer of the service arrived. */
-  readonly status: number;
+  readonly status!: number;
   /** Whether the same call may succeed later without a change. */
-  readonly retryable: boolean;
+  readonly retryable!: boolean;
   /** Identifies the request in the service's logs. */
   readonly requestId: string | undefined;
   readonly retryAfter: number | undefined;
@@ -42,24 +42,24 @@ export class AvalonError extends Error {
   readonly wxCode: number | undefined;
 
   constructor(code: string, details: ErrorDetails = {}) {
-    super(details.message || code);
+    super();
     // Subclasses of Error lose their prototype in code that is compiled to ES5.
     Object.setPrototypeOf(this, AvalonError.prototype);
-    this.name = 'AvalonError';
-    this.code = code;
-    this.status = details.status || 0;
-    this.retryable = details.retryable === true;
-    this.requestId = details.requestId;
-    this.retryAfter = details.retryAfter;
-    this.orderId = details.orderId;
-    this.wxCode = details.wxCode;
+    Object.assign(this, details, {
+      name: 'AvalonError',
+      message: details.message || code,
+      code,
+      status: details.status || 0,
+      retryable: details.retryable === true,
+    });
   }
 }
 
 /** Returns any thrown value as an `AvalonError`. */
 export function toError(error: unknown): AvalonError {
-  if (error instanceof AvalonError) return error;
-  return new AvalonError('NETWORK', { message: String((error && (error as Error).message) || error) });
+  return error instanceof AvalonError
+    ? error
+    : new AvalonError('NETWORK', { message: String((error && (error as Error).message) || error) });
 }
 
 /** Returns the error of a call with a wrong argument. */

@@ -22,9 +22,14 @@ export function globalHost(): Host | undefined {
   if (typeof wx !== 'object' || wx === null) return undefined;
   return {
     wx: wx as WxLike,
-    global: typeof GameGlobal === 'object' && GameGlobal !== null ? GameGlobal : {},
+    global: gameGlobal(),
     setTimeout: (callback, delay) => setTimeout(callback, delay),
     clearTimeout: (id) => clearTimeout(id),
     now: () => Date.now(),
   };
+}
+
+/** Returns the object that holds the globals of the mini-game, or an object of its own outside one. */
+export function gameGlobal(): object {
+  return (typeof GameGlobal === 'object' && GameGlobal) || {};
 }

@@ -1,39 +1,46 @@
 /** Foreground, background and network of the game, as one source for all parts of the SDK. */
-import { isFunction } from './store.js';
-import { Emitter } from './emitter.js';
+import { emitter, type Emitter } from './emitter.js';
 import type { Host } from './host.js';
+import { isFunction } from './values.js';
 import type { WxEntry } from './wx.js';
 
-/** Follows `onShow`, `onHide` and the network. Removes no listener of the game. */
-export class AppState {
-  readonly shown = new Emitter<WxEntry>();
-  readonly hidden = new Emitter<void>();
-  readonly online = new Emitter<void>();
-  readonly networkChanged = new Emitter<string>();
-  foreground = true;
-  connected = true;
-  networkType = 'unknown';
+/** @internal */
+export interface AppState {
+  readonly returned: Emitter<WxEntry>;
+  readonly hidden: Emitter<void>;
+  /** The network returned. */
+  readonly online: Emitter<void>;
+  readonly networkChanged: Emitter<string>;
+  foreground: boolean;
+  connected: boolean;
+}
 
-  constructor(host: Host) {
-    const { wx } = host;
-    wx.onShow((entry) => {
-      this.foreground = true;
-      this.shown.emit(entry);
+/** Follows `onShow`, `onHide` and the network. Removes no listener of the game. */
+export function followApp({ wx }: Host): AppState {
+  const app: AppState = {
+    returned: emitter(),
+    hidden: emitter(),
+    online: emitter(),
+    networkChanged: emitter(),
+    foreground: true,
+    connected: true,
+  };
+  let known = 'unknown';
+  wx.onShow((entry) => {
+    app.foreground = true;
+    app.returned.emit(entry);
+  });
+  wx.onHide(() => {
+    app.foreground = false;
+    app.hidden.emit();
+  });
+  if (isFunction(wx.onNetworkStatusChange)) {
+    wx.onNetworkStatusChange(({ isConnected, networkType }) => {
+      const isBack = isConnected && !app.connected;
+      app.connected = isConnected;
+      if (networkType !== known) app.networkChanged.emit((known = networkType));
+      if (isBack) app.online.emit();
     });
-    wx.onHide(() => {
-      this.foreground = false;
-      this.hidden.emit();
-    });
-    if (isFunction(wx.onNetworkStatusChange)) {
-      wx.onNetworkStatusChange(({ isConnected, networkType }) => {
-        const returned = isConnected && !this.connected;
-        this.connected = isConnected;
-        if (networkType !== this.networkType) {
-          this.networkType = networkType;
-          this.networkChanged.emit(networkType);
-        }
-        if (returned) this.online.emit();
-      });
-    }
   }
+  return app;
 }

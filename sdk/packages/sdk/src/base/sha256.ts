@@ -1,16 +1,12 @@
 /** SHA-256 and HMAC-SHA256 (FIPS 180-4, RFC 2104): mini-games have no `crypto`. Compared with Node's in the tests. */
 const BLOCK = 64;
 
-/** The first 32 bits of the fractional parts of the cube (`power` 1/3) or square (1/2) roots of primes. */
+/** The first 32 bits of the fractional parts of the cube (`power` 1/3) or square (1/2) roots of the first primes. */
 function constants(count: number, power: number): number[] {
   const words: number[] = [];
-  for (let candidate = 2; words.length < count; candidate++) {
-    let prime = true;
-    for (let factor = 2; factor * factor <= candidate; factor++) prime = prime && candidate % factor !== 0;
-    if (prime) {
-      const root = Math.pow(candidate, power);
-      words.push(((root - Math.floor(root)) * 0x100000000) | 0);
-    }
+  for (let candidate = 2, factor; words.length < count; candidate++) {
+    for (factor = 2; candidate % factor; factor++);
+    if (factor === candidate) words.push(((Math.pow(candidate, power) % 1) * 0x100000000) | 0);
   }
   return words;
 }
@@ -20,42 +16,34 @@ const INITIAL = constants(8, 1 / 2);
 
 /** Returns the SHA-256 digest of the concatenated parts. */
 export function sha256(...parts: Uint8Array[]): Uint8Array {
-  const message = padded(parts);
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const message = new Uint8Array(Math.ceil((length + 9) / BLOCK) * BLOCK);
+  length = 0;
+  for (const part of parts) {
+    message.set(part, length);
+    length += part.length;
+  }
+  message[length] = 0x80;
   const view = new DataView(message.buffer);
+  view.setUint32(message.length - 8, length / 0x20000000);
+  view.setUint32(message.length - 4, length << 3);
   const state = INITIAL.slice();
   const words = new Int32Array(64);
   for (let offset = 0; offset < message.length; offset += BLOCK) {
     for (let index = 0; index < 16; index++) words[index] = view.getInt32(offset + index * 4);
     compress(state, words);
   }
-  const digest = new Uint8Array(32);
-  const out = new DataView(digest.buffer);
-  state.forEach((word, index) => out.setInt32(index * 4, word));
-  return digest;
+  state.forEach((word, index) => view.setInt32(index * 4, word));
+  return message.slice(0, 32);
 }
 
 /** Returns HMAC-SHA256 of the message. */
 export function hmacSha256(key: Uint8Array, message: Uint8Array): Uint8Array {
   const block = new Uint8Array(BLOCK);
   block.set(key.length > BLOCK ? sha256(key) : key);
-  const inner = block.map((byte) => byte ^ 0x36);
-  const outer = block.map((byte) => byte ^ 0x5c);
-  return sha256(outer, sha256(inner, message));
-}
-
-function padded(parts: Uint8Array[]): Uint8Array {
-  const length = parts.reduce((sum, part) => sum + part.length, 0);
-  const message = new Uint8Array(Math.ceil((length + 9) / BLOCK) * BLOCK);
-  let offset = 0;
-  for (const part of parts) {
-    message.set(part, offset);
-    offset += part.length;
-  }
-  message[length] = 0x80;
-  const view = new DataView(message.buffer);
-  view.setUint32(message.length - 8, Math.floor(length / 0x20000000));
-  view.setUint32(message.length - 4, length << 3);
-  return message;
+  const pad = (mask: number): Uint8Array => block.map((byte) => byte ^ mask);
+  return sha256(pad(0x5c), sha256(pad(0x36), message));
 }
 
 function compress(state: number[], w: Int32Array): void {

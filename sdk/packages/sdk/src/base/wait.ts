@@ -2,22 +2,25 @@
 import type { CancelToken } from './cancel.js';
 import type { Host } from './host.js';
 
+/**
+ * What may end a wait: an emitter of anything.
+ *
+ * @internal
+ */
+interface Source {
+  listen(listener: () => void): () => void;
+}
+
 /** Resolves after `ms`, or as soon as one of the sources fires. */
-export function wait(
-  host: Host,
-  ms: number,
-  cancel?: CancelToken,
-  ...early: { add(listener: () => void): () => void }[]
-): Promise<void> {
+export function wait(host: Host, ms: number, cancel?: CancelToken, ...early: Source[]): Promise<void> {
   return new Promise((resolve) => {
-    const stops: (() => void)[] = [];
     const done = (): void => {
       host.clearTimeout(timer);
       for (const stop of stops) stop();
       resolve();
     };
     const timer = host.setTimeout(done, ms);
-    for (const source of early) stops.push(source.add(done));
+    const stops = early.map((source) => source.listen(done));
     if (cancel) {
       stops.push(cancel.onCancel(done));
       if (cancel.cancelled) done();
@@ -26,7 +29,6 @@ export function wait(
 }
 
 /** Capped exponential back-off with full jitter, in milliseconds. */
-export function backoff(attempt: number, base: number, cap: number): number {
-  const limit = Math.min(cap, base * Math.pow(2, attempt));
-  return base / 2 + Math.random() * (limit - base / 2);
+export function backoff(count: number, base: number, cap: number): number {
+  return base / 2 + Math.random() * (Math.min(cap, base * Math.pow(2, count)) - base / 2);
 }

@@ -1,15 +1,13 @@
 /** Analytics events: accepted at once, stored within 500 ms, sent in batches. No call of it throws in the game. */
 import { warn } from '../base/emitter.js';
-import type { Host } from '../base/host.js';
-import type { Ids } from '../base/ids.js';
-import type { AppState } from '../base/lifecycle.js';
-import { isString, type Store } from '../base/store.js';
-import type { Http } from '../http/http.js';
+import { defined, isString } from '../base/values.js';
+import { part, type Core } from '../core.js';
 import { utf8Length } from './digest.js';
-import { PlaySession } from './play-session.js';
-import { Properties, type EventParams } from './properties.js';
-import { Segments } from './segments.js';
-import { Sender } from './sender.js';
+import { forward } from './forward.js';
+import { recordPresets } from './presets.js';
+import { createProperties, type EventParams } from './properties.js';
+import { createSegments } from './segments.js';
+import { createSender } from './sender.js';
 
 /**
  * `normal` records and sends, `save-only` records, `pause` ignores new events and sends nothing, `stop` also deletes
@@ -44,17 +42,14 @@ export interface Events {
   stats(): EventStats;
 }
 
-/** @internal */
-export interface EventsParts {
-  readonly host: Host;
-  readonly http: Http;
-  readonly store: Store;
-  readonly app: AppState;
-  readonly ids: Ids;
-  readonly signedIn: () => boolean;
-  readonly envelope: () => object;
-  /** Passes every event on to other systems. */
-  readonly forward: (name: string, params: EventParams) => void;
+/**
+ * The events with what only the SDK uses.
+ *
+ * @internal
+ */
+export interface EventQueue extends Events {
+  /** Seconds in the foreground since the game was shown. */
+  foreground(): number;
 }
 
 const SAVE_MS = 500;
@@ -63,175 +58,140 @@ const SEND_MS = 5000;
 const SEND_COUNT = 20;
 const MAX_PARAMS_BYTES = 8192;
 const MAX_DURATION_S = 86400;
+/** A play session ends after this time in the background. */
+const NEW_SESSION_MS = 30000;
 const STATUS = 'track-status';
 
-export class EventQueue implements Events {
-  readonly session: PlaySession;
-  private readonly segments: Segments;
-  private readonly sender: Sender;
-  private readonly properties: Properties;
-  private readonly started = new Map<string, number>();
-  private readonly rejections: { [code: string]: number } = {};
-  private status: TrackStatus;
-  private saving: unknown;
+/** Part: records events, also those of the SDK itself (`autoTrack`). */
+export const events = part((core) => ({ events: createEvents(core, recordPresets) as Events }));
 
-  constructor(private readonly parts: EventsParts) {
-    const { host, http, store, app, ids, signedIn, envelope } = parts;
-    this.status = store.read(STATUS, isStatus) || 'normal';
-    this.segments = new Segments(store);
-    this.properties = new Properties(store);
-    this.session = new PlaySession(host, ids);
-    this.sender = new Sender({
-      host,
-      http,
-      segments: this.segments,
-      envelope,
-      allowed: () => this.status === 'normal' && signedIn() && app.connected,
-      rejected: (code, count) => this.reject(code, count),
-    });
-    if (this.segments.count > 0) this.sender.schedule(SEND_MS);
-  }
+/** Part: records the events that the game tracks, and none by itself. */
+export const manualEvents = part((core) => ({ events: createEvents(core) as Events }));
 
-  /** Follows the game's life; called after whatever records events at the same moments. */
-  listen(): void {
-    const { app } = this.parts;
-    app.hidden.add(() => this.hide());
-    app.shown.add(() => this.show());
-    app.online.add(() => this.sender.retryNow());
-  }
+function createEvents(core: Core, presets?: (core: Core, queue: EventQueue) => void): EventQueue {
+  const { host, store, app, ids, device, entries, session, options } = core;
+  const properties = createProperties(store);
+  const segments = createSegments(store);
+  const started = new Map<string, number>();
+  const rejections: { [code: string]: number } = {};
+  const appVersion = (options.appVersion || device.appVersion).slice(0, 32) || undefined;
+  let status = store.read(STATUS, isStatus) || 'normal';
+  let saving: unknown;
+  let sessionId = ids();
+  let shownAt = host.now();
+  let hiddenAt = Infinity;
 
-  track(name: string, params?: EventParams): void {
-    this.record(name, params, false);
-  }
+  const reject = (code: string): void => {
+    rejections[code] = (rejections[code] || 0) + 1;
+  };
 
-  trackNow(name: string, params?: EventParams): void {
-    if (this.record(name, params, true)) this.sender.schedule(0);
-  }
+  const sender = createSender({
+    core,
+    segments,
+    envelope: () => defined({ platform: device.platform, scene: entries.latest().scene, appVersion }),
+    allowed: () => status === 'normal' && session.player() && app.connected,
+    reject,
+  });
 
-  timeEvent(name: string): void {
-    this.started.set(name, this.parts.host.now());
-  }
+  const save = (): void => {
+    host.clearTimeout(saving);
+    // A store that fails now may work again: memory holds the events until then.
+    saving = segments.save() ? undefined : host.setTimeout(save, SEND_MS);
+    // A store that could not be read at the start may have given up older events now.
+    if (segments.count()) sender.schedule(SEND_MS);
+  };
 
-  setSuperProperties(properties: EventParams): void {
-    this.properties.set(properties);
-  }
+  const refuse = (name: unknown, code: string, ...reason: unknown[]): undefined => {
+    warn(`event ${String(name)}: ${code}`, ...reason);
+    reject(code);
+  };
 
-  unsetSuperProperty(name: string): void {
-    this.properties.unset(name);
-  }
-
-  clearSuperProperties(): void {
-    this.properties.clear();
-  }
-
-  setDynamicSuperProperties(read: (() => EventParams) | undefined): void {
-    this.properties.setDynamic(read);
-  }
-
-  setTrackStatus(status: TrackStatus): void {
-    if (!isStatus(status)) return warn('setTrackStatus', status);
-    this.status = status;
-    this.parts.store.write(STATUS, status);
-    if (status === 'stop') this.segments.clear();
-    if (status === 'normal') this.sender.schedule(0);
-  }
-
-  flush(): Promise<void> {
-    this.save();
-    return this.sender.flush();
-  }
-
-  stats(): EventStats {
-    const { overflow, damaged } = this.segments.dropped;
-    return {
-      queued: this.segments.count,
-      dropped: overflow + damaged,
-      rejected: Object.assign({}, this.rejections),
-    };
-  }
-
-  /** Sends soon, for example because the player has just signed in. */
-  wake(): void {
-    this.sender.schedule(0);
-  }
-
-  private record(name: string, params: EventParams | undefined, realtime: boolean): boolean {
-    if (this.status === 'pause' || this.status === 'stop') return false;
-    const { host, ids } = this.parts;
-    const text = this.encode(name, params, realtime, host.now(), ids.next());
-    if (text === undefined) return false;
-    this.segments.append(text);
-    if (realtime) this.save();
-    else if (this.saving === undefined) this.saving = host.setTimeout(() => this.save(), SAVE_MS);
-    this.sender.schedule(this.segments.count >= SEND_COUNT ? SAVE_MS : SEND_MS);
-    return true;
-  }
-
-  private encode(
-    name: string,
-    params: EventParams | undefined,
-    realtime: boolean,
-    timestamp: number,
-    eventId: string,
-  ): string | undefined {
+  /** Returns the event as JSON; undefined when it is refused. */
+  const encode = (name: string, params: EventParams | undefined, realtime?: true): string | undefined => {
+    const timestamp = host.now();
+    const eventId = ids();
     try {
-      const eventParams = this.properties.merge(this.withDuration(name, params));
-      const size = utf8Length(JSON.stringify(eventParams));
-      if (!isName(name) || size > MAX_PARAMS_BYTES) {
-        return this.refuse(name, size > MAX_PARAMS_BYTES ? 'EVENT_PARAMS_TOO_LARGE' : 'EVENT_NAME_INVALID');
-      }
-      const event = { eventId, eventName: name, eventParams, timestamp, sessionId: this.session.id };
-      this.parts.forward(name, eventParams);
-      return JSON.stringify(realtime ? Object.assign({ realtime }, event) : event);
+      const since = started.get(name);
+      started.delete(name);
+      const eventParams = properties.merge(
+        since === undefined
+          ? params
+          : { duration: Math.min(MAX_DURATION_S, Math.max(0, (timestamp - since) / 1000)), ...params },
+      );
+      if (utf8Length(JSON.stringify(eventParams)) > MAX_PARAMS_BYTES)
+        return refuse(name, 'EVENT_PARAMS_TOO_LARGE');
+      if (!isName(name)) return refuse(name, 'EVENT_NAME_INVALID');
+      forward(core, name, eventParams);
+      return JSON.stringify({ realtime, eventId, eventName: name, eventParams, timestamp, sessionId });
     } catch (error) {
       // Such as a cycle in the parameters.
-      return this.refuse(name, 'EVENT_PARAMS_INVALID', error);
+      return refuse(name, 'EVENT_PARAMS_INVALID', error);
     }
-  }
+  };
 
-  private withDuration(name: string, params: EventParams | undefined): EventParams | undefined {
-    const since = this.started.get(name);
-    if (since === undefined) return params;
-    this.started.delete(name);
-    const seconds = (this.parts.host.now() - since) / 1000;
-    return Object.assign({ duration: Math.min(MAX_DURATION_S, Math.max(0, seconds)) }, params);
-  }
+  const record = (name: string, params: EventParams | undefined, realtime?: true): void => {
+    if (status === 'pause' || status === 'stop') return;
+    const event = encode(name, params, realtime);
+    if (!event) return;
+    segments.append(event);
+    if (realtime) save();
+    else if (!saving) saving = host.setTimeout(save, SAVE_MS);
+    sender.schedule(realtime ? 0 : segments.count() >= SEND_COUNT ? SAVE_MS : SEND_MS);
+  };
 
-  private save(): void {
-    const { host } = this.parts;
-    if (this.saving !== undefined) host.clearTimeout(this.saving);
-    this.saving = undefined;
-    // A store that fails now may work again: memory holds the events until then.
-    if (!this.segments.save()) this.saving = host.setTimeout(() => this.save(), SEND_MS);
-    // A store that could not be read at the start may have given up older events now.
-    if (this.segments.count > 0) this.sender.schedule(SEND_MS);
-  }
+  const queue: EventQueue = {
+    track: (name, params) => record(name, params),
+    trackNow: (name, params) => record(name, params, true),
+    timeEvent(name) {
+      started.set(name, host.now());
+    },
+    setSuperProperties: properties.change,
+    unsetSuperProperty: properties.unset,
+    clearSuperProperties: properties.clear,
+    setDynamicSuperProperties: properties.setDynamic,
+    setTrackStatus(wanted) {
+      if (!isStatus(wanted)) return warn('setTrackStatus', wanted);
+      status = wanted;
+      store.write(STATUS, status);
+      if (status === 'stop') segments.clear();
+      if (status === 'normal') sender.schedule(0);
+    },
+    flush() {
+      save();
+      return sender.flush();
+    },
+    stats: () => ({
+      queued: segments.count(),
+      dropped: segments.dropped(),
+      rejected: { ...rejections },
+    }),
+    foreground: () => Math.max(0, (host.now() - shownAt) / 1000),
+  };
 
-  /** Storage comes first: whether a request in the background arrives is uncertain. */
-  private hide(): void {
-    this.session.hide();
-    this.save();
-    void this.sender.flush();
-  }
-
-  private show(): void {
-    this.session.show();
-    if (this.segments.count > 0) this.sender.retryNow();
-  }
-
-  private refuse(name: unknown, code: string, ...reason: unknown[]): undefined {
-    warn(`event ${String(name)}: ${code}`, ...reason);
-    this.reject(code, 1);
-    return undefined;
-  }
-
-  private reject(code: string, count: number): void {
-    this.rejections[code] = (this.rejections[code] || 0) + count;
-  }
+  core.record = queue.track;
+  if (presets) presets(core, queue);
+  // After what records events at the same moments. Storage comes first: whether a request in the background arrives is
+  // uncertain.
+  app.hidden.listen(() => {
+    hiddenAt = host.now();
+    void queue.flush();
+  });
+  app.returned.listen(() => {
+    shownAt = host.now();
+    if (shownAt - hiddenAt > NEW_SESSION_MS) sessionId = ids();
+    hiddenAt = Infinity;
+    if (segments.count()) sender.retryNow();
+  });
+  app.online.listen(sender.retryNow);
+  session.changes.listen(({ type }) => {
+    if (type === 'signed-in') sender.schedule(0);
+  });
+  if (segments.count()) sender.schedule(SEND_MS);
+  return queue;
 }
 
 function isStatus(value: unknown): value is TrackStatus {
-  return isString(value) && ['normal', 'save-only', 'pause', 'stop'].indexOf(value) >= 0;
+  return isString(value) && /^(normal|save-only|pause|stop)$/.test(value);
 }
 
 /** 1 to 64 letters, digits or `_.:/$#-`; whether another script's character is a letter is left to the service. */

@@ -1,6 +1,6 @@
 /** Passes events on to WeChat's own reporting and to Aladdin, if the game wants that and they are there. */
-import { isFunction } from '../base/store.js';
-import type { Host } from '../base/host.js';
+import { isFunction } from '../base/values.js';
+import type { Core } from '../core.js';
 import type { EventParams } from './properties.js';
 
 /** Systems that receive every event as well. */
@@ -14,15 +14,11 @@ export interface Forwarding {
 /** Aladdin ignores parameters from this number of characters of JSON on. */
 const MAX_ALADDIN = 255;
 
-export function createForward(
-  { wx }: Host,
-  forwarding: Forwarding,
-): (name: string, params: EventParams) => void {
-  return (name, params) => {
-    const id = forwarding.wechat && forwarding.wechat(name);
-    if (id !== undefined && isFunction(wx.reportEvent)) wx.reportEvent(id, params);
-    if (forwarding.aladdin && isFunction(wx.aldSendEvent)) {
-      wx.aldSendEvent(name, JSON.stringify(params).length < MAX_ALADDIN ? params : {});
-    }
-  };
+export function forward({ host: { wx }, options }: Core, name: string, params: EventParams): void {
+  const { wechat, aladdin } = options.forward || ({} as Forwarding);
+  const id = wechat && wechat(name);
+  if (id !== undefined && isFunction(wx.reportEvent)) wx.reportEvent(id, params);
+  if (aladdin && isFunction(wx.aldSendEvent)) {
+    wx.aldSendEvent(name, JSON.stringify(params).length < MAX_ALADDIN ? params : {});
+  }
 }

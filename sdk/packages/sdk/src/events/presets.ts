@@ -1,11 +1,7 @@
 /** Events that the SDK records by itself: launch, show, hide, error, network. Names begin with `$`. */
-import { isFunction } from '../base/store.js';
-import type { AvalonError } from '../base/errors.js';
-import type { Emitter } from '../base/emitter.js';
-import type { Host } from '../base/host.js';
-import type { AppState } from '../base/lifecycle.js';
+import { isFunction } from '../base/values.js';
+import type { Core } from '../core.js';
 import { SDK_VERSION } from '../version.js';
-import type { Device } from '../device.js';
 import type { EventQueue } from './events.js';
 
 /** Which events are recorded automatically; all by default. */
@@ -22,54 +18,46 @@ export interface AutoTrack {
 const MAX_MESSAGE = 500;
 
 export function recordPresets(
-  host: Host,
-  app: AppState,
-  events: EventQueue,
-  device: Device,
-  failures: Emitter<AvalonError>,
-  auto: AutoTrack,
+  { host: { wx }, app, device, options, failures }: Core,
+  { track, stats, foreground }: EventQueue,
 ): void {
-  const { wx } = host;
+  const auto = options.autoTrack || {};
   const on = (name: keyof AutoTrack): boolean => auto[name] !== false;
   if (on('launch')) {
     const { scene } = wx.getLaunchOptionsSync();
-    events.track('$launch', Object.assign({ scene, sdkVersion: SDK_VERSION }, device.facts));
+    track('$launch', { scene, sdkVersion: SDK_VERSION, ...device.facts });
   }
   // Some versions of WeChat call `onShow` for the start as well, some do not: the launch stands for it.
   let first = true;
-  app.shown.add(({ scene }) => {
-    if (!first && on('show')) events.track('$show', { scene });
+  app.returned.listen(({ scene }) => {
+    if (!first && on('show')) track('$show', { scene });
     first = false;
   });
-  app.hidden.add(() => {
+  app.hidden.listen(() => {
     first = false;
-    if (on('hide')) events.track('$hide', { duration: events.session.foregroundSeconds });
+    if (on('hide')) track('$hide', { duration: foreground() });
   });
-  if (on('network')) app.networkChanged.add((networkType) => events.track('$network', { networkType }));
-  if (on('error')) recordErrors(host, events);
-  if (on('client')) recordClient(app, events, failures);
-}
-
-function recordErrors({ wx }: Host, events: EventQueue): void {
-  const record = (message: unknown): void =>
-    events.track('$error', { message: String(message).slice(0, MAX_MESSAGE) });
-  if (isFunction(wx.onError)) wx.onError((error) => record((error && error.message) || error));
-  if (isFunction(wx.onUnhandledRejection)) {
-    wx.onUnhandledRejection(({ reason }) => record((reason && (reason as Error).message) || reason));
+  if (on('network')) app.networkChanged.listen((networkType) => track('$network', { networkType }));
+  if (on('error')) {
+    const record = (error: unknown): void =>
+      track('$error', {
+        message: String((error && (error as Error).message) || error).slice(0, MAX_MESSAGE),
+      });
+    if (isFunction(wx.onError)) wx.onError(record);
+    if (isFunction(wx.onUnhandledRejection)) wx.onUnhandledRejection(({ reason }) => record(reason));
   }
-}
-
-function recordClient(app: AppState, events: EventQueue, failures: Emitter<AvalonError>): void {
-  let codes: { [code: string]: number } = {};
-  let reported = 0;
-  failures.add(({ code }) => {
-    codes[code] = (codes[code] || 0) + 1;
-  });
-  app.hidden.add(() => {
-    const { dropped } = events.stats();
-    if (Object.keys(codes).length === 0 && dropped === reported) return;
-    events.track('$client', { sdkVersion: SDK_VERSION, failures: codes, dropped: dropped - reported });
-    codes = {};
-    reported = dropped;
-  });
+  if (on('client')) {
+    let codes: { [code: string]: number } = {};
+    let reported = 0;
+    failures.listen(({ code }) => {
+      codes[code] = (codes[code] || 0) + 1;
+    });
+    app.hidden.listen(() => {
+      const dropped = stats().dropped - reported;
+      if (!dropped && !Object.keys(codes).length) return;
+      track('$client', { sdkVersion: SDK_VERSION, failures: codes, dropped });
+      codes = {};
+      reported += dropped;
+    });
+  }
 }

@@ -7,10 +7,11 @@
  * the service stores it once by its `eventId`.
  */
 import type { Store } from '../base/store.js';
+import { attempt, isString } from '../base/values.js';
 import { digest, utf8Length } from './digest.js';
 
-export const MAX_SEGMENT_BYTES = 64 * 1024;
-export const MAX_SEGMENTS = 20;
+const MAX_SEGMENT_BYTES = 64 * 1024;
+const MAX_SEGMENTS = 20;
 
 const KEY = 'events:';
 const FORMAT = '1';
@@ -19,163 +20,143 @@ const FORMAT = '1';
 interface Segment {
   /** Part of the key; 0 until the segment is written for the first time. */
   id: number;
-  events: string[];
+  batch: string[];
   bytes: number;
   dirty: boolean;
 }
 
-/** Why events were dropped, with their number. */
-export interface Dropped {
-  overflow: number;
-  damaged: number;
+/** @internal */
+export interface Segments {
+  /** The number of events, stored or not. */
+  count(): number;
+  /** The number of events that overflowed, and of segments that were damaged. */
+  dropped(): number;
+  /** Adds an event in memory; `save` stores it. */
+  append(event: string): void;
+  /** Writes what changed; returns whether everything is stored. A full disk costs the oldest segment first. */
+  save(): boolean;
+  /** Returns the first events: at most `maxCount`, at most `maxBytes`, but at least one if there is any. */
+  head(maxCount: number, maxBytes: number): string[];
+  /** Removes acknowledged events, which may have been dropped meanwhile. */
+  remove(batch: string[]): void;
+  clear(): void;
 }
 
-export class Segments {
-  readonly dropped: Dropped = { overflow: 0, damaged: 0 };
-  private segments: Segment[] = [];
-  private last = 0;
-  private loaded = false;
+export function createSegments(store: Store): Segments {
+  let segments: Segment[] = [];
+  let dropped = 0;
+  let last = 0;
+  let loaded = false;
 
-  constructor(private readonly store: Store) {
-    this.load();
-  }
+  const drop = (segment: Segment): void => {
+    segments = segments.filter((known) => known !== segment);
+    if (segment.id) store.erase(KEY + segment.id);
+  };
 
-  /** The number of events, stored or not. */
-  get count(): number {
-    return this.segments.reduce((sum, segment) => sum + segment.events.length, 0);
-  }
+  const dropOldest = (): void => {
+    const oldest = segments[0] as Segment;
+    dropped += oldest.batch.length;
+    drop(oldest);
+  };
 
-  get dirty(): boolean {
-    return this.segments.some((segment) => segment.dirty);
-  }
-
-  /** Adds an event in memory; `save` stores it. */
-  append(event: string): void {
-    const size = utf8Length(event) + 1;
-    let segment = this.segments[this.segments.length - 1];
-    if (!segment || segment.bytes + size > MAX_SEGMENT_BYTES) {
-      segment = { id: 0, events: [], bytes: 0, dirty: true };
-      this.segments.push(segment);
-      if (this.segments.length > MAX_SEGMENTS) this.dropOldest();
-    }
-    segment.events.push(event);
-    segment.bytes += size;
-    segment.dirty = true;
-  }
-
-  /** Writes what changed; returns whether everything is stored. A full disk costs the oldest segment first. */
-  save(): boolean {
-    if (!this.load()) return false;
-    for (const segment of this.segments.slice()) {
-      if (!segment.dirty) continue;
-      if (!this.write(segment) && !(this.segments.length > 1 && this.makeRoom(segment))) return false;
-    }
-    return true;
-  }
-
-  /** Returns the first events: at most `maxCount`, at most `maxBytes`, but at least one if there is any. */
-  head(maxCount: number, maxBytes: number): string[] {
-    const batch: string[] = [];
-    let bytes = 0;
-    for (const segment of this.segments) {
-      for (const event of segment.events) {
-        bytes += utf8Length(event) + 1;
-        if (batch.length > 0 && (batch.length >= maxCount || bytes > maxBytes)) return batch;
-        batch.push(event);
-      }
-    }
-    return batch;
-  }
-
-  /** Removes acknowledged events, which may have been dropped meanwhile. */
-  remove(batch: string[]): void {
-    const gone = new Set(batch);
-    for (const segment of this.segments.slice()) {
-      const left = segment.events.filter((event) => !gone.has(event));
-      if (left.length === segment.events.length) continue;
-      segment.events = left;
-      segment.bytes = sizeOf(left);
-      segment.dirty = true;
-      if (left.length > 0) this.save();
-      else this.drop(segment);
-    }
-  }
-
-  clear(): void {
-    for (const segment of this.segments.slice()) this.drop(segment);
-  }
+  const limit = (): void => {
+    while (segments.length > MAX_SEGMENTS) dropOldest();
+  };
 
   /** Reads what an earlier run stored. Until that succeeded nothing is written, or it would be overwritten. */
-  private load(): boolean {
-    if (this.loaded) return true;
-    const keys = this.store.keys(KEY);
-    if (keys === undefined) return false;
-    this.loaded = true;
-    const ids = keys
-      .map((key) => Number(key.slice(KEY.length)))
-      .filter((id) => id > 0 && Math.floor(id) === id)
-      .sort((a, b) => a - b);
+  const load = (): boolean => {
+    const keys = loaded ? [] : store.list(KEY);
+    if (!keys) return false;
+    loaded = true;
     const stored: Segment[] = [];
-    for (const id of ids) {
-      this.last = id;
-      const value = this.store.readRaw(KEY + id);
-      const events = decode(value);
-      if (events) {
-        stored.push({ id, events, bytes: sizeOf(events), dirty: false });
-      } else if (value !== undefined && this.store.remove(KEY + id)) {
+    keys
+      .map((key) => Number(key.slice(KEY.length)))
+      .filter((id) => id > 0 && id % 1 === 0)
+      .sort((a, b) => a - b)
+      .forEach((id) => {
+        last = id;
+        const value = store.readRaw(KEY + id);
+        const batch = decode(value);
+        if (batch) stored.push({ id, batch, bytes: sizeOf(batch), dirty: false });
         // A key that cannot be read now stays: the next start may be able to.
-        this.dropped.damaged += 1;
+        else if (value !== undefined && store.erase(KEY + id)) dropped++;
+      });
+    segments = stored.concat(segments);
+    limit();
+    return true;
+  };
+
+  const write = (segment: Segment): boolean => {
+    if (!segment.id) segment.id = ++last;
+    const text = JSON.stringify(segment.batch);
+    segment.dirty = !store.writeRaw(KEY + segment.id, `${FORMAT}|${digest(text)}|${text}`);
+    return !segment.dirty;
+  };
+
+  const save = (): boolean =>
+    load() &&
+    segments.every((segment) => {
+      if (!segment.dirty || write(segment)) return true;
+      if (segments[0] === segment) return false;
+      dropOldest();
+      return write(segment);
+    });
+
+  load();
+  return {
+    count: () => segments.reduce((sum, { batch }) => sum + batch.length, 0),
+    dropped: () => dropped,
+    append(event) {
+      const size = sizeOf([event]);
+      let segment = segments[segments.length - 1];
+      if (!segment || segment.bytes + size > MAX_SEGMENT_BYTES) {
+        segment = { id: 0, batch: [], bytes: 0, dirty: true };
+        segments.push(segment);
+        limit();
       }
-    }
-    this.segments = stored.concat(this.segments);
-    while (this.segments.length > MAX_SEGMENTS) this.dropOldest();
-    return true;
-  }
-
-  private write(segment: Segment): boolean {
-    if (segment.id === 0) segment.id = ++this.last;
-    if (!this.store.writeRaw(KEY + segment.id, encode(segment.events))) return false;
-    segment.dirty = false;
-    return true;
-  }
-
-  private makeRoom(segment: Segment): boolean {
-    if (this.segments[0] === segment) return false;
-    this.dropOldest();
-    return this.write(segment);
-  }
-
-  private dropOldest(): void {
-    const oldest = this.segments[0] as Segment;
-    this.dropped.overflow += oldest.events.length;
-    this.drop(oldest);
-  }
-
-  private drop(segment: Segment): void {
-    this.segments = this.segments.filter((known) => known !== segment);
-    if (segment.id > 0) this.store.remove(KEY + segment.id);
-  }
+      segment.batch.push(event);
+      segment.bytes += size;
+      segment.dirty = true;
+    },
+    save,
+    head(maxCount, maxBytes) {
+      const head: string[] = [];
+      let bytes = 0;
+      for (const { batch } of segments) {
+        for (const event of batch) {
+          bytes += sizeOf([event]);
+          if (head.length && (head.length >= maxCount || bytes > maxBytes)) return head;
+          head.push(event);
+        }
+      }
+      return head;
+    },
+    remove(events) {
+      const gone = new Set(events);
+      for (const segment of segments) {
+        const left = segment.batch.filter((event) => !gone.has(event));
+        if (left.length < segment.batch.length) {
+          segment.batch = left;
+          segment.bytes = sizeOf(left);
+          segment.dirty = true;
+          if (left.length) save();
+          else drop(segment);
+        }
+      }
+    },
+    clear: () => segments.forEach(drop),
+  };
 }
 
 function sizeOf(events: string[]): number {
   return events.reduce((sum, event) => sum + utf8Length(event) + 1, 0);
 }
 
-function encode(events: string[]): string {
-  const text = JSON.stringify(events);
-  return `${FORMAT}|${digest(text)}|${text}`;
-}
-
 function decode(value: unknown): string[] | undefined {
-  if (typeof value !== 'string') return undefined;
-  const [format, sum] = value.split('|', 2);
-  if (format !== FORMAT || sum === undefined) return undefined;
-  const text = value.slice(format.length + sum.length + 2);
-  if (digest(text) !== sum) return undefined;
-  try {
-    const events = JSON.parse(text) as unknown;
-    return Array.isArray(events) && events.every((event) => typeof event === 'string') ? events : undefined;
-  } catch {
-    return undefined;
-  }
+  if (!isString(value)) return undefined;
+  const [format, sum = ''] = value.split('|', 2);
+  const text = value.slice(FORMAT.length + sum.length + 2);
+  if (format !== FORMAT || digest(text) !== sum) return undefined;
+  const events = attempt(() => JSON.parse(text) as unknown);
+  return Array.isArray(events) && events.every(isString) ? events : undefined;
 }

@@ -2,11 +2,11 @@
  * Sends the queue: in batches by number and size, one at a time, with back-off. Rejected events are dropped by their
  * index; a batch that the service cannot accept as a whole is halved until the event at fault is alone, and dropped.
  */
-import { toError, type AvalonError } from '../base/errors.js';
-import type { Host } from '../base/host.js';
-import { isNumber, isRecord, isString } from '../base/store.js';
+import { toError } from '../base/errors.js';
+import { fits } from '../api/read.js';
+import { shared } from '../base/values.js';
 import { backoff } from '../base/wait.js';
-import type { Http } from '../http/http.js';
+import type { Core } from '../core.js';
 import type { Segments } from './segments.js';
 
 /** Events of one report, and their bytes. The service accepts 500 and 1 MiB. */
@@ -18,112 +18,90 @@ const MAX_BACKOFF_MS = 5 * 60 * 1000;
 
 /** @internal */
 export interface SenderParts {
-  readonly host: Host;
-  readonly http: Http;
+  readonly core: Core;
   readonly segments: Segments;
   /** Facts about the whole report. */
   readonly envelope: () => object;
   /** Whether events may be sent now. */
-  readonly allowed: () => boolean;
-  /** Hears of events that the service did not accept, by code. */
-  readonly rejected: (code: string, count: number) => void;
+  readonly allowed: () => unknown;
+  /** Hears of each event that the service did not accept. */
+  readonly reject: (code: string) => void;
 }
 
-interface Report {
-  readonly rejected: { readonly index: number; readonly code: string }[];
-}
-
-export class Sender {
-  private running: Promise<void> | undefined;
-  private limit = MAX_BATCH;
-  private failures = 0;
-  private notBefore = 0;
-  private timer: unknown;
-  private due = 0;
-
-  constructor(private readonly parts: SenderParts) {}
-
+/** @internal */
+export interface Sender {
   /** Sends the queue within `delay` milliseconds; while backing off, not before that ends. */
-  schedule(delay: number): void {
-    const { host } = this.parts;
-    const due = Math.max(host.now() + delay, this.notBefore);
-    if (this.timer !== undefined) {
-      if (due >= this.due) return;
-      host.clearTimeout(this.timer);
-    }
-    this.due = due;
-    this.timer = host.setTimeout(() => {
-      this.timer = undefined;
-      void this.flush();
-    }, due - host.now());
-  }
-
+  schedule(delay: number): void;
   /** Ends the back-off, for example when the network returned. */
-  retryNow(): void {
-    this.notBefore = 0;
-    this.schedule(0);
-  }
-
+  retryNow(): void;
   /** Sends what is queued now; resolves when the queue is empty or an attempt failed. */
-  flush(): Promise<void> {
-    if (!this.running) {
-      const done = (): void => {
-        this.running = undefined;
-      };
-      this.running = this.run();
-      this.running.then(done, done);
-    }
-    return this.running;
-  }
+  flush(): Promise<void>;
+}
 
-  private async run(): Promise<void> {
-    const { segments, allowed, host } = this.parts;
-    while (segments.count > 0 && allowed()) {
-      const batch = segments.head(this.limit, MAX_BATCH_BYTES);
+export function createSender({ core, segments, envelope, allowed, reject }: SenderParts): Sender {
+  const { host, http } = core;
+  let limit = MAX_BATCH;
+  let failures = 0;
+  let notBefore = 0;
+  let timer: unknown;
+  let due = Infinity;
+
+  const schedule = (delay: number): void => {
+    const at = Math.max(host.now() + delay, notBefore);
+    if (at >= due) return;
+    host.clearTimeout(timer);
+    due = at;
+    timer = host.setTimeout(() => {
+      due = Infinity;
+      void flush();
+    }, at - host.now());
+  };
+
+  const flush = shared(async (): Promise<void> => {
+    while (segments.count() && allowed()) {
+      const batch = segments.head(limit, MAX_BATCH_BYTES);
+      const head = JSON.stringify({ sentAt: host.now(), ...envelope() }).slice(0, -1);
       try {
-        const report = await this.post(batch);
-        for (const { code } of report.rejected) this.parts.rejected(code, 1);
+        const rejected = await http.submit('report', `${head},"events":[${batch.join(',')}]}`, readRejected, {
+          priority: 'event',
+          attempts: 1,
+          timeout: TIMEOUT_MS,
+        });
+        for (const { code } of rejected) reject(code);
         segments.remove(batch);
-        this.failures = 0;
-        this.limit = Math.min(MAX_BATCH, this.limit * 2);
+        failures = 0;
+        limit = Math.min(MAX_BATCH, limit * 2);
       } catch (thrown) {
-        const error = toError(thrown);
-        if (this.isPoison(error)) {
-          if (batch.length === 1) {
-            this.parts.rejected(error.code, 1);
-            segments.remove(batch);
-          } else {
-            this.limit = Math.max(1, Math.floor(batch.length / 2));
-          }
-          continue;
+        const { code, status, retryable, retryAfter } = toError(thrown);
+        if (retryable || status < 400 || status > 499 || /40[134]/.test(`${status}`)) {
+          const delay = Math.max(retryAfter || 0, backoff(failures++, BACKOFF_MS, MAX_BACKOFF_MS));
+          notBefore = host.now() + delay;
+          return schedule(delay);
         }
-        const delay = Math.max(error.retryAfter || 0, backoff(this.failures++, BACKOFF_MS, MAX_BACKOFF_MS));
-        this.notBefore = host.now() + delay;
-        this.schedule(delay);
-        return;
+        // The service cannot accept the batch.
+        if (batch.length > 1) limit = Math.floor(batch.length / 2);
+        else {
+          reject(code);
+          segments.remove(batch);
+        }
       }
     }
-  }
+  });
 
-  private isPoison({ status, retryable }: AvalonError): boolean {
-    return !retryable && status >= 400 && status < 500 && status !== 401 && status !== 403 && status !== 404;
-  }
-
-  private post(batch: string[]): Promise<Report> {
-    const { host, http, envelope } = this.parts;
-    const head = JSON.stringify(Object.assign({ sentAt: host.now() }, envelope()));
-    const body = `${head.slice(0, -1)},"events":[${batch.join(',')}]}`;
-    const options = { priority: 'event' as const, attempts: 1, timeout: TIMEOUT_MS };
-    return http.post('/api/wx/report', body, readReport, options);
-  }
+  return {
+    schedule,
+    retryNow() {
+      notBefore = 0;
+      schedule(0);
+    },
+    flush,
+  };
 }
 
-function readReport(body: unknown): Report | undefined {
-  if (!isRecord(body) || body['success'] !== true || !isNumber(body['accepted'])) return undefined;
-  const rejected = Array.isArray(body['rejected']) ? body['rejected'] : [];
-  return {
-    rejected: rejected.filter(
-      (entry) => isRecord(entry) && isNumber(entry['index']) && isString(entry['code']),
-    ),
-  };
+function readRejected(body: unknown): { readonly code: string }[] | undefined {
+  if (!fits(body, '#accepted') || body['success'] !== true) return undefined;
+  const { rejected } = body;
+  return Array.isArray(rejected)
+    ? rejected.filter((entry): entry is { code: string } => fits(entry, 'code #index'))
+    : [];
 }

@@ -1,15 +1,15 @@
 /** One `wx.request` as a promise, with a timeout of our own: some versions of WeChat ignore the parameter. */
-import { AvalonError } from '../base/errors.js';
 import type { CancelToken } from '../base/cancel.js';
+import { AvalonError } from '../base/errors.js';
 import type { Host } from '../base/host.js';
-import type { WxFailure } from '../base/wx.js';
+import { attempt, defined, isRecord, isString, nothing } from '../base/values.js';
 
 /** @internal */
 export interface Attempt {
   readonly method: 'GET' | 'POST';
   readonly url: string;
   readonly header: { [name: string]: string };
-  readonly body: string | undefined;
+  readonly data: string | undefined;
   readonly timeout: number;
 }
 
@@ -34,70 +34,62 @@ export const INTERRUPTED = 'INTERRUPTED';
 const GRACE_MS = 500;
 
 /** Sends one request; rejects with `NETWORK`, `TIMEOUT`, `CANCELLED` or `INTERRUPTED` when no answer arrived. */
-export function attempt(host: Host, request: Attempt, cancel: CancelToken | undefined): Promise<Answer> {
+export function send(host: Host, request: Attempt, cancel: CancelToken | undefined): Promise<Answer> {
   return new Promise<Answer>((resolve, reject) => {
     const sentAt = host.now();
     let task: { abort(): void } | undefined;
-    const end = (settle: () => void): void => {
+    const end = (): void => {
       host.clearTimeout(timer);
       stop();
-      settle();
     };
-    const abort = (code: string): void =>
-      end(() => {
-        reject(new AvalonError(code, { retryable: code === 'TIMEOUT' }));
-        try {
-          if (task) task.abort();
-        } catch {
-          // `abort` throws on some versions of WeChat.
-        }
-      });
+    const fail = (code: string, retryable: boolean, message?: string): void => {
+      end();
+      reject(new AvalonError(code, { message, retryable }));
+    };
+    const abort = (code: string): void => {
+      fail(code, code === 'TIMEOUT');
+      // It throws on some versions of WeChat, and there may be no task yet.
+      attempt(() => (task as { abort(): void }).abort());
+    };
     const timer = host.setTimeout(() => abort('TIMEOUT'), request.timeout + GRACE_MS);
-    const stop = cancel ? cancel.onCancel(() => abort('CANCELLED')) : () => undefined;
+    const stop = cancel ? cancel.onCancel(() => abort('CANCELLED')) : nothing;
     try {
-      task = host.wx.request({
-        url: request.url,
-        method: request.method,
-        header: request.header,
-        dataType: 'text',
-        timeout: request.timeout,
-        success: ({ statusCode, header, data }) =>
-          end(() =>
+      task = host.wx.request(
+        defined({
+          ...request,
+          dataType: 'text',
+          success: ({ statusCode, header, data }: { statusCode: number; header: unknown; data: unknown }) => {
+            end();
             resolve({
               status: statusCode,
               header: lowerCase(header),
-              body: parse(data),
+              body: isString(data) ? parsed(data) : data,
               sentAt,
               answeredAt: host.now(),
-            }),
-          ),
-        fail: (failure) => end(() => reject(failed(failure))),
-        ...(request.body === undefined ? {} : { data: request.body }),
-      });
+            });
+          },
+          fail: ({ errMsg }: { errMsg: string }) => {
+            const text = String(errMsg);
+            if (/interrupted/.test(text)) fail(INTERRUPTED, true, text);
+            else fail(/time ?out/i.test(text) ? 'TIMEOUT' : 'NETWORK', !/domain list/.test(text), text);
+          },
+        }),
+      );
     } catch (error) {
-      end(() => reject(new AvalonError('NETWORK', { message: String(error), retryable: true })));
+      fail('NETWORK', true, String(error));
     }
   });
 }
 
-function failed({ errMsg }: WxFailure): AvalonError {
-  const text = String(errMsg);
-  if (/interrupted/.test(text)) return new AvalonError(INTERRUPTED, { message: text, retryable: true });
-  const code = /time ?out/i.test(text) ? 'TIMEOUT' : 'NETWORK';
-  return new AvalonError(code, { message: text, retryable: !/domain list/.test(text) });
-}
-
 function lowerCase(header: unknown): { [name: string]: string } {
   const result: { [name: string]: string } = {};
-  if (typeof header !== 'object' || header === null) return result;
-  for (const name of Object.keys(header)) {
-    result[name.toLowerCase()] = String((header as { [name: string]: unknown })[name]);
+  if (isRecord(header)) {
+    for (const name of Object.keys(header)) result[name.toLowerCase()] = String(header[name]);
   }
   return result;
 }
 
-function parse(data: unknown): unknown {
-  if (typeof data !== 'string') return data;
+function parsed(data: string): unknown {
   try {
     return JSON.parse(data);
   } catch {

@@ -10,15 +10,12 @@ export interface Credentials {
   readonly signingKey: string;
 }
 
-/** How to go on after an answer with 401 or 403. */
-export type Recovery = 'repeat' | 'give-up';
-
 /** @internal */
 export interface Authority {
   /** Returns valid credentials, renewing or signing in where that is allowed. */
   credentials(): Promise<Credentials>;
-  /** Reacts to a rejection; `used` are the credentials that were rejected. */
-  rejected(code: string, used: Credentials): Promise<Recovery>;
+  /** Reacts to an answer with 401 or 403; resolves with whether to repeat. `used` are the rejected credentials. */
+  rejected(code: string, used: Credentials): Promise<boolean>;
   /** Accepts a token that the service renewed. */
   renewed(used: Credentials, token: string, expires: number): void;
 }

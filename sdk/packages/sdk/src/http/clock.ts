@@ -6,31 +6,31 @@
 import type { Host } from '../base/host.js';
 import type { Answer } from './attempt.js';
 
-/** Offset between the server's clock and the phone's. */
-export class ServerClock {
-  private low = -Infinity;
-  private high = Infinity;
-
-  constructor(private readonly host: Host) {}
-
+/** @internal */
+export interface ServerClock {
   /** The server's Unix time in milliseconds, as far as known. */
-  now(): number {
-    const known = isFinite(this.low) && isFinite(this.high);
-    return this.host.now() + (known ? Math.round((this.low + this.high) / 2) : 0);
-  }
-
+  time(): number;
   /** Learns from an answer. */
-  observe(answer: Answer): void {
-    const date = Date.parse(answer.header['date'] || '');
-    if (isNaN(date) || answer.answeredAt < answer.sentAt) return;
-    const low = date - answer.answeredAt;
-    const high = date + 999 - answer.sentAt;
-    if (low > this.high || high < this.low) {
-      this.low = low;
-      this.high = high;
-    } else {
-      this.low = Math.max(this.low, low);
-      this.high = Math.min(this.high, high);
-    }
-  }
+  observe(answer: Answer): void;
+}
+
+export function createClock(host: Host): ServerClock {
+  let low = -Infinity;
+  let high = Infinity;
+  return {
+    time: () => host.now() + (Math.round((low + high) / 2) || 0),
+    observe({ header, sentAt, answeredAt }) {
+      const date = Date.parse(header['date'] || '');
+      if (!(date >= 0) || answeredAt < sentAt) return;
+      const from = date - answeredAt;
+      const to = date + 999 - sentAt;
+      if (from > high || to < low) {
+        low = from;
+        high = to;
+      } else {
+        low = Math.max(low, from);
+        high = Math.min(high, to);
+      }
+    },
+  };
 }

@@ -14,19 +14,14 @@ export interface ToSign {
   readonly body: string | undefined;
 }
 
-/** Returns the text that is signed. */
-export function signedText(request: ToSign): string {
-  const { method, path, timestamp, nonce, idempotencyKey, body } = request;
-  const digest = hex(sha256(utf8(body || '')));
-  return ['v2', method, path, timestamp, nonce, idempotencyKey || '', digest].join('\n');
-}
-
 /** Returns the headers of a signed request; `key` is the session's `signingKey`. */
 export function signatureHeaders(key: string, request: ToSign): { [name: string]: string } {
-  const signature = base64(hmacSha256(fromBase64(key), utf8(signedText(request))));
+  const { method, path, timestamp, nonce, idempotencyKey, body } = request;
+  const digest = hex(sha256(utf8(body || '')));
+  const text = ['v2', method, path, timestamp, nonce, idempotencyKey || '', digest].join('\n');
   return {
-    'X-Avalon-Timestamp': String(request.timestamp),
-    'X-Avalon-Nonce': request.nonce,
-    'X-Avalon-Signature': `v2,${signature}`,
+    'X-Avalon-Timestamp': String(timestamp),
+    'X-Avalon-Nonce': nonce,
+    'X-Avalon-Signature': `v2,${base64(hmacSha256(fromBase64(key), utf8(text)))}`,
   };
 }

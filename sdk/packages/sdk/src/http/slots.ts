@@ -7,76 +7,55 @@ import { AvalonError } from '../base/errors.js';
 export type Priority = 'urgent' | 'normal' | 'event' | 'poll';
 
 const GAME_SLOTS = 3;
-const EVENT_SLOTS = 1;
 const POLL_SLOTS = 2;
 
-/** @internal */
-interface Waiting {
-  readonly priority: Priority;
-  start(): void;
-}
+/** Runs `work` as soon as a slot is free. A call that is dropped before it starts frees nothing. */
+export type Slots = <T>(priority: Priority, work: () => Promise<T>, dropped: () => boolean) => Promise<T>;
 
 /** Limits how many requests run at the same time. */
-export class Slots {
-  private game = 0;
-  private polls = 0;
-  private events = 0;
-  private queue: Waiting[] = [];
-
-  /** Runs `work` as soon as a slot is free. A call that is dropped before it starts frees nothing. */
-  run<T>(priority: Priority, work: () => Promise<T>, dropped: () => boolean): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const start = (): void => {
-        if (dropped()) {
-          this.release(priority);
-          return reject(new AvalonError('CANCELLED'));
-        }
-        work().then(
-          (value) => {
-            this.release(priority);
-            resolve(value);
-          },
-          (error) => {
-            this.release(priority);
-            reject(error);
-          },
-        );
-      };
-      const entry = { priority, start };
-      if (priority === 'urgent') this.queue.unshift(entry);
-      else this.queue.push(entry);
-      this.next();
-    });
-  }
-
-  private release(priority: Priority): void {
-    this.count(priority, -1);
-    this.next();
-  }
-
-  private next(): void {
-    for (let index = 0; index < this.queue.length;) {
-      const waiting = this.queue[index] as Waiting;
-      if (this.free(waiting.priority)) {
-        this.queue.splice(index, 1);
-        this.count(waiting.priority, 1);
-        waiting.start();
-        index = 0;
-      } else {
-        index++;
+export function createSlots(): Slots {
+  let game = 0;
+  let polls = 0;
+  let events = 0;
+  const queue: { readonly free: () => boolean; readonly start: () => void }[] = [];
+  const next = (): void => {
+    for (let index = 0; index < queue.length; index++) {
+      const { free, start } = queue[index] as (typeof queue)[0];
+      if (free()) {
+        queue.splice(index, 1);
+        start();
+        index = -1;
       }
     }
-  }
-
-  private free(priority: Priority): boolean {
-    if (priority === 'event') return this.events < EVENT_SLOTS;
-    if (this.game >= GAME_SLOTS) return false;
-    return priority !== 'poll' || this.polls < POLL_SLOTS;
-  }
-
-  private count(priority: Priority, by: number): void {
-    if (priority === 'event') this.events += by;
-    else this.game += by;
-    if (priority === 'poll') this.polls += by;
-  }
+  };
+  return (priority, work, dropped) =>
+    new Promise((resolve, reject) => {
+      const isEvent = priority === 'event';
+      const isPoll = priority === 'poll';
+      const count = (by: number): void => {
+        if (isEvent) events += by;
+        else game += by;
+        if (isPoll) polls += by;
+      };
+      const release = (): void => {
+        count(-1);
+        next();
+      };
+      const waiting = {
+        free: () => (isEvent ? !events : game < GAME_SLOTS && !(isPoll && polls >= POLL_SLOTS)),
+        start() {
+          count(1);
+          if (dropped()) {
+            release();
+            return reject(new AvalonError('CANCELLED'));
+          }
+          const done = work();
+          done.then(release, release);
+          done.then(resolve, reject);
+        },
+      };
+      if (priority === 'urgent') queue.unshift(waiting);
+      else queue.push(waiting);
+      next();
+    });
 }

@@ -17,20 +17,17 @@ export interface SheetResult {
   readonly message: string;
 }
 
-const CANCELLED = [-2, 1, 7];
-const SIGN_AGAIN = [-15015, -15012];
+const CANCELLED = /^(-2|1|7)$/;
+const SIGN_AGAIN = /^-1501[25]$/;
 /** Definite refusals: parameters, permissions, limits. Everything else leaves the order open. */
-const REFUSED = [
-  3, 4, -6, 1000, 1001, 1003, -15001, -15002, -15005, -15006, -15009, -15010, -15011, -15013, -15014, -15016,
-  -15017, 701001,
-];
+const REFUSED = /^([34]|-6|100[013]|-150(0[12569]|1[013467])|701001)$/;
 
 /** Judges a failed sheet. */
 export function judge(code: number | undefined, message: string): SheetResult {
+  const text = String(code);
   let verdict: SheetVerdict = 'ask';
-  if (code === undefined) verdict = /cancel/.test(message) ? 'cancelled' : 'ask';
-  else if (CANCELLED.indexOf(code) >= 0) verdict = 'cancelled';
-  else if (SIGN_AGAIN.indexOf(code) >= 0) verdict = 'sign-again';
-  else if (REFUSED.indexOf(code) >= 0) verdict = 'refused';
+  if (code === undefined ? /cancel/.test(message) : CANCELLED.test(text)) verdict = 'cancelled';
+  if (SIGN_AGAIN.test(text)) verdict = 'sign-again';
+  if (REFUSED.test(text)) verdict = 'refused';
   return { verdict, code, message };
 }

@@ -4,9 +4,10 @@
  * paid: the next purchase of the same product continues it, later it is forgotten. One with a sheet stays until its
  * order is final.
  */
+import { listOf } from '../api/read.js';
 import type { Order } from '../api/types.js';
-import { listOf, numbers, texts } from '../api/read.js';
-import { isString, type Store } from '../base/store.js';
+import type { Store } from '../base/store.js';
+import { isString } from '../base/values.js';
 
 export interface Intent {
   /** The `Idempotency-Key` of the order. */
@@ -19,45 +20,43 @@ export interface Intent {
   sheetOpened: boolean;
 }
 
+/** @internal */
+export interface Intents {
+  /** Returns a purchase of the same product whose sheet was never opened. */
+  unfinished(productId: string, quantity: number, now: number): Intent | undefined;
+  all(): Intent[];
+  has(intent: Intent): boolean;
+  /** Stores a new or changed intent. */
+  put(intent: Intent): void;
+  remove(intent: Intent): void;
+}
+
 const KEY = 'intents';
 const MAX_INTENTS = 50;
 /** How long a purchase without a sheet may be continued. The service closes scarce orders after five minutes. */
 const CONTINUE_MS = 5 * 60 * 1000;
 
-export class Intents {
-  private intents: Intent[];
-
-  constructor(private readonly store: Store) {
-    this.intents = (store.read(KEY, isIntents) || []).filter(
-      (intent) => !intent.sheetOpened || intent.orderId,
-    );
-  }
-
-  /** Returns a purchase of the same product whose sheet was never opened. */
-  unfinished(productId: string, quantity: number, now: number): Intent | undefined {
-    this.intents = this.intents.filter(
-      (intent) => intent.sheetOpened || (now >= intent.createdAt && now - intent.createdAt < CONTINUE_MS),
-    );
-    return this.intents.filter(
-      (intent) => !intent.sheetOpened && intent.productId === productId && intent.quantity === quantity,
-    )[0];
-  }
-
-  list(): Intent[] {
-    return this.intents.slice();
-  }
-
-  /** Stores a new or changed intent. */
-  put(intent: Intent): void {
-    if (this.intents.indexOf(intent) < 0) this.intents.push(intent);
-    this.intents = this.intents.slice(-MAX_INTENTS);
-    this.store.write(KEY, this.intents);
-  }
-
-  remove(intent: Intent): void {
-    this.intents = this.intents.filter((known) => known !== intent);
-    this.store.write(KEY, this.intents);
-  }
+export function createIntents(store: Store): Intents {
+  let intents = (store.read(KEY, isIntents) || []).filter((intent) => !intent.sheetOpened || intent.orderId);
+  const change = (changed: Intent[]): void => {
+    intents = changed;
+    store.write(KEY, intents);
+  };
+  const has = (intent: Intent): boolean => intents.indexOf(intent) >= 0;
+  return {
+    unfinished(productId, quantity, now) {
+      intents = intents.filter(
+        ({ sheetOpened, createdAt }) => sheetOpened || (now >= createdAt && now - createdAt < CONTINUE_MS),
+      );
+      return intents.filter(
+        (intent) => !intent.sheetOpened && intent.productId === productId && intent.quantity === quantity,
+      )[0];
+    },
+    all: () => intents,
+    has,
+    put: (intent) => change((has(intent) ? intents : intents.concat(intent)).slice(-MAX_INTENTS)),
+    remove: (intent) => change(intents.filter((known) => known !== intent)),
+  };
 }
 
 /** Whether the state of an order changes no more, as far as a purchase is concerned. */
@@ -66,12 +65,11 @@ export function isFinal({ status }: Order): boolean {
 }
 
 function isIntents(value: unknown): value is Intent[] {
-  return listOf(
-    value,
-    (intent): intent is Intent =>
-      texts(intent, 'key', 'productId') &&
-      numbers(intent, 'quantity', 'createdAt') &&
-      (intent['orderId'] === undefined || isString(intent['orderId'])) &&
-      typeof intent['sheetOpened'] === 'boolean',
+  return (
+    listOf<Intent>(value, 'key productId #quantity #createdAt') &&
+    value.every(
+      ({ orderId, sheetOpened }) =>
+        (orderId === undefined || isString(orderId)) && typeof sheetOpened === 'boolean',
+    )
   );
 }

@@ -2,16 +2,16 @@
  * Purchases. One intent has one order, whatever is repeated; one sheet is open at a time; a sheet's report decides
  * nothing: the order is asked for, at once and then less often, also after the call has returned.
  */
+import { field, list, whole } from '../api/read.js';
 import type { Item, Order, OrderStatus, Product } from '../api/types.js';
-import { checked, field, isItem, isItems, isOrder, isProducts, listOf, numbers } from '../api/read.js';
 import { cancellable, type Cancellable } from '../base/cancel.js';
-import { Emitter } from '../base/emitter.js';
+import { emitter } from '../base/emitter.js';
 import { invalid, toError } from '../base/errors.js';
-import type { Core } from '../core.js';
+import { part } from '../core.js';
 import { queryOf } from '../http/query.js';
 import type { CoinBalance, Coins } from './coins.js';
-import { Purchase, type PayResult } from './purchase.js';
-import { Watch } from './watch.js';
+import { createPurchase, type PayResult } from './purchase.js';
+import { createWatch } from './watch.js';
 
 export interface OrderPage {
   readonly orders: Order[];
@@ -53,69 +53,70 @@ export interface Payments {
   consume(productId: string, quantity: number, options?: ConsumeOptions): Promise<Item>;
 }
 
-const readOrder = field('order', isOrder);
+const ITEM = 'productId #quantity';
+const ORDER = '_id status';
+const readOrder = field<Order>('order', ORDER);
 
-/** Creates the payment functions; `resume` follows the orders of the former start. */
-export function createPayments(core: Core): { payments: Payments; coins: Coins; resume(): void } {
+/** Part: purchases, by money and by coins. */
+export const payments = part((core): { readonly payments: Payments; readonly coins: Coins } => {
   const { http, device, ids } = core;
-  const finals = new Emitter<Order>();
-  const order = (orderId: string, options: Cancellable = {}): Promise<Order> =>
-    http.get(`/api/wx/getOrder/${encodeURIComponent(orderId)}`, readOrder, options);
-  const cancel = async (orderId: string, options: Cancellable = {}): Promise<Order> => {
+  const finals = emitter<Order>();
+  const order = (orderId: string, options?: Cancellable): Promise<Order> =>
+    http.load(`getOrder/${encodeURIComponent(orderId)}`, readOrder, options);
+  const cancel = async (orderId: string, options?: Cancellable): Promise<Order> => {
     try {
-      return await http.post(
-        `/api/wx/cancelOrder/${encodeURIComponent(orderId)}`,
-        undefined,
-        readOrder,
-        options,
-      );
+      return await http.submit(`cancelOrder/${encodeURIComponent(orderId)}`, undefined, readOrder, options);
     } catch (error) {
       if (toError(error).code === 'ORDER_STATE') return order(orderId, options);
       throw error;
     }
   };
-  const watch = new Watch(core, order, finals);
-  const purchase = new Purchase(core, watch, cancel);
-  const payments: Payments = {
-    products: ({ cancel: token }: Cancellable = {}) =>
-      http.get(`/api/wx/products${queryOf({ platform: device.platform })}`, field('products', isProducts), {
-        anonymous: true,
-        cancel: token,
-      }),
-    async pay(productId, quantity, options = {}) {
+  const watch = createWatch(core, order, finals);
+  const purchase = createPurchase(core, watch, cancel);
+  const buy =
+    (payWith?: 'coins') =>
+    async (productId: string, quantity: number, options: PayOptions = {}): Promise<PayResult> => {
       checkPurchase(productId, quantity);
-      return cancellable(purchase.start(productId, quantity, options.wait), options.cancel);
+      return cancellable(purchase(productId, quantity, options.wait, payWith), options.cancel);
+    };
+  core.whenSignedIn(watch.resume);
+  return {
+    payments: {
+      products: ({ cancel: token } = {}) =>
+        http.load(
+          `products${queryOf({ platform: device.platform })}`,
+          list<Product>('products', 'productId'),
+          {
+            anonymous: true,
+            cancel: token,
+          },
+        ),
+      pay: buy(),
+      onOrder: finals.listen,
+      order,
+      orders: (filter = {}) =>
+        http.load(`orders${queryOf(filter)}`, whole<OrderPage>('', 'orders', ORDER), {
+          cancel: filter.cancel,
+        }),
+      cancel,
+      inventory: (options) => http.load('inventory', list<Item>('items', ITEM), options),
+      async consume(productId, quantity, { key = ids(), cancel: token } = {}) {
+        checkPurchase(productId, quantity);
+        return http.submit('consume', { productId, quantity }, field<Item>('item', ITEM), {
+          idempotencyKey: key,
+          cancel: token,
+        });
+      },
     },
-    onOrder: (listener) => finals.add(listener),
-    order,
-    orders: (filter = {}) =>
-      http.get(`/api/wx/orders${queryOf({ ...filter })}`, readOrders, { cancel: filter.cancel }),
-    cancel,
-    inventory: (options) => http.get('/api/wx/inventory', field('items', isItems), options),
-    async consume(productId, quantity, { key = ids.next(), cancel: token } = {}) {
-      checkPurchase(productId, quantity);
-      const body = { productId, quantity };
-      return http.post('/api/wx/consume', body, field('item', isItem), {
-        idempotencyKey: key,
-        cancel: token,
-      });
+    coins: {
+      balance: (options) => http.load('coins', whole<CoinBalance>('#balance'), options),
+      spend: buy('coins'),
     },
   };
-  const coins: Coins = {
-    balance: (options) => http.get('/api/wx/coins', readBalance, options),
-    async spend(productId, quantity, options = {}) {
-      checkPurchase(productId, quantity);
-      return cancellable(purchase.start(productId, quantity, options.wait, 'coins'), options.cancel);
-    },
-  };
-  return { payments, coins, resume: () => watch.resume() };
-}
+});
 
 /** Wrong arguments are mistakes of the program, found at the first try. */
 function checkPurchase(productId: string, quantity: number): void {
   if (!/^[\w-]{1,32}$/.test(productId)) throw invalid('productId');
-  if (!(quantity >= 1 && quantity <= 10000 && Math.floor(quantity) === quantity)) throw invalid('quantity');
+  if (!(quantity >= 1 && quantity <= 10000 && quantity % 1 === 0)) throw invalid('quantity');
 }
-
-const readOrders = checked<OrderPage>((body) => listOf(body['orders'], isOrder));
-const readBalance = checked<CoinBalance>((body) => numbers(body, 'balance'));

@@ -2,12 +2,12 @@
  * The ranking of friends or of a group, drawn by the open data context. The game sees its canvas and never its data.
  * The context has to be `@avalon-wx/open-data-context`, or one that understands its messages.
  */
-import { isFunction } from '../base/store.js';
 import { AvalonError } from '../base/errors.js';
-import type { Host } from '../base/host.js';
+import { isFunction } from '../base/values.js';
 import type { WxOpenDataContext } from '../base/wx.js';
-import { compareVersions, type Device } from '../device.js';
-import { FRIENDS_PROTOCOL, type FriendsMessage, type ShowMessage } from './friends-protocol.js';
+import { part } from '../core.js';
+import { isAtLeast } from '../device.js';
+import { FRIENDS_PROTOCOL, type FriendsMessage } from './friends-protocol.js';
 
 /** A rectangle on the screen, in CSS pixels. */
 export interface Rect {
@@ -51,75 +51,64 @@ export interface Friends {
 const SCREEN_CANVAS = '3.6.6';
 const MAX_PIXEL_RATIO = 3;
 
-export function createFriends({ wx }: Host, device: Device): Friends {
+/** Part: rankings of friends and groups. */
+export const friends = part(({ host: { wx }, device }): { readonly friends: Friends } => {
   let context: WxOpenDataContext | undefined;
   let mode = 'offscreenCanvas';
-  const open = (wanted: string | undefined): WxOpenDataContext => {
-    if (context) return context;
-    if (!isFunction(wx.getOpenDataContext)) throw new AvalonError('UNSUPPORTED');
-    if (wanted === 'screenCanvas' && compareVersions(device.baseLibrary, SCREEN_CANVAS) >= 0)
-      mode = 'screenCanvas';
-    context = wx.getOpenDataContext({ sharedCanvasMode: mode });
-    return context;
-  };
-  const post = (target: WxOpenDataContext, message: FriendsMessage): void =>
-    target.postMessage({ ...message });
+  const post = (message: FriendsMessage): void =>
+    (context as WxOpenDataContext).postMessage(message as { [name: string]: unknown } & FriendsMessage);
   const show = (
-    rect: Rect,
+    { x, y, width, height }: Rect,
     options: RankingOptions,
     kind: 'friends' | 'group',
-    from: { shareTicket?: string; groupId?: string },
+    { shareTicket = '', groupId = '' }: { shareTicket?: string; groupId?: string },
   ): { canvas: object; mode: string } => {
-    const target = open(options.mode);
+    if (!context) {
+      if (!isFunction(wx.getOpenDataContext)) throw new AvalonError('UNSUPPORTED');
+      if (options.mode === 'screenCanvas' && isAtLeast(device.baseLibrary, SCREEN_CANVAS))
+        mode = 'screenCanvas';
+      context = wx.getOpenDataContext({ sharedCanvasMode: mode });
+    }
+    const { key, theme, order = 'desc', since, unit = '', title = '', own = '' } = options;
+    const { canvas } = context;
     const pixelRatio = Math.min(MAX_PIXEL_RATIO, device.pixelRatio);
-    const width = Math.round(rect.width * pixelRatio);
-    const height = Math.round(rect.height * pixelRatio);
+    const wide = Math.round(width * pixelRatio);
+    const high = Math.round(height * pixelRatio);
     // Setting a size clears the canvas, also to the same one.
-    if (target.canvas.width !== width) target.canvas.width = width;
-    if (target.canvas.height !== height) target.canvas.height = height;
-    if (mode === 'screenCanvas') place(target, rect);
-    post(target, message(rect, options, kind, from, { pixelRatio, language: device.language }));
-    return { canvas: target.canvas, mode };
+    if (canvas.width !== wide) canvas.width = wide;
+    if (canvas.height !== high) canvas.height = high;
+    if (mode === 'screenCanvas')
+      canvas.style = { left: `${x}px`, top: `${y}px`, width: `${width}px`, height: `${height}px` };
+    post({
+      avalon: FRIENDS_PROTOCOL,
+      type: 'show',
+      kind,
+      key,
+      x,
+      y,
+      width,
+      height,
+      pixelRatio,
+      theme: theme === 'dark' ? theme : 'light',
+      colors: typeof theme === 'object' ? JSON.stringify(theme) : '',
+      order,
+      since: since ? Math.floor(since.getTime() / 1000) : 0,
+      unit,
+      title,
+      own,
+      language: device.language,
+      shareTicket,
+      groupId,
+    });
+    return { canvas, mode };
   };
   return {
-    show: (rect, options) => show(rect, options, 'friends', {}),
-    group: (rect, options) => show(rect, options, 'group', options),
-    hide: () => {
-      if (context) post(context, { avalon: FRIENDS_PROTOCOL, type: 'hide' });
+    friends: {
+      show: (rect, options) => show(rect, options, 'friends', {}),
+      group: (rect, options) => show(rect, options, 'group', options),
+      hide() {
+        if (context) post({ avalon: FRIENDS_PROTOCOL, type: 'hide' });
+      },
     },
   };
-}
-
-function place(target: WxOpenDataContext, { x, y, width, height }: Rect): void {
-  target.canvas.style = { left: `${x}px`, top: `${y}px`, width: `${width}px`, height: `${height}px` };
-}
-
-function message(
-  { x, y, width, height }: Rect,
-  { key, theme, order = 'desc', since, unit = '', title = '', own }: RankingOptions,
-  kind: 'friends' | 'group',
-  { shareTicket = '', groupId = '' }: { shareTicket?: string; groupId?: string },
-  { pixelRatio, language }: { pixelRatio: number; language: string },
-): ShowMessage {
-  return {
-    avalon: FRIENDS_PROTOCOL,
-    type: 'show',
-    kind,
-    key,
-    x,
-    y,
-    width,
-    height,
-    pixelRatio,
-    theme: theme === 'dark' ? 'dark' : 'light',
-    colors: typeof theme === 'object' ? JSON.stringify(theme) : '',
-    order,
-    since: since ? Math.floor(since.getTime() / 1000) : 0,
-    unit,
-    title,
-    own: own === undefined ? '' : own,
-    language,
-    shareTicket,
-    groupId,
-  };
-}
+});

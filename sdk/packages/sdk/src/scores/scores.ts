@@ -1,9 +1,9 @@
 /** Scores and leaderboards of the service. Scores may wait in storage while the phone is offline. */
+import { fits, whole } from '../api/read.js';
 import type { Cancellable, CancelToken } from '../base/cancel.js';
 import { invalid, toError } from '../base/errors.js';
-import { checked, listOf, numbers, texts } from '../api/read.js';
-import { isNumber, isRecord, isString } from '../base/store.js';
-import type { Core } from '../core.js';
+import { isNumber, isRecord, isString, nothing, shared } from '../base/values.js';
+import { part } from '../core.js';
 import { queryOf } from '../http/query.js';
 
 export interface ScoreOptions extends Cancellable {
@@ -56,6 +56,7 @@ export interface Scores {
   leaderboard(board: string, query?: LeaderboardQuery): Promise<Leaderboard>;
 }
 
+/** A score that waits, with its `Idempotency-Key`. */
 interface Kept {
   readonly key: string;
   readonly body: object;
@@ -64,82 +65,76 @@ interface Kept {
 const KEY = 'scores';
 const MAX_KEPT = 100;
 
-export function createScores({ http, store, app, ids }: Core): Scores & { resume(): void } {
+/** Part: scores and leaderboards. */
+export const scores = part((core): { readonly scores: Scores } => {
+  const { http, store, app, ids } = core;
   let kept = (store.read(KEY, Array.isArray) || []).filter(isKept);
-  let sending = false;
+  const keep = (left: Kept[]): void => {
+    kept = left;
+    store.write(KEY, kept);
+  };
 
   const send = ({ key, body }: Kept, attempts: number, cancel?: CancelToken): Promise<ScoreResult> =>
-    http.post('/api/wx/score', body, readScore, { idempotencyKey: key, attempts, cancel });
+    http.submit('score', body, readScore, { idempotencyKey: key, attempts, cancel });
 
   /** Sends what waits, in order; stops at the first that cannot be sent now. */
-  const resume = async (): Promise<void> => {
-    if (sending || !app.connected) return;
-    sending = true;
-    try {
-      for (let first = kept[0]; first; first = kept[0]) {
-        try {
-          await send(first, 2);
-        } catch (error) {
-          const { status, retryable } = toError(error);
-          if (status === 0 || retryable || status === 401) return;
-        }
-        kept = kept.slice(1);
-        store.write(KEY, kept);
+  const resume = shared(async (): Promise<void> => {
+    for (let first = kept[0]; first && app.connected; first = kept[0]) {
+      try {
+        await send(first, 2);
+      } catch (error) {
+        const { status, retryable } = toError(error);
+        if (!status || retryable || status === 401) return;
       }
-    } finally {
-      sending = false;
+      keep(kept.slice(1));
     }
-  };
+  });
   const wake = (): void => void resume();
-  app.online.add(wake);
-  app.shown.add(wake);
+  app.online.listen(wake);
+  app.returned.listen(wake);
+  if (core.session.player()) core.host.setTimeout(wake, 0);
 
   return {
-    resume: wake,
-    async score(board, score, options = {}) {
-      checkBoard(board);
-      if (!isNumber(score)) throw invalid('score');
-      const { extra, runId, keepOffline } = options;
-      const entry = {
-        key: ids.next(),
-        body: { board, score, extra, runId },
-      };
-      try {
-        return await send(entry, keepOffline ? 2 : 5, options.cancel);
-      } catch (error) {
-        const { status, retryable, code } = toError(error);
-        if (!keepOffline || code === 'CANCELLED' || (status !== 0 && !retryable)) throw error;
-        kept = kept.concat(entry).slice(-MAX_KEPT);
-        store.write(KEY, kept);
-        return undefined;
-      }
-    },
-    async run(board, options) {
-      checkBoard(board);
-      return http.post('/api/wx/score/run', { board }, readRun, options);
-    },
-    async leaderboard(board, query = {}) {
-      checkBoard(board);
-      const path = `/api/wx/leaderboard/${encodeURIComponent(board)}${queryOf({ ...query })}`;
-      return http.get(path, readLeaderboard, { cancel: query.cancel });
+    scores: {
+      async score(board, score, { extra, runId, keepOffline, cancel } = {}) {
+        checkBoard(board);
+        if (!isNumber(score)) throw invalid('score');
+        const entry = { key: ids(), body: { board, score, extra, runId } };
+        try {
+          return await send(entry, keepOffline ? 2 : 5, cancel);
+        } catch (error) {
+          const { status, retryable, code } = toError(error);
+          if (!keepOffline || code === 'CANCELLED' || (status && !retryable)) throw error;
+          keep(kept.concat(entry).slice(-MAX_KEPT));
+          return nothing();
+        }
+      },
+      async run(board, options) {
+        checkBoard(board);
+        return http.submit('score/run', { board }, readRun, options);
+      },
+      async leaderboard(board, query = {}) {
+        checkBoard(board);
+        const path = `leaderboard/${encodeURIComponent(board)}${queryOf(query)}`;
+        return http.load(path, readLeaderboard, { cancel: query.cancel });
+      },
     },
   };
-}
+});
 
 function checkBoard(board: string): void {
-  if (!isString(board) || board === '') throw invalid('board');
+  if (!isString(board) || !board) throw invalid('board');
 }
 
 function isKept(value: unknown): value is Kept {
-  return texts(value, 'key') && isRecord(value['body']);
+  return fits(value, 'key') && isRecord(value['body']);
 }
 
-const readRun = checked<{ runId: string; expires: number }>(
-  (body) => texts(body, 'runId') && numbers(body, 'expires'),
-);
-const readScore = checked<ScoreResult>((body) => typeof body['accepted'] === 'boolean');
-const readLeaderboard = checked<Leaderboard>((body) => listOf(body['entries'], isEntry));
+const readRun = whole<{ runId: string; expires: number }>('runId #expires');
+const readLeaderboard = whole<Leaderboard>('', 'entries', '#rank #score');
 
-function isEntry(value: unknown): value is LeaderboardEntry {
-  return numbers(value, 'rank', 'score');
+function readScore(body: unknown): ScoreResult | undefined {
+  return isRecord(body) && typeof body['accepted'] === 'boolean'
+    ? (body as unknown as ScoreResult)
+    : undefined;
 }

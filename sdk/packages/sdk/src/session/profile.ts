@@ -1,13 +1,11 @@
 /** The player's profile, through WeChat's `UserInfoButton`. WeChat has no other way in mini-games. */
-import { isFunction } from '../base/store.js';
+import { field } from '../api/read.js';
 import type { UserInfo } from '../api/types.js';
-import { field, isUserInfo } from '../api/read.js';
 import type { Cancellable } from '../base/cancel.js';
 import { AvalonError } from '../base/errors.js';
-import type { Host } from '../base/host.js';
+import { isFunction } from '../base/values.js';
 import type { WxProfile, WxUserInfoButton } from '../base/wx.js';
-import type { Http } from '../http/http.js';
-import type { Session } from './session.js';
+import { part } from '../core.js';
 
 /** Where the button is, in CSS pixels, and how it looks; passed to WeChat unchanged. */
 export interface ProfileButtonOptions {
@@ -41,37 +39,37 @@ export interface Profiles {
   update(profile: WxProfile, options?: Cancellable): Promise<UserInfo>;
 }
 
-const read = field('userInfo', isUserInfo);
+const read = field<UserInfo>('userInfo', '_id');
 
-export function createProfiles(host: Host, http: Http, session: Session): Profiles {
-  const update = async (profile: WxProfile, options: Cancellable = {}): Promise<UserInfo> => {
-    const { encryptedData, iv, rawData, signature } = profile;
+/** Part: reads and updates the player's profile. */
+export const profile = part(({ host: { wx }, http, session }): { readonly profile: Profiles } => {
+  const update = async (
+    { encryptedData, iv, rawData, signature }: WxProfile,
+    options?: Cancellable,
+  ): Promise<UserInfo> => {
     const body = encryptedData && iv ? { encryptedData, iv } : { rawData, signature };
-    const user = await http.post('/api/wx/updateUserInfo', body, read, options);
-    session.setUser(user);
+    const user = await http.submit('updateUserInfo', body, read, options);
+    session.setPlayer(user);
     return user;
   };
   return {
-    get: (options) => http.get('/api/wx/userInfo', read, options),
-    update,
-    button(options, onResult) {
-      const create = host.wx.createUserInfoButton;
-      if (!isFunction(create)) throw new AvalonError('UNSUPPORTED');
-      const button: WxUserInfoButton = create.call(host.wx, {
-        withCredentials: true,
-        lang: 'zh_CN',
-        ...options,
-      });
-      button.onTap((result) => {
-        if (!result.encryptedData && !result.rawData) {
-          return onResult(new AvalonError('REFUSED_BY_PLAYER', { message: String(result.errMsg) }));
-        }
-        update(result).then(
-          (user) => onResult(undefined, user),
-          (error: AvalonError) => onResult(error),
-        );
-      });
-      return { show: () => button.show(), hide: () => button.hide(), destroy: () => button.destroy() };
+    profile: {
+      get: (options) => http.load('userInfo', read, options),
+      update,
+      button(options, onResult) {
+        if (!isFunction(wx.createUserInfoButton)) throw new AvalonError('UNSUPPORTED');
+        const button: WxUserInfoButton = wx.createUserInfoButton({
+          withCredentials: true,
+          lang: 'zh_CN',
+          ...options,
+        });
+        button.onTap((result) => {
+          if (result.encryptedData || result.rawData) {
+            update(result).then((user) => onResult(undefined, user), onResult);
+          } else onResult(new AvalonError('REFUSED_BY_PLAYER', { message: String(result.errMsg) }));
+        });
+        return { show: () => button.show(), hide: () => button.hide(), destroy: () => button.destroy() };
+      },
     },
   };
-}
+});

@@ -5,16 +5,18 @@
  * States: signed out -> signed in -> (renewed …) -> ended. A session that was replaced by another device, or whose
  * player is banned, stays ended until the game calls `login({ byPlayer: true })`.
  */
+import { readNothing } from '../api/read.js';
 import type { UserInfo } from '../api/types.js';
-import { readNothing, readSignedIn } from '../api/read.js';
-import { Emitter } from '../base/emitter.js';
+import { emitter, type Emitter } from '../base/emitter.js';
 import { AvalonError, toError } from '../base/errors.js';
 import type { Host } from '../base/host.js';
 import type { Ids } from '../base/ids.js';
-import type { Authority, Credentials, Recovery } from '../http/authority.js';
+import type { Store } from '../base/store.js';
+import { ignore, shared } from '../base/values.js';
+import type { Authority } from '../http/authority.js';
 import type { ServerClock } from '../http/clock.js';
 import type { Http } from '../http/http.js';
-import { fromAnswer, type SessionStore, type StoredSession } from './stored.js';
+import { deviceIdOf, fromAnswer, isSession, readSignedIn, type StoredSession } from './stored.js';
 import { wxLogin } from './wx-login.js';
 
 /** What happens to the session. `replaced` and `banned` are reported once; the game shows them to the player. */
@@ -37,193 +39,151 @@ export interface SessionParts {
   readonly http: Http;
   readonly clock: ServerClock;
   readonly ids: Ids;
-  readonly stored: SessionStore;
+  readonly store: Store;
   readonly deviceType: string;
   readonly context: () => SignInContext;
 }
 
+/** @internal */
+export interface Session extends Authority {
+  readonly changes: Emitter<SessionEvent>;
+  /** The signed-in player, if any. */
+  player(): UserInfo | undefined;
+  /** Signs in, or continues the stored session. */
+  signIn(byPlayer: boolean): Promise<UserInfo>;
+  /** Ends the session on the service and on the phone. */
+  signOut(everywhere: boolean): Promise<void>;
+  /** Replaces the session key at WeChat: one `wx.login`, shared by concurrent callers. */
+  signInAgain(): Promise<unknown>;
+  /** Stores the changed profile. */
+  setPlayer(user: UserInfo): void;
+}
+
+const KEY = 'session';
 /** The token is renewed when this little of its lifetime is left. */
 const RENEW_PART = 0.25;
-
 const ANONYMOUS = { anonymous: true, priority: 'urgent' as const };
-
+/** Codes that end the session, with what the game hears. */
+const ENDING: { readonly [code: string]: 'replaced' | 'banned' } = {
+  SESSION_REPLACED: 'replaced',
+  USER_BANNED: 'banned',
+};
 /** Codes after which only a new sign-in helps. */
-const SIGN_IN_CODES = [
-  'SIGN_IN_AGAIN',
-  'UNAUTHENTICATED',
-  'SESSION_EXPIRED',
-  'SESSION_ENDED',
-  'REFRESH_TOKEN_REUSED',
-];
+const SIGN_IN_CODES = /^(SIGN_IN_AGAIN|UNAUTHENTICATED|SESSION_E(XPIRED|NDED)|REFRESH_TOKEN_REUSED)$/;
 
-export class Session implements Authority {
-  readonly events = new Emitter<SessionEvent>();
-  private current: StoredSession | undefined;
-  private ended: 'replaced' | 'banned' | undefined;
-  private signingIn: Promise<StoredSession> | undefined;
-  private refreshing: Promise<StoredSession> | undefined;
-
-  constructor(private readonly parts: SessionParts) {
-    this.current = parts.stored.read();
-  }
-
-  /** The signed-in player, if any. */
-  get user(): UserInfo | undefined {
-    return this.current && this.current.userInfo;
-  }
-
-  get signedIn(): boolean {
-    return this.current !== undefined;
-  }
-
-  /** Signs in, or continues the stored session. */
-  async login(byPlayer: boolean): Promise<UserInfo> {
-    if (byPlayer) this.ended = undefined;
-    const session = await this.ensure(byPlayer);
-    return session.userInfo;
-  }
-
-  /** Ends the session on the service and on the phone. */
-  async logout(everywhere: boolean): Promise<void> {
-    if (!this.current) return;
-    const path = `/api/wx/logout${everywhere ? '?everywhere=true' : ''}`;
-    try {
-      await this.parts.http.post(path, undefined, readNothing, { attempts: 2 });
-    } finally {
-      this.forget();
-      this.events.emit({ type: 'signed-out' });
-    }
-  }
-
-  /** Replaces the session key at WeChat: one `wx.login`, shared by concurrent callers. */
-  async signInAgain(): Promise<void> {
-    await this.signIn(false);
-  }
-
-  /** Stores the changed profile. */
-  setUser(user: UserInfo): void {
-    if (!this.current) return;
-    this.current.userInfo = user;
-    this.parts.stored.write(this.current);
-  }
-
-  async credentials(): Promise<Credentials> {
-    // A copy: the stored session changes when its token is renewed, what a request has used does not.
-    const { token, signingKey } = await this.ensure(false);
-    return { token, signingKey };
-  }
-
-  async rejected(code: string, used: Credentials): Promise<Recovery> {
-    const replacedMeanwhile = this.current !== undefined && this.current.token !== used.token;
-    if (code === 'SIGNATURE_STALE' || code === 'NONCE_REUSED') return 'repeat';
-    if (code === 'USER_BANNED') return this.end('banned');
-    if (replacedMeanwhile) return 'repeat';
-    if (code === 'SESSION_REPLACED') return this.end('replaced');
-    if (code === 'TOKEN_EXPIRED') {
-      await this.refresh();
-      return 'repeat';
-    }
-    if (SIGN_IN_CODES.indexOf(code) < 0) return 'give-up';
-    await this.signIn(false);
-    return 'repeat';
-  }
-
-  renewed(used: Credentials, token: string, expires: number): void {
-    const session = this.current;
-    if (!session || session.token !== used.token || !(expires > session.expires)) return;
-    session.token = token;
-    session.since = this.parts.clock.now();
-    session.expires = expires;
-    this.parts.stored.write(session);
-  }
-
-  private async ensure(byPlayer: boolean): Promise<StoredSession> {
-    if (this.ended) throw new AvalonError(this.ended === 'banned' ? 'USER_BANNED' : 'SESSION_REPLACED');
-    const session = this.current;
-    const now = this.parts.clock.now();
-    if (!session || session.refreshExpires <= now) return this.signIn(byPlayer);
-    if (session.expires <= now) return this.refresh();
-    const refreshHalf = (session.refreshExpires - session.refreshSince) / 2;
-    const due = session.expires - now < (session.expires - session.since) * RENEW_PART;
-    if (due || session.refreshExpires - now < refreshHalf) {
-      // The token is still good: renew it beside the call.
-      this.refresh().catch(() => undefined);
-    }
-    return session;
-  }
-
-  private refresh(): Promise<StoredSession> {
-    if (this.refreshing) return this.refreshing;
-    const session = this.current;
-    if (!session) return this.signIn(false);
-    const work = this.requestRefresh(session);
-    const done = (): void => {
-      this.refreshing = undefined;
-    };
-    work.then(done, done);
-    this.refreshing = work;
-    return work;
-  }
-
-  private async requestRefresh(session: StoredSession): Promise<StoredSession> {
-    try {
-      const { refreshToken } = session;
-      const { http } = this.parts;
-      const answer = await http.post('/api/wx/refreshToken', { refreshToken }, readSignedIn, ANONYMOUS);
-      return this.accept(fromAnswer(answer, this.parts.clock.now()), false);
-    } catch (error) {
-      const { code } = toError(error);
-      if (code === 'SESSION_REPLACED') this.end('replaced');
-      if (code === 'USER_BANNED') this.end('banned');
-      if (SIGN_IN_CODES.indexOf(code) < 0) throw error;
-      return this.signIn(false);
-    }
-  }
-
-  private signIn(byPlayer: boolean): Promise<StoredSession> {
-    if (this.signingIn) return this.signingIn;
-    const work = this.requestSignIn(byPlayer);
-    const done = (): void => {
-      this.signingIn = undefined;
-    };
-    work.then(done, done);
-    this.signingIn = work;
-    return work;
-  }
-
-  private async requestSignIn(byPlayer: boolean): Promise<StoredSession> {
-    const { host, http, stored, ids, deviceType, context, clock } = this.parts;
-    const code = await wxLogin(host, stored, byPlayer);
-    const deviceId = stored.deviceId(() => ids.next());
-    try {
-      const body = Object.assign({ code, deviceId, deviceType }, context());
-      const answer = await http.post('/api/wx/login', body, readSignedIn, ANONYMOUS);
-      return this.accept(fromAnswer(answer, clock.now()), true);
-    } catch (error) {
-      if (toError(error).code === 'USER_BANNED') this.end('banned');
-      throw error;
-    }
-  }
+export function createSession({ host, http, clock, ids, store, deviceType, context }: SessionParts): Session {
+  const changes = emitter<SessionEvent>();
+  let current = store.read(KEY, isSession);
+  /** The code that ended the session. */
+  let ended: string | undefined;
 
   /** Stores the session before anything uses it: a refresh token that is lost ends the session. */
-  private accept(session: StoredSession, announce: boolean): StoredSession {
-    this.parts.stored.write(session);
-    this.current = session;
-    if (announce) this.events.emit({ type: 'signed-in', user: session.userInfo });
+  const accept = (session: StoredSession): StoredSession => {
+    store.write(KEY, session);
+    current = session;
     return session;
-  }
+  };
 
-  private end(reason: 'replaced' | 'banned'): Recovery {
-    if (this.ended === undefined) {
-      this.ended = reason;
-      this.forget();
-      this.events.emit({ type: reason });
+  const forget = (): void => {
+    current = undefined;
+    store.erase(KEY);
+  };
+
+  /** Ends the session if the code says so. */
+  const endBy = (code: string): void => {
+    const type = ENDING[code];
+    if (!type || ended) return;
+    ended = code;
+    forget();
+    changes.emit({ type });
+  };
+
+  const enter = shared(async (byPlayer: boolean): Promise<StoredSession> => {
+    const code = await wxLogin(host, store, byPlayer);
+    const body = { code, deviceId: deviceIdOf(store, ids), deviceType, ...context() };
+    try {
+      const session = accept(
+        fromAnswer(await http.submit('login', body, readSignedIn, ANONYMOUS), clock.time()),
+      );
+      changes.emit({ type: 'signed-in', user: session.userInfo });
+      return session;
+    } catch (error) {
+      const { code } = toError(error);
+      if (code === 'USER_BANNED') endBy(code);
+      throw error;
     }
-    return 'give-up';
-  }
+  });
 
-  private forget(): void {
-    this.current = undefined;
-    this.parts.stored.clear();
-  }
+  const refresh = shared(async (): Promise<StoredSession> => {
+    if (!current) return enter(false);
+    const { refreshToken } = current;
+    try {
+      const answer = await http.submit('refreshToken', { refreshToken }, readSignedIn, ANONYMOUS);
+      return accept(fromAnswer(answer, clock.time()));
+    } catch (error) {
+      const { code } = toError(error);
+      endBy(code);
+      if (!SIGN_IN_CODES.test(code)) throw error;
+      return enter(false);
+    }
+  });
+
+  const ensure = async (byPlayer: boolean): Promise<StoredSession> => {
+    if (ended) throw new AvalonError(ended);
+    const now = clock.time();
+    if (!current || current.refreshExpires <= now) return enter(byPlayer);
+    const { expires, since, refreshExpires, refreshSince } = current;
+    if (expires <= now) return refresh();
+    // The token is still good: it is renewed beside the call.
+    if (
+      expires - now < (expires - since) * RENEW_PART ||
+      refreshExpires - now < (refreshExpires - refreshSince) / 2
+    )
+      ignore(refresh());
+    return current;
+  };
+
+  return {
+    changes,
+    player: () => current && current.userInfo,
+    async signIn(byPlayer) {
+      if (byPlayer) ended = undefined;
+      return (await ensure(byPlayer)).userInfo;
+    },
+    async signOut(everywhere) {
+      if (!current) return;
+      try {
+        await http.submit(`logout${everywhere ? '?everywhere=true' : ''}`, undefined, readNothing, {
+          attempts: 2,
+        });
+      } finally {
+        forget();
+        changes.emit({ type: 'signed-out' });
+      }
+    },
+    signInAgain: () => enter(false),
+    setPlayer(user) {
+      if (!current) return;
+      current.userInfo = user;
+      accept(current);
+    },
+    async credentials() {
+      // A copy: the stored session changes when its token is renewed, what a request has used does not.
+      const { token, signingKey } = await ensure(false);
+      return { token, signingKey };
+    },
+    async rejected(code, used) {
+      const isReplaced = current && current.token !== used.token;
+      if (code === 'SIGNATURE_STALE' || code === 'NONCE_REUSED') return true;
+      if (isReplaced && code !== 'USER_BANNED') return true;
+      if (code === 'TOKEN_EXPIRED') return !!(await refresh());
+      if (SIGN_IN_CODES.test(code)) return !!(await enter(false));
+      endBy(code);
+      return false;
+    },
+    renewed({ token: used }, token, expires) {
+      if (!current || current.token !== used || !(expires > current.expires)) return;
+      accept(Object.assign(current, { token, since: clock.time(), expires }));
+    },
+  };
 }

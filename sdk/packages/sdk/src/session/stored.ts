@@ -1,82 +1,56 @@
 /** What the session keeps in storage. */
+import { fits } from '../api/read.js';
 import type { SignedIn, UserInfo } from '../api/types.js';
-import { isUserInfo, listOf, numbers, texts } from '../api/read.js';
-import { isNumber, isString, type Store } from '../base/store.js';
+import type { Store } from '../base/store.js';
+import { isNumber, isString } from '../base/values.js';
 
-/** A stored session. Times are the server's Unix milliseconds. */
+/** A stored session: an answer of the service, and when it was received. Times are the server's Unix milliseconds. */
 export interface StoredSession {
   token: string;
   /** When the token was received, to know its lifetime. */
   since: number;
   expires: number;
-  refreshToken: string;
-  refreshSince: number;
-  refreshExpires: number;
-  signingKey: string;
+  readonly refreshToken: string;
+  readonly refreshSince: number;
+  readonly refreshExpires: number;
+  readonly signingKey: string;
   userInfo: UserInfo;
 }
 
-const SESSION = 'session';
-const DEVICE = 'device';
-const LOGINS = 'logins';
+/** Fields of an answer to a sign-in. */
+const ANSWER = 'token refreshToken signingKey #expires #refreshExpires';
+
+export function readSignedIn(body: unknown): SignedIn | undefined {
+  return fits(body, ANSWER) && fits(body['userInfo'], '_id') ? (body as unknown as SignedIn) : undefined;
+}
 
 /** Returns the session of an answer. */
 export function fromAnswer(answer: SignedIn, now: number): StoredSession {
+  const { token, expires, refreshToken, refreshExpires, signingKey, userInfo } = answer;
   return {
-    token: answer.token,
+    token,
     since: now,
-    expires: answer.expires,
-    refreshToken: answer.refreshToken,
+    expires,
+    refreshToken,
     refreshSince: now,
-    refreshExpires: answer.refreshExpires,
-    signingKey: answer.signingKey,
-    userInfo: answer.userInfo as UserInfo,
+    refreshExpires,
+    signingKey,
+    userInfo: userInfo as UserInfo,
   };
 }
 
-/** The session's values in storage. */
-export class SessionStore {
-  constructor(private readonly store: Store) {}
-
-  read(): StoredSession | undefined {
-    return this.store.read(SESSION, isSession);
-  }
-
-  write(session: StoredSession): void {
-    this.store.write(SESSION, session);
-  }
-
-  clear(): void {
-    this.store.remove(SESSION);
-  }
-
-  /** Returns the id of this installation, creating it once. */
-  deviceId(create: () => string): string {
-    const known = this.store.read(DEVICE, isString);
-    if (known !== undefined && known.length > 0 && known.length <= 128) return known;
-    const id = create();
-    this.store.write(DEVICE, id);
-    return id;
-  }
-
-  /** The times of the latest calls of `wx.login`, by the phone's clock. */
-  logins(): number[] {
-    return this.store.read(LOGINS, isNumbers) || [];
-  }
-
-  setLogins(times: number[]): void {
-    this.store.write(LOGINS, times);
-  }
+export function isSession(value: unknown): value is StoredSession {
+  return readSignedIn(value) !== undefined && fits(value, '#since #refreshSince');
 }
 
-function isSession(value: unknown): value is StoredSession {
-  return (
-    texts(value, 'token', 'refreshToken', 'signingKey') &&
-    numbers(value, 'since', 'expires', 'refreshSince', 'refreshExpires') &&
-    isUserInfo(value['userInfo'])
-  );
+/** Returns the id of this installation, creating it once. */
+export function deviceIdOf(store: Store, create: () => string): string {
+  let id = store.read('device', isString);
+  if (!id || id.length > 128) store.write('device', (id = create()));
+  return id;
 }
 
-function isNumbers(value: unknown): value is number[] {
-  return listOf(value, isNumber);
+/** Whether the value is the times of the latest calls of `wx.login`, by the phone's clock. */
+export function isTimes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every(isNumber);
 }

@@ -2,12 +2,12 @@
  * Entries: how the player came into the game, cold or hot, each reported once. Returning from the share picker repeats
  * the previous entry and is no entry.
  */
-import { Emitter } from '../base/emitter.js';
-import { defined } from '../base/store.js';
+import { emitter } from '../base/emitter.js';
 import type { Host } from '../base/host.js';
 import type { AppState } from '../base/lifecycle.js';
+import { defined } from '../base/values.js';
 import type { WxEntry } from '../base/wx.js';
-import { INVITE_CODE, SHARE_ID, token } from './queries.js';
+import { token } from './queries.js';
 
 /** How the player came in. */
 export interface Entry {
@@ -22,71 +22,65 @@ export interface Entry {
   readonly shareTicket?: string;
 }
 
-export class Entries {
-  /** The latest entry. */
-  current: Entry;
-  private readonly emitter = new Emitter<Entry>();
-  private picking = false;
-  private signature: string;
-  private launched = false;
-
-  constructor(host: Host, app: AppState) {
-    const launch = host.wx.getLaunchOptionsSync();
-    this.current = read(launch, true);
-    this.signature = signatureOf(launch);
-    let hidden = false;
-    app.hidden.add(() => {
-      hidden = true;
-    });
-    app.shown.add((entry) => {
-      // Some versions of WeChat call `onShow` for the start as well.
-      const start = !hidden && signatureOf(entry) === this.signature;
-      hidden = false;
-      this.show(entry, start);
-    });
-  }
-
+/** @internal */
+export interface Entries {
+  latest(): Entry;
   /** Hears of every entry; of the current one at once. */
-  add(listener: (entry: Entry) => void): () => void {
-    const stop = this.emitter.add(listener);
-    if (this.launched) listener(this.current);
-    return stop;
-  }
-
+  listen(listener: (entry: Entry) => void): () => void;
   /** Reports the start of the game. */
-  launch(): void {
-    this.launched = true;
-    this.emitter.emit(this.current);
-  }
-
+  launch(): void;
   /** The share picker opens: the next `onShow` with the same data is the return from it. */
-  picker(): void {
-    this.picking = true;
-  }
-
-  private show(entry: WxEntry, start: boolean): void {
-    const signature = signatureOf(entry);
-    const returned = this.picking && signature === this.signature;
-    this.picking = false;
-    if (returned || start) return;
-    this.signature = signature;
-    this.current = read(entry, false);
-    this.emitter.emit(this.current);
-  }
+  pick(): void;
 }
 
-function read(entry: WxEntry, cold: boolean): Entry {
-  const query = entry.query || {};
+export function createEntries({ wx }: Host, app: AppState): Entries {
+  const { listen, emit } = emitter<Entry>();
+  const start = wx.getLaunchOptionsSync();
+  let latest = read(start, true);
+  let known = signatureOf(start);
+  let picking = false;
+  let launched = false;
+  let hidden = false;
+  app.hidden.listen(() => {
+    hidden = true;
+  });
+  app.returned.listen((entry) => {
+    const signature = signatureOf(entry);
+    // The return from the picker; and some versions of WeChat call `onShow` for the start as well.
+    const repeated = signature === known && (picking || !hidden);
+    hidden = picking = false;
+    if (repeated) return;
+    known = signature;
+    emit((latest = read(entry, false)));
+  });
+  return {
+    latest: () => latest,
+    listen(listener) {
+      const stop = listen(listener);
+      if (launched) listener(latest);
+      return stop;
+    },
+    launch() {
+      launched = true;
+      emit(latest);
+    },
+    pick() {
+      picking = true;
+    },
+  };
+}
+
+function read({ scene, query, shareTicket }: WxEntry, cold: boolean): Entry {
   return defined({
-    scene: Number(entry.scene) || 0,
-    query,
+    scene: Number(scene) || 0,
+    query: query || {},
     cold,
-    shareId: token(query, SHARE_ID),
-    inviteCode: token(query, INVITE_CODE),
-    shareTicket: entry.shareTicket || undefined,
+    shareId: token(query, 'shareId'),
+    inviteCode: token(query, 'inviteCode'),
+    shareTicket: shareTicket || undefined,
   });
 }
 
-function signatureOf(entry: WxEntry): string {
-  return JSON.stringify([entry.scene, entry.query || {}, entry.shareTicket || '']);
+function signatureOf({ scene, query, shareTicket }: WxEntry): string {
+  return JSON.stringify([scene, query || {}, shareTicket || '']);
 }

@@ -2,9 +2,9 @@
  * Sharing: cards whose query leads the receiver back to the share, from code and from the menu. The menu has three
  * seconds, so a card is prepared for it; if none arrives in time, the game's own content is used.
  */
-import type { Cancellable, CancelToken } from '../base/cancel.js';
-import { defined, isFunction } from '../base/store.js';
-import { checked, readNothing, texts } from '../api/read.js';
+import { readNothing, whole } from '../api/read.js';
+import { isCancelled, type Cancellable, type CancelToken } from '../base/cancel.js';
+import { defined, ignore, isFunction, nothing } from '../base/values.js';
 import type { WxShareContent } from '../base/wx.js';
 import type { Core } from '../core.js';
 import type { Http } from '../http/http.js';
@@ -31,85 +31,86 @@ export interface ShareExtra {
 
 const MENU_MS = 2500;
 
-export class Shares {
-  private menu: { scene: string; extra: () => ShareExtra } | undefined;
-  private prepared: Promise<ShareCard> | undefined;
-
-  constructor(private readonly core: Core) {}
-
+/** @internal */
+export interface Shares {
   /** Opens the picker with a card of this scene; the picker opens even when the service cannot be reached. */
-  async share(
-    scene: string,
-    extra: ShareExtra = {},
-    { cancel }: Cancellable = {},
-  ): Promise<ShareCard | undefined> {
-    let card: ShareCard | undefined;
-    try {
-      card = await this.create(scene, 'code', cancel);
-    } catch (error) {
-      if (cancel && cancel.cancelled) throw error;
-    }
-    this.core.entries.picker();
-    this.core.host.wx.shareAppMessage(content(card, extra));
-    this.shown(scene, 'code', card);
-    return card;
-  }
-
+  open(scene: string, extra?: ShareExtra, options?: Cancellable): Promise<ShareCard | undefined>;
   /** Turns the menu's entry on. `extra` is asked for each time the player opens the menu. */
-  enableMenu(scene: string, extra: () => ShareExtra = () => ({})): void {
-    const { wx } = this.core.host;
-    const first = this.menu === undefined;
-    this.menu = { scene, extra };
-    this.prepare();
-    if (isFunction(wx.showShareMenu)) {
-      wx.showShareMenu({ withShareTicket: true, menus: ['shareAppMessage', 'shareTimeline'] });
-    }
-    if (first) wx.onShareAppMessage(() => this.menuContent());
-  }
+  enableMenu(scene: string, extra?: () => ShareExtra): void;
+}
 
-  private menuContent(): WxShareContent & { promise?: Promise<WxShareContent> } {
-    const menu = this.menu as { scene: string; extra: () => ShareExtra };
-    const extra = menu.extra();
-    const prepared = this.prepare();
-    this.core.entries.picker();
-    const late = new Promise<undefined>((resolve) =>
-      this.core.host.setTimeout(() => resolve(undefined), MENU_MS),
-    );
-    const promise = Promise.race([prepared.catch(() => undefined), late]).then((card) => {
-      this.prepared = undefined;
-      this.shown(menu.scene, 'menu', card);
-      this.prepare();
-      return content(card, extra);
+export function createShares(core: Core): Shares {
+  const { host, http, entries } = core;
+  const { wx } = host;
+  let menu: { readonly scene: string; readonly extra: () => ShareExtra } | undefined;
+  let prepared: Promise<ShareCard> | undefined;
+
+  const create = (scene: string, channel: string, cancel?: CancelToken): Promise<ShareCard> =>
+    http.submit('share', { scene, channel }, readCard, {
+      priority: 'urgent',
+      attempts: 2,
+      timeout: MENU_MS,
+      cancel,
     });
-    return Object.assign(content(undefined, extra), { promise });
-  }
+
+  const shown = (scene: string, channel: string, card: ShareCard | undefined): void => {
+    core.record('$share', { scene, channel, shareId: card && card.shareId });
+    if (card) track(http, card.shareId, 'shown');
+  };
 
   /** Asks for the menu's next card ahead of time. */
-  private prepare(): Promise<ShareCard> {
-    if (!this.prepared) {
-      const work = this.create((this.menu as { scene: string }).scene, 'menu');
+  const prepare = (scene: string): Promise<ShareCard> => {
+    if (!prepared) {
+      const work = create(scene, 'menu');
+      prepared = work;
       work.catch(() => {
-        if (this.prepared === work) this.prepared = undefined;
+        if (prepared === work) prepared = undefined;
       });
-      this.prepared = work;
     }
-    return this.prepared;
-  }
+    return prepared;
+  };
 
-  private create(scene: string, channel: string, cancel?: CancelToken): Promise<ShareCard> {
-    const options = { priority: 'urgent' as const, attempts: 2, timeout: MENU_MS, cancel };
-    return this.core.http.post('/api/wx/share', { scene, channel }, readCard, options);
-  }
+  const menuContent = (): WxShareContent & { promise?: Promise<WxShareContent> } => {
+    const { scene, extra } = menu as NonNullable<typeof menu>;
+    const own = extra();
+    const card = prepare(scene).catch(nothing);
+    entries.pick();
+    const late = new Promise<undefined>((resolve) => host.setTimeout(() => resolve(undefined), MENU_MS));
+    const promise = Promise.race([card, late]).then((ready) => {
+      prepared = undefined;
+      shown(scene, 'menu', ready);
+      ignore(prepare(scene));
+      return content(ready, own);
+    });
+    return { ...content(undefined, own), promise };
+  };
 
-  private shown(scene: string, channel: string, card: ShareCard | undefined): void {
-    this.core.events.track('$share', { scene, channel, shareId: card && card.shareId });
-    if (card) track(this.core.http, card.shareId, 'shown');
-  }
+  return {
+    async open(scene, extra = {}, { cancel } = {}) {
+      let card: ShareCard | undefined;
+      try {
+        card = await create(scene, 'code', cancel);
+      } catch (error) {
+        if (isCancelled(cancel)) throw error;
+      }
+      entries.pick();
+      wx.shareAppMessage(content(card, extra));
+      shown(scene, 'code', card);
+      return card;
+    },
+    enableMenu(scene, extra = () => ({})) {
+      if (!menu) wx.onShareAppMessage(menuContent);
+      menu = { scene, extra };
+      ignore(prepare(scene));
+      if (isFunction(wx.showShareMenu))
+        wx.showShareMenu({ withShareTicket: true, menus: ['shareAppMessage', 'shareTimeline'] });
+    },
+  };
 }
 
 /** Reports what happened to a share. A failure concerns the statistics only. */
 export function track(http: Http, shareId: string, event: 'shown' | 'opened'): void {
-  http.post('/api/wx/share/track', { shareId, event }, readNothing).catch(() => undefined);
+  ignore(http.submit('share/track', { shareId, event }, readNothing));
 }
 
 function content(card: ShareCard | undefined, extra: ShareExtra): WxShareContent {
@@ -122,4 +123,4 @@ function content(card: ShareCard | undefined, extra: ShareExtra): WxShareContent
   });
 }
 
-const readCard = checked<ShareCard>((body) => texts(body, 'shareId', 'query'));
+const readCard = whole<ShareCard>('shareId query');

@@ -1,12 +1,13 @@
 /** Shares, invitations and messages. Entries with an invitation, a group or a share are tracked without further code. */
 import type { Cancellable } from '../base/cancel.js';
-import { checked, texts } from '../api/read.js';
+import { whole } from '../api/read.js';
 import type { Item } from '../api/types.js';
-import type { Core } from '../core.js';
+import { ignore } from '../base/values.js';
+import { part } from '../core.js';
 import { queryOf } from '../http/query.js';
 import type { Entry } from './entries.js';
 import { groupOf } from './groups.js';
-import { Shares, track, type ShareCard, type ShareExtra } from './share.js';
+import { createShares, track, type ShareCard, type ShareExtra } from './share.js';
 import { subscribe, type SubscribeResult } from './subscribe.js';
 
 /** A reward that the player received. Times are ISO 8601. */
@@ -43,25 +44,25 @@ export interface Social {
   subscribe(templateIds: string[]): Promise<{ [templateId: string]: SubscribeResult }>;
 }
 
-export function createSocial(core: Core): Social {
+/** Part: shares, invitations, entries and subscribe messages. */
+export const social = part((core): { readonly social: Social } => {
   const { http, entries } = core;
-  const shares = new Shares(core);
-  entries.add((entry) => {
+  const { open, enableMenu } = createShares(core);
+  entries.listen((entry) => {
     if (entry.shareId !== undefined) track(http, entry.shareId, 'opened');
     // Without the group the share still counts.
-    if (entry.shareTicket !== undefined) groupOf(core, entry).catch(() => undefined);
+    if (entry.shareTicket !== undefined) ignore(groupOf(core, entry));
   });
   return {
-    share: (scene, extra, options) => shares.share(scene, extra, options),
-    enableShareMenu: (scene, extra) => shares.enableMenu(scene, extra),
-    onEntry: (listener) => entries.add(listener),
-    group: (entry, options) => groupOf(core, entry, options),
-    invites: (options) => http.get('/api/wx/invites', readInvites, options),
-    rewards: (page = {}) =>
-      http.get(`/api/wx/rewards${queryOf({ ...page })}`, readRewards, { cancel: page.cancel }),
-    subscribe: (templateIds) => subscribe(core, templateIds),
+    social: {
+      share: open,
+      enableShareMenu: enableMenu,
+      onEntry: entries.listen,
+      group: (entry, options) => groupOf(core, entry, options),
+      invites: (options) => http.load('invites', whole<Invites>('inviteCode', 'invited'), options),
+      rewards: (page = {}) =>
+        http.load(`rewards${queryOf(page)}`, whole<RewardPage>('', 'rewards'), { cancel: page.cancel }),
+      subscribe: (templateIds) => subscribe(core, templateIds),
+    },
   };
-}
-
-const readInvites = checked<Invites>((body) => texts(body, 'inviteCode') && Array.isArray(body['invited']));
-const readRewards = checked<RewardPage>((body) => Array.isArray(body['rewards']));
+});

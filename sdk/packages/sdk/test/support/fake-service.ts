@@ -22,6 +22,13 @@ type Reply = { status: number; body?: unknown; header?: { [name: string]: string
 /** Answers instead of the service; undefined leaves the request to it. */
 export type Override = (request: NetworkRequest, path: string) => Reply | undefined;
 
+const INVITED = { state: 'rewarded', at: '2026-01-01T00:00:00.000Z' };
+const REWARD = {
+  source: 'invite',
+  items: [{ productId: 'gems', quantity: 1 }],
+  at: '2026-01-01T00:00:00.000Z',
+};
+
 export const SIGNING_KEY = 'BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=';
 
 export class FakeService {
@@ -123,8 +130,9 @@ export class FakeService {
     if (route === '/api/wx/share/group')
       return ok({ openGId: JSON.parse(String(body['encryptedData'])).openGId });
     if (route === '/api/wx/subscriptions') return ok({ subscriptions: [] });
-    if (route === '/api/wx/invites') return ok({ inviteCode: 'code-1', invited: [], rewards: [] });
-    if (route === '/api/wx/rewards') return ok({ rewards: [], nextCursor: null });
+    if (route === '/api/wx/invites')
+      return ok({ inviteCode: 'code-1', invited: [INVITED], rewards: [REWARD] });
+    if (route === '/api/wx/rewards') return ok({ rewards: [REWARD], nextCursor: null });
     if (route === '/api/wx/score') {
       this.scores.push({ board: String(body['board']), score: Number(body['score']) });
       return ok({ accepted: true, best: body['score'], rank: 1 });

@@ -1,6 +1,6 @@
 //! The end of a window. A transaction archives the ranking and changes the window's state, under the lock that
-//! excludes scores: it happens once. Then the prizes are granted, each once by its source, and the scores deleted;
-//! both continue where an interrupted job stopped.
+//! excludes scores: it happens once. Then the prizes are granted, each once by its source, and the scores deleted,
+//! also from WeChat's friends ranking; both continue where an interrupted job stopped.
 
 use jiff::Timestamp;
 use sqlx::{AnyConnection, Row};
@@ -8,18 +8,8 @@ use sqlx::{AnyConnection, Row};
 use super::Boards;
 use super::error::BoardError;
 use super::names::{BoardName, WindowId, WindowKey};
-use super::scores::{self, Lock};
-use super::settings::Prize;
+use super::window_lock::{self, Lock};
 use super::windows::WindowState;
-use crate::base::ids::UserId;
-use crate::payments::PaymentError;
-use crate::social::rewards;
-use crate::storage::database::DatabaseError;
-
-/// Prizes between two notes of how far they were granted.
-const PRIZES: i64 = 100;
-/// Scores deleted per statement.
-const DELETED: i64 = 1000;
 
 /// What ending windows did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,7 +103,7 @@ impl Boards {
             ended.archived += u64::from(self.archive(&due.id, now).await?);
         }
         ended.prizes += self.grant_prizes(&due.id, now).await?;
-        self.delete_scores(&due.id).await?;
+        self.delete_scores(&due.id, now).await?;
         let changed = sqlx::query(
             "UPDATE board_windows SET state = 'ended', due_at = NULL
              WHERE board = $1 AND window_key = $2 AND state = 'ending'",
@@ -147,7 +137,7 @@ impl Boards {
             .map(|board| board.settings.clone())
             .unwrap_or_default();
         let mut transaction = self.database.begin_copy().await?;
-        scores::lock(
+        window_lock::lock(
             &mut transaction,
             self.database.dialect(),
             id,
@@ -155,13 +145,14 @@ impl Boards {
         )
         .await?;
         let taken = sqlx::query(
-            "UPDATE board_windows SET state = 'ending', prizes = $1, archived_at = $2
+            "UPDATE board_windows SET state = 'ending', prizes = $1, archived_at = $2, hosted_key = $5
              WHERE board = $3 AND window_key = $4 AND state = 'open'",
         )
         .bind(serde_json::json!(settings.prizes).to_string())
         .bind(now.as_millisecond())
         .bind(&id.board)
         .bind(&id.window)
+        .bind(&settings.hosted_key)
         .execute(&mut *transaction)
         .await?;
         if taken.rows_affected() == 0 {
@@ -176,110 +167,6 @@ impl Boards {
             .await?;
         transaction.commit().await?;
         Ok(true)
-    }
-
-    async fn grant_prizes(&self, id: &WindowId, now: Timestamp) -> Result<u64, BoardError> {
-        let row = sqlx::query(
-            "SELECT prizes, players, granted_to FROM board_windows
-             WHERE board = $1 AND window_key = $2 AND state = 'ending'",
-        )
-        .bind(&id.board)
-        .bind(&id.window)
-        .fetch_optional(self.database.pool())
-        .await?;
-        let Some(row) = row else { return Ok(0) };
-        let prizes: Option<String> = row.try_get("prizes")?;
-        let prizes: Vec<Prize> = serde_json::from_str(&prizes.unwrap_or_default())
-            .map_err(|_| DatabaseError::Damaged("board_windows.prizes".to_owned()))?;
-        let players: Option<i64> = row.try_get("players")?;
-        let players = players.unwrap_or(0);
-        let last = prizes.iter().map(|prize| prize.last_rank(players)).max();
-        let last = last.unwrap_or(0);
-        let mut done: i64 = row.try_get("granted_to")?;
-        let mut granted = 0;
-        while done < last {
-            let winners = self.archived(id, done, PRIZES.min(last - done)).await?;
-            for (rank, user) in &winners {
-                let prize = prizes.iter().find(|prize| prize.includes(*rank, players));
-                if let Some(prize) = prize {
-                    granted += u64::from(self.grant(id, *user, prize, now).await?);
-                }
-            }
-            // Hidden players and the size of the board leave the archive shorter, not with gaps.
-            done = match winners.last() {
-                Some((rank, _)) => *rank,
-                None => last,
-            };
-            sqlx::query(
-                "UPDATE board_windows SET granted_to = $1
-                 WHERE board = $2 AND window_key = $3 AND granted_to < $1",
-            )
-            .bind(done)
-            .bind(&id.board)
-            .bind(&id.window)
-            .execute(self.database.pool())
-            .await?;
-        }
-        Ok(granted)
-    }
-
-    /// Ranks and players after a rank.
-    async fn archived(
-        &self,
-        id: &WindowId,
-        after: i64,
-        limit: i64,
-    ) -> Result<Vec<(i64, UserId)>, BoardError> {
-        sqlx::query(
-            "SELECT rank, user_id FROM board_archive
-             WHERE board = $1 AND window_key = $2 AND rank > $3 ORDER BY rank LIMIT $4",
-        )
-        .bind(&id.board)
-        .bind(&id.window)
-        .bind(after)
-        .bind(limit)
-        .fetch_all(self.database.pool())
-        .await?
-        .iter()
-        .map(|row| Ok((row.try_get("rank")?, row.try_get("user_id")?)))
-        .collect()
-    }
-
-    /// Grants a prize in a transaction of its own: rows of several players would be locked in an order that others
-    /// do not have.
-    async fn grant(
-        &self,
-        id: &WindowId,
-        user: UserId,
-        prize: &Prize,
-        now: Timestamp,
-    ) -> Result<bool, BoardError> {
-        let source = format!("season:{}:{}:{user}", id.board, id.window);
-        let mut transaction = self.database.begin().await?;
-        let granted = rewards::grant(&mut transaction, user, &source, &prize.items, now);
-        let granted = granted.await.map_err(|error| match error {
-            PaymentError::Database(error) => BoardError::Database(error),
-            other => BoardError::Prize(other),
-        })?;
-        transaction.commit().await?;
-        Ok(granted)
-    }
-
-    async fn delete_scores(&self, id: &WindowId) -> Result<(), BoardError> {
-        loop {
-            let deleted = sqlx::query(
-                "DELETE FROM scores WHERE board = $1 AND window_key = $2 AND user_id IN (
-                     SELECT user_id FROM scores WHERE board = $1 AND window_key = $2 LIMIT $3)",
-            )
-            .bind(&id.board)
-            .bind(&id.window)
-            .bind(DELETED)
-            .execute(self.database.pool())
-            .await?;
-            if deleted.rows_affected() < DELETED.unsigned_abs() {
-                return Ok(());
-            }
-        }
     }
 }
 

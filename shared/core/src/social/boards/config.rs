@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use avalon_config::{Violation, rule};
 use serde::{Deserialize, Serialize};
 
+use super::board::Board;
 use super::names::BoardName;
-use super::settings::{Board, BoardSettings};
+use super::settings::BoardSettings;
 
 /// Maximum number of boards: each process holds all of them, and they are labels of metrics.
 pub const MAX_BOARDS: usize = 100;

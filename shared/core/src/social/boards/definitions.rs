@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use sqlx::Row;
 
+use super::board::Board;
 use super::config::{BoardsConfig, MAX_BOARDS};
 use super::error::BoardError;
 use super::names::BoardName;
-use super::settings::{Board, BoardSettings};
+use super::settings::BoardSettings;
 use super::windows;
 use crate::storage::database::Database;
 

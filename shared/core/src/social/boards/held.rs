@@ -6,12 +6,16 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
+use ulid::Ulid;
 
+use super::board::Board;
 use super::error::BoardError;
 use super::index::Change;
 use super::names::{BoardName, WindowId};
-use super::scores::{self, Lock, Written};
-use super::settings::{Board, Keep};
+use super::score_row::{self, Written};
+use super::scores::NewScore;
+use super::settings::{HeldReason, Keep};
+use super::window_lock::{self, Lock};
 use super::windows::WindowState;
 use crate::base::ids::UserId;
 use crate::base::iso_time;
@@ -89,6 +93,31 @@ pub struct Judged {
     pub too_late: bool,
 }
 
+/// Stores a score that waits for a verdict.
+pub(super) async fn hold(
+    connection: &mut AnyConnection,
+    window: &WindowId,
+    new: &NewScore,
+    reason: HeldReason,
+    now: Timestamp,
+) -> Result<(), BoardError> {
+    sqlx::query(
+        "INSERT INTO held_scores (id, board, window_key, user_id, score, extra, reason, at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(Ulid::generate().to_string())
+    .bind(&window.board)
+    .bind(&window.window)
+    .bind(new.user)
+    .bind(new.score)
+    .bind(&new.extra)
+    .bind(reason.as_ref())
+    .bind(now.as_millisecond())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Judges a held score, once. A released one counts as of the time when it was reported.
 pub(super) async fn judge(
     database: &Database,
@@ -107,7 +136,7 @@ pub(super) async fn judge(
     .await?;
     let window = board.id(window.ok_or(BoardError::UnknownScore)?);
     let mut transaction = database.begin().await?;
-    scores::lock(&mut transaction, database.dialect(), &window, Lock::Shared).await?;
+    window_lock::lock(&mut transaction, database.dialect(), &window, Lock::Shared).await?;
     let row = sqlx::query(
         "UPDATE held_scores SET verdict = $1, judged_at = $2 WHERE id = $3 AND coalesce(verdict, '') = ''
          RETURNING user_id, score, extra, at",
@@ -132,10 +161,13 @@ pub(super) async fn judge(
                     score: row.try_get("score")?,
                     extra: extra.as_deref(),
                     at: Timestamp::from_millisecond(at).unwrap_or(now),
+                    current: board
+                        .window_at(now)
+                        .is_some_and(|it| it.key == window.window),
                     descending,
                     hidden,
                 };
-                change = scores::write(&mut transaction, board, &written).await?;
+                change = score_row::write(&mut transaction, board, &written).await?;
             }
         }
     }

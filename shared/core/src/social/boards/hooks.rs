@@ -3,15 +3,15 @@
 use jiff::Timestamp;
 use sqlx::AnyConnection;
 
+use super::board::Board;
 use super::error::BoardError;
-use super::settings::Board;
 use crate::base::ids::UserId;
 use crate::social::hosted;
 
-/// Runs within the transaction that stores an improved score.
+/// Runs within the transaction that stores an improved score of the window that is current.
 ///
 /// Boards with a `hostedKey` are those whose scores go to WeChat's friends ranking: the intent to write one is
-/// stored here, beside the score.
+/// stored here, beside the score. What ends with the window is removed by its end (`clean_up.rs`).
 pub(super) async fn improved(
     connection: &mut AnyConnection,
     board: &Board,

@@ -2,14 +2,14 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::Row;
 use utoipa::ToSchema;
 
+use super::board::Board;
+use super::cursor::{After, Cursor};
 use super::entries::{self, Entry, Ranked};
 use super::error::BoardError;
 use super::index::{Change, Position, Start, View, ViewRequest, centred};
 use super::names::{BoardName, WindowId, WindowKey};
-use super::settings::Board;
 use super::windows::{self, WindowRow, WindowState};
 use super::{Boards, groups, held, sync, table};
 use crate::base::ids::UserId;
@@ -27,61 +27,6 @@ pub struct Query {
     pub window: Option<WindowKey>,
     /// Only the members of this group.
     pub group: Option<String>,
-}
-
-/// Where a page begins: after an entry of a window.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor {
-    window: WindowKey,
-    after: After,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum After {
-    Place(Position),
-    Rank(i64),
-}
-
-impl std::fmt::Display for Cursor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let window = &self.window;
-        match &self.after {
-            After::Rank(rank) => write!(f, "{window}.{rank}"),
-            After::Place(Position {
-                sort_key,
-                reached_at,
-                user,
-            }) => write!(f, "{window}.{sort_key}.{reached_at}.{user}"),
-        }
-    }
-}
-
-/// A text is not a cursor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is not one that was issued")]
-pub struct InvalidCursor;
-
-impl std::str::FromStr for Cursor {
-    type Err = InvalidCursor;
-
-    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
-        let parts: Vec<&str> = text.split('.').collect();
-        let number = |text: &str| text.parse().map_err(|_| InvalidCursor);
-        let (window, after) = match parts[..] {
-            [window, rank] => (window, After::Rank(number(rank)?)),
-            [window, sort_key, reached_at, user] => (
-                window,
-                After::Place(Position {
-                    sort_key: number(sort_key)?,
-                    reached_at: number(reached_at)?,
-                    user: user.parse().map_err(|_| InvalidCursor)?,
-                }),
-            ),
-            _ => return Err(InvalidCursor),
-        };
-        let window = window.parse().map_err(|_| InvalidCursor)?;
-        Ok(Self { window, after })
-    }
 }
 
 /// A part of a board.
@@ -110,11 +55,11 @@ pub(super) struct Own {
 }
 
 /// What a page has in common with any other.
-struct Page {
-    before: u64,
-    ranked: Vec<Ranked>,
-    me: Option<Ranked>,
-    next: Option<After>,
+pub(super) struct Page {
+    pub(super) before: u64,
+    pub(super) ranked: Vec<Ranked>,
+    pub(super) me: Option<Ranked>,
+    pub(super) next: Option<After>,
 }
 
 impl Boards {
@@ -220,74 +165,6 @@ impl Boards {
         Ok(page_of(&view, own, shown, row.descending))
     }
 
-    async fn archived_page(
-        &self,
-        row: &WindowRow,
-        user: UserId,
-        query: &Query,
-        now: Timestamp,
-    ) -> Result<Page, BoardError> {
-        let after = query.cursor.as_ref().and_then(|cursor| match cursor.after {
-            After::Rank(rank) => u64::try_from(rank).ok(),
-            After::Place(_) => None,
-        });
-        let limit = query.limit;
-        if let Some(group) = &query.group {
-            let members = groups::archived(&self.database, &row.id, group, now).await?;
-            let ranked = members.iter().zip(1..).map(|((user, score), rank)| Ranked {
-                rank,
-                user: *user,
-                score: *score,
-            });
-            let ranked: Vec<Ranked> = ranked.collect();
-            let me = ranked.iter().find(|it| it.user == user).copied();
-            let total = ranked.len() as u64;
-            let before = first_rank(query.around_me, me, after, total, limit);
-            let part = ranked.iter().filter(|it| it.rank > before);
-            let part: Vec<Ranked> = part.take(capped(limit)).copied().collect();
-            return Ok(archived_part(before, part, me, total));
-        }
-        let me = self.archived_entry(&row.id, user).await?;
-        let total: Option<i64> = sqlx::query_scalar(
-            "SELECT max(rank) FROM board_archive WHERE board = $1 AND window_key = $2",
-        )
-        .bind(&row.id.board)
-        .bind(&row.id.window)
-        .fetch_one(self.database.pool())
-        .await?;
-        let total = total.unwrap_or(0).unsigned_abs();
-        let before = first_rank(query.around_me, me, after, total, limit);
-        let rows = sqlx::query(
-            "SELECT rank, user_id, score FROM board_archive
-             WHERE board = $1 AND window_key = $2 AND rank > $3 ORDER BY rank LIMIT $4",
-        )
-        .bind(&row.id.board)
-        .bind(&row.id.window)
-        .bind(i64::try_from(before).unwrap_or(i64::MAX))
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(self.database.pool())
-        .await?;
-        let part = rows.iter().map(ranked_of).collect::<Result<_, _>>()?;
-        Ok(archived_part(before, part, me, total))
-    }
-
-    async fn archived_entry(
-        &self,
-        window: &WindowId,
-        user: UserId,
-    ) -> Result<Option<Ranked>, BoardError> {
-        let row = sqlx::query(
-            "SELECT rank, user_id, score FROM board_archive
-             WHERE board = $1 AND window_key = $2 AND user_id = $3",
-        )
-        .bind(&window.board)
-        .bind(&window.window)
-        .bind(user)
-        .fetch_optional(self.database.pool())
-        .await?;
-        row.map(|row| ranked_of(&row)).transpose()
-    }
-
     /// A player's place in an open window, held scores included: they count for the player alone.
     pub(super) async fn own(
         &self,
@@ -339,35 +216,8 @@ impl Boards {
     }
 }
 
-fn capped(limit: u64) -> usize {
+pub(super) fn capped(limit: u64) -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX)
-}
-
-fn ranked_of(row: &sqlx::any::AnyRow) -> Result<Ranked, BoardError> {
-    let rank: i64 = row.try_get("rank")?;
-    Ok(Ranked {
-        rank: rank.unsigned_abs(),
-        user: row.try_get("user_id")?,
-        score: row.try_get("score")?,
-    })
-}
-
-/// Number of ranks before a page of an archive.
-fn first_rank(around: bool, me: Option<Ranked>, after: Option<u64>, total: u64, limit: u64) -> u64 {
-    match (around, me) {
-        (true, Some(me)) => centred(me.rank.saturating_sub(1), total, limit),
-        _ => after.unwrap_or(0),
-    }
-}
-
-fn archived_part(before: u64, ranked: Vec<Ranked>, me: Option<Ranked>, total: u64) -> Page {
-    let last = ranked.last().map(|it| it.rank).filter(|last| *last < total);
-    Page {
-        before,
-        next: last.map(|last| After::Rank(i64::try_from(last).unwrap_or(i64::MAX))),
-        ranked,
-        me,
-    }
 }
 
 /// The part of a list of places, which is in order.
@@ -433,29 +283,6 @@ fn page_of(view: &View, own: Option<Own>, shown: u64, descending: bool) -> Page 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cursors_read_back_and_others_are_refused() {
-        let user = UserId::new();
-        for cursor in [
-            format!("2026-W48.-12.1764000000000.{user}"),
-            "all.100".to_owned(),
-        ] {
-            let read: Cursor = cursor.parse().unwrap();
-            assert_eq!(read.to_string(), cursor);
-        }
-        for odd in [
-            "",
-            "all",
-            "all.x",
-            "a b.1",
-            "all.1.2",
-            "all.1.2.3",
-            "all.1.2.3.4",
-        ] {
-            assert_eq!(odd.parse::<Cursor>(), Err(InvalidCursor), "{odd}");
-        }
-    }
 
     #[test]
     fn page_around_a_place_is_full_at_both_ends() {

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use sqlx::{AnyConnection, Row};
 use ulid::Ulid;
 
+use super::board::Board;
 use super::error::BoardError;
 use super::names::BoardName;
 use super::scores::NewScore;
-use super::settings::Board;
 use crate::base::ids::UserId;
 use crate::storage::database::Database;
 

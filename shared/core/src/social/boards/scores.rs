@@ -1,24 +1,21 @@
 //! Storing a score: one transaction that uses up the run, judges the score, and changes the player's row or holds
 //! the score. A score that does not improve changes nothing.
-//!
-//! A window ends under a lock that excludes every transaction which stores a score in it, so that no score is
-//! stored after the archive was written.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
 use sqlx::{AnyConnection, Row};
 use strum::{AsRefStr, IntoStaticStr, VariantArray};
-use ulid::Ulid;
 
+use super::board::{Board, MAX_SCORE};
 use super::error::BoardError;
-use super::index::{Change, Position};
+use super::index::Change;
 use super::names::WindowId;
-use super::runs::{self, Run};
-use super::settings::{Board, HeldReason, Keep, MAX_SCORE, Runs};
+use super::plausibility::implausible;
+use super::score_row::{self, Written};
+use super::settings::{Keep, Runs};
+use super::window_lock::{self, Lock};
 use super::windows::{self, Window, WindowState};
-use super::{hiding, hooks};
+use super::{held, hiding, runs};
 use crate::base::ids::UserId;
-use crate::storage::config::Dialect;
 use crate::storage::database::Database;
 
 /// What became of a score. The names are label values.
@@ -74,13 +71,13 @@ pub(super) struct Stored {
 }
 
 /// How the player's row and marks were when the transaction began.
-struct Standing {
+pub(super) struct Standing {
     state: Option<WindowState>,
     due_at: Option<i64>,
     descending: bool,
     banned: bool,
-    marked: bool,
-    score: Option<i64>,
+    pub(super) marked: bool,
+    pub(super) score: Option<i64>,
 }
 
 /// Stores a score.
@@ -129,7 +126,7 @@ async fn store_in(
 ) -> Result<Stored, BoardError> {
     let id = board.id(window.key.clone());
     let mut transaction = database.begin().await?;
-    lock(&mut transaction, database.dialect(), &id, Lock::Shared).await?;
+    window_lock::lock(&mut transaction, database.dialect(), &id, Lock::Shared).await?;
     let mut standing = standing(&mut transaction, &id, new.user).await?;
     let due_at = match standing.state {
         Some(WindowState::Open) => standing.due_at,
@@ -158,7 +155,7 @@ async fn store_in(
         });
     }
     if let Some(reason) = implausible(board, new, run.as_ref(), &standing, now) {
-        hold(&mut transaction, &id, new, reason, now).await?;
+        held::hold(&mut transaction, &id, new, reason, now).await?;
         transaction.commit().await?;
         return Ok(Stored {
             outcome: ScoreOutcome::Held,
@@ -172,13 +169,16 @@ async fn store_in(
         score: new.score,
         extra: new.extra.as_deref(),
         at: now,
+        current: board
+            .window_at(now)
+            .is_some_and(|current| current.key == id.window),
         descending: standing.descending,
         hidden: hiding::reasons(
             standing.banned,
             standing.marked && board.settings.hold_marked,
         ),
     };
-    let change = write(&mut transaction, board, &row).await?;
+    let change = score_row::write(&mut transaction, board, &row).await?;
     transaction.commit().await?;
     Ok(Stored {
         outcome: match change {
@@ -188,40 +188,6 @@ async fn store_in(
         window: id,
         change,
     })
-}
-
-/// How a transaction holds a window.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lock {
-    /// Stores a score.
-    Shared,
-    /// Ends the window.
-    Exclusive,
-}
-
-/// Holds a window until the end of the transaction. SQLite's transactions are one at a time anyway.
-pub(super) async fn lock(
-    connection: &mut AnyConnection,
-    dialect: Dialect,
-    window: &WindowId,
-    lock: Lock,
-) -> Result<(), BoardError> {
-    if dialect == Dialect::Sqlite {
-        return Ok(());
-    }
-    let name = format!("avalon board {window}");
-    let name = digest(&SHA256, name.as_bytes());
-    let key = name.as_ref().first_chunk().copied();
-    let key = i64::from_be_bytes(key.unwrap_or_default());
-    let statement = match lock {
-        Lock::Shared => "SELECT CAST(pg_advisory_xact_lock_shared($1) AS TEXT)",
-        Lock::Exclusive => "SELECT CAST(pg_advisory_xact_lock($1) AS TEXT)",
-    };
-    sqlx::query(statement)
-        .bind(key)
-        .fetch_one(connection)
-        .await?;
-    Ok(())
 }
 
 async fn standing(
@@ -280,124 +246,4 @@ async fn repeats(
     .execute(connection)
     .await?;
     Ok(written.rows_affected() == 0)
-}
-
-/// Why a score is not plausible.
-fn implausible(
-    board: &Board,
-    new: &NewScore,
-    run: Option<&Run>,
-    standing: &Standing,
-    now: Timestamp,
-) -> Option<HeldReason> {
-    let settings = &board.settings;
-    if new.trusted {
-        return None;
-    }
-    if settings.hold_marked && standing.marked {
-        return Some(HeldReason::Marked);
-    }
-    let (min, max) = (settings.min, settings.max);
-    if min.is_some_and(|min| new.score < min) || max.is_some_and(|max| new.score > max) {
-        return Some(HeldReason::Range);
-    }
-    let step = match settings.keep {
-        Keep::Sum => Some(new.score.abs()),
-        Keep::Best | Keep::Last => standing.score.map(|score| (new.score - score).abs()),
-    };
-    if step
-        .zip(settings.max_step)
-        .is_some_and(|(step, max)| step > max)
-    {
-        return Some(HeldReason::Step);
-    }
-    let rate = settings.max_rate.zip(run);
-    #[allow(clippy::cast_precision_loss, reason = "scores are within 2^53")]
-    let too_fast = rate
-        .is_some_and(|(rate, run)| new.score.abs() as f64 > rate * run.duration(now).as_secs_f64());
-    too_fast.then_some(HeldReason::Rate)
-}
-
-async fn hold(
-    connection: &mut AnyConnection,
-    window: &WindowId,
-    new: &NewScore,
-    reason: HeldReason,
-    now: Timestamp,
-) -> Result<(), BoardError> {
-    sqlx::query(
-        "INSERT INTO held_scores (id, board, window_key, user_id, score, extra, reason, at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-    )
-    .bind(Ulid::generate().to_string())
-    .bind(&window.board)
-    .bind(&window.window)
-    .bind(new.user)
-    .bind(new.score)
-    .bind(&new.extra)
-    .bind(reason.as_ref())
-    .bind(now.as_millisecond())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// A score that a row is to have.
-pub(super) struct Written<'a> {
-    pub(super) window: &'a WindowId,
-    pub(super) user: UserId,
-    pub(super) score: i64,
-    pub(super) extra: Option<&'a str>,
-    /// When the player reached it.
-    pub(super) at: Timestamp,
-    pub(super) descending: bool,
-    /// Of a new row.
-    pub(super) hidden: i64,
-}
-
-/// Changes a player's row if the score improves it, or replaces it, or is added to it.
-pub(super) async fn write(
-    connection: &mut AnyConnection,
-    board: &Board,
-    row: &Written<'_>,
-) -> Result<Option<Change>, BoardError> {
-    let sql = match board.settings.keep {
-        Keep::Best => include_str!("sql/score_best.sql"),
-        Keep::Last => include_str!("sql/score_last.sql"),
-        Keep::Sum => include_str!("sql/score_sum.sql"),
-    };
-    let sort_key = match row.descending {
-        true => -row.score,
-        false => row.score,
-    };
-    let written = sqlx::query(sql)
-        .bind(&row.window.board)
-        .bind(&row.window.window)
-        .bind(row.user)
-        .bind(row.score)
-        .bind(sort_key)
-        .bind(row.at.as_millisecond())
-        .bind(row.extra)
-        .bind(row.hidden)
-        .bind(Timestamp::now().as_millisecond())
-        .fetch_optional(&mut *connection)
-        .await?;
-    let Some(written) = written else {
-        return Ok(None);
-    };
-    let score: i64 = written.try_get("score")?;
-    if score.abs() > MAX_SCORE {
-        return Err(BoardError::OutOfRange);
-    }
-    let change = Change {
-        position: Position {
-            sort_key: written.try_get("sort_key")?,
-            reached_at: written.try_get("reached_at")?,
-            user: row.user,
-        },
-        ranked: written.try_get::<i64, _>("hidden")? == 0,
-        version: written.try_get("version")?,
-    };
-    hooks::improved(connection, board, row.user, score, row.at).await?;
-    Ok(Some(change))
 }

@@ -6,9 +6,10 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
 
+use super::board::Board;
 use super::error::BoardError;
 use super::names::{WindowId, WindowKey};
-use super::settings::{Board, WindowKind};
+use super::settings::WindowKind;
 use crate::base::stored_text::stored_as_text;
 use crate::storage::database::{Database, DatabaseError};
 
@@ -255,7 +256,8 @@ pub async fn backlog(database: &Database, now: Timestamp) -> Result<Backlog, Dat
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings::{BoardSettings, Season};
+    use super::super::season::Season;
+    use super::super::settings::BoardSettings;
     use super::*;
 
     fn board(window: WindowKind, zone: &str) -> Board {

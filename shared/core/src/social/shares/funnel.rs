@@ -13,13 +13,14 @@ use crate::storage::database::{Database, DatabaseError};
 /// Statement timeout: operators' queries must not starve players.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The shares of one day, scene, variant and channel.
+/// The shares of one day, scene, variant and channel, or the players of one day who came by a code alone. These have no
+/// scene and the channel `invite_code`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FunnelRow {
-    /// Day on which they were issued, by Beijing time.
+    /// Day on which they were issued, or the players came, by Beijing time.
     pub day: String,
-    /// The scene.
+    /// The scene; empty: a code alone.
     pub scene: String,
     /// Name of the variant; empty: the scene's own look.
     pub variant: String,
@@ -31,7 +32,7 @@ pub struct FunnelRow {
     pub shown: i64,
     /// Players who opened them, once per share.
     pub opened: i64,
-    /// New players who were attributed to them.
+    /// New players who were attributed.
     pub new_players: i64,
     /// Of these, those for whom rewards were granted.
     pub rewarded: i64,
@@ -39,7 +40,7 @@ pub struct FunnelRow {
     pub spent: i64,
 }
 
-/// Returns the funnel of the shares that were issued within the span.
+/// Returns the funnel of the shares that were issued within the span, and of the players who came by a code alone.
 ///
 /// # Errors
 /// The database's.

@@ -1,4 +1,5 @@
--- The funnel of the shares issued between $1 and $2 (Unix ms), by day in Beijing, scene, variant and channel.
+-- The funnel of the shares issued between $1 and $2 (Unix ms), by day in Beijing, scene, variant and channel; and the
+-- players who came by a code alone in that time, by the day on which they came, without a scene.
 -- Spending: what invited players paid within 7 days after they were attributed, less refunds. Postgres sums big
 -- integers as NUMERIC.
 WITH cohort AS (
@@ -9,14 +10,20 @@ WITH cohort AS (
            count(CASE WHEN event = 'opened' THEN 1 END) AS opened
     FROM share_events JOIN cohort ON cohort.id = share_id
     GROUP BY share_id
-), joined AS (
-    SELECT share_id, count(*) AS players, count(number) AS rewarded,
-           sum(coalesce((
+), invited AS (
+    SELECT user_id, share_id, number, invites.at FROM invites JOIN cohort ON cohort.id = share_id
+    UNION ALL
+    SELECT user_id, share_id, number, at FROM invites WHERE share_id IS NULL AND at >= $1 AND at < $2
+), spending AS (
+    SELECT invited.share_id, invited.number, invited.at, coalesce((
                SELECT sum(total_fee - refunded_fee) FROM orders
-               WHERE orders.user_id = invites.user_id AND paid_at >= invites.at
-                 AND paid_at < invites.at + 604800000
-           ), 0)) AS spent
-    FROM invites JOIN cohort ON cohort.id = share_id
+               WHERE orders.user_id = invited.user_id AND paid_at >= invited.at
+                 AND paid_at < invited.at + 604800000
+           ), 0) AS spent
+    FROM invited
+), joined AS (
+    SELECT share_id, count(*) AS players, count(number) AS rewarded, sum(spent) AS spent
+    FROM spending WHERE share_id IS NOT NULL
     GROUP BY share_id
 )
 SELECT day, scene, variant, channel, count(*) AS issued,
@@ -29,5 +36,10 @@ FROM cohort
     LEFT JOIN seen ON seen.share_id = cohort.id
     LEFT JOIN joined ON joined.share_id = cohort.id
 GROUP BY day, scene, variant, channel
+UNION ALL
+SELECT (at + 28800000) / 86400000, '', '', 'invite_code', 0, 0, 0, count(*), count(number),
+       CAST(sum(spent) AS BIGINT)
+FROM spending WHERE share_id IS NULL
+GROUP BY (at + 28800000) / 86400000
 ORDER BY day, scene, variant, channel
 LIMIT 10000

@@ -55,6 +55,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             18 "0018_messages",
             19 "0019_virtual_payment",
             20 "0020_erasures",
+            22 "0022_hosted_windows",
         )
         .to_vec(),
         Dialect::Postgres => migrations!("postgres":
@@ -76,6 +77,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             18 "0018_messages",
             19 "0019_virtual_payment",
             20 "0020_erasures",
+            22 "0022_hosted_windows",
         )
         .to_vec(),
     };
