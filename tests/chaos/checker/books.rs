@@ -133,12 +133,12 @@ impl Facts<'_> {
                 .unwrap();
         let sources: BTreeSet<String> = sources.into_iter().collect();
         let entries = self.journal.entries();
-        let lost = entries.consumed.iter().filter(|it| !sources.contains(it));
+        let lost = entries.consumed.iter().filter(|it| !sources.contains(*it));
         found.extend(lost.map(|it| format!("an accepted use is not in the ledger: {it}")));
         let extra = entries
             .not_consumed
             .iter()
-            .filter(|it| sources.contains(it));
+            .filter(|it| sources.contains(*it));
         found.extend(extra.map(|it| format!("a refused use is in the ledger: {it}")));
         found
     }
