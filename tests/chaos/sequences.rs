@@ -33,6 +33,17 @@ async fn minutes_of_random_faults_lose_and_double_nothing() {
     assert_eq!(outcome.violations, Vec::<String>::new());
 }
 
+// Once reported: jobs that were accepted right before Redis was emptied are gone, which is no defect.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn emptied_redis_while_postgres_is_down_loses_only_the_queue() {
+    run_sequence(
+        "seed 2 for 9000
+         at 2000 for 4000: restart postgres
+         at 4200 for 1: flush",
+    )
+    .await;
+}
+
 /// `scripts/chaos`: a run of any length from any seed, which is shrunk when it fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "run by scripts/chaos"]
