@@ -90,6 +90,11 @@ impl Journal {
 }
 
 impl Entries {
+    /// Whether no job is without an outcome and no player thinks about a payment.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.undecided == 0 && self.open_jobs.is_empty()
+    }
+
     /// Whether what was accepted at this time may have been lost with the contents of Redis: it was emptied soon
     /// after.
     pub(crate) fn flushed_after(&self, accepted: Instant, within: Duration) -> bool {

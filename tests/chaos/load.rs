@@ -176,10 +176,7 @@ impl Load {
         futures_util::future::join_all(finishing).await;
         let journal = self.journal;
         while tokio::time::Instant::now() < deadline {
-            let entries = journal.entries();
-            let busy = entries.undecided > 0 || !entries.open_jobs.is_empty();
-            drop(entries);
-            if !busy {
+            if journal.entries().is_settled() {
                 return;
             }
             sleep(Duration::from_millis(100)).await;

@@ -153,7 +153,7 @@ impl Player {
         for request in std::mem::take(&mut self.unanswered) {
             match request {
                 Unanswered::Consume { product, key } => {
-                    self.consume_with(product, key, false).await
+                    self.consume_with(product, key, false).await;
                 }
                 Unanswered::Score { score, key } => self.score_with(score, key).await,
                 Unanswered::Refund { order, key } => self.refund_with(order, key).await,
