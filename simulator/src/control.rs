@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use crate::code2session;
 use crate::faults::{ALL_OF_PAY, Faults};
-use crate::pay::api;
+use crate::pay::{OptionalBody, api};
 use crate::platform;
 use crate::players::{is_name, openid};
 use crate::settings::{Behaviour, ContentType, SessionKeyRotation};
@@ -142,8 +142,19 @@ async fn clear_faults(State(world): Platform) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-async fn reset(State(world): Platform) -> StatusCode {
-    world.reset();
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ResetRequest {
+    /// Whether access tokens remain valid: a service that runs on would be refused a new one for some seconds.
+    #[serde(default)]
+    keep_tokens: bool,
+}
+
+async fn reset(
+    State(world): Platform,
+    OptionalBody(request): OptionalBody<ResetRequest>,
+) -> StatusCode {
+    world.reset(request.keep_tokens);
     StatusCode::NO_CONTENT
 }
 

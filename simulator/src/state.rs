@@ -44,12 +44,17 @@ impl World {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Restores the initial state and settings; only the request numbers continue.
-    pub(crate) fn reset(&self) {
+    /// Restores the initial state and settings; only the request numbers continue, and the access tokens if they
+    /// are kept.
+    pub(crate) fn reset(&self, keeps_tokens: bool) {
         let mut state = self.state();
         let requests = std::mem::take(&mut state.requests);
+        let tokens = std::mem::take(&mut state.platform.tokens);
         *state = State::new(&self.settings);
         state.requests = requests.cleared();
+        if keeps_tokens {
+            state.platform.tokens = tokens;
+        }
         self.clock.reset();
     }
 

@@ -2,6 +2,7 @@
 
 mod coins;
 mod deliveries;
+mod lost_answers;
 mod refunds;
 mod waiting;
 

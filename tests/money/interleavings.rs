@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use avalon_test_support::TestDatabase;
 
-use crate::invariants::Tally;
 use crate::run::Run;
 use crate::script::Script;
 use crate::shop::Shop;
+use crate::tally::Tally;
 
 fn number(variable: &str, default: u64) -> u64 {
     match std::env::var(variable) {
@@ -44,6 +44,9 @@ impl Drop for FailureReport<'_> {
                     "sent"
                 },
             );
+            if let Some(absent) = script.virtual_payment {
+                eprintln!("customers who never return: {absent:?}");
+            }
             for moment in &script.moments {
                 eprintln!("  {moment:?}");
             }
@@ -54,27 +57,39 @@ impl Drop for FailureReport<'_> {
 async fn books_stay_consistent(database: TestDatabase, runs: u64) {
     let engine = database.engine();
     let shop = Shop::open(database).await;
+    let tally = play_all(&shop, engine, runs, Script::of).await;
+    // Runs in which nothing happened prove nothing.
+    if tally.runs >= 20 {
+        let happened = [tally.paid, tally.late, tally.refunded, tally.closed];
+        assert!(happened.iter().all(|times| *times > 0), "{tally:?}");
+    }
+}
+
+/// Plays scripts one after the other, auditing the books after each, and returns what happened in all.
+pub(crate) async fn play_all(
+    shop: &Shop,
+    engine: &str,
+    runs: u64,
+    script: impl Fn(u64) -> Script,
+) -> Tally {
     let (runs, first) = (
         number("AVALON_TEST_RUNS", runs),
         number("AVALON_TEST_SEED", 1),
     );
     let (started, mut tally) = (Instant::now(), Tally::default());
     for seed in first..first + runs {
-        let script = Script::of(seed);
+        let script = script(seed);
         let failure_report = FailureReport(&script);
-        let run = Run::of(&shop, &script).await;
+        let run = Run::of(shop, &script).await;
         run.play().await;
         run.settle().await;
         tally.add(run.audit().await);
+        tally.runs += 1;
         drop(failure_report);
     }
     let time = started.elapsed();
     eprintln!("{engine}: {runs} runs in {time:.1?}, {tally:?}");
-    // Runs in which nothing happened prove nothing.
-    if runs >= 20 {
-        let happened = [tally.paid, tally.late, tally.refunded, tally.closed];
-        assert!(happened.iter().all(|times| *times > 0), "{tally:?}");
-    }
+    tally
 }
 
 #[tokio::test]

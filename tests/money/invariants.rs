@@ -4,15 +4,16 @@
 use avalon_core::base::ids::RefundId;
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::refunds::{self, Refund};
-use avalon_core::payments::{OrderStatus, inventory, products};
+use avalon_core::payments::{Channel, OrderStatus, inventory, products};
 use avalon_queue::{JobState, JobStore};
+pub(crate) use avalon_tests::books::{Entry, by, money_adds_up};
 use avalon_tests::books::{
-    Entry, by, granted_once, money_adds_up, order_matches_wechat, refund_matches_wechat,
-    revoked_once,
+    granted_once, order_matches_wechat, refund_matches_wechat, revoked_once,
 };
 
 use crate::run::{LIMIT, Run, STOCK};
 use crate::shop::Player;
+use crate::tally::Tally;
 
 /// Failures that injected faults and worker crashes may cause. A dead letter with any other is a defect.
 const EXPECTED_FAILURES: [&str; 6] = [
@@ -23,30 +24,6 @@ const EXPECTED_FAILURES: [&str; 6] = [
     "STORE_UNAVAILABLE",
     "WEBHOOK_FAILED",
 ];
-
-/// Counts of what happened, to show that the runs exercised something.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) orders: usize,
-    pub(crate) paid: usize,
-    pub(crate) late: usize,
-    pub(crate) refunds: usize,
-    pub(crate) refunded: usize,
-    pub(crate) closed: usize,
-    pub(crate) dead_letters: usize,
-}
-
-impl Tally {
-    pub(crate) fn add(&mut self, other: Self) {
-        self.orders += other.orders;
-        self.paid += other.paid;
-        self.late += other.late;
-        self.refunds += other.refunds;
-        self.refunded += other.refunded;
-        self.closed += other.closed;
-        self.dead_letters += other.dead_letters;
-    }
-}
 
 impl Run<'_> {
     /// Checks every invariant and returns what was counted.
@@ -59,7 +36,8 @@ impl Run<'_> {
         let mut tally = Tally::default();
         let (mut ours, mut our_refunds) = (0, 0);
         let mut held = [0, 0];
-        for player in &self.players {
+        let mut known = Vec::new();
+        for player in &self.everyone().await {
             let ledger = self.ledger(*player).await;
             self.ledger_matches_balance(*player, &ledger).await;
             let orders = order_rows::of_user(&self.shop.database, player.0, None, None, 100);
@@ -75,20 +53,35 @@ impl Run<'_> {
                     .count();
 
                 let late = self.history_is_legal(&order).await;
-                order_matches_wechat(&order, their_order);
                 granted_once(&order, &ledger);
                 for refund in &refunds {
-                    let their_refund = their_refunds.get(&refund.refund_id.to_string());
-                    refund_matches_wechat(refund, their_refund);
                     revoked_once(refund, &ledger);
                 }
-                money_adds_up(&order, &refunds);
-                self.late_payment_was_refunded(&order, late, &refunds).await;
-                let paid_back = self.automatic_refunds_take_all(&order).await;
-                self.webhooks_match(&order, paid_back).await;
+                match order.channel {
+                    Channel::WechatPay => {
+                        order_matches_wechat(&order, their_order);
+                        for refund in &refunds {
+                            let their_refund = their_refunds.get(&refund.refund_id.to_string());
+                            refund_matches_wechat(refund, their_refund);
+                        }
+                        money_adds_up(&order, &refunds);
+                        self.late_payment_was_refunded(&order, late, &refunds).await;
+                        let paid_back = self.automatic_refunds_take_all(&order).await;
+                        self.webhooks_match(&order, paid_back).await;
+                    }
+                    Channel::VirtualPayment => {
+                        let checked = self.virtual_order(&order, &refunds, &ledger).await;
+                        tally.add(checked.tally);
+                        // The store sells without regard to our limit.
+                        late_ones += usize::from(checked.is_of_the_store);
+                        known.push(checked.number);
+                    }
+                }
 
-                let product = usize::from(order.product_id == self.products[1]);
-                if holds_stock(order.status) {
+                // Packs of coins have neither stock nor limit.
+                let mut products = self.products.iter();
+                let product = products.position(|product| *product == order.product_id);
+                if let (Some(product), true) = (product, holds_stock(order.status)) {
                     held[product] += order.quantity;
                     bought += if product == 1 { order.quantity } else { 0 };
                 }
@@ -113,6 +106,7 @@ impl Run<'_> {
         );
         self.stock_is_conserved(held[0]).await;
         self.acknowledged_is_stored().await;
+        tally.add(self.virtual_books(&known).await);
         tally.dead_letters = self.dead_letters_are_expected().await;
         tally
     }

@@ -9,6 +9,7 @@
 )]
 
 mod cancellations;
+mod find;
 mod flaky_store;
 mod game_server;
 mod ingress;
@@ -21,7 +22,10 @@ mod refunds;
 mod retention;
 mod run;
 mod script;
+mod settle;
 mod shop;
+mod tally;
 mod unverified_callbacks;
+mod virtual_payment;
 mod webhooks;
 mod wechat;

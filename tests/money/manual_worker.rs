@@ -130,16 +130,20 @@ impl Shop {
              WHERE next_check_at IS NOT NULL",
             "UPDATE fulfilments SET created_at = created_at - $1, enqueued_at = enqueued_at - $1
              WHERE delivered_at IS NULL",
+            "UPDATE coin_changes SET sent_at = sent_at - $1, next_try_at = next_try_at - $1
+             WHERE state = 'pending'",
         ] {
             let update = sqlx::query(sql).bind(ms);
             update.execute(self.database.pool()).await.unwrap();
         }
         // Bounded: the signatures of unprocessed callbacks age with it and must not become stale.
-        sqlx::query("UPDATE inbox SET received_at = received_at - $1 WHERE outcome IS NULL")
-            .bind(ms.min(5_000))
-            .execute(self.database.pool())
-            .await
-            .unwrap();
+        for sql in [
+            "UPDATE inbox SET received_at = received_at - $1 WHERE outcome IS NULL",
+            "UPDATE pushes SET received_at = received_at - $1 WHERE outcome IS NULL",
+        ] {
+            let update = sqlx::query(sql).bind(ms.min(5_000));
+            update.execute(self.database.pool()).await.unwrap();
+        }
         for sql in [
             "UPDATE jobs SET due_at = due_at - $1 WHERE state = 'ready'",
             "UPDATE jobs SET expires_at = expires_at - $1 WHERE expires_at IS NOT NULL",

@@ -1,5 +1,4 @@
-//! Plays a script in a shop and then lets everything settle: no faults, time passes, workers do not
-//! crash. The checks that follow are in `invariants`.
+//! Plays a script in a shop. What follows is in `settle`, and the checks after that in `invariants`.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -9,8 +8,8 @@ use avalon_core::base::fen::Fen;
 use avalon_core::base::ids::{OrderId, ProductId};
 use avalon_core::jobs::{CancelOrder, SettleRefund};
 use avalon_core::payments::refunds::{self, NewRefund};
-use avalon_core::payments::{PaymentError, inventory, order_rows};
-use avalon_queue::{Handlers, JobState, JobStore, Leased, NewJob};
+use avalon_core::payments::{PaymentError, inventory};
+use avalon_queue::{Handlers, JobId, JobStore, Leased, NewJob};
 use fastrand::Rng;
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -18,15 +17,14 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::manual_worker::{interleave, sweep};
-use crate::script::{Conditions, Moment, Name, PLAYERS, Script, Step};
+use crate::script::{Conditions, Moment, PLAYERS, Script, Step};
 use crate::shop::{Player, Shop};
+use crate::virtual_payment::customers::Customers;
 
 /// Initial stock of the scarce product.
 pub(crate) const STOCK: i64 = 3;
 /// Purchase limit per player of the other product.
 pub(crate) const LIMIT: i64 = 3;
-/// Rounds of forty minutes within which everything must settle.
-const MAX_ROUNDS: usize = 30;
 
 pub(crate) struct Run<'a> {
     pub(crate) shop: &'a Shop,
@@ -36,9 +34,11 @@ pub(crate) struct Run<'a> {
     pub(crate) products: [ProductId; 2],
     /// Inbox rows found by earlier runs.
     pub(crate) stored_before: i64,
-    handlers: Handlers,
+    /// The players in scripts of both channels.
+    pub(crate) customers: Option<Customers>,
+    pub(crate) handlers: Handlers,
     /// Jobs that are leased and not started.
-    leased: Mutex<VecDeque<Leased>>,
+    pub(crate) leased: Mutex<VecDeque<Leased>>,
     rng: Mutex<Rng>,
 }
 
@@ -46,20 +46,29 @@ impl<'a> Run<'a> {
     pub(crate) async fn of(shop: &'a Shop, script: &'a Script) -> Self {
         shop.wechat.reset().await;
         shop.game_server.refuse(false);
-        let mut players = Vec::new();
-        for _ in 0..PLAYERS {
-            players.push(shop.player().await);
+        let handlers = shop.handlers(script.refund_late_payments);
+        let products = [
+            shop.product(100, Some(STOCK), None).await,
+            shop.product(70, None, Some(LIMIT)).await,
+        ];
+        let (mut players, mut customers) = (Vec::new(), None);
+        if script.virtual_payment.is_some() {
+            let arrived = Customers::arrive(shop, &handlers, &products, script.seed).await;
+            players = arrived.players();
+            customers = Some(arrived);
+        } else {
+            for _ in 0..PLAYERS {
+                players.push(shop.player().await);
+            }
         }
         Self {
             shop,
             script,
             players,
-            products: [
-                shop.product(100, Some(STOCK), None).await,
-                shop.product(70, None, Some(LIMIT)).await,
-            ],
+            products,
             stored_before: shop.count("SELECT count(*) FROM inbox").await,
-            handlers: shop.handlers(script.refund_late_payments),
+            customers,
+            handlers,
             leased: Mutex::default(),
             rng: Mutex::new(Rng::with_seed(script.seed)),
         }
@@ -72,8 +81,7 @@ impl<'a> Run<'a> {
                     join_all(steps.iter().map(|step| self.perform(step))).await;
                 }
                 Moment::Advance(seconds) => {
-                    let time = Duration::from_secs(u64::from(*seconds));
-                    self.shop.advance_time(time).await;
+                    self.advance(Duration::from_secs(u64::from(*seconds))).await;
                 }
                 Moment::Conditions(conditions) => self.set_conditions(conditions).await,
                 Moment::Flush => {
@@ -84,7 +92,17 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn set_conditions(&self, conditions: &Conditions) {
+    /// Advances our time, and with it WeChat's.
+    pub(crate) async fn advance(&self, by: Duration) {
+        self.shop.advance_time(by).await;
+        if self.customers.is_some() {
+            let by = json!({"seconds": by.as_secs()});
+            let wechat = &self.shop.wechat;
+            wechat.must(Method::POST, "vpay/clock/advance", by).await;
+        }
+    }
+
+    pub(crate) async fn set_conditions(&self, conditions: &Conditions) {
         self.shop.wechat.faults(json(conditions.wechat)).await;
         self.shop.store.set_flaky(conditions.flaky_queue);
         self.shop.game_server.refuse(conditions.game_server_refuses);
@@ -100,7 +118,10 @@ impl<'a> Run<'a> {
             } => {
                 let product = &self.products[usize::from(*product)];
                 let player = self.players[usize::from(name.player)];
-                let order = player.order(product, *quantity, &name.key.to_string());
+                let mut order = player.order(product, *quantity, &name.key.to_string());
+                if let Some(customers) = &self.customers {
+                    order.open_id = customers.of(name.player).open_id.clone();
+                }
                 self.enqueue(NewJob::from_job(&order)).await;
             }
             Step::Cancel(name) => {
@@ -204,12 +225,14 @@ impl<'a> Run<'a> {
             Step::Sweep => {
                 self.enqueue(sweep()).await;
             }
+            Step::Virtual(step) => self.perform_virtual(step).await,
         }
     }
 
-    /// Enqueues as the API does; a failure means that nothing was accepted.
-    async fn enqueue(&self, job: NewJob) {
-        let _ = self.shop.store.enqueue(vec![job]).await;
+    /// Enqueues as the API does and returns the job's id; a failure means that nothing was accepted.
+    pub(crate) async fn enqueue(&self, job: NewJob) -> Option<JobId> {
+        let enqueued = self.shop.store.enqueue(vec![job]).await.ok()?;
+        Some(enqueued.first()?.id())
     }
 
     /// Requests a refund as the admin route does.
@@ -240,127 +263,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn finish(&self, refund: &Value, status: &str) {
+    pub(crate) async fn finish(&self, refund: &Value, status: &str) {
         let number = refund["outRefundNo"].as_str().unwrap();
         let path = format!("pay/refunds/{number}/finish");
         self.shop.wechat.may(&path, json!({"status": status})).await;
     }
-
-    /// Returns the id of the order, once it is created.
-    async fn order(&self, name: Name) -> Option<OrderId> {
-        let user = self.players[usize::from(name.player)].0.to_string();
-        sqlx::query_scalar("SELECT id FROM orders WHERE user_id = $1 AND idempotency_key = $2")
-            .bind(user)
-            .bind(name.key.to_string())
-            .fetch_optional(self.shop.database.pool())
-            .await
-            .unwrap()
-    }
-
-    /// Returns the order request that was submitted to WeChat within the last minute.
-    async fn recently_sent(&self, name: Name) -> Option<String> {
-        let id = self.order(name).await?;
-        let order = order_rows::by_id(&self.shop.database, id).await.unwrap()?;
-        let age = Timestamp::now().as_millisecond() - order.submitted_at?;
-        order.channel_request.filter(|_| age < 60_000)
-    }
-
-    async fn callback(&self, name: Name, nth: u8) -> Option<String> {
-        let order = self.order(name).await?;
-        let path = format!("callbacks?outTradeNo={order}");
-        let mut callbacks = self.shop.wechat.list(&path, "callbacks").await;
-        callbacks.retain(|callback| callback["forged"].is_null());
-        let id = pick(&callbacks, nth)?["id"].as_str().unwrap();
-        Some(id.to_owned())
-    }
-
-    /// Leases all due jobs and removes one of those not started.
-    async fn job(&self, nth: u8) -> Option<Leased> {
-        let more = self.shop.lease_jobs().await;
-        let mut leased = self.leased.lock().unwrap();
-        leased.extend(more);
-        let index = usize::from(nth) % leased.len().max(1);
-        leased.remove(index)
-    }
-
-    /// Clears all faults and advances time until nothing is found to do.
-    pub(crate) async fn settle(&self) {
-        let healthy = Conditions {
-            wechat: "{}",
-            flaky_queue: false,
-            game_server_refuses: false,
-        };
-        self.set_conditions(&healthy).await;
-        if !self.script.lose_callbacks {
-            let all = json!({});
-            self.shop
-                .wechat
-                .must(Method::POST, "pay/callbacks/release", all)
-                .await;
-        }
-        let not_started = std::mem::take(&mut *self.leased.lock().unwrap());
-        for leased in not_started {
-            self.shop.run_leased(&self.handlers, leased).await;
-        }
-        for round in 0..MAX_ROUNDS {
-            if round > 2 {
-                // The circuit of an API that had failed closes in real time.
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-            // Refunds that WeChat accepted succeed, including stuck ones that an operator resolves.
-            for refund in self.shop.wechat.list("refunds", "refunds").await {
-                if !matches!(refund["status"].as_str(), Some("SUCCESS" | "CLOSED")) {
-                    self.finish(&refund, "SUCCESS").await;
-                }
-            }
-            self.shop.advance_time(Duration::from_secs(2400)).await;
-            self.shop.run_job(&self.handlers, sweep()).await;
-            if self.unfinished().await.is_empty() {
-                return;
-            }
-        }
-        let dead = self.shop.jobs(JobState::Dead).await;
-        panic!("unfinished: {:?}, dead: {dead:?}", self.unfinished().await);
-    }
-
-    /// Lists unfinished jobs, orders, refunds, callbacks and webhooks.
-    async fn unfinished(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        for state in [JobState::Queued, JobState::Retrying, JobState::Running] {
-            found.extend(
-                self.shop
-                    .jobs(state)
-                    .await
-                    .iter()
-                    .map(|job| format!("{job:?}")),
-            );
-        }
-        for (what, sql) in [
-            (
-                "order",
-                "SELECT id FROM orders WHERE status = 'pending' OR next_check_at IS NOT NULL",
-            ),
-            (
-                "refund",
-                "SELECT id FROM refunds WHERE ended_at IS NULL OR next_check_at IS NOT NULL",
-            ),
-            ("callback", "SELECT id FROM inbox WHERE outcome IS NULL"),
-            (
-                "webhook",
-                "SELECT id FROM fulfilments WHERE delivered_at IS NULL",
-            ),
-        ] {
-            let ids: Vec<String> = sqlx::query_scalar(sql)
-                .fetch_all(self.shop.database.pool())
-                .await
-                .unwrap();
-            found.extend(ids.iter().map(|id| format!("{what} {id}")));
-        }
-        found
-    }
 }
 
-fn pick(all: &[Value], nth: u8) -> Option<&Value> {
+pub(crate) fn pick(all: &[Value], nth: u8) -> Option<&Value> {
     all.get(usize::from(nth) % all.len().max(1))
 }
 

@@ -4,6 +4,7 @@
 use fastrand::Rng;
 
 use crate::manual_worker::Crash;
+use crate::virtual_payment::script::{Absent, VirtualStep};
 
 pub(crate) const PLAYERS: u8 = 2;
 /// Orders per player, each with its own idempotency key.
@@ -17,6 +18,8 @@ pub(crate) struct Script {
     pub(crate) refund_late_payments: bool,
     /// Whether callbacks still held at the end are lost.
     pub(crate) lose_callbacks: bool,
+    /// The players who never sign in after the moments, in scripts of both channels.
+    pub(crate) virtual_payment: Option<Absent>,
     pub(crate) moments: Vec<Moment>,
 }
 
@@ -105,6 +108,8 @@ pub(crate) enum Step {
     },
     /// The scheduler enqueues a sweep.
     Sweep,
+    /// Something that concerns virtual payment.
+    Virtual(VirtualStep),
 }
 
 const FORGERIES: [&str; 10] = [
@@ -157,12 +162,13 @@ impl Script {
             seed,
             refund_late_payments: rng.bool(),
             lose_callbacks: rng.bool(),
+            virtual_payment: None,
             moments,
         }
     }
 }
 
-fn one_of<T: Copy>(rng: &mut Rng, all: &[T]) -> T {
+pub(crate) fn one_of<T: Copy>(rng: &mut Rng, all: &[T]) -> T {
     all[rng.usize(0..all.len())]
 }
 
@@ -249,12 +255,12 @@ fn used_while_cancelled(rng: &mut Rng) -> Vec<Moment> {
     ]
 }
 
-const WORKED: Step = Step::Work {
+pub(crate) const WORKED: Step = Step::Work {
     nth: 0,
     crash: None,
 };
 
-fn wechat(faults: &'static str) -> Moment {
+pub(crate) fn wechat(faults: &'static str) -> Moment {
     Moment::Conditions(Conditions {
         wechat: faults,
         flaky_queue: false,
@@ -270,7 +276,7 @@ fn name(rng: &mut Rng) -> Name {
     }
 }
 
-fn work(rng: &mut Rng) -> Step {
+pub(crate) fn work(rng: &mut Rng) -> Step {
     Step::Work {
         nth: rng.u8(0..8),
         crash: (rng.u8(0..5) < 2).then(|| Crash {

@@ -14,7 +14,7 @@ use avalon_core::payments::products::{self, Product};
 use avalon_core::storage::database::Database;
 use avalon_queue::{Handlers, NewJob};
 use avalon_test_support::TestDatabase;
-use avalon_tests::app::TestApp;
+use avalon_tests::app::{TestApp, TestAppBuilder};
 use avalon_wechat::OpenId;
 use avalon_wechat::pay::PayClient;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
@@ -71,9 +71,18 @@ impl Shop {
 
     /// Opens it with more configuration: variables such as `PAY__…`, without the `AVALON_` prefix.
     pub(crate) async fn open_with(file: TestDatabase, more: &[(&str, &str)]) -> Self {
+        Box::pin(Self::build(TestApp::builder().database(file), more)).await
+    }
+
+    /// Opens it with virtual payment beside WeChat Pay.
+    pub(crate) async fn open_for_both_channels(file: TestDatabase) -> Self {
+        let builder = TestApp::builder().database(file).virtual_payment();
+        Box::pin(Self::build(builder, &[])).await
+    }
+
+    async fn build(builder: TestAppBuilder, more: &[(&str, &str)]) -> Self {
         let (game_server, webhook) = GameServer::start().await;
-        let mut builder = TestApp::builder()
-            .database(file)
+        let mut builder = builder
             .set("WECHAT__CONNECT_TIMEOUT", "1s")
             .set("WECHAT__REQUEST_TIMEOUT", "2s")
             .set("FULFIL__WEBHOOK_URL", webhook)

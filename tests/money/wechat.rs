@@ -20,7 +20,9 @@ impl WeChat {
 
     /// Clears all state. From then on callbacks are held until released and refunds until finished.
     pub(crate) async fn reset(&self) {
-        self.must(Method::POST, "reset", json!({})).await;
+        // The service keeps its access token, and would wait before it fetched another one.
+        self.must(Method::POST, "reset", json!({"keepTokens": true}))
+            .await;
         let refunds = json!({"refundOutcome": "processing"});
         self.must(Method::PUT, "pay/settings", refunds).await;
         let callbacks = json!({"mode": "hold", "retryScheduleMs": []});
@@ -51,9 +53,14 @@ impl WeChat {
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
-    /// Returns one of its lists.
+    /// Returns one of the lists of WeChat Pay.
     pub(crate) async fn list(&self, path: &str, name: &str) -> Vec<Value> {
-        let url = format!("{}/_sim/pay/{path}", self.url);
+        self.list_of(&format!("pay/{path}"), name).await
+    }
+
+    /// Returns one of its lists.
+    pub(crate) async fn list_of(&self, path: &str, name: &str) -> Vec<Value> {
+        let url = format!("{}/_sim/{path}", self.url);
         let response = self.client.get(url).send().await.unwrap();
         let mut response: Value = response.json().await.unwrap();
         match response[name].take() {

@@ -86,7 +86,7 @@ pub fn granted_once(order: &Order, ledger: &[Entry]) {
         .iter()
         .map(|entry| entry.delta)
         .collect();
-    let due = match order.status.was_paid() {
+    let due = match order.status.was_paid() && order.grants_items() {
         true => vec![order.quantity],
         false => vec![],
     };

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
 
 use super::ingress::{Refusal, Request};
 use super::ledger::Parts;
@@ -16,6 +17,9 @@ type Key = (String, Env, String, String);
 
 struct Bill {
     applied_at: Timestamp,
+    amount: i64,
+    /// How often the number was applied: more than once only if it was forgotten meanwhile.
+    times: u32,
     /// What a spend took and was not given back; none for other bills.
     spent: Option<Parts>,
 }
@@ -45,12 +49,34 @@ impl Bills {
         }
     }
 
-    pub(crate) fn apply(&mut self, request: &Request<'_>, bill_no: &str, spent: Option<Parts>) {
+    pub(crate) fn apply(
+        &mut self,
+        request: &Request<'_>,
+        bill_no: &str,
+        amount: i64,
+        spent: Option<Parts>,
+    ) {
+        let key = key(request, bill_no);
+        let times = 1 + self.0.get(&key).map_or(0, |before| before.times);
         let bill = Bill {
             applied_at: request.now,
+            amount,
+            times,
             spent,
         };
-        self.0.insert(key(request, bill_no), bill);
+        self.0.insert(key, bill);
+    }
+
+    /// Returns the numbers of a player for the console.
+    pub(crate) fn views(&self, openid: &str) -> Vec<Value> {
+        self.0
+            .iter()
+            .filter(|((owner, ..), _)| owner == openid)
+            .map(|((_, env, zone, bill_no), bill)| {
+                json!({"billNo": bill_no, "env": env, "zone": zone, "amount": bill.amount,
+                    "times": bill.times, "appliedAt": bill.applied_at})
+            })
+            .collect()
     }
 
     /// Takes coins out of a spend in order to give them back, bought ones first.

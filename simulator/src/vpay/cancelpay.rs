@@ -21,6 +21,6 @@ fn run(state: &mut VpayState, request: &Request<'_>) -> Result<Value, Refusal> {
     let parts = state.bills.take(request, spend, amount)?;
     let ledger = state.ledgers.of(request.openid, request.env, request.zone);
     ledger.give_back(parts, state.behaviour.cancel_lowers_cost);
-    state.bills.apply(request, bill_no, None);
+    state.bills.apply(request, bill_no, amount, None);
     Ok(json!({"errcode": 0, "errmsg": "ok", "bill_no": bill_no}))
 }

@@ -35,6 +35,7 @@ pub(crate) fn routes(vpay: &Arc<Vpay>) -> Router {
         )
         .route("/coin", put(set_coin))
         .route("/players/{openid}/coins", get(coins).post(add_coins))
+        .route("/players/{openid}/bills", get(bills))
         .route("/clock", get(clock))
         .route("/clock/advance", post(advance))
         .with_state(Arc::clone(vpay))
@@ -150,6 +151,11 @@ async fn coins(State(vpay): Platform, Path(openid): Path<String>) -> Json<Value>
     let now = vpay.world.clock.time(state.now());
     state.vpay.ledgers.credit_due(now);
     Json(json!({"ledgers": state.vpay.ledgers.views(&openid)}))
+}
+
+/// Lists the numbers of a player's changes of coins that were applied.
+async fn bills(State(vpay): Platform, Path(openid): Path<String>) -> Json<Value> {
+    Json(json!({"bills": vpay.world.state().vpay.bills.views(&openid)}))
 }
 
 #[derive(Deserialize)]

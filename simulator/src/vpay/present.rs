@@ -20,6 +20,6 @@ fn run(state: &mut VpayState, request: &Request<'_>) -> Result<Value, Refusal> {
     let ledger = state.ledgers.of(request.openid, request.env, request.zone);
     ledger.present(amount);
     let balance = ledger.balance();
-    state.bills.apply(request, bill_no, None);
+    state.bills.apply(request, bill_no, amount, None);
     Ok(json!({"errcode": 0, "errmsg": "ok", "bill_no": bill_no, "balance": balance}))
 }

@@ -28,7 +28,7 @@ fn run(state: &mut VpayState, request: &Request<'_>) -> Result<Value, Refusal> {
             "balance is insufficient",
         ))?;
     let balance = ledger.balance();
-    state.bills.apply(request, bill_no, Some(parts));
+    state.bills.apply(request, bill_no, amount, Some(parts));
     Ok(json!({
         "errcode": 0,
         "errmsg": "ok",

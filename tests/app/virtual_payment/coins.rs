@@ -6,17 +6,17 @@ use serde_json::{Value, json};
 use super::Shop;
 
 impl Shop {
-    async fn coins(&self) -> i64 {
+    pub(super) async fn coins(&self) -> i64 {
         self.get("/api/wx/coins").await["balance"].as_i64().unwrap()
     }
 
-    async fn give_coins(&self, bought: i64) {
+    pub(super) async fn give_coins(&self, bought: i64) {
         let path = format!("players/{}/coins", self.open_id);
         self.simulate(Method::POST, &path, json!({"bought": bought}))
             .await;
     }
 
-    async fn spend(&self, key: &str) -> avalon_tests::ApiResponse {
+    pub(super) async fn spend(&self, key: &str) -> avalon_tests::ApiResponse {
         self.order(
             key,
             json!({"productId": "cup", "quantity": 1, "payWith": "coins"}),
@@ -24,7 +24,7 @@ impl Shop {
         .await
     }
 
-    async fn fault(&self, fault: Value) {
+    pub(super) async fn fault(&self, fault: Value) {
         let url = format!("{}/_sim/faults", self.app.simulator);
         let set = avalon_tests::client()
             .put(url)
@@ -35,7 +35,12 @@ impl Shop {
         assert!(set.status().is_success(), "{set:?}");
     }
 
-    async fn operator(&self, path: &str, key: &str, amount: i64) -> avalon_tests::ApiResponse {
+    pub(super) async fn operator(
+        &self,
+        path: &str,
+        key: &str,
+        amount: i64,
+    ) -> avalon_tests::ApiResponse {
         let request = self
             .app
             .admin(Method::POST, path)
@@ -78,30 +83,6 @@ async fn spend_grants_once_and_is_repeatable() {
     let short = shop.spend("k2").await;
     short.assert_problem(409, "NOT_ENOUGH_COINS");
     assert_eq!((shop.owned().await, shop.coins().await), (1, 40));
-}
-
-#[tokio::test]
-async fn answers_lost_after_the_effect_spend_nothing_twice() {
-    let faults = [
-        json!({"errcode": -1, "errorAfter": true, "api": "vpay_spend"}),
-        json!({"outage": "reset", "outageAfter": true, "api": "vpay_spend"}),
-    ];
-    for fault in faults {
-        let shop = Shop::open().await;
-        shop.give_coins(100).await;
-        shop.fault(fault.clone()).await;
-        let unclear = shop.spend("k").await;
-        assert_eq!(unclear.status, 202, "{fault}: {unclear:?}");
-        assert_eq!(
-            shop.owned().await,
-            0,
-            "not before WeChat has answered clearly"
-        );
-        shop.fault(json!({})).await;
-        let id = shop.get("/api/wx/orders").await["orders"][0]["_id"].clone();
-        shop.until(id.as_str().unwrap(), "paid").await;
-        assert_eq!((shop.owned().await, shop.coins().await), (1, 40), "{fault}");
-    }
 }
 
 #[tokio::test]

@@ -108,6 +108,61 @@ async fn refund_before_its_payment_takes_effect_with_it() {
 }
 
 #[tokio::test]
+async fn refund_before_a_queried_payment_takes_effect_with_it() {
+    let shop = Shop::open().await;
+    let (id, params) = shop.offered("k", "cup", 2).await;
+    shop.sheet(&params, json!({"notify": "never"})).await;
+    shop.refund(json!({"outTradeNo": id, "unnamed": true}))
+        .await;
+    assert_eq!(shop.refunded(1).await, "waits");
+    // A cancellation queries at once.
+    let cancel = shop
+        .app
+        .request(Method::POST, &format!("/api/wx/cancelOrder/{id}"));
+    let cancelled = shop.app.send(cancel.bearer_auth(&shop.token)).await;
+    assert_eq!(cancelled.status, 200, "{cancelled:?}");
+    assert_eq!(shop.order_of(&id).await["status"], "refunded");
+    assert_eq!(shop.owned().await, 0);
+}
+
+/// A worker may stop between a payment and the refunds that waited for it.
+#[tokio::test]
+async fn sweeper_applies_refunds_that_a_crash_left_waiting() {
+    let shop = Shop::open().await;
+    let order = json!({"openid": shop.open_id, "productId": "cup", "quantity": 2});
+    let order = shop.simulate(Method::POST, "store-orders", order).await;
+    avalon_test_support::eventually_eq(TIMEOUT, 2, async || {
+        shop.app.run_due().await;
+        shop.owned().await
+    })
+    .await;
+    let paid = shop.bought("k", 1).await;
+    let payment = shop.order_of(&paid).await["transactionId"].clone();
+    for (refund, number, payment, amount) in [
+        ("of-the-store", order["outTradeNo"].as_str(), None, 1200),
+        ("unnamed", None, payment.as_str(), 600),
+    ] {
+        sqlx::query(
+            "INSERT INTO channel_refunds (id, out_trade_no, transaction_id, amount, source, at)
+             VALUES ($1, $2, $3, $4, 'console', 1)",
+        )
+        .bind(refund)
+        .bind(number)
+        .bind(payment)
+        .bind(amount)
+        .execute(shop.app.app.database.pool())
+        .await
+        .unwrap();
+    }
+    shop.sweep().await;
+    assert_eq!(shop.owned().await, 0);
+    let orders = shop.get("/api/wx/orders").await;
+    for order in orders["orders"].as_array().unwrap() {
+        assert_eq!(order["status"], "refunded", "{order}");
+    }
+}
+
+#[tokio::test]
 async fn refund_of_an_unknown_order_or_of_too_much_waits_or_fails() {
     let shop = Shop::open().await;
     let unknown = json!({"outTradeNo": "01M8MPXFF6EWH2X8SPS3QZS4QJ", "amount": 600});

@@ -30,12 +30,15 @@ pub(crate) fn after_sign_in(services: &Arc<Services>, user: UserId) {
 
 async fn resume(services: &Services, user: UserId) -> Result<(), JobError> {
     let (database, now) = (&services.database, Timestamp::now());
-    let due = virtual_orders::resume(database, user, now).await;
-    for order in due.map_err(job_errors::payment)? {
+    // Both are due in their rows before the queue is needed: what it does not accept, the sweeper finds.
+    let orders = virtual_orders::resume(database, user, now).await;
+    let orders = orders.map_err(job_errors::payment)?;
+    let changes = coins::resume(database, user, now).await;
+    let changes = changes.map_err(job_errors::payment)?;
+    for order in orders {
         settlement::check_later(services, order.order_id, order.check, Duration::ZERO).await?;
     }
-    let changes = coins::resume(database, user, now).await;
-    for id in changes.map_err(job_errors::payment)? {
+    for id in changes {
         enqueue_change(services, id).await?;
     }
     Ok(())

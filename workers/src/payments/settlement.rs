@@ -19,6 +19,7 @@ use crate::job_errors;
 use crate::payments::channel::{ChannelStatus, ErrorClass, PaymentChannel, PaymentReport};
 use crate::payments::check_order::CheckOrder;
 use crate::payments::fulfil::Fulfil;
+use crate::platform::pushed_refund;
 use crate::services::{Payments, Services};
 
 /// A request that was in flight when the channel did not know the order has arrived after this, or never
@@ -99,7 +100,20 @@ async fn query_and(
         Ok(ChannelStatus::Paid(_)) if order.sandbox && !payments(services)?.sandbox_grants => {
             return Ok(Standing::Unpaid);
         }
-        Ok(ChannelStatus::Paid(report)) => apply_and(services, &report, cause, pay_back).await?,
+        Ok(ChannelStatus::Paid(report)) => {
+            let outcome = apply_and(services, &report, cause, pay_back).await?;
+            if outcome == CallbackOutcome::Granted && !channel.abilities().refunds {
+                let PaymentReport {
+                    order_number,
+                    payment,
+                    ..
+                } = &report;
+                // Its refund may have been reported while the payment was not known.
+                let payment = payment.transaction_id.as_deref();
+                pushed_refund::apply_waiting(services, order_number, payment).await?;
+            }
+            outcome
+        }
         Ok(ChannelStatus::Contradictory(outcome)) => outcome,
         Ok(ChannelStatus::Closed) => return Ok(Standing::Closed),
         Ok(ChannelStatus::Unpaid) => return Ok(Standing::Unpaid),

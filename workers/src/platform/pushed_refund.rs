@@ -59,7 +59,7 @@ pub(super) async fn apply(
 }
 
 /// Applies refunds that were reported before their payment.
-pub(super) async fn apply_waiting(
+pub(crate) async fn apply_waiting(
     services: &Services,
     out_trade_no: &str,
     transaction_id: Option<&str>,

@@ -71,3 +71,42 @@ function toFailure(name: string, error: unknown): WxFailure {
   if (error instanceof WxError) return error.failure;
   return { errMsg: `${name}:fail ${error instanceof Error ? error.message : String(error)}` };
 }
+
+/** Returns calls whose failures have no `errno`, as in old base libraries. */
+export function withoutErrno<T extends object>(wx: T): T {
+  const result = {} as T;
+  for (const name of Object.keys(wx) as (keyof T)[]) {
+    const call = wx[name];
+    result[name] = typeof call === 'function' ? (strippingErrno(call as unknown as Call) as never) : call;
+  }
+  return result;
+}
+
+type Call = (...values: unknown[]) => unknown;
+
+function strippingErrno(call: Call): Call {
+  return (options, ...values) => {
+    let given = options;
+    if (isOptions(options)) {
+      const { fail, complete } = options;
+      const heard: Callbacks<object> = {};
+      if (fail) heard.fail = (failed) => fail(strip(failed));
+      if (complete) heard.complete = (outcome) => complete(strip(outcome));
+      given = Object.assign({}, options, heard);
+    }
+    const result = call(given, ...values);
+    return result instanceof Promise
+      ? result.catch((failed: WxFailure) => Promise.reject(strip(failed)))
+      : result;
+  };
+}
+
+function isOptions(value: unknown): value is Callbacks<object> {
+  return typeof value === 'object' && value !== null && ('fail' in value || 'complete' in value);
+}
+
+function strip<R extends object>(outcome: R): R {
+  const stripped = Object.assign({}, outcome) as R & { errno?: number };
+  delete stripped.errno;
+  return stripped;
+}

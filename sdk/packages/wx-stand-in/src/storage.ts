@@ -91,7 +91,7 @@ export class PhoneStorage {
 }
 
 /** Bytes of the text in UTF-8. */
-function sizeOf(text: string): number {
+export function sizeOf(text: string): number {
   let size = text.length;
   for (let index = 0; index < text.length; index++) {
     const unit = text.charCodeAt(index);

@@ -1,5 +1,5 @@
 /** Composes `wx` of one running game from its parts. Calls that the base library lacks are absent. */
-import { callback, failure, promised, type Callbacks } from './callbacks.js';
+import { callback, failure, promised, withoutErrno, type Callbacks } from './callbacks.js';
 import type { PrivacyListener } from './consent.js';
 import { accountInfo, appBaseInfo, deviceInfo, systemInfo, windowInfo } from './device.js';
 import type { Game } from './game.js';
@@ -8,7 +8,8 @@ import type { NetworkStatus } from './network.js';
 import { createUserInfoButton, readProfile } from './profile.js';
 import type { RequestOptions } from './requests.js';
 import type { MenuListener, ShareContent } from './share.js';
-import { withoutNewerCalls } from './versions.js';
+import { sizeOf } from './storage.js';
+import { compareVersions, ERRNO_SINCE, withoutNewerCalls } from './versions.js';
 
 /** The `wx` of the stand-in. */
 export type StandInWx = ReturnType<typeof allCalls>;
@@ -16,9 +17,10 @@ export type StandInWx = ReturnType<typeof allCalls>;
 type Parameters_ = Callbacks<object> & { [name: string]: unknown };
 
 export function createWx(game: Game): StandInWx {
-  const wx = withoutNewerCalls(allCalls(game), game.phone.settings.baseLibrary);
-  if (!game.phone.settings.requestPayment) delete (wx as Partial<StandInWx>).requestPayment;
-  return wx;
+  const { baseLibrary, requestPayment } = game.phone.settings;
+  const wx = withoutNewerCalls(allCalls(game), baseLibrary);
+  if (!requestPayment) delete (wx as Partial<StandInWx>).requestPayment;
+  return compareVersions(baseLibrary, ERRNO_SINCE) < 0 ? withoutErrno(wx) : wx;
 }
 
 function allCalls(game: Game) {
@@ -224,8 +226,8 @@ async function groupInfo({ phone, life }: Game): Promise<object> {
 async function host({ phone }: Game, list: { key: string; value: string }[]): Promise<object> {
   for (const { key, value } of list) {
     if (typeof value !== 'string') throw failure('setUserCloudStorage', 'value should be a string');
-    if (key.length > 128) throw failure('setUserCloudStorage', 'key too long');
-    if (key.length + value.length > 1024) throw failure('setUserCloudStorage', 'key-value too long');
+    if (sizeOf(key) > 128) throw failure('setUserCloudStorage', 'key too long');
+    if (sizeOf(key) + sizeOf(value) > 1024) throw failure('setUserCloudStorage', 'key-value too long');
   }
   for (const { key, value } of list) phone.player.hosted.set(key, value);
   if (phone.player.hosted.size > 128) throw failure('setUserCloudStorage', 'too many keys');

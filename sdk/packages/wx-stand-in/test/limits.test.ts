@@ -23,7 +23,7 @@ function withContext(options: Parameters<typeof setUp>[0] = {}) {
   };
   const ask = (name: string, parameters: object) =>
     setup.clock.until(call(context[name] as (options: object) => unknown, parameters));
-  return { ...setup, ask };
+  return { ...setup, ask, context };
 }
 
 test('player_hosts_at_most_128_values', async () => {
@@ -33,6 +33,47 @@ test('player_hosts_at_most_128_values', async () => {
   const store = (count: number) => clock.until(call(wx.setUserCloudStorage, { KVDataList: list(count) }));
   assert.equal((await store(128)).errMsg, 'setUserCloudStorage:ok');
   assert.match((await store(129)).errMsg, /too many keys/);
+});
+
+test('hosted_values_are_measured_in_bytes', async () => {
+  const { clock, wx } = setUp();
+  const store = (key: string, value: string) =>
+    clock.until(call(wx.setUserCloudStorage, { KVDataList: [{ key, value }] }));
+  assert.equal((await store('漢'.repeat(42), '')).errMsg, 'setUserCloudStorage:ok');
+  assert.match((await store('漢'.repeat(43), '')).errMsg, /key too long/);
+  assert.equal((await store('a', '漢'.repeat(341))).errMsg, 'setUserCloudStorage:ok');
+  assert.match((await store('a', '漢'.repeat(342))).errMsg, /key-value too long/);
+});
+
+test('failures_have_an_errno_from_2_24_0_on', async () => {
+  for (const [baseLibrary, known] of [
+    ['2.23.9', false],
+    ['2.24.0', true],
+  ] as const) {
+    const { clock, phone, wx } = setUp({ baseLibrary });
+    phone.consents.ask = () => 'refuse';
+    const failed = await clock.until(call(wx.getUserInfo));
+    assert.equal(failed.errMsg, 'getUserInfo:fail auth deny');
+    assert.equal('errno' in failed, known, `getUserInfo in ${baseLibrary}`);
+    const rejected = (await clock.until(
+      (wx.getUserInfo() as Promise<object>).catch((error: object) => error),
+    )) as object;
+    assert.equal('errno' in rejected, known, `its promise in ${baseLibrary}`);
+    phone.network.fault = () => 'hang';
+    const url = 'https://wx.example.com/x';
+    const late = await clock.until(
+      new Promise<object>((resolve) => wx.request({ url, timeout: 10, complete: resolve })),
+    );
+    assert.equal('errno' in late, known, `request in ${baseLibrary}`);
+  }
+});
+
+test('calls_of_the_context_are_absent_below_their_base_library', () => {
+  const inside = (baseLibrary: string): string[] => Object.keys(withContext({ baseLibrary }).context);
+  const calls = ['getSharedCanvas', 'getFriendCloudStorage', 'getGroupCloudStorage', 'getUserCloudStorage'];
+  for (const name of calls) assert.ok(inside('1.9.92').includes(name), name);
+  // Below it, nothing opens a context.
+  assert.equal(setUp({ baseLibrary: '1.9.91' }).wx.getOpenDataContext, undefined);
 });
 
 test('expired_session_key_fails_check_session', async () => {

@@ -1,6 +1,8 @@
 //! Refunds that happened at the channel, by an operator of its console or by the platform, and that it merely
 //! reports. They may be reported before the payment is known, and then take effect with it.
 
+mod used;
+
 use jiff::{SignedDuration, Timestamp};
 use sqlx::{AnyConnection, Row};
 
@@ -10,9 +12,10 @@ use super::refunds::{self, NewRefund, Refund};
 use super::status::{Channel, RefundStatus};
 use super::{PaymentError, refund_outcomes};
 use crate::base::fen::Fen;
-use crate::base::ids::{OrderId, UserId};
-use crate::base::iso_time;
+use crate::base::ids::OrderId;
 use crate::storage::database::Database;
+
+pub use used::{PlayerRefunds, has_used_refunded, players};
 
 /// A refund as the channel reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,12 +97,26 @@ pub async fn waiting_for(
 /// # Errors
 /// [`PaymentError::Database`].
 pub async fn overdue(database: &Database, limit: i64) -> Result<Vec<String>, PaymentError> {
+    // By the order's number, by that of the store, by that of the payment.
     Ok(sqlx::query_scalar(
         "SELECT channel_refunds.id FROM channel_refunds
          JOIN orders ON orders.id = channel_refunds.out_trade_no
          WHERE channel_refunds.order_id IS NULL AND channel_refunds.out_trade_no IS NOT NULL
-           AND orders.status = 'paid' LIMIT $1",
+           AND orders.status = 'paid'
+         UNION
+         SELECT channel_refunds.id FROM channel_refunds
+         JOIN store_orders ON store_orders.out_trade_no = channel_refunds.out_trade_no
+         JOIN orders ON orders.id = store_orders.order_id
+         WHERE channel_refunds.order_id IS NULL AND channel_refunds.out_trade_no IS NOT NULL
+           AND orders.status = 'paid'
+         UNION
+         SELECT channel_refunds.id FROM channel_refunds
+         JOIN orders ON orders.transaction_id = channel_refunds.transaction_id
+         WHERE channel_refunds.order_id IS NULL AND channel_refunds.transaction_id IS NOT NULL
+           AND channel_refunds.out_trade_no IS NULL
+           AND orders.channel = $1 AND orders.status = 'paid' LIMIT $2",
     )
+    .bind(Channel::VirtualPayment)
     .bind(limit)
     .fetch_all(database.pool())
     .await?)
@@ -216,75 +233,4 @@ async fn order_of(
             .fetch_optional(connection)
             .await?,
     )
-}
-
-/// What a player used up before its payment was refunded.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PlayerRefunds {
-    /// The player.
-    pub open_id: String,
-    /// Number of refunds whose items the player had used, in part or all.
-    pub refunds: i64,
-    /// Number of these items.
-    pub items: i64,
-    /// When the last one was refunded; ISO 8601, UTC.
-    #[serde(serialize_with = "iso_time::serialize")]
-    pub last_at: Timestamp,
-}
-
-/// Lists players who had used what was refunded since `from`, most items first.
-///
-/// # Errors
-/// [`PaymentError::Database`].
-pub async fn players(
-    database: &Database,
-    from: Timestamp,
-    limit: i64,
-) -> Result<Vec<PlayerRefunds>, PaymentError> {
-    let rows = sqlx::query(
-        "SELECT orders.open_id AS open_id, count(*) AS refunds,
-                CAST(sum(refunds.quantity - refunds.revoked) AS BIGINT) AS items,
-                max(refunds.ended_at) AS last_at
-         FROM refunds JOIN orders ON orders.id = refunds.order_id
-         WHERE refunds.revoked < refunds.quantity AND refunds.ended_at >= $1
-           AND refunds.status = 'succeeded'
-         GROUP BY orders.open_id ORDER BY items DESC, orders.open_id LIMIT $2",
-    )
-    .bind(from.as_millisecond())
-    .bind(limit)
-    .fetch_all(database.pool())
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(PlayerRefunds {
-                open_id: row.try_get("open_id")?,
-                refunds: row.try_get("refunds")?,
-                items: row.try_get("items")?,
-                last_at: Timestamp::from_millisecond(row.try_get("last_at")?)
-                    .map_err(|_| super::damaged("refunds.ended_at"))?,
-            })
-        })
-        .collect()
-}
-
-/// Whether a player had used what was refunded since `from`.
-///
-/// # Errors
-/// [`PaymentError::Database`].
-pub async fn has_used_refunded(
-    database: &Database,
-    user: UserId,
-    from: Timestamp,
-) -> Result<bool, PaymentError> {
-    let found: Option<i64> = sqlx::query_scalar(
-        "SELECT CAST(1 AS BIGINT) FROM refunds JOIN orders ON orders.id = refunds.order_id
-         WHERE refunds.revoked < refunds.quantity AND refunds.ended_at >= $2
-           AND refunds.status = 'succeeded' AND orders.user_id = $1 LIMIT 1",
-    )
-    .bind(user)
-    .bind(from.as_millisecond())
-    .fetch_optional(database.pool())
-    .await?;
-    Ok(found.is_some())
 }

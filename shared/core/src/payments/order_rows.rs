@@ -139,6 +139,7 @@ pub(super) fn order_of(row: &AnyRow) -> Result<Order, PaymentError> {
     let channel_request: Option<String> = row.try_get("channel_request")?;
     let virtual_request = VirtualRequest::of(channel, channel_request.as_deref());
     let virtual_request = virtual_request.as_ref();
+    let total_fee: Fen = row.try_get("total_fee")?;
     Ok(Order {
         id,
         user_id: row.try_get("user_id")?,
@@ -146,12 +147,14 @@ pub(super) fn order_of(row: &AnyRow) -> Result<Order, PaymentError> {
         product_id: row.try_get("product_id")?,
         product_name: row.try_get("product_name")?,
         quantity: row.try_get("quantity")?,
-        total_fee: row.try_get("total_fee")?,
+        total_fee,
         refunded_fee: row.try_get("refunded_fee")?,
         channel,
         status: row.try_get("status")?,
         pay_with: match virtual_request.map(|request| request.mode) {
             Some(Mode::Spend) => PayWith::Coins,
+            // Its request is not stored yet, or never was: only what coins pay costs no money.
+            None if channel == Channel::VirtualPayment && total_fee == Fen::ZERO => PayWith::Coins,
             _ => PayWith::Money,
         },
         coins: virtual_request.and_then(VirtualRequest::coins),

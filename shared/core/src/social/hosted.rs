@@ -47,12 +47,18 @@ pub async fn intend(
     score: i64,
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
-    // A parked player stays due when it was: the sign-in decides.
+    // A parked player stays due when it was: the sign-in decides. So does one whose write failed. Removals wait for
+    // scores, not scores for removals.
     let revision: i64 = sqlx::query_scalar(
         "INSERT INTO hosted_players (user_id, revision, due_at, claimed_until, attempts)
          VALUES ($1, 1, $2, 0, 0)
          ON CONFLICT (user_id) DO UPDATE SET revision = hosted_players.revision + 1,
-             due_at = coalesce(hosted_players.due_at, excluded.due_at)
+             due_at = CASE
+                 WHEN hosted_players.parked_version IS NULL AND hosted_players.attempts = 0
+                     AND hosted_players.due_at > excluded.due_at
+                     THEN excluded.due_at
+                 ELSE coalesce(hosted_players.due_at, excluded.due_at)
+             END
          RETURNING revision",
     )
     .bind(user)

@@ -157,3 +157,40 @@ async fn removals_and_scores_at_once_leave_the_newest() {
         }
     }
 }
+
+#[tokio::test]
+async fn removals_are_spread_and_newer_scores_do_not_wait() {
+    for fixture in fixtures(daily()).await {
+        let mut players = fixture.players(1100).await;
+        players.sort_unstable();
+        for player in &players {
+            fixture.score_at(*player, 7, at(NOON)).await.unwrap();
+        }
+        for written in [
+            "UPDATE hosted_players SET due_at = NULL",
+            "UPDATE hosted_scores SET written = revision",
+        ] {
+            let pool = fixture.database.pool();
+            sqlx::query(written).execute(pool).await.unwrap();
+        }
+        fixture.boards.end_due(at(DUE)).await.unwrap();
+        let due = async |now: Timestamp| {
+            let due = hosted::due(&fixture.database, now, 5000).await;
+            due.unwrap()
+        };
+        let soon = at("2026-11-29T16:10:05Z");
+        assert_eq!(due(soon).await.len(), 1000);
+        let (parked, last) = (players[1098], players[1099]);
+        let park = "UPDATE hosted_players SET parked_version = 1 WHERE user_id = $1";
+        let park = sqlx::query(park).bind(parked);
+        park.execute(fixture.database.pool()).await.unwrap();
+        for player in [parked, last] {
+            fixture.score_at(player, 3, at(DUE)).await.unwrap();
+        }
+        let now_due = due(soon).await;
+        assert!(now_due.contains(&last), "a newer score is written at once");
+        assert!(!now_due.contains(&parked), "unless its player is parked");
+        assert_eq!(due(at("2026-11-29T16:10:22Z")).await.len(), 1100);
+        assert_eq!(unwritten(&fixture, last, soon).await, daily_is(Some(3)));
+    }
+}

@@ -1,6 +1,8 @@
 //! Deletes the scores of a window that has ended, in batches. Each batch also intends their removal from WeChat's
 //! friends ranking, in the same transaction, so that none is forgotten whatever is killed.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use sqlx::Row;
 
@@ -12,6 +14,9 @@ use crate::social::hosted::{self, EndedScores};
 
 /// Scores per batch.
 const BATCH: i64 = 1000;
+/// The removals of a batch at WeChat are due this long after those of the batch before: half of what the sweeper
+/// enqueues, so that scores of the next window do not wait for them.
+const BATCH_EVERY: Duration = Duration::from_secs(20);
 
 impl Boards {
     /// Deletes the scores of a window that accepts none any more.
@@ -27,7 +32,13 @@ impl Boards {
         .bind(&id.window)
         .fetch_one(self.database.pool())
         .await?;
-        while self.delete_batch(id, hosted_key.as_deref(), now).await? {}
+        let mut delay = Duration::ZERO;
+        while self
+            .delete_batch(id, hosted_key.as_deref(), now, delay)
+            .await?
+        {
+            delay += BATCH_EVERY;
+        }
         Ok(())
     }
 
@@ -37,6 +48,7 @@ impl Boards {
         id: &WindowId,
         hosted_key: Option<&str>,
         now: Timestamp,
+        delay: Duration,
     ) -> Result<bool, BoardError> {
         let mut transaction = self.database.begin().await?;
         let batch = sqlx::query(
@@ -58,7 +70,7 @@ impl Boards {
                 window: id.window.as_str(),
                 last,
             };
-            hosted::intend_removal(&mut transaction, key, &scores, now).await?;
+            hosted::intend_removal(&mut transaction, key, &scores, now, delay).await?;
         }
         sqlx::query("DELETE FROM scores WHERE board = $1 AND window_key = $2 AND user_id <= $3")
             .bind(&id.board)

@@ -1,5 +1,7 @@
 //! Removing the scores of a window that has ended.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use sqlx::AnyConnection;
 
@@ -18,8 +20,8 @@ pub(crate) struct EndedScores<'a> {
     pub(crate) last: UserId,
 }
 
-/// Intends scores to be removed from WeChat's ranking, within the transaction that deletes them. A player who has a
-/// score in a window of the board that is open keeps it: it has replaced the one that has ended.
+/// Intends scores to be removed from WeChat's ranking after `delay`, within the transaction that deletes them. A player
+/// who has a score in a window of the board that is open keeps it: it has replaced the one that has ended.
 ///
 /// # Errors
 /// When the database fails.
@@ -28,12 +30,13 @@ pub(crate) async fn intend_removal(
     key: &str,
     scores: &EndedScores<'_>,
     now: Timestamp,
+    delay: Duration,
 ) -> Result<(), DatabaseError> {
     // The players first, which excludes intents; what these have written is seen by the second statement.
     for (sql, at) in [
         (
             include_str!("../sql/hosted_remove_players.sql"),
-            after(now, COLLECT),
+            after(now, COLLECT + delay),
         ),
         (
             include_str!("../sql/hosted_remove_scores.sql"),
