@@ -8,11 +8,11 @@ use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::refunds::{self, Refund};
 use avalon_core::payments::{Channel, OrderStatus, inventory, products};
 use avalon_queue::{JobState, JobStore};
-
-use crate::checks::{
-    Entry, accounted_for, by, granted_once, holds_stock, money_adds_up, order_matches_wechat,
+use avalon_tests::books::{
+    Entry, accounted_for, by, granted_once, money_adds_up, order_matches_wechat,
     refund_matches_wechat, revoked_once,
 };
+
 use crate::run::{LIMIT, Run, STOCK};
 use crate::shop::Player;
 use crate::tally::Tally;
@@ -272,4 +272,9 @@ impl Run<'_> {
         }
         dead.len()
     }
+}
+
+fn holds_stock(status: OrderStatus) -> bool {
+    use OrderStatus::{Paid, Pending, Refunding};
+    matches!(status, Pending | Paid | Refunding)
 }

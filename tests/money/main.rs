@@ -9,7 +9,6 @@
 )]
 
 mod cancellations;
-mod checks;
 mod find;
 mod flaky_store;
 mod game_server;

@@ -1,4 +1,4 @@
-//! Checks of a single order, refund or ledger, for [`crate::invariants`].
+//! Our books of an order beside WeChat's: the assertions that hold once everything has settled.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,24 +8,28 @@ use avalon_core::payments::{OrderStatus, RefundStatus};
 use serde_json::Value;
 
 /// A row of `inventory_ledger`.
-pub(crate) struct Entry {
-    pub(crate) source: String,
-    pub(crate) product: String,
-    pub(crate) delta: i64,
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The unique cause of the change.
+    pub source: String,
+    /// The product.
+    pub product: String,
+    /// Number of items granted, or revoked if negative.
+    pub delta: i64,
 }
 
-pub(crate) fn by(list: Vec<Value>, name: &str) -> HashMap<String, Value> {
+/// Maps a list by one of its fields.
+pub fn by(list: Vec<Value>, name: &str) -> HashMap<String, Value> {
     list.into_iter()
         .map(|item| (item[name].as_str().unwrap().to_owned(), item))
         .collect()
 }
 
-pub(crate) fn holds_stock(status: OrderStatus) -> bool {
-    use OrderStatus::{Paid, Pending, Refunding};
-    matches!(status, Pending | Paid | Refunding)
-}
-
-pub(crate) fn order_matches_wechat(order: &Order, theirs: Option<&Value>) {
+/// Asserts that an order is paid exactly if WeChat has its payment.
+///
+/// # Panics
+/// If not.
+pub fn order_matches_wechat(order: &Order, theirs: Option<&Value>) {
     let state = theirs.map_or("absent", |order| order["tradeState"].as_str().unwrap());
     let expected: &[&str] = match order.status {
         status if status.was_paid() => &["SUCCESS", "REFUND"],
@@ -39,7 +43,11 @@ pub(crate) fn order_matches_wechat(order: &Order, theirs: Option<&Value>) {
     }
 }
 
-pub(crate) fn refund_matches_wechat(refund: &Refund, theirs: Option<&Value>) {
+/// Asserts that a refund has succeeded exactly if WeChat has paid it back.
+///
+/// # Panics
+/// If not.
+pub fn refund_matches_wechat(refund: &Refund, theirs: Option<&Value>) {
     let state = theirs.map_or("absent", |refund| refund["status"].as_str().unwrap());
     let expected: &[&str] = match refund.status {
         RefundStatus::Succeeded => &["SUCCESS"],
@@ -69,7 +77,11 @@ fn caused_by<'a>(source: &str, ledger: &'a [Entry]) -> Vec<&'a Entry> {
         .collect()
 }
 
-pub(crate) fn granted_once(order: &Order, ledger: &[Entry]) {
+/// Asserts that the items of a paid order were granted once, those of others never.
+///
+/// # Panics
+/// If not.
+pub fn granted_once(order: &Order, ledger: &[Entry]) {
     let granted: Vec<i64> = caused_by(&format!("order:{}", order.id), ledger)
         .iter()
         .map(|entry| entry.delta)
@@ -81,8 +93,11 @@ pub(crate) fn granted_once(order: &Order, ledger: &[Entry]) {
     assert_eq!(granted, due, "grants match the payment: {order:?}");
 }
 
-/// Nothing but an order grants items, and only a failed refund gives them back.
-pub(crate) fn accounted_for(ledger: &[Entry], sources: &HashSet<String>) {
+/// Asserts that nothing but these sources grants items, each once, and that only a failed refund gives them back.
+///
+/// # Panics
+/// If not.
+pub fn accounted_for(ledger: &[Entry], sources: &HashSet<String>) {
     for entry in ledger.iter().filter(|entry| entry.delta > 0) {
         let mut parts = entry.source.splitn(3, ':');
         let (kind, id) = (parts.next().unwrap(), parts.next().unwrap_or_default());
@@ -92,13 +107,21 @@ pub(crate) fn accounted_for(ledger: &[Entry], sources: &HashSet<String>) {
     }
 }
 
-pub(crate) fn revoked_once(refund: &Refund, ledger: &[Entry]) {
+/// Asserts that a refund has taken back what it says, and no more than it may.
+///
+/// # Panics
+/// If not.
+pub fn revoked_once(refund: &Refund, ledger: &[Entry]) {
     let revoked = revoked_by(refund, ledger);
     assert_eq!(revoked, refund.revoked.unwrap_or(0), "{refund:?}");
     assert!(revoked <= refund.quantity, "{refund:?}");
 }
 
-pub(crate) fn money_adds_up(order: &Order, refunds: &[Refund]) {
+/// Asserts that the sums of an order are those of its refunds.
+///
+/// # Panics
+/// If not.
+pub fn money_adds_up(order: &Order, refunds: &[Refund]) {
     let back: i64 = refunds
         .iter()
         .filter(|refund| refund.status == RefundStatus::Succeeded)
