@@ -7,6 +7,7 @@ use avalon_simulator::VirtualPaymentCredentials;
 use avalon_test_support::{FleetSettings, eventually_eq};
 use avalon_tests::wechat_push::credentials;
 use avalon_tests::{ApiResponse, Client, Player, send};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;
@@ -19,6 +20,7 @@ pub(super) const ALERTS: &[&str] = &[
     "DeliveriesContradictOrders",
     "OrdersWithoutDeliveries",
     "PaymentPushesUnverified",
+    "ProductPricesDiffer",
     "PushAnswersSlow",
     "VirtualPaymentMisconfigured",
 ];
@@ -53,6 +55,7 @@ async fn drill() {
     let mut database = PgConnection::connect(stores.database.url()).await.unwrap();
     unsettled(&mut drill, &mut database).await;
     unknown_coins(&mut drill, &mut database).await;
+    other_price(&mut drill).await;
     locked(&mut drill, &mut database).await;
     drill.finish();
 }
@@ -175,6 +178,26 @@ async fn unknown_coins(drill: &mut Drill, database: &mut PgConnection) {
     let accept = drill.fleet.settings.command("coins").arg("accept");
     let accept = accept.arg(&alice.open_id).arg("--reason").arg("a drill");
     assert!(accept.run().await.status.success());
+    drill.ends(fault).await;
+}
+
+async fn other_price(drill: &mut Drill) {
+    let fault = drill
+        .fault(
+            "clients report that the sheet refuses a price",
+            &["ProductPricesDiffer"],
+        )
+        .await;
+    let alice = drill.game.player("alice").await;
+    for _ in 0..4 {
+        let params = json!({"channel": "virtual_payment", "code": -15016});
+        let now = Timestamp::now().as_millisecond();
+        let event = json!({"eventName": "$payment", "eventParams": params, "timestamp": now});
+        let reported = alice.post("/api/wx/report", "unused", json!({"events": [event]}));
+        assert_eq!(reported.await.body["accepted"], 1);
+        sleep(Duration::from_secs(1)).await;
+    }
+    drill.fires(&fault).await;
     drill.ends(fault).await;
 }
 
