@@ -6,9 +6,7 @@ use std::collections::HashMap;
 use avalon_core::analytics::config::SinkName;
 use avalon_core::analytics::incoming::{self, AcceptedEvent, Clock, EventRefusal};
 use avalon_core::analytics::metrics::EventOutcome;
-use avalon_core::analytics::{
-    BatchHead, EventBatch, EventMetrics, Player, Source, payment_sheets,
-};
+use avalon_core::analytics::{BatchHead, EventBatch, EventMetrics, Player, Source, payment_sheets};
 use avalon_core::base::ids::UserId;
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::jobs::events::jobs_of;

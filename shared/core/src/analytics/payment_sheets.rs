@@ -14,9 +14,9 @@ const OTHER: &str = "other";
 
 /// The codes of both channels' sheets (0: paid), and the labels for what is none of them.
 pub(super) const CODES: &[&str] = &[
-    "0", "1", "2", "3", "4", "5", "6", "7", "-1", "-2", "-6", "1000", "1001", "1003", "-15001", "-15002", "-15003", "-15004", "-15005", "-15006", "-15007",
-    "-15008", "-15009", "-15010", "-15011", "-15012", "-15013", "-15014", "-15015", "-15016",
-    "-15017", "701001", NONE, OTHER,
+    "0", "1", "2", "3", "4", "5", "6", "7", "-1", "-2", "-6", "1000", "1001", "1003", "-15001",
+    "-15002", "-15003", "-15004", "-15005", "-15006", "-15007", "-15008", "-15009", "-15010",
+    "-15011", "-15012", "-15013", "-15014", "-15015", "-15016", "-15017", "701001", NONE, OTHER,
 ];
 
 #[derive(Deserialize)]
@@ -47,7 +47,11 @@ mod tests {
     #[test]
     fn labels_are_bounded_whatever_a_client_sends() {
         for (name, params, label) in [
-            ("$payment", r#"{"channel":"virtual_payment","code":-15016}"#, Some("-15016")),
+            (
+                "$payment",
+                r#"{"channel":"virtual_payment","code":-15016}"#,
+                Some("-15016"),
+            ),
             ("$payment", r#"{"code":0}"#, Some("0")),
             ("$payment", r#"{"verdict":"ask"}"#, Some("none")),
             ("$payment", r#"{"code":-99999}"#, Some("other")),
