@@ -74,6 +74,10 @@ compare *ARGS:
 drill *NAME:
     scripts/alert-drill {{ NAME }}
 
+# Breaks a running service at random: `just chaos --minutes 30 --seed 7`
+chaos *ARGS:
+    scripts/chaos {{ ARGS }}
+
 # Runs the fuzz targets: `just fuzz [SECONDS [NAME…]]`
 fuzz *ARGS:
     scripts/fuzz {{ ARGS }}

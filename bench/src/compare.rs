@@ -8,6 +8,7 @@
 mod charts;
 mod children;
 mod cpu;
+mod deliveries;
 mod document;
 mod keys;
 mod machine;

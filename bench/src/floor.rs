@@ -120,7 +120,9 @@ pub(crate) async fn run(arguments: &FloorArguments) -> Outcome<()> {
             [("perSecond", each.rate)].into()
         }
         Scenario::Queue => queue::measure(arguments).await?,
-        Scenario::SignInRate => return Err("the floor has no sign-ins at a rate".into()),
+        Scenario::SignInRate | Scenario::Deliveries | Scenario::DeliveriesPlain => {
+            return Err(format!("the floor has no {}", arguments.scenario).into());
+        }
     };
     println!("{}", serde_json::to_string(&figures)?);
     Ok(())

@@ -225,6 +225,20 @@ pub(crate) enum CoinsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Lists players whose coins differ from WeChat's sums.
+    Audit {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Accepts the difference between a player's coins and WeChat's sums, once it is explained.
+    Accept {
+        /// WeChat's id of the player.
+        open_id: String,
+        /// Why, for the audit log.
+        #[arg(long)]
+        reason: String,
+    },
     /// Records whether WeChat has applied a change whose outcome is unknown, as its console shows.
     Settle {
         /// Number of the change (`bill_no`); of a spend the order's id.
@@ -275,6 +289,14 @@ pub(crate) enum PushesCommand {
     Replay {
         /// Push id.
         id: String,
+    },
+    /// Explains a recorded push or signed call: which step of its verification fails, and which text is signed.
+    Verify {
+        /// The recording: an HTTP request as sent, or JSON (see docs/operations.md); `-`: standard input.
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 

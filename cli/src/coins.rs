@@ -1,8 +1,10 @@
 //! `avalon coins`: shows the changes of a player's coins from the database, which works while API and workers are
-//! down, and records what an operator has found out about a change whose outcome is unknown.
+//! down, and records what an operator has found out about a change whose outcome is unknown, or about coins that differ
+//! from WeChat's sums.
 
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
-use avalon_core::payments::coins;
+use avalon_core::base::iso_time::IsoTime;
+use avalon_core::payments::coins::{self, audit as audits};
 use avalon_core::payments::fulfilments::Webhooks;
 use avalon_core::storage::database::Database;
 use avalon_wechat::OpenId;
@@ -20,6 +22,8 @@ pub(crate) async fn run(config: &Config, command: CoinsCommand) -> Result<(), Fa
     let database = Database::new(&config.database)?;
     match command {
         CoinsCommand::Show { open_id, json } => show(&database, open_id, json).await,
+        CoinsCommand::Audit { json } => list_differences(&database, json).await,
+        CoinsCommand::Accept { open_id, reason } => accept(&database, open_id, reason).await,
         CoinsCommand::Settle {
             id,
             outcome,
@@ -53,6 +57,42 @@ async fn show(database: &Database, open_id: String, as_json: bool) -> Result<(),
             change.id, change.amount
         );
     }
+    Ok(())
+}
+
+async fn list_differences(database: &Database, as_json: bool) -> Result<(), Failure> {
+    let found = audits::differences(database, MAX_SHOWN).await?;
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&json!(found))?);
+        return Ok(());
+    }
+    println!(
+        "{:<32}  {:>10}  {:>10}  {:>10}  found",
+        "player", "bought", "granted", "spent"
+    );
+    for difference in &found {
+        let (off, at) = (difference.off, IsoTime(difference.at));
+        println!(
+            "{:<32}  {:>+10}  {:>+10}  {:>+10}  {at}",
+            difference.open_id.as_str(),
+            off.saved,
+            off.presented,
+            off.spent
+        );
+    }
+    Ok(())
+}
+
+async fn accept(database: &Database, open_id: String, reason: String) -> Result<(), Failure> {
+    let accepted = audits::accept(database, &OpenId::new(open_id.clone())).await?;
+    let (user, off) = accepted.ok_or_else(|| Failure::NoDifference(open_id.clone()))?;
+    let event = AuditEvent::new(AuditKind::CoinDifferenceAccepted, Actor::Operator).user(user);
+    let event = event
+        .with("saved", off.saved)
+        .with("presented", off.presented)
+        .with("spent", off.spent);
+    audit::record(database, event.with("reason", reason)).await;
+    println!("the difference of {open_id} is accepted");
     Ok(())
 }
 

@@ -2,7 +2,9 @@
 //! WeChat APIs that are free.
 
 mod addresses;
+mod push;
 mod stores;
+mod virtual_payment;
 mod wechat;
 
 use std::path::Path;
@@ -92,7 +94,7 @@ pub(crate) async fn run(path: Option<&Path>, role: Role, json: bool) -> Result<(
 }
 
 async fn check_all(config: &Config, findings: &mut Findings) {
-    let progress = progress::steps(5);
+    let progress = progress::steps(6);
     progress.set_message("database");
     stores::database(config, findings).await;
     progress.inc(1);
@@ -104,6 +106,9 @@ async fn check_all(config: &Config, findings: &mut Findings) {
     progress.inc(1);
     progress.set_message("WeChat Pay");
     wechat::pay(config, findings).await;
+    progress.inc(1);
+    progress.set_message("message push");
+    push::check(config, findings).await;
     progress.inc(1);
     progress.set_message("addresses");
     addresses::check(config, findings).await;

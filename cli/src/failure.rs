@@ -64,6 +64,10 @@ pub(crate) enum Failure {
     NoSuchPush(String),
     #[error("there is no change of coins {0} whose outcome is unknown")]
     NotUnsettled(String),
+    #[error("the coins of {0} do not differ from WeChat's sums")]
+    NoDifference(String),
+    #[error("{0}")]
+    Recording(String),
     #[error("player {0} does not exist")]
     NoSuchPlayer(String),
     #[error(

@@ -1,5 +1,7 @@
 //! `avalon pushes`: reads the messages that WeChat pushed from the database, which works while API and workers
-//! are down, and has workers process them again.
+//! are down, and has workers process them again. `verify` explains a recorded one.
+
+mod verify;
 
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::base::ids::PushId;
@@ -32,6 +34,7 @@ pub(crate) async fn run(config: &Config, command: PushesCommand) -> Result<(), F
         }
         PushesCommand::Show { id, json } => show(&database, &id, json).await,
         PushesCommand::Replay { id } => replay(&database, &id).await,
+        PushesCommand::Verify { file, json } => verify::run(config, &file, json).await,
     }
 }
 

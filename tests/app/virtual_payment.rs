@@ -1,5 +1,6 @@
 //! Virtual payment: deliveries, refunds and coins as the simulator and forged pushes report them.
 
+mod audits;
 mod coins;
 mod deliveries;
 mod lost_answers;

@@ -46,6 +46,7 @@ mod platform_stats;
 mod playground;
 mod profiles;
 mod protection;
+mod push_diagnosis;
 mod pushes;
 mod risk;
 mod rolling_restart;

@@ -1,14 +1,17 @@
 //! The invariants that hold once a run has settled: our books are consistent in themselves and agree
 //! with WeChat's.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use avalon_core::base::ids::RefundId;
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::refunds::{self, Refund};
-use avalon_core::payments::{Channel, OrderStatus, RefundStatus, inventory, products};
+use avalon_core::payments::{Channel, OrderStatus, inventory, products};
 use avalon_queue::{JobState, JobStore};
-use serde_json::Value;
+use avalon_tests::books::{
+    Entry, accounted_for, by, granted_once, money_adds_up, order_matches_wechat,
+    refund_matches_wechat, revoked_once,
+};
 
 use crate::run::{LIMIT, Run, STOCK};
 use crate::shop::Player;
@@ -23,13 +26,6 @@ const EXPECTED_FAILURES: [&str; 6] = [
     "STORE_UNAVAILABLE",
     "WEBHOOK_FAILED",
 ];
-
-/// A row of `inventory_ledger`.
-pub(crate) struct Entry {
-    pub(crate) source: String,
-    product: String,
-    pub(crate) delta: i64,
-}
 
 impl Run<'_> {
     /// Checks every invariant and returns what was counted.
@@ -47,7 +43,7 @@ impl Run<'_> {
             let ledger = self.ledger(*player).await;
             self.ledger_matches_balance(*player, &ledger).await;
             let orders = order_rows::of_user(&self.shop.database, player.0, None, None, 100);
-            let (mut bought, mut late_ones) = (0, 0);
+            let (mut bought, mut late_ones, mut sources) = (0, 0, HashSet::new());
             for order in orders.await.unwrap() {
                 let refunds = refunds::of_order(&self.shop.database, order.id);
                 let refunds = refunds.await.unwrap();
@@ -60,8 +56,10 @@ impl Run<'_> {
 
                 let late = self.history_is_legal(&order).await;
                 granted_once(&order, &ledger);
+                sources.insert(format!("order:{}", order.id));
                 for refund in &refunds {
                     revoked_once(refund, &ledger);
+                    sources.insert(format!("refund:{}", refund.refund_id));
                 }
                 match order.channel {
                     Channel::WechatPay => {
@@ -99,6 +97,7 @@ impl Run<'_> {
                 tally.refunded += usize::from(order.status == OrderStatus::Refunded);
                 tally.closed += usize::from(order.status == OrderStatus::Closed);
             }
+            accounted_for(&ledger, &sources);
             assert!(
                 late_ones > 0 || bought <= LIMIT,
                 "{bought} exceed the limit"
@@ -275,92 +274,7 @@ impl Run<'_> {
     }
 }
 
-pub(crate) fn by(list: Vec<Value>, name: &str) -> HashMap<String, Value> {
-    list.into_iter()
-        .map(|item| (item[name].as_str().unwrap().to_owned(), item))
-        .collect()
-}
-
 fn holds_stock(status: OrderStatus) -> bool {
     use OrderStatus::{Paid, Pending, Refunding};
     matches!(status, Pending | Paid | Refunding)
-}
-
-fn order_matches_wechat(order: &Order, theirs: Option<&Value>) {
-    let state = theirs.map_or("absent", |order| order["tradeState"].as_str().unwrap());
-    let expected: &[&str] = match order.status {
-        status if status.was_paid() => &["SUCCESS", "REFUND"],
-        _ => &["CLOSED", "absent"],
-    };
-    assert!(expected.contains(&state), "{state} at WeChat: {order:?}");
-    if let Some(theirs) = theirs.filter(|_| order.status.was_paid()) {
-        assert_eq!(theirs["total"], order.total_fee.get(), "{order:?}");
-        let transaction = theirs["transactionId"].as_str();
-        assert_eq!(transaction, order.transaction_id.as_deref(), "{order:?}");
-    }
-}
-
-fn refund_matches_wechat(refund: &Refund, theirs: Option<&Value>) {
-    let state = theirs.map_or("absent", |refund| refund["status"].as_str().unwrap());
-    let expected: &[&str] = match refund.status {
-        RefundStatus::Succeeded => &["SUCCESS"],
-        RefundStatus::Closed => &["CLOSED", "absent"],
-        _ => &[],
-    };
-    assert!(expected.contains(&state), "{state} at WeChat: {refund:?}");
-    if let Some(theirs) = theirs {
-        assert_eq!(theirs["refund"], refund.amount.get(), "{refund:?}");
-    }
-}
-
-/// Items revoked by the refund, net of those restored.
-fn revoked_by(refund: &Refund, ledger: &[Entry]) -> i64 {
-    let source = format!("refund:{}", refund.refund_id);
-    ledger
-        .iter()
-        .filter(|entry| entry.source.starts_with(&source))
-        .map(|entry| -entry.delta)
-        .sum()
-}
-
-fn caused_by<'a>(source: &str, ledger: &'a [Entry]) -> Vec<&'a Entry> {
-    ledger
-        .iter()
-        .filter(|entry| entry.source == source)
-        .collect()
-}
-
-fn granted_once(order: &Order, ledger: &[Entry]) {
-    let granted: Vec<i64> = caused_by(&format!("order:{}", order.id), ledger)
-        .iter()
-        .map(|entry| entry.delta)
-        .collect();
-    let due = match order.status.was_paid() && order.grants_items() {
-        true => vec![order.quantity],
-        false => vec![],
-    };
-    assert_eq!(granted, due, "grants match the payment: {order:?}");
-}
-
-fn revoked_once(refund: &Refund, ledger: &[Entry]) {
-    let revoked = revoked_by(refund, ledger);
-    assert_eq!(revoked, refund.revoked.unwrap_or(0), "{refund:?}");
-    assert!(revoked <= refund.quantity, "{refund:?}");
-}
-
-pub(crate) fn money_adds_up(order: &Order, refunds: &[Refund]) {
-    let back: i64 = refunds
-        .iter()
-        .filter(|refund| refund.status == RefundStatus::Succeeded)
-        .map(|refund| refund.amount.get())
-        .sum();
-    assert_eq!(back, order.refunded_fee.get(), "{order:?}");
-    assert!(back <= order.total_fee.get(), "{order:?}");
-    let full = back == order.total_fee.get();
-    assert_eq!(full, order.status == OrderStatus::Refunded, "{order:?}");
-    assert_ne!(
-        order.status,
-        OrderStatus::Refunding,
-        "nothing is in progress"
-    );
 }

@@ -8,6 +8,7 @@
 )]
 
 pub mod app;
+pub mod books;
 pub mod collector;
 pub mod event_sinks;
 pub mod kafka_broker;

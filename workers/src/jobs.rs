@@ -55,6 +55,7 @@ pub fn handlers(services: &Arc<Services>) -> Handlers {
         ],
         repeated: [
             accounts::reconcile_bans::handle,
+            payments::audit_coins::handle,
             payments::check_order::handle,
             payments::refund::handle,
             payments::sweep::handle,

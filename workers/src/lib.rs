@@ -22,6 +22,7 @@ pub use accounts::metrics::ProfileMetrics;
 pub use accounts::risk::{Risk, Subject, Verdict};
 pub use analytics::{Analytics, AnalyticsError};
 pub use jobs::handlers;
+pub use payments::audit_coins::AuditCoins;
 pub use payments::fulfil::Fulfil;
 pub use payments::metrics::PayMetrics;
 pub use payments::retention::Retention;

@@ -2,6 +2,7 @@
 //! payment channel, `channels` the registry with one file per channel; every other file holds for any
 //! channel.
 
+pub(crate) mod audit_coins;
 pub(crate) mod callback;
 pub(crate) mod cancel_order;
 pub(crate) mod change_coins;

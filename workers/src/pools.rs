@@ -17,6 +17,8 @@ pub struct PoolsSettings {
     pub pool: PoolSettings,
     /// Whether the schedule compares WeChat's bills with our orders.
     pub compares_bills: bool,
+    /// Whether players' coins are compared with WeChat's sums.
+    pub audits_coins: bool,
     /// Whether invitations are rewarded.
     pub rewards_invites: bool,
     /// Whether the milestone of invitations is a number of days.
@@ -56,6 +58,7 @@ impl Pools {
             .collect();
         let conditions = Conditions {
             compares_bills: settings.compares_bills,
+            audits_coins: settings.audits_coins,
             rewards_invites: settings.rewards_invites,
             counts_days: settings.counts_days,
             platform_stats: settings.platform_stats.clone(),

@@ -13,6 +13,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::accounts::reconcile_bans::ReconcileBans;
 use crate::analytics::event_retention::EventRetention;
+use crate::payments::audit_coins::AuditCoins;
 use crate::payments::retention::Retention;
 use crate::payments::sweep::Sweep;
 use crate::platform::prune_pushes::PrunePushes;
@@ -34,6 +35,8 @@ pub(crate) struct Conditions {
     /// Whether WeChat's bills are compared with our orders. Pointless with a simulator that loses its orders
     /// on restart.
     pub(crate) compares_bills: bool,
+    /// Whether players' coins are compared with WeChat's sums. Pointless with a simulator that loses them.
+    pub(crate) audits_coins: bool,
     /// Whether invitations are rewarded.
     pub(crate) rewards_invites: bool,
     /// Whether the milestone of invitations is a number of days.
@@ -67,13 +70,14 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// The schedule.
 #[rustfmt::skip]
-const SCHEDULE: [Entry; 17] = [
+const SCHEDULE: [Entry; 18] = [
     //      interval                           condition              jobs
     Entry { every: SECOND.saturating_mul(5),   when: always,          jobs: |_, _| one(&Sweep {}) },
     Entry { every: SECOND.saturating_mul(5),   when: always,          jobs: |_, _| one(&SweepSocial {}) },
     Entry { every: SECOND.saturating_mul(30),  when: always,          jobs: |_, _| one(&ReconcileBans {}) },
     Entry { every: SECOND.saturating_mul(15),  when: always,          jobs: |_, _| one(&EndWindows {}) },
     Entry { every: MINUTE.saturating_mul(15),  when: compares_bills,  jobs: days_to_compare },
+    Entry { every: MINUTE,                     when: audits_coins,    jobs: |_, _| one(&AuditCoins {}) },
     Entry { every: MINUTE.saturating_mul(30),  when: pulls_figures,   jobs: figures_to_pull },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&PruneAudit {}) },
     Entry { every: HOUR,                       when: always,          jobs: |_, _| one(&Retention {}) },
@@ -94,6 +98,10 @@ fn always(_: &Conditions) -> bool {
 
 fn compares_bills(conditions: &Conditions) -> bool {
     conditions.compares_bills
+}
+
+fn audits_coins(conditions: &Conditions) -> bool {
+    conditions.audits_coins
 }
 
 fn pulls_figures(conditions: &Conditions) -> bool {
@@ -173,6 +181,7 @@ mod tests {
     fn conditions() -> Conditions {
         Conditions {
             compares_bills: true,
+            audits_coins: true,
             rewards_invites: true,
             counts_days: true,
             platform_stats: vec![Dataset::Summary],

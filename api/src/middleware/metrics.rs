@@ -12,6 +12,9 @@ use strum::{AsRefStr, IntoStaticStr, VariantArray};
 
 use crate::middleware::limits::Limit;
 
+/// The queues of jobs that requests of clients wait for.
+const QUEUES_OF_CLIENTS: &[&str] = &["login", "order", "social"];
+
 metrics! {
     /// Counts and times requests. Cheap to clone.
     pub struct HttpMetrics {
@@ -43,7 +46,7 @@ metrics! {
         /// Requests whose token, session or signature was rejected, by problem code.
         refused: IntCounterVec["code"] = "avalon_callers_refused_total",
         /// Requests refused because their queue is too far behind, by queue.
-        shed: IntCounterVec["queue"] = "avalon_requests_shed_total",
+        shed: IntCounterVec["queue" in QUEUES_OF_CLIENTS] = "avalon_requests_shed_total",
     }
 
     /// Counts payment callbacks at ingress; workers count the outcomes of those that were stored. Cheap

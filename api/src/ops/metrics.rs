@@ -60,6 +60,8 @@ metrics! {
         unsettled: IntGauge = "avalon_coin_spends_unsettled",
         /// Age of the oldest of them.
         unsettled_oldest: Gauge = "avalon_coin_spends_unsettled_oldest_seconds",
+        /// Players whose coins differ from WeChat's sums.
+        coin_differences: IntGauge = "avalon_coin_audit_differences",
         /// Erasures of players that have begun and are not done.
         erasures: IntGauge = "avalon_erasures_pending",
         /// Time since the oldest of them began.
@@ -281,6 +283,7 @@ fn describe_backlog(
     gauges
         .unsettled_oldest
         .set(seconds(backlog.coins_unsettled.oldest_ms));
+    gauges.coin_differences.set(backlog.coin_differences);
     gauges.erasures.set(backlog.erasures.count);
     gauges
         .erasures_oldest

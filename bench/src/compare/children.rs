@@ -110,6 +110,7 @@ pub(crate) async fn floor(
         Scenario::Callbacks | Scenario::CallbacksBacklog => Orders {
             number: operations,
             owners: seeds::PLAYERS,
+            channel: seeds::Channel::WechatPay,
         },
         Scenario::GetOrder => ORDERS_READ,
         _ => Orders::NONE,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::cpu::Meter;
+use super::deliveries::{self, Mode};
 use super::notifications;
 use super::plan::Plan;
 use super::progress::{Progress, Rows};
@@ -34,6 +35,12 @@ pub(crate) async fn run(
         Scenario::Callbacks | Scenario::CallbacksBacklog => Orders {
             number: plan.warm_up_requests + plan.callbacks,
             owners: seeds::PLAYERS,
+            channel: seeds::Channel::WechatPay,
+        },
+        Scenario::Deliveries | Scenario::DeliveriesPlain => Orders {
+            number: plan.warm_up_requests + plan.callbacks,
+            owners: seeds::PLAYERS,
+            channel: seeds::Channel::VirtualPayment,
         },
         Scenario::GetOrder => requests::ORDERS_READ,
         _ => Orders::NONE,
@@ -49,6 +56,8 @@ pub(crate) async fn run(
         Scenario::SignInRate => run.rate(requests::sign_ins()).await,
         Scenario::Callbacks => run.callbacks(shared, Workers::Running).await,
         Scenario::CallbacksBacklog => run.callbacks(shared, Workers::Stopped).await,
+        Scenario::Deliveries => run.deliveries(Mode::Secure).await,
+        Scenario::DeliveriesPlain => run.deliveries(Mode::Plain).await,
         Scenario::Events => run.events(Workers::Running).await,
         Scenario::EventsBacklog => run.events(Workers::Stopped).await,
         Scenario::CreateOrder => {
@@ -143,6 +152,19 @@ impl Run<'_> {
             rows_per_unit: 1.0,
         };
         self.asynchronous(work, workers).await
+    }
+
+    async fn deliveries(self, mode: Mode) -> Outcome<Measured> {
+        let (first, number) = (self.plan.warm_up_requests, self.plan.callbacks);
+        let work = Work {
+            requests: deliveries::requests(mode, 0..first + number)?,
+            first,
+            number,
+            rows: Rows::PaidOrders,
+            rows_per_request: 1,
+            rows_per_unit: 1.0,
+        };
+        self.asynchronous(work, Workers::Running).await
     }
 
     async fn events(self, workers: Workers) -> Outcome<Measured> {

@@ -21,6 +21,7 @@ pub(crate) const EVENTS: u64 = 50;
 pub(crate) const ORDERS_READ: Orders = Orders {
     number: 50 * SENDERS,
     owners: SENDERS,
+    channel: seeds::Channel::WechatPay,
 };
 
 fn post(path: &str, body: impl Into<Bytes>) -> HttpRequest {

@@ -32,6 +32,10 @@ pub(crate) enum Scenario {
     Callbacks,
     /// Payment callbacks while workers are stopped; then the workers, alone.
     CallbacksBacklog,
+    /// Deliveries of virtual payment in secure mode, while workers process them.
+    Deliveries,
+    /// The same in plain mode.
+    DeliveriesPlain,
     /// Reports of 50 events while workers store them.
     Events,
     /// Reports while workers are stopped; then the workers, alone.
@@ -77,11 +81,13 @@ const fn less(key: &'static str, title: &'static str) -> Figure {
 
 impl Scenario {
     /// All of them, in the order of the tables.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::SignIn,
         Self::SignInRate,
         Self::Callbacks,
         Self::CallbacksBacklog,
+        Self::Deliveries,
+        Self::DeliveriesPlain,
         Self::Events,
         Self::EventsBacklog,
         Self::CreateOrder,
@@ -112,6 +118,16 @@ impl Scenario {
                 "processedPerSecond",
                 "callbacks processed/s, from a backlog",
             ),
+        ];
+        const DELIVERIES: &[Figure] = &[
+            more("acceptedPerSecond", "deliveries acknowledged/s, secure"),
+            less("p99Ms", "delivery, 64 at once, secure, p99 ms"),
+            more("processedPerSecond", "deliveries processed/s, secure"),
+        ];
+        const DELIVERIES_PLAIN: &[Figure] = &[
+            more("acceptedPerSecond", "deliveries acknowledged/s, plain"),
+            less("p99Ms", "delivery, 64 at once, plain, p99 ms"),
+            more("processedPerSecond", "deliveries processed/s, plain"),
         ];
         const EVENTS: &[Figure] = &[
             more("acceptedPerSecond", "events accepted/s, workers on"),
@@ -144,6 +160,8 @@ impl Scenario {
             Self::SignInRate => SIGN_IN_RATE,
             Self::Callbacks => CALLBACKS,
             Self::CallbacksBacklog => CALLBACKS_BACKLOG,
+            Self::Deliveries => DELIVERIES,
+            Self::DeliveriesPlain => DELIVERIES_PLAIN,
             Self::Events => EVENTS,
             Self::EventsBacklog => EVENTS_BACKLOG,
             Self::CreateOrder => CREATE_ORDER,
@@ -159,6 +177,8 @@ impl Scenario {
             Self::SignInRate => ("sign-in at 50/s", 1.0),
             Self::Callbacks => ("callback, live", 1.0),
             Self::CallbacksBacklog => ("callback, backlog", 1.0),
+            Self::Deliveries => ("delivery, secure", 1.0),
+            Self::DeliveriesPlain => ("delivery, plain", 1.0),
             Self::Events => ("1,000 events, live", 1000.0),
             Self::EventsBacklog => ("1,000 events, backlog", 1000.0),
             Self::CreateOrder => ("createOrder", 1.0),
@@ -167,12 +187,18 @@ impl Scenario {
         }
     }
 
+    /// Whether it needs the message push, which no other target has.
+    const fn is_pushed(self) -> bool {
+        matches!(self, Self::Deliveries | Self::DeliveriesPlain)
+    }
+
     /// Whether it applies to a target.
     pub(crate) const fn applies_to(self, target: Target) -> bool {
         match target {
-            Target::Avalon | Target::Nestjs => true,
+            Target::Avalon => true,
+            Target::Nestjs => !self.is_pushed(),
             // A rate says nothing of work without waiting.
-            Target::Floor => !matches!(self, Self::SignInRate),
+            Target::Floor => !matches!(self, Self::SignInRate) && !self.is_pushed(),
             Target::ApalisRedis => matches!(self, Self::Queue),
         }
     }

@@ -37,10 +37,10 @@ const AVALON: [&str; 3] = [
      FROM generate_series(0, 9999) AS n",
     "INSERT INTO orders (id, user_id, open_id, product_id, product_name, quantity, total_fee, channel,
         status, idempotency_key, request_digest, submitted_at, prepay_id, prepaid_at, holds_stock,
-        created_at, expires_at)
+        created_at, expires_at, channel_request)
      SELECT '01M8596G8RBENCH' || lpad(n::text, 11, '0'), users.id, users.open_id, 'bench', 'bench item',
-        1, 100, 'wechat_pay', 'pending', 'seed-' || n, 'seed', $3, 'wx' || n, $3, 1, $3,
-        $3 + 7200000
+        1, 100, 'CHANNEL', 'pending', 'seed-' || n, 'seed', $3, 'wx' || n, $3, 1, $3, $3 + 7200000,
+        nullif('REQUEST', '')
      FROM generate_series($1, $2 - 1) AS n JOIN users ON users.open_id = 'o_u' || n % $4",
 ];
 
@@ -62,6 +62,28 @@ pub(crate) struct Orders {
     pub(crate) number: u64,
     /// Number of players who own them in turn, at most [`PLAYERS`].
     pub(crate) owners: u64,
+    /// How they are paid.
+    pub(crate) channel: Channel,
+}
+
+/// A channel of our service.
+#[derive(Clone, Copy)]
+pub(crate) enum Channel {
+    WechatPay,
+    VirtualPayment,
+}
+
+impl Channel {
+    /// Its name, and what an order of it has asked of it.
+    const fn columns(self) -> (&'static str, &'static str) {
+        match self {
+            Self::WechatPay => ("wechat_pay", ""),
+            Self::VirtualPayment => (
+                "virtual_payment",
+                r#"{"mode":"goods","env":0,"productId":"bench","buyQuantity":1,"goodsPrice":100}"#,
+            ),
+        }
+    }
 }
 
 impl Orders {
@@ -69,6 +91,7 @@ impl Orders {
     pub(crate) const NONE: Self = Self {
         number: 0,
         owners: 1,
+        channel: Channel::WechatPay,
     };
 }
 
@@ -84,6 +107,10 @@ pub(crate) async fn insert(database: &TestDatabase, target: Target, orders: Orde
             .execute(&mut connection)
             .await?;
     }
+    let (channel, request) = orders.channel.columns();
+    let seeds = seeds
+        .replace("CHANNEL", channel)
+        .replace("REQUEST", request);
     sqlx::query(AssertSqlSafe(seeds))
         .bind(0_i64)
         .bind(i64::try_from(orders.number)?)

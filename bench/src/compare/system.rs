@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avalon_simulator::PayCredentials;
+use avalon_simulator::{PayCredentials, VirtualPaymentCredentials};
 use avalon_test_support::{
     Avalon, AvalonBinary, FleetSettings, PostgresServer, Program, RedisServer, TestDatabase,
     free_port,
@@ -14,6 +14,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep};
 
 use super::cpu::Process;
+use super::deliveries;
 use super::keys::KeyFiles;
 use super::target::Target;
 use crate::Outcome;
@@ -156,6 +157,7 @@ impl System {
 
 async fn avalon(shared: &Shared, stores: &Stores, upstream: &str) -> Outcome<(Endpoint, Servers)> {
     let platform_key = std::fs::read_to_string(&shared.keys.platform_public)?;
+    let vpay = VirtualPaymentCredentials::TEST;
     let settings = FleetSettings::new(stores.database.url(), &stores.redis.url())
         .with_payments()
         .env("AVALON_WECHAT__API_BASE", upstream)
@@ -165,6 +167,11 @@ async fn avalon(shared: &Shared, stores: &Stores, upstream: &str) -> Outcome<(En
         .env("AVALON_PAY__RECONCILE_AFTER", "20m")
         // The peer has no rule about devices; `single` would end sessions of the same player.
         .env("AVALON_AUTH__DEVICE_POLICY", "multi:8")
+        .env("AVALON_VPAY__OFFER_ID", vpay.offer_id)
+        .env("AVALON_VPAY__APP_KEY", vpay.app_key)
+        .env("AVALON_PAY__CHANNELS__DEFAULT", "wechat_pay")
+        .env("AVALON_PUSH__CREDENTIALS", deliveries::credentials())
+        .env("AVALON_PUSH__ALLOW_PLAIN", "true")
         .env("AVALON_LOG__LEVEL", "warn");
     let binary = shared.binary.clone().unwrap_or_else(AvalonBinary::path);
     let command = |role: &str| settings.command(role).binary(binary.clone());

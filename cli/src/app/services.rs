@@ -151,6 +151,8 @@ impl App {
             },
             // The simulator of `dev` loses its orders when it stops; the database does not.
             compares_bills: self.role != Role::Dev,
+            // Like its orders.
+            audits_coins: self.role != Role::Dev && config.vpay.enabled(),
             rewards_invites: config.social.invites.rewards(),
             counts_days: config.social.invites.days().is_some(),
             platform_stats: config.platform_stats.datasets(),

@@ -7,7 +7,7 @@ use avalon_wechat::pay::PayErrorClass;
 use avalon_wechat::{AppId, ErrorClass, JsCode, WechatClient, WechatMetrics, WechatSettings};
 use jiff::{SignedDuration, Timestamp};
 
-use super::Findings;
+use super::{Findings, virtual_payment};
 use crate::app::{self, AppError};
 
 /// Clock skew from which WeChat Pay rejects our signatures.
@@ -50,6 +50,7 @@ pub(super) async fn platform(config: &Config, findings: &mut Findings) {
                 NAME,
                 format!("{} accepts app id and secret", wechat.api_base),
             );
+            virtual_payment::check(config, findings, &client).await;
         }
         Err(error) => findings.fail(NAME, error.to_string()),
         Ok(_) => findings.warn(NAME, "accepted an invalid code"),

@@ -12,6 +12,7 @@ pub mod incoming;
 pub mod metrics;
 pub mod outbox;
 pub mod partitions;
+pub mod payment_sheets;
 mod postgres;
 pub mod prepare;
 pub mod presence;

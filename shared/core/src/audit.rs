@@ -77,6 +77,8 @@ pub enum AuditKind {
     CoinsChanged,
     /// An operator decided a change of coins whose outcome was unknown.
     CoinsSettled,
+    /// An operator accepted a difference between a player's coins and WeChat's sums.
+    CoinDifferenceAccepted,
     /// An operator created or changed a product.
     ProductChanged,
     /// An operator mapped an id of WeChat's gift packs to items.
@@ -336,7 +338,7 @@ mod tests {
             kinds.join(" "),
             "session_ended refresh_token_reused refresh_token_repeated session_replaced session_key_reset user_banned \
              user_unbanned nickname_refused signature_refused nonce_replayed admin_refused \
-             order_refunded coins_changed coins_settled product_changed gift_changed share_scene_changed job_replayed job_deleted push_replayed \
+             order_refunded coins_changed coins_settled coin_difference_accepted product_changed gift_changed share_scene_changed job_replayed job_deleted push_replayed \
              board_changed score_judged mark_cleared erasure_requested erasure_revoked player_erased \
              player_exported keys_rotated"
         );

@@ -56,6 +56,28 @@ pub trait AccessTokens: Send + Sync + fmt::Debug {
     async fn refused(&self, token: &AccessToken) -> Result<(), AccessTokenError>;
 }
 
+/// An access token that is never replaced, for a process that makes a few calls.
+#[derive(Debug)]
+pub struct FixedToken(AccessToken);
+
+impl FixedToken {
+    /// Wraps a token that was just fetched.
+    pub fn new(token: AccessToken) -> Self {
+        Self(token)
+    }
+}
+
+#[async_trait]
+impl AccessTokens for FixedToken {
+    async fn current(&self) -> Result<AccessToken, AccessTokenError> {
+        Ok(self.0.clone())
+    }
+
+    async fn refused(&self, _: &AccessToken) -> Result<(), AccessTokenError> {
+        Ok(())
+    }
+}
+
 /// Reason why no access token is available.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessTokenError {

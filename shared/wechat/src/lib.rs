@@ -14,6 +14,7 @@ mod client;
 mod client_data;
 mod code2session;
 mod days;
+pub mod diagnosis;
 mod encrypted_data;
 mod error;
 mod game_analysis;
@@ -41,7 +42,7 @@ mod user_storage;
 pub mod virtual_payment;
 mod visit_trend;
 
-pub use access_token::{AccessToken, AccessTokenError, AccessTokens};
+pub use access_token::{AccessToken, AccessTokenError, AccessTokens, FixedToken};
 pub use api::Api;
 pub use cheat_data::{CheatObservation, MAX_CHEAT_ROWS};
 pub use check_session::SessionCheck;

@@ -9,6 +9,7 @@
 mod answer;
 mod credentials;
 mod crypto;
+mod diagnosis;
 mod duplicates;
 mod error;
 mod events;
@@ -24,6 +25,7 @@ mod xml;
 pub use answer::{AnswerForm, PushAnswer, PushOutcome};
 pub use credentials::{InvalidCredentials, PushCredential, PushCredentials, PushToken};
 pub use crypto::{DecryptError, EncodingAesKey, InvalidEncodingAesKey};
+pub use diagnosis::explain_payment_event;
 pub use duplicates::DuplicateKey;
 pub use error::{InvalidEvent, PushError, PushVerdict, Unreadable};
 pub use events::{

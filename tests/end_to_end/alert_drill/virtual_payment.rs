@@ -7,6 +7,7 @@ use avalon_simulator::VirtualPaymentCredentials;
 use avalon_test_support::{FleetSettings, eventually_eq};
 use avalon_tests::wechat_push::credentials;
 use avalon_tests::{ApiResponse, Client, Player, send};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;
@@ -14,10 +15,12 @@ use tokio::time::sleep;
 use super::harness::{Drill, Stores};
 
 pub(super) const ALERTS: &[&str] = &[
+    "CoinAuditDiffers",
     "CoinSpendsUnsettled",
     "DeliveriesContradictOrders",
     "OrdersWithoutDeliveries",
     "PaymentPushesUnverified",
+    "ProductPricesDiffer",
     "PushAnswersSlow",
     "VirtualPaymentMisconfigured",
 ];
@@ -51,6 +54,8 @@ async fn drill() {
     other_app_key(&mut drill, test.app_key).await;
     let mut database = PgConnection::connect(stores.database.url()).await.unwrap();
     unsettled(&mut drill, &mut database).await;
+    unknown_coins(&mut drill, &mut database).await;
+    other_price(&mut drill).await;
     locked(&mut drill, &mut database).await;
     drill.finish();
 }
@@ -147,6 +152,52 @@ async fn unsettled(drill: &mut Drill, database: &mut PgConnection) {
     let decision = json!({"applied": true, "reason": "shown in the console"});
     let settle = operator(drill, "POST", &format!("coins/{number}/settle"));
     assert_eq!(send(settle.json(&decision)).await.status, 200);
+    drill.ends(fault).await;
+}
+
+async fn unknown_coins(drill: &mut Drill, database: &mut PgConnection) {
+    let fault = drill
+        .fault(
+            "a player has coins at WeChat of which nothing here knows",
+            &["CoinAuditDiffers"],
+        )
+        .await;
+    let alice = Client::sign_in(&drill.game, "alice").await;
+    let path = format!("vpay/players/{}/coins", alice.open_id);
+    drill.game.simulator(&path, json!({"bought": 50})).await;
+    // As after a first comparison that agreed, and one half an hour ago that did not.
+    let compared = "UPDATE coin_audits SET due_at = 0, saved_before = 0, presented_before = 0,
+                    spent_before = 0, differing = 1";
+    let compared = sqlx::query(compared).execute(&mut *database).await.unwrap();
+    assert_eq!(
+        compared.rows_affected(),
+        1,
+        "the present has enrolled the player"
+    );
+    drill.fires(&fault).await;
+    let accept = drill.fleet.settings.command("coins").arg("accept");
+    let accept = accept.arg(&alice.open_id).arg("--reason").arg("a drill");
+    assert!(accept.run().await.status.success());
+    drill.ends(fault).await;
+}
+
+async fn other_price(drill: &mut Drill) {
+    let fault = drill
+        .fault(
+            "clients report that the sheet refuses a price",
+            &["ProductPricesDiffer"],
+        )
+        .await;
+    let alice = drill.game.player("alice").await;
+    for _ in 0..4 {
+        let params = json!({"channel": "virtual_payment", "code": -15016});
+        let now = Timestamp::now().as_millisecond();
+        let event = json!({"eventName": "$payment", "eventParams": params, "timestamp": now});
+        let reported = alice.post("/api/wx/report", "unused", json!({"events": [event]}));
+        assert_eq!(reported.await.body["accepted"], 1);
+        sleep(Duration::from_secs(1)).await;
+    }
+    drill.fires(&fault).await;
     drill.ends(fault).await;
 }
 

@@ -9,10 +9,10 @@ use avalon_core::payments::virtual_request::Mode;
 use avalon_core::payments::{OrderStatus, PayWith};
 use serde_json::Value;
 
-use crate::invariants::{Entry, by, money_adds_up};
 use crate::run::Run;
 use crate::shop::Player;
 use crate::tally::Tally;
+use avalon_tests::books::{Entry, by, money_adds_up};
 
 /// Outcomes of pushes whose orders, products and signatures are all known.
 const EXPECTED_OUTCOMES: [&str; 4] = ["granted", "duplicate", "refunded", "waits"];

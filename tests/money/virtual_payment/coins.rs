@@ -10,9 +10,9 @@ use avalon_core::payments::order_rows::Order;
 use serde_json::Value;
 
 use super::customers::Customer;
-use crate::invariants::{Entry, by};
 use crate::run::Run;
 use crate::tally::Tally;
+use avalon_tests::books::{Entry, by};
 
 /// More changes than any player of a run has.
 const LIMIT: i64 = 1000;

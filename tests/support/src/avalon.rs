@@ -59,6 +59,13 @@ impl Avalon {
     }
 
     pub(crate) async fn start(command: AvalonCommand, ready_path: &'static str) -> Self {
+        let mut avalon = Self::spawn(command, ready_path);
+        avalon.wait_ready().await;
+        avalon.leftovers().due();
+        avalon
+    }
+
+    pub(crate) fn spawn(command: AvalonCommand, ready_path: &'static str) -> Self {
         let folder = match command.given_folder() {
             Some(folder) => Folder::Given(folder.to_owned()),
             None => Folder::Temporary(
@@ -67,7 +74,7 @@ impl Avalon {
         };
         let process = spawn(&command, &folder);
         let (http, ops, simulator) = (command.http(), command.ops(), command.simulator());
-        let mut avalon = Self {
+        Self {
             http,
             ops,
             simulator,
@@ -76,19 +83,21 @@ impl Avalon {
             ready_path,
             process,
             folder,
-        };
-        avalon.wait_ready().await;
-        avalon.leftovers().due();
-        avalon
+        }
     }
 
     /// Kills it if it is running and starts it again with the same ports, folder and settings.
     pub async fn restart(&mut self) {
+        self.launch();
+        self.wait_ready().await;
+        self.leftovers().due();
+    }
+
+    /// Like `restart`, without waiting until it is ready: a store may be down.
+    pub fn launch(&mut self) {
         self.process.kill();
         self.process = spawn(&self.command, &self.folder);
         self.stopped.store(false, Ordering::Relaxed);
-        self.wait_ready().await;
-        self.leftovers().due();
     }
 
     /// Sends SIGKILL and waits for the exit.

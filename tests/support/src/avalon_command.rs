@@ -165,6 +165,11 @@ impl AvalonCommand {
         Avalon::start(self, "/healthz").await
     }
 
+    /// Starts it without waiting: what it needs may not have started yet.
+    pub fn spawn(self) -> Avalon {
+        Avalon::spawn(self, "/readyz")
+    }
+
     /// Runs a command that exits by itself (`migrate`, `jobs`, `openapi`, `config`).
     ///
     /// # Panics

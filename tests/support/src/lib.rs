@@ -55,4 +55,4 @@ pub use redis_sentinel::RedisSentinels;
 pub use redis_server::RedisServer;
 pub use search::{RedisHit, search_database, search_redis};
 pub use shared::{shared_postgres_url, shared_redis_url, unique_prefix};
-pub use tcp_proxy::TcpProxy;
+pub use tcp_proxy::{Network, TcpProxy};

@@ -58,6 +58,9 @@ pub(crate) async fn attempt(services: &Services, change: &CoinChange) -> Result<
     let database = &services.database;
     let client = settlement::payments(services)?.coins.as_ref();
     let client = client.ok_or_else(|| job_errors::reject(ProblemCode::PaymentsDisabled))?;
+    let Some(planned) = Planned::of(change) else {
+        return invalid(services, change).await;
+    };
     let key = match live_key(database, &services.keyring, change.user_id, &change.open_id).await {
         Ok(key) => key,
         Err(error) => return without_key(services, change, error).await,
@@ -83,7 +86,7 @@ pub(crate) async fn attempt(services: &Services, change: &CoinChange) -> Result<
         // The player's address is not known here, and WeChat documents no use of it.
         ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
     };
-    match call(client, &caller, &change).await {
+    match planned.call(client, &caller).await {
         Ok(balance) => confirmed(services, &change, balance).await,
         Err(error) if error.may_have_taken_effect() => {
             tracing::warn!(%error, bill_no = change.id, "a change of coins is unclear, will repeat it");
@@ -124,61 +127,93 @@ async fn wait(
     Ok(Attempt::AwaitsSignIn)
 }
 
-/// Makes the call; returns the player's coins after it, as far as WeChat reports them. A repeated number is a
-/// success: nothing else is ever sent under the number of this row.
-async fn call(
-    client: &VirtualPaymentClient,
-    caller: &Caller<'_>,
-    change: &CoinChange,
-) -> Result<Option<i64>, VirtualPaymentError> {
-    let number = |id: &str| BillNo::parse(id.to_owned()).map_err(|_| invalid(change));
-    let bill_no = number(&change.id)?;
-    let amount = CoinAmount::new(change.amount).map_err(|_| invalid(change))?;
-    let balance = |coins: Coins| Some(coins.get());
-    Ok(match change.kind {
-        CoinChangeKind::Spend => {
-            let spend = Spend {
-                bill_no: &bill_no,
-                amount,
-                item: Some(&change.reason),
-                remark: None,
-            };
-            match client.spend_coins(caller, &spend).await? {
-                Applied::Now(spent) => balance(spent.balance),
-                Applied::Before(_) => None,
-            }
-        }
-        CoinChangeKind::Return => {
-            let spend = change.order_id.map(|id| id.to_string()).unwrap_or_default();
-            let cancellation = SpendCancellation {
-                bill_no: &bill_no,
-                spend: &number(&spend)?,
-                amount,
-            };
-            match client.cancel_spend(caller, &cancellation).await? {
-                Applied::Now(cancelled) => cancelled.balance.and_then(balance),
-                Applied::Before(_) => None,
-            }
-        }
-        CoinChangeKind::Present => {
-            let present = Present {
-                bill_no: &bill_no,
-                amount,
-            };
-            match client.present_coins(caller, &present).await? {
-                Applied::Now(presented) => balance(presented.balance),
-                Applied::Before(_) => None,
-            }
-        }
-    })
+/// A call whose parameters follow WeChat's rules.
+struct Planned<'a> {
+    bill_no: BillNo,
+    amount: CoinAmount,
+    kind: PlannedKind<'a>,
 }
 
-/// The error of a row whose number or amount violates our own rules: nothing was sent.
-fn invalid(change: &CoinChange) -> VirtualPaymentError {
-    tracing::error!(bill_no = change.id, "a stored change of coins is invalid");
-    VirtualPaymentError::NoAppKey {
-        api: avalon_wechat::Api::VpaySpend,
+enum PlannedKind<'a> {
+    Spend { item: &'a str },
+    Return { spend: BillNo },
+    Present,
+}
+
+impl<'a> Planned<'a> {
+    /// Plans the call of a stored change; `None` when the row violates WeChat's rules, so that it can never have been
+    /// sent.
+    fn of(change: &'a CoinChange) -> Option<Self> {
+        Some(Self {
+            bill_no: BillNo::parse(change.id.clone()).ok()?,
+            amount: CoinAmount::new(change.amount).ok()?,
+            kind: match change.kind {
+                CoinChangeKind::Spend => PlannedKind::Spend {
+                    item: &change.reason,
+                },
+                CoinChangeKind::Return => PlannedKind::Return {
+                    spend: BillNo::parse(change.order_id?.to_string()).ok()?,
+                },
+                CoinChangeKind::Present => PlannedKind::Present,
+            },
+        })
     }
+
+    /// Makes the call; returns the player's coins after it, as far as WeChat reports them. A repeated number is a
+    /// success: nothing else is ever sent under the number of this row.
+    async fn call(
+        &self,
+        client: &VirtualPaymentClient,
+        caller: &Caller<'_>,
+    ) -> Result<Option<i64>, VirtualPaymentError> {
+        let (bill_no, amount) = (&self.bill_no, self.amount);
+        let balance = |coins: Coins| Some(coins.get());
+        Ok(match &self.kind {
+            PlannedKind::Spend { item } => {
+                let spend = Spend {
+                    bill_no,
+                    amount,
+                    item: Some(item),
+                    remark: None,
+                };
+                match client.spend_coins(caller, &spend).await? {
+                    Applied::Now(spent) => balance(spent.balance),
+                    Applied::Before(_) => None,
+                }
+            }
+            PlannedKind::Return { spend } => {
+                let cancellation = SpendCancellation {
+                    bill_no,
+                    spend,
+                    amount,
+                };
+                match client.cancel_spend(caller, &cancellation).await? {
+                    Applied::Now(cancelled) => cancelled.balance.and_then(balance),
+                    Applied::Before(_) => None,
+                }
+            }
+            PlannedKind::Present => {
+                let present = Present { bill_no, amount };
+                match client.present_coins(caller, &present).await? {
+                    Applied::Now(presented) => balance(presented.balance),
+                    Applied::Before(_) => None,
+                }
+            }
+        })
+    }
+}
+
+/// Ends a change whose row violates WeChat's rules: nothing was ever sent, and a repeat would not help.
+async fn invalid(services: &Services, change: &CoinChange) -> Result<Attempt, JobError> {
+    tracing::error!(
+        bill_no = change.id,
+        "a stored change of coins is invalid and was ended"
+    );
+    if change.state == CoinChangeState::Pending {
+        refuse(services, change, false).await?;
+        services.metrics.spend(change.kind, SpendOutcome::Invalid);
+    }
+    Ok(Attempt::Ended(CoinChangeState::Refused))
 }
 
 async fn confirmed(

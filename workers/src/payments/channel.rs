@@ -17,7 +17,7 @@ use avalon_core::payments::orders::Payment;
 use avalon_core::payments::products::Product;
 use avalon_core::payments::refunds::Refund;
 use avalon_core::payments::statement::{Account, StatementRow};
-use avalon_core::payments::{CallbackOutcome, PayParams, RefundStatus};
+use avalon_core::payments::{CallbackOutcome, PayParams, PayWith, RefundStatus};
 use avalon_queue::JobError;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -126,6 +126,8 @@ pub struct Wish<'a> {
     pub product: &'a Product,
     /// Whether the order is a test, without real money.
     pub sandbox: bool,
+    /// What the player pays with.
+    pub pay_with: PayWith,
 }
 
 /// An offer to pay an order.

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use avalon_core::accounts::users;
-use avalon_core::base::fen::Fen;
 use avalon_core::base::ids::OrderId;
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::create_order::CreatedOrder;
@@ -111,8 +110,14 @@ async fn create(
         .await
         .map_err(job_errors::payment)?;
     let id = order.id;
+    let request = Request {
+        client_ip: job.client_ip,
+        pay_with: job.pay_with,
+        sandbox,
+        slow,
+    };
     // Whatever happens from here on, the client learns which order it is about.
-    proceed(&services, order, job.client_ip, sandbox, slow)
+    proceed(&services, order, &request)
         .await
         .map_err(|error| about(error, id))
 }
@@ -136,14 +141,27 @@ fn about(error: JobError, id: OrderId) -> JobError {
     }
 }
 
+/// How an order was requested, as far as its row does not say so yet.
+struct Request {
+    client_ip: Option<IpAddr>,
+    pay_with: PayWith,
+    sandbox: bool,
+    /// Whether the player has waited for some seconds.
+    slow: bool,
+}
+
 /// Has a stored order offered.
 async fn proceed(
     services: &Services,
     order: Order,
-    client_ip: Option<IpAddr>,
-    sandbox: bool,
-    slow: bool,
+    request: &Request,
 ) -> Result<CreatedOrder, JobError> {
+    let Request {
+        client_ip,
+        sandbox,
+        slow,
+        ..
+    } = *request;
     match order.status {
         OrderStatus::Pending => {}
         // A repeat of a spend that WeChat has confirmed.
@@ -191,13 +209,13 @@ async fn proceed(
             }
         }
     }
-    if order.total_fee == Fen::ZERO {
-        return spend_coins::spend(services, &order, sandbox).await;
+    match request.pay_with {
+        PayWith::Coins => spend_coins::spend(services, &order, sandbox).await,
+        PayWith::Money => Ok(CreatedOrder {
+            pay_params: Some(offer(services, &order, sandbox).await?),
+            order_id: order.id,
+        }),
     }
-    Ok(CreatedOrder {
-        pay_params: Some(offer(services, &order, sandbox).await?),
-        order_id: order.id,
-    })
 }
 
 /// Ends an order that was not offered and therefore cannot be paid.

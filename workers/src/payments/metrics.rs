@@ -48,6 +48,24 @@ pub(crate) enum SpendOutcome {
     Unclear,
     /// No clear answer within 47 hours: an operator must decide.
     Unsettled,
+    /// The stored change violates our own rules, so that nothing was ever sent.
+    Invalid,
+}
+
+/// Outcome of the comparison of a player's coins. The names are label values.
+#[derive(AsRefStr, Clone, Copy, Debug, IntoStaticStr, PartialEq, Eq, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub(crate) enum AuditOutcome {
+    /// WeChat's sums are those of our records.
+    Agrees,
+    /// They are not.
+    Differs,
+    /// Something is pending or recent, or WeChat reports no sums of this player.
+    Postponed,
+    /// It waits for the player's next sign-in.
+    AwaitsSignIn,
+    /// WeChat did not answer; the others wait as well.
+    Failed,
 }
 
 metrics! {
@@ -76,6 +94,8 @@ metrics! {
         /// Attempts to change coins at WeChat, by outcome.
         spends: IntCounterVec["kind" in CoinChangeKind::VARIANTS, "outcome" in SpendOutcome::VARIANTS]
             = "avalon_coin_spends_total",
+        /// Comparisons of a player's coins with WeChat's sums, by outcome.
+        audits: IntCounterVec["outcome" in AuditOutcome::VARIANTS] = "avalon_coin_audits_total",
     }
 }
 
@@ -96,6 +116,10 @@ impl PayMetrics {
         self.spends
             .with_label_values(&[kind.as_ref(), outcome.as_ref()])
             .inc();
+    }
+
+    pub(crate) fn audited(&self, outcome: AuditOutcome) {
+        self.audits.with_label_values(&[outcome]).inc();
     }
 
     pub(crate) fn requested(&self, request: OrderRequest) {

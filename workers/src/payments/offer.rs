@@ -3,7 +3,7 @@
 
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::payments::order_rows::Order;
-use avalon_core::payments::{Cause, OrderStatus, PayParams, orders, products};
+use avalon_core::payments::{Cause, OrderStatus, PayParams, PayWith, orders, products};
 use avalon_queue::JobError;
 use jiff::Timestamp;
 
@@ -22,7 +22,7 @@ pub(crate) async fn offer(
     if let Some(pay_params) = channel.renew(order).await? {
         return Ok(pay_params);
     }
-    let request = request(services, order, sandbox).await?;
+    let request = request(services, order, sandbox, PayWith::Money).await?;
     match channel.offer(order, &request).await {
         Ok(offer) => accepted(services, order, offer, Timestamp::now()).await,
         Err(error) => Err(declined(services, order, error).await?),
@@ -34,6 +34,7 @@ pub(crate) async fn request(
     services: &Services,
     order: &Order,
     sandbox: bool,
+    pay_with: PayWith,
 ) -> Result<String, JobError> {
     let channel = settlement::channel_of(services, order)?;
     Ok(match &order.channel_request {
@@ -47,6 +48,7 @@ pub(crate) async fn request(
             let wish = Wish {
                 product: &product,
                 sandbox,
+                pay_with,
             };
             let request = match channel.order_request(order, &wish) {
                 Err(error) if error.class == ErrorClass::Permanent => {

@@ -1,4 +1,5 @@
-//! What waited for a player's sign-in: queries of orders and changes of coins, which take a live session key.
+//! What waited for a player's sign-in: queries of orders, changes of coins and their comparison with WeChat's sums, which
+//! take a live session key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +42,8 @@ async fn resume(services: &Services, user: UserId) -> Result<(), JobError> {
     for id in changes {
         enqueue_change(services, id).await?;
     }
-    Ok(())
+    let audit = coins::audit::resume(database, user, now).await;
+    audit.map_err(job_errors::payment)
 }
 
 /// Enqueues the next attempt of a change of coins; `false` when its job existed already.

@@ -10,7 +10,7 @@ use avalon_core::payments::order_rows::Order;
 use avalon_core::payments::orders::{self, Paid, PayBack, Payment, ReportedPayment};
 use avalon_core::payments::refunds::{self, NewRefund, Refund};
 use avalon_core::payments::{
-    CallbackOutcome, Cause, Channel, OrderStatus, events, fulfilments, virtual_orders,
+    CallbackOutcome, Cause, Channel, OrderStatus, coins, events, fulfilments, virtual_orders,
 };
 use avalon_queue::JobError;
 use jiff::Timestamp;
@@ -193,7 +193,7 @@ async fn apply_and(
     .map_err(job_errors::payment)?;
     match paid {
         Paid::Now(order, refund) => {
-            announce(services, &order, payment, cause);
+            announce(services, &order, payment, cause).await;
             services.analytics.relay.wake();
             if let Some(refund) = refund {
                 settle(services, refund).await?;
@@ -244,18 +244,26 @@ pub(crate) async fn apply_reported(
     let Some(order) = payments(services)?.writer.pay(reported).await else {
         return Ok(false);
     };
-    announce(services, &order, payment, cause);
+    announce(services, &order, payment, cause).await;
     let event = events::paid(&order);
     services.analytics.relay.forward(&event, Timestamp::now());
     enqueue_webhooks(services).await;
     Ok(true)
 }
 
-/// Counts and logs a payment that was recorded.
-fn announce(services: &Services, order: &Order, payment: &Payment, cause: Cause) {
+/// Counts and logs a payment that was recorded, and has the coins of a player compared who bought some.
+async fn announce(services: &Services, order: &Order, payment: &Payment, cause: Cause) {
     services.metrics.order(OrderStatus::Paid, order.channel);
     services.metrics.paid(cause, payment.at);
     tracing::info!(order_id = %order.id, %cause, "order paid");
+    if order.grants_items() || order.sandbox {
+        return;
+    }
+    let (database, now) = (&services.database, Timestamp::now());
+    // If this is lost, the player's next change of coins makes up for it.
+    if let Err(error) = coins::audit::enrol_buyer(database, order.user_id, now).await {
+        tracing::warn!(%error, user_id = %order.user_id, "the player's coins are not compared yet");
+    }
 }
 
 fn unknown_order(order_number: &str) -> CallbackOutcome {

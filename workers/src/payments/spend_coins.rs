@@ -3,6 +3,7 @@
 
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::create_order::CreatedOrder;
+use avalon_core::payments::PayWith;
 use avalon_core::payments::coins::{self, CoinChangeKind, CoinChangeState, NewCoinChange};
 use avalon_core::payments::order_rows::Order;
 use avalon_core::payments::virtual_request::VirtualRequest;
@@ -20,7 +21,7 @@ pub(crate) async fn spend(
     order: &Order,
     sandbox: bool,
 ) -> Result<CreatedOrder, JobError> {
-    let request = offer::request(services, order, sandbox).await?;
+    let request = offer::request(services, order, sandbox, PayWith::Coins).await?;
     let request = VirtualRequest::of(order.channel, Some(&request));
     let request = request.ok_or_else(|| job_errors::reject(ProblemCode::Internal))?;
     let new = NewCoinChange {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use avalon_core::analytics::config::SinkName;
 use avalon_core::analytics::incoming::{self, AcceptedEvent, Clock, EventRefusal};
 use avalon_core::analytics::metrics::EventOutcome;
-use avalon_core::analytics::{BatchHead, EventBatch, EventMetrics, Player, Source};
+use avalon_core::analytics::{BatchHead, EventBatch, EventMetrics, Player, Source, payment_sheets};
 use avalon_core::base::ids::UserId;
 use avalon_core::base::problem::{Problem, ProblemCode};
 use avalon_core::jobs::events::jobs_of;
@@ -99,6 +99,9 @@ impl Events {
         let (classes, rejected) = sort(&envelope.events, &clock, senders);
         let accepted = classes.iter().map(|class| class.events.len()).sum();
         let (mut jobs, mut stored_bytes) = (Vec::new(), 0);
+        let sheets: Vec<_> = (classes.iter().flat_map(|class| &class.events))
+            .filter_map(|event| payment_sheets::code_of(&event.line))
+            .collect();
         for (class, realtime) in classes.into_iter().zip([false, true]) {
             if class.events.is_empty() {
                 continue;
@@ -141,6 +144,9 @@ impl Events {
         }
         self.metrics.count(EventOutcome::Accepted, accepted);
         self.metrics.count(EventOutcome::Rejected, rejected.len());
+        for code in sheets {
+            self.metrics.payment_sheet(code);
+        }
         Ok(ReportResponse {
             success: true,
             accepted,

@@ -6,6 +6,8 @@ use avalon_metrics::metrics;
 use prometheus::exponential_buckets;
 use strum::{AsRefStr, IntoStaticStr, VariantArray};
 
+use super::payment_sheets;
+
 /// What happened to an event. Its names are label values.
 #[derive(AsRefStr, Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
@@ -33,6 +35,8 @@ metrics! {
     pub struct EventMetrics {
         /// Events, by outcome.
         events: IntCounterVec["outcome" in EventOutcome::VARIANTS] = "avalon_events_total",
+        /// Ends of WeChat's payment sheets that clients have reported, by the sheet's code.
+        payment_sheets: IntCounterVec["code" in payment_sheets::CODES] = "avalon_payment_sheets_total",
         /// Events written to the database per transaction.
         flush_events: Histogram(exponential_buckets(1.0, 4.0, 9)?) = "avalon_event_flush_events",
         /// Duration of a transaction that writes events.
@@ -59,6 +63,11 @@ impl EventMetrics {
                 .with_label_values(&[outcome])
                 .inc_by(events as u64);
         }
+    }
+
+    /// Counts the end of a payment sheet by the label of its code ([`payment_sheets::code_of`]).
+    pub fn payment_sheet(&self, code: &'static str) {
+        self.payment_sheets.with_label_values(&[code]).inc();
     }
 
     /// Creates the series of a sink, at 0.

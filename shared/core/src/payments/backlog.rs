@@ -29,6 +29,8 @@ pub struct Backlog {
     pub awaiting_sign_in: Waiting,
     /// Changes of coins whose outcome is unknown.
     pub coins_unsettled: Waiting,
+    /// Players whose coins differ from WeChat's sums.
+    pub coin_differences: i64,
     /// Erasures of players that have begun and are not done.
     pub erasures: Waiting,
     /// Differences found in the last three reconciled days.
@@ -107,6 +109,7 @@ pub async fn read(database: &Database, now: Timestamp) -> Result<Backlog, Paymen
     };
     Ok(Backlog {
         awaiting_sign_in: since(awaiting.orders, awaiting.oldest),
+        coin_differences: coins::audit::differing(database).await?,
         coins_unsettled: since(unsettled.changes, unsettled.oldest),
         inbox: waiting(&inbox)?,
         orders_pending: orders.try_get(0)?,

@@ -92,34 +92,19 @@ pub async fn waiting_for(
 }
 
 /// Lists refunds that waited for a payment which is recorded by now: the process that recorded it has stopped
-/// before it applied them.
+/// before it applied them. The payment is found like [`apply`] finds it: by our number of the order, the store's
+/// number, or the channel's number of the payment.
 ///
 /// # Errors
 /// [`PaymentError::Database`].
 pub async fn overdue(database: &Database, limit: i64) -> Result<Vec<String>, PaymentError> {
     // By the order's number, by that of the store, by that of the payment.
-    Ok(sqlx::query_scalar(
-        "SELECT channel_refunds.id FROM channel_refunds
-         JOIN orders ON orders.id = channel_refunds.out_trade_no
-         WHERE channel_refunds.order_id IS NULL AND channel_refunds.out_trade_no IS NOT NULL
-           AND orders.status = 'paid'
-         UNION
-         SELECT channel_refunds.id FROM channel_refunds
-         JOIN store_orders ON store_orders.out_trade_no = channel_refunds.out_trade_no
-         JOIN orders ON orders.id = store_orders.order_id
-         WHERE channel_refunds.order_id IS NULL AND channel_refunds.out_trade_no IS NOT NULL
-           AND orders.status = 'paid'
-         UNION
-         SELECT channel_refunds.id FROM channel_refunds
-         JOIN orders ON orders.transaction_id = channel_refunds.transaction_id
-         WHERE channel_refunds.order_id IS NULL AND channel_refunds.transaction_id IS NOT NULL
-           AND channel_refunds.out_trade_no IS NULL
-           AND orders.channel = $1 AND orders.status = 'paid' LIMIT $2",
+    Ok(
+        sqlx::query_scalar(include_str!("sql/channel_refunds_overdue.sql"))
+            .bind(limit)
+            .fetch_all(database.pool())
+            .await?,
     )
-    .bind(Channel::VirtualPayment)
-    .bind(limit)
-    .fetch_all(database.pool())
-    .await?)
 }
 
 /// Applies a stored report if its payment is known.
@@ -214,8 +199,11 @@ async fn order_of(
     transaction_id: Option<&str>,
 ) -> Result<Option<OrderId>, PaymentError> {
     if let Some(number) = out_trade_no {
-        if let Ok(id) = number.parse() {
-            return Ok(Some(id));
+        // The store's numbers may look like ours.
+        let own = sqlx::query_scalar("SELECT id FROM orders WHERE id = $1");
+        let own: Option<OrderId> = own.bind(number).fetch_optional(&mut *connection).await?;
+        if own.is_some() {
+            return Ok(own);
         }
         let store = sqlx::query_scalar("SELECT order_id FROM store_orders WHERE out_trade_no = $1");
         let store: Option<OrderId> = store.bind(number).fetch_optional(&mut *connection).await?;

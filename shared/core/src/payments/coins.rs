@@ -7,6 +7,7 @@
 //! operator decides.
 
 mod attempts;
+pub mod audit;
 mod effects;
 mod ledger;
 
@@ -152,6 +153,9 @@ pub struct NewCoinChange {
     pub reason: String,
 }
 
+const BY_ID: &str = include_str!("sql/coin_change_by_id.sql");
+
+/// Reads the columns that `sql/coin_change*.sql` select.
 pub(super) fn change_of(row: &AnyRow) -> Result<CoinChange, PaymentError> {
     let time = |ms: i64| {
         Timestamp::from_millisecond(ms).map_err(|_| super::damaged("coin_changes.created_at"))
@@ -207,14 +211,10 @@ pub async fn record(
     .bind(now.as_millisecond())
     .execute(&mut *transaction)
     .await?;
-    let row = sqlx::query(
-        "SELECT id, user_id, open_id, kind, order_id, amount, sandbox, state, reason, created_at,
-                sent_at, balance, key_version, tries
-         FROM coin_changes WHERE id = $1",
-    )
-    .bind(&new.id)
-    .fetch_one(&mut *transaction)
-    .await?;
+    let row = sqlx::query(BY_ID)
+        .bind(&new.id)
+        .fetch_one(&mut *transaction)
+        .await?;
     let change = change_of(&row)?;
     let same = (change.user_id, change.kind, change.order_id, change.amount)
         == (new.user_id, new.kind, new.order_id, new.amount);
@@ -222,6 +222,9 @@ pub async fn record(
         return Err(PaymentError::KeyReused);
     }
     if inserted.rows_affected() == 1 {
+        if !new.sandbox {
+            audit::enrol(&mut transaction, new.user_id, now).await?;
+        }
         transaction.commit().await?;
     }
     Ok(change)
@@ -232,13 +235,28 @@ pub async fn record(
 /// # Errors
 /// [`PaymentError::Database`].
 pub async fn by_id(database: &Database, id: &str) -> Result<Option<CoinChange>, PaymentError> {
-    let row = sqlx::query(
-        "SELECT id, user_id, open_id, kind, order_id, amount, sandbox, state, reason, created_at,
-                sent_at, balance, key_version, tries
-         FROM coin_changes WHERE id = $1",
-    )
-    .bind(id)
-    .fetch_optional(database.pool())
-    .await?;
+    let row = sqlx::query(BY_ID)
+        .bind(id)
+        .fetch_optional(database.pool())
+        .await?;
     row.map(|row| change_of(&row)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn statements_read_the_same_columns() {
+        let columns = |statement: &str| {
+            let (_, columns) = statement.split_once("id, user_id").unwrap();
+            let (columns, _) = columns.split_once("tries").unwrap();
+            columns.to_owned()
+        };
+        let expected = columns(super::BY_ID);
+        for statement in [
+            include_str!("sql/coin_change_begin.sql"),
+            include_str!("sql/coin_changes_of_player.sql"),
+        ] {
+            assert_eq!(columns(statement), expected);
+        }
+    }
 }

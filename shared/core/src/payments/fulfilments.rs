@@ -24,8 +24,8 @@ pub enum Webhooks {
 pub struct Fulfilment {
     /// The `webhook-id` of every attempt.
     pub id: FulfilmentId,
-    /// The order that it reports.
-    pub order_id: OrderId,
+    /// The order that it reports; none: it belongs to no order.
+    pub order_id: Option<OrderId>,
     /// The exact body.
     pub body: String,
     /// Whether the game server has accepted it.
@@ -87,13 +87,16 @@ pub async fn to_enqueue(
 /// # Errors
 /// [`PaymentError::Database`].
 pub async fn must_wait(database: &Database, fulfilment: &Fulfilment) -> Result<bool, PaymentError> {
+    let Some(order) = fulfilment.order_id else {
+        return Ok(false);
+    };
     let now = Timestamp::now();
     let too_old = now.checked_sub(MAX_AGE).unwrap_or(Timestamp::MIN);
     let before: Option<i64> = sqlx::query_scalar(
         "SELECT CAST(1 AS BIGINT) FROM fulfilments
          WHERE source = $1 AND id <> $2 AND coalesce(delivered_at, 0) = 0 AND created_at > $3",
     )
-    .bind(format!("order:{}", fulfilment.order_id))
+    .bind(format!("order:{order}"))
     .bind(fulfilment.id)
     .bind(too_old.as_millisecond())
     .fetch_optional(database.pool())

@@ -17,8 +17,9 @@ use ulid::Ulid;
 
 use super::fulfilments::Webhooks;
 use super::order_rows::Order;
-use super::status::OrderStatus;
-use super::{Cause, PaymentError};
+use super::status::{Channel, OrderStatus};
+use super::virtual_request::VirtualRequest;
+use super::{Cause, PaymentError, virtual_orders};
 use crate::base::ids::{FulfilmentId, OrderId};
 use crate::base::iso_time::IsoTime;
 use crate::storage::database::Database;
@@ -40,16 +41,25 @@ pub async fn store_request(
     request: &str,
     now: Timestamp,
 ) -> Result<Option<String>, PaymentError> {
-    Ok(sqlx::query_scalar(
-        "UPDATE orders SET channel_request = coalesce(channel_request, $1),
+    const STORE: &str = "UPDATE orders SET channel_request = coalesce(channel_request, $1),
                            submitted_at = coalesce(submitted_at, $2)
-         WHERE id = $3 AND status = 'pending' RETURNING channel_request",
-    )
-    .bind(request)
-    .bind(now.as_millisecond())
-    .bind(id)
-    .fetch_optional(database.pool())
-    .await?)
+         WHERE id = $3 AND status = 'pending' RETURNING channel_request";
+    let store = sqlx::query_scalar(STORE)
+        .bind(request)
+        .bind(now.as_millisecond())
+        .bind(id);
+    // Requests of other channels have no environment.
+    let asks = VirtualRequest::of(Channel::VirtualPayment, Some(request));
+    if !asks.is_some_and(|it| it.is_sandbox()) {
+        return Ok(store.fetch_optional(database.pool()).await?);
+    }
+    let mut transaction = database.begin().await?;
+    let stored: Option<String> = store.fetch_optional(&mut *transaction).await?;
+    if stored.as_deref() == Some(request) {
+        virtual_orders::mark_sandbox(&mut transaction, id).await?;
+    }
+    transaction.commit().await?;
+    Ok(stored)
 }
 
 /// Stores the channel's offer, and returns the order's state, which may have changed meanwhile.

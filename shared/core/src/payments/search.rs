@@ -61,8 +61,8 @@ pub struct StatusSum {
     pub refunded_fee: Fen,
 }
 
-/// Sums the orders that were created in a period, by state, without tests of virtual payment: the environment is
-/// that of the stored request ([`super::virtual_request`]).
+/// Sums the orders that were created in a period, by state, without tests of virtual payment, which
+/// `sandbox_orders` lists ([`super::virtual_orders::mark_sandbox`]).
 ///
 /// # Errors
 /// [`PaymentError::Database`].
@@ -75,7 +75,7 @@ pub async fn sums(
         "SELECT status, count(*) AS orders, CAST(sum(total_fee) AS BIGINT) AS total_fee,
                 CAST(sum(refunded_fee) AS BIGINT) AS refunded_fee
          FROM orders WHERE created_at >= $1 AND created_at < $2
-           AND NOT (channel = 'virtual_payment' AND coalesce(channel_request, '') LIKE '%\"env\":1%')
+           AND NOT EXISTS (SELECT order_id FROM sandbox_orders WHERE order_id = orders.id)
          GROUP BY status ORDER BY status",
     )
     .bind(from.as_millisecond())

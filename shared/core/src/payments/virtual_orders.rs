@@ -114,6 +114,9 @@ async fn insert(
     .bind(order.id)
     .execute(&mut *transaction)
     .await?;
+    if purchase.request.is_sandbox() {
+        mark_sandbox(&mut transaction, order.id).await?;
+    }
     sqlx::query("INSERT INTO store_orders (out_trade_no, order_id) VALUES ($1, $2)")
         .bind(&purchase.out_trade_no)
         .bind(order.id)
@@ -130,6 +133,20 @@ async fn insert(
     orders::move_stock(&mut transaction, &order, -1).await?;
     transaction.commit().await?;
     Ok(Some(order.id))
+}
+
+/// Lists an order among those with test money, in the transaction that stores its request: sums leave them out.
+pub(super) async fn mark_sandbox(
+    connection: &mut AnyConnection,
+    order: OrderId,
+) -> Result<(), PaymentError> {
+    sqlx::query(
+        "INSERT INTO sandbox_orders (order_id) VALUES ($1) ON CONFLICT (order_id) DO NOTHING",
+    )
+    .bind(order)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Finds the row of a player, or creates one that has never signed in (`last_login_at` 0).

@@ -1,6 +1,7 @@
 //! What virtual payment is asked for an order: its stored request, read back. It is the `signData` that the
 //! client passed to WeChat, a spend of coins, or the delivery of an order that began in the store. Nothing
-//! else records the environment of an order, so nothing can contradict what was signed.
+//! else decides the environment of an order, so nothing can contradict what was signed; `sandbox_orders` merely
+//! lists the tests for sums.
 
 use avalon_wechat::virtual_payment::Env;
 use serde::{Deserialize, Serialize};

@@ -60,7 +60,11 @@ pub const SECTIONS: &[Section] = &[
                         SELECT 'order:' || id FROM orders WHERE user_id = $1
                         UNION ALL
                         SELECT 'refund:' || r.id FROM refunds r JOIN orders o ON o.id = r.order_id
-                        WHERE o.user_id = $1)
+                        WHERE o.user_id = $1
+                        UNION ALL
+                        SELECT 'coins:' || id FROM coin_changes WHERE user_id = $1
+                        UNION ALL
+                        SELECT 'return:' || id FROM coin_changes WHERE user_id = $1)
                       AND f.id > $2 ORDER BY f.id LIMIT $3",
     },
     Section {

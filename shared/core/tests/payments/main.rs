@@ -7,6 +7,7 @@
     reason = "a test that can't go on has failed"
 )]
 
+mod coin_audits;
 mod coins;
 mod concurrency;
 mod holds;

@@ -5,9 +5,9 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::EncodingAesKey;
 use super::query::Signed;
 use super::signature::{is_equal, sign};
+use super::{EncodingAesKey, PushQuery};
 
 /// A token as entered in the console. Redacted by `Debug`.
 #[derive(Clone)]
@@ -53,6 +53,24 @@ pub enum InvalidCredentials {
     /// A token is empty, so that anyone could sign.
     #[error("the token of a push credential is empty")]
     Token,
+}
+
+impl PushCredential {
+    /// Signs a URL verification as WeChat does.
+    pub fn verification(&self, timestamp: i64, nonce: &str, echostr: &str) -> PushQuery {
+        let timestamp = timestamp.to_string();
+        let signed = Signed {
+            timestamp: &timestamp,
+            nonce,
+        };
+        PushQuery {
+            signature: Some(sign(&self.token, signed, None)),
+            nonce: Some(nonce.to_owned()),
+            echostr: Some(echostr.to_owned()),
+            timestamp: Some(timestamp),
+            ..PushQuery::default()
+        }
+    }
 }
 
 impl PushCredentials {

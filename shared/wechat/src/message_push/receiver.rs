@@ -71,6 +71,10 @@ impl PushReceiver {
         Self { settings }
     }
 
+    pub(super) fn credentials(&self) -> &PushCredentials {
+        &self.settings.credentials
+    }
+
     /// Verifies a URL verification (`GET`) and returns the text to answer, unchanged.
     ///
     /// # Errors

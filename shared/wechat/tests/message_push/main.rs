@@ -6,6 +6,7 @@
     reason = "helpers of tests, outside #[test] functions"
 )]
 
+mod diagnosis;
 mod duplicates;
 mod events;
 mod keys;

@@ -204,7 +204,7 @@ impl PaymentChannel for VirtualPayment {
             true => Env::Sandbox,
             false => Env::Production,
         };
-        if order.total_fee == Fen::ZERO {
+        if wish.pay_with == PayWith::Coins {
             let price = wish.product.coin_price.unwrap_or(0);
             return Ok(VirtualRequest {
                 mode: Mode::Spend,

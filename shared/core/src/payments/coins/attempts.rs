@@ -43,21 +43,13 @@ pub async fn begin(database: &Database, id: &str, now: Timestamp) -> Result<Begu
     let now_ms = now.as_millisecond();
     let limit = now_ms - millis(REPEATABLE);
     let pause = Duration::from_secs(1 << change.tries.clamp(0, 10)).min(MAX_PAUSE);
-    let row = sqlx::query(
-        "UPDATE coin_changes
-         SET state = CASE WHEN sent_at <= $1 THEN 'unsettled' ELSE state END,
-             sent_at = coalesce(sent_at, $2), tries = tries + 1, key_version = NULL,
-             next_try_at = CASE WHEN sent_at <= $1 THEN NULL ELSE CAST($3 AS BIGINT) END
-         WHERE id = $4 AND state = 'pending'
-         RETURNING id, user_id, open_id, kind, order_id, amount, sandbox, state, reason, created_at,
-                   sent_at, balance, key_version, tries",
-    )
-    .bind(limit)
-    .bind(now_ms)
-    .bind(now_ms + millis(pause))
-    .bind(id)
-    .fetch_optional(database.pool())
-    .await?;
+    let row = sqlx::query(include_str!("../sql/coin_change_begin.sql"))
+        .bind(limit)
+        .bind(now_ms)
+        .bind(now_ms + millis(pause))
+        .bind(id)
+        .fetch_optional(database.pool())
+        .await?;
     let Some(row) = row else {
         // It ended meanwhile.
         let ended = by_id(database, id)

@@ -9,7 +9,7 @@ use super::super::order_rows::{self, Order};
 use super::super::orders::{move_stock, set_status, store_webhook};
 use super::super::status::OrderStatus;
 use super::super::{Cause, PaymentError, events, inventory};
-use super::{CoinChange, CoinChangeKind, CoinChangeState, NewCoinChange, change_of};
+use super::{BY_ID, CoinChange, CoinChangeKind, CoinChangeState, NewCoinChange, change_of};
 use crate::analytics::outbox;
 use crate::base::ids::{FulfilmentId, OrderId};
 use crate::base::iso_time::IsoTime;
@@ -33,19 +33,23 @@ pub async fn confirm(
         Some(id) => order_rows::lock(&mut transaction, id).await?,
         None => None,
     };
-    let row = sqlx::query(
+    let confirmed = sqlx::query(
         "UPDATE coin_changes SET state = 'done', ended_at = $1, next_try_at = NULL,
                                  key_version = NULL, balance = coalesce($2, balance)
-         WHERE id = $3 AND state IN ('pending', 'unsettled')
-         RETURNING id, user_id, open_id, kind, order_id, amount, sandbox, state, reason, created_at,
-                   sent_at, balance, key_version, tries",
+         WHERE id = $3 AND state IN ('pending', 'unsettled')",
     )
     .bind(now.as_millisecond())
     .bind(balance)
     .bind(&change.id)
-    .fetch_optional(&mut *transaction)
+    .execute(&mut *transaction)
     .await?;
-    let Some(row) = row else { return Ok(None) };
+    if confirmed.rows_affected() == 0 {
+        return Ok(None);
+    }
+    let row = sqlx::query(BY_ID)
+        .bind(&change.id)
+        .fetch_one(&mut *transaction)
+        .await?;
     let change = change_of(&row)?;
     let changed = match (change.kind, order) {
         (CoinChangeKind::Spend, Some(order)) => {
@@ -214,16 +218,16 @@ pub(super) async fn lock_spend(
     Ok(())
 }
 
-/// Stores the webhook about a change of an order's coins.
+/// Stores the webhook about a change of coins. That of a present belongs to no order.
 async fn report(
     connection: &mut AnyConnection,
     change: &CoinChange,
     webhooks: Webhooks,
     now: Timestamp,
 ) -> Result<(), PaymentError> {
-    let (Webhooks::Stored, Some(order)) = (webhooks, change.order_id) else {
+    if webhooks == Webhooks::Off {
         return Ok(());
-    };
+    }
     let body = serde_json::json!({
         "type": "coins.changed", "timestamp": IsoTime(now), "data": change,
     });
@@ -232,7 +236,7 @@ async fn report(
          VALUES ($1, $2, 'coins.changed', $3, $4, $5) ON CONFLICT (source) DO NOTHING",
     )
     .bind(FulfilmentId::new())
-    .bind(order)
+    .bind(change.order_id.map(|id| id.to_string()))
     .bind(format!("coins:{}", change.id))
     .bind(body.to_string())
     .bind(now.as_millisecond())

@@ -83,16 +83,11 @@ pub async fn of_player(
     open_id: &OpenId,
     limit: i64,
 ) -> Result<Vec<CoinChange>, PaymentError> {
-    let rows = sqlx::query(
-        "SELECT coin_changes.id, user_id, coin_changes.open_id, kind, order_id, amount, sandbox,
-                state, reason, coin_changes.created_at, sent_at, balance, key_version, tries
-         FROM coin_changes JOIN users ON users.id = coin_changes.user_id
-         WHERE users.open_id = $1 ORDER BY coin_changes.created_at DESC, coin_changes.id LIMIT $2",
-    )
-    .bind(open_id.as_str())
-    .bind(limit)
-    .fetch_all(database.pool())
-    .await?;
+    let rows = sqlx::query(include_str!("../sql/coin_changes_of_player.sql"))
+        .bind(open_id.as_str())
+        .bind(limit)
+        .fetch_all(database.pool())
+        .await?;
     rows.iter().map(change_of).collect()
 }
 

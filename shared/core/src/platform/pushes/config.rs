@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use avalon_config::{Mode, Violation, rule, text};
+use avalon_config::{HttpUrl, Mode, Violation, rule, text};
 use avalon_wechat::AppId;
 use avalon_wechat::message_push::{
     EncodingAesKey, PushCredential, PushCredentials, PushReceiver, PushSettings, PushToken,
@@ -26,6 +26,10 @@ pub struct PushConfig {
     /// Whether unencrypted messages are accepted, whose content nothing signs; see
     /// [`PushConfig::allow_plain`] for the default.
     pub allow_plain: Option<bool>,
+    /// The URL that was entered in WeChat's console, which `avalon doctor` verifies; by default that of `pay.notify_url`
+    /// with the path of pushes.
+    #[serde(deserialize_with = "text::optional")]
+    pub public_url: Option<HttpUrl>,
     /// Maximum distance of a push's timestamp from ours.
     #[serde(with = "text::duration")]
     pub max_skew: Duration,
@@ -36,6 +40,7 @@ impl Default for PushConfig {
         Self {
             credentials: Vec::new(),
             allow_plain: None,
+            public_url: None,
             max_skew: Duration::from_secs(600),
         }
     }

@@ -55,6 +55,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             18 "0018_messages",
             19 "0019_virtual_payment",
             20 "0020_erasures",
+            21 "0021_coin_audits",
             22 "0022_hosted_windows",
         )
         .to_vec(),
@@ -77,6 +78,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             18 "0018_messages",
             19 "0019_virtual_payment",
             20 "0020_erasures",
+            21 "0021_coin_audits",
             22 "0022_hosted_windows",
         )
         .to_vec(),
