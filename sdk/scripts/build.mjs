@@ -50,7 +50,7 @@ async function bundle({ name, file, umd }) {
         join(folder, `dist/${file}.d.ts`),
         join(folder, 'tsconfig.json'),
     );
-    const built = await rollup({ input: join(folder, 'build/src/index.js'), plugins: [helpers, resolve()] });
+    const built = await rollup({ input: join(folder, 'build/src/index.js'), plugins: [resumed, resolve()] });
     const write = async (path, options) => {
         const { output } = await built.generate({ ...options, banner });
         const { code } = await minify(output[0].code, minifying(names, options.format === 'es'));
@@ -86,14 +86,14 @@ function minifying(names, module) {
     };
 }
 
-/** Turns async functions into generators, and supplies the helper of that. */
-const HELPERS = join(root, 'scripts/helpers.js');
-const helpers = {
-    name: 'helpers',
+/** Turns async functions into generators, and supplies the function that runs these. */
+const RESUMED = join(root, 'scripts/resumed.js');
+const resumed = {
+    name: 'resumed',
     transform(code, id) {
-        if (id === HELPERS || !id.includes('/build/')) return null;
+        if (id === RESUMED || !id.includes('/build/')) return null;
         const rewritten = toEs2015(code);
-        return { code: `import { resumed } from ${JSON.stringify(HELPERS)};\n${rewritten}`, map: null };
+        return { code: `import { resumed } from ${JSON.stringify(RESUMED)};\n${rewritten}`, map: null };
     },
 };
 

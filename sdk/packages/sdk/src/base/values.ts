@@ -1,4 +1,4 @@
-/** Guards of unknown values, and the small helpers of every part. */
+/** Guards of unknown values, and what every part does with values. */
 
 export function isRecord(value: unknown): value is { readonly [key: string]: unknown } {
   return typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -1,4 +1,4 @@
-// The helper of code for the bundles.
+// Part of the bundles: runs what was an async function.
 
 /** Returns an async function of a generator: `yield` is its `await` (to-es2015.mjs). */
 export function resumed(generator) {
