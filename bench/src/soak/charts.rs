@@ -106,7 +106,8 @@ fn panels(results: &Results) -> Vec<Panel> {
             "Jobs",
             vec![
                 ("ready", job("ready")),
-                ("delayed", job("delayed")),
+                ("running", job("running")),
+                ("scheduled", job("scheduled")),
                 ("dead", job("dead")),
             ],
         ),

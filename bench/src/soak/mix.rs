@@ -24,15 +24,15 @@ enum Kind {
 /// events every few minutes; few players open a payment, and half of the payments are never made: an order is
 /// created as often as another one is paid.
 const WEIGHTS: [(Kind, u64); 5] = [
-    (Kind::Read, 60),
+    (Kind::Read, 65),
     (Kind::SignIn, 20),
-    (Kind::Report, 10),
+    (Kind::Report, 5),
     (Kind::Order, 5),
     (Kind::Callback, 5),
 ];
 
 /// The weights in words.
-pub(super) const DESCRIPTION: &str = "60 % reads of an order, 20 % sign-ins, 10 % reports of 50 events, \
+pub(super) const DESCRIPTION: &str = "65 % reads of an order, 20 % sign-ins, 5 % reports of 50 events, \
     5 % new orders (never paid, closed after ten minutes), 5 % payment callbacks of other orders";
 
 /// The kind of a request: each hundred requests have the exact proportions, evenly mixed.

@@ -9,16 +9,12 @@ use super::sample::{Sample, Table, Usage};
 const MIB: f64 = 1024.0 * 1024.0;
 /// Tables with a row or more for each unit of work: they grow until their retention ends, so their size per
 /// row is what has to stay.
-pub(super) const HISTORY: [&str; 9] = [
+pub(super) const HISTORY: [&str; 5] = [
     "analytics_events",
-    "audit_events",
-    "event_outbox",
-    "fulfilments",
     "inbox",
     "inventory_ledger",
     "order_history",
     "orders",
-    "player_sessions",
 ];
 
 /// A figure of a process.
