@@ -8,11 +8,13 @@
 //! | callbacks | none: the signature authenticates, and nothing may delay its acknowledgement | ignored |
 //! | documents, unknown paths | limit of the address | ignored |
 
+use std::any::Any;
 use std::sync::Arc;
 
 use avalon_core::base::problem::{Problem, ProblemCode};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use axum::response::Response;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -98,23 +100,34 @@ pub fn router(state: ApiState, headers: &HeaderPolicy) -> Router {
         .fallback(|| async { ApiError::from(ProblemCode::NotFound) });
 
     let guarded = |routes: Router<App>, policy| -> Router<App> {
-        complete(routes).layer(from_fn_with_state((app.clone(), policy), guard::run))
+        let guard = from_fn_with_state((app.clone(), policy), guard::run);
+        fallback(routes).layer((guard, catch_panic()))
     };
-    let router = complete(callbacks().into())
+    complete(callbacks().into())
         .merge(guarded(players().into(), Policy::PLAYERS))
         .merge(guarded(accounts::sign_out().into(), Policy::SIGN_OUT))
         .merge(guarded(accounts::sign_in().into(), Policy::SIGN_IN))
         .merge(guarded(documents, Policy::DOCUMENTS))
-        .layer(from_fn_with_state(pipeline, pipeline::run))
-        .with_state(app);
-    headers.apply(router)
+        .layer((
+            headers.layer(),
+            from_fn_with_state(pipeline, pipeline::run),
+        ))
+        .with_state(app)
 }
 
 /// Adds what every router has inside its guard: problems for wrong methods and for panics.
 pub(crate) fn complete<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
-    routes
-        .method_not_allowed_fallback(|| async { ApiError::from(ProblemCode::MethodNotAllowed) })
-        .layer(CatchPanicLayer::custom(pipeline::panicked))
+    fallback(routes).layer(catch_panic())
+}
+
+fn fallback<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+    routes.method_not_allowed_fallback(|| async { ApiError::from(ProblemCode::MethodNotAllowed) })
+}
+
+type Panicked = fn(Box<dyn Any + Send>) -> Response;
+
+fn catch_panic() -> CatchPanicLayer<Panicked> {
+    CatchPanicLayer::custom(pipeline::panicked)
 }
 
 #[cfg(test)]

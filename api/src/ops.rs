@@ -177,11 +177,11 @@ pub fn router(state: OpsState) -> Router {
         metrics: None,
         draining: CancellationToken::new(),
     });
-    let router = complete(router)
-        .layer(from_fn_with_state(pipeline, pipeline::run))
-        .with_state(state);
     // No CORS: pages of other origins must not call these routes.
-    headers::secure(router)
+    let headers = headers::security_headers();
+    complete(router)
+        .layer((headers, from_fn_with_state(pipeline, pipeline::run)))
+        .with_state(state)
 }
 
 async fn require_admin(

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::config::WebOrigin;
-use axum::Router;
 use axum::http::{HeaderName, HeaderValue, Method, header};
+use tower::layer::util::Identity;
+use tower::util::{Either, option_layer};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -31,37 +32,46 @@ pub struct HeaderPolicy {
 }
 
 impl HeaderPolicy {
-    /// Adds the headers to every response of the router.
-    pub(crate) fn apply(&self, router: Router) -> Router {
-        let router = match self.cors_origins.is_empty() {
-            true => router,
-            false => router.layer(cors(&self.cors_origins)),
-        };
+    /// The layer that adds the headers to every response of a router.
+    pub(crate) fn layer(&self) -> (Hsts, SecurityHeaders, OptionalCors) {
         let hsts = self
             .hsts
             .and_then(|ttl| HeaderValue::from_str(&format!("max-age={}", ttl.as_secs())).ok());
-        secure(router).layer(SetResponseHeaderLayer::overriding(
-            header::STRICT_TRANSPORT_SECURITY,
-            hsts,
-        ))
+        let hsts = SetResponseHeaderLayer::overriding(header::STRICT_TRANSPORT_SECURITY, hsts);
+        let cors = match self.cors_origins.is_empty() {
+            true => None,
+            false => Some(cors(&self.cors_origins)),
+        };
+        (hsts, security_headers(), option_layer(cors))
     }
 }
 
-/// Adds the headers that both listeners send. A page sets its own policy ([`page`]).
-pub(crate) fn secure(router: Router) -> Router {
+type Hsts = SetResponseHeaderLayer<Option<HeaderValue>>;
+type OptionalCors = Either<CorsLayer, Identity>;
+/// A layer of several is one for the router, which allocates for each of its layers at every request.
+pub(crate) type SecurityHeaders = (
+    SetResponseHeaderLayer<HeaderValue>,
+    SetResponseHeaderLayer<HeaderValue>,
+    SetResponseHeaderLayer<HeaderValue>,
+    SetResponseHeaderLayer<HeaderValue>,
+);
+
+/// The layer of the headers that both listeners send. A page sets its own policy ([`page`]).
+pub(crate) fn security_headers() -> SecurityHeaders {
     let always =
         |name, value| SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value));
-    router
-        .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(always(header::REFERRER_POLICY, "no-referrer"))
-        .layer(always(
-            HeaderName::from_static("cross-origin-resource-policy"),
-            "same-origin",
-        ))
-        .layer(SetResponseHeaderLayer::if_not_present(
+    (
+        SetResponseHeaderLayer::if_not_present(
             header::CONTENT_SECURITY_POLICY,
             HeaderValue::from_static(DENY_ALL),
-        ))
+        ),
+        always(
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
+        always(header::REFERRER_POLICY, "no-referrer"),
+        always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    )
 }
 
 /// The content security policy of our own pages.
