@@ -85,7 +85,7 @@ pub(crate) struct GrowthArguments {
     #[arg(long, value_delimiter = ',', default_value = "1000,100000")]
     pending: Vec<u64>,
     /// Callbacks signed beyond those, per second of the measurement: more than can be processed.
-    #[arg(long, default_value_t = 6_000)]
+    #[arg(long, default_value_t = 5_000)]
     callback_rate: u64,
     /// Numbers of worker processes.
     #[arg(long, value_delimiter = ',', default_value = "1,2")]

@@ -33,7 +33,7 @@ pub(crate) struct System {
 
 enum Servers {
     Avalon {
-        api: Box<Avalon>,
+        api: Avalon,
         workers: Vec<Avalon>,
         /// Prepares another worker.
         worker: Box<AvalonCommands>,
@@ -194,7 +194,7 @@ async fn avalon(shared: &Shared, stores: &Stores, upstream: &str) -> Outcome<(En
             .into_owned()
             .into());
     }
-    let api = Box::new(commands.command("api").start().await);
+    let api = commands.command("api").start().await;
     let workers = vec![commands.workers().start().await];
     let endpoint = Endpoint::of(&api.http)?;
     let worker = Box::new(commands);

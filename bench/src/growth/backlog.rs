@@ -70,7 +70,7 @@ async fn measure(arguments: &GrowthArguments, size: usize, series: &mut Series) 
     let thousands = jobs / 1e3;
     series.cpu(
         size,
-        "CPU ms per 1,000 jobs, queue's users",
+        "CPU ms per 1,000 jobs, producers and worker",
         &used,
         &["driver"],
         thousands,
