@@ -9,9 +9,9 @@ mod charts;
 mod children;
 pub(crate) mod cpu;
 mod deliveries;
-mod document;
-mod keys;
-mod machine;
+pub(crate) mod document;
+pub(crate) mod keys;
+pub(crate) mod machine;
 mod measure;
 pub(crate) mod notifications;
 mod plan;
@@ -117,8 +117,8 @@ pub(crate) async fn run(arguments: &CompareArguments) -> Outcome<()> {
     std::fs::write(arguments.out.join("table.md"), &table)?;
     charts::draw(&results, &arguments.out)?;
     if let Some(path) = &arguments.document {
-        document::replace(path, &table)?;
-        charts::draw(&results, &document::images(path)?)?;
+        document::COMPARE.replace(path, &table)?;
+        charts::draw(&results, &document::images(path, "performance")?)?;
     }
     print!("{table}");
     match failures.is_empty() {
@@ -237,7 +237,8 @@ fn in_turn(targets: &[Target], run: u32) -> Vec<Target> {
     targets
 }
 
-async fn postgres_version(shared: &Shared) -> Outcome<String> {
+/// The version of the server.
+pub(crate) async fn postgres_version(shared: &Shared) -> Outcome<String> {
     use sqlx::Connection;
     let mut connection = sqlx::PgConnection::connect(&shared.postgres.url()).await?;
     let version: String = sqlx::query_scalar("SHOW server_version")

@@ -17,6 +17,7 @@ mod queue;
 mod report;
 mod rolling;
 mod shop;
+mod soak;
 mod stores;
 mod upstream;
 
@@ -60,6 +61,8 @@ enum Benchmark {
     Compare(compare::CompareArguments),
     /// What an operation costs as backlogs, queues, workers and orders become more.
     Growth(growth::GrowthArguments),
+    /// This service under a constant load for an hour: memory, descriptors, stores and latency over time.
+    Soak(soak::SoakArguments),
     #[command(hide = true)]
     Upstream(upstream::UpstreamArguments),
     #[command(hide = true)]
@@ -86,6 +89,7 @@ async fn main() -> Outcome<()> {
         Benchmark::Growth(arguments) => growth::run(&arguments, &mut report).await?,
         // These print their own results.
         Benchmark::Compare(arguments) => return compare::run(&arguments).await,
+        Benchmark::Soak(arguments) => return soak::run(&arguments).await,
         Benchmark::Upstream(arguments) => return upstream::run(&arguments).await,
         Benchmark::BareQueue(arguments) => return bare_queue::run(&arguments).await,
         Benchmark::Floor(arguments) => return floor::run(&arguments).await,

@@ -21,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) apalis_redis: Option<PathBuf>,
     /// `appendfsync` of Redis.
     pub(crate) fsync: String,
+    /// Further environment variables of our service.
+    pub(crate) env: Vec<(&'static str, &'static str)>,
 }
 
 impl Shared {
@@ -43,6 +45,7 @@ impl Shared {
             nestjs: PathBuf::new(),
             apalis_redis: None,
             fsync: fsync.policy().to_owned(),
+            env: Vec::new(),
         })
     }
 }

@@ -87,6 +87,14 @@ impl System {
         processes
     }
 
+    /// The operations listener of our API, which serves metrics.
+    pub(crate) fn operations(&self) -> Outcome<Endpoint> {
+        match &self.servers {
+            Servers::Avalon { api, .. } => Endpoint::of(&api.ops),
+            Servers::Nestjs { .. } => Err("the peer has no metrics".into()),
+        }
+    }
+
     /// Stops the worker, which finishes its jobs.
     pub(crate) async fn stop_worker(&mut self) -> Outcome<()> {
         match &mut self.servers {
@@ -171,7 +179,7 @@ impl AvalonCommands {
 async fn avalon(shared: &Shared, stores: &Stores, upstream: &str) -> Outcome<(Endpoint, Servers)> {
     let platform_key = std::fs::read_to_string(&shared.keys.platform_public)?;
     let vpay = VirtualPaymentCredentials::TEST;
-    let settings = FleetSettings::new(stores.database.url(), &stores.redis.url())
+    let mut settings = FleetSettings::new(stores.database.url(), &stores.redis.url())
         .with_payments()
         .env("AVALON_WECHAT__API_BASE", upstream)
         .env("AVALON_PAY__API_BASE", upstream)
@@ -186,6 +194,9 @@ async fn avalon(shared: &Shared, stores: &Stores, upstream: &str) -> Outcome<(En
         .env("AVALON_PUSH__CREDENTIALS", deliveries::credentials())
         .env("AVALON_PUSH__ALLOW_PLAIN", "true")
         .env("AVALON_LOG__LEVEL", "warn");
+    for (name, value) in &shared.env {
+        settings = settings.env(*name, *value);
+    }
     let binary = shared.binary.clone().unwrap_or_else(AvalonBinary::path);
     let commands = AvalonCommands { settings, binary };
     let migrated = commands.command("migrate").run().await;
