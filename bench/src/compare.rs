@@ -15,12 +15,13 @@ pub(crate) mod machine;
 mod measure;
 pub(crate) mod notifications;
 mod plan;
-mod progress;
-mod quiet;
+pub(crate) mod progress;
+pub(crate) mod quiet;
 pub(crate) mod requests;
-mod results;
+pub(crate) mod results;
 mod scenario;
 pub(crate) mod seeds;
+pub(crate) mod shared;
 pub(crate) mod system;
 mod table;
 pub(crate) mod target;
@@ -28,18 +29,16 @@ pub(crate) mod target;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use avalon_test_support::PostgresServer;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use tempfile::TempDir;
 
 use crate::Outcome;
-use keys::KeyFiles;
 use machine::Machine;
 use plan::Plan;
 use results::{Measurement, Results};
 use scenario::Figure;
-use system::Shared;
+use shared::Shared;
 use target::Target;
 
 pub(crate) use keys::PlatformKey;
@@ -52,11 +51,21 @@ pub(crate) const EVENTS_PER_REPORT: u32 = 50;
 
 /// When Redis syncs its log.
 #[derive(Clone, Copy, ValueEnum)]
-enum Fsync {
+pub(crate) enum Fsync {
     /// Before it responds, as in production.
     Always,
     /// Once a second, as most installations of the peer.
     Everysec,
+}
+
+impl Fsync {
+    /// The value of `appendfsync`.
+    pub(crate) const fn policy(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Everysec => "everysec",
+        }
+    }
 }
 
 /// What to compare.
@@ -178,24 +187,11 @@ impl CompareArguments {
     }
 
     async fn shared(&self, folder: &Path) -> Outcome<Shared> {
-        // As in production; tests run without.
-        let mut postgres = PostgresServer::reserve()
-            .configured("fsync", "on")
-            .configured("full_page_writes", "on")
-            .configured("track_commit_timestamp", "on");
-        postgres.launch().await;
         let absolute = |path: &PathBuf| std::path::absolute(path);
         Ok(Shared {
-            postgres,
-            keys: KeyFiles::create(folder)?,
-            binary: self.binary.as_ref().map(absolute).transpose()?,
             nestjs: absolute(&self.nestjs)?,
             apalis_redis: self.apalis_redis.as_ref().map(absolute).transpose()?,
-            fsync: match self.fsync {
-                Fsync::Always => "always".to_owned(),
-                Fsync::Everysec => "everysec".to_owned(),
-            },
-            env: Vec::new(),
+            ..Shared::start(folder, self.binary.as_ref(), self.fsync).await?
         })
     }
 }

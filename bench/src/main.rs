@@ -7,6 +7,7 @@ mod callbacks;
 mod compare;
 mod events;
 mod floor;
+mod growth;
 mod latencies;
 mod load;
 mod login;
@@ -58,6 +59,8 @@ enum Benchmark {
     Rolling(rolling::RollingArguments),
     /// This service, a NestJS peer, apalis-redis and a floor under the same load: see scripts/bench.
     Compare(compare::CompareArguments),
+    /// What an operation costs as backlogs, queues, workers and orders become more.
+    Growth(growth::GrowthArguments),
     /// This service under a constant load for an hour: memory, descriptors, stores and latency over time.
     Soak(soak::SoakArguments),
     #[command(hide = true)]
@@ -66,6 +69,8 @@ enum Benchmark {
     BareQueue(bare_queue::BareQueueArguments),
     #[command(hide = true)]
     Floor(floor::FloorArguments),
+    #[command(hide = true)]
+    GrowthProducer(growth::ProducerArguments),
 }
 
 #[tokio::main]
@@ -81,12 +86,14 @@ async fn main() -> Outcome<()> {
         Benchmark::Outage(arguments) => outage::run(&arguments, &mut report).await?,
         Benchmark::Acknowledge(arguments) => acknowledge::run(&arguments, &mut report).await?,
         Benchmark::Rolling(arguments) => rolling::run(&arguments, &mut report).await?,
+        Benchmark::Growth(arguments) => growth::run(&arguments, &mut report).await?,
         // These print their own results.
         Benchmark::Compare(arguments) => return compare::run(&arguments).await,
         Benchmark::Soak(arguments) => return soak::run(&arguments).await,
         Benchmark::Upstream(arguments) => return upstream::run(&arguments).await,
         Benchmark::BareQueue(arguments) => return bare_queue::run(&arguments).await,
         Benchmark::Floor(arguments) => return floor::run(&arguments).await,
+        Benchmark::GrowthProducer(arguments) => return growth::produce(&arguments).await,
     }
     report.print(arguments.json);
     Ok(())

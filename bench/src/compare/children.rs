@@ -19,7 +19,7 @@ use super::requests::ORDERS_READ;
 use super::results::Measured;
 use super::scenario::Scenario;
 use super::seeds::{self, Orders};
-use super::system::{Shared, Stores};
+use super::shared::{Shared, Stores};
 use super::target::Target;
 use crate::Outcome;
 

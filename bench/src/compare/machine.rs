@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
-use super::system::Shared;
+use super::shared::Shared;
 
 /// What it ran on.
 #[derive(Debug, Deserialize, Serialize)]

@@ -89,6 +89,25 @@ impl Progress {
         })
     }
 
+    /// Number of rows that were committed from `start` until before `end`.
+    pub(crate) async fn committed_between(
+        &mut self,
+        start: SystemTime,
+        end: SystemTime,
+    ) -> Outcome<u64> {
+        let statement = format!(
+            "SELECT count(*) FROM (SELECT pg_xact_commit_timestamp(xmin) AS at {}) AS commits
+             WHERE at >= to_timestamp($1) AND at < to_timestamp($2)",
+            self.from
+        );
+        let committed: i64 = sqlx::query_scalar(AssertSqlSafe(statement))
+            .bind(start.duration_since(UNIX_EPOCH)?.as_secs_f64())
+            .bind(end.duration_since(UNIX_EPOCH)?.as_secs_f64())
+            .fetch_one(&mut self.connection)
+            .await?;
+        Ok(u64::try_from(committed)?)
+    }
+
     /// Writes what earlier loads have left to write, so that it does not fall into the next one.
     pub(crate) async fn checkpoint(&mut self) -> Outcome<()> {
         sqlx::raw_sql("CHECKPOINT")

@@ -6,16 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_simulator::{PayCredentials, VirtualPaymentCredentials};
-use avalon_test_support::{
-    Avalon, AvalonBinary, FleetSettings, PostgresServer, Program, RedisServer, TestDatabase,
-    free_port,
-};
+use avalon_test_support::{Avalon, AvalonBinary, AvalonCommand, FleetSettings, Program, free_port};
 use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep};
 
 use super::cpu::Process;
 use super::deliveries;
-use super::keys::KeyFiles;
+use super::shared::{Shared, Stores};
 use super::target::Target;
 use crate::Outcome;
 use crate::load::Endpoint;
@@ -24,46 +21,6 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 const STOP_TIMEOUT: Duration = Duration::from_secs(40);
 /// Jobs that a worker process of ours runs at once, per queue.
 const CONCURRENCY: &str = "64";
-
-/// What all systems of a comparison share.
-pub(crate) struct Shared {
-    pub(crate) postgres: PostgresServer,
-    pub(crate) keys: KeyFiles,
-    /// Our binary; `None`: the one beside this program.
-    pub(crate) binary: Option<PathBuf>,
-    /// Folder of the NestJS peer, built.
-    pub(crate) nestjs: PathBuf,
-    /// The built program of the apalis-redis peer.
-    pub(crate) apalis_redis: Option<PathBuf>,
-    /// `appendfsync` of Redis.
-    pub(crate) fsync: String,
-    /// Further environment variables of our service.
-    pub(crate) env: Vec<(&'static str, &'static str)>,
-}
-
-/// A private Redis and a private database on the shared Postgres.
-pub(crate) struct Stores {
-    pub(crate) redis: RedisServer,
-    pub(crate) database: TestDatabase,
-}
-
-impl Stores {
-    /// Starts them, empty.
-    pub(crate) async fn start(shared: &Shared) -> Self {
-        let mut redis = RedisServer::reserve().configured("appendfsync", &shared.fsync);
-        redis.launch().await;
-        let database = TestDatabase::on_postgres(&shared.postgres.url()).await;
-        Self { redis, database }
-    }
-
-    /// Their processes.
-    pub(crate) fn processes(&self, shared: &Shared) -> Vec<Process> {
-        vec![
-            ("redis", self.redis.id()),
-            ("postgres", shared.postgres.id()),
-        ]
-    }
-}
 
 /// A running target.
 pub(crate) struct System {
@@ -77,7 +34,9 @@ pub(crate) struct System {
 enum Servers {
     Avalon {
         api: Avalon,
-        workers: Box<Avalon>,
+        workers: Vec<Avalon>,
+        /// Prepares another worker.
+        worker: Box<AvalonCommands>,
     },
     Nestjs {
         api: Program,
@@ -116,8 +75,9 @@ impl System {
         let mut processes = self.stores.processes(&self.shared);
         processes.push(("wechat", self.upstream.id()));
         match &self.servers {
-            Servers::Avalon { api, workers } => {
-                processes.extend([("api", api.id()), ("worker", workers.id())]);
+            Servers::Avalon { api, workers, .. } => {
+                processes.push(("api", api.id()));
+                processes.extend(workers.iter().map(|worker| ("worker", worker.id())));
             }
             Servers::Nestjs { api, worker, .. } => {
                 processes.push(("api", api.id()));
@@ -139,8 +99,10 @@ impl System {
     pub(crate) async fn stop_worker(&mut self) -> Outcome<()> {
         match &mut self.servers {
             Servers::Avalon { workers, .. } => {
-                workers.terminate();
-                workers.wait_exit().await;
+                for worker in workers.iter_mut() {
+                    worker.terminate();
+                    worker.wait_exit().await;
+                }
             }
             Servers::Nestjs { worker, .. } => {
                 if let Some(mut running) = worker.take() {
@@ -154,14 +116,63 @@ impl System {
         Ok(())
     }
 
+    /// Lets the jobs be that are left at the end.
+    pub(crate) fn allow_leftovers(&self) {
+        if let Servers::Avalon { worker, .. } = &self.servers {
+            worker.settings.expect_leftover("*");
+        }
+    }
+
+    /// Forgets the workers of ours, which are stopped.
+    pub(crate) fn remove_workers(&mut self) {
+        if let Servers::Avalon { workers, .. } = &mut self.servers {
+            workers.clear();
+        }
+    }
+
+    /// Starts another worker of ours; returns its process id.
+    pub(crate) async fn add_worker(&mut self) -> Option<u32> {
+        let Servers::Avalon {
+            workers, worker, ..
+        } = &mut self.servers
+        else {
+            return None;
+        };
+        let added = worker.workers().start().await;
+        let id = added.id();
+        workers.push(added);
+        Some(id)
+    }
+
     /// Starts the worker again.
     pub(crate) async fn start_worker(&mut self) {
         match &mut self.servers {
-            Servers::Avalon { workers, .. } => workers.restart().await,
+            Servers::Avalon { workers, .. } => {
+                for worker in workers {
+                    worker.restart().await;
+                }
+            }
             Servers::Nestjs {
                 worker, command, ..
             } => *worker = Some(command.start("worker")),
         }
+    }
+}
+
+/// Prepares processes of our service.
+struct AvalonCommands {
+    settings: FleetSettings,
+    binary: PathBuf,
+}
+
+impl AvalonCommands {
+    fn command(&self, role: &str) -> AvalonCommand {
+        self.settings.command(role).binary(self.binary.clone())
+    }
+
+    fn workers(&self) -> AvalonCommand {
+        let workers = self.command("workers");
+        workers.arg("--concurrency").arg(CONCURRENCY)
     }
 }
 
@@ -187,18 +198,25 @@ async fn avalon(shared: &Shared, stores: &Stores, upstream: &str) -> Outcome<(En
         settings = settings.env(*name, *value);
     }
     let binary = shared.binary.clone().unwrap_or_else(AvalonBinary::path);
-    let command = |role: &str| settings.command(role).binary(binary.clone());
-    let migrated = command("migrate").run().await;
+    let commands = AvalonCommands { settings, binary };
+    let migrated = commands.command("migrate").run().await;
     if !migrated.status.success() {
         return Err(String::from_utf8_lossy(&migrated.stderr)
             .into_owned()
             .into());
     }
-    let api = command("api").start().await;
-    let workers = command("workers").arg("--concurrency").arg(CONCURRENCY);
-    let workers = Box::new(workers.start().await);
+    let api = commands.command("api").start().await;
+    let workers = vec![commands.workers().start().await];
     let endpoint = Endpoint::of(&api.http)?;
-    Ok((endpoint, Servers::Avalon { api, workers }))
+    let worker = Box::new(commands);
+    Ok((
+        endpoint,
+        Servers::Avalon {
+            api,
+            workers,
+            worker,
+        },
+    ))
 }
 
 /// How the processes of the NestJS peer are started.
