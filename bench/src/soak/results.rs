@@ -35,6 +35,7 @@ pub(super) struct Results {
     /// Failed requests by kind, once the load has ended.
     pub(super) errors: BTreeMap<String, u64>,
     /// Dead letters by queue and error, at most a hundred, once the load has ended.
+    #[serde(default)]
     pub(super) dead_letters: BTreeMap<String, u64>,
     pub(super) intervals: Vec<Interval>,
     pub(super) samples: Vec<Sample>,
