@@ -9,6 +9,7 @@ mod results;
 mod sample;
 mod table;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -132,6 +133,7 @@ impl SoakArguments {
             complete: false,
             missing_callbacks: 0,
             errors: capacity.errors().clone(),
+            dead_letters: BTreeMap::new(),
             intervals: Vec::new(),
             samples: Vec::new(),
         };
@@ -192,6 +194,7 @@ impl SoakArguments {
                 }
             }
         };
+        results.dead_letters = sampler.dead_letters().await?;
         let mut intervals = intervals.lock().unwrap_or_else(PoisonError::into_inner);
         intervals.finish();
         results.intervals = intervals.done().to_vec();

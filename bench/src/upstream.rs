@@ -50,6 +50,7 @@ pub(crate) async fn run(arguments: &UpstreamArguments) -> Outcome<()> {
             "/v3/pay/transactions/out-trade-no/{number}/close",
             post(close_order),
         )
+        .route("/v3/bill/tradebill", get(bill))
         .with_state(Arc::new(prepay));
     let listener = TcpListener::bind(arguments.listen).await?;
     let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
@@ -142,6 +143,15 @@ async fn close_order(State(prepay): State<Arc<Prepay>>) -> Response {
     signed.map_or_else(
         |_| failure(),
         |signed| signed.respond(StatusCode::NO_CONTENT),
+    )
+}
+
+/// There are no bills, as on a day without payments.
+async fn bill(State(prepay): State<Arc<Prepay>>) -> Response {
+    let body = json!({"code": "NO_STATEMENT_EXIST", "message": "账单不存在"});
+    prepay.sign(body.to_string()).map_or_else(
+        |_| failure(),
+        |signed| signed.respond(StatusCode::BAD_REQUEST),
     )
 }
 

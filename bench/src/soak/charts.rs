@@ -15,6 +15,8 @@ const WIDTH: u32 = 1000;
 const HEIGHT: u32 = 210;
 const COLUMNS: usize = 2;
 const MIB: f64 = 1024.0 * 1024.0;
+/// Left edge of the names of the lines, inside the chart.
+const LEGEND: i32 = 76;
 const FONT: &str = "sans-serif";
 const COLOURS: [RGBColor; 4] = [
     RGBColor(37, 99, 235),
@@ -107,9 +109,13 @@ fn panels(results: &Results) -> Vec<Panel> {
             vec![
                 ("ready", job("ready")),
                 ("running", job("running")),
-                ("scheduled", job("scheduled")),
                 ("dead", job("dead")),
             ],
+        ),
+        panel("Scheduled jobs", vec![("scheduled", job("scheduled"))]),
+        panel(
+            "Disturbance, cores",
+            vec![("other programs", sample(&|it| it.disturbance))],
         ),
         panel(
             "Dead rows in all tables",
@@ -150,7 +156,7 @@ impl Panel {
         let points = || self.lines.iter().flat_map(|(_, points)| points);
         let end = points().map(|(at, _)| at / 60.0).fold(0.1, f64::max);
         let top = points().map(|(_, value)| *value).fold(0.0, f64::max);
-        let top = if top > 0.0 { top * 1.15 } else { 1.0 };
+        let top = if top > 0.0 { top * 1.2 } else { 1.0 };
         let mut chart = ChartBuilder::on(area)
             .caption(self.title, (FONT, 15))
             .margin(8)
@@ -170,19 +176,16 @@ impl Panel {
             .x_label_formatter(&|minutes| label(*minutes, end))
             .y_label_formatter(&|value| label(*value, top))
             .draw()?;
-        for ((name, points), colour) in self.lines.iter().zip(COLOURS) {
+        for ((_, points), colour) in self.lines.iter().zip(COLOURS) {
             let points: Points = points.iter().map(|(at, it)| (at / 60.0, *it)).collect();
-            if let Some((x, y)) = points.last() {
-                let position = (*x, *y);
-                chart.draw_series([PathElement::new(points, colour.stroke_width(2))])?;
-                if self.lines.len() > 1 {
-                    let anchor = plotters::style::text_anchor::Pos::new(
-                        plotters::style::text_anchor::HPos::Right,
-                        plotters::style::text_anchor::VPos::Bottom,
-                    );
-                    let style = text.clone().color(&colour).pos(anchor);
-                    chart.draw_series([Text::new(name.clone(), position, style)])?;
-                }
+            chart.draw_series([PathElement::new(points, colour.stroke_width(2))])?;
+        }
+        if self.lines.len() > 1 {
+            let mut x = LEGEND;
+            for ((name, _), colour) in self.lines.iter().zip(COLOURS) {
+                let style = text.clone().color(&colour);
+                area.draw(&Text::new(name.clone(), (x, 30), style))?;
+                x += i32::try_from(name.len())? * 6 + 14;
             }
         }
         Ok(())

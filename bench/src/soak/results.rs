@@ -34,6 +34,9 @@ pub(super) struct Results {
     pub(super) missing_callbacks: u64,
     /// Failed requests by kind, once the load has ended.
     pub(super) errors: BTreeMap<String, u64>,
+    /// Dead letters by queue and error, at most a hundred, once the load has ended.
+    #[serde(default)]
+    pub(super) dead_letters: BTreeMap<String, u64>,
     pub(super) intervals: Vec<Interval>,
     pub(super) samples: Vec<Sample>,
 }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use avalon_test_support::FleetSettings;
 use http_body_util::Full;
 use hyper::Request;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sqlx::{Connection, PgConnection, Row};
 
 use crate::Outcome;
@@ -98,7 +100,7 @@ impl Sampler {
             at,
             processes,
             redis: self.redis().await?,
-            jobs: jobs(&self.metrics().await?),
+            jobs: jobs(&self.operations("/metrics").await?),
             database: u64::try_from(database)?,
             tables: self.tables().await?,
             disturbance: used.other_cores + used.steal_cores,
@@ -114,13 +116,29 @@ impl Sampler {
         })
     }
 
-    async fn metrics(&self) -> Outcome<String> {
-        let request = Request::get("/metrics")
+    /// Dead letters by queue and error: a job that failed for good.
+    pub(super) async fn dead_letters(&self) -> Outcome<BTreeMap<String, u64>> {
+        let page: Value = serde_json::from_str(&self.operations("/admin/jobs").await?)?;
+        let mut letters = BTreeMap::new();
+        for job in page["jobs"].as_array().into_iter().flatten() {
+            let queue = job["queue"].as_str().unwrap_or_default();
+            let letter = format!("{queue}: {}", job["error"]);
+            *letters.entry(letter).or_default() += 1;
+        }
+        Ok(letters)
+    }
+
+    async fn operations(&self, path: &str) -> Outcome<String> {
+        let request = Request::get(path)
             .header("host", "127.0.0.1")
+            .header(
+                "authorization",
+                format!("Bearer {}", FleetSettings::ADMIN_TOKEN),
+            )
             .body(Full::default())?;
         let (status, body) = self.operations.send(request).await?;
         if !status.is_success() {
-            return Err(format!("the metrics page returned {status}").into());
+            return Err(format!("{path} returned {status}").into());
         }
         Ok(String::from_utf8(body.to_vec())?)
     }

@@ -48,6 +48,12 @@ pub(super) fn markdown(results: &Results) -> String {
         super::results::median(&disturbance).unwrap_or_default(),
         disturbance.iter().copied().fold(0.0, f64::max),
     );
+    for (letter, number) in &results.dead_letters {
+        let _ = writeln!(text, "{number} dead letters: {letter}.");
+    }
+    for (kind, number) in &results.errors {
+        let _ = writeln!(text, "{number} failed requests: {kind}.");
+    }
     if results.missing_callbacks > 0 {
         let missing = results.missing_callbacks;
         let _ = writeln!(
