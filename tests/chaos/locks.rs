@@ -1,12 +1,13 @@
 //! Transactions that lock the rows of the service in the opposite order, so that Postgres ends some of the service's
 //! with a deadlock, and others wait until their limit.
 
+use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
 /// The service changes an order first, then what the player owns and the stock; players last of all are read by
 /// foreign keys. Here it is the other way round, and the ids descend.
@@ -23,19 +24,22 @@ const HELD: Duration = Duration::from_millis(500);
 /// Time between two transactions.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// Marks the connection, so that it can be ended while it waits.
+const NAME: &str = "chaos-locks";
+
 /// Transactions that are repeated until they are ended.
 pub(crate) struct Locks {
-    stop: CancellationToken,
+    url: String,
     running: JoinHandle<()>,
 }
 
 impl Locks {
     pub(crate) fn start(url: &str) -> Self {
-        let (stop, url) = (CancellationToken::new(), url.to_owned());
+        let url = url.to_owned();
         let running = tokio::spawn({
-            let stop = stop.clone();
+            let url = url.clone();
             async move {
-                while !stop.is_cancelled() {
+                loop {
                     // What cannot be locked is left to the next transaction.
                     if let Err(error) = lock(&url).await {
                         println!("    locks: {error}");
@@ -44,19 +48,24 @@ impl Locks {
                 }
             }
         });
-        Self { stop, running }
+        Self { url, running }
     }
 
-    /// Ends after the transaction that is running.
+    /// Ends the transaction that is running.
     pub(crate) async fn end(self) {
-        self.stop.cancel();
-        self.running.await.expect("no panic");
+        self.running.abort();
+        let end =
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1";
+        let mut connection = PgConnection::connect(&self.url).await.expect("connect");
+        let ended = sqlx::query(end).bind(NAME).execute(&mut connection).await;
+        ended.expect("end the transaction");
     }
 }
 
 /// One transaction. It never detects a deadlock itself within the time of one step, so that the service's does.
 async fn lock(url: &str) -> sqlx::Result<()> {
-    let mut connection = PgConnection::connect(url).await?;
+    let options = PgConnectOptions::from_str(url)?.application_name(NAME);
+    let mut connection = PgConnection::connect_with(&options).await?;
     sqlx::raw_sql("SET deadlock_timeout = '5s'; SET lock_timeout = '4s'")
         .execute(&mut connection)
         .await?;
