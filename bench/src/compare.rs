@@ -7,23 +7,23 @@
 
 mod charts;
 mod children;
-mod cpu;
+pub(crate) mod cpu;
 mod deliveries;
-mod document;
-mod keys;
-mod machine;
+pub(crate) mod document;
+pub(crate) mod keys;
+pub(crate) mod machine;
 mod measure;
-mod notifications;
+pub(crate) mod notifications;
 mod plan;
 mod progress;
 mod quiet;
-mod requests;
+pub(crate) mod requests;
 mod results;
 mod scenario;
-mod seeds;
-mod system;
+pub(crate) mod seeds;
+pub(crate) mod system;
 mod table;
-mod target;
+pub(crate) mod target;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -108,8 +108,8 @@ pub(crate) async fn run(arguments: &CompareArguments) -> Outcome<()> {
     std::fs::write(arguments.out.join("table.md"), &table)?;
     charts::draw(&results, &arguments.out)?;
     if let Some(path) = &arguments.document {
-        document::replace(path, &table)?;
-        charts::draw(&results, &document::images(path)?)?;
+        document::COMPARE.replace(path, &table)?;
+        charts::draw(&results, &document::images(path, "performance")?)?;
     }
     print!("{table}");
     match failures.is_empty() {
@@ -195,6 +195,7 @@ impl CompareArguments {
                 Fsync::Always => "always".to_owned(),
                 Fsync::Everysec => "everysec".to_owned(),
             },
+            env: Vec::new(),
         })
     }
 }
@@ -240,7 +241,8 @@ fn in_turn(targets: &[Target], run: u32) -> Vec<Target> {
     targets
 }
 
-async fn postgres_version(shared: &Shared) -> Outcome<String> {
+/// The version of the server.
+pub(crate) async fn postgres_version(shared: &Shared) -> Outcome<String> {
     use sqlx::Connection;
     let mut connection = sqlx::PgConnection::connect(&shared.postgres.url()).await?;
     let version: String = sqlx::query_scalar("SHOW server_version")

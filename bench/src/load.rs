@@ -5,6 +5,7 @@
 
 mod closed;
 mod connection;
+mod intervals;
 mod open;
 mod sent;
 
@@ -17,6 +18,7 @@ use hyper::Request;
 use crate::Outcome;
 pub(crate) use closed::{Closed, Limit};
 pub(crate) use connection::Endpoint;
+pub(crate) use intervals::{Interval, Intervals};
 pub(crate) use open::Open;
 pub(crate) use sent::{Percentiles, Sent};
 

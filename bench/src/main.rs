@@ -16,6 +16,7 @@ mod queue;
 mod report;
 mod rolling;
 mod shop;
+mod soak;
 mod stores;
 mod upstream;
 
@@ -57,6 +58,8 @@ enum Benchmark {
     Rolling(rolling::RollingArguments),
     /// This service, a NestJS peer, apalis-redis and a floor under the same load: see scripts/bench.
     Compare(compare::CompareArguments),
+    /// This service under a constant load for an hour: memory, descriptors, stores and latency over time.
+    Soak(soak::SoakArguments),
     #[command(hide = true)]
     Upstream(upstream::UpstreamArguments),
     #[command(hide = true)]
@@ -80,6 +83,7 @@ async fn main() -> Outcome<()> {
         Benchmark::Rolling(arguments) => rolling::run(&arguments, &mut report).await?,
         // These print their own results.
         Benchmark::Compare(arguments) => return compare::run(&arguments).await,
+        Benchmark::Soak(arguments) => return soak::run(&arguments).await,
         Benchmark::Upstream(arguments) => return upstream::run(&arguments).await,
         Benchmark::BareQueue(arguments) => return bare_queue::run(&arguments).await,
         Benchmark::Floor(arguments) => return floor::run(&arguments).await,

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use avalon_simulator::PayCredentials;
-use axum::extract::{Query, State};
+use avalon_test_support::FleetSettings;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::{get, post};
@@ -40,6 +42,14 @@ pub(crate) async fn run(arguments: &UpstreamArguments) -> Outcome<()> {
         .route("/sns/jscode2session", get(code2session))
         .route("/cgi-bin/stable_token", post(access_token))
         .route("/v3/pay/transactions/jsapi", post(prepay_order))
+        .route(
+            "/v3/pay/transactions/out-trade-no/{number}",
+            get(query_order),
+        )
+        .route(
+            "/v3/pay/transactions/out-trade-no/{number}/close",
+            post(close_order),
+        )
         .with_state(Arc::new(prepay));
     let listener = TcpListener::bind(arguments.listen).await?;
     let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
@@ -92,36 +102,67 @@ impl Prepay {
             return Ok(signed.clone());
         }
         let body = json!({"prepay_id": format!("wx{second:032}")}).to_string();
-        let (timestamp, nonce) = (second.to_string(), nonce(second));
-        let signed = Signed {
-            signature: self.key.sign(&timestamp, &nonce, &body)?,
-            second,
-            body,
-        };
+        let signed = self.sign(body)?;
         *cached = Some(signed.clone());
         Ok(signed)
+    }
+
+    fn sign(&self, body: String) -> Outcome<Signed> {
+        let second = Timestamp::now().as_second();
+        let signature = self.key.sign(&second.to_string(), &nonce(second), &body)?;
+        Ok(Signed {
+            second,
+            body,
+            signature,
+        })
     }
 }
 
 async fn prepay_order(State(prepay): State<Arc<Prepay>>) -> Response {
-    let Ok(signed) = prepay.response() else {
-        return axum::http::StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
-    let headers = AppendHeaders([
-        ("wechatpay-timestamp", signed.second.to_string()),
-        ("wechatpay-nonce", nonce(signed.second)),
-        ("wechatpay-signature", signed.signature),
-        (
-            "wechatpay-serial",
-            PayCredentials::TEST.platform_public_key_id.to_owned(),
-        ),
-    ]);
-    (
-        headers,
-        [(CONTENT_TYPE, "application/json; charset=utf-8")],
-        signed.body,
+    prepay
+        .response()
+        .map_or_else(|_| failure(), |signed| signed.respond(StatusCode::OK))
+}
+
+/// No order here is paid at WeChat before its callback, so that those queried are not paid.
+async fn query_order(State(prepay): State<Arc<Prepay>>, Path(number): Path<String>) -> Response {
+    let body = json!({
+        "appid": FleetSettings::APP_ID,
+        "mchid": PayCredentials::TEST.mch_id,
+        "out_trade_no": number,
+        "trade_state": "NOTPAY",
+        "trade_state_desc": "订单未支付",
+    });
+    let signed = prepay.sign(body.to_string());
+    signed.map_or_else(|_| failure(), |signed| signed.respond(StatusCode::OK))
+}
+
+async fn close_order(State(prepay): State<Arc<Prepay>>) -> Response {
+    let signed = prepay.sign(String::new());
+    signed.map_or_else(
+        |_| failure(),
+        |signed| signed.respond(StatusCode::NO_CONTENT),
     )
-        .into_response()
+}
+
+fn failure() -> Response {
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+}
+
+impl Signed {
+    fn respond(self, status: StatusCode) -> Response {
+        let headers = AppendHeaders([
+            ("wechatpay-timestamp", self.second.to_string()),
+            ("wechatpay-nonce", nonce(self.second)),
+            ("wechatpay-signature", self.signature),
+            (
+                "wechatpay-serial",
+                PayCredentials::TEST.platform_public_key_id.to_owned(),
+            ),
+        ]);
+        let json = [(CONTENT_TYPE, "application/json; charset=utf-8")];
+        (status, headers, json, self.body).into_response()
+    }
 }
 
 fn nonce(second: i64) -> String {

@@ -18,7 +18,7 @@ use serde_json::json;
 use super::keys::PlatformKey;
 use super::seeds;
 use crate::Outcome;
-use crate::load::Requests;
+use crate::load::{HttpRequest, Requests};
 
 /// The callback of one order.
 struct Notification {
@@ -54,7 +54,12 @@ pub(crate) async fn requests(key: &Path, orders: std::ops::Range<u64>) -> Outcom
     }))
 }
 
-fn request(of: &Notification) -> Request<Full<Bytes>> {
+/// The callback of one order, signed now.
+pub(crate) fn signed(key: &PlatformKey, order: u64) -> Outcome<HttpRequest> {
+    Ok(request(&notification(key, order)?))
+}
+
+fn request(of: &Notification) -> HttpRequest {
     Request::post("/api/wx/pay/notify")
         .header("host", "127.0.0.1")
         .header("content-type", "application/json")

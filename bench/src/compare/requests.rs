@@ -24,7 +24,8 @@ pub(crate) const ORDERS_READ: Orders = Orders {
     channel: seeds::Channel::WechatPay,
 };
 
-fn post(path: &str, body: impl Into<Bytes>) -> HttpRequest {
+/// A request with this JSON.
+pub(crate) fn post(path: &str, body: impl Into<Bytes>) -> HttpRequest {
     Request::post(path)
         .header("host", "127.0.0.1")
         .header("content-type", "application/json")
@@ -63,7 +64,8 @@ fn token(tokens: &[String], number: u64) -> &str {
     tokens.get(index).map_or("", String::as_str)
 }
 
-fn with_token(mut request: HttpRequest, tokens: &[String], number: u64) -> HttpRequest {
+/// Adds the token of a sender.
+pub(crate) fn with_token(mut request: HttpRequest, tokens: &[String], number: u64) -> HttpRequest {
     if let Ok(value) = token(tokens, number).parse() {
         request.headers_mut().insert("authorization", value);
     }

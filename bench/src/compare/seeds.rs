@@ -97,31 +97,47 @@ impl Orders {
 
 /// Inserts the product, the players, and these orders.
 pub(crate) async fn insert(database: &TestDatabase, target: Target, orders: Orders) -> Outcome<()> {
-    let [product, players, seeds] = match target {
-        Target::Nestjs => NESTJS,
-        _ => AVALON,
-    };
+    let [product, players, _] = statements(target);
     let mut connection = PgConnection::connect(database.url()).await?;
     for statement in [product, players] {
         sqlx::raw_sql(AssertSqlSafe(statement))
             .execute(&mut connection)
             .await?;
     }
+    insert_orders(&mut connection, target, orders, 0).await?;
+    // As after the vacuum that a table of this size has had.
+    sqlx::raw_sql("ANALYZE").execute(&mut connection).await?;
+    connection.close().await?;
+    Ok(())
+}
+
+/// Inserts orders that are numbered from `first` on.
+pub(crate) async fn insert_orders(
+    connection: &mut PgConnection,
+    target: Target,
+    orders: Orders,
+    first: u64,
+) -> Outcome<()> {
+    let [_, _, seeds] = statements(target);
     let (channel, request) = orders.channel.columns();
     let seeds = seeds
         .replace("CHANNEL", channel)
         .replace("REQUEST", request);
     sqlx::query(AssertSqlSafe(seeds))
-        .bind(0_i64)
-        .bind(i64::try_from(orders.number)?)
+        .bind(i64::try_from(first)?)
+        .bind(i64::try_from(first + orders.number)?)
         .bind(jiff::Timestamp::now().as_millisecond())
         .bind(i64::try_from(orders.owners)?)
-        .execute(&mut connection)
+        .execute(connection)
         .await?;
-    // As after the vacuum that a table of this size has had.
-    sqlx::raw_sql("ANALYZE").execute(&mut connection).await?;
-    connection.close().await?;
     Ok(())
+}
+
+const fn statements(target: Target) -> [&'static str; 3] {
+    match target {
+        Target::Nestjs => NESTJS,
+        _ => AVALON,
+    }
 }
 
 #[cfg(test)]

@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) apalis_redis: Option<PathBuf>,
     /// `appendfsync` of Redis.
     pub(crate) fsync: String,
+    /// Further environment variables of our service.
+    pub(crate) env: Vec<(&'static str, &'static str)>,
 }
 
 /// A private Redis and a private database on the shared Postgres.
@@ -125,6 +127,14 @@ impl System {
         processes
     }
 
+    /// The operations listener of our API, which serves metrics.
+    pub(crate) fn operations(&self) -> Outcome<Endpoint> {
+        match &self.servers {
+            Servers::Avalon { api, .. } => Endpoint::of(&api.ops),
+            Servers::Nestjs { .. } => Err("the peer has no metrics".into()),
+        }
+    }
+
     /// Stops the worker, which finishes its jobs.
     pub(crate) async fn stop_worker(&mut self) -> Outcome<()> {
         match &mut self.servers {
@@ -158,7 +168,7 @@ impl System {
 async fn avalon(shared: &Shared, stores: &Stores, upstream: &str) -> Outcome<(Endpoint, Servers)> {
     let platform_key = std::fs::read_to_string(&shared.keys.platform_public)?;
     let vpay = VirtualPaymentCredentials::TEST;
-    let settings = FleetSettings::new(stores.database.url(), &stores.redis.url())
+    let mut settings = FleetSettings::new(stores.database.url(), &stores.redis.url())
         .with_payments()
         .env("AVALON_WECHAT__API_BASE", upstream)
         .env("AVALON_PAY__API_BASE", upstream)
@@ -173,6 +183,9 @@ async fn avalon(shared: &Shared, stores: &Stores, upstream: &str) -> Outcome<(En
         .env("AVALON_PUSH__CREDENTIALS", deliveries::credentials())
         .env("AVALON_PUSH__ALLOW_PLAIN", "true")
         .env("AVALON_LOG__LEVEL", "warn");
+    for (name, value) in &shared.env {
+        settings = settings.env(*name, *value);
+    }
     let binary = shared.binary.clone().unwrap_or_else(AvalonBinary::path);
     let command = |role: &str| settings.command(role).binary(binary.clone());
     let migrated = command("migrate").run().await;

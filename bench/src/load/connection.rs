@@ -50,6 +50,11 @@ impl Endpoint {
 pub(crate) struct Connection(SendRequest<Full<Bytes>>);
 
 impl Connection {
+    /// Whether the server has not closed it.
+    pub(super) fn is_open(&self) -> bool {
+        !self.0.is_closed()
+    }
+
     /// Sends a request and reads the whole response. After an error the connection is useless.
     pub(crate) async fn send(&mut self, request: HttpRequest) -> Outcome<(StatusCode, Bytes)> {
         let exchange = async {

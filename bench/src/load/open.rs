@@ -10,11 +10,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::connection::Connection;
-use super::{Endpoint, Requests, Sent, on_one_thread};
+use super::{Endpoint, Intervals, Requests, Sent, on_one_thread};
 use crate::Outcome;
 
 /// Connections that are open before the first request.
 const CONNECTIONS: usize = 16;
+
+/// A response: when its request was due, counted from the start, and its latency from then.
+type Ended = (Duration, Duration, Outcome<StatusCode>);
 
 /// A schedule.
 pub(crate) struct Open {
@@ -29,11 +32,28 @@ pub(crate) struct Open {
 impl Open {
     /// Sends the requests.
     pub(crate) async fn send(self, endpoint: &Endpoint, requests: &Requests) -> Outcome<Sent> {
-        let (endpoint, requests) = (endpoint.clone(), Arc::clone(requests));
-        on_one_thread(move || self.drive(endpoint, requests)).await
+        let intervals = Arc::new(Mutex::new(Intervals::all_in_one()));
+        self.send_in_intervals(endpoint, requests, &intervals).await
     }
 
-    async fn drive(self, endpoint: Endpoint, requests: Requests) -> Outcome<Sent> {
+    /// Sends the requests, and also records each in the interval in which it was due.
+    pub(crate) async fn send_in_intervals(
+        self,
+        endpoint: &Endpoint,
+        requests: &Requests,
+        intervals: &Arc<Mutex<Intervals>>,
+    ) -> Outcome<Sent> {
+        let (endpoint, requests) = (endpoint.clone(), Arc::clone(requests));
+        let intervals = Arc::clone(intervals);
+        on_one_thread(move || self.drive(endpoint, requests, intervals)).await
+    }
+
+    async fn drive(
+        self,
+        endpoint: Endpoint,
+        requests: Requests,
+        intervals: Arc<Mutex<Intervals>>,
+    ) -> Outcome<Sent> {
         let idle = Idle::default();
         for _ in 0..CONNECTIONS {
             idle.put(endpoint.connect().await?);
@@ -41,12 +61,18 @@ impl Open {
         let mut sent = Sent::new()?;
         let (first, start) = (self.first, Instant::now());
         let mut due = self.schedule(start);
+        let record = |sent: &mut Sent, ended: Ended| -> Outcome<()> {
+            let (due, latency, response) = ended;
+            let mut intervals = intervals.lock().unwrap_or_else(PoisonError::into_inner);
+            intervals.record(due, latency, &response)?;
+            sent.record(latency, response);
+            Ok(())
+        };
         let mut running = JoinSet::new();
         loop {
             tokio::select! {
                 Some(ended) = running.join_next() => {
-                    let (latency, response): (Duration, Outcome<StatusCode>) = ended?;
-                    sent.record(latency, response);
+                    record(&mut sent, ended?)?;
                 }
                 scheduled = due.recv() => {
                     let Some((number, due)) = scheduled else { break };
@@ -63,14 +89,13 @@ impl Open {
                             Ok(status)
                         };
                         let response = response.await;
-                        (due.elapsed(), response)
+                        (due - start, due.elapsed(), response)
                     });
                 }
             }
         }
         while let Some(ended) = running.join_next().await {
-            let (latency, response) = ended?;
-            sent.record(latency, response);
+            record(&mut sent, ended?)?;
         }
         sent.elapsed = start.elapsed();
         Ok(sent)
@@ -106,7 +131,14 @@ struct Idle(Arc<Mutex<Vec<Connection>>>);
 
 impl Idle {
     fn take(&self) -> Option<Connection> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The server closes connections that have been idle for long.
+        while let Some(connection) = idle.pop() {
+            if connection.is_open() {
+                return Some(connection);
+            }
+        }
+        None
     }
 
     fn put(&self, connection: Connection) {

@@ -57,6 +57,12 @@ impl Sent {
         }
     }
 
+    /// As [`Self::record`], of a response that others need too.
+    pub(super) fn record_ref(&mut self, latency: Duration, response: &Outcome<StatusCode>) {
+        let response = response.as_ref().copied();
+        self.record(latency, response.map_err(|error| error.to_string().into()));
+    }
+
     fn error(&mut self, kind: String) {
         *self.errors.entry(kind).or_default() += 1;
     }
@@ -92,6 +98,11 @@ impl Sent {
             .into());
         }
         Ok(self)
+    }
+
+    /// Errors by kind.
+    pub(crate) fn errors(&self) -> &BTreeMap<String, u64> {
+        &self.errors
     }
 
     /// Number of failed requests.
