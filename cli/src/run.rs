@@ -79,6 +79,7 @@ pub(crate) async fn run(config: Config, role: Role, log: Logging) -> Result<(), 
         });
     }
     if config.database.auto_migrate && !migrated(&app.database, &stop).await? {
+        tracing::info!("stopped before the schema was up to date");
         return Ok(());
     }
     if let Some(pay) = app.pay.clone() {

@@ -1,10 +1,13 @@
 //! Applies faults to a world and heals them.
 
-use avalon_test_support::Network;
+use std::time::Instant;
+
+use avalon_test_support::{Network, add_columns};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::faults::{CALLBACKS, Fault, PUSHES, WECHAT, setting};
+use crate::journal::{Flush, Journal};
+use crate::locks::Locks;
 use crate::parties::Store;
 use crate::world::World;
 
@@ -16,7 +19,7 @@ const PUSHES_HEALED: &str =
     r#"{"mode":"normal","copies":1,"delaySeconds":0,"payEventSig":"right"}"#;
 
 impl World {
-    pub(crate) async fn apply(&mut self, fault: &Fault) {
+    pub(crate) async fn apply(&mut self, fault: &Fault, journal: &Journal) {
         match fault {
             Fault::Kill(process) => {
                 self.down[process.index()] = true;
@@ -32,10 +35,12 @@ impl World {
             Fault::Stall(Store::Postgres) => self.postgres.freeze(),
             Fault::FailOver(Store::Redis) => self.fail_over_redis().await,
             Fault::FailOver(Store::Postgres) => Box::pin(self.fail_over_postgres()).await,
-            Fault::Flush => self.redis.flush().await,
+            Fault::Flush => self.flush(journal).await,
             Fault::FillMemory => self.fill_memory().await,
             Fault::Clock(seconds) => self.redis.set_clock(*seconds),
+            Fault::ProcessClock(process, seconds) => self.process(*process).set_clock(*seconds),
             Fault::Migrate => self.add_columns().await,
+            Fault::Lock => self.locks = Some(Locks::start(&self.postgres.url())),
             Fault::Network(link, network) => self.link(*link).set_network(*network),
             Fault::Wechat(name) => self.set_wechat("faults", value(&WECHAT, name)).await,
             Fault::Callbacks(name) => {
@@ -69,6 +74,8 @@ impl World {
             Fault::Stall(Store::Postgres) => self.postgres.thaw(),
             Fault::FillMemory => self.redis.set_config("maxmemory", "0").await,
             Fault::Clock(_) => self.redis.set_clock(0),
+            Fault::ProcessClock(process, _) => self.process(*process).set_clock(0),
+            Fault::Lock => self.unlock().await,
             Fault::Network(link, _) => self.link(*link).set_network(Network::Normal),
             Fault::Wechat(_) => self.set_wechat("faults", json!({})).await,
             Fault::Callbacks(_) => {
@@ -125,27 +132,33 @@ impl World {
         self.redis.set_config("maxmemory", used).await;
     }
 
-    /// Adds a column to every table, waiting for locks as briefly as migrations do.
-    async fn add_columns(&self) {
-        let mut connection = PgConnection::connect(&self.postgres.url()).await.unwrap();
-        let tables: Vec<String> = sqlx::query_scalar(
-            "SELECT CAST(oid AS regclass)::text FROM pg_class
-             WHERE relkind IN ('r', 'p') AND NOT relispartition
-               AND relnamespace = CAST('public' AS regnamespace)",
-        )
-        .fetch_all(&mut connection)
-        .await
-        .unwrap();
-        let column = format!("added_{}", fastrand::u32(..));
-        for table in tables {
-            let add = format!(
-                "SET lock_timeout = '500ms'; ALTER TABLE {table} ADD COLUMN {column} BIGINT"
-            );
-            // A table that is busy for too long goes without.
-            let _ = sqlx::raw_sql(AssertSqlSafe(add))
-                .execute(&mut connection)
-                .await;
+    /// What is accepted until FLUSHALL has been answered may be lost.
+    async fn flush(&self, journal: &Journal) {
+        let flush = Flush {
+            sent: Instant::now(),
+            done: None,
+        };
+        journal.entries().flushes.push(flush);
+        self.redis.flush().await;
+        let done = Some(Instant::now());
+        if let Some(flush) = journal.entries().flushes.last_mut() {
+            flush.done = done;
         }
+    }
+
+    /// A table that is busy for too long goes without.
+    async fn add_columns(&self) {
+        let column = format!("added_{}", fastrand::u32(..));
+        add_columns(&self.postgres.url(), &column, 1).await;
+    }
+
+    async fn unlock(&mut self) {
+        if let Some(locks) = self.locks.take() {
+            locks.end().await;
+        }
+        let log = self.postgres.log();
+        let detected = log.matches("deadlock detected").count();
+        println!("    {detected} deadlocks were detected until now");
     }
 }
 

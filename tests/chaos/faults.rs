@@ -32,6 +32,10 @@ pub(crate) enum Fault {
     FillMemory,
     /// Redis' clock is off by this number of seconds.
     Clock(i64),
+    /// A process's clock is off by this number of seconds.
+    ProcessClock(Process, i64),
+    /// Other transactions lock the service's rows in the opposite order.
+    Lock,
     /// Columns are added to all tables, as by the migration of a new version.
     Migrate,
     /// A condition of the network between two.
@@ -111,7 +115,10 @@ impl Fault {
             ]);
         }
         all.extend([Self::Flush, Self::FillMemory, Self::Migrate, Self::Rotate]);
-        all.extend([Self::Clock(15), Self::Clock(-15)]);
+        all.extend([Self::Clock(15), Self::Clock(-15), Self::Lock]);
+        for process in Process::ALL {
+            all.extend([15, -15].map(|seconds| Self::ProcessClock(process, seconds)));
+        }
         for link in Link::all() {
             all.extend(NETWORKS.map(|network| Self::Network(link, network)));
         }
@@ -136,9 +143,10 @@ impl Fault {
     /// Whether the two may not overlap.
     pub(crate) fn conflicts(&self, other: &Self) -> bool {
         let (ours, theirs) = (self.subject(), other.subject());
+        let connects = |fault: &Self| matches!(fault, Self::Migrate | Self::Lock);
         ours == theirs
-            || matches!(self, Self::Migrate) && theirs == "postgres"
-            || matches!(other, Self::Migrate) && ours == "postgres"
+            || connects(self) && theirs == "postgres"
+            || connects(other) && ours == "postgres"
     }
 
     /// What it happens to: only one fault at a time can.
@@ -152,7 +160,8 @@ impl Fault {
             | Self::Stall(store)
             | Self::FailOver(store) => store.to_string(),
             Self::Flush | Self::FillMemory | Self::Clock(_) => Store::Redis.to_string(),
-            Self::Migrate => "schema".to_owned(),
+            Self::ProcessClock(process, _) => format!("clock of {process}"),
+            Self::Migrate | Self::Lock => "schema".to_owned(),
             Self::Network(link, _) => link.to_string(),
             Self::Wechat(_) => "wechat".to_owned(),
             Self::Callbacks(_) => "callbacks".to_owned(),
@@ -163,10 +172,11 @@ impl Fault {
 }
 
 /// Conditions of a network, with examples of parameters.
-const NETWORKS: [Network; 5] = [
+const NETWORKS: [Network; 6] = [
     Network::Cut,
     Network::Blackhole,
     Network::HalfClosed,
+    Network::AnswersLost,
     Network::Delayed(Duration::from_millis(200)),
     Network::Throttled(8000),
 ];
@@ -184,6 +194,8 @@ impl fmt::Display for Fault {
             Self::Flush => f.write_str("flush"),
             Self::FillMemory => f.write_str("fill-memory"),
             Self::Clock(seconds) => write!(f, "clock {seconds}"),
+            Self::ProcessClock(process, seconds) => write!(f, "clock {process} {seconds}"),
+            Self::Lock => f.write_str("lock"),
             Self::Migrate => f.write_str("migrate"),
             Self::Network(link, Network::Delayed(by)) => {
                 write!(f, "network {link} delay {}", by.as_millis())
@@ -194,6 +206,7 @@ impl fmt::Display for Fault {
             Self::Network(link, Network::Cut) => write!(f, "network {link} cut"),
             Self::Network(link, Network::Blackhole) => write!(f, "network {link} blackhole"),
             Self::Network(link, Network::HalfClosed) => write!(f, "network {link} half-close"),
+            Self::Network(link, Network::AnswersLost) => write!(f, "network {link} lose-answers"),
             Self::Network(link, Network::Normal) => write!(f, "network {link} normal"),
             Self::Wechat(name) => write!(f, "wechat {name}"),
             Self::Callbacks(name) => write!(f, "callbacks {name}"),
@@ -221,11 +234,17 @@ impl FromStr for Fault {
             ["flush"] => Self::Flush,
             ["fill-memory"] => Self::FillMemory,
             ["clock", seconds] => Self::Clock(seconds.parse().map_err(|_| text.to_owned())?),
+            ["clock", process, seconds] => {
+                let seconds = seconds.parse().map_err(|_| text.to_owned())?;
+                Self::ProcessClock(process.parse()?, seconds)
+            }
+            ["lock"] => Self::Lock,
             ["migrate"] => Self::Migrate,
             ["rotate"] => Self::Rotate,
             ["network", link, "cut"] => Self::Network(link.parse()?, Network::Cut),
             ["network", link, "blackhole"] => Self::Network(link.parse()?, Network::Blackhole),
             ["network", link, "half-close"] => Self::Network(link.parse()?, Network::HalfClosed),
+            ["network", link, "lose-answers"] => Self::Network(link.parse()?, Network::AnswersLost),
             ["network", link, "delay", by] => {
                 let by = Duration::from_millis(u64::from(number(by)?));
                 Self::Network(link.parse()?, Network::Delayed(by))

@@ -41,6 +41,15 @@ pub(crate) struct Seen {
     pub(crate) answer: String,
 }
 
+/// Redis was emptied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flush {
+    /// When FLUSHALL was sent.
+    pub(crate) sent: Instant,
+    /// When it had been answered; `None` until then.
+    pub(crate) done: Option<Instant>,
+}
+
 #[derive(Default)]
 pub(crate) struct Entries {
     pub(crate) events: Vec<Event>,
@@ -70,8 +79,7 @@ pub(crate) struct Entries {
     pub(crate) violations: Vec<String>,
     /// Payments that players think about.
     pub(crate) undecided: usize,
-    /// When Redis was emptied.
-    pub(crate) flushes: Vec<Instant>,
+    pub(crate) flushes: Vec<Flush>,
 }
 
 /// Shared by all players.
@@ -96,10 +104,29 @@ impl Entries {
     }
 
     /// Whether what was accepted at this time may have been lost with the contents of Redis: it was emptied soon
-    /// after.
+    /// after, or meanwhile. What is accepted while FLUSHALL is under way may be stored before it.
     pub(crate) fn flushed_after(&self, accepted: Instant, within: Duration) -> bool {
-        self.flushes
-            .iter()
-            .any(|flush| *flush >= accepted && flush.duration_since(accepted) <= within)
+        self.flushes.iter().any(|flush| {
+            flush.done.is_none_or(|done| accepted <= done)
+                && flush.sent.saturating_duration_since(accepted) <= within
+        })
     }
+}
+
+// Once reported as lost: sign-ins that were accepted 40 ms after FLUSHALL had been sent, on a busy machine.
+#[test]
+fn what_is_accepted_during_or_soon_before_flushall_may_be_lost() {
+    let (start, second) = (Instant::now(), Duration::from_secs(1));
+    let entries = Entries {
+        flushes: vec![Flush {
+            sent: start + 20 * second,
+            done: Some(start + 21 * second),
+        }],
+        ..Entries::default()
+    };
+    let lost = |accepted: f64| {
+        entries.flushed_after(start + Duration::from_secs_f64(accepted), 10 * second)
+    };
+    let expected = [(9.9, false), (10.1, true), (20.9, true), (21.1, false)];
+    assert_eq!(expected.map(|(at, _)| (at, lost(at))), expected);
 }

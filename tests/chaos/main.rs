@@ -14,6 +14,7 @@ mod faults;
 mod game_server;
 mod journal;
 mod load;
+mod locks;
 mod parties;
 mod recovery;
 mod run;

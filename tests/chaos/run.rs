@@ -98,10 +98,7 @@ async fn disturb(
             println!("{:6.1}s {fault}", time.as_secs_f64());
             recoveries.begun.fetch_add(1, Ordering::SeqCst);
             active.push((fault, Instant::now()));
-            if *fault == Fault::Flush {
-                journal.entries().flushes.push(Instant::now());
-            }
-            world.apply(fault).await;
+            world.apply(fault, journal).await;
         } else {
             world.heal(fault).await;
             println!("{:6.1}s healed: {fault}", time.as_secs_f64());

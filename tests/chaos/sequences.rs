@@ -44,6 +44,29 @@ async fn emptied_redis_while_postgres_is_down_loses_only_the_queue() {
     .await;
 }
 
+// Once reported: the process ended without a word in its log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn process_that_is_stopped_while_it_starts_stops_gracefully() {
+    run_sequence(
+        "seed 3 for 11000
+         at 2000 for 6000: restart postgres
+         at 2500 for 500: kill api-1
+         at 5000 for 1000: stop api-1",
+    )
+    .await;
+}
+
+// Once, the shutdown took a minute: a connection that was cut off before its first message holds it up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_is_restarted_while_a_connection_is_blackholed() {
+    run_sequence(
+        "seed 13 for 15000
+         at 2000 for 9000: network api-0/postgres blackhole
+         at 6000 for 1000: restart postgres",
+    )
+    .await;
+}
+
 /// `scripts/chaos`: a run of any length from any seed, which is shrunk when it fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "run by scripts/chaos"]

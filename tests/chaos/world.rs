@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::faults::Fault;
 use crate::game_server::GameServer;
+use crate::locks::Locks;
 use crate::parties::{Link, Peer, Process, Store};
 use crate::schedule::Sequence;
 use crate::simulator::Simulator;
@@ -24,6 +25,8 @@ use crate::simulator::Simulator;
 pub(crate) use settings::STOCK;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// A connection that is cut off before its first message holds up a shutdown of Postgres until this.
+const AUTHENTICATION_TIMEOUT: &str = "4s";
 
 /// Everything that takes part in a run. Processes end before the stores, in the order of the fields.
 pub(crate) struct World {
@@ -36,6 +39,8 @@ pub(crate) struct World {
     pub(crate) addresses: Addresses,
     /// Processes that ended without a fault.
     pub(crate) exits: Vec<String>,
+    /// Transactions of a fault.
+    pub(crate) locks: Option<Locks>,
     /// Secrets of the configuration.
     pub(crate) secrets: Vec<String>,
     links: BTreeMap<Link, Arc<TcpProxy>>,
@@ -69,7 +74,9 @@ impl World {
             true => Some(redis.start_replica().await),
             false => None,
         };
-        let postgres = PostgresServer::start().await;
+        let mut postgres =
+            PostgresServer::reserve().configured("authentication_timeout", AUTHENTICATION_TIMEOUT);
+        postgres.launch().await;
         let standby = match needs(Store::Postgres) {
             true => Some(Box::pin(postgres.start_standby()).await),
             false => None,
@@ -120,6 +127,7 @@ impl World {
             game_server,
             addresses,
             exits: Vec::new(),
+            locks: None,
             secrets: settings::secrets(&settings),
             links,
             balancing,

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avalon_test_support::{
-    Avalon, Balancer, Fleet, FleetSettings, TestDatabase, eventually_eq, shared_redis_url,
-    unique_prefix,
+    Avalon, Balancer, Fleet, FleetSettings, TestDatabase, add_columns, eventually_eq,
+    shared_redis_url, unique_prefix,
 };
 use avalon_tests::{ApiResponse, Game, client};
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +35,9 @@ async fn rolling_restart_under_load_fails_no_request_and_no_job() {
     let load = tokio::spawn(load(Arc::clone(&balancer), token, stop.clone()));
     // Every statement has been prepared by now.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    add_columns(&database).await;
+    let tables = add_columns(database.url(), "added", 20).await;
+    assert_eq!(tables.busy, Vec::<String>::new());
+    assert!(tables.changed.len() > 10, "{:?}", tables.changed);
     tokio::time::sleep(Duration::from_secs(1)).await;
     for api in &mut fleet.apis {
         replace(api).await;
@@ -49,33 +50,6 @@ async fn rolling_restart_under_load_fails_no_request_and_no_job() {
     let completed = load.await.unwrap();
     assert!(completed > 100, "only {completed} requests");
     assert_all_done(&fleet).await;
-}
-
-/// Adds a column to every table, waiting for locks as briefly as migrations do.
-async fn add_columns(database: &TestDatabase) {
-    let mut connection = PgConnection::connect(database.url()).await.unwrap();
-    let tables: Vec<String> = sqlx::query_scalar(
-        "SELECT CAST(oid AS regclass)::text FROM pg_class
-         WHERE relkind IN ('r', 'p') AND NOT relispartition
-           AND relnamespace = CAST('public' AS regnamespace)",
-    )
-    .fetch_all(&mut connection)
-    .await
-    .unwrap();
-    assert!(tables.len() > 10, "{tables:?}");
-    for table in tables {
-        let add =
-            format!("SET lock_timeout = '500ms'; ALTER TABLE {table} ADD COLUMN added BIGINT");
-        let mut attempts = 0;
-        while let Err(error) = sqlx::raw_sql(AssertSqlSafe(add.clone()))
-            .execute(&mut connection)
-            .await
-        {
-            attempts += 1;
-            assert!(attempts < 20, "{table}: {error}");
-            tokio::time::sleep(PACE).await;
-        }
-    }
 }
 
 /// Replaces a process by a new one at the same address, as an orchestrator does.

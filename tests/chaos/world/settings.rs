@@ -86,6 +86,7 @@ pub(super) fn connect<'a>(
     let postgres = port(Peer::Store(Store::Postgres));
     let wechat = format!("http://127.0.0.1:{}", port(Peer::Wechat));
     let command = command
+        .with_settable_clock()
         .env("AVALON_REDIS__URL", format!("redis://127.0.0.1:{redis}"))
         .env(
             "AVALON_DATABASE__URL",

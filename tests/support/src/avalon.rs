@@ -11,9 +11,9 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use crate::AvalonCommand;
 use crate::leftovers::{JobState, Leftovers};
 use crate::process::{Orphaned, Process};
+use crate::{AvalonCommand, preload};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
 const EXIT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -140,6 +140,12 @@ impl Avalon {
     pub fn thaw(&self) {
         self.process.signal(Signal::CONT);
         self.stopped.store(false, Ordering::Relaxed);
+    }
+
+    /// Sets its wall clock to this number of seconds from the true time, after `with_settable_clock`. It continues at
+    /// once with the new time, as after a correction of the system's clock.
+    pub fn set_clock(&self, seconds: i64) {
+        preload::set_clock(self.folder.path(), seconds);
     }
 
     /// Declares that the test leaves unfinished jobs in `queue`; `*` means any. That holds for all processes

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::leftovers::Leftovers;
-use crate::{Avalon, free_port};
+use crate::{Avalon, free_port, preload};
 
 const RUN_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -58,6 +58,7 @@ pub struct AvalonCommand {
     config: Option<String>,
     env: BTreeMap<String, String>,
     folder: Option<PathBuf>,
+    settable_clock: bool,
     http: String,
     ops: String,
     simulator: String,
@@ -74,6 +75,7 @@ impl AvalonCommand {
             config: None,
             env: BTreeMap::new(),
             folder: None,
+            settable_clock: false,
             http: address(),
             ops: address(),
             simulator: address(),
@@ -131,6 +133,14 @@ impl AvalonCommand {
     #[must_use]
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
+        self
+    }
+
+    /// Makes `Avalon::set_clock` possible, by a library that is compiled with `cc`. In a folder that processes share,
+    /// they share the clock.
+    #[must_use]
+    pub fn with_settable_clock(mut self) -> Self {
+        self.settable_clock = true;
         self
     }
 
@@ -241,6 +251,9 @@ impl AvalonCommand {
             .env("AVALON_OPS__LISTEN", &self.ops)
             .env("AVALON_SIMULATOR__LISTEN", &self.simulator)
             .envs(&self.env);
+        if self.settable_clock {
+            command.env("LD_PRELOAD", preload::compile(preload::CLOCK, folder));
+        }
         command
     }
 }

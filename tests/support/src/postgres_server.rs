@@ -87,6 +87,11 @@ impl PostgresServer {
         self
     }
 
+    /// Takes over what was configured for another server.
+    pub(crate) fn inherit_settings(&mut self, from: &Self) {
+        self.settings.clone_from(&from.settings);
+    }
+
     /// Accepts TLS connections beside plain ones. Call before `launch`.
     #[must_use]
     pub fn with_tls(self, certificates: &TestCertificates) -> Self {

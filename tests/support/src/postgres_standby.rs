@@ -10,6 +10,7 @@ impl PostgresServer {
     /// standby has it.
     pub async fn start_standby(&self) -> Self {
         let mut standby = Self::without_data();
+        standby.inherit_settings(self);
         let mut copy = standby.program("pg_basebackup");
         copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
             .args(["--dbname", &self.url(), "--pgdata"])

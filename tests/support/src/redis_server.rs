@@ -16,9 +16,6 @@ use crate::{TestCertificates, eventually, eventually_eq, free_port};
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// File in the server's folder with the offset of its clock in seconds.
-const CLOCK_FILE: &str = "clock-offset";
-
 /// A `redis-server` process with its own port and folder; dropping it ends the server.
 pub struct RedisServer {
     // Before the folder: fields are dropped in order, and the process must end first.
@@ -77,18 +74,14 @@ impl RedisServer {
     /// Makes `set_clock` possible, by a library that is compiled with `cc`. Call before `launch`.
     #[must_use]
     pub fn with_settable_clock(mut self) -> Self {
-        self.clock = Some(preload::compile(
-            include_str!("preload/clock.c"),
-            self.folder.path(),
-        ));
+        self.clock = Some(preload::compile(preload::CLOCK, self.folder.path()));
         self
     }
 
     /// Sets the server's clock to this number of seconds from the true time. A running server continues
     /// at once with the new time, as after a correction of its clock.
     pub fn set_clock(&self, seconds: i64) {
-        let path = self.folder.path().join(CLOCK_FILE);
-        std::fs::write(path, seconds.to_string()).expect("write the clock's offset");
+        preload::set_clock(self.folder.path(), seconds);
     }
 
     /// Starts the server after `reserve` or `stop`, with its previous data.

@@ -1,5 +1,6 @@
 //! A TCP proxy between two parties. Its target can be changed, as a virtual IP or a managed service's address does in
-//! a failover, and so can the conditions of the network: it cuts, delays, throttles, half-closes and blackholes.
+//! a failover, and so can the conditions of the network: it cuts, delays, throttles, half-closes, blackholes and loses
+//! answers.
 
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,6 +33,8 @@ pub enum Network {
     Blackhole,
     /// Ends what the server sends to the client; what the client sends still arrives. Connections stay that way.
     HalfClosed,
+    /// What the client sends arrives. The first answer to it is lost, and the connection closed.
+    AnswersLost,
     /// Passes what was read this much later.
     Delayed(Duration),
     /// Passes this many bytes per second, per connection and direction.
@@ -195,6 +198,9 @@ async fn pass(
         if length == 0 {
             return if ended { Ok(()) } else { to.shutdown().await };
         }
+        if from_server && *network.borrow() == Network::AnswersLost {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
         if !ended {
             write(&buffer[..length], &mut to, &mut network).await?;
         }
@@ -228,7 +234,9 @@ async fn write(
                 sleep(Duration::from_secs_f64(length as f64 / f64::from(rate))).await;
                 length
             }
-            Network::Normal | Network::Cut | Network::HalfClosed => rest.len(),
+            Network::Normal | Network::Cut | Network::HalfClosed | Network::AnswersLost => {
+                rest.len()
+            }
         };
         to.write_all(&rest[..length]).await?;
         rest = &rest[length..];
