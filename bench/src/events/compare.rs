@@ -1,4 +1,4 @@
-//! Events stored per second: the workers' writer (COPY, group commit across jobs) and one INSERT per
+//! Events stored per second: the workers' writer (arrays, group commit across jobs) and one INSERT per
 //! batch, alternately, over the same queue, pool and database. The backlog is enqueued before the clock
 //! starts; the clock stops with the last job.
 
@@ -81,7 +81,7 @@ pub(super) async fn run(events: usize, batch: usize, report: &mut Report) -> Out
     }
     let (grouped, single) = (median(grouped), median(single));
     for (subject, rate) in [
-        ("COPY, group commit", grouped),
+        ("arrays, group commit", grouped),
         ("one INSERT per batch", single),
     ] {
         let figures = vec![("events", count(events), 0), ("stored/s", rate, 0)];
