@@ -42,11 +42,14 @@ const SAMPLES_PER_FILE: usize = 6;
 const CONNECTIONS: usize = 64;
 /// Access tokens of the senders expire after two hours.
 const MAX_MINUTES: i64 = 100;
+/// Load before the capacity is measured: longer than [`SETTINGS`] lets an order live, so that as many unpaid
+/// orders are closed meanwhile as are created.
+const WARM_UP_SECONDS: u64 = 150;
 /// What differs from the comparison: players have fewer sessions and unpaid orders are closed earlier, so that
-/// both reach their plateau within the first quarter of an hour.
+/// both reach their plateau soon.
 const SETTINGS: [(&str, &str); 2] = [
     ("AVALON_AUTH__DEVICE_POLICY", "multi:2"),
-    ("AVALON_PAY__ORDER_TTL", "10m"),
+    ("AVALON_PAY__ORDER_TTL", "1m"),
 ];
 
 /// What to send, and for how long.
@@ -148,7 +151,10 @@ impl SoakArguments {
             first: 0,
             limit: Limit::Time(Duration::from_secs(seconds)),
         };
-        seconds(10).send(endpoint, requests).await?.checked()?;
+        seconds(WARM_UP_SECONDS)
+            .send(endpoint, requests)
+            .await?
+            .checked()?;
         let sent = seconds(20).send(endpoint, requests).await?.checked()?;
         // What was accepted is processed before the load begins.
         sleep(INTERVAL).await;

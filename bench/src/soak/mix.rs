@@ -33,7 +33,7 @@ const WEIGHTS: [(Kind, u64); 5] = [
 
 /// The weights in words.
 pub(super) const DESCRIPTION: &str = "65 % reads of an order, 20 % sign-ins, 5 % reports of 50 events, \
-    5 % new orders (never paid, closed after ten minutes), 5 % payment callbacks of other orders";
+    5 % new orders (never paid, closed after a minute), 5 % payment callbacks of other orders";
 
 /// The kind of a request: each hundred requests have the exact proportions, evenly mixed.
 fn kind(number: u64) -> Kind {
