@@ -108,10 +108,7 @@ pub fn router(state: ApiState, headers: &HeaderPolicy) -> Router {
         .merge(guarded(accounts::sign_out().into(), Policy::SIGN_OUT))
         .merge(guarded(accounts::sign_in().into(), Policy::SIGN_IN))
         .merge(guarded(documents, Policy::DOCUMENTS))
-        .layer((
-            headers.layer(),
-            from_fn_with_state(pipeline, pipeline::run),
-        ))
+        .layer((headers.layer(), from_fn_with_state(pipeline, pipeline::run)))
         .with_state(app)
 }
 

@@ -7,6 +7,7 @@
 
 mod charts;
 mod children;
+mod counts;
 pub(crate) mod cpu;
 mod deliveries;
 pub(crate) mod document;

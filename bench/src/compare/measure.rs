@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::counts::Counts;
 use super::cpu::Meter;
 use super::deliveries::{self, Mode};
 use super::notifications;
@@ -115,7 +116,8 @@ impl Run<'_> {
             .await?
             .checked()?;
         let mut measured = Measured::default();
-        measured.cpu(&meter.stop()?, as_float(sent.successes()));
+        self.stop(meter, &mut measured, as_float(sent.successes()))
+            .await?;
         measured.figure("perSecond", sent.rate());
         measured.latencies(&sent);
         Ok(measured)
@@ -136,7 +138,8 @@ impl Run<'_> {
             .await?
             .checked()?;
         let mut measured = Measured::default();
-        measured.cpu(&meter.stop()?, as_float(sent.successes()));
+        self.stop(meter, &mut measured, as_float(sent.successes()))
+            .await?;
         measured.latencies(&sent);
         Ok(measured)
     }
@@ -207,16 +210,16 @@ impl Run<'_> {
             .checked()?;
         let mut begun = sent.started;
         if workers == Workers::Stopped {
-            measured.cpu(&meter.stop()?, units);
+            self.stop(meter, &mut measured, units).await?;
             begun = SystemTime::now();
             self.system.start_worker().await;
-            meter = Meter::start(self.system.processes())?;
+            meter = self.start().await?;
         }
         let rows = sent.successes() * work.rows_per_request;
         progress
             .wait_for(warm_up * work.rows_per_request + rows)
             .await?;
-        measured.cpu(&meter.stop()?, units);
+        self.stop(meter, &mut measured, units).await?;
         let commits = progress.commits_since(begun).await?;
         let span = match workers {
             Workers::Running => commits.last,
@@ -239,11 +242,34 @@ impl Run<'_> {
         load.send(&self.system.endpoint, requests).await?.checked()
     }
 
-    /// Waits until the machine is quiet, and starts a meter.
-    async fn meter(&self) -> Outcome<Meter> {
+    /// Waits until the machine is quiet, and starts to measure.
+    async fn meter(&self) -> Outcome<Readings> {
         quiet::wait(self.plan.quiet, &self.system.processes()).await?;
-        Meter::start(self.system.processes())
+        self.start().await
     }
+
+    async fn start(&self) -> Outcome<Readings> {
+        Ok(Readings {
+            counts: self.system.counts().await?,
+            meter: Meter::start(self.system.processes())?,
+        })
+    }
+
+    /// Adds what was used since the start.
+    async fn stop(&self, since: Readings, measured: &mut Measured, units: f64) -> Outcome<()> {
+        measured.cpu(&since.meter.stop()?, units);
+        let counts = self.system.counts().await?;
+        for (name, number) in counts.since(&since.counts) {
+            measured.count(name, as_float(number), units);
+        }
+        Ok(())
+    }
+}
+
+/// What processes and stores had used at the start of a load.
+struct Readings {
+    meter: Meter,
+    counts: Counts,
 }
 
 #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]

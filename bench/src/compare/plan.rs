@@ -29,11 +29,11 @@ pub(crate) struct Plan {
 impl Plan {
     /// For figures that are published.
     pub(crate) const FULL: Self = Self {
-        seconds: Duration::from_secs(15),
+        seconds: Duration::from_secs(10),
         warm_up: Duration::from_secs(4),
         warm_up_requests: 2_000,
         rate: 50,
-        rate_seconds: 30,
+        rate_seconds: 20,
         callbacks: 10_000,
         reports: 4_000,
         jobs: 100_000,

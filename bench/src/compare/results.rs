@@ -36,6 +36,9 @@ pub(crate) struct Measurement {
     pub(crate) latency_ms: Option<Percentiles>,
     /// CPU milliseconds per unit of [`Scenario::unit`], by role.
     pub(crate) cpu_ms: BTreeMap<String, f64>,
+    /// What was asked of the stores per unit, by the names of `counts`.
+    #[serde(default)]
+    pub(crate) counts: BTreeMap<String, f64>,
     /// Failed requests.
     pub(crate) failures: u64,
     /// Cores that other programs and the hypervisor used: with more than about 0.25, distrust it.
@@ -48,6 +51,7 @@ pub(crate) struct Measured {
     figures: BTreeMap<String, f64>,
     latency: Option<Percentiles>,
     cpu_ms: BTreeMap<String, f64>,
+    counts: BTreeMap<String, f64>,
     failures: u64,
     disturbance: f64,
 }
@@ -77,6 +81,11 @@ impl Measured {
         self.disturbance = self.disturbance.max(disturbance);
     }
 
+    /// Adds commands or statements, which served this number of units.
+    pub(crate) fn count(&mut self, name: &str, number: f64, units: f64) {
+        *self.counts.entry(name.to_owned()).or_default() += number / units;
+    }
+
     pub(crate) fn of(self, run: u32, target: Target, scenario: Scenario) -> Measurement {
         Measurement {
             run,
@@ -85,6 +94,7 @@ impl Measured {
             figures: self.figures,
             latency_ms: self.latency,
             cpu_ms: self.cpu_ms,
+            counts: self.counts,
             failures: self.failures,
             disturbance: self.disturbance,
         }
@@ -114,6 +124,19 @@ impl Results {
                 .collect();
             (!known.is_empty()).then(|| known.iter().sum())
         }))
+    }
+
+    /// The median of a count.
+    pub(crate) fn median_count(
+        &self,
+        target: Target,
+        scenario: Scenario,
+        name: &str,
+    ) -> Option<f64> {
+        median(
+            self.of(target, scenario)
+                .filter_map(|it| it.counts.get(name).copied()),
+        )
     }
 
     /// The median of a latency percentile.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use avalon_test_support::{PostgresServer, RedisServer, TestDatabase};
 
 use super::Fsync;
+use super::counts;
 use super::cpu::Process;
 use super::keys::KeyFiles;
 use crate::Outcome;
@@ -36,8 +37,10 @@ impl Shared {
         let mut postgres = PostgresServer::reserve()
             .configured("fsync", "on")
             .configured("full_page_writes", "on")
-            .configured("track_commit_timestamp", "on");
+            .configured("track_commit_timestamp", "on")
+            .configured("shared_preload_libraries", "pg_stat_statements");
         postgres.launch().await;
+        counts::prepare(&postgres.url()).await?;
         Ok(Self {
             postgres,
             keys: KeyFiles::create(folder)?,

@@ -10,6 +10,7 @@ use avalon_test_support::{Avalon, AvalonBinary, AvalonCommand, FleetSettings, Pr
 use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep};
 
+use super::counts::Counts;
 use super::cpu::Process;
 use super::deliveries;
 use super::shared::{Shared, Stores};
@@ -85,6 +86,11 @@ impl System {
             }
         }
         processes
+    }
+
+    /// What was asked of its stores so far.
+    pub(crate) async fn counts(&self) -> Outcome<Counts> {
+        Counts::read(&self.shared, &self.stores).await
     }
 
     /// The operations listener of our API, which serves metrics.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::counts::{REDIS_COMMANDS, STATEMENTS};
 use super::results::Results;
 use super::scenario::{Better, Scenario};
 use super::target::Target;
@@ -16,6 +17,8 @@ pub(crate) fn markdown(results: &Results) -> String {
     text.push_str(&figures(results));
     text.push('\n');
     text.push_str(&cpu(results));
+    text.push('\n');
+    text.push_str(&counts(results));
     text.push_str("\n![Throughput](images/performance/throughput.svg)\n");
     text.push_str("\n![Latency](images/performance/latency.svg)\n");
     text.push_str("\n![CPU time](images/performance/cpu.svg)\n");
@@ -104,6 +107,34 @@ fn cpu(results: &Results) -> String {
             [own, results.median_cpu(target, scenario, STORES)]
         };
         let values: Vec<Option<f64>> = targets.iter().flat_map(|target| used(*target)).collect();
+        if values.iter().all(Option::is_none) {
+            continue;
+        }
+        let mut cells = vec![scenario.unit().0.to_owned()];
+        cells.extend(values.into_iter().map(|value| cell(value, number)));
+        table += &row(&cells);
+    }
+    table
+}
+
+/// Redis commands and SQL statements per operation.
+fn counts(results: &Results) -> String {
+    let counted = |target: &Target| {
+        let of = |it: &super::results::Measurement| it.target == *target && !it.counts.is_empty();
+        results.measurements.iter().any(of)
+    };
+    let targets: Vec<Target> = results.targets().into_iter().filter(counted).collect();
+    let mut head = vec!["per".to_owned()];
+    for target in &targets {
+        head.push(format!("{}: Redis commands", target.title()));
+        head.push("SQL statements".to_owned());
+    }
+    let mut table = row(&head) + &row(&vec!["---".to_owned(); head.len()]);
+    for scenario in Scenario::ALL {
+        let of = |target| {
+            [REDIS_COMMANDS, STATEMENTS].map(|name| results.median_count(target, scenario, name))
+        };
+        let values: Vec<Option<f64>> = targets.iter().flat_map(|target| of(*target)).collect();
         if values.iter().all(Option::is_none) {
             continue;
         }
