@@ -257,7 +257,11 @@ impl RedisServer {
     /// Exchanges the roles of this primary and its replica without losing a write.
     pub async fn fail_over_to(&self, replica: &Self) {
         let words = ["FAILOVER", "TO", "127.0.0.1", &replica.port.to_string()];
-        self.run::<()>(&words).await.expect("FAILOVER");
+        // A replica that has just returned is not online before its next acknowledgement.
+        eventually(START_TIMEOUT, async || {
+            self.run::<()>(&words).await.map_err(|it| it.to_string())
+        })
+        .await;
         eventually_eq(START_TIMEOUT, (false, true), async || {
             (self.is_primary().await, replica.is_primary().await)
         })
