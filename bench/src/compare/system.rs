@@ -34,13 +34,13 @@ pub(crate) struct System {
 
 enum Servers {
     Avalon {
-        api: Avalon,
+        api: Box<Avalon>,
         workers: Vec<Avalon>,
         /// Prepares another worker.
         worker: Box<AvalonCommands>,
     },
     Nestjs {
-        api: Program,
+        api: Box<Program>,
         worker: Option<Program>,
         command: Box<NestCommand>,
     },
@@ -211,7 +211,7 @@ async fn avalon(shared: &Shared, stores: &Stores, upstream: &str) -> Outcome<(En
             .into_owned()
             .into());
     }
-    let api = commands.command("api").start().await;
+    let api = Box::new(commands.command("api").start().await);
     let workers = vec![commands.workers().start().await];
     let endpoint = Endpoint::of(&api.http)?;
     let worker = Box::new(commands);
@@ -281,7 +281,7 @@ async fn nestjs(shared: &Shared, stores: &Stores, upstream: &str) -> Outcome<(En
         return Err(format!("{error} (running: {running}):\n{}", api.log()).into());
     }
     let servers = Servers::Nestjs {
-        api,
+        api: Box::new(api),
         worker: Some(worker),
         command: Box::new(command),
     };
