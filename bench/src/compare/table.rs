@@ -94,47 +94,48 @@ fn figures(results: &Results) -> String {
 
 /// CPU milliseconds per operation: of the target's own processes, and of the stores.
 fn cpu(results: &Results) -> String {
-    let targets = results.targets();
-    let mut head = vec!["CPU, ms per".to_owned()];
-    for target in &targets {
-        head.push(format!("{}: processes", target.title()));
-        head.push("Redis + Postgres".to_owned());
-    }
-    let mut table = row(&head) + &row(&vec!["---".to_owned(); head.len()]);
-    for scenario in Scenario::ALL {
-        let used = |target| {
+    let titles = ["processes", "Redis + Postgres"];
+    per_operation(
+        &results.targets(),
+        "CPU, ms per",
+        titles,
+        |target, scenario| {
             let own = results.median_cpu(target, scenario, own_roles(target, scenario));
             [own, results.median_cpu(target, scenario, STORES)]
-        };
-        let values: Vec<Option<f64>> = targets.iter().flat_map(|target| used(*target)).collect();
-        if values.iter().all(Option::is_none) {
-            continue;
-        }
-        let mut cells = vec![scenario.unit().0.to_owned()];
-        cells.extend(values.into_iter().map(|value| cell(value, number)));
-        table += &row(&cells);
-    }
-    table
+        },
+    )
 }
 
 /// Redis commands and SQL statements per operation.
 fn counts(results: &Results) -> String {
+    let of = |target, scenario| {
+        [REDIS_COMMANDS, STATEMENTS].map(|name| results.median_count(target, scenario, name))
+    };
     let counted = |target: &Target| {
-        let of = |it: &super::results::Measurement| it.target == *target && !it.counts.is_empty();
-        results.measurements.iter().any(of)
+        let known = |scenario: &Scenario| of(*target, *scenario)[0].is_some();
+        Scenario::ALL.iter().any(known)
     };
     let targets: Vec<Target> = results.targets().into_iter().filter(counted).collect();
-    let mut head = vec!["per".to_owned()];
-    for target in &targets {
-        head.push(format!("{}: Redis commands", target.title()));
-        head.push("SQL statements".to_owned());
+    let titles = ["Redis commands", "SQL statements"];
+    per_operation(&targets, "per", titles, of)
+}
+
+/// A table with a row per scenario that was measured, and two columns per target.
+fn per_operation(
+    targets: &[Target],
+    head: &str,
+    titles: [&str; 2],
+    values: impl Fn(Target, Scenario) -> [Option<f64>; 2],
+) -> String {
+    let mut cells = vec![head.to_owned()];
+    for target in targets {
+        cells.push(format!("{}: {}", target.title(), titles[0]));
+        cells.push(titles[1].to_owned());
     }
-    let mut table = row(&head) + &row(&vec!["---".to_owned(); head.len()]);
+    let mut table = row(&cells) + &row(&vec!["---".to_owned(); cells.len()]);
     for scenario in Scenario::ALL {
-        let of = |target| {
-            [REDIS_COMMANDS, STATEMENTS].map(|name| results.median_count(target, scenario, name))
-        };
-        let values: Vec<Option<f64>> = targets.iter().flat_map(|target| of(*target)).collect();
+        let of = |target: &Target| values(*target, scenario);
+        let values: Vec<Option<f64>> = targets.iter().flat_map(of).collect();
         if values.iter().all(Option::is_none) {
             continue;
         }
