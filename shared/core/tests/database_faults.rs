@@ -114,7 +114,7 @@ async fn changed_result_type_fails_no_single_statement() {
         settle(&database).await;
     }
     operator(&on, "ALTER TABLE notes ALTER COLUMN note TYPE TEXT").await;
-    // The pool takes its connections in turn, and not all of them have prepared the statement.
+    // At most once on each of the two connections; one that is new has not prepared the statement.
     let mut refused = 0;
     for _ in 0..4 {
         if let Err(error) = transact(&database).await {
@@ -123,7 +123,7 @@ async fn changed_result_type_fails_no_single_statement() {
         }
         settle(&database).await;
     }
-    assert!(refused > 0);
+    assert!(refused <= 2, "{refused}");
     for _ in 0..4 {
         transact(&database).await.unwrap();
     }
