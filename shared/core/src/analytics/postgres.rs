@@ -97,6 +97,10 @@ impl PostgresEvents {
         let mut connection = pool.acquire().await?;
         let profiles = profiles(&mut connection, &group).await?;
         let stored = store(&mut connection, &group, &profiles).await;
+        if stored.is_err() {
+            // The session may be the cause: one that began while the server was read-only remains so.
+            connection.close_on_drop();
+        }
         if matches!(&stored, Err(error) if error.has_code(NO_PARTITION)) {
             // One was dropped, or an older database was restored.
             self.days.lock().await.clear();
