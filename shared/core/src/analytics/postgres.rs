@@ -93,14 +93,23 @@ impl PostgresEvents {
 
     async fn write_by(&self, pool: &PgPool, batches: &[&Prepared]) -> Result<u64, DatabaseError> {
         let group = Group::of(batches);
-        self.create_partitions(pool, &group).await?;
         let mut connection = pool.acquire().await?;
-        let profiles = profiles(&mut connection, &group).await?;
-        let stored = store(&mut connection, &group, &profiles).await;
-        if stored.is_err() {
+        let written = self.write_on(&mut connection, &group).await;
+        if written.is_err() {
             // The session may be the cause: one that began while the server was read-only remains so.
             connection.close_on_drop();
         }
+        written
+    }
+
+    async fn write_on(
+        &self,
+        connection: &mut PgConnection,
+        group: &Group<'_>,
+    ) -> Result<u64, DatabaseError> {
+        self.create_partitions(connection, group).await?;
+        let profiles = profiles(connection, group).await?;
+        let stored = store(connection, group, &profiles).await;
         if matches!(&stored, Err(error) if error.has_code(NO_PARTITION)) {
             // One was dropped, or an older database was restored.
             self.days.lock().await.clear();
@@ -112,7 +121,7 @@ impl PostgresEvents {
     /// ahead.
     async fn create_partitions(
         &self,
-        pool: &PgPool,
+        connection: &mut PgConnection,
         group: &Group<'_>,
     ) -> Result<(), DatabaseError> {
         let wanted: HashSet<Day> = group.rows.iter().map(|(_, row, _)| row.day).collect();
@@ -125,7 +134,7 @@ impl PostgresEvents {
         }
         for day in &new {
             sqlx::raw_sql(partitions::create_statement(*day))
-                .execute(pool)
+                .execute(&mut *connection)
                 .await?;
         }
         self.days.lock().await.extend(new);
