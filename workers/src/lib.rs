@@ -25,6 +25,7 @@ pub use jobs::handlers;
 pub use payments::audit_coins::AuditCoins;
 pub use payments::fulfil::Fulfil;
 pub use payments::metrics::PayMetrics;
+pub use payments::resume::AwaitedSignIns;
 pub use payments::retention::Retention;
 pub use payments::sweep::Sweep;
 pub use payments::webhook::{Webhook, WebhookError, is_public};

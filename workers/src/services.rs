@@ -11,7 +11,7 @@ use avalon_core::accounts::tokens::TokenIssuer;
 use avalon_core::payments::config::ChannelsConfig;
 use avalon_core::payments::fulfilments::Webhooks;
 use avalon_core::payments::inbox_reader::InboxReader;
-use avalon_core::payments::orders::{HoldRules, PaymentWriter};
+use avalon_core::payments::orders::{HoldRules, OrderWriter, PaymentWriter};
 use avalon_core::payments::{Channel, Platform};
 use avalon_core::social::boards::Boards;
 use avalon_core::social::invites::Invites;
@@ -30,6 +30,7 @@ use crate::analytics::Analytics;
 use crate::job_errors;
 use crate::payments::channels::Channels;
 use crate::payments::metrics::PayMetrics;
+use crate::payments::resume::AwaitedSignIns;
 use crate::payments::webhook::Webhook;
 use crate::social::hosted_sign_ins::HostedSignIns;
 use crate::social::metrics::MessageMetrics;
@@ -102,8 +103,12 @@ pub struct Payments {
     pub refund_block: Option<Duration>,
     /// Calls virtual payment for coins, if it is configured.
     pub coins: Option<VirtualPaymentClient>,
+    /// Creates orders, and stores what is offered.
+    pub orders: OrderWriter,
     /// Records payments that callbacks report.
     pub writer: PaymentWriter,
+    /// Players who sign in, for whom something may wait.
+    pub sign_ins: AwaitedSignIns,
     /// Bounds on unpaid orders.
     pub holds: HoldRules,
     /// Time until the channel is first queried for the payment.

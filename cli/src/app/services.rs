@@ -7,7 +7,7 @@ use avalon_core::jobs::QUEUES;
 use avalon_core::payments::config::LatePayment;
 use avalon_core::payments::fulfilments::Webhooks;
 use avalon_core::payments::inbox_reader::InboxReader;
-use avalon_core::payments::orders::PaymentWriter;
+use avalon_core::payments::orders::{OrderWriter, PaymentWriter};
 use avalon_core::platform::risk::{self, RiskCache};
 use avalon_core::platform::token::{self, PlatformTokens, Timing, TokenMetrics};
 use avalon_core::social::invites::attribution::Attribution;
@@ -18,8 +18,8 @@ use avalon_wechat::virtual_payment::VirtualPaymentClient;
 use avalon_wechat::{AppId, PlatformClient, WechatClient, WechatMetrics, WechatSettings};
 use avalon_workers::channels::{Channels, VirtualPayment, WechatPay};
 use avalon_workers::{
-    Analytics, HostedSignIns, MessageMetrics, MessageRules, PayMetrics, Payments, PoolsSettings,
-    ProfileMetrics, ProfileRules, Risk, Services, Webhook,
+    Analytics, AwaitedSignIns, HostedSignIns, MessageMetrics, MessageRules, PayMetrics, Payments,
+    PoolsSettings, ProfileMetrics, ProfileRules, Risk, Services, Webhook,
 };
 
 use super::{App, AppError};
@@ -75,7 +75,9 @@ impl App {
             sandbox_grants: config.vpay.sandbox_grants,
             refund_block: (!refund_block.is_zero()).then_some(refund_block),
             coins,
+            orders: OrderWriter::spawn(&self.database),
             writer: PaymentWriter::spawn(&self.database, webhooks),
+            sign_ins: AwaitedSignIns::spawn(&self.database),
             holds: config.pay.hold_rules(),
             reconcile_after: config.pay.reconcile_after,
             refund_late_payments: config.pay.late_payment == LatePayment::Refund,

@@ -24,6 +24,7 @@ mod refund_items;
 pub mod refund_outcomes;
 pub mod refunds;
 pub mod search;
+pub mod sign_ins;
 pub mod statement;
 pub mod status;
 pub mod virtual_orders;

@@ -10,9 +10,9 @@ use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::create_order::CreatedOrder;
 use avalon_core::jobs::{self, CreateOrder};
 use avalon_core::payments::order_rows::Order;
-use avalon_core::payments::orders::{self, NewOrder};
+use avalon_core::payments::orders::{self, Created, NewOrder};
 use avalon_core::payments::{
-    Cause, Channel, EnvVersion, OrderStatus, PayWith, Platform, channel_refunds,
+    Cause, Channel, EnvVersion, OrderStatus, PayWith, Platform, channel_refunds, products,
 };
 use avalon_queue::{JobContext, JobError};
 use jiff::Timestamp;
@@ -66,11 +66,6 @@ async fn create(
     slow: bool,
 ) -> Result<CreatedOrder, JobError> {
     let pay = settlement::payments(&services)?;
-    // The order may have waited in the queue; its session ended with the ban.
-    let ban = users::ban_of(&services.database, job.user_id).await;
-    if ban.map_err(job_errors::user)?.is_some() {
-        return Err(job_errors::reject(ProblemCode::UserBanned));
-    }
     if let Some(block) = pay.refund_block {
         let from = Timestamp::now()
             .checked_sub(block)
@@ -106,10 +101,11 @@ async fn create(
         holds: pay.holds,
         first_check: first_query.map_or(pay.reconcile_after, |own| own.min(pay.reconcile_after)),
     };
-    let order = orders::create(&services.database, &new, Timestamp::now())
-        .await
-        .map_err(job_errors::payment)?;
-    let id = order.id;
+    let created = match pay.orders.create(&new, Timestamp::now()).await {
+        Some(created) => created,
+        None => create_alone(&services, &new).await?,
+    };
+    let id = created.order.id;
     let request = Request {
         client_ip: job.client_ip,
         pay_with: job.pay_with,
@@ -117,9 +113,25 @@ async fn create(
         slow,
     };
     // Whatever happens from here on, the client learns which order it is about.
-    proceed(&services, order, &request)
+    proceed(&services, created, &request)
         .await
         .map_err(|error| about(error, id))
+}
+
+/// Creates what is not the common case, or says why not.
+async fn create_alone(services: &Services, new: &NewOrder) -> Result<Created, JobError> {
+    let database = &services.database;
+    // The order may have waited in the queue; its session ended with the ban.
+    let ban = users::ban_of(database, new.user_id).await;
+    if ban.map_err(job_errors::user)?.is_some() {
+        return Err(job_errors::reject(ProblemCode::UserBanned));
+    }
+    let order = orders::create(database, new, Timestamp::now()).await;
+    let order = order.map_err(job_errors::payment)?;
+    let product = products::by_id(database, &order.product_id).await;
+    let product = product.map_err(job_errors::payment)?;
+    let product = product.ok_or_else(|| job_errors::reject(ProblemCode::ProductNotFound))?;
+    Ok(Created { order, product })
 }
 
 /// Whether WeChat lets this build of the game buy in the sandbox, which only the server decides: a released game
@@ -153,7 +165,7 @@ struct Request {
 /// Has a stored order offered.
 async fn proceed(
     services: &Services,
-    order: Order,
+    created: Created,
     request: &Request,
 ) -> Result<CreatedOrder, JobError> {
     let Request {
@@ -162,6 +174,7 @@ async fn proceed(
         slow,
         ..
     } = *request;
+    let order = &created.order;
     match order.status {
         OrderStatus::Pending => {}
         // A repeat of a spend that WeChat has confirmed.
@@ -185,7 +198,7 @@ async fn proceed(
     }
     // From here on the order is queried, whatever happens to this job.
     let pay = settlement::payments(services)?;
-    let first_query = settlement::channel_of(services, &order)?
+    let first_query = settlement::channel_of(services, order)?
         .abilities()
         .first_query;
     let first_query = first_query.map_or(pay.reconcile_after, |own| own.min(pay.reconcile_after));
@@ -204,15 +217,15 @@ async fn proceed(
                 return Err(job_errors::retry(ProblemCode::WechatBusy));
             }
             Verdict::Deny | Verdict::Unknown => {
-                deny(services, &order).await?;
+                deny(services, order).await?;
                 return Err(job_errors::reject(ProblemCode::RiskDenied));
             }
         }
     }
     match request.pay_with {
-        PayWith::Coins => spend_coins::spend(services, &order, sandbox).await,
+        PayWith::Coins => spend_coins::spend(services, &created, sandbox).await,
         PayWith::Money => Ok(CreatedOrder {
-            pay_params: Some(offer(services, &order, sandbox).await?),
+            pay_params: Some(offer(services, &created, sandbox).await?),
             order_id: order.id,
         }),
     }

@@ -3,7 +3,8 @@
 
 use avalon_core::base::problem::ProblemCode;
 use avalon_core::payments::order_rows::Order;
-use avalon_core::payments::{Cause, OrderStatus, PayParams, PayWith, orders, products};
+use avalon_core::payments::orders::Created;
+use avalon_core::payments::{Cause, OrderStatus, PayParams, PayWith};
 use avalon_queue::JobError;
 use jiff::Timestamp;
 
@@ -15,14 +16,15 @@ use crate::services::Services;
 /// Returns the parameters that the client pays the order with.
 pub(crate) async fn offer(
     services: &Services,
-    order: &Order,
+    created: &Created,
     sandbox: bool,
 ) -> Result<PayParams, JobError> {
+    let order = &created.order;
     let channel = settlement::channel_of(services, order)?;
     if let Some(pay_params) = channel.renew(order).await? {
         return Ok(pay_params);
     }
-    let request = request(services, order, sandbox, PayWith::Money).await?;
+    let request = request(services, created, sandbox, PayWith::Money).await?;
     match channel.offer(order, &request).await {
         Ok(offer) => accepted(services, order, offer, Timestamp::now()).await,
         Err(error) => Err(declined(services, order, error).await?),
@@ -32,21 +34,18 @@ pub(crate) async fn offer(
 /// Returns the order's request to its channel, which is stored before it is first sent.
 pub(crate) async fn request(
     services: &Services,
-    order: &Order,
+    created: &Created,
     sandbox: bool,
     pay_with: PayWith,
 ) -> Result<String, JobError> {
+    let Created { order, product } = created;
     let channel = settlement::channel_of(services, order)?;
     Ok(match &order.channel_request {
         Some(request) => request.clone(),
         None => {
             // Stored before it is sent: whatever happens now, a repeat sends the same bytes.
-            let product = products::by_id(&services.database, &order.product_id).await;
-            let product = product.map_err(job_errors::payment)?;
-            let product =
-                product.ok_or_else(|| job_errors::reject(ProblemCode::ProductNotFound))?;
             let wish = Wish {
-                product: &product,
+                product,
                 sandbox,
                 pay_with,
             };
@@ -56,7 +55,9 @@ pub(crate) async fn request(
                 }
                 request => request?,
             };
-            orders::store_request(&services.database, order.id, &request, Timestamp::now())
+            settlement::payments(services)?
+                .orders
+                .store_request(order.id, &request, Timestamp::now())
                 .await
                 .map_err(job_errors::payment)?
                 // Cancelled meanwhile.
@@ -84,14 +85,11 @@ async fn accepted(
     offer: Offer,
     now: Timestamp,
 ) -> Result<PayParams, JobError> {
-    let status = orders::store_offer(
-        &services.database,
-        order.id,
-        offer.reference.as_deref(),
-        now,
-    )
-    .await
-    .map_err(job_errors::payment)?;
+    let orders = &settlement::payments(services)?.orders;
+    let status = orders
+        .store_offer(order.id, offer.reference.as_deref(), now)
+        .await
+        .map_err(job_errors::payment)?;
     if status != OrderStatus::Pending {
         // It ended during the call, when the channel did not know it. If closing it fails now, the final
         // check does it.

@@ -5,7 +5,7 @@ use avalon_core::base::problem::ProblemCode;
 use avalon_core::jobs::create_order::CreatedOrder;
 use avalon_core::payments::PayWith;
 use avalon_core::payments::coins::{self, CoinChangeKind, CoinChangeState, NewCoinChange};
-use avalon_core::payments::order_rows::Order;
+use avalon_core::payments::orders::Created;
 use avalon_core::payments::virtual_request::VirtualRequest;
 use avalon_queue::JobError;
 use jiff::Timestamp;
@@ -18,10 +18,11 @@ use crate::services::Services;
 /// Pays a stored order with the player's coins.
 pub(crate) async fn spend(
     services: &Services,
-    order: &Order,
+    created: &Created,
     sandbox: bool,
 ) -> Result<CreatedOrder, JobError> {
-    let request = offer::request(services, order, sandbox, PayWith::Coins).await?;
+    let order = &created.order;
+    let request = offer::request(services, created, sandbox, PayWith::Coins).await?;
     let request = VirtualRequest::of(order.channel, Some(&request));
     let request = request.ok_or_else(|| job_errors::reject(ProblemCode::Internal))?;
     let new = NewCoinChange {

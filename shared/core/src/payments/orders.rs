@@ -8,6 +8,7 @@
 mod creation;
 mod ending;
 mod holds;
+mod order_writer;
 mod payment;
 mod payment_writer;
 
@@ -27,6 +28,7 @@ use crate::storage::database::Database;
 pub use creation::{NewOrder, create};
 pub use ending::{end_unpaid, finish_checks};
 pub use holds::HoldRules;
+pub use order_writer::{Created, OrderWriter};
 pub use payment::{Paid, PayBack, Payment, pay, refunded_elsewhere};
 pub use payment_writer::{PaymentWriter, ReportedPayment};
 
@@ -48,9 +50,7 @@ pub async fn store_request(
         .bind(request)
         .bind(now.as_millisecond())
         .bind(id);
-    // Requests of other channels have no environment.
-    let asks = VirtualRequest::of(Channel::VirtualPayment, Some(request));
-    if !asks.is_some_and(|it| it.is_sandbox()) {
+    if !asks_sandbox(request) {
         return Ok(store.fetch_optional(database.pool()).await?);
     }
     let mut transaction = database.begin().await?;
@@ -60,6 +60,12 @@ pub async fn store_request(
     }
     transaction.commit().await?;
     Ok(stored)
+}
+
+/// Whether a request asks for a test. Requests of other channels than virtual payment have no environment.
+fn asks_sandbox(request: &str) -> bool {
+    let asks = VirtualRequest::of(Channel::VirtualPayment, Some(request));
+    asks.is_some_and(|it| it.is_sandbox())
 }
 
 /// Stores the channel's offer, and returns the order's state, which may have changed meanwhile.

@@ -17,9 +17,9 @@ async fn rules_hold_concurrently(database: TestDatabase) {
     let now = Timestamp::now();
     // Twenty orders of one piece, each requested three times, for a stock of eight.
     let asked = (0..60u8).map(|n| {
-        let (shop, database) = (std::sync::Arc::clone(&shop), opened.clone());
+        let shop = std::sync::Arc::clone(&shop);
         tokio::spawn(async move {
-            let order = orders::create(&database, &shop.new_order(n % 20, 0, 1), now).await;
+            let order = shop.create(&shop.new_order(n % 20, 0, 1), now).await;
             order.map(|order| order.id).ok()
         })
     });
@@ -72,6 +72,7 @@ async fn rules_hold_concurrently(database: TestDatabase) {
     }
     assert_eq!(paid, 8, "each once");
     let shop = Shop {
+        order_writer: shop.order_writer.clone(),
         writer: shop.writer.clone(),
         database: opened.clone(),
         user: shop.user,

@@ -30,7 +30,7 @@ async fn concurrent_requests_stay_within_the_pending_orders() {
         let create = async |key: u8| {
             let mut new = shop.new_order(key, PLENTY, 1);
             new.holds = bounded;
-            orders::create(&opened, &new, now).await
+            shop.create(&new, now).await
         };
         let results = join_all((0..40).map(|n| create(n % 20))).await;
         let mut created = Vec::new();
@@ -72,7 +72,7 @@ async fn one_player_cannot_hold_all_stock_unpaid() {
                 scarce_ttl: Duration::from_secs(300),
                 ..UNBOUNDED
             };
-            orders::create(&opened, &new, now).await
+            shop.create(&new, now).await
         };
         let first = create(0, SCARCE, STOCK / 2).await.unwrap();
         let refused = create(1, SCARCE, 1).await;

@@ -52,7 +52,7 @@ async fn orders_without_stock_never_wait_for_the_product() {
             shop.report(&refund, RefundStatus::Succeeded, true).await;
             // Closed, and paid nevertheless.
             let new = shop.new_order(key + 1, PLENTY, 1);
-            let order = orders::create(&opened, &new, now).await.unwrap();
+            let order = shop.create(&new, now).await.unwrap();
             let (to, cause) = (OrderStatus::Closed, Cause::Expired);
             orders::end_unpaid(&opened, order.id, to, cause, None, now)
                 .await
@@ -60,7 +60,7 @@ async fn orders_without_stock_never_wait_for_the_product() {
             shop.pay(&order, PayBack::Closed).await;
             // Refunded at the channel before it was known here.
             let new = shop.new_order(key + 2, PLENTY, 1);
-            let order = orders::create(&opened, &new, now).await.unwrap();
+            let order = shop.create(&new, now).await.unwrap();
             orders::refunded_elsewhere(&opened, order.id, Some(&format!("t{key}")), now)
                 .await
                 .unwrap();
@@ -78,7 +78,7 @@ async fn refused_orders_never_wait_for_the_product() {
     let product = shop.products[0].clone();
     let row = locked(&opened, &product).await;
     let more = shop.new_order(0, 0, crate::shop::STOCK + 1);
-    let refused = tokio::time::timeout(SOON, orders::create(&opened, &more, Timestamp::now()));
+    let refused = tokio::time::timeout(SOON, shop.create(&more, Timestamp::now()));
     assert!(refused.await.expect("it waits for the row").is_err());
     row.rollback().await.unwrap();
 }

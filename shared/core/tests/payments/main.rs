@@ -12,6 +12,7 @@ mod coins;
 mod concurrency;
 mod holds;
 mod locks;
+mod order_writer;
 mod payment_writer;
 mod refunds;
 mod shop;

@@ -7,7 +7,7 @@ use avalon_core::base::ids::{OrderId, ProductId, RefundId, UserId};
 use avalon_core::payments::fulfilments::Webhooks;
 use avalon_core::payments::order_rows::{self, Order};
 use avalon_core::payments::orders::{
-    self, HoldRules, NewOrder, Paid, PayBack, Payment, PaymentWriter, ReportedPayment,
+    self, HoldRules, NewOrder, OrderWriter, Paid, PayBack, Payment, PaymentWriter, ReportedPayment,
 };
 use avalon_core::payments::products::{self, Product};
 use avalon_core::payments::refunds::{self, NewRefund, Refund};
@@ -32,6 +32,7 @@ pub(crate) const UNBOUNDED: HoldRules = HoldRules {
 /// Two products, one of them with limited stock, and one player.
 pub(crate) struct Shop {
     pub(crate) database: Database,
+    pub(crate) order_writer: OrderWriter,
     pub(crate) writer: PaymentWriter,
     pub(crate) user: UserId,
     pub(crate) products: [ProductId; 2],
@@ -74,6 +75,7 @@ impl Shop {
         }
         Self {
             database: database.clone(),
+            order_writer: OrderWriter::spawn(database),
             writer: PaymentWriter::spawn(database, Webhooks::Stored),
             user,
             products,
@@ -98,10 +100,22 @@ impl Shop {
         }
     }
 
+    /// Creates an order as a worker does: together with others, if it can be.
+    pub(crate) async fn create(
+        &self,
+        new: &NewOrder,
+        now: Timestamp,
+    ) -> Result<Order, PaymentError> {
+        match self.order_writer.create(new, now).await {
+            Some(created) => Ok(created.order),
+            None => orders::create(&self.database, new, now).await,
+        }
+    }
+
     /// Creates an order and records its payment.
     pub(crate) async fn paid(&mut self, key: u8, product: usize, quantity: i64) -> Order {
         let (new, now) = (self.new_order(key, product, quantity), Timestamp::now());
-        let order = orders::create(&self.database, &new, now).await.unwrap();
+        let order = self.create(&new, now).await.unwrap();
         self.orders.push(order.id);
         self.pay(&order, PayBack::Never).await;
         order

@@ -91,9 +91,9 @@ impl Shop {
                 quantity,
             } => {
                 let new = self.new_order(*key, usize::from(*product), *quantity);
-                match orders::create(&database, &new, now).await {
+                match self.create(&new, now).await {
                     Ok(order) => {
-                        let again = orders::create(&database, &new, now).await.unwrap();
+                        let again = self.create(&new, now).await.unwrap();
                         assert_eq!(again.id, order.id, "the same key gives the same order");
                         if !self.orders.contains(&order.id) {
                             self.orders.push(order.id);

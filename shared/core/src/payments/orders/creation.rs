@@ -11,7 +11,7 @@ use super::super::platform::{PayWith, Platform};
 use super::super::products::{Product, product_of};
 use super::super::status::{Channel, OrderStatus};
 use super::super::{Cause, PaymentError};
-use super::holds::{self, HoldRules};
+use super::holds::{self, Held, HoldRules};
 use super::record;
 use crate::base::fen::Fen;
 use crate::base::ids::{OrderId, ProductId, UserId};
@@ -75,55 +75,96 @@ async fn create_once(
         return Ok(Some(order));
     }
     let product = for_sale(&mut transaction, &new.product_id).await?;
-    if !product.is_sold(new.platform, new.channel, new.pay_with) {
-        return Err(PaymentError::UnknownProduct);
-    }
-    if product.stock.is_some_and(|stock| stock < new.quantity) {
-        return Err(PaymentError::OutOfStock);
-    }
-    if let Some(limit) = product.limit_per_user {
-        let bought = bought(&mut transaction, new).await?;
-        if bought.saturating_add(new.quantity) > limit {
-            return Err(PaymentError::LimitReached);
-        }
-    }
-    let held = holds::held(&mut transaction, new.user_id, &new.product_id).await?;
-    new.holds.admit(held, &product, new.quantity)?;
-    let pieces = u32::try_from(new.quantity).map_err(|_| PaymentError::Amount)?;
-    let total = match new.pay_with {
-        PayWith::Money => product.price.checked_mul(pieces),
-        PayWith::Coins => Some(Fen::ZERO),
+    let bought = match product.limit_per_user {
+        Some(_) => bought(&mut transaction, new).await?,
+        None => 0,
     };
-    let total = total.ok_or(PaymentError::Amount)?;
-    let (now_ms, after) = (now.as_millisecond(), |wait: Duration| {
-        now.as_millisecond()
-            .saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
-    });
+    let held = holds::held(&mut transaction, new.user_id, &new.product_id).await?;
+    let terms = Terms::of(new, product, held, bought)?;
     let row = sqlx::query(include_str!("../sql/order_insert.sql"))
         .bind(OrderId::new())
         .bind(new.user_id)
         .bind(new.open_id.as_str())
         .bind(&new.product_id)
-        .bind(&product.name)
+        .bind(&terms.product.name)
         .bind(new.quantity)
-        .bind(total)
+        .bind(terms.total)
         .bind(new.channel)
         .bind(&new.idempotency_key)
         .bind(&new.request_digest)
-        .bind(now_ms)
-        .bind(after(new.holds.ttl_of(&product, new.quantity)))
-        .bind(after(new.first_check))
+        .bind(now.as_millisecond())
+        .bind(terms.expires_at(now))
+        .bind(terms.first_check_at(now))
         .fetch_optional(&mut *transaction)
         .await?;
     let Some(row) = row else { return Ok(None) };
     let order = order_of(&row)?;
     let (status, cause) = (OrderStatus::Pending, Cause::Created);
     record(&mut transaction, order.id, status, cause, now).await?;
-    if product.stock.is_some() {
+    if terms.product.stock.is_some() {
         reserve(&mut transaction, new).await?;
     }
     transaction.commit().await?;
     Ok(Some(order))
+}
+
+/// What an order is created with, if the rules admit it.
+pub(super) struct Terms {
+    /// The product, as it is now.
+    pub(super) product: Product,
+    /// The price of all pieces.
+    pub(super) total: Fen,
+    ttl: Duration,
+    first_check: Duration,
+}
+
+impl Terms {
+    /// Applies the rules. `bought`: pieces that the player has bought or is buying, if the product has a limit.
+    pub(super) fn of(
+        new: &NewOrder,
+        product: Product,
+        held: Held,
+        bought: i64,
+    ) -> Result<Self, PaymentError> {
+        if !product.is_sold(new.platform, new.channel, new.pay_with) {
+            return Err(PaymentError::UnknownProduct);
+        }
+        if product.stock.is_some_and(|stock| stock < new.quantity) {
+            return Err(PaymentError::OutOfStock);
+        }
+        if let Some(limit) = product.limit_per_user
+            && bought.saturating_add(new.quantity) > limit
+        {
+            return Err(PaymentError::LimitReached);
+        }
+        new.holds.admit(held, &product, new.quantity)?;
+        let pieces = u32::try_from(new.quantity).map_err(|_| PaymentError::Amount)?;
+        let total = match new.pay_with {
+            PayWith::Money => product.price.checked_mul(pieces),
+            PayWith::Coins => Some(Fen::ZERO),
+        };
+        Ok(Self {
+            total: total.ok_or(PaymentError::Amount)?,
+            ttl: new.holds.ttl_of(&product, new.quantity),
+            first_check: new.first_check,
+            product,
+        })
+    }
+
+    /// When the order is closed unless it is paid, Unix ms.
+    pub(super) fn expires_at(&self, now: Timestamp) -> i64 {
+        after(now, self.ttl)
+    }
+
+    /// When the channel is first queried, Unix ms.
+    pub(super) fn first_check_at(&self, now: Timestamp) -> i64 {
+        after(now, self.first_check)
+    }
+}
+
+fn after(now: Timestamp, wait: Duration) -> i64 {
+    now.as_millisecond()
+        .saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
 }
 
 async fn by_key(

@@ -1,6 +1,7 @@
 //! Bounds on unpaid orders: what one player may hold without paying, and for how long. Each order of a player
 //! is created under a lock of that player, so that concurrent requests cannot exceed a bound together.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sqlx::{AnyConnection, Row};
@@ -30,9 +31,9 @@ pub struct HoldRules {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
     /// Number of pending orders, of all products.
-    orders: i64,
+    pub(super) orders: i64,
     /// Number of pieces of the product in them.
-    pieces: i64,
+    pub(super) pieces: i64,
 }
 
 impl HoldRules {
@@ -73,6 +74,13 @@ impl HoldRules {
 /// First key of the advisory locks of players, which sets them apart from other advisory locks.
 const PLAYER_LOCKS: i32 = 0x7061_7901;
 
+/// Second key of the player's lock: the random end of the id. Two players with the same one wait for each other,
+/// nothing more.
+pub(super) fn lock_key(user: UserId) -> i32 {
+    let [.., a, b, c, d] = user.as_ulid().to_bytes();
+    i32::from_be_bytes([a, b, c, d])
+}
+
 /// Makes the player's orders created one after another, until the end of the transaction. SQLite has one
 /// writer in any case.
 pub(super) async fn lock_player(
@@ -81,14 +89,30 @@ pub(super) async fn lock_player(
     user: UserId,
 ) -> Result<(), PaymentError> {
     if dialect == Dialect::Postgres {
-        // The random end of the id. Two players with the same one wait for each other, nothing more.
-        let [.., a, b, c, d] = user.as_ulid().to_bytes();
         sqlx::query("SELECT CAST(pg_advisory_xact_lock($1, $2) AS TEXT)")
             .bind(PLAYER_LOCKS)
-            .bind(i32::from_be_bytes([a, b, c, d]))
+            .bind(lock_key(user))
             .execute(connection)
             .await?;
     }
+    Ok(())
+}
+
+/// The same for several players, by their keys in ascending order, so that two transactions do not deadlock.
+/// Postgres.
+pub(super) async fn lock_players(
+    connection: &mut AnyConnection,
+    keys: &BTreeSet<i32>,
+) -> Result<(), PaymentError> {
+    // A scan of a list keeps its order.
+    sqlx::query(
+        "SELECT CAST(pg_advisory_xact_lock($1, CAST(key AS INTEGER)) AS TEXT)
+         FROM json_array_elements_text(CAST($2 AS json)) AS keys (key)",
+    )
+    .bind(PLAYER_LOCKS)
+    .bind(serde_json::json!(keys).to_string())
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

@@ -57,6 +57,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             20 "0020_erasures",
             21 "0021_coin_audits",
             22 "0022_hosted_windows",
+            24 "0024_orders_user_status",
         )
         .to_vec(),
         Dialect::Postgres => migrations!("postgres":
@@ -80,6 +81,9 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             20 "0020_erasures",
             21 "0021_coin_audits",
             22 "0022_hosted_windows",
+            23 "0023_room_in_pages",
+            24 "0024_orders_user_status",
+            25 "0025_drop_orders_bought",
         )
         .to_vec(),
     };
