@@ -45,11 +45,12 @@ const MAX_MINUTES: i64 = 100;
 /// Load before the capacity is measured: longer than [`SETTINGS`] lets an order live, so that as many unpaid
 /// orders are closed meanwhile as are created.
 const WARM_UP_SECONDS: u64 = 150;
-/// What differs from the comparison: players have fewer sessions and unpaid orders are closed earlier, so that
-/// both reach their plateau soon.
-const SETTINGS: [(&str, &str); 2] = [
+/// What differs from the comparison: players have fewer sessions, and unpaid orders are queried as by default and
+/// closed earlier, so that all reach their plateau during the warm-up.
+const SETTINGS: [(&str, &str); 3] = [
     ("AVALON_AUTH__DEVICE_POLICY", "multi:2"),
     ("AVALON_PAY__ORDER_TTL", "1m"),
+    ("AVALON_PAY__RECONCILE_AFTER", "30s"),
 ];
 
 /// What to send, and for how long.
