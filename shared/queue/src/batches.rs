@@ -1,13 +1,20 @@
 //! Group commit: requests of concurrent callers that arrive while earlier ones are under way are executed
-//! together by the next call. An idle process executes a request at once, alone, so nothing waits for a
-//! timer.
+//! together by the next call. An idle process executes a request at once, alone.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
+use tokio::time::timeout;
 
 /// Batches that may wait in memory for each worker; further callers wait for room.
 const WAITING_BATCHES: usize = 4;
+
+/// Time for which an idle worker leaves new requests to a busy one. Most calls take less: its next call then has
+/// all that has arrived, which costs less than two calls. A longer call does not hold the others up.
+const HEAD_START: Duration = Duration::from_millis(5);
 
 /// Executes several requests in one call, such as one statement.
 pub trait BatchWorker: Send + 'static {
@@ -54,9 +61,13 @@ impl<I: Send + 'static, O: Send + 'static> Batches<I, O> {
         W: BatchWorker<Request = I, Response = O>,
     {
         let (requests, waiting) = mpsc::channel(size.max(1) * WAITING_BATCHES);
-        let waiting = Arc::new(Mutex::new(waiting));
+        let shared = Arc::new(Shared {
+            waiting: Mutex::new(waiting),
+            busy: AtomicUsize::new(0),
+            done: Notify::new(),
+        });
         for worker in workers {
-            tokio::spawn(work(Arc::clone(&waiting), size.max(1), worker));
+            tokio::spawn(work(Arc::clone(&shared), size.max(1), worker));
         }
         Self { requests }
     }
@@ -74,33 +85,59 @@ impl<I: Send + 'static, O: Send + 'static> Batches<I, O> {
     }
 }
 
-/// The requests of all callers, of which each worker takes what has arrived.
-type Shared<I, O> = Arc<Mutex<mpsc::Receiver<Waiting<I, O>>>>;
+/// What the workers share.
+struct Shared<I, O> {
+    /// The requests of all callers, of which each worker takes what has arrived.
+    waiting: Mutex<mpsc::Receiver<Waiting<I, O>>>,
+    /// Number of workers that execute a batch.
+    busy: AtomicUsize,
+    /// Notified when a worker has executed one.
+    done: Notify,
+}
+
+impl<I, O> Shared<I, O> {
+    /// Waits until requests have arrived and it is this worker's turn. Nothing is received once all callers are gone.
+    async fn receive(&self, received: &mut Vec<Waiting<I, O>>, size: usize) {
+        // Held while this worker waits: the others are busy, or next in line.
+        let mut waiting = self.waiting.lock().await;
+        let mut done = pin!(self.done.notified());
+        done.as_mut().enable();
+        if self.busy.load(Ordering::Acquire) > 0 && waiting.len() < size {
+            let _ = timeout(HEAD_START, done).await;
+        }
+        waiting.recv_many(received, size).await;
+        self.busy.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn executed(&self) {
+        self.busy.fetch_sub(1, Ordering::AcqRel);
+        self.done.notify_waiters();
+    }
+}
 
 async fn work<W: BatchWorker>(
-    waiting: Shared<W::Request, W::Response>,
+    shared: Arc<Shared<W::Request, W::Response>>,
     size: usize,
     mut worker: W,
 ) {
     let mut received = Vec::with_capacity(size);
     loop {
-        // Held only while this worker waits for requests: the others are busy, or next in line.
-        if waiting.lock().await.recv_many(&mut received, size).await == 0 {
+        shared.receive(&mut received, size).await;
+        if received.is_empty() {
             return;
         }
         received.retain(|waiting| !waiting.respond.is_closed());
-        if received.is_empty() {
-            continue;
-        }
         let (requests, callers): (Vec<_>, Vec<_>) = received
             .drain(..)
             .map(|waiting| (waiting.request, waiting.respond))
             .unzip();
+        let responses = match requests.is_empty() {
+            true => None,
+            false => worker.execute(requests).await,
+        };
+        shared.executed();
         // Without results, dropping the senders wakes the callers.
-        for (caller, response) in callers
-            .into_iter()
-            .zip(worker.execute(requests).await.unwrap_or_default())
-        {
+        for (caller, response) in callers.into_iter().zip(responses.unwrap_or_default()) {
             let _ = caller.send(response);
         }
     }
@@ -108,12 +145,8 @@ async fn work<W: BatchWorker>(
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
-    use std::time::Duration;
-
     use futures_util::future::join_all;
     use tokio::sync::Semaphore;
-    use tokio::time::timeout;
 
     use super::*;
 
@@ -142,12 +175,16 @@ mod tests {
     }
 
     fn scene(size: usize) -> Scene {
+        scene_with(1, size)
+    }
+
+    fn scene_with(workers: usize, size: usize) -> Scene {
         let (permits, sizes) = (Arc::new(Semaphore::new(0)), Arc::default());
-        let worker = Doubling {
+        let worker = |_| Doubling {
             permits: Arc::clone(&permits),
             batches: Arc::clone(&sizes),
         };
-        let batches = Batches::spawn(size, [worker]);
+        let batches = Batches::spawn(size, (0..workers).map(worker));
         Scene {
             batches,
             permits,
@@ -199,5 +236,58 @@ mod tests {
         assert_eq!(first.await, Ok(2));
         assert_eq!(scene.batches.execute(3).await, Ok(6));
         assert_eq!(*scene.sizes.lock().await, [1, 1]);
+    }
+    /// The sizes of the batches when requests arrive one after another during the first, short call.
+    async fn sizes_during_a_short_call() -> Vec<usize> {
+        let scene = scene_with(2, 64);
+        let call = |number| {
+            let batches = scene.batches.clone();
+            tokio::spawn(async move { batches.execute(number).await })
+        };
+        let mut calls = Vec::new();
+        for number in 1..=4 {
+            calls.push(call(number));
+            // Whoever is free could take it.
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+        }
+        scene.permits.add_permits(100);
+        for call in calls {
+            call.await.unwrap().unwrap();
+        }
+        scene.sizes.lock().await.clone()
+    }
+
+    #[tokio::test]
+    async fn short_call_leaves_what_arrives_meanwhile_together() {
+        // A pause of the machine may make a call long.
+        for _ in 0..50 {
+            if sizes_during_a_short_call().await == [1, 3] {
+                return;
+            }
+        }
+        panic!("an idle worker takes single requests from a busy one");
+    }
+
+    #[tokio::test]
+    async fn long_call_holds_up_no_other() {
+        let scene = scene_with(2, 64);
+        let mut first = pin!(scene.batches.execute(1));
+        assert!(timeout(HEAD_START, &mut first).await.is_err());
+        // Both are under way before either may end.
+        let mut second = pin!(scene.batches.execute(2));
+        let both = async {
+            while scene.sizes.lock().await.len() < 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = both => {}
+            _ = &mut second => panic!("it has no permit"),
+            () = tokio::time::sleep(Duration::from_secs(10)) => panic!("it waits for the first"),
+        }
+        scene.permits.add_permits(2);
+        assert_eq!((first.await, second.await), (Ok(2), Ok(4)));
     }
 }
