@@ -100,9 +100,10 @@ async fn half_heads_and_idle_connections_shut_out_neither_side() {
     assert!(grown < 64, "{grown} MiB");
     assert_operators_are_served(&avalon).await;
 
-    // It waits in the backlog, and is served once the timeout has cut the others.
+    // It waits in the backlog, and is served once the timeout has cut the others, which is longer than the client's.
     let url = format!("{}/.well-known/jwks.json", avalon.http);
-    let response = client().get(&url).send().await.unwrap();
+    let request = client().get(&url).timeout(Duration::from_secs(60));
+    let response = request.send().await.unwrap();
     assert_eq!(response.status(), 200);
     drop(response);
     let waited = complete.elapsed();
