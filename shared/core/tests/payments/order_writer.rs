@@ -6,30 +6,15 @@ use avalon_core::base::ids::UserId;
 use avalon_core::payments::orders::{self, HoldRules, NewOrder, OrderWriter};
 use avalon_core::payments::products::{self, Product};
 use avalon_core::payments::{Cause, OrderStatus, PaymentError};
-use avalon_core::storage::database::Database;
 use avalon_test_support::TestDatabase;
 use avalon_wechat::OpenId;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
-use crate::shop::{Shop, UNBOUNDED, database};
+use crate::shop::{Shop, UNBOUNDED, add_player, database};
 
 /// The product without stock.
 const PLENTY: usize = 1;
-
-async fn add_player(database: &Database) -> UserId {
-    let user = UserId::new();
-    sqlx::query(
-        "INSERT INTO users (id, open_id, created_at, updated_at, last_login_at)
-         VALUES ($1, $2, 0, 0, 0)",
-    )
-    .bind(user.to_string())
-    .bind(format!("o{user}"))
-    .execute(database.pool())
-    .await
-    .unwrap();
-    user
-}
 
 /// What a player who is not that of the shop wants to buy.
 fn order_of(shop: &Shop, user: UserId, key: u8) -> NewOrder {

@@ -52,18 +52,23 @@ pub(crate) async fn database(url: &str) -> Database {
     database
 }
 
+pub(crate) async fn add_player(database: &Database) -> UserId {
+    let user = UserId::new();
+    sqlx::query(
+        "INSERT INTO users (id, open_id, created_at, updated_at, last_login_at)
+         VALUES ($1, $2, 0, 0, 0)",
+    )
+    .bind(user.to_string())
+    .bind(format!("o{user}"))
+    .execute(database.pool())
+    .await
+    .unwrap();
+    user
+}
+
 impl Shop {
     pub(crate) async fn open(database: &Database) -> Self {
-        let user = UserId::new();
-        sqlx::query(
-            "INSERT INTO users (id, open_id, created_at, updated_at, last_login_at)
-             VALUES ($1, $2, 0, 0, 0)",
-        )
-        .bind(user.to_string())
-        .bind(format!("o{user}"))
-        .execute(database.pool())
-        .await
-        .unwrap();
+        let user = add_player(database).await;
         let products: [ProductId; 2] =
             [0, 1].map(|_| format!("p-{}", Ulid::generate()).parse().unwrap());
         for (id, stock) in products.iter().zip([Some(STOCK), None]) {
