@@ -104,7 +104,12 @@ async fn statements_addressed_by_key_use_that_key() {
 }
 
 /// Indexes of players, of whom some statements for many rows have the ids.
-const OF_PLAYERS: [&str; 2] = ["orders_awaiting_sign_in_user", "coin_changes_waiting"];
+const OF_PLAYERS: [&str; 4] = [
+    "coin_changes_waiting",
+    "orders_awaiting_sign_in_user",
+    "orders_user",
+    "orders_user_status",
+];
 
 /// Statements for many rows get their ids as an array: joined to a list of unknown length, a table of any size is
 /// read as a whole.

@@ -237,6 +237,7 @@ mod tests {
         assert_eq!(scene.batches.execute(3).await, Ok(6));
         assert_eq!(*scene.sizes.lock().await, [1, 1]);
     }
+
     /// The sizes of the batches when requests arrive one after another during the first, short call.
     async fn sizes_during_a_short_call() -> Vec<usize> {
         let scene = scene_with(2, 64);

@@ -120,7 +120,7 @@ impl OrderWriter {
 }
 
 /// Ids as the statements read them.
-fn list(ids: impl Iterator<Item = OrderId>) -> String {
+fn list(ids: impl Iterator<Item = impl ToString>) -> String {
     ids.map(|id| id.to_string()).collect::<Vec<_>>().join(",")
 }
 

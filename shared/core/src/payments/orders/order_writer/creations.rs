@@ -19,7 +19,7 @@ use super::super::super::{Cause, PaymentError};
 use super::super::NewOrder;
 use super::super::creation::Terms;
 use super::super::holds::{self, Held};
-use super::{Created, json};
+use super::{Created, json, list};
 use crate::base::fen::Fen;
 use crate::base::ids::{OrderId, ProductId, UserId};
 use crate::storage::database::Session;
@@ -106,6 +106,7 @@ async fn create(
     holds::lock_players(&mut transaction, &keys).await?;
     let admissible = sqlx::query(include_str!("../../sql/orders_admit.sql"))
         .bind(json(&rows)?)
+        .bind(list(rows.iter().map(|row| row.user_id)))
         .fetch_all(&mut *transaction)
         .await?;
     let by_id: HashMap<OrderId, &Wish> = wishes.iter().map(|wish| (wish.id, *wish)).collect();
