@@ -19,6 +19,10 @@ use crate::job::now_ms;
 use crate::metrics::QueueMetrics;
 use crate::store::{JobStore, Lane, Leased, StoreError};
 
+/// Time between leases while jobs arrive faster than one by one, unless there is a backlog: jobs that are leased together
+/// are stored together, too, which costs less than one after another.
+const PACE: Duration = Duration::from_millis(3);
+
 /// A leased job with its permit of the pool.
 #[derive(Clone, Debug)]
 pub struct Work {
@@ -111,6 +115,7 @@ impl Fetcher {
             let Some(mut permits) = self.free_permits(&stop).await else {
                 return;
             };
+            let free = permits.len();
             // Not cancelled by `stop`: the response may already contain jobs. It returns within
             // `block` anyway.
             match self
@@ -120,11 +125,21 @@ impl Fetcher {
             {
                 Ok(leased) => {
                     outage.ended(&self.lane);
+                    let paced = (2..free).contains(&leased.len());
+                    let pace = paced.then(|| tokio::time::sleep(PACE));
                     for leased in leased {
                         self.metrics.leased(&leased, now_ms());
                         let Some(permit) = permits.pop() else { break };
                         if self.jobs.send(task(leased, permit)).await.is_err() {
                             return;
+                        }
+                    }
+                    // Others may need them meanwhile.
+                    drop(permits);
+                    if let Some(pace) = pace {
+                        tokio::select! {
+                            () = pace => {}
+                            () = stop.cancelled() => {}
                         }
                     }
                 }

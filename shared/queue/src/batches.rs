@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// Batches that may wait in memory for each worker; further callers wait for room.
 const WAITING_BATCHES: usize = 4;
@@ -15,6 +15,28 @@ const WAITING_BATCHES: usize = 4;
 /// Time for which an idle worker leaves new requests to a busy one. Most calls take less: its next call then has
 /// all that has arrived, which costs less than two calls. A longer call does not hold the others up.
 const HEAD_START: Duration = Duration::from_millis(5);
+
+/// How calls gather requests while there is more than one caller: after a call that several shared, the next one begins
+/// this long after that one began or later, with what has arrived by then. A full batch begins at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// At once: clients wait for each request.
+    Immediate,
+    /// After 3 ms: callers are jobs, to which they matter less than what a call costs.
+    Jobs,
+    /// After 50 ms: nothing waits for the results.
+    Background,
+}
+
+impl Pace {
+    const fn time(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Immediate => 0,
+            Self::Jobs => 3,
+            Self::Background => 50,
+        })
+    }
+}
 
 /// Executes several requests in one call, such as one statement.
 pub trait BatchWorker: Send + 'static {
@@ -56,13 +78,17 @@ impl<I, O> Clone for Batches<I, O> {
 
 impl<I: Send + 'static, O: Send + 'static> Batches<I, O> {
     /// Starts the workers. Each executes up to `size` requests at a time.
-    pub fn spawn<W>(size: usize, workers: impl IntoIterator<Item = W>) -> Self
+    pub fn spawn<W>(size: usize, pace: Pace, workers: impl IntoIterator<Item = W>) -> Self
     where
         W: BatchWorker<Request = I, Response = O>,
     {
         let (requests, waiting) = mpsc::channel(size.max(1) * WAITING_BATCHES);
         let shared = Arc::new(Shared {
-            waiting: Mutex::new(waiting),
+            queue: Mutex::new(Queue {
+                waiting,
+                not_before: Instant::now(),
+            }),
+            pace: pace.time(),
             busy: AtomicUsize::new(0),
             done: Notify::new(),
         });
@@ -85,10 +111,18 @@ impl<I: Send + 'static, O: Send + 'static> Batches<I, O> {
     }
 }
 
+/// The requests of all callers, of which each worker takes what has arrived.
+struct Queue<I, O> {
+    waiting: mpsc::Receiver<Waiting<I, O>>,
+    /// When the next call may begin that is not full.
+    not_before: Instant,
+}
+
 /// What the workers share.
 struct Shared<I, O> {
-    /// The requests of all callers, of which each worker takes what has arrived.
-    waiting: Mutex<mpsc::Receiver<Waiting<I, O>>>,
+    queue: Mutex<Queue<I, O>>,
+    /// Time between the beginnings of calls.
+    pace: Duration,
     /// Number of workers that execute a batch.
     busy: AtomicUsize,
     /// Notified when a worker has executed one.
@@ -99,13 +133,18 @@ impl<I, O> Shared<I, O> {
     /// Waits until requests have arrived and it is this worker's turn. Nothing is received once all callers are gone.
     async fn receive(&self, received: &mut Vec<Waiting<I, O>>, size: usize) {
         // Held while this worker waits: the others are busy, or next in line.
-        let mut waiting = self.waiting.lock().await;
+        let mut queue = self.queue.lock().await;
         let mut done = pin!(self.done.notified());
         done.as_mut().enable();
-        if self.busy.load(Ordering::Acquire) > 0 && waiting.len() < size {
+        if self.busy.load(Ordering::Acquire) > 0 && queue.waiting.len() < size {
             let _ = timeout(HEAD_START, done).await;
         }
-        waiting.recv_many(received, size).await;
+        if queue.waiting.len() < size && Instant::now() < queue.not_before {
+            sleep_until(queue.not_before).await;
+        }
+        if queue.waiting.recv_many(received, size).await > 1 {
+            queue.not_before = Instant::now() + self.pace;
+        }
         self.busy.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -184,7 +223,7 @@ mod tests {
             permits: Arc::clone(&permits),
             batches: Arc::clone(&sizes),
         };
-        let batches = Batches::spawn(size, (0..workers).map(worker));
+        let batches = Batches::spawn(size, Pace::Immediate, (0..workers).map(worker));
         Scene {
             batches,
             permits,
@@ -269,6 +308,44 @@ mod tests {
             }
         }
         panic!("an idle worker takes single requests from a busy one");
+    }
+
+    /// The sizes of paced batches: three lone calls, two at once, and two of which the second one comes later. None if the
+    /// machine paused meanwhile.
+    async fn sizes_of_paced_calls() -> Option<Vec<usize>> {
+        let (permits, sizes) = (Arc::new(Semaphore::new(100)), Arc::default());
+        let worker = Doubling {
+            permits,
+            batches: Arc::clone(&sizes),
+        };
+        let batches = Batches::spawn(64, Pace::Jobs, [worker]);
+        let pace = Pace::Jobs.time();
+        let begun = Instant::now();
+        for number in 1..=3 {
+            assert_eq!(batches.execute(number).await, Ok(number * 2));
+        }
+        join_all((1..=2).map(|number| batches.execute(number))).await;
+        // Nothing of this was held up.
+        let is_prompt = begun.elapsed() < pace;
+        let late = async {
+            tokio::time::sleep(pace / 3).await;
+            batches.execute(4).await
+        };
+        let both = tokio::join!(batches.execute(3), late);
+        assert_eq!(both, (Ok(6), Ok(8)));
+        assert!(begun.elapsed() >= pace);
+        let sizes = sizes.lock().await.clone();
+        is_prompt.then_some(sizes)
+    }
+
+    #[tokio::test]
+    async fn paced_calls_gather_what_arrives_and_hold_up_no_lone_caller() {
+        for _ in 0..50 {
+            if sizes_of_paced_calls().await.as_deref() == Some(&[1, 1, 1, 2, 2]) {
+                return;
+            }
+        }
+        panic!("paced calls begin too early, or lone ones too late");
     }
 
     #[tokio::test]

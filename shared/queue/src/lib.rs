@@ -29,7 +29,7 @@ pub mod store;
 pub mod trace;
 mod waiters;
 
-pub use batches::{BatchFailed, BatchWorker, Batches};
+pub use batches::{BatchFailed, BatchWorker, Batches, Pace};
 pub use handlers::{Handlers, JobContext, JobError};
 pub use job::{Failure, IdempotencyKey, Job, JobId, NewJob, Payload, QueueName};
 pub use metrics::QueueMetrics;

@@ -8,7 +8,7 @@ use avalon_core::base::ids::UserId;
 use avalon_core::jobs::ChangeCoins;
 use avalon_core::payments::{coins, sign_ins, virtual_orders};
 use avalon_core::storage::database::Database;
-use avalon_queue::{BatchWorker, Batches, JobError};
+use avalon_queue::{BatchWorker, Batches, JobError, Pace};
 use jiff::Timestamp;
 
 use crate::job_errors;
@@ -26,7 +26,11 @@ pub struct AwaitedSignIns(Batches<UserId, bool>);
 impl AwaitedSignIns {
     /// Starts the reading task, which ends with the last handle.
     pub fn spawn(database: &Database) -> Self {
-        Self(Batches::spawn(SIZE, [Reader(database.clone())]))
+        Self(Batches::spawn(
+            SIZE,
+            Pace::Background,
+            [Reader(database.clone())],
+        ))
     }
 
     /// Whether something waits for this player, or cannot be ruled out to.

@@ -4,7 +4,7 @@
 use avalon_core::base::ids::UserId;
 use avalon_core::social::hosted;
 use avalon_core::storage::database::Database;
-use avalon_queue::{BatchWorker, Batches};
+use avalon_queue::{BatchWorker, Batches, Pace};
 use jiff::Timestamp;
 
 /// Players per statement.
@@ -17,7 +17,11 @@ pub struct HostedSignIns(Batches<UserId, ()>);
 impl HostedSignIns {
     /// Starts the writing task, which ends with the last handle.
     pub fn spawn(database: &Database) -> Self {
-        Self(Batches::spawn(SIZE, [Writer(database.clone())]))
+        Self(Batches::spawn(
+            SIZE,
+            Pace::Background,
+            [Writer(database.clone())],
+        ))
     }
 
     /// Notes a sign-in, in the background.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use avalon_queue::{BatchWorker, Batches};
+use avalon_queue::{BatchWorker, Batches, Pace};
 
 use super::PaymentError;
 use super::inbox::{self, Entry, entry_of};
@@ -27,7 +27,7 @@ impl InboxReader {
         Self {
             database: database.clone(),
             batches: (database.dialect() == Dialect::Postgres)
-                .then(|| Batches::spawn(SIZE, [worker()])),
+                .then(|| Batches::spawn(SIZE, Pace::Jobs, [worker()])),
         }
     }
 

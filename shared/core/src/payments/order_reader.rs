@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use avalon_queue::{BatchWorker, Batches};
+use avalon_queue::{BatchWorker, Batches, Pace};
 
 use super::PaymentError;
 use super::order_rows::{self, Order, order_of};
@@ -29,7 +29,7 @@ impl OrderReader {
         Self {
             database: database.clone(),
             batches: (database.dialect() == Dialect::Postgres)
-                .then(|| Batches::spawn(SIZE, workers())),
+                .then(|| Batches::spawn(SIZE, Pace::Immediate, workers())),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::lanes::LaneKeys;
 use super::{BATCH, RedisSettings, fnv1a, listeners, scripts};
-use crate::batches::{BatchWorker, Batches};
+use crate::batches::{BatchWorker, Batches, Pace};
 use crate::job::NewJob;
 use crate::redis_endpoint::RedisEndpoint;
 use crate::store::{Enqueued, Lane, StoreError};
@@ -33,7 +33,7 @@ impl Enqueuer {
             let workers = || (0..WORKERS).map(|_| self.lanes.clone());
             let batches = self
                 .batches
-                .get_or_init(|| Batches::spawn(BATCH, workers()));
+                .get_or_init(|| Batches::spawn(BATCH, Pace::Immediate, workers()));
             match batches.execute(job.clone()).await {
                 Ok(Ok(enqueued)) => return Ok(vec![enqueued]),
                 // Once more would only double the caller's wait.

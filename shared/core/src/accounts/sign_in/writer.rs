@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use avalon_queue::{BatchWorker, Batches};
+use avalon_queue::{BatchWorker, Batches, Pace};
 use avalon_wechat::Code2Session;
 use jiff::Timestamp;
 
@@ -33,7 +33,7 @@ impl SignInWriter {
             database: database.clone(),
             keyring: Arc::clone(keyring),
             batches: (database.dialect() == Dialect::Postgres)
-                .then(|| Batches::spawn(SIZE, workers())),
+                .then(|| Batches::spawn(SIZE, Pace::Jobs, workers())),
         }
     }
 

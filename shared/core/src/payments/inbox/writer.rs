@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use avalon_queue::{BatchWorker, Batches};
+use avalon_queue::{BatchWorker, Batches, Pace};
 use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::AnyConnection;
@@ -34,7 +34,11 @@ impl InboxWriter {
             database,
             unverified: Unverified::default(),
         };
-        Self(Batches::spawn(MAX_PER_TRANSACTION, [writer]))
+        Self(Batches::spawn(
+            MAX_PER_TRANSACTION,
+            Pace::Immediate,
+            [writer],
+        ))
     }
 
     /// Stores a callback, and returns its id once it is on disk.

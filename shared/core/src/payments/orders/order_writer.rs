@@ -9,7 +9,7 @@ mod requests;
 
 use std::sync::Arc;
 
-use avalon_queue::Batches;
+use avalon_queue::{Batches, Pace};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -59,10 +59,11 @@ impl OrderWriter {
         let spawn = || OrderBatches {
             creations: Batches::spawn(
                 SIZE,
+                Pace::Jobs,
                 (0..SESSIONS).map(|_| creations::Writer(database.session())),
             ),
-            requests: Batches::spawn(SIZE, [requests::Writer(database.session())]),
-            offers: Batches::spawn(SIZE, [offers::Writer(database.session())]),
+            requests: Batches::spawn(SIZE, Pace::Jobs, [requests::Writer(database.session())]),
+            offers: Batches::spawn(SIZE, Pace::Jobs, [offers::Writer(database.session())]),
         };
         Self {
             database: database.clone(),

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use avalon_queue::{BatchWorker, Batches};
+use avalon_queue::{BatchWorker, Batches, Pace};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -50,7 +50,7 @@ impl PaymentWriter {
             session: database.session(),
             webhooks,
         };
-        let batches = || Batches::spawn(SIZE, (0..SESSIONS).map(worker));
+        let batches = || Batches::spawn(SIZE, Pace::Jobs, (0..SESSIONS).map(worker));
         Self((database.dialect() == Dialect::Postgres).then(batches))
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use avalon_queue::{BatchWorker, Batches};
+use avalon_queue::{BatchWorker, Batches, Pace};
 use avalon_wechat::message_push::{Push, PushFormat, PushMode};
 use avalon_wechat::virtual_payment::AppKeys;
 use jiff::Timestamp;
@@ -89,6 +89,7 @@ impl PushWriter {
         let session = database.session();
         Self(Batches::spawn(
             MAX_PER_TRANSACTION,
+            Pace::Immediate,
             [Writer { database, session }],
         ))
     }
