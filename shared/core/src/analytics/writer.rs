@@ -2,11 +2,12 @@
 //! transaction, whatever jobs they come from, and each job gets its result only after the commit. A
 //! few groups are written concurrently.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout};
 
 use super::metrics::{EventMetrics, EventOutcome};
 use super::postgres::{NO_PARTITION, PostgresEvents};
@@ -21,6 +22,10 @@ const MAX_BATCHES: usize = 256;
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// Groups that are written concurrently; Postgres uses a core for each.
 pub(super) const MAX_GROUPS: usize = 4;
+/// Batches for which a group is begun beside another one: a larger group costs less per event.
+const LARGE_GROUP: usize = 16;
+/// Time after which a smaller one is begun, too.
+const HEAD_START: Duration = Duration::from_millis(20);
 const MIN_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(2);
 
@@ -95,14 +100,24 @@ impl Events {
 }
 
 async fn write_all(events: Arc<Events>, metrics: EventMetrics, mut queue: mpsc::Receiver<Waiting>) {
-    let slots = Arc::new(Semaphore::new(events.max_groups()));
+    let (slots, written) = (
+        Arc::new(Semaphore::new(events.max_groups())),
+        Arc::new(Notify::new()),
+    );
     // Batches that arrive while all slots are in use form the next group.
     while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
+        let mut done = pin!(written.notified());
+        done.as_mut().enable();
+        let is_alone = slots.available_permits() + 1 == events.max_groups();
+        if !is_alone && queue.len() < LARGE_GROUP {
+            let _ = timeout(HEAD_START, done).await;
+        }
         let mut received = Vec::new();
         if queue.recv_many(&mut received, MAX_BATCHES).await == 0 {
             return;
         }
         let (events, metrics) = (Arc::clone(&events), metrics.clone());
+        let written = Arc::clone(&written);
         tokio::spawn(async move {
             while !received.is_empty() {
                 let rest = received.split_off(count_that_fits(&received));
@@ -110,6 +125,7 @@ async fn write_all(events: Arc<Events>, metrics: EventMetrics, mut queue: mpsc::
                 write_group(&events, &metrics, group).await;
             }
             drop(slot);
+            written.notify_waiters();
         });
     }
 }
