@@ -1,6 +1,10 @@
 //! Bounds on clients that do not read, and the same bounds within TLS.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+
 use avalon_test_support::TestCertificates;
+use axum::response::sse::{Event, Sse};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::net::TcpSocket;
@@ -27,6 +31,38 @@ async fn client_that_never_reads_is_cut() {
     })
     .await;
     wait_for("no open connections", || open(&registry) == 0.0).await;
+}
+
+/// Server-sent events without end, and what they need.
+async fn ticks(held: Arc<()>) -> impl IntoResponse {
+    Sse::new(stream::unfold(held, |held| async move {
+        sleep(Duration::from_millis(1)).await;
+        let event = Event::default().data("x".repeat(1024));
+        Some((Ok::<_, Infallible>(event), held))
+    }))
+}
+
+#[tokio::test]
+async fn consumer_of_events_that_stops_reading_is_cut() {
+    let mut bounds = bounds();
+    bounds.timeouts.write = Duration::from_millis(400);
+    let held = Arc::new(());
+    let weak = Arc::downgrade(&held);
+    let route = get(async move || ticks(Arc::clone(&held)).await);
+    let (address, registry) = start(router().route("/ticks", route), bounds).await;
+    let mut stream = narrow(address).await;
+    send(&mut stream, "GET /ticks HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    read_until(&mut stream, "data: x").await;
+    assert_eq!(
+        weak.strong_count(),
+        2,
+        "one of the route, one of the stream"
+    );
+    wait_for("the stalled consumer is cut", || {
+        cut(&registry, "write") == 1.0
+    })
+    .await;
+    wait_for("what its stream held is freed", || weak.strong_count() == 1).await;
 }
 
 #[tokio::test]
