@@ -33,15 +33,15 @@ node_tools() {
     echo "$folder"
 }
 
-# cargo_tool NAME VERSION: prints the path of a program from crates.io, building it on first use.
+# cargo_tool NAME VERSION [PROGRAM]: prints the path of a program from crates.io, building it on first use.
 cargo_tool() {
-    local root=$CACHE/$1-$2
-    if [[ ! -x $root/bin/$1 ]]; then
+    local root=$CACHE/$1-$2 program=${3:-$1}
+    if [[ ! -x $root/bin/$program ]]; then
         echo "Building $1 $2, once" >&2
         cargo install --quiet --locked --version "$2" --root "$root" --target-dir "$root/build" "$1" >&2
         rm -rf -- "$root/build"
     fi
-    echo "$root/bin/$1"
+    echo "$root/bin/$program"
 }
 
 # rustup adds its folder to PATH only at the next login.

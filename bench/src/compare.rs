@@ -16,6 +16,7 @@ pub(crate) mod machine;
 mod measure;
 pub(crate) mod notifications;
 mod plan;
+mod profile;
 pub(crate) mod progress;
 pub(crate) mod quiet;
 pub(crate) mod requests;
@@ -96,6 +97,9 @@ pub(crate) struct CompareArguments {
     /// When Redis syncs its log.
     #[arg(long, value_enum, default_value_t = Fsync::Everysec)]
     fsync: Fsync,
+    /// Folder for what perf records of our processes while each scenario's last load runs.
+    #[arg(long)]
+    perf: Option<PathBuf>,
     /// Folder for results.json, table.md and charts.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
@@ -141,7 +145,7 @@ impl CompareArguments {
         machine.versions.push(postgres_version(&shared).await?);
         let mut results = Results {
             started: Timestamp::now().strftime("%Y-%m-%d").to_string(),
-            command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
+            command: self.command(runs),
             machine,
             runs,
             measurements: Vec::new(),
@@ -165,6 +169,24 @@ impl CompareArguments {
             }
         }
         Ok((results, failures))
+    }
+
+    /// How to measure the same elsewhere: what is measured, without the paths of this machine.
+    fn command(&self, runs: u32) -> String {
+        let mut command = format!("compare --runs {runs} --fsync {}", self.fsync.policy());
+        let targets = self
+            .target
+            .iter()
+            .map(|target| format!(" --target {target}"));
+        let scenarios = self
+            .only
+            .iter()
+            .map(|scenario| format!(" --only {scenario}"));
+        command.extend(targets.chain(scenarios));
+        if self.quick {
+            command.push_str(" --quick");
+        }
+        command
     }
 
     fn plan(&self) -> Plan {
@@ -192,6 +214,7 @@ impl CompareArguments {
         Ok(Shared {
             nestjs: absolute(&self.nestjs)?,
             apalis_redis: self.apalis_redis.as_ref().map(absolute).transpose()?,
+            perf: self.perf.as_ref().map(absolute).transpose()?,
             ..Shared::start(folder, self.binary.as_ref(), self.fsync).await?
         })
     }

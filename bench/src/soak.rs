@@ -112,7 +112,7 @@ impl SoakArguments {
         machine.versions.push(postgres);
         let system = System::start(Target::Avalon, &shared).await?;
         seeds::insert(&system.stores.database, Target::Avalon, ORDERS_READ).await?;
-        let tokens = requests::tokens(&system.endpoint).await?;
+        let tokens = requests::tokens(&system.endpoint, requests::SENDERS).await?;
         let feed = Feed::start(system.stores.database.url(), &shared.keys.platform);
         let feed = Arc::new(feed);
         let requests = mix::requests(&tokens, Arc::clone(&feed));
@@ -239,6 +239,7 @@ impl SoakArguments {
             binary: self.binary.as_ref().map(std::path::absolute).transpose()?,
             nestjs: PathBuf::new(),
             apalis_redis: None,
+            perf: None,
             fsync: "everysec".to_owned(),
             env: SETTINGS.to_vec(),
         })

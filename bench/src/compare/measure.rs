@@ -1,5 +1,6 @@
 //! Runs one scenario against one HTTP target: seeds, a warm-up that is not measured, the load, the figures.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -8,6 +9,7 @@ use super::cpu::Meter;
 use super::deliveries::{self, Mode};
 use super::notifications;
 use super::plan::Plan;
+use super::profile::Recording;
 use super::progress::{Progress, Rows};
 use super::quiet;
 use super::requests::{self, EVENTS};
@@ -48,10 +50,12 @@ pub(crate) async fn run(
         _ => Orders::NONE,
     };
     seeds::insert(&system.stores.database, target, orders).await?;
+    let perf = shared.perf.as_ref().filter(|_| target == Target::Avalon);
     let run = Run {
         system,
         target,
         plan,
+        recordings: perf.map(|folder| folder.join(scenario.as_ref())),
     };
     match scenario {
         Scenario::SignIn => run.throughput(requests::sign_ins()).await,
@@ -63,11 +67,11 @@ pub(crate) async fn run(
         Scenario::Events => run.events(Workers::Running).await,
         Scenario::EventsBacklog => run.events(Workers::Stopped).await,
         Scenario::CreateOrder => {
-            let tokens = requests::tokens(&run.system.endpoint).await?;
+            let tokens = requests::tokens(&run.system.endpoint, requests::BUYERS).await?;
             run.throughput(requests::orders(tokens)).await
         }
         Scenario::GetOrder => {
-            let tokens = requests::tokens(&run.system.endpoint).await?;
+            let tokens = requests::tokens(&run.system.endpoint, requests::SENDERS).await?;
             run.throughput(requests::reads(tokens)).await
         }
         Scenario::Queue => Err("the queue is measured without HTTP".into()),
@@ -98,6 +102,8 @@ struct Run<'a> {
     system: System,
     target: Target,
     plan: &'a Plan,
+    /// How the files of perf begin.
+    recordings: Option<PathBuf>,
 }
 
 impl Run<'_> {
@@ -172,7 +178,7 @@ impl Run<'_> {
     }
 
     async fn events(self, workers: Workers) -> Outcome<Measured> {
-        let tokens = requests::tokens(&self.system.endpoint).await?;
+        let tokens = requests::tokens(&self.system.endpoint, requests::SENDERS).await?;
         let work = Work {
             requests: requests::reports(tokens),
             first: FIRST,
@@ -249,9 +255,12 @@ impl Run<'_> {
     }
 
     async fn start(&self) -> Outcome<Readings> {
+        let processes = self.system.processes();
+        let prefix = self.recordings.as_ref();
         Ok(Readings {
+            recording: prefix.map(|prefix| Recording::start(prefix, &processes)),
             counts: self.system.counts().await?,
-            meter: Meter::start(self.system.processes())?,
+            meter: Meter::start(processes)?,
         })
     }
 
@@ -262,7 +271,10 @@ impl Run<'_> {
         for (name, number) in counts.since(&since.counts) {
             measured.count(name, as_float(number), units);
         }
-        Ok(())
+        match since.recording {
+            Some(recording) => recording.stop().await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -270,6 +282,7 @@ impl Run<'_> {
 struct Readings {
     meter: Meter,
     counts: Counts,
+    recording: Option<Recording>,
 }
 
 #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]

@@ -15,6 +15,8 @@ use crate::load::{Endpoint, HttpRequest, Requests};
 
 /// Players who send the requests that need a token.
 pub(crate) const SENDERS: u64 = 64;
+/// Players who create orders: many, since a player has few that are unpaid.
+pub(crate) const BUYERS: u64 = 1_024;
 /// Events per report.
 pub(crate) const EVENTS: u64 = 50;
 /// The senders' orders, which they read.
@@ -43,10 +45,10 @@ pub(crate) fn sign_ins() -> Requests {
     })
 }
 
-/// Signs the senders in; returns their `Authorization` headers.
-pub(crate) async fn tokens(endpoint: &Endpoint) -> Outcome<Arc<[String]>> {
+/// Signs this many players in; returns their `Authorization` headers.
+pub(crate) async fn tokens(endpoint: &Endpoint, players: u64) -> Outcome<Arc<[String]>> {
     let mut tokens = Vec::new();
-    for player in 0..SENDERS {
+    for player in 0..players {
         let run = Timestamp::now().as_microsecond();
         let body = json!({"code": format!("u{player}.token-{run}")}).to_string();
         let (status, body) = endpoint.send(post("/api/wx/login", body)).await?;
@@ -60,7 +62,7 @@ pub(crate) async fn tokens(endpoint: &Endpoint) -> Outcome<Arc<[String]>> {
 }
 
 fn token(tokens: &[String], number: u64) -> &str {
-    let index = usize::try_from(number % SENDERS).unwrap_or_default();
+    let index = usize::try_from(number).unwrap_or_default() % tokens.len().max(1);
     tokens.get(index).map_or("", String::as_str)
 }
 

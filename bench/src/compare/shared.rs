@@ -20,6 +20,8 @@ pub(crate) struct Shared {
     pub(crate) nestjs: PathBuf,
     /// The built program of the apalis-redis peer.
     pub(crate) apalis_redis: Option<PathBuf>,
+    /// Folder for recordings of perf.
+    pub(crate) perf: Option<PathBuf>,
     /// `appendfsync` of Redis.
     pub(crate) fsync: String,
     /// Further environment variables of our service.
@@ -47,6 +49,7 @@ impl Shared {
             binary: binary.map(std::path::absolute).transpose()?,
             nestjs: PathBuf::new(),
             apalis_redis: None,
+            perf: None,
             fsync: fsync.policy().to_owned(),
             env: Vec::new(),
         })

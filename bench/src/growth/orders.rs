@@ -55,7 +55,7 @@ impl Shop {
         seeds::insert(database, Target::Avalon, Orders::NONE).await?;
         bulk::insert(database, orders, SENDERS).await?;
         system.start_worker().await;
-        let tokens = requests::tokens(&system.endpoint).await?;
+        let tokens = requests::tokens(&system.endpoint, SENDERS).await?;
         let reads = reads(tokens, orders);
         Ok(Self { system, reads })
     }
