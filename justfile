@@ -70,6 +70,10 @@ bench *ARGS:
 compare *ARGS:
     scripts/bench {{ ARGS }}
 
+# Draws flame graphs of API and worker, such as `just profile --only get-order`
+profile *ARGS:
+    scripts/profile {{ ARGS }}
+
 # Makes alerts fire and resolve by real faults: all drills or the one named
 drill *NAME:
     scripts/alert-drill {{ NAME }}
