@@ -7,7 +7,7 @@ use crate::schedule::Sequence;
 use crate::shrink::{as_test, shrink};
 
 /// Duration of the load in the suite, in s.
-const SUITE_SECONDS: u64 = 130;
+const SUITE_SECONDS: u64 = 180;
 /// Seed of the suite's run.
 const SUITE_SEED: u64 = 1;
 
