@@ -15,13 +15,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::ack::AckLayer;
+use crate::batches::Pace;
 use crate::job::now_ms;
 use crate::metrics::QueueMetrics;
 use crate::store::{JobStore, Lane, Leased, StoreError};
-
-/// Time between leases while jobs arrive faster than one by one, unless there is a backlog: jobs that are leased together
-/// are stored together, too, which costs less than one after another.
-const PACE: Duration = Duration::from_millis(3);
 
 /// A leased job with its permit of the pool.
 #[derive(Clone, Debug)]
@@ -120,13 +117,15 @@ impl Fetcher {
             // `block` anyway.
             match self
                 .store
-                .lease(&self.lane, &self.consumer, permits.len(), self.block)
+                .lease(&self.lane, &self.consumer, free, self.block)
                 .await
             {
                 Ok(leased) => {
                     outage.ended(&self.lane);
-                    let paced = (2..free).contains(&leased.len());
-                    let pace = paced.then(|| tokio::time::sleep(PACE));
+                    // While jobs arrive faster than one by one, and unless there is a backlog: what is leased together
+                    // is stored together, too, which costs less.
+                    let is_paced = (2..free).contains(&leased.len());
+                    let pace = is_paced.then(|| tokio::time::sleep(Pace::Jobs.time()));
                     for leased in leased {
                         self.metrics.leased(&leased, now_ms());
                         let Some(permit) = permits.pop() else { break };

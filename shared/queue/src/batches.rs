@@ -1,5 +1,5 @@
 //! Group commit: requests of concurrent callers that arrive while earlier ones are under way are executed
-//! together by the next call. An idle process executes a request at once, alone.
+//! together by the next call. An idle process executes a request at once, alone; under load, calls may keep a [`Pace`].
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const WAITING_BATCHES: usize = 4;
 const HEAD_START: Duration = Duration::from_millis(5);
 
 /// How calls gather requests while there is more than one caller: after a call that several shared, the next one begins
-/// this long after that one began or later, with what has arrived by then. A full batch begins at once.
+/// this long after that one began or later, with what has arrived by then. If a batch is full already, it begins at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
     /// At once: clients wait for each request.
@@ -29,7 +29,8 @@ pub enum Pace {
 }
 
 impl Pace {
-    const fn time(self) -> Duration {
+    /// Time between the beginnings of calls.
+    pub(crate) const fn time(self) -> Duration {
         Duration::from_millis(match self {
             Self::Immediate => 0,
             Self::Jobs => 3,
