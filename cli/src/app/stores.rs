@@ -9,7 +9,7 @@ use avalon_core::jobs::QUEUES;
 use avalon_core::social::boards::{BoardIndex, BoardMetrics, Boards, MemoryIndex, RedisIndex};
 use avalon_core::storage::claim::{ClaimError, FileClaim, Sharing};
 use avalon_core::storage::database::{Database, create_private_folder};
-use avalon_core::storage::documents::{Documents, RedisDocuments, SqlDocuments};
+use avalon_core::storage::documents::{RedisDocuments, SqlDocuments};
 use avalon_core::storage::keyring::Keyring;
 use avalon_queue::{JobStore, RedisEndpoint, RedisSettings, RedisStreams, Sqlite};
 use jiff::Timestamp;
@@ -153,19 +153,19 @@ pub(crate) fn sessions(
     redis: Option<&RedisEndpoint>,
     database: &Database,
 ) -> Sessions {
-    let store: Arc<dyn Documents> = match redis {
-        Some(endpoint) => Arc::new(RedisDocuments::new(
-            endpoint.clone(),
-            &config.redis.key_prefix,
-            sessions::REDIS_TIMEOUT,
-        )),
+    let (keyring, rules) = (Arc::clone(keyring), config.auth.session_rules());
+    let sessions = match redis {
+        Some(endpoint) => {
+            let (prefix, timeout) = (&config.redis.key_prefix, sessions::REDIS_TIMEOUT);
+            let documents = RedisDocuments::new(endpoint.clone(), prefix, timeout);
+            Sessions::in_redis(documents, keyring, rules)
+        }
         None => {
             let documents = SqlDocuments::new(database.clone());
             tokio::spawn(delete_expired(documents.clone()));
-            Arc::new(documents)
+            Sessions::new(Arc::new(documents), keyring, rules)
         }
     };
-    let sessions = Sessions::new(store, Arc::clone(keyring), config.auth.session_rules());
     tokio::spawn(begin_nonces(sessions.clone()));
     sessions
 }

@@ -34,18 +34,16 @@ struct Engine {
     _database: Option<TestDatabase>,
 }
 
-fn sessions(store: Arc<dyn Documents>, keyring: &Arc<Keyring>) -> Sessions {
-    let rules = SessionRules {
-        policy: DevicePolicy::Single,
-        ttl: TTL,
-        max_age: 10 * TTL,
-        refresh_grace: GRACE,
-    };
-    Sessions::new(store, Arc::clone(keyring), rules)
-}
+const RULES: SessionRules = SessionRules {
+    policy: DevicePolicy::Single,
+    ttl: TTL,
+    max_age: TTL.saturating_mul(10),
+    refresh_grace: GRACE,
+};
 
-fn in_redis(endpoint: RedisEndpoint, prefix: &str) -> Arc<dyn Documents> {
-    Arc::new(RedisDocuments::new(endpoint, prefix, REDIS_TIMEOUT))
+fn in_redis(endpoint: RedisEndpoint, prefix: &str, keyring: &Arc<Keyring>) -> Sessions {
+    let documents = RedisDocuments::new(endpoint, prefix, REDIS_TIMEOUT);
+    Sessions::in_redis(documents, Arc::clone(keyring), RULES)
 }
 
 fn keyring() -> Arc<Keyring> {
@@ -56,7 +54,7 @@ async fn redis() -> Engine {
     let (url, prefix, keyring) = (shared_redis_url().await, unique_prefix(), keyring());
     let process = || {
         let endpoint = RedisEndpoint::new(&url).unwrap();
-        sessions(in_redis(endpoint, &prefix), &keyring)
+        in_redis(endpoint, &prefix, &keyring)
     };
     Engine {
         one: process(),
@@ -72,7 +70,7 @@ async fn sql(database: TestDatabase) -> Engine {
     };
     let pool = Database::new(&config).unwrap();
     pool.migrate().await.unwrap();
-    let one = sessions(Arc::new(SqlDocuments::new(pool)), &keyring());
+    let one = Sessions::new(Arc::new(SqlDocuments::new(pool)), keyring(), RULES);
     Engine {
         other: one.clone(),
         one,
@@ -309,8 +307,9 @@ async fn claim(sessions: &Sessions, session: SessionId, nonce: &str, signed: Tim
 #[tokio::test]
 async fn request_signed_before_a_loss_of_nonces_is_refused() {
     let (url, prefix) = (shared_redis_url().await, unique_prefix());
-    let store = in_redis(RedisEndpoint::new(&url).unwrap(), &prefix);
-    let sessions = sessions(Arc::clone(&store), &keyring());
+    let endpoint = RedisEndpoint::new(&url).unwrap();
+    let store = RedisDocuments::new(endpoint.clone(), &prefix, REDIS_TIMEOUT);
+    let sessions = in_redis(endpoint, &prefix, &keyring());
     let (session, now) = (SessionId::new(), Timestamp::now());
     sessions.begin_nonces(now).await.unwrap();
     assert_eq!(claim(&sessions, session, "n", now).await, Claim::Claimed);
@@ -371,7 +370,7 @@ on_every_engine!(
 async fn redis_outage_is_transient_and_sessions_survive_it() {
     let mut server = RedisServer::start().await;
     let endpoint = RedisEndpoint::new(&server.url()).unwrap();
-    let sessions = sessions(in_redis(endpoint, "test"), &keyring());
+    let sessions = in_redis(endpoint, "test", &keyring());
     let (user, now) = (UserId::new(), Timestamp::now());
     let (id, _) = sign_in(&sessions, user).await;
     server.stop();
@@ -394,7 +393,7 @@ async fn refresh_after_a_key_rotation_drops_the_old_key() {
     let with = |current: &EncryptionKey, previous: &[EncryptionKey]| {
         let endpoint = RedisEndpoint::new(&url).unwrap();
         let keyring = Arc::new(Keyring::new(current, previous).unwrap());
-        sessions(in_redis(endpoint, &prefix), &keyring)
+        in_redis(endpoint, &prefix, &keyring)
     };
     let (user, id, now) = (UserId::new(), SessionId::new(), Timestamp::now());
     let before = with(&old, &[]);

@@ -35,7 +35,7 @@ pub use job::{Failure, IdempotencyKey, Job, JobId, NewJob, Payload, QueueName};
 pub use metrics::QueueMetrics;
 pub use pool::{Pool, PoolSettings};
 pub use queue::Queue;
-pub use redis_endpoint::{RedisEndpoint, RedisLink, RedisUrl};
+pub use redis_endpoint::{Invalidated, RedisEndpoint, RedisLink, RedisUrl, TrackedReads};
 pub use redis_streams::{RedisSettings, RedisStreams};
 pub use retry::{Jitter, RetryPolicy};
 pub use server_info::ServerInfo;

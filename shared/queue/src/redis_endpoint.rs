@@ -8,6 +8,7 @@
 
 mod link;
 mod sentinel;
+mod tracked_reads;
 mod url;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::store::StoreError;
 use link::Failovers;
 pub use link::RedisLink;
 use sentinel::Sentinels;
+pub use tracked_reads::{Invalidated, TrackedReads};
 pub use url::RedisUrl;
 use url::{Target, malformed};
 

@@ -11,6 +11,7 @@
 //!
 //! The braces keep the client's own text from choosing the node of a Redis Cluster, and a nonce with its epoch.
 
+mod cache;
 mod error;
 mod nonces;
 mod player;
@@ -25,8 +26,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::base::ids::{SessionId, UserId};
-use crate::storage::documents::{DocumentError, Documents};
+use crate::storage::documents::{DocumentError, Documents, RedisDocuments};
 use crate::storage::keyring::Keyring;
+use cache::SessionCache;
 use secrets::{RefreshToken, SealedKey};
 
 pub use error::SessionError;
@@ -34,7 +36,7 @@ pub use player::{Banned, PlayerSessions};
 pub use refresh::RefreshedSession;
 pub use rules::SessionRules;
 pub use secrets::{NoRandomness, SigningSecret};
-pub use session::{Device, EndReason, Ended, Refusal, Session};
+pub use session::{Device, EndReason, Ended, LiveSession, Refusal, Session};
 
 /// Longer than a healthy Redis takes, shorter than a player waits.
 pub const REDIS_TIMEOUT: Duration = Duration::from_secs(1);
@@ -42,6 +44,9 @@ pub const REDIS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Attempts at a change that lose to concurrent ones. One of those succeeds each time, so only a very
 /// large number at once for one player exhausts this.
 const MAX_TRIES: u32 = 200;
+
+/// Documents of sessions begin with this.
+const PREFIX: &str = "sessions:";
 
 /// Credentials that only the owner of a session receives.
 pub struct SessionSecrets {
@@ -67,6 +72,7 @@ pub struct Sessions {
     store: Arc<dyn Documents>,
     keyring: Arc<Keyring>,
     rules: SessionRules,
+    cache: Option<Arc<SessionCache>>,
 }
 
 impl Sessions {
@@ -76,6 +82,16 @@ impl Sessions {
             store,
             keyring,
             rules,
+            cache: None,
+        }
+    }
+
+    /// Stores sessions in Redis. A process that looks sessions up keeps copies until Redis reports a change.
+    pub fn in_redis(store: RedisDocuments, keyring: Arc<Keyring>, rules: SessionRules) -> Self {
+        let cache = SessionCache::new(&store).map(Arc::new);
+        Self {
+            cache,
+            ..Self::new(Arc::new(store), keyring, rules)
         }
     }
 
@@ -128,9 +144,15 @@ impl Sessions {
         user: UserId,
         id: SessionId,
         now: Timestamp,
-    ) -> Result<Session, SessionError> {
-        let all = self.of(user).await?;
-        Ok(all.live(id, now)?.clone())
+    ) -> Result<LiveSession, SessionError> {
+        let all = match &self.cache {
+            Some(cache) => match cache.live(user, id, now) {
+                Some(session) => return Ok(session),
+                None => cache.read(user, self.store.as_ref()).await?,
+            },
+            None => Arc::new(self.of(user).await?),
+        };
+        Ok(LiveSession::of(all, id, now)?)
     }
 
     /// Opens the key that signs the session's requests.
@@ -217,6 +239,7 @@ impl Sessions {
         let key = document_of(user);
         for _ in 0..MAX_TRIES {
             let Some(seen) = self.store.get(&key).await? else {
+                self.forget(user);
                 return Ok(());
             };
             self.store.remove(&key, &seen).await?;
@@ -246,7 +269,10 @@ impl Sessions {
             let new = serde_json::to_string(&all).map_err(|_| SessionError::Damaged)?;
             let (seen, ttl) = (seen.as_deref(), all.ttl(now));
             match self.store.replace(&key, seen, &new, ttl).await {
-                Ok(true) => return Ok(result),
+                Ok(true) => {
+                    self.forget(user);
+                    return Ok(result);
+                }
                 Ok(false) => {}
                 Err(DocumentError::Unavailable(_)) if lost == 0 => lost += 1,
                 Err(error) => return Err(error.into()),
@@ -259,6 +285,13 @@ impl Sessions {
         }
         Err(contended())
     }
+
+    /// Other processes learn of a change from Redis, this one at once.
+    fn forget(&self, user: UserId) {
+        if let Some(cache) = &self.cache {
+            cache.forget(user);
+        }
+    }
 }
 
 fn contended() -> SessionError {
@@ -267,7 +300,11 @@ fn contended() -> SessionError {
 }
 
 fn document_of(user: UserId) -> String {
-    format!("sessions:{user}")
+    format!("{PREFIX}{user}")
+}
+
+fn user_of(document: &str) -> Option<UserId> {
+    document.strip_prefix(PREFIX)?.parse().ok()
 }
 
 fn read(document: Option<&str>) -> Result<PlayerSessions, SessionError> {

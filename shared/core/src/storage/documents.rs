@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use crate::storage::database::DatabaseError;
 
 pub use memory::MemoryDocuments;
-pub use redis::RedisDocuments;
+pub use redis::{RedisDocuments, TrackedDocuments};
 pub use sql::SqlDocuments;
 
 /// An operation of the document store failed.

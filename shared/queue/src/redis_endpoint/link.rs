@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::aio::{AsyncPushSender, ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
-use redis::{AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, Value};
+use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, ProtocolVersion};
+use redis::{RedisError, RedisFuture, Value};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -82,12 +83,37 @@ impl RedisLink {
     ) -> Result<Self, RedisError> {
         let opened_at = failovers.count();
         let connection = source.connect(&config(response_timeout)).await?;
-        Ok(Self(Kind::Dedicated(Dedicated {
+        Ok(Self::opened(connection, failovers, opened_at))
+    }
+
+    /// A dedicated connection in RESP3, which passes what the server sends unasked to `pushes`.
+    pub(super) async fn with_pushes(
+        source: &Source,
+        failovers: Failovers,
+        pushes: impl AsyncPushSender,
+    ) -> Result<Self, RedisError> {
+        let opened_at = failovers.count();
+        let client = in_resp3(&source.client().await?)?;
+        let config = config(RESPONSE_TIMEOUT).set_push_sender(pushes);
+        let connection = client.get_multiplexed_async_connection_with_config(&config);
+        Ok(Self::opened(connection.await?, failovers, opened_at))
+    }
+
+    fn opened(connection: MultiplexedConnection, failovers: Failovers, opened_at: u64) -> Self {
+        Self(Kind::Dedicated(Dedicated {
             connection,
             failovers,
             opened_at,
-        })))
+        }))
     }
+}
+
+/// A client like this one that speaks RESP3.
+fn in_resp3(client: &Client) -> Result<Client, RedisError> {
+    let server = client.get_connection_info();
+    let settings = server.redis_settings().clone();
+    let settings = settings.set_protocol(ProtocolVersion::RESP3);
+    Client::open(server.clone().set_redis_settings(settings))
 }
 
 impl RedisLink {

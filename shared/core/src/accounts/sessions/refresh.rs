@@ -41,7 +41,7 @@ impl Sessions {
         let successors = given.successors(&self.keyring);
         // Opened before the token is used up: a missing key must not cost the session. Sealed again, so
         // that a session that is refreshed for long does not depend on an old key.
-        let signing_key = self.signing_key(&self.live(user, id, now).await?)?;
+        let signing_key = self.signing_key(self.of(user).await?.live(id, now)?)?;
         let sealed = SealedKey::seal(&self.keyring, id, &signing_key)?;
         let refreshed = self
             .change(user, now, |all| {

@@ -1,11 +1,15 @@
 //! One sign-in of a player on one device, and how it ends.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use aws_lc_rs::digest;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display};
 use ulid::Ulid;
 
+use super::player::PlayerSessions;
 use super::secrets::{Digest, SealedKey};
 use crate::base::ids::SessionId;
 
@@ -103,6 +107,34 @@ impl Session {
             at: now.as_millisecond(),
         });
         self.signing_key = None;
+    }
+}
+
+/// A session that was live when it was looked up, among the others of its player.
+#[derive(Clone, Debug)]
+pub struct LiveSession {
+    all: Arc<PlayerSessions>,
+    index: usize,
+}
+
+impl LiveSession {
+    pub(super) fn of(
+        all: Arc<PlayerSessions>,
+        id: SessionId,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        all.live(id, now)?;
+        let index = all.all().iter().position(|session| session.id == id);
+        let index = index.ok_or(Refusal::Unknown)?;
+        Ok(Self { all, index })
+    }
+}
+
+impl Deref for LiveSession {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.all.all()[self.index]
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use avalon_queue::{RedisEndpoint, StoreError};
+use avalon_queue::{Invalidated, RedisEndpoint, StoreError, TrackedReads};
 use redis::{Cmd, RedisError, Script};
 
 use super::{Claim, ClaimTimes, DocumentError, Documents, millis};
@@ -68,6 +68,27 @@ impl RedisDocuments {
         }
     }
 
+    /// Reads whose values may be kept until `invalidate` is called with their key or [`Invalidated::All`]; `None`
+    /// in a Cluster.
+    pub fn tracked(
+        &self,
+        invalidate: impl Fn(Invalidated<'_>) + Send + Sync + 'static,
+    ) -> Option<TrackedDocuments> {
+        let prefix = self.prefix.clone();
+        let reads = self
+            .endpoint
+            .tracked_reads(move |invalidated| match invalidated {
+                Invalidated::Key(key) => {
+                    if let Some(key) = key.strip_prefix(&prefix) {
+                        invalidate(Invalidated::Key(key));
+                    }
+                }
+                Invalidated::All => invalidate(Invalidated::All),
+            })?;
+        let prefix = self.prefix.clone();
+        Some(TrackedDocuments { reads, prefix })
+    }
+
     fn key(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
     }
@@ -100,6 +121,28 @@ impl RedisDocuments {
             }),
             Err(_) => Err(DocumentError::Unavailable("no reply in time".to_owned())),
         }
+    }
+}
+
+/// Documents that Redis invalidates when they change.
+#[derive(Clone)]
+pub struct TrackedDocuments {
+    reads: TrackedReads,
+    prefix: String,
+}
+
+impl TrackedDocuments {
+    /// Whether all documents that were read and not invalidated are valid.
+    pub fn are_valid(&self) -> bool {
+        self.reads.are_valid()
+    }
+
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// As [`TrackedReads::get`]; [`Documents::get`] may nevertheless work.
+    pub async fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.reads.get(&format!("{}{key}", self.prefix)).await
     }
 }
 
