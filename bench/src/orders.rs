@@ -1,5 +1,5 @@
-//! `bench orders`: orders of one product, created (and half of them paid late) directly in the database, without
-//! queue and WeChat. It measures what concurrent transactions about one product wait for each other.
+//! `bench orders`: orders of one product, created (one by one and together), closed and paid late directly in the
+//! database, without queue and WeChat. It measures what concurrent transactions about one product wait for each other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use avalon_core::base::fen::Fen;
 use avalon_core::base::ids::{OrderId, ProductId, UserId};
 use avalon_core::payments::fulfilments::Webhooks;
-use avalon_core::payments::orders::{self, HoldRules, NewOrder, PayBack, Payment};
+use avalon_core::payments::orders::{self, HoldRules, NewOrder, OrderWriter, PayBack, Payment};
 use avalon_core::payments::products::{self, Product};
 use avalon_core::payments::{Cause, Channel, OrderStatus, PayWith};
 use avalon_core::storage::config::DatabaseConfig;
@@ -38,7 +38,7 @@ pub(crate) struct OrdersArguments {
     #[arg(long, default_value_t = 3_000)]
     orders: usize,
     /// Concurrent transactions, each of a player of its own.
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 64)]
     tasks: usize,
     /// Database of the service.
     #[arg(long, value_enum, default_value = "postgres")]
@@ -57,17 +57,21 @@ pub(crate) async fn run(arguments: &OrdersArguments, report: &mut Report) -> Out
     database.migrate().await?;
     let players = players(&database, arguments.tasks).await?;
     let plenty = i64::try_from(arguments.orders)? * 4;
-    for (subject, stock, limit) in [
-        ("one product, neither stock nor limit", None, None),
-        ("one product, a limit per player", None, Some(plenty)),
-        ("one product, with stock", Some(plenty), None),
+    let writer = OrderWriter::spawn(&database);
+    for (kind, stock, limit) in [
+        ("neither stock nor limit", None, None),
+        ("a limit per player", None, Some(plenty)),
+        ("with stock", Some(plenty), None),
     ] {
-        let shop = Shop {
-            database: database.clone(),
-            product: product(&database, stock, limit).await?,
-        };
-        let figures = shop.measure(&players, arguments.orders).await?;
-        report.add(subject, figures);
+        for (how, writer) in [("one by one", None), ("together", Some(&writer))] {
+            let shop = Shop {
+                database: database.clone(),
+                writer: writer.cloned(),
+                product: product(&database, stock, limit).await?,
+            };
+            let figures = shop.measure(&players, arguments.orders).await?;
+            report.add(format!("{kind}, {how}"), figures);
+        }
     }
     Ok(())
 }
@@ -106,6 +110,8 @@ async fn product(
 #[derive(Clone)]
 struct Shop {
     database: Database,
+    /// Creates what concurrent tasks want together, as workers do.
+    writer: Option<OrderWriter>,
     product: ProductId,
 }
 
@@ -163,6 +169,11 @@ impl Shop {
             first_check: Duration::from_secs(30),
         };
         let now = jiff::Timestamp::now();
+        if let Some(writer) = &self.writer
+            && let Some(created) = writer.create(&new, now).await
+        {
+            return Ok(created.order.id);
+        }
         Ok(orders::create(&self.database, &new, now).await?.id)
     }
 

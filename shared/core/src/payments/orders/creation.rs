@@ -101,8 +101,10 @@ async fn create_once(
     let order = order_of(&row)?;
     let (status, cause) = (OrderStatus::Pending, Cause::Created);
     record(&mut transaction, order.id, status, cause, now).await?;
-    if terms.product.stock.is_some() {
-        reserve(&mut transaction, new).await?;
+    if terms.product.stock.is_some()
+        && !take_stock(&mut transaction, &new.product_id, new.quantity).await?
+    {
+        return Err(PaymentError::OutOfStock);
     }
     transaction.commit().await?;
     Ok(Some(order))
@@ -209,18 +211,20 @@ async fn bought(connection: &mut AnyConnection, new: &NewOrder) -> Result<i64, P
     .await?)
 }
 
-/// Takes the order's stock if that much is left.
-async fn reserve(connection: &mut AnyConnection, new: &NewOrder) -> Result<(), PaymentError> {
-    let reserved = sqlx::query(
+/// Takes stock of a product if that much is left; returns whether it was. The last statement of its transaction:
+/// other orders of the product wait for the row.
+pub(super) async fn take_stock(
+    connection: &mut AnyConnection,
+    product: &ProductId,
+    pieces: i64,
+) -> Result<bool, PaymentError> {
+    let taken = sqlx::query(
         "UPDATE products SET stock = stock - $1
          WHERE id = $2 AND active = 1 AND (stock IS NULL OR stock >= $1)",
     )
-    .bind(new.quantity)
-    .bind(&new.product_id)
+    .bind(pieces)
+    .bind(product)
     .execute(connection)
     .await?;
-    match reserved.rows_affected() {
-        0 => Err(PaymentError::OutOfStock),
-        _ => Ok(()),
-    }
+    Ok(taken.rows_affected() > 0)
 }

@@ -71,8 +71,8 @@ impl OrderWriter {
         }
     }
 
-    /// Creates an order of a product without stock, for a player who is neither banned nor erased and has not
-    /// used its key before. `None`: nothing is known to have changed, and [`create`](super::create) must decide.
+    /// Creates an order for a player who is neither banned nor erased and has not used its key before, with its
+    /// stock. `None`: nothing is known to have changed, and [`create`](super::create) must decide.
     pub async fn create(&self, new: &NewOrder, now: Timestamp) -> Option<Created> {
         let creations = &self.batches.as_ref()?.creations;
         creations

@@ -1,4 +1,4 @@
--- Creates orders that hold no stock, with the first entry of their history. $1: the orders, as JSON. $2: the cause. An order whose
+-- Creates orders with the first entry of their history. $1: the orders, as JSON. $2: the cause. An order whose
 -- key the player has used is not in the result. Postgres.
 WITH new AS (
     SELECT order_id, user_id, open_id, product_id, product_name, quantity, total_fee, channel, idempotency_key,

@@ -1,7 +1,7 @@
-//! Creates orders of different players in one transaction: the locks of the players, what decides about the orders, and the rows of
-//! those that the rules admit.
+//! Creates orders of different players in one transaction: the locks of the players, what decides about the orders, the rows of
+//! those that the rules admit, and their stock.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use avalon_queue::BatchWorker;
@@ -17,7 +17,7 @@ use super::super::super::products::product_of;
 use super::super::super::status::Channel;
 use super::super::super::{Cause, PaymentError};
 use super::super::NewOrder;
-use super::super::creation::Terms;
+use super::super::creation::{Terms, take_stock};
 use super::super::holds::{self, Held};
 use super::{Created, json, list};
 use crate::base::fen::Fen;
@@ -109,16 +109,7 @@ async fn create(
         .bind(list(rows.iter().map(|row| row.user_id)))
         .fetch_all(&mut *transaction)
         .await?;
-    let by_id: HashMap<OrderId, &Wish> = wishes.iter().map(|wish| (wish.id, *wish)).collect();
-    let mut admitted = HashMap::with_capacity(admissible.len());
-    for row in &admissible {
-        let id: OrderId = row.try_get("order_id")?;
-        if let Some(wish) = by_id.get(&id)
-            && let Some(terms) = terms_of(row, &wish.new)?
-        {
-            admitted.insert(id, (*wish, terms));
-        }
-    }
+    let mut admitted = admit(wishes, &admissible)?;
     let rows: Vec<_> = admitted
         .values()
         .map(|(wish, terms)| order_row(wish, terms))
@@ -136,6 +127,14 @@ async fn create(
         .iter()
         .map(order_of)
         .collect::<Result<Vec<_>, _>>()?;
+    let ordered = orders.iter().filter_map(|order| admitted.get(&order.id));
+    for (product, pieces) in stock_of(ordered) {
+        if !take_stock(&mut transaction, product, pieces).await? {
+            // Sold meanwhile: who still gets some is decided one by one.
+            transaction.rollback().await?;
+            return Ok(HashMap::new());
+        }
+    }
     transaction.commit().await?;
     let created = orders.into_iter().filter_map(|order| {
         let (_, terms) = admitted.remove(&order.id)?;
@@ -145,15 +144,46 @@ async fn create(
     Ok(created.collect())
 }
 
-/// The terms of an order; none: the rules do not admit it, and are asked again for the reason.
-fn terms_of(row: &AnyRow, new: &NewOrder) -> Result<Option<Terms>, PaymentError> {
-    let held = Held {
-        orders: row.try_get("pending")?,
-        // Counts for products with stock only.
-        pieces: 0,
-    };
-    let bought: i64 = row.try_get("bought")?;
-    Ok(Terms::of(new, product_of(row)?, held, bought).ok())
+type Admitted<'w> = HashMap<OrderId, (&'w Wish, Terms)>;
+
+/// Applies the rules to one order after another: each finds the stock that those before have left. What they do not admit
+/// is missing, and they are asked again for the reason.
+fn admit<'w>(wishes: &[&'w Wish], rows: &[AnyRow]) -> Result<Admitted<'w>, PaymentError> {
+    let mut by_id = HashMap::with_capacity(rows.len());
+    for row in rows {
+        by_id.insert(row.try_get::<OrderId, _>("order_id")?, row);
+    }
+    let mut taken: HashMap<&ProductId, i64> = HashMap::new();
+    let mut admitted = HashMap::with_capacity(rows.len());
+    for wish in wishes {
+        let Some(row) = by_id.get(&wish.id) else {
+            continue;
+        };
+        let held = Held {
+            orders: row.try_get("pending")?,
+            pieces: row.try_get("pieces")?,
+        };
+        let mut product = product_of(row)?;
+        let taken = taken.entry(&wish.new.product_id).or_default();
+        product.stock = product.stock.map(|stock| stock - *taken);
+        if let Ok(terms) = Terms::of(&wish.new, product, held, row.try_get("bought")?) {
+            *taken += wish.new.quantity;
+            admitted.insert(wish.id, (*wish, terms));
+        }
+    }
+    Ok(admitted)
+}
+
+/// The pieces that these orders take of each product with stock. In the order of the products, so that two
+/// transactions do not deadlock.
+fn stock_of<'a>(
+    orders: impl Iterator<Item = &'a (&'a Wish, Terms)>,
+) -> BTreeMap<&'a ProductId, i64> {
+    let mut stock = BTreeMap::new();
+    for (wish, _) in orders.filter(|(_, terms)| terms.product.stock.is_some()) {
+        *stock.entry(&wish.new.product_id).or_default() += wish.new.quantity;
+    }
+    stock
 }
 
 fn wish_row(wish: &Wish) -> WishRow<'_> {
