@@ -14,6 +14,8 @@ use tokio::sync::mpsc;
 
 /// Maximum number of events per batch.
 const BATCH: usize = 200;
+/// Time in which events gather: nothing waits for them, and a batch costs more than an event in it.
+const GATHERING: Duration = Duration::from_millis(50);
 /// Events that wait in memory; of further ones the sweep takes care.
 const MAX_WAITING: usize = 10_000;
 /// Time limit of one run. The next run continues.
@@ -42,7 +44,12 @@ impl Relay {
             loop {
                 tokio::select! {
                     Some(()) = woken.recv() => {}
-                    received = to_forward.recv_many(&mut events, BATCH) => if received == 0 { return },
+                    received = to_forward.recv_many(&mut events, BATCH) => {
+                        if received == 0 {
+                            return;
+                        }
+                        gather(&mut to_forward, &mut events).await;
+                    }
                 }
                 let run = async {
                     match events.is_empty() {
@@ -72,6 +79,18 @@ impl Relay {
         // Full: a run is due anyway.
         let _ = self.wake.try_send(());
     }
+}
+
+/// Waits for more events until the batch is full or it has taken long enough.
+async fn gather<T>(waiting: &mut mpsc::Receiver<T>, batch: &mut Vec<T>) {
+    let gathering = async {
+        while batch.len() < BATCH {
+            if waiting.recv_many(batch, BATCH - batch.len()).await == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(GATHERING, gathering).await;
 }
 
 struct Outbox {
@@ -107,5 +126,34 @@ impl Outbox {
             .map_err(|error| error.to_string())?;
         let deleted = outbox::delete(&mut self.session, &ids).await;
         deleted.map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn full_batch_does_not_wait_for_more() {
+        let (send, mut waiting) = mpsc::channel(BATCH + 1);
+        for event in 0..=BATCH {
+            send.send(event).await.unwrap();
+        }
+        let mut batch = vec![waiting.recv().await.unwrap()];
+        let gathered = gather(&mut waiting, &mut batch).now_or_never();
+        assert_eq!((gathered, batch.len(), waiting.len()), (Some(()), BATCH, 1));
+    }
+
+    #[tokio::test]
+    async fn events_that_arrive_soon_share_the_batch() {
+        let (send, mut waiting) = mpsc::channel(BATCH);
+        let mut batch = vec![0];
+        let mut gathering = Box::pin(gather(&mut waiting, &mut batch));
+        assert!(gathering.as_mut().now_or_never().is_none());
+        send.send(1).await.unwrap();
+        gathering.await;
+        assert_eq!(batch, [0, 1]);
     }
 }
