@@ -3,14 +3,14 @@
 //! error here but a [`Caller`]: only routes that extract a player respond with it.
 //!
 //! The limits of the address and the session are read concurrently, then those of the player: two round
-//! trips to Redis, none to the database. A player's limits are counted only for a live session;
-//! otherwise a holder of an old token could exhaust them.
+//! trips to Redis, one if the session is cached, none to the database. A player's limits are counted only for a
+//! live session; otherwise a holder of an old token could exhaust them.
 
 mod signatures;
 
 use std::sync::Arc;
 
-use avalon_core::accounts::sessions::SessionError;
+use avalon_core::accounts::sessions::{LiveSession, SessionError};
 use avalon_core::accounts::tokens::{Claims, TokenError};
 use avalon_core::audit::{self, Actor, AuditEvent, AuditKind};
 use avalon_core::base::problem::{Problem, ProblemCode};
@@ -26,8 +26,8 @@ use crate::http::extract::bearer;
 use crate::http::problem::ApiError;
 use crate::middleware::caller::Caller;
 use crate::middleware::client_address::ClientAddress;
-use crate::middleware::limits::{Counted, Limit};
-use crate::middleware::rate_limits::with_headers;
+use crate::middleware::limits::{Counted, Limit, Verdict};
+use crate::middleware::rate_limits::{RateLimits, with_headers};
 use crate::state::{ApiState, App};
 
 const TOKEN: HeaderName = HeaderName::from_static("x-avalon-token");
@@ -105,19 +105,8 @@ async fn authenticate(
     let address = address_of(state, &request);
     let claims = claims_of(state, request.headers());
     let limits = state.rate_limits();
-    let session = async {
-        match &claims {
-            Ok(Some(claims)) => Some(state.sessions.live(claims.sub, claims.sid, now).await),
-            _ => None,
-        }
-    };
-    let counted = vec![(Limit::Address, Counted::address(address.0))];
-    let (mut verdicts, session) = join(limits.count(counted), session).await;
-    if let (Ok(Some(claims)), Some(Ok(_))) = (&claims, &session) {
-        let player = (Limit::Player, Counted::player(claims.sub));
-        let route = (Limit::Route, Counted::player_on(claims.sub, route));
-        verdicts.extend(limits.count(vec![player, route]).await);
-    }
+    let player = claims.as_ref().ok().and_then(Option::as_deref);
+    let (verdicts, session) = look_up(state, &limits, player, route, address, now).await;
     if let Some(rejection) = limits.rejection(&verdicts) {
         return (rejection, None);
     }
@@ -152,6 +141,35 @@ async fn authenticate(
     request.extensions_mut().insert(caller);
     let response = next.run(request).await;
     (with_headers(response, &verdicts), player)
+}
+
+/// Counts the request, and looks the session of its token up.
+async fn look_up(
+    state: &ApiState,
+    limits: &RateLimits,
+    player: Option<&Claims>,
+    route: &str,
+    address: ClientAddress,
+    now: Timestamp,
+) -> (Vec<Verdict>, Option<Result<LiveSession, SessionError>>) {
+    let of_address = (Limit::Address, Counted::address(address.0));
+    let Some(claims) = player else {
+        return (limits.count(vec![of_address]).await, None);
+    };
+    let of_player = [
+        (Limit::Player, Counted::player(claims.sub)),
+        (Limit::Route, Counted::player_on(claims.sub, route)),
+    ];
+    if let Some(session) = state.sessions.cached(claims.sub, claims.sid, now) {
+        let counted = std::iter::once(of_address).chain(of_player);
+        return (limits.count(counted.collect()).await, Some(Ok(session)));
+    }
+    let session = state.sessions.live(claims.sub, claims.sid, now);
+    let (mut verdicts, session) = join(limits.count(vec![of_address]), session).await;
+    if session.is_ok() {
+        verdicts.extend(limits.count(of_player.into()).await);
+    }
+    (verdicts, Some(session))
 }
 
 fn address_of(state: &ApiState, request: &Request) -> ClientAddress {

@@ -145,14 +145,19 @@ impl Sessions {
         id: SessionId,
         now: Timestamp,
     ) -> Result<LiveSession, SessionError> {
+        if let Some(session) = self.cached(user, id, now) {
+            return Ok(session);
+        }
         let all = match &self.cache {
-            Some(cache) => match cache.live(user, id, now) {
-                Some(session) => return Ok(session),
-                None => cache.read(user, self.store.as_ref()).await?,
-            },
+            Some(cache) => cache.read(user, self.store.as_ref()).await?,
             None => Arc::new(self.of(user).await?),
         };
         Ok(LiveSession::of(all, id, now)?)
+    }
+
+    /// Returns the session if this process knows without asking the store that it is live.
+    pub fn cached(&self, user: UserId, id: SessionId, now: Timestamp) -> Option<LiveSession> {
+        self.cache.as_ref()?.live(user, id, now)
     }
 
     /// Opens the key that signs the session's requests.
