@@ -41,6 +41,8 @@ pub const APP_SECRET: &str = "simulated-secret";
 const ADMIN_TOKEN: &str = "admin-token-of-tests-0123456789abcdef";
 /// More jobs than this in one call of [`run_due`] never end.
 const MAX_JOBS: usize = 10_000;
+/// Longer than events gather.
+const FORWARDING: Duration = Duration::from_secs(1);
 /// Pause between two looks for due jobs while a request waits.
 const POLL: Duration = Duration::from_millis(2);
 
@@ -180,9 +182,28 @@ impl TestApp {
         self.allowed_dead.lock().unwrap().insert(kind.to_owned());
     }
 
-    /// Runs all due jobs, including those that they enqueue without delay; returns their number.
+    /// Runs all due jobs, including those that they enqueue without delay and those of the events that they record;
+    /// returns their number.
     pub async fn run_due(&self) -> usize {
-        run_due(&**self.app.queue.store(), &self.handlers).await
+        let store = &**self.app.queue.store();
+        let count = run_due(store, &self.handlers).await;
+        self.events_are_forwarded().await;
+        count + run_due(store, &self.handlers).await
+    }
+
+    /// Waits for the service's own events, which gather before they become a job.
+    async fn events_are_forwarded(&self) {
+        let forwarding = async {
+            let events = || {
+                sqlx::query_scalar::<_, i64>("SELECT count(*) FROM event_outbox")
+                    .fetch_one(self.app.database.pool())
+            };
+            while events().await.is_ok_and(|events| events > 0) {
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        // Those of another process, or of a sign-in that failed, stay longer.
+        let _ = tokio::time::timeout(FORWARDING, forwarding).await;
     }
 
     /// Begins a request to the public API.

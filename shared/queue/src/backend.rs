@@ -122,10 +122,7 @@ impl Fetcher {
             {
                 Ok(leased) => {
                     outage.ended(&self.lane);
-                    // While jobs arrive faster than one by one, and unless there is a backlog: what is leased together
-                    // is stored together, too, which costs less.
-                    let is_paced = (2..free).contains(&leased.len());
-                    let pace = is_paced.then(|| tokio::time::sleep(Pace::Jobs.time()));
+                    let pause = pause_after(leased.len(), free).map(tokio::time::sleep);
                     for leased in leased {
                         self.metrics.leased(&leased, now_ms());
                         let Some(permit) = permits.pop() else { break };
@@ -135,9 +132,9 @@ impl Fetcher {
                     }
                     // Others may need them meanwhile.
                     drop(permits);
-                    if let Some(pace) = pace {
+                    if let Some(pause) = pause {
                         tokio::select! {
-                            () = pace => {}
+                            () = pause => {}
                             () = stop.cancelled() => {}
                         }
                     }
@@ -165,6 +162,12 @@ impl Fetcher {
         }
         Some(permits)
     }
+}
+
+/// The pause after a lease, if jobs arrive faster than one by one and unless there is a backlog: what is leased
+/// together is stored together, too, which costs less.
+fn pause_after(leased: usize, free: usize) -> Option<Duration> {
+    (2..free).contains(&leased).then(|| Pace::Jobs.time())
 }
 
 fn task(leased: Leased, permit: OwnedSemaphorePermit) -> Task<Work> {
@@ -202,5 +205,20 @@ impl Outage {
         if std::mem::take(&mut self.failures) > 0 {
             tracing::info!(queue = %lane.queue, "the store is available again");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_jobs_that_arrive_together_are_waited_for() {
+        assert_eq!(pause_after(0, 64), None);
+        assert_eq!(pause_after(1, 64), None, "a lone job");
+        assert_eq!(pause_after(2, 64), Some(Pace::Jobs.time()));
+        assert_eq!(pause_after(63, 64), Some(Pace::Jobs.time()));
+        assert_eq!(pause_after(64, 64), None, "a backlog");
+        assert_eq!(pause_after(1, 1), None, "a full pool");
     }
 }
