@@ -181,7 +181,7 @@ impl Shared {
         }
         slot.not_before = Some(Instant::now() + RETRY);
         self.confirmed.store(0, Ordering::Release);
-        drop(slot);
+        // Under the lock, so that no other connection begins before.
         (self.invalidate)(Invalidated::All);
     }
 
