@@ -1,5 +1,5 @@
 //! Sessions of players on devices: created at sign-in, renewed by refresh tokens, ended by the device
-//! policy, the player, an operator or a ban. Every process refuses an ended session at once.
+//! policy, the player, an operator or a ban. Once an end is acknowledged, every process refuses the session.
 //!
 //! `player` has the rules, `secrets` the credentials. Tokens are signed in `tokens`.
 //!
@@ -191,7 +191,11 @@ impl Sessions {
         reason: EndReason,
         now: Timestamp,
     ) -> Result<bool, SessionError> {
-        self.change(user, now, |all| all.end(id, reason, now)).await
+        let ended = self
+            .change(user, now, |all| all.end(id, reason, now))
+            .await?;
+        self.copies_expire().await;
+        Ok(ended)
     }
 
     /// Ends all sessions of a player; returns those that were live.
@@ -204,7 +208,11 @@ impl Sessions {
         reason: EndReason,
         now: Timestamp,
     ) -> Result<Vec<SessionId>, SessionError> {
-        self.change(user, now, |all| all.end_all(reason, now)).await
+        let ended = self
+            .change(user, now, |all| all.end_all(reason, now))
+            .await?;
+        self.copies_expire().await;
+        Ok(ended)
     }
 
     /// Ends all sessions of a player and refuses new ones; returns those that were live. The ban must
@@ -213,7 +221,9 @@ impl Sessions {
     /// # Errors
     /// The store's.
     pub async fn ban(&self, user: UserId, now: Timestamp) -> Result<Vec<SessionId>, SessionError> {
-        self.change(user, now, |all| all.ban(now)).await
+        let ended = self.change(user, now, |all| all.ban(now)).await?;
+        self.copies_expire().await;
+        Ok(ended)
     }
 
     /// As [`Sessions::ban`], for a ban that the sessions should know; returns whether they did not.
@@ -245,6 +255,7 @@ impl Sessions {
         for _ in 0..MAX_TRIES {
             let Some(seen) = self.store.get(&key).await? else {
                 self.forget(user);
+                self.copies_expire().await;
                 return Ok(());
             };
             self.store.remove(&key, &seen).await?;
@@ -289,6 +300,14 @@ impl Sessions {
             }
         }
         Err(contended())
+    }
+
+    /// Waits until no process uses a copy from before, whether Redis' invalidation has reached it or not. A sign-in
+    /// does not wait for it: the session that it replaces is another device's.
+    async fn copies_expire(&self) {
+        if self.cache.is_some() {
+            tokio::time::sleep(SessionCache::LEASE).await;
+        }
     }
 
     /// Other processes learn of a change from Redis, this one at once.

@@ -16,9 +16,6 @@ use super::link::{Failovers, RedisLink};
 use super::{RedisEndpoint, Source};
 use crate::store::StoreError;
 
-/// For how long after a request all earlier reads are valid, if it was answered. It bounds the age of a
-/// read whose invalidation is delayed; usually one arrives within a millisecond.
-const LEASE: Duration = Duration::from_millis(20);
 /// Maximum time of a reply.
 const TIMEOUT: Duration = Duration::from_millis(250);
 /// Time until the connection is opened again after it was lost.
@@ -35,8 +32,7 @@ pub enum Invalidated<'a> {
     All,
 }
 
-/// Reads over a connection of their own, which is opened in the background. Clones share it.
-#[derive(Clone)]
+/// Reads over a connection of their own, which is opened in the background.
 pub struct TrackedReads(Arc<Shared>);
 
 struct Shared {
@@ -80,11 +76,15 @@ impl RedisEndpoint {
 }
 
 impl TrackedReads {
+    /// For how long after a request all earlier reads are valid, if it was answered. It bounds the age of a
+    /// read whose invalidation is delayed; usually one arrives within a millisecond.
+    pub const LEASE: Duration = Duration::from_millis(20);
+
     /// Whether every value that was read and not invalidated is valid.
     pub fn are_valid(&self) -> bool {
         let confirmed = self.0.confirmed.load(Ordering::Acquire);
         let age = self.0.micros().saturating_sub(confirmed);
-        confirmed != 0 && u128::from(age) < LEASE.as_micros()
+        confirmed != 0 && u128::from(age) < Self::LEASE.as_micros()
     }
 
     /// Reads a value. Whoever keeps it must count invalidations from before: one may precede the return.

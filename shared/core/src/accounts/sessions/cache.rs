@@ -3,8 +3,9 @@
 //! read again, since its sign-in may be a change whose invalidation has not arrived yet.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use avalon_queue::Invalidated;
+use avalon_queue::{Invalidated, TrackedReads};
 use jiff::Timestamp;
 use moka::sync::Cache;
 
@@ -34,6 +35,9 @@ struct Copies {
 }
 
 impl SessionCache {
+    /// Maximum age of a copy that is used.
+    pub(super) const LEASE: Duration = TrackedReads::LEASE;
+
     /// `None`: this Redis is a Cluster.
     pub(super) fn new(documents: &RedisDocuments) -> Option<Self> {
         let copies = Arc::new(Copies::new());

@@ -125,7 +125,6 @@ impl RedisDocuments {
 }
 
 /// Documents that Redis invalidates when they change.
-#[derive(Clone)]
 pub struct TrackedDocuments {
     reads: TrackedReads,
     prefix: String,
